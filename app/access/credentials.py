@@ -1,0 +1,256 @@
+"""Credentials: made once, shown once, kept as a digest, verified from a cache that revocation empties."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from app.access import scopes as scope
+from app.errors import CredentialsRefused, RegisterInvalid
+from app.storage import clock
+from app.storage.sources import Source, SourceRepository, StoredCredential
+
+SECRET_BYTES = 32
+MODES = ("observe", "warn", "reject")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
+_UNKNOWN = hashlib.sha256(b"no such credential").digest()
+
+
+class Credential(NamedTuple):
+    """Who sends this request.
+
+    Attributes:
+        id: Public part of the credential, fit for logs.
+        source: The source it belongs to; None for people (researcher, DPO).
+        scopes: What it may do, implied scopes included.
+    """
+
+    id: str
+    source: str | None
+    scopes: frozenset[str]
+
+
+class NewCredential(NamedTuple):
+    """A credential just made: the only time its secret is seen."""
+
+    id: str
+    secret: str
+
+
+class _Known(NamedTuple):
+    digest: bytes
+    credential: Credential
+
+
+class Access:
+    """Verifies credentials and knows the sources.
+
+    ``trusted`` says whether this process is in touch with the others: when it is not, nothing is taken from the
+    cache, so that a revocation it could not hear of takes effect all the same.
+    """
+
+    def __init__(self, repository: SourceRepository, trusted: Callable[[], bool] = lambda: False) -> None:
+        self._repository = repository
+        self._trusted = trusted
+        self._known: dict[str, _Known] = {}
+        self._sources: dict[str, Source] = {}
+
+    def forget(self) -> None:
+        """Empty the caches."""
+        # New objects rather than clear(): a lookup under way must not refill what was emptied.
+        self._known, self._sources = {}, {}
+
+    def verify(self, authorization: str | None) -> Credential:
+        """The credential behind an ``Authorization: Basic`` header.
+
+        Raises:
+            CredentialsRefused: absent, malformed, unknown, revoked or wrong; the answer does not say which.
+        """
+        identity, secret = _basic(authorization)
+        digest = hashlib.sha256(secret).digest()
+        known = self._lookup(identity)
+        # Compared in constant time, and against something even when nothing is known, so that timing does not
+        # tell an unknown id from a wrong secret.
+        if not hmac.compare_digest(digest, known.digest if known else _UNKNOWN) or known is None:
+            raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
+        return known.credential
+
+    def _lookup(self, identity: str) -> _Known | None:
+        cache = self._known
+        if self._trusted():
+            known = cache.get(identity)
+            if known is not None:
+                return known
+        stored = self._repository.credential(identity)
+        if stored is None or stored.revoked is not None:
+            return None
+        known = _Known(stored.digest, Credential(stored.id, stored.source, scope.closure(stored.scopes)))
+        cache[identity] = known
+        return known
+
+    def source(self, identity: str) -> Source:
+        """The registered source of a credential.
+
+        Raises:
+            CredentialsRefused: it is not registered any more.
+        """
+        cache = self._sources
+        if self._trusted() and identity in cache:
+            return cache[identity]
+        source = self._repository.get(identity)
+        if source is None:
+            raise CredentialsRefused("The source of these credentials is not registered.")
+        cache[identity] = source
+        return source
+
+
+class Sources:
+    """Registers sources and issues or revokes credentials: each change is audited and noticed everywhere."""
+
+    def __init__(
+        self,
+        repository: SourceRepository,
+        *,
+        activity_exists: Callable[[str], bool],
+        profile_exists: Callable[[str], bool],
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        announce: Callable[[], object],
+    ) -> None:
+        """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches."""
+        self._repository = repository
+        self._activity_exists = activity_exists
+        self._profile_exists = profile_exists
+        self._audit = audit
+        self._announce = announce
+
+    def add(
+        self,
+        identity: str,
+        *,
+        name: str,
+        activity: str,
+        profiles: Sequence[str] = (),
+        mode: str = "observe",
+        scopes: Sequence[str] = scope.SOURCE_DEFAULT,
+        actor: str,
+    ) -> tuple[Source, NewCredential]:
+        """Register a source under a processing activity, with a first credential.
+
+        Raises:
+            RegisterInvalid: id malformed or taken, unknown activity, profile, mode or scope.
+        """
+        if not _SLUG.match(identity):
+            raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")
+        # GDPR art. 30: nothing is processed outside a registered activity.
+        if not self._activity_exists(activity):
+            raise RegisterInvalid("No such processing activity. Add it first: `sillage activity add FILE`.")
+        self._check(profiles, mode)
+        _known_scopes(scopes)
+        source = Source(identity, name, activity, tuple(profiles), mode, clock.now())
+        self._repository.add(source)
+        self._audit(
+            "source-added",
+            actor,
+            {"source": identity, "activity": activity, "profiles": [*profiles], "mode": mode},
+        )
+        return source, self.issue(source=identity, label="first", scopes=scopes, actor=actor)
+
+    def change(
+        self, identity: str, *, profiles: Sequence[str] | None = None, mode: str | None = None, actor: str
+    ) -> Source:
+        """Change the promised profiles or the mode; in force everywhere when this returns."""
+        source = self._repository.get(identity)
+        if source is None:
+            raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
+        changed = source._replace(
+            profiles=source.profiles if profiles is None else tuple(profiles), mode=mode or source.mode
+        )
+        self._check(changed.profiles, changed.mode)
+        self._repository.replace(changed)
+        self._audit(
+            "configuration-changed",
+            actor,
+            {"source": identity, "profiles": [*changed.profiles], "mode": changed.mode},
+        )
+        self._announce()
+        return changed
+
+    def issue(self, *, source: str | None, label: str, scopes: Sequence[str], actor: str) -> NewCredential:
+        """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now."""
+        _known_scopes(scopes)
+        if source is not None and self._repository.get(source) is None:
+            raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
+        identity = "sk-" + clock.random_bytes(8).hex()
+        secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
+        self._repository.add_credential(
+            StoredCredential(
+                identity,
+                source,
+                label,
+                tuple(scopes),
+                hashlib.sha256(secret.encode()).digest(),
+                clock.now(),
+                None,
+            )
+        )
+        self._audit("credential-created", actor, {"credential": identity, "source": source, "scopes": [*scopes]})
+        return NewCredential(identity, secret)
+
+    def revoke(self, identity: str, *, actor: str) -> int:
+        """Revoke a credential, or every one of a source: no process accepts it when this returns.
+
+        Returns:
+            How many were revoked.
+
+        Raises:
+            RegisterInvalid: neither a credential nor a source has that id.
+        """
+        owned = [credential.id for credential in self._repository.credentials(identity)]
+        targets = owned or ([identity] if self._repository.credential(identity) else [])
+        if not targets:
+            raise RegisterInvalid("No such credential or source. `sillage source list` shows those that exist.")
+        count = self._repository.revoke(targets, clock.now())
+        self._announce()
+        self._audit("credential-revoked", actor, {"credentials": targets, "count": count})
+        return count
+
+    def list(self) -> Sequence[tuple[Source, Sequence[StoredCredential]]]:
+        """Every source with its credentials (never a secret)."""
+        return [(source, self._repository.credentials(source.id)) for source in self._repository.list()]
+
+    def people(self) -> Sequence[StoredCredential]:
+        """Credentials of people rather than sources."""
+        return [credential for credential in self._repository.credentials() if credential.source is None]
+
+    def _check(self, profiles: Sequence[str], mode: str) -> None:
+        if mode not in MODES:
+            raise RegisterInvalid(f"The mode is one of: {', '.join(MODES)}.")
+        for profile in profiles:
+            if not self._profile_exists(profile):
+                raise RegisterInvalid(f"Profile {profile} is not loaded. Add it first: `sillage profile add FILE`.")
+
+
+def _known_scopes(scopes: Sequence[str]) -> None:
+    unknown = sorted(set(scopes) - set(scope.EVERY))
+    if unknown or not scopes:
+        raise RegisterInvalid(f"Scopes are among: {', '.join(scope.EVERY)}.")
+
+
+def _basic(authorization: str | None) -> tuple[str, bytes]:
+    # RFC 7617
+    kind, _, encoded = (authorization or "").partition(" ")
+    if kind.lower() != "basic":
+        raise CredentialsRefused("Send credentials with HTTP Basic authentication.")
+    try:
+        identity, colon, secret = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        name = identity.decode("ascii")
+    except (binascii.Error, ValueError):
+        raise CredentialsRefused("The Authorization header is not valid Basic credentials.") from None
+    if not colon:
+        raise CredentialsRefused("The Authorization header is not valid Basic credentials.")
+    return name, secret

@@ -1,0 +1,53 @@
+"""The ``sillage`` command: groups of commands, wired to the services, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+from rich.console import Console
+
+from app.cli import governance, jobs, profile, research, server, simulate, sources
+from app.errors import SillageError
+from app.factory import VERSION, Parts
+from app.settings import load
+
+_console = Console(stderr=True, highlight=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="sillage")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A learning-trace (xAPI) record store for education. Settings come from SILLAGE_… variables."""
+    parts = Parts(load(os.environ))
+    context.obj = parts
+    context.call_on_close(parts.close)
+
+
+for part in (server, sources, profile, governance, research, jobs, simulate):
+    for command in part.COMMANDS:
+        cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; an error becomes a sentence and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except SillageError as error:
+        _console.print(f"[bold red]{error.title} / {error.title_fr}[/] ({error.code})")
+        _console.print(error.detail, markup=False)
+        for fault in error.faults:
+            _console.print(f"  {fault.pointer or '/'}: {fault.message} [{fault.rule}, {fault.section}]", markup=False)
+        sys.exit(2)
+    except click.Abort:
+        _console.print("Stopped. / Arrêté.")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

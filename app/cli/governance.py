@@ -1,0 +1,179 @@
+"""``sillage activity``, ``sillage retention`` and ``sillage audit``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from app.errors import ChainBroken, FileRefused
+from app.governance.audit import KINDS, Audit
+from app.governance.register import Register
+from app.governance.retention import Retention
+from app.storage import clock
+
+
+class Governance(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def register(self) -> Register:
+        """The register of processing activities."""
+
+    @property
+    def retention(self) -> Retention:
+        """Retention."""
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+
+
+@click.group()
+def activity() -> None:
+    """The register of processing activities (GDPR art. 30)."""
+
+
+@activity.command("add")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def activity_add(parts: Governance, file: Path) -> None:
+    """Add the activity described in FILE (JSON), or a new version of it."""
+    try:
+        document = file.read_bytes()
+    except OSError:
+        raise FileRefused("The file cannot be read.") from None
+    added = parts.register.add(document)
+    Console().print(f"Activity [bold]{added.id}[/bold], version {added.version}: {added.name.en}")
+
+
+@activity.command("list")
+@click.pass_obj
+def activity_list(parts: Governance) -> None:
+    """List the activities in force."""
+    table = Table("id", "version", "name", "controller", "legal basis", "kept", "minors")
+    for entry in parts.register.list():
+        table.add_row(
+            entry.id,
+            str(entry.version),
+            entry.name.en,
+            entry.controller,
+            f"art. {entry.legal_basis}",
+            f"{entry.retention.active_days} days",
+            "yes" if entry.minors else "no",
+        )
+    Console().print(table)
+
+
+@activity.command("show")
+@click.argument("identifier")
+@click.pass_obj
+def activity_show(parts: Governance, identifier: str) -> None:
+    """Show one activity in full, and when its versions were added."""
+    console = Console()
+    console.print_json(data=parts.register.get(identifier).document)
+    for version in parts.register.history(identifier):
+        console.print(f"version {version.version}, added {_instant(version.added)}")
+
+
+@click.group()
+def retention() -> None:
+    """How long statements are kept, and what is due."""
+
+
+@retention.command("report")
+@click.pass_obj
+def retention_report(parts: Governance) -> None:
+    """Show what is kept, due and overdue, by activity and source."""
+    table = Table("activity", "source", "kept", "oldest", "duration", "due", "overdue")
+    for line in parts.retention.report(clock.now_us()):
+        table.add_row(
+            line.activity,
+            line.source,
+            f"{line.kept:,}",
+            "-" if line.oldest is None else _instant(line.oldest),
+            f"{line.active_days} days",
+            f"{line.due:,}",
+            f"[red]{line.overdue:,}[/red]" if line.overdue else "0",
+        )
+    Console().print(table)
+
+
+@retention.command("apply")
+@click.option("--execute", is_flag=True, help="Delete. Without it, only say what would be deleted.")
+@click.pass_obj
+def retention_apply(parts: Governance, execute: bool) -> None:
+    """Delete the statements that are past their duration."""
+    console = Console()
+    with Progress(console=console, disable=not execute, transient=True) as progress:
+        task = progress.add_task("Deleting", total=None)
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
+    table = Table("activity", "source", "stored before", "deleted" if execute else "would be deleted")
+    for deletion in run.deletions:
+        table.add_row(deletion.activity, deletion.source, _instant(deletion.cutoff), f"{deletion.statements:,}")
+    console.print(table)
+    if not execute:
+        console.print("Nothing was deleted. Add --execute to delete.")
+
+
+@click.group()
+def audit() -> None:
+    """The audit log."""
+
+
+@audit.command("verify")
+@click.pass_obj
+def audit_verify(parts: Governance) -> None:
+    """Check the whole log for entries altered, removed, inserted or moved."""
+    console = Console()
+    with console.status("Reading the audit log") as status:
+        outcome = parts.audit.verify(lambda read: status.update(f"Reading the audit log: {read:,} entries"))
+    console.print(f"{outcome.entries:,} entries in {outcome.chains:,} chains")
+    if outcome.open:
+        table = Table(
+            "chain", "last entry", "written", "vouched for up to", title="Not closed: process alive, or killed"
+        )
+        for chain in outcome.open:
+            vouched = "-" if chain.anchored < 0 else str(chain.anchored)
+            table.add_row(chain.chain, str(chain.last), _instant(chain.last_at), vouched)
+        console.print(table)
+    if outcome.intact:
+        console.print("[green]The chain is intact.[/green]")
+        return
+    table = Table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
+    for finding in outcome.findings:
+        table.add_row(finding.chain, str(finding.n), finding.kind, finding.message)
+    console.print(table)
+    raise ChainBroken(f"{outcome.broken} findings. Keep the database as it is, and compare with a backup.")
+
+
+@audit.command("list")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.pass_obj
+def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
+    """Show the newest entries."""
+    table = Table("at", "kind", "actor", "detail")
+    for entry in parts.audit.newest(kinds, None, limit):
+        detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items() if name != "heads")
+        table.add_row(_instant(entry.at), entry.kind, entry.actor, detail)
+    Console().print(table)
+
+
+COMMANDS = (activity, retention, audit)
+
+
+def _instant(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+COMMANDS = (activity, retention, audit)

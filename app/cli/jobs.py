@@ -1,0 +1,147 @@
+"""``sillage scheduler`` and ``sillage jobs``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import JobFailed, LeaseHeld, NotFound
+from app.jobs.lease import Leadership
+from app.jobs.run import Job, execute
+from app.jobs.scheduler import Scheduler
+from app.storage import clock
+from app.storage.jobs import SUCCEEDED, JobRepository
+
+
+class Scheduling(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """Every job."""
+
+    @property
+    def job_repository(self) -> JobRepository:
+        """Their state and history."""
+
+    @property
+    def leadership(self) -> Leadership:
+        """How this process takes the lead."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduler."""
+
+
+@click.command()
+@click.pass_obj
+def scheduler(parts: Scheduling) -> None:
+    """Run the jobs on time, while this process leads, until it is told to stop."""
+    stop = threading.Event()
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+    parts.scheduler.run(stop)
+
+
+@click.group()
+def jobs() -> None:
+    """The scheduled jobs."""
+
+
+@jobs.command("list")
+@click.pass_obj
+def jobs_list(parts: Scheduling) -> None:
+    """Show each job, its last run and its last error, and who leads."""
+    table = Table("job", "schedule", "last run", "outcome", "last success", "last error", "runs")
+    states = {state.name: state for state in parts.job_repository.states()}
+    for job in parts.jobs:
+        state = states.get(job.name)
+        if state is None:
+            table.add_row(job.name, job.cron, "-", "-", "-", "-", "0")
+            continue
+        table.add_row(
+            job.name,
+            job.cron,
+            _instant(state.last_started),
+            state.last_outcome or "-",
+            _instant(state.last_success),
+            _error(state.last_error),
+            str(state.runs),
+        )
+    console = Console()
+    console.print(table)
+    held = parts.leadership.held()
+    console.print(f"Led by {held.holder}." if held else "No scheduler leads now.", highlight=False)
+
+
+@jobs.command("history")
+@click.argument("name")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@click.pass_obj
+def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
+    """Show the newest runs of job NAME."""
+    job = _job(parts, name)
+    table = Table("started", "seconds", "outcome", "summary", "error")
+    for run in parts.job_repository.history(job.name, limit):
+        seconds = "-" if run.finished is None else f"{(run.finished - run.started) / 1e6:.1f}"
+        summary = ", ".join(f"{name}={value}" for name, value in run.summary.items())
+        table.add_row(_instant(run.started), seconds, run.outcome, summary, _error(run.error))
+    Console().print(table)
+
+
+@jobs.command("run")
+@click.argument("name")
+@click.pass_obj
+def jobs_run(parts: Scheduling, name: str) -> None:
+    """Run job NAME now, unless a scheduler leads."""
+    job = _job(parts, name)
+    lease = parts.leadership.acquire()
+    if lease is None:
+        held = parts.leadership.held()
+        who = f"{held.holder}, for {held.seconds_left:.0f} s more" if held else "another process, just now"
+        raise LeaseHeld(f"The lease is held by {who}. Stop that scheduler, or wait for the job's time.")
+    with lease:
+        parts.job_repository.declare({job.name: job.cron}, clock.now_us())
+        parts.job_repository.interrupt(lease.fence, clock.now_us())
+        run = execute(job, lease, parts.job_repository, clock.now_us)
+    console = Console()
+    console.print(f"{job.name}: {run.outcome}", highlight=False)
+    for key, value in run.summary.items():
+        console.print(f"  {key}: {value}", highlight=False)
+    if run.outcome != SUCCEEDED:
+        raise JobFailed(f"{job.name} {run.outcome}: {_error(run.error)}. The log says where.")
+
+
+COMMANDS = (scheduler, jobs)
+
+
+def _job(parts: Scheduling, name: str) -> Job:
+    for job in parts.jobs:
+        if job.name == name:
+            return job
+    raise NotFound(f"No job has that name. There are: {', '.join(job.name for job in parts.jobs)}.")
+
+
+def _error(error: Mapping[str, str] | None) -> str:
+    return "-" if error is None else f"{error['class']} ({error['code']})"
+
+
+def _instant(microseconds: int | None) -> str:
+    if microseconds is None:
+        return "-"
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+COMMANDS = (scheduler, jobs)

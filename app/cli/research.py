@@ -1,0 +1,141 @@
+"""``sillage aggregate`` and ``sillage export``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.research.aggregates import Aggregates
+from app.research.export import Exports
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+class Research(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def aggregates(self) -> Aggregates:
+        """The aggregates."""
+
+    @property
+    def exports(self) -> Exports:
+        """Data packages."""
+
+
+@click.group()
+def aggregate() -> None:
+    """Tables computed from statements, declared in schemas/aggregates."""
+
+
+@aggregate.command("run")
+@click.pass_obj
+def aggregate_run(parts: Research) -> None:
+    """Count what has been stored since the last run. Safe beside the scheduler, and when stopped midway."""
+    aggregates = parts.aggregates
+    with _bar("aggregating") as told:
+        summary = aggregates.run(progress=told)
+    console = Console(highlight=False)
+    console.print(f"{summary.statements:,} statements counted, through {_instant(summary.through)}")
+    if summary.late:
+        console.print(f"{summary.late:,} came too late, for months whose learner keys are destroyed: not counted")
+    if summary.settled:
+        console.print(f"{summary.settled:,} months settled: learner keys destroyed, figures kept")
+
+
+@aggregate.command("status")
+@click.pass_obj
+def aggregate_status(parts: Research) -> None:
+    """Show how far each aggregate has come."""
+    table = Table("aggregate", "version", "counted through", "months", "settled", "late")
+    for line in parts.aggregates.status():
+        table.add_row(
+            line.definition.name,
+            str(line.definition.version),
+            "never run to the end" if line.as_of is None else _instant(line.as_of),
+            str(line.months),
+            str(line.settled),
+            str(line.late),
+        )
+    Console().print(table)
+
+
+@aggregate.command("list")
+@click.pass_obj
+def aggregate_list(parts: Research) -> None:
+    """List the aggregates with their dimensions and measures."""
+    table = Table("aggregate", "title / titre", "period", "dimensions", "measures")
+    for definition in parts.aggregates.definitions():
+        table.add_row(
+            definition.id,
+            f"{definition.title.en} / {definition.title.fr}",
+            definition.period,
+            ", ".join(definition.dimension_names),
+            ", ".join(measure.name for measure in definition.measures),
+        )
+    Console().print(table)
+
+
+@click.command()
+@click.option("--aggregate", "names", multiple=True, help="Aggregate to export; default: all. Repeatable.")
+@click.option("--from", "first", type=_DAY, help="First day: periods that start on or after it.")
+@click.option("--to", "last", type=_DAY, help="Last day: periods that start on or before it.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: exports, in the data folder."
+)
+@click.pass_obj
+def export(
+    parts: Research, names: tuple[str, ...], first: datetime | None, last: datetime | None, out: Path | None
+) -> None:
+    """Write a data package: Parquet, CSV, datapackage.json, codebook. Small groups are hidden."""
+    exports = parts.exports
+    with _bar("exporting") as told:
+        package = exports.run(
+            names,
+            first=first.date() if first else None,
+            last=last.date() if last else None,
+            target=out,
+            actor="cli:export",
+            progress=told,
+        )
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)", markup=False)
+    for name, rows in package.rows.items():
+        console.print(f"  {name}: {rows:,} cells")
+    console.print(f"  {package.hidden:,} of them are hidden (small groups)")
+
+
+COMMANDS = (aggregate, export)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=None)
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield told
+
+
+def _instant(microseconds: int) -> str:
+    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+COMMANDS = (aggregate, export)

@@ -1,0 +1,67 @@
+"""``sillage serve``, ``init``, ``migrate`` and ``settings``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import SettingsInvalid
+from app.factory import Parts
+from app.settings import describe
+from app.storage import migrations
+
+
+@click.command()
+@click.pass_obj
+def serve(parts: Parts) -> None:
+    """Serve HTTP until SIGTERM or Ctrl-C; requests under way are finished first."""
+    # Imported here: gunicorn is not there on every system where the other commands run.
+    from app.serve import serve as run
+
+    run(parts.settings)
+
+
+@click.command()
+@click.pass_obj
+def init(parts: Parts) -> None:
+    """Make what a new store needs: data folder (0700), key file (0600), collections. Harmless on one that is there."""
+    settings = parts.settings
+    try:
+        done = parts.initialise()
+    except OSError as refused:
+        raise SettingsInvalid(
+            f"The data folder or the key file cannot be written ({refused.strerror}). Set SILLAGE_DATA_DIR or "
+            "SILLAGE_KEY_FILE to a place that this account can write to."
+        ) from refused
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
+    console.print(f"Data folder: {settings.data_dir.absolute()}", markup=False)
+    if settings.keys:
+        console.print("Key-encryption keys: from the environment (SILLAGE_KEYS)")
+    else:
+        console.print(f"Key-encryption keys: {settings.key_path.absolute()}", markup=False)
+        console.print("Keep a copy of this file, away from the backups: without it nothing stored can be read.")
+
+
+@click.command()
+@click.pass_obj
+def migrate(parts: Parts) -> None:
+    """Bring the database to this version: create collections and indexes that are missing."""
+    done = migrations.migrate(parts.store)
+    Console(highlight=False).print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
+
+
+@click.command("settings")
+@click.pass_obj
+def show_settings(parts: Parts) -> None:
+    """Print every setting with its value, where it comes from and what it is for; secrets are hidden."""
+    table = Table("Setting", "Value", "Origin", "What it is for")
+    for line in describe(parts.settings, os.environ):
+        table.add_row(line.name, line.value, line.origin, line.doc)
+    Console().print(table)
+
+
+COMMANDS = (serve, init, migrate, show_settings)

@@ -1,0 +1,136 @@
+"""``sillage source …`` and ``sillage credential …``: who may send, who may read."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from app.access import scopes
+from app.access.credentials import MODES, NewCredential
+from app.factory import Parts
+
+_out = Console(highlight=False)
+
+
+def _show(credential: NewCredential) -> None:
+    _out.print(f"key     {credential.id}", markup=False)
+    _out.print(f"secret  {credential.secret}", markup=False)
+    _out.print("Keep the secret now: it is shown this once. / Conservez le secret : il n'est montré qu'une fois.")
+
+
+@click.group()
+def source() -> None:
+    """Producers of statements: digital workspaces, adaptive tutors, any EdTech tool."""
+
+
+@source.command("add")
+@click.argument("identity", metavar="ID")
+@click.option("--name", required=True, help="What people call it.")
+@click.option("--activity", required=True, help="Processing activity it belongs to.")
+@click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile it promises. Repeatable.")
+@click.option("--mode", type=click.Choice(MODES), default="observe", show_default=True, help="On a failed profile.")
+@click.option("--scope", "wanted", multiple=True, help=f"Default: {', '.join(scopes.SOURCE_DEFAULT)}. Repeatable.")
+@click.pass_obj
+def add(
+    parts: Parts, identity: str, name: str, activity: str, profiles: tuple[str, ...], mode: str, wanted: tuple[str, ...]
+) -> None:
+    """Register a source and print its first credential."""
+    registered, credential = parts.sources.add(
+        identity,
+        name=name,
+        activity=activity,
+        profiles=profiles,
+        mode=mode,
+        scopes=wanted or scopes.SOURCE_DEFAULT,
+        actor="cli:source add",
+    )
+    _out.print(f"Source {registered.id} is registered under {registered.activity}.", markup=False)
+    _show(credential)
+
+
+@source.command("set")
+@click.argument("identity", metavar="ID")
+@click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile; replaces the list.")
+@click.option("--mode", type=click.Choice(MODES), help="On a failed profile.")
+@click.pass_obj
+def change(parts: Parts, identity: str, profiles: tuple[str, ...], mode: str | None) -> None:
+    """Change the promised profiles or the mode; in force everywhere when this returns."""
+    changed = parts.sources.change(identity, profiles=profiles or None, mode=mode, actor="cli:source set")
+    _out.print(
+        f"Source {changed.id}: mode {changed.mode}, profiles {', '.join(changed.profiles) or 'none'}.", markup=False
+    )
+
+
+@source.command("list")
+@click.pass_obj
+def list_sources(parts: Parts) -> None:
+    """Show every source with its credentials."""
+    table = Table("source", "name", "activity", "mode", "key", "scopes", "created", "revoked")
+    for registered, credentials in parts.sources.list():
+        for place, credential in enumerate(credentials):
+            head = (registered.id, registered.name, registered.activity, registered.mode) if place == 0 else ("",) * 4
+            table.add_row(
+                *head,
+                credential.id,
+                ", ".join(credential.scopes),
+                f"{credential.created:%Y-%m-%d}",
+                f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else "",
+            )
+    _out.print(table)
+
+
+@source.command("revoke")
+@click.argument("identity", metavar="KEY|SOURCE")
+@click.pass_obj
+def revoke(parts: Parts, identity: str) -> None:
+    """Revoke one key, or every key of a source; no process accepts it when this returns."""
+    count = parts.sources.revoke(identity, actor="cli:source revoke")
+    _out.print(f"{count} credentials revoked.")
+
+
+@click.group()
+def credential() -> None:
+    """Credentials of people and of sources."""
+
+
+@credential.command("add")
+@click.option("--role", type=click.Choice(sorted(scopes.ROLES)), help="For a person: researcher, dpo, operator.")
+@click.option("--source", "owner", help="One more key for this source.")
+@click.option("--scope", "wanted", multiple=True, help="Instead of the role's or the source's scopes. Repeatable.")
+@click.option("--label", default="", help="Whose it is, for the list; a function rather than a name.")
+@click.pass_obj
+def add_credential(parts: Parts, role: str | None, owner: str | None, wanted: tuple[str, ...], label: str) -> None:
+    """Make a credential for a role or a source, and print it once."""
+    if role is None and owner is None and not wanted:
+        raise click.UsageError("Give --role, --source or --scope.")
+    granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
+    _show(parts.sources.issue(source=owner, label=label or role or "", scopes=granted, actor="cli:credential add"))
+
+
+@credential.command("list")
+@click.pass_obj
+def list_credentials(parts: Parts) -> None:
+    """Show the credentials that belong to no source."""
+    table = Table("key", "label", "scopes", "created", "revoked")
+    for kept in parts.sources.people():
+        table.add_row(
+            kept.id,
+            kept.label,
+            ", ".join(kept.scopes),
+            f"{kept.created:%Y-%m-%d}",
+            f"{kept.revoked:%Y-%m-%d %H:%M}" if kept.revoked else "",
+        )
+    _out.print(table)
+
+
+@credential.command("revoke")
+@click.argument("identity", metavar="KEY")
+@click.pass_obj
+def revoke_credential(parts: Parts, identity: str) -> None:
+    """Revoke one key; no process accepts it when this returns."""
+    count = parts.sources.revoke(identity, actor="cli:credential revoke")
+    _out.print(f"{count} credentials revoked.")
+
+
+COMMANDS = (source, credential)

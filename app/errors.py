@@ -1,0 +1,353 @@
+"""Every error of Sillage, in one tree.
+
+An error is part of the interface. Each class has a stable ``code`` (documented in ``docs/errors.md``),
+the HTTP status it becomes, a title in English and in French, and each instance a sentence that a person
+can act on. None carries a secret or personal data: a detail names places (JSON pointers), rules and
+sections of a standard, never the values found there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Fault(NamedTuple):
+    """One broken rule at one place of a document.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) of the place, from the root of the request body or file.
+        rule: Stable short name of the rule, for example ``actor-ifi-count``.
+        section: Where the rule stands, for example ``xAPI-Data 2.4.2.3`` or a template's IRI.
+        message: What is wrong and what to do, without the offending value.
+    """
+
+    pointer: str
+    rule: str
+    section: str
+    message: str
+
+
+class SillageError(Exception):
+    """Root of the tree. Only its subclasses are raised.
+
+    Args:
+        detail: A sentence that says what happened and what to do; no secret, no personal data.
+        faults: The broken rules, when the input is a document.
+        retry_after: Seconds after which trying again makes sense (becomes ``Retry-After``).
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    title_fr: ClassVar[str] = "Erreur interne"
+
+    def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.faults = tuple(faults)
+        self.retry_after = retry_after
+
+
+# --- what a client sent ---------------------------------------------------------------------------
+
+
+class BadRequest(SillageError):
+    """The request breaks a rule; sending it again unchanged gives the same answer."""
+
+    code = "bad-request"
+    status = 400
+    title = "The request is not valid"
+    title_fr = "La requête n'est pas valide"
+
+
+class MalformedJSON(BadRequest):
+    """The body is not one well-formed UTF-8 JSON document."""
+
+    code = "malformed-json"
+    title = "The body is not well-formed JSON"
+    title_fr = "Le corps n'est pas du JSON bien formé"
+
+
+class DuplicateKey(BadRequest):
+    """A JSON object has the same key twice, so its meaning depends on the reader."""
+
+    code = "duplicate-key"
+    title = "A JSON object has the same key twice"
+    title_fr = "Un objet JSON contient deux fois la même clé"
+
+
+class InvalidStatement(BadRequest):
+    """A statement breaks the xAPI standard; ``faults`` say where and which rule."""
+
+    code = "invalid-statement"
+    title = "A statement breaks the xAPI standard"
+    title_fr = "Un énoncé ne respecte pas le standard xAPI"
+
+
+class ProfileRejected(BadRequest):
+    """A statement fails the profiles that its source promised, and the source's mode is ``reject``."""
+
+    code = "profile-rejected"
+    title = "A statement fails the profiles of its source"
+    title_fr = "Un énoncé ne respecte pas les profils de sa source"
+
+
+class BadParameter(BadRequest):
+    """A query parameter is unknown, repeated, malformed, or excluded by another one."""
+
+    code = "bad-parameter"
+    title = "A query parameter is not valid"
+    title_fr = "Un paramètre de requête n'est pas valide"
+
+
+class BadCursor(BadRequest):
+    """The ``more`` cursor was altered, or belongs to another credential or store."""
+
+    code = "bad-cursor"
+    title = "The page cursor is not valid"
+    title_fr = "Le curseur de page n'est pas valide"
+
+
+class BadVersion(BadRequest):
+    """The ``X-Experience-API-Version`` header is missing or names a version not spoken here."""
+
+    code = "bad-version"
+    title = "The xAPI version is missing or not supported"
+    title_fr = "La version xAPI est absente ou non prise en charge"
+
+
+class CredentialsRefused(SillageError):
+    """No credentials, unknown or revoked ones, or a wrong secret: the answer does not say which."""
+
+    code = "credentials-refused"
+    status = 401
+    title = "Valid credentials are needed"
+    title_fr = "Des identifiants valides sont nécessaires"
+
+
+class ScopeMissing(SillageError):
+    """The credential is valid but its scopes do not allow this."""
+
+    code = "scope-missing"
+    status = 403
+    title = "This credential may not do that"
+    title_fr = "Ces identifiants ne donnent pas ce droit"
+
+
+class NotFound(SillageError):
+    """Nothing here under that name, or nothing that this credential may see."""
+
+    code = "not-found"
+    status = 404
+    title = "Not found"
+    title_fr = "Introuvable"
+
+
+class MethodNotAllowed(SillageError):
+    """The resource exists but does not take this method."""
+
+    code = "method-not-allowed"
+    status = 405
+    title = "This resource does not take that method"
+    title_fr = "Cette ressource n'accepte pas cette méthode"
+
+
+class StatementConflict(SillageError):
+    """A statement id is already taken by a different statement; nothing of the batch was stored."""
+
+    code = "statement-conflict"
+    status = 409
+    title = "A statement id is taken by a different statement"
+    title_fr = "Un identifiant désigne déjà un autre énoncé"
+
+
+class BodyTooLarge(SillageError):
+    """The body is larger than the limit (bytes), or holds more statements than the limit."""
+
+    code = "body-too-large"
+    status = 413
+    title = "The body is too large"
+    title_fr = "Le corps est trop volumineux"
+
+
+class UnsupportedContentType(SillageError):
+    """The content type is not one that this resource takes."""
+
+    code = "unsupported-content-type"
+    status = 415
+    title = "The content type is not supported"
+    title_fr = "Le type de contenu n'est pas pris en charge"
+
+
+# --- what the store cannot do now -----------------------------------------------------------------
+
+
+class Unavailable(SillageError):
+    """The store cannot serve now; nothing was half-stored, and the same request may be sent again."""
+
+    code = "unavailable"
+    status = 503
+    title = "The store is not available for the moment"
+    title_fr = "Le dépôt n'est pas disponible pour le moment"
+
+    def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = 5) -> None:
+        super().__init__(detail, faults=faults, retry_after=retry_after)
+
+
+class DatabaseUnavailable(Unavailable):
+    """MongoDB does not answer, has no primary, or cut the operation off."""
+
+    code = "database-unavailable"
+    title = "The database does not answer"
+    title_fr = "La base de données ne répond pas"
+
+
+class StorageFull(Unavailable):
+    """The database's disk has no room left; nothing of the request was stored."""
+
+    code = "storage-full"
+    title = "The disk of the database is full"
+    title_fr = "Le disque de la base de données est plein"
+
+
+# --- what an operator gave ------------------------------------------------------------------------
+
+
+class OperatorError(SillageError):
+    """A command or a start-up that cannot go on; the detail says how to mend it."""
+
+    code = "operator-error"
+    status = 400
+    title = "The command cannot go on"
+    title_fr = "La commande ne peut pas continuer"
+
+
+class SettingsInvalid(OperatorError):
+    """A setting is unknown, malformed, impossible or unsafe."""
+
+    code = "settings-invalid"
+    title = "A setting is not valid or not safe"
+    title_fr = "Un réglage n'est pas valide ou pas sûr"
+
+
+class KeyMissing(OperatorError):
+    """No key-encryption key was found where the settings say."""
+
+    code = "key-missing"
+    title = "No key-encryption key was found"
+    title_fr = "Aucune clé maîtresse n'a été trouvée"
+
+
+class KeyRefused(OperatorError):
+    """The key-encryption key does not open this store, or its file can be read by others."""
+
+    code = "key-refused"
+    title = "The key-encryption key does not open this store"
+    title_fr = "La clé maîtresse n'ouvre pas ce dépôt"
+
+
+class Unsealable(SillageError):
+    """A sealed value is damaged, was moved, or its key was destroyed."""
+
+    code = "unsealable"
+    title = "A sealed value cannot be opened"
+    title_fr = "Une valeur scellée ne peut pas être ouverte"
+
+
+class DatabaseMissing(OperatorError):
+    """No MongoDB is configured and none can be started here."""
+
+    code = "database-missing"
+    title = "No MongoDB was found"
+    title_fr = "Aucun MongoDB n'a été trouvé"
+
+
+class DatabaseFailed(OperatorError):
+    """The embedded MongoDB cannot be started in its folder; the detail says why."""
+
+    code = "database-failed"
+    title = "The embedded MongoDB does not start"
+    title_fr = "Le MongoDB embarqué ne démarre pas"
+
+
+class MigrationMissing(OperatorError):
+    """The database's collections or indexes are not those of this version."""
+
+    code = "migration-missing"
+    title = "The database is not at this version"
+    title_fr = "La base de données n'est pas à cette version"
+
+
+class FileRefused(OperatorError):
+    """A file cannot be read, or is not what its name or the command says (JSON, gzip)."""
+
+    code = "file-refused"
+    title = "The file cannot be used"
+    title_fr = "Le fichier n'est pas utilisable"
+
+
+class ProfileInvalid(OperatorError):
+    """A document is not a usable xAPI Profile; ``faults`` say where."""
+
+    code = "profile-invalid"
+    title = "The document is not a valid xAPI Profile"
+    title_fr = "Le document n'est pas un profil xAPI valide"
+
+
+class RegisterInvalid(OperatorError):
+    """A processing activity or a source breaks the rules of the register; ``faults`` say where."""
+
+    code = "register-invalid"
+    title = "The register does not take this entry"
+    title_fr = "Le registre n'accepte pas cette entrée"
+
+
+class DefinitionInvalid(OperatorError):
+    """An aggregate definition breaks its schema or names unknown columns; ``faults`` say where."""
+
+    code = "definition-invalid"
+    title = "The aggregate definition is not valid"
+    title_fr = "La définition de l'agrégat n'est pas valide"
+
+
+class ChainBroken(OperatorError):
+    """The audit log was altered: an entry is changed, missing or out of order."""
+
+    code = "chain-broken"
+    title = "The audit log was altered"
+    title_fr = "Le journal d'audit a été altéré"
+
+
+class LeaseHeld(OperatorError):
+    """A scheduler leads now, so a job cannot be run by hand beside it; the detail names the holder."""
+
+    code = "lease-held"
+    title = "A scheduler leads now"
+    title_fr = "Un ordonnanceur est déjà à l'œuvre"
+
+
+class JobFailed(OperatorError):
+    """A job run by hand did not succeed; the history and the log say how."""
+
+    code = "job-failed"
+    title = "The job did not succeed"
+    title_fr = "La tâche n'a pas abouti"
+
+
+class LeaseLost(SillageError):
+    """Another scheduler leads now; what this one was doing is not committed."""
+
+    code = "lease-lost"
+    status = 503
+    title = "Another scheduler leads now"
+    title_fr = "Un autre ordonnanceur a pris la main"
+
+
+def every() -> Iterator[type[SillageError]]:
+    """Every error class, the root included, depth first: for the documentation and its test."""
+    stack: list[type[SillageError]] = [SillageError]
+    while stack:
+        kind = stack.pop()
+        yield kind
+        stack.extend(reversed(kind.__subclasses__()))

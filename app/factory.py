@@ -1,0 +1,391 @@
+"""The one place where parts are wired: settings in, services out.
+
+``Parts`` builds each part when it is first asked for. A command uses it as it is; the HTTP service calls ``start``,
+which registers this process among the others and lets caches be trusted.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from importlib.metadata import version as distribution_version
+from zoneinfo import ZoneInfo
+
+from flask import Flask
+
+from app import contracts
+from app.access import scopes
+from app.access.credentials import Access, Sources
+from app.errors import FileRefused, KeyMissing, SillageError
+from app.governance.audit import Audit
+from app.governance.register import Register
+from app.governance.retention import Retention, SourceLink
+from app.ingest.querying import Library
+from app.ingest.recording import Limits, Recorder
+from app.ingest.verdicts import Profiles
+from app.jobs.lease import Leadership, Lease
+from app.jobs.run import Job
+from app.jobs.scheduler import Scheduler
+from app.research.aggregates import Aggregates
+from app.research.export import Exports
+from app.settings import Settings, load
+from app.storage import clock, embedded, keyfile, migrations, organisation_keys
+from app.storage.aggregates import AggregateRepository
+from app.storage.audit import AuditRepository
+from app.storage.catalogue import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.jobs import JobRepository, LeaseRepository
+from app.storage.processes import Observer, Presence, next_epoch
+from app.storage.profiles import ProfileRepository
+from app.storage.register import ActivityRepository
+from app.storage.retention import RetentionRepository
+from app.storage.sealed_reader import SealedReader
+from app.storage.sources import SourceRepository
+from app.storage.statements import Statements
+from app.storage.subjects import SubjectKeys
+from app.vault.bodies import Bodies
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from app.web import errors as web_errors
+from app.web import logs, operations
+from app.web.api import aggregates as aggregates_api
+from app.web.api import retention as retention_api
+from app.web.gate import Gate
+from app.web.xapi import about, headers
+from app.web.xapi import statements as statements_resource
+from app.xapi.identifiers import VOIDED
+
+PREFIX = "/xAPI"
+VERSION = distribution_version("sillage")
+
+
+class Parts:
+    """Everything of one process, built on demand. Made after a fork, never before; ``close`` releases it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = ExitStack()
+        self._presence: Presence | None = None
+
+    # --- storage and keys ---------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> Store:
+        """The connection; starts the embedded server when no MongoDB is configured."""
+        uri = self._stack.enter_context(embedded.choose(self.settings))
+        opened = Store.open(uri, self.settings.database, timeout_seconds=self.settings.mongodb_timeout_seconds)
+        self._stack.callback(opened.close)
+        return opened
+
+    @cached_property
+    def keks(self) -> KeyEncryptionKeys:
+        """The key-encryption keys, from the environment or the key file."""
+        if self.settings.keys:
+            return keyfile.parse(self.settings.keys)
+        return keyfile.read(self.settings.key_path)
+
+    @cached_property
+    def keys(self) -> OrganisationKeys:
+        """The organisation's keys, opened."""
+        return organisation_keys.unlock(self.store, self.keks, self.settings.organisation)
+
+    @cached_property
+    def subjects(self) -> SubjectKeys:
+        """The learners' keys."""
+        return SubjectKeys(self.store, self.keks, self.settings.organisation)
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        """Seals and opens statements."""
+        path = contracts.folder("sillage", "statement-1.zdict")
+        try:
+            dictionary = path.read_bytes()
+        except OSError:
+            raise FileRefused("The compression dictionary schemas/sillage/statement-1.zdict is missing.") from None
+        return Bodies(self.settings.organisation, dictionary, clock.random_bytes)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """The stored statements."""
+        return Statements(self.store, (self.keys.token("verb", VOIDED),))
+
+    @cached_property
+    def reader(self) -> SealedReader:
+        """Opens stored statements."""
+        observer = Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
+        return SealedReader(self.statements, self.subjects, self.bodies, observer)
+
+    @cached_property
+    def sources_repository(self) -> SourceRepository:
+        """Sources and credentials as stored."""
+        return SourceRepository(self.store)
+
+    # --- services -----------------------------------------------------------------------------------
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit log."""
+        log = Audit(AuditRepository(self.store), self.keys, clock.now_us, clock.random_bytes)
+        self._stack.callback(_quietly, log.close)
+        return log
+
+    @cached_property
+    def register(self) -> Register:
+        """The register of processing activities."""
+        return Register(ActivityRepository(self.store), self.audit, clock.now_us)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Retention: its report, and its application."""
+
+        def links() -> list[SourceLink]:
+            return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
+
+        return Retention(RetentionRepository(self.store), self.register, links, self.audit, self.keys)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """Loaded profiles and verdicts."""
+        return Profiles(ProfileRepository(self.store), self._audited, self._announce)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Registers sources, issues and revokes credentials."""
+        activities = ActivityRepository(self.store)
+        return Sources(
+            self.sources_repository,
+            activity_exists=lambda identity: activities.get(identity) is not None,
+            profile_exists=self.profiles.exists,
+            audit=self._audited,
+            announce=self._announce,
+        )
+
+    @cached_property
+    def access(self) -> Access:
+        """Verifies credentials."""
+        return Access(self.sources_repository, self._trusted)
+
+    @cached_property
+    def aggregates(self) -> Aggregates:
+        """Aggregates: computed by the job, read by researchers."""
+        return Aggregates(AggregateRepository(self.store, self.keys), self.reader, self.keys, self.settings)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Data packages."""
+        return Exports(self.aggregates, self._audited, self.settings, VERSION)
+
+    @cached_property
+    def leadership(self) -> Leadership:
+        """How this process becomes the one scheduler that works."""
+        holder = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bytes(4).hex()}"
+        return Leadership(LeaseRepository(self.store), holder, self.settings.lease_seconds, clock.steady)
+
+    @cached_property
+    def job_repository(self) -> JobRepository:
+        """States and history of jobs."""
+        return JobRepository(self.store)
+
+    @cached_property
+    def jobs(self) -> Sequence[Job]:
+        """What the scheduler runs, and when."""
+
+        def aggregate(lease: Lease) -> Mapping[str, object]:
+            return self.aggregates.run(lease.fence)._asdict()
+
+        def retention(lease: Lease) -> Mapping[str, object]:
+            run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
+            return {"deleted": run.statements, "sources": len(run.deletions)}
+
+        def export(lease: Lease) -> Mapping[str, object]:
+            package = self.exports.run(actor="job:export", progress=lambda *_: lease.check())
+            return {"package": package.path.name, "new": package.new, "rows": package.rows, "hidden": package.hidden}
+
+        def anchor(_: Lease) -> Mapping[str, object]:
+            return {"anchor": self.audit.anchor()}
+
+        settings = self.settings
+        return (
+            Job("aggregate", settings.aggregate_cron, aggregate),
+            Job("retention", settings.retention_cron, retention),
+            Job("export", settings.export_cron, export),
+            Job("audit-anchor", settings.anchor_cron, anchor),
+        )
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """Runs the jobs while this process leads."""
+        self.check()
+        return Scheduler(
+            self.jobs,
+            self.leadership,
+            self.job_repository,
+            clock.now_us,
+            timezone=ZoneInfo(self.settings.timezone),
+            grace_seconds=self.settings.graceful_seconds,
+        )
+
+    @property
+    def presence(self) -> Presence:
+        """This process among the others; only in a started service."""
+        if self._presence is None:
+            raise SillageError("This process does not serve, so it cannot write statements.")
+        return self._presence
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Takes statements in."""
+        return Recorder(
+            statements=self.statements,
+            subjects=self.subjects,
+            bodies=self.bodies,
+            keys=self.keys,
+            presence=self.presence,
+            profiles=self.profiles,
+            public_url=self.settings.public_url,
+            limits=Limits(self.settings.max_depth, self.settings.max_batch),
+        )
+
+    @cached_property
+    def library(self) -> Library:
+        """Answers queries."""
+        return Library(
+            statements=self.statements,
+            reader=self.reader,
+            keys=self.keys,
+            presence=self.presence,
+            sources=lambda: [source.id for source in self.sources_repository.list()],
+            public_url=self.settings.public_url,
+            page_limit=self.settings.page_limit,
+        )
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    def initialise(self) -> list[str]:
+        """Make what a new store needs, or complete what is there: key file, collections, organisation keys.
+
+        Returns:
+            What was done, as words.
+        """
+        done = []
+        folder = self.settings.data_dir
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            done.append("data folder")
+        if not self.settings.keys:
+            # A new key beside data sealed with a lost one would hide the loss: the data decide.
+            if not self.settings.key_path.exists() and self._has_keys():
+                raise KeyMissing("The database has data but its key file is missing. Restore the file from its copy.")
+            if keyfile.create(self.settings.key_path, clock.random_bytes):
+                done.append("key file")
+        done += migrations.migrate(self.store)
+        organisation_keys.ensure(self.store, self.keks, self.settings.organisation)
+        return done
+
+    def _has_keys(self) -> bool:
+        return organisation_keys.present(self.store, self.settings.organisation)
+
+    def check(self) -> None:
+        """Refuse to go on with a database of another version, or a key that does not open it.
+
+        Raises:
+            MigrationMissing, KeyMissing, KeyRefused: says what to do.
+        """
+        migrations.check(self.store, COLLECTIONS)
+        _ = self.keys
+
+    def start(self) -> None:
+        """Check everything, and join the processes that serve."""
+        self.check()
+        presence = Presence(
+            self.store,
+            interval=self.settings.heartbeat_seconds,
+            ttl=self.settings.process_ttl_seconds,
+            on_epoch=self._forget,
+            on_beat=self.profiles.flush,
+        )
+        presence.start()
+        self._presence = presence
+        self._stack.callback(self.profiles.flush)
+        self._stack.callback(presence.close)
+
+    def close(self) -> None:
+        """Write what is pending and let go of everything. Safe to call twice."""
+        self._stack.close()
+
+    def _forget(self) -> None:
+        self.access.forget()
+        self.profiles.forget()
+
+    def _trusted(self) -> bool:
+        return self._presence is not None and self._presence.fresh()
+
+    def _announce(self) -> None:
+        # Nobody may still accept what was revoked when the command ends.
+        epoch = next_epoch(self.store)
+        Observer(
+            self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds
+        ).wait_for_epoch(epoch)
+
+    def _audited(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
+        self.audit.append(kind, actor, detail)
+
+
+def _quietly(close: object) -> None:
+    try:
+        if callable(close):
+            close()
+    except SillageError:
+        # A chain that could not be closed is reported by `sillage audit verify` as not closed.
+        return
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application of one worker process, its parts started.
+
+    Raises:
+        SillageError: settings, keys or database do not allow to serve; the detail says what to do.
+    """
+    chosen = load(os.environ) if settings is None else settings
+    parts = Parts(chosen)
+    parts.start()
+    app = Flask("sillage", static_folder=None)
+    app.extensions["sillage"] = parts
+    # What a client may send at all; each resource has its own, lower or equal, limit.
+    app.config["MAX_FORM_MEMORY_SIZE"] = 0
+    app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
+    metrics = operations.Metrics(VERSION)
+    logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
+    web_errors.install(app)
+    gate = Gate(parts.access)
+    headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
+    app.register_blueprint(
+        statements_resource.blueprint(
+            gate=gate,
+            access=parts.access,
+            recorder=parts.recorder,
+            library=parts.library,
+            audit=parts.audit.append,
+            metrics=metrics,
+            max_body_bytes=chosen.max_body_bytes,
+            page_limit=chosen.page_limit,
+            prefix=PREFIX,
+        ),
+        url_prefix=PREFIX,
+    )
+    app.register_blueprint(about.blueprint(), url_prefix=PREFIX)
+    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
+    app.register_blueprint(
+        retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
+    )
+    app.register_blueprint(
+        operations.blueprint(
+            metrics,
+            {"database": parts.store.ping, "migrations": parts.check},
+            lambda: gate.credential(scopes.METRICS),
+            trust_host=not chosen.behind_tls,
+        )
+    )
+    return app

@@ -1,0 +1,1 @@
+"""French education identifiers: UAI, MEF, INE."""

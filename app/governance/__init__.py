@@ -1,0 +1,1 @@
+"""The register of processing activities, retention, the audit log."""

@@ -1,0 +1,427 @@
+"""The audit log: append-only, hash-chained, one chain for each writing process.
+
+Each entry carries the MAC of the one before it and a MAC of itself under a key that the database does not hold,
+so an entry that was altered, removed, inserted or moved shows. A chain whose end was cut off still fits
+together; what shows it is an *anchor*: an entry of another chain that quotes how far this one had come.
+The first entry of each chain is an anchor, and a job writes one every few minutes.
+
+An anchor quotes the chains that grew since the anchor before it. Older ends stay proved: to hide that an old anchor
+was removed, its own chain must be cut, and a later anchor quotes that chain. What no chain can prove
+by itself is that all of them were cut back to one moment: the digest that ``anchor`` returns, kept in
+another place (the scheduler's log), proves that.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import orjson
+
+from app.errors import DatabaseUnavailable, SillageError
+from app.storage.audit import AuditRepository, Detail, Entry, Head
+from app.vault.keys import OrganisationKeys
+
+CHAIN_OPENED = "chain-opened"
+CHAIN_CLOSED = "chain-closed"
+ANCHOR = "anchor"
+CREDENTIAL_CREATED = "credential-created"
+CREDENTIAL_REVOKED = "credential-revoked"
+SOURCE_ADDED = "source-added"
+ACTIVITY_ADDED = "activity-added"
+PROFILE_ADDED = "profile-added"
+STATEMENTS_READ = "statements-read"
+DOCUMENTS_READ = "documents-read"
+DOCUMENTS_DELETED = "documents-deleted"
+AGGREGATE_READ = "aggregate-read"
+AUDIT_READ = "audit-read"
+EXPORT_WRITTEN = "export-written"
+RETENTION_STARTED = "retention-started"
+RETENTION_APPLIED = "retention-applied"
+CONFIGURATION_CHANGED = "configuration-changed"
+
+KINDS = frozenset(
+    {
+        CHAIN_OPENED,
+        CHAIN_CLOSED,
+        ANCHOR,
+        CREDENTIAL_CREATED,
+        CREDENTIAL_REVOKED,
+        SOURCE_ADDED,
+        ACTIVITY_ADDED,
+        PROFILE_ADDED,
+        STATEMENTS_READ,
+        DOCUMENTS_READ,
+        DOCUMENTS_DELETED,
+        AGGREGATE_READ,
+        AUDIT_READ,
+        EXPORT_WRITTEN,
+        RETENTION_STARTED,
+        RETENTION_APPLIED,
+        CONFIGURATION_CHANGED,
+    }
+)
+
+_ANCHORING = (CHAIN_OPENED, ANCHOR)
+_FIRST_PREV = bytes(32)
+_MAC_PURPOSE = "audit"
+# Clocks of two hosts may differ by this much without an anchor passing over an entry.
+_CLOCK_MARGIN_US = 5 * 60 * 1_000_000
+_TRIES = 5
+_FINDINGS_SHOWN = 200
+
+
+class Finding(NamedTuple):
+    """What is wrong at one place of a chain.
+
+    Attributes:
+        chain: The chain.
+        n: The place in it, from 0.
+        kind: ``altered``, ``missing``, ``broken-link``, ``truncated`` or ``after-close``.
+        message: What was found.
+    """
+
+    chain: str
+    n: int
+    kind: str
+    message: str
+
+
+class OpenChain(NamedTuple):
+    """A chain without a closing entry: its process is alive, or was killed.
+
+    Attributes:
+        chain: The chain.
+        last: Its last entry.
+        last_at: When that was written, microseconds since 1970 UTC.
+        anchored: Last entry that another chain vouches for, -1 for none; what follows it could have been cut.
+    """
+
+    chain: str
+    last: int
+    last_at: int
+    anchored: int
+
+
+class Verification(NamedTuple):
+    """The outcome of a check of the whole log.
+
+    Attributes:
+        entries: Entries read.
+        chains: Chains read.
+        broken: How many things are wrong; ``findings`` shows the first of them.
+        findings: What is wrong.
+        open: Chains not closed: a notice, not a fault.
+    """
+
+    entries: int
+    chains: int
+    broken: int
+    findings: tuple[Finding, ...]
+    open: tuple[OpenChain, ...]
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.broken == 0
+
+
+class _Ticket:
+    """An entry that waits for its insert."""
+
+    __slots__ = ("actor", "at", "detail", "done", "error", "kind", "mac")
+
+    def __init__(self, at: int, kind: str, actor: str, detail: Detail) -> None:
+        self.at = at
+        self.kind = kind
+        self.actor = actor
+        self.detail = detail
+        self.done = False
+        self.error: SillageError | None = None
+        self.mac = b""
+
+
+class Audit:
+    """Writes this process's chain, and checks all of them.
+
+    Threads share inserts: whoever comes while one is under way waits, and goes with all the others in the next one.
+    After a fork the child starts a chain of its own.
+    """
+
+    def __init__(
+        self,
+        repository: AuditRepository,
+        keys: OrganisationKeys,
+        clock: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """``clock`` gives microseconds since 1970 UTC. Nothing is read or written before the first entry."""
+        self._repository = repository
+        self._keys = keys
+        self._clock = clock
+        self._random = random_bytes
+        self._begin()
+        restart = weakref.WeakMethod(self._begin)
+
+        def after_fork() -> None:
+            begin = restart()
+            if begin is not None:
+                begin()
+
+        os.register_at_fork(after_in_child=after_fork)
+
+    def _begin(self) -> None:
+        self._turn = threading.Condition(threading.Lock())
+        self._waiting: list[_Ticket] = []
+        self._writing = False
+        self._chain = ""
+        self._next = 0
+        self._prev = _FIRST_PREV
+        # After a failed insert nobody knows what of it was stored: the chain's end is read again.
+        self._certain = True
+
+    def append(self, kind: str, actor: str, detail: Detail) -> None:
+        """Write an entry; it is durable when this returns.
+
+        Args:
+            kind: One of ``KINDS``.
+            actor: Credential id, ``cli:<command>`` or ``job:<name>``.
+            detail: JSON values, without personal data; blind tokens in hex are fine.
+
+        Raises:
+            DatabaseUnavailable, StorageFull: the entry may not be stored; do not go on with what it was to record.
+        """
+        self._write(kind, actor, detail)
+
+    def anchor(self, actor: str = "job:audit-anchor") -> str:
+        """Quote the ends of the chains that grew since the last anchor.
+
+        Returns:
+            The MAC of the anchor in hex: kept outside the database, it proves the log up to now.
+        """
+        return self._write(ANCHOR, actor, {"heads": _quoted(self._heads())}).hex()
+
+    def close(self) -> None:
+        """End this process's chain, if it has begun one; a later entry would begin another."""
+        if self._chain:
+            self._write(CHAIN_CLOSED, "process", {})
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> Verification:
+        """Read the whole log and check every entry, chain by chain; memory grows with chains, not entries.
+
+        Args:
+            progress: Told the number of entries read, now and then.
+        """
+        return _Check(self._mac, self._claims()).run(self._repository.stream(), progress)
+
+    def newest(self, kinds: Sequence[str] = (), before: int | None = None, limit: int = 100) -> list[Entry]:
+        """The newest entries first; ``before`` in microseconds since 1970 UTC."""
+        return self._repository.newest(kinds, before, limit)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def _write(self, kind: str, actor: str, detail: Detail) -> bytes:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of audit entry: {kind}")
+        orjson.dumps(detail)  # a detail that is not JSON fails its own caller, not all who share the insert
+        ticket = _Ticket(self._clock(), kind, actor, detail)
+        with self._turn:
+            self._waiting.append(ticket)
+            while self._writing and not ticket.done:
+                self._turn.wait()
+            if not ticket.done:
+                self._writing = True
+                group, self._waiting = self._waiting, []
+        if not ticket.done:
+            self._lead(group)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.mac
+
+    def _lead(self, group: list[_Ticket]) -> None:
+        error: SillageError | None = DatabaseUnavailable("The audit log could not be written.")
+        try:
+            self._insert(group)
+            error = None
+        except SillageError as failed:
+            error = failed
+        finally:
+            with self._turn:
+                self._writing = False
+                for ticket in group:
+                    ticket.error = error
+                    ticket.done = True
+                self._turn.notify_all()
+
+    def _insert(self, group: list[_Ticket]) -> None:
+        group.sort(key=lambda ticket: ticket.kind == CHAIN_CLOSED)  # nothing follows the end of a chain
+        for _ in range(_TRIES):
+            if not self._chain:
+                self._open()
+            if not self._certain:
+                self._find_end()
+            entries = self._entries(group)
+            self._certain = False
+            if self._repository.insert(entries):
+                self._next, self._prev = entries[-1].n + 1, entries[-1].mac
+                self._certain = True
+                if entries[-1].kind == CHAIN_CLOSED:
+                    self._chain = ""
+                return
+            # A place was taken: an earlier insert, given up for lost, came through after all.
+        raise DatabaseUnavailable("The audit log could not be written.")
+
+    def _open(self) -> None:
+        at = self._clock()
+        # Sorts by time, so that a listing by chain is a listing by age.
+        chain = f"{at:016x}-{self._random(6).hex()}"
+        opening = _Ticket(at, CHAIN_OPENED, "process", {"heads": _quoted(self._heads())})
+        first = self._entry(chain, 0, _FIRST_PREV, opening)
+        if not self._repository.insert([first]):
+            raise DatabaseUnavailable("The audit log could not be opened.")
+        self._chain, self._next, self._prev, self._certain = chain, 1, first.mac, True
+
+    def _find_end(self) -> None:
+        head = self._repository.head(self._chain)
+        if head is not None:
+            self._next, self._prev = head.n + 1, head.mac
+        self._certain = True
+
+    def _entries(self, group: Sequence[_Ticket]) -> list[Entry]:
+        n, prev = self._next, self._prev
+        entries = []
+        for ticket in group:
+            entry = self._entry(self._chain, n, prev, ticket)
+            entries.append(entry)
+            n, prev = n + 1, entry.mac
+            ticket.mac = entry.mac
+        return entries
+
+    def _entry(self, chain: str, n: int, prev: bytes, ticket: _Ticket) -> Entry:
+        bare = Entry(chain, n, ticket.at, ticket.kind, ticket.actor, ticket.detail, prev, b"")
+        return bare._replace(mac=self._mac(bare))
+
+    def _mac(self, entry: Entry) -> bytes:
+        return self._keys.mac(_MAC_PURPOSE, _canonical(entry))
+
+    def _heads(self) -> list[Head]:
+        last = self._repository.last_at(_ANCHORING)
+        return self._repository.heads(0 if last is None else last - _CLOCK_MARGIN_US)
+
+    # --- checking -----------------------------------------------------------------------------
+
+    def _claims(self) -> dict[str, tuple[int, bytes]]:
+        """How far each chain had come at least, with the MAC there, by the anchors that are themselves genuine."""
+        claims: dict[str, tuple[int, bytes]] = {}
+        for entry in self._repository.of_kinds(_ANCHORING):
+            if entry.mac != self._mac(entry):
+                continue
+            for chain, n, mac in _unquoted(entry.detail):
+                # A chain's word on itself proves nothing: it is cut together with it.
+                if chain != entry.chain and n > claims.get(chain, (-1, b""))[0]:
+                    claims[chain] = (n, mac)
+        return claims
+
+
+class _Check:
+    """One pass over the log."""
+
+    def __init__(self, mac: Callable[[Entry], bytes], claims: dict[str, tuple[int, bytes]]) -> None:
+        self._mac = mac
+        self._claims = claims
+        self._findings: list[Finding] = []
+        self._open: list[OpenChain] = []
+        self._broken = 0
+        self._entries = 0
+        self._seen: set[str] = set()
+        self._last: Entry | None = None
+        self._closed_at: int | None = None
+
+    def run(self, entries: Iterator[Entry], progress: Callable[[int], None] | None) -> Verification:
+        for entry in entries:
+            if self._last is None or entry.chain != self._last.chain:
+                self._end_chain()
+                self._begin_chain(entry)
+            self._follow(entry)
+            self._last = entry
+            self._entries += 1
+            if progress is not None and self._entries % 1_000 == 0:
+                progress(self._entries)
+        self._end_chain()
+        for chain, (n, _) in sorted(self._claims.items()):
+            if chain not in self._seen:
+                self._found(chain, 0, "truncated", f"an anchor quotes {n + 1} entries; the chain is not there")
+        return Verification(self._entries, len(self._seen), self._broken, tuple(self._findings), tuple(self._open))
+
+    def _begin_chain(self, entry: Entry) -> None:
+        self._seen.add(entry.chain)
+        self._last = None
+        self._closed_at = None
+        if entry.n == 0 and (entry.kind != CHAIN_OPENED or entry.prev != _FIRST_PREV):
+            self._found(entry.chain, 0, "altered", "the chain does not begin as a chain does")
+
+    def _follow(self, entry: Entry) -> None:
+        expected = 0 if self._last is None else self._last.n + 1
+        genuine = entry.mac == self._mac(entry)
+        if entry.n != expected:
+            last = entry.n - 1
+            self._found(
+                entry.chain, expected, "missing", f"entry {expected}" + (f" to {last}" if last > expected else "")
+            )
+        elif self._last is not None and entry.prev != self._last.mac:
+            self._found(entry.chain, entry.n, "broken-link", "does not follow from the entry before it")
+        if not genuine:
+            self._found(entry.chain, entry.n, "altered", "was changed, inserted, or moved here from another place")
+        if self._closed_at is not None:
+            self._found(entry.chain, entry.n, "after-close", "comes after the end of its chain")
+        claim = self._claims.get(entry.chain)
+        if claim is not None and claim[0] == entry.n and claim[1] != entry.mac:
+            self._found(entry.chain, entry.n, "altered", "is not the entry that an anchor quotes")
+        if entry.kind == CHAIN_CLOSED and genuine:
+            self._closed_at = entry.n
+
+    def _end_chain(self) -> None:
+        last = self._last
+        if last is None:
+            return
+        claimed = self._claims.get(last.chain, (-1, b""))[0]
+        if claimed > last.n:
+            self._found(
+                last.chain,
+                last.n + 1,
+                "truncated",
+                f"an anchor quotes {claimed + 1} entries; {last.n + 1} are left",
+            )
+        elif self._closed_at is None:
+            self._open.append(OpenChain(last.chain, last.n, last.at, claimed))
+
+    def _found(self, chain: str, n: int, kind: str, message: str) -> None:
+        self._broken += 1
+        if len(self._findings) < _FINDINGS_SHOWN:
+            self._findings.append(Finding(chain, n, kind, message))
+
+
+def _canonical(entry: Entry) -> bytes:
+    """What an entry's MAC covers: all of it but the MAC, as JSON with sorted keys."""
+    return orjson.dumps(
+        [entry.chain, entry.n, entry.at, entry.kind, entry.actor, entry.prev.hex(), entry.detail],
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def _quoted(heads: Sequence[Head]) -> list[list[str | int]]:
+    return [[head.chain, head.n, head.mac.hex()] for head in heads]
+
+
+def _unquoted(detail: Detail) -> Iterator[tuple[str, int, bytes]]:
+    heads = detail.get("heads")
+    if not isinstance(heads, list):
+        return
+    for head in heads:
+        with suppress(TypeError, ValueError):
+            chain, n, mac = head
+            yield str(chain), int(n), bytes.fromhex(mac)

@@ -1,0 +1,161 @@
+"""The way out: one statement by id, or pages in the order they were stored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from app.errors import BadCursor, NotFound, Unsealable
+from app.ingest import tokens
+from app.storage.processes import Presence
+from app.storage.sealed_reader import SealedReader
+from app.storage.statements import Position, Statements, Stored
+from app.vault.keys import OrganisationKeys
+from app.xapi.formats import as_canonical, as_ids
+from app.xapi.identifiers import agent_identifier
+from app.xapi.query import StatementQuery
+
+
+class Reader(NamedTuple):
+    """Who reads.
+
+    Attributes:
+        credential: Public id of the credential.
+        mine: Set when only the statements of that source may be seen.
+    """
+
+    credential: str
+    mine: str | None
+
+
+class Page(NamedTuple):
+    """A page: the JSON of each statement, and the cursor of the next page if there is one.
+
+    Attributes:
+        bodies: JSON bytes of each statement, in order.
+        cursor: What gets the next page, URL-safe; None at the end.
+        tokens: Blind tokens of the filter, hexadecimal: fit for the audit log.
+        first: ``stored`` of the first statement, microseconds; None for an empty page.
+        last: ``stored`` of the last one.
+    """
+
+    bodies: tuple[bytes, ...]
+    cursor: str | None
+    tokens: tuple[str, ...]
+    first: int | None
+    last: int | None
+
+
+class Library:
+    """Answers queries for statements. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        statements: Statements,
+        reader: SealedReader,
+        keys: OrganisationKeys,
+        presence: Presence,
+        sources: Callable[[], Sequence[str]],
+        public_url: str,
+        page_limit: int,
+    ) -> None:
+        """``sources`` gives the ids of the registered sources, for queries by authority."""
+        self._statements = statements
+        self._reader = reader
+        self._keys = keys
+        self._presence = presence
+        self._sources = sources
+        self._public_url = public_url
+        self._page_limit = page_limit
+
+    def consistent_through(self) -> int:
+        """Microseconds: no statement with an earlier ``stored`` can still appear."""
+        return self._presence.consistent_through()
+
+    def one(
+        self, identity: UUID, who: Reader, *, voided: bool, form: str = "exact", languages: Sequence[str] = ()
+    ) -> bytes:
+        """One statement as JSON.
+
+        Raises:
+            NotFound: no such statement, of the other kind (voided or not), erased, or not for this reader.
+        """
+        found = self._statements.get(identity)
+        # xAPI-Communication 2.1.3: statementId does not give a voided statement, voidedStatementId no other.
+        if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
+            raise NotFound("No such statement, or not one that these credentials may see.")
+        bodies = self._bodies([found], form, languages)
+        if not bodies:
+            raise NotFound("No such statement, or not one that these credentials may see.")
+        return bodies[0]
+
+    def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
+        """The first page of a query."""
+        return self._page(query, who, None, languages)
+
+    def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> tuple[StatementQuery, Page]:
+        """The page that a cursor names, with the query it belongs to.
+
+        Raises:
+            BadCursor: altered, or made for other credentials.
+        """
+        query, after = self._read_cursor(cursor, who)
+        return query, self._page(query, who, after, languages)
+
+    def _page(self, query: StatementQuery, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
+        wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
+        limit = min(query.limit or self._page_limit, self._page_limit)
+        # One more than asked tells whether a next page exists.
+        rows = self._statements.page(wanted, after=after, ascending=query.ascending, limit=limit + 1)
+        shown = rows[:limit]
+        cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
+        return Page(
+            tuple(self._bodies(shown, query.format, languages)),
+            cursor,
+            tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
+            shown[0].stored if shown else None,
+            shown[-1].stored if shown else None,
+        )
+
+    def _authority(self, query: StatementQuery) -> str | None:
+        # The queried agent is an authority exactly when it is this store's account of a source.
+        if query.agent is None or not query.related_agents:
+            return None
+        for source in self._sources():
+            if query.agent == agent_identifier({"account": {"homePage": self._public_url, "name": source}}):
+                return source
+        return None
+
+    def _write_cursor(self, query: StatementQuery, last: Stored, who: Reader) -> str:
+        # Sealed, not only signed: an agent's identifier must not stand in URLs that proxies log.
+        content = {"query": asdict(query), "stored": last.stored, "id": str(last.id)}
+        return base64.urlsafe_b64encode(self._keys.seal(_place(who), orjson.dumps(content))).decode().rstrip("=")
+
+    def _read_cursor(self, cursor: str, who: Reader) -> tuple[StatementQuery, Position]:
+        try:
+            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            content: dict[str, Any] = orjson.loads(self._keys.open(_place(who), sealed))
+            return StatementQuery(**content["query"]), Position(content["stored"], UUID(content["id"]))
+        except (binascii.Error, ValueError, KeyError, TypeError, Unsealable):
+            raise BadCursor(
+                "This cursor was altered, or was made for other credentials. Start the query again from its first page."
+            ) from None
+
+    def _bodies(self, rows: Sequence[Stored], form: str, languages: Sequence[str]) -> list[bytes]:
+        bodies = [plain.body for plain in self._reader.opened(rows)]
+        if form == "ids":
+            return [orjson.dumps(as_ids(orjson.loads(body))) for body in bodies]
+        if form == "canonical":
+            return [orjson.dumps(as_canonical(orjson.loads(body), languages)) for body in bodies]
+        return bodies
+
+
+def _place(who: Reader) -> str:
+    return f"cursor:{who.credential}"

@@ -1,0 +1,198 @@
+"""The way in: from the bytes of a request to statements that are validated, sealed and durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import orjson
+
+from app.errors import DatabaseUnavailable, Fault, InvalidStatement, ProfileRejected, StatementConflict
+from app.ingest import tokens
+from app.ingest.verdicts import Checked, Profiles
+from app.storage.processes import Presence
+from app.storage.sources import Source
+from app.storage.statements import Clash, Inserted, Row, Statements, Voiding
+from app.storage.subjects import SubjectKeys
+from app.vault.bodies import Bodies
+from app.vault.keys import OrganisationKeys
+from app.xapi.content import content_print, normalise, stamp
+from app.xapi.decode import decode
+from app.xapi.identifiers import keys_of
+from app.xapi.validate import validate
+from app.xapi.versions import Version
+
+Statement = dict[str, Any]
+
+
+class Limits(NamedTuple):
+    """What one request may hold."""
+
+    depth: int
+    statements: int
+
+
+class Recorded(NamedTuple):
+    """What became of a batch that was accepted.
+
+    Attributes:
+        ids: Ids of all its statements, in the order sent.
+        inserted: Which were stored now, and which were there already, unchanged.
+        verdicts: How many had each profile verdict.
+    """
+
+    ids: tuple[UUID, ...]
+    inserted: Inserted
+    verdicts: Mapping[str, int]
+
+
+class Recorder:
+    """Records batches of statements. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        statements: Statements,
+        subjects: SubjectKeys,
+        bodies: Bodies,
+        keys: OrganisationKeys,
+        presence: Presence,
+        profiles: Profiles,
+        public_url: str,
+        limits: Limits,
+    ) -> None:
+        self._statements = statements
+        self._subjects = subjects
+        self._bodies = bodies
+        self._keys = keys
+        self._presence = presence
+        self._profiles = profiles
+        self._public_url = public_url
+        self._limits = limits
+
+    def record(self, body: bytes, source: Source, version: Version, *, only: UUID | None = None) -> Recorded:
+        """Take in a request body: one statement or an array of them, all or nothing.
+
+        Args:
+            body: JSON, UTF-8.
+            source: Who sends it.
+            version: Version of xAPI the request is made in.
+            only: The id that the single statement must have or gets (PUT).
+
+        Raises:
+            MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
+            ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
+            StatementConflict: an id is taken by a different statement.
+            DatabaseUnavailable, StorageFull: try again later.
+        """
+        decoded = decode(body, max_depth=self._limits.depth, max_statements=self._limits.statements)
+        statements = decoded.statements
+        if only is not None:
+            _address(statements, only, many=decoded.many)
+        validate(statements, version, many=decoded.many)
+        if not statements:
+            return Recorded((), Inserted((), ()), {})
+        statements = [normalise(statement, version) for statement in statements]
+        checked = self._profiles.check(source, statements)
+        # A statement that no template describes breaks no rule: only a failed template is refused.
+        if source.mode == "reject" and checked.tally.get("fails"):
+            self._profiles.count_rejected(source, len(statements))
+            raise ProfileRejected(
+                f"{checked.tally['fails']} of {len(statements)} statements fail the profiles of source {source.id}; "
+                "nothing of the batch was stored.",
+                faults=checked.faults,
+            )
+        ids, inserted = self._store(statements, source, version, checked)
+        fresh = set(inserted.stored)
+        self._profiles.count(source, checked, [identity in fresh for identity in ids])
+        return Recorded(ids, inserted, checked.tally)
+
+    def authority(self, source: Source) -> Statement:
+        """The authority of a source's statements, as the store sets it (xAPI-Data 2.4.9)."""
+        return {
+            "objectType": "Agent",
+            "name": source.name,
+            "account": {"homePage": self._public_url, "name": source.id},
+        }
+
+    def _store(
+        self, statements: Sequence[Statement], source: Source, version: Version, checked: Checked
+    ) -> tuple[tuple[UUID, ...], Inserted]:
+        keys = self._keys
+        # Before stamping: what the sender said is what a retry is compared with.
+        prints = [keys.fingerprint(content_print(statement)) for statement in statements]
+        found = [keys_of(statement) for statement in statements]
+        ids = tuple(UUID(statement["id"]) if "id" in statement else uuid4() for statement in statements)
+        subjects = [keys.subject(one.subject) for one in found]
+        learner_keys = self._subjects.ensured(subjects)
+        own = keys.token(tokens.SOURCE, source.id)
+        authority = self.authority(source)
+        voidings = [
+            Voiding(identity, one.voids) for identity, one in zip(ids, found, strict=True) if one.voids is not None
+        ]
+        with self._presence.writing(len(statements)) as writing:
+            first = writing.first
+            stamped = [
+                stamp(statement, id=identity, stored_us=first + place, authority=authority, version=version)
+                for place, (statement, identity) in enumerate(zip(statements, ids, strict=True))
+            ]
+            plain = [orjson.dumps(statement) for statement in stamped]
+            sealed = self._bodies.seal(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
+            rows = [
+                Row(
+                    ids[place],
+                    first + place,
+                    source.id,
+                    subjects[place],
+                    tokens.of_statement(keys, own, found[place]),
+                    prints[place],
+                    sealed[place],
+                    checked.codes[place],
+                    checked.templates[place],
+                )
+                for place in range(len(ids))
+            ]
+            outcome = self._statements.insert(rows, voidings)
+            if isinstance(outcome, Clash):
+                raise _conflict(ids, outcome)
+            if outcome.stored and writing.lapsed():
+                # Readers may have been told that nothing earlier would come: what nobody was told of is taken back.
+                self._statements.withdraw(outcome.stored)
+                raise DatabaseUnavailable("This server had lost touch with the others. Send the same request again.")
+        return ids, outcome
+
+
+def _address(statements: Sequence[Statement], only: UUID, *, many: bool) -> None:
+    if many:
+        raise InvalidStatement(
+            "PUT takes one statement, not an array; use POST for several.",
+            faults=[Fault("", "put-single", "xAPI-Communication 2.1.1", "PUT takes one statement.")],
+        )
+    # xAPI-Communication 2.1.1: an id in the body must be the one of the parameter.
+    given = statements[0].setdefault("id", str(only))
+    if not isinstance(given, str) or given.lower() != str(only):
+        raise InvalidStatement(
+            "The statement's id is not the one of the statementId parameter.",
+            faults=[
+                Fault("/id", "put-id", "xAPI-Communication 2.1.1", "The id differs from the statementId parameter.")
+            ],
+        )
+
+
+def _conflict(ids: Sequence[UUID], clash: Clash) -> StatementConflict:
+    taken = set(clash.ids)
+    faults = [
+        Fault(
+            f"/{place}/id",
+            "id-taken",
+            "xAPI-Communication 2.1.1",
+            "Another statement has this id and differs from this one. Send the same content, or a new id.",
+        )
+        for place, identity in enumerate(ids)
+        if identity in taken
+    ]
+    return StatementConflict(
+        f"{len(faults)} of {len(ids)} statements have an id that a different statement has; nothing was stored.",
+        faults=faults[:20],
+    )

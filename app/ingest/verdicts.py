@@ -1,0 +1,160 @@
+"""The profiles that sources promise: loaded, compiled once per set, applied to batches, counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from app.errors import Fault, SillageError
+from app.profiles.checker import Checker, Outcome, Verdict, compile
+from app.profiles.document import Profile, load
+from app.storage import clock
+from app.storage.profiles import Count, LoadedProfile, ProfileRepository
+from app.storage.sources import Source
+
+CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
+REJECTED = "rejected"
+FAULTS_SHOWN = 20
+
+
+class Checked(NamedTuple):
+    """Verdicts of a batch, in step with it.
+
+    Attributes:
+        codes: 1 conforms, 2 fails, 3 no template matches; None when the source promises no profile.
+        templates: Numbers of the templates that matched, negative where their rules failed.
+        faults: The first broken rules of failing statements, pointers from the root of the body.
+        tally: How many statements had each outcome.
+    """
+
+    codes: tuple[int | None, ...]
+    templates: tuple[tuple[int, ...], ...]
+    faults: tuple[Fault, ...]
+    tally: Mapping[str, int]
+
+
+class _Compiled(NamedTuple):
+    checker: Checker
+    numbers: Mapping[str, int]
+
+
+class Profiles:
+    """Loaded profiles and their verdicts. Safe to share between threads."""
+
+    def __init__(
+        self,
+        repository: ProfileRepository,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        announce: Callable[[], object],
+    ) -> None:
+        self._repository = repository
+        self._audit = audit
+        self._announce = announce
+        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._tally: Counter[tuple[str, str, str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, document: bytes, *, actor: str = "cli:profile add") -> Profile:
+        """Load a profile document, in force everywhere when this returns.
+
+        Raises:
+            ProfileInvalid: it is not a usable xAPI Profile.
+        """
+        profile = load(document)
+        # Compiled before it is kept: a template that cannot be compiled is refused here, not at the first statement.
+        compile([profile])
+        self._repository.put(LoadedProfile(profile.id, document, clock.now()))
+        self._audit("profile-added", actor, {"profile": profile.id, "templates": len(profile.templates)})
+        self._announce()
+        return profile
+
+    def list(self) -> Sequence[Profile]:
+        """Every loaded profile."""
+        return [load(loaded.document) for loaded in self._repository.list()]
+
+    def exists(self, identity: str) -> bool:
+        """Whether a profile of that IRI is loaded."""
+        return any(loaded.id == identity for loaded in self._repository.list())
+
+    def forget(self) -> None:
+        """Drop what was compiled."""
+        self._compiled = {}
+
+    def check(self, source: Source, statements: Sequence[Mapping[str, object]]) -> Checked:
+        """Verdicts of a batch under the profiles that its source promised."""
+        if not source.profiles:
+            return Checked((None,) * len(statements), ((),) * len(statements), (), {})
+        checker, numbers = self._compile(source.profiles)
+        verdicts = checker.check_all(statements)
+        return Checked(
+            tuple(CODES[verdict.outcome] for verdict in verdicts),
+            tuple(
+                tuple(numbers[result.template] * (1 if result.ok else -1) for result in verdict.matched)
+                for verdict in verdicts
+            ),
+            _faults(verdicts),
+            Counter(verdict.outcome.value for verdict in verdicts),
+        )
+
+    def count(self, source: Source, checked: Checked, stored: Sequence[bool]) -> None:
+        """Add a batch to the counters: the statements stored now, not those that were there already."""
+        if source.profiles:
+            day = datetime.now(UTC).date().isoformat()
+            names = {number: iri for iri, number in self._compile(source.profiles).numbers.items()}
+            outcomes = {code: outcome.value for outcome, code in CODES.items()}
+            new: Counter[tuple[str, str, str, str]] = Counter()
+            for code, templates, kept in zip(checked.codes, checked.templates, stored, strict=True):
+                if not kept or code is None:
+                    continue
+                new[source.id, day, "", outcomes[code]] += 1
+                for number in templates:
+                    outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
+                    new[source.id, day, names[abs(number)], outcome.value] += 1
+            self._add(new)
+
+    def count_rejected(self, source: Source, statements: int) -> None:
+        """Add a refused batch to the counters."""
+        day = datetime.now(UTC).date().isoformat()
+        self._add(Counter({(source.id, day, "", REJECTED): statements}))
+
+    def flush(self) -> None:
+        """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
+        with self._lock:
+            tally, self._tally = self._tally, Counter()
+        try:
+            self._repository.add_counts(tally)
+        except SillageError:
+            self._add(tally)
+
+    def counts(self, source: str | None = None, since_day: str | None = None) -> Sequence[Count]:
+        """Totals by source, template and outcome."""
+        with suppress(SillageError):
+            self.flush()
+        return self._repository.counts(source, since_day)
+
+    def _add(self, tally: Counter[tuple[str, str, str, str]]) -> None:
+        with self._lock:
+            self._tally.update(tally)
+
+    def _compile(self, wanted: tuple[str, ...]) -> _Compiled:
+        cache = self._compiled
+        if wanted not in cache:
+            loaded = [load(item.document) for item in self._repository.list() if item.id in wanted]
+            templates = [template.id for profile in loaded for template in profile.templates]
+            cache[wanted] = _Compiled(compile(loaded), self._repository.number(templates))
+        return cache[wanted]
+
+
+def _faults(verdicts: Sequence[Verdict]) -> tuple[Fault, ...]:
+    faults: list[Fault] = []
+    for position, verdict in enumerate(verdicts):
+        if verdict.outcome is Outcome.FAILS:
+            for result in verdict.matched:
+                faults += [fault._replace(pointer=f"/{position}{fault.pointer}") for fault in result.faults]
+        if len(faults) >= FAULTS_SHOWN:
+            break
+    return tuple(faults[:FAULTS_SHOWN])

@@ -1,0 +1,1 @@
+"""The scheduler, its leader lease, the history of jobs."""

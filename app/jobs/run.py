@@ -1,0 +1,71 @@
+"""One run of a job under a lease, recorded from its beginning to its end, however it ends."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import structlog
+
+from app.errors import LeaseLost, SillageError
+from app.jobs.lease import Lease
+from app.storage import jobs as stored
+from app.storage.jobs import JobRepository, Run
+
+_log = structlog.get_logger(__name__)
+
+_HISTORY_US = 90 * 86_400_000_000
+
+
+class Job(NamedTuple):
+    """A job: idempotent, resumable, and mindful of ``Lease.check``.
+
+    Attributes:
+        name: Its name, for people and for the history.
+        cron: When it runs: five fields, in the scheduler's time zone.
+        run: Does it, and returns a summary: JSON values, no personal data.
+    """
+
+    name: str
+    cron: str
+    run: Callable[[Lease], Mapping[str, object]]
+
+
+def execute(job: Job, lease: Lease, repository: JobRepository, clock: Callable[[], int]) -> Run:
+    """Run a job and record it; a failure of the job is an outcome, not an exception.
+
+    Args:
+        job: The job.
+        lease: The current term.
+        repository: Where the run is recorded.
+        clock: Microseconds since 1970 UTC.
+
+    Raises:
+        LeaseLost: the run was refused before it began, or its outcome was: another scheduler leads.
+        DatabaseUnavailable: it could not be recorded.
+    """
+    lease.check()
+    run = Run(uuid4(), job.name, lease.fence, clock(), None, stored.RUNNING, {}, None)
+    repository.started(run)
+    _log.info("job started", job=job.name, fence=lease.fence)
+    outcome, summary, error = _outcome(job, lease, run.id)
+    run = run._replace(finished=clock(), outcome=outcome, summary=summary, error=error)
+    repository.finished(run)
+    repository.prune(run.started - _HISTORY_US)
+    _log.info("job finished", job=job.name, fence=lease.fence, outcome=outcome, summary=dict(summary))
+    return run
+
+
+def _outcome(job: Job, lease: Lease, run: UUID) -> tuple[str, Mapping[str, object], Mapping[str, str] | None]:
+    try:
+        return stored.SUCCEEDED, dict(job.run(lease)), None
+    except LeaseLost as left:
+        return stored.ABANDONED, {}, {"class": type(left).__name__, "code": left.code}
+    except Exception as failed:
+        code = failed.code if isinstance(failed, SillageError) else "internal"
+        # Where it failed, and never the message: it may quote personal data.
+        where = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(failed.__traceback__)]
+        _log.error("job failed", job=job.name, run=str(run), error=type(failed).__name__, code=code, where=where)
+        return stored.FAILED, {}, {"class": type(failed).__name__, "code": code}

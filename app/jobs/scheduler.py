@@ -1,0 +1,151 @@
+"""The scheduler: waits for the lead, then runs jobs on time, and makes up for what was missed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from app.errors import SillageError
+from app.jobs.lease import Leadership, Lease
+from app.jobs.run import Job, execute
+from app.storage.jobs import ABANDONED, INTERRUPTED, JobRepository, JobState
+
+_log = structlog.get_logger(__name__)
+
+# A job whose process dies this many times in a row waits for its next regular time.
+_MOST_INTERRUPTIONS = 3
+_WATCH_SECONDS = 0.2
+
+
+class Scheduler:
+    """Runs the jobs while this process leads."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        leadership: Leadership,
+        repository: JobRepository,
+        clock: Callable[[], int],
+        *,
+        timezone: tzinfo = UTC,
+        grace_seconds: float = 20.0,
+    ) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            jobs: What to run, with distinct names.
+            leadership: How to take the lead.
+            repository: State and history of jobs.
+            clock: Microseconds since 1970 UTC.
+            timezone: Zone of the cron expressions.
+            grace_seconds: How long jobs under way may go on after a stop, before they are asked to leave off.
+        """
+        self._jobs = tuple(jobs)
+        self._leadership = leadership
+        self._repository = repository
+        self._clock = clock
+        self._timezone = timezone
+        self._grace = grace_seconds
+
+    def run(self, stop: threading.Event) -> None:
+        """Lead whenever possible, until ``stop`` is set; jobs have ended and the lease is free when this returns."""
+        while not stop.is_set():
+            try:
+                lease = self._leadership.acquire()
+            except SillageError as failed:
+                _log.warning("lease not asked for", code=failed.code)
+                lease = None
+            if lease is None:
+                stop.wait(self._leadership.seconds / 3)
+                continue
+            _log.info("leading", fence=lease.fence)
+            with lease:
+                try:
+                    self._lead(lease, stop)
+                except SillageError as failed:
+                    _log.warning("leading given up", fence=lease.fence, code=failed.code)
+            if not stop.is_set():
+                stop.wait(1.0)
+
+    def _lead(self, lease: Lease, stop: threading.Event) -> None:
+        now = self._clock()
+        self._repository.declare({job.name: job.cron for job in self._jobs}, now)
+        self._repository.interrupt(lease.fence, now)
+        states = {state.name: state for state in self._repository.states()}
+        running = _Running()
+        scheduler = BackgroundScheduler(
+            timezone=self._timezone,
+            executors={"default": ThreadPoolExecutor(max_workers=max(1, len(self._jobs)))},
+            # A run that comes late is made, once.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        for job in self._jobs:
+            trigger = CronTrigger.from_crontab(job.cron, timezone=self._timezone)
+            missed = is_due(states[job.name], trigger, now)
+            extra = {"next_run_time": datetime.now(self._timezone)} if missed else {}
+            scheduler.add_job(self._execute, trigger, args=(job, lease, running), id=job.name, name=job.name, **extra)
+        scheduler.start()
+        try:
+            while not lease.lost and not stop.wait(_WATCH_SECONDS):
+                pass
+        finally:
+            scheduler.pause()
+            if stop.is_set() and not lease.lost:
+                running.wait(self._grace)
+            lease.revoke()
+            # The lease is renewed until the last job has left off: it must not run beside the next leader's.
+            scheduler.shutdown(wait=True)
+
+    def _execute(self, job: Job, lease: Lease, running: _Running) -> None:
+        with running:
+            try:
+                execute(job, lease, self._repository, self._clock)
+            except SillageError as failed:
+                _log.warning("job not recorded", job=job.name, fence=lease.fence, code=failed.code)
+
+
+class _Running:
+    """Counts the jobs under way."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until none is under way, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0, seconds)
+
+
+def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
+    """Whether a job is to run at once when a scheduler takes the lead at ``now`` (microseconds since 1970 UTC).
+
+    It is when one of its times passed since it last began (since it was declared, if it never began), or when
+    its last run was cut off, unless that happened several times in a row.
+    """
+    if state.last_outcome == ABANDONED:
+        return True
+    if state.last_outcome == INTERRUPTED and state.interruptions < _MOST_INTERRUPTIONS:
+        return True
+    since = _time(state.since if state.last_started is None else state.last_started)
+    following = trigger.get_next_fire_time(None, since + timedelta(microseconds=1))
+    return following is not None and following <= _time(now)
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC) + timedelta(microseconds=microseconds % 1_000_000)

@@ -1,0 +1,1 @@
+"""xAPI Profiles: statement templates compiled once, verdicts over statements."""

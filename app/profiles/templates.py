@@ -1,0 +1,227 @@
+"""Statement templates compiled to functions (xAPI Profiles 1.0, Communication 2.1, the pseudocode there).
+
+A compiled template answers two questions on a statement: do its determining properties match, and which of
+its rules are broken. Each rule's fault is made once, when the template is compiled, so that a statement
+which breaks none costs only the look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, cast
+
+from app.errors import Fault
+from app.profiles.document import Rule, Template
+from app.profiles.jsonpath import Find
+
+Statement = Mapping[str, object]
+Check = Callable[[Statement], Fault | None]
+Matches = Callable[[Statement], bool]
+
+
+class Compiled(NamedTuple):
+    """A template ready to check.
+
+    Attributes:
+        verb: IRI of the verb it determines, or ``None`` for any verb; the checker's index uses it, so
+            ``others`` does not look at the verb again.
+        others: Conditions on the other determining properties, all of which must hold.
+        checks: Give the fault of a broken rule, or ``None``.
+    """
+
+    id: str
+    verb: str | None
+    others: tuple[Matches, ...]
+    checks: tuple[Check, ...]
+
+
+def compile(template: Template) -> Compiled:
+    """Compile one template."""
+    others: list[Matches] = []
+    if template.object_type is not None:
+        others.append(_object_type(template.object_type))
+    others += [_context_types(key, wanted) for key, wanted in template.context_types]
+    if template.attachment_types:
+        others.append(_attachment_types(template.attachment_types))
+    checks: list[Check] = []
+    if template.object_reference:
+        checks.append(_reference(template.id, "object", "objectStatementRefTemplate", ("object",)))
+    if template.context_reference:
+        checks.append(_reference(template.id, "context", "contextStatementRefTemplate", ("context", "statement")))
+    checks += [check for rule in template.rules for check in _rule(template.id, rule)]
+    return Compiled(template.id, template.verb, tuple(others), tuple(checks))
+
+
+# --- determining properties -----------------------------------------------------------------------
+# Communication 2.1, matches_determining_properties: the statement's values equal or contain the template's.
+
+
+def _object_type(wanted: str) -> Matches:
+    def matches(statement: Statement) -> bool:
+        target = statement.get("object")
+        if type(target) is not dict:
+            return False
+        definition = target.get("definition")
+        return type(definition) is dict and definition.get("type") == wanted
+
+    return matches
+
+
+def _context_types(key: str, wanted: frozenset[str]) -> Matches:
+    def matches(statement: Statement) -> bool:
+        context = statement.get("context")
+        related = context.get("contextActivities") if type(context) is dict else None
+        activities = related.get(key) if type(related) is dict else None
+        if type(activities) is not list:
+            return False
+        definitions = [activity.get("definition") for activity in activities if type(activity) is dict]
+        types = [definition.get("type") for definition in definitions if type(definition) is dict]
+        return wanted.issubset(kind for kind in types if type(kind) is str)
+
+    return matches
+
+
+def _attachment_types(wanted: frozenset[str]) -> Matches:
+    def matches(statement: Statement) -> bool:
+        attachments = statement.get("attachments")
+        if type(attachments) is not list:
+            return False
+        usages = [attachment.get("usageType") for attachment in attachments if type(attachment) is dict]
+        return wanted.issubset(usage for usage in usages if type(usage) is str)
+
+    return matches
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def _reference(template: str, rule: str, name: str, keys: tuple[str, ...]) -> Check:
+    """The place must hold a StatementRef; the statement it points to is not available to this check."""
+    fault = Fault(
+        "/" + "/".join(keys), f"template-{rule}-reference", template, f"A StatementRef is needed here ({name})."
+    )
+
+    def check(statement: Statement) -> Fault | None:
+        here: object = statement
+        for key in keys:
+            here = here.get(key) if type(here) is dict else None
+        return None if type(here) is dict and here.get("objectType") == "StatementRef" else fault
+
+    return check
+
+
+_UNMATCHABLE: Final = object()
+
+
+def comparable(value: object) -> object:
+    """A hashable stand-in, equal for equal JSON values: ``1`` and ``1.0`` are equal, ``1`` and ``true`` not."""
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is bool:
+        return ("boolean", value)
+    if kind is list:
+        return ("array", tuple(comparable(item) for item in cast("list[object]", value)))
+    if kind is dict:
+        members = cast("dict[str, object]", value)
+        return ("object", frozenset((key, comparable(item)) for key, item in members.items()))
+    return value
+
+
+def _keys(values: Iterable[object] | None) -> frozenset[object] | None:
+    return None if values is None else frozenset(comparable(value) for value in values)
+
+
+def _rule(template: str, rule: Rule) -> list[Check]:
+    """The checks of one rule: none when it only recommends."""
+    any_, all_, none = _keys(rule.any), _keys(rule.all), _keys(rule.none)
+    unvalued = any_ is None and all_ is None and none is None
+    if unvalued and rule.presence == "recommended":
+        return []  # Structure 8.1: a recommendation alone requires nothing
+    where = rule.location.text if rule.selector is None else f"{rule.location.text} then {rule.selector.text}"
+
+    def fault(name: str, message: str) -> Fault:
+        return Fault(rule.location.pointer, f"template-{name}", template, f"{where}: {message}")
+
+    missing = fault("included", "a value is required here.")
+    forbidden = fault("excluded", "no value is allowed here.")
+    if unvalued and rule.selector is None and rule.location.keys:
+        wanted = rule.presence == "included"
+        return [_present(rule.location.keys, wanted, missing if wanted else forbidden)]
+    return [
+        _general(
+            _select(rule.location.find, None if rule.selector is None else rule.selector.find),
+            rule.presence,
+            any_,
+            all_,
+            none,
+            missing,
+            forbidden,
+            fault("any", "at least one of the values that the template lists is required."),
+            fault("all", "only the values that the template lists are allowed."),
+            fault("none", "a value that the template forbids stands here."),
+        )
+    ]
+
+
+def _present(keys: tuple[str, ...], wanted: bool, fault: Fault) -> Check:
+    """The commonest rules, one plain place that must, or must not, be there: no list is built."""
+    parents, last = keys[:-1], keys[-1]
+
+    def check(statement: Statement) -> Fault | None:
+        here: object = statement
+        for key in parents:
+            here = here.get(key) if type(here) is dict else None
+        return None if (type(here) is dict and last in here) is wanted else fault
+
+    return check
+
+
+def _select(location: Find, selector: Find | None) -> Find:
+    if selector is None:
+        return location
+
+    def select(statement: object) -> list[object]:
+        values: list[object] = []
+        for value in location(statement):
+            # Communication 2.1, follows_rule: a location without the selected value is unmatchable.
+            values += selector(value) or [_UNMATCHABLE]
+        return values
+
+    return select
+
+
+def _general(
+    select: Find,
+    presence: str | None,
+    any_: frozenset[object] | None,
+    all_: frozenset[object] | None,
+    none: frozenset[object] | None,
+    missing: Fault,
+    forbidden: Fault,
+    any_fault: Fault,
+    all_fault: Fault,
+    none_fault: Fault,
+) -> Check:
+    strict = presence != "recommended"
+
+    def check(statement: Statement) -> Fault | None:
+        # Communication 2.1, follows_rule, in its order.
+        values = select(statement)
+        if presence == "included" and (not values or _UNMATCHABLE in values):
+            return missing
+        if presence == "excluded" and any(value is not _UNMATCHABLE for value in values):
+            return forbidden
+        if not strict and not values:
+            return None
+        keys = [comparable(value) for value in values]
+        if any_ is not None and any_.isdisjoint(keys):
+            return any_fault
+        # An unmatchable value is in no list, so it breaks `all` as the pseudocode wants.
+        if all_ is not None and not all_.issuperset(keys):
+            return all_fault
+        if none is not None and not none.isdisjoint(keys):
+            return none_fault
+        return None
+
+    return check

@@ -1,0 +1,1 @@
+"""Facts, aggregates, disclosure control, exports."""

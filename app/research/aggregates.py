@@ -1,0 +1,341 @@
+"""Aggregates as a service: refresh them, say how they are, answer questions on them.
+
+Nothing leaves without disclosure control (``disclosure.protect``): cells are read from the protected lattice only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from io import BytesIO
+from typing import NamedTuple
+
+import orjson
+import polars as pl
+
+from app.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
+from app.research import definitions
+from app.research.compute import PERIOD, Plan, merged, tables
+from app.research.definitions import Definition
+from app.research.disclosure import Lattice, Rollup, protect, rollups
+from app.research.facts import extract
+from app.research.refresh import CELLS, ROLLUP, AggregateJob, Progress, RunSummary, gathered
+from app.settings import Settings
+from app.storage.aggregates import AggregateRepository, AggregateState, PartName
+from app.storage.sealed_reader import SealedReader
+from app.vault.keys import OrganisationKeys
+
+CACHED_BUCKETS = 24
+READ_ATTEMPTS = 5
+PAGE_LIMIT = 10_000
+
+Value = str | int | float | bool | None
+
+
+class Query(NamedTuple):
+    """A question on an aggregate.
+
+    Attributes:
+        name: Of the aggregate.
+        first: Periods that start on or after this day; None: from the first.
+        last: Periods that start on or before this day; None: to the last.
+        by: Dimensions to break down by; None: all of them. The period always is one.
+        where: Values that dimensions must have; ``""`` is for "not said".
+        limit: Most rows in the answer.
+        cursor: ``next`` of the answer before.
+    """
+
+    name: str
+    first: date | None = None
+    last: date | None = None
+    by: tuple[str, ...] | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    limit: int = 1_000
+    cursor: str | None = None
+
+
+class Answer(NamedTuple):
+    """Rows of an aggregate, protected.
+
+    Attributes:
+        definition: The one the figures were computed by.
+        as_of: Microseconds: every statement stored before is counted; None before the first full run.
+        minimum_group: Smallest number of distinct learners behind a figure.
+        rows: The period's first day under the period's name, dimensions, measures, ``hidden``, ``reason``.
+        next: Cursor of the next page, None on the last.
+    """
+
+    definition: Definition
+    as_of: int | None
+    minimum_group: int
+    rows: list[dict[str, Value]]
+    next: str | None
+
+
+class Status(NamedTuple):
+    """How an aggregate is: ``as_of`` as in ``Answer``, months kept and settled, late statements left out."""
+
+    definition: Definition
+    as_of: int | None
+    complete: bool
+    months: int
+    settled: int
+    late: int
+
+
+class Aggregates:
+    """The aggregates of an organisation. Reading is safe between threads."""
+
+    def __init__(
+        self,
+        repository: AggregateRepository,
+        reader: SealedReader,
+        keys: OrganisationKeys,
+        settings: Settings,
+        declared: Sequence[Definition] | None = None,
+    ) -> None:
+        """``declared``: definitions instead of those in ``schemas/aggregates``."""
+        self._repository = repository
+        self._keys = keys
+        self._minimum = settings.minimum_group
+        self._declared = {item.name: item for item in (definitions.load_all() if declared is None else declared)}
+        self._job = AggregateJob(
+            repository,
+            keys,
+            reader,
+            tuple(self._declared.values()),
+            timezone=settings.timezone,
+            minimum_group=settings.minimum_group,
+        )
+        self._cache: OrderedDict[tuple[str, str, int], Lattice] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def organisation(self) -> str:
+        """Whose aggregates these are."""
+        return self._keys.organisation
+
+    def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
+        """Count what is new; see ``AggregateJob.run``."""
+        return self._job.run(fence, progress)
+
+    def definitions(self) -> list[Definition]:
+        """The declared definitions, by name."""
+        return [self._declared[name] for name in sorted(self._declared)]
+
+    def status(self) -> list[Status]:
+        """How each declared aggregate is."""
+        states = {state.id: state for state in self._repository.states()}
+        lines = []
+        for definition in self.definitions():
+            state = states.get(definition.id)
+            months = {part.bucket for part in self._repository.names(definition.id)}
+            lines.append(
+                Status(
+                    definition,
+                    state.through if state and state.complete else None,
+                    bool(state and state.complete),
+                    len(months),
+                    len(state.settled) if state else 0,
+                    state.late if state else 0,
+                )
+            )
+        return lines
+
+    def served(self, name: str) -> tuple[Definition, AggregateState | None]:
+        """The definition that answers for a name: the declared one, or the one before while it is incomplete.
+
+        Raises:
+            NotFound: there is no such aggregate.
+        """
+        declared = self._declared.get(name)
+        if declared is None:
+            raise NotFound(f"There is no such aggregate. There are: {', '.join(sorted(self._declared))}.")
+        states = {state.version: state for state in self._repository.states() if state.name == name}
+        current = states.get(declared.version)
+        if current is None or not current.complete:
+            older = [state for state in states.values() if state.complete and state.version < declared.version]
+            if older:
+                chosen = max(older, key=lambda state: state.version)
+                return definitions.parse(chosen.definition), chosen
+        return declared, current
+
+    def minimum(self, definition: Definition) -> int:
+        """Smallest group for a definition, which can only raise the installation's."""
+        return max(self._minimum, definition.minimum_group)
+
+    def cells(
+        self, definition: Definition, kept: Rollup, first: date | None, last: date | None
+    ) -> Iterator[pl.DataFrame]:
+        """Protected cells of a roll-up, a month at a time, in order; see ``disclosure.protect``."""
+        plan = Plan(definition)
+        low = f"{first:%Y-%m}" if first else ""
+        high = f"{last:%Y-%m}" if last else "~"
+        for month in sorted({part.bucket for part in self._repository.names(definition.id, low, high)}):
+            cells = self._lattice(plan, month).get(kept)
+            if cells is None:
+                # Dropped since the list of months was read: a newer version has taken its place.
+                continue
+            if first is not None:
+                cells = cells.filter(pl.col(PERIOD) >= first)
+            if last is not None:
+                cells = cells.filter(pl.col(PERIOD) <= last)
+            yield cells
+
+    def no_cells(self, definition: Definition) -> pl.DataFrame:
+        """The table of an aggregate that has nothing in the period asked for."""
+        plan = Plan(definition)
+        state = tables(extract([], "UTC"), plan, lambda key: key)
+        return protect(state, plan, self._minimum)[definition.dimension_names]
+
+    def query(self, query: Query) -> Answer:
+        """Answer a question.
+
+        Raises:
+            NotFound: there is no such aggregate.
+            BadParameter: a dimension is unknown or said twice, or the dates are the wrong way round.
+            BadCursor: the cursor is not of this question.
+        """
+        definition, state = self.served(query.name)
+        kept = _rollup(definition, query)
+        place = _cursor_place(definition, query)
+        after = None if query.cursor is None else self._opened(query.cursor, place)
+        rows: list[dict[str, Value]] = []
+        first = query.first if after is None else max(query.first or date.min, date.fromisoformat(after[0]))
+        for cells in self.cells(definition, kept, first, query.last):
+            for name, value in query.where:
+                cells = cells.filter(pl.col(name) == value)
+            if after is not None:
+                cells = cells.filter(_beyond([PERIOD, *kept], [date.fromisoformat(after[0]), *after[1:]]))
+            rows += _rows(cells.head(query.limit + 1 - len(rows)), definition, kept)
+            if len(rows) > query.limit:
+                break
+        further = None
+        if len(rows) > query.limit:
+            rows = rows[: query.limit]
+            key = [rows[-1][definition.period], *(rows[-1][name] or "" for name in kept)]
+            further = base64.urlsafe_b64encode(self._keys.seal(place, orjson.dumps(key))).decode().rstrip("=")
+        as_of = state.through if state is not None and state.complete else None
+        return Answer(definition, as_of, self.minimum(definition), rows, further)
+
+    def _opened(self, cursor: str, place: str) -> list[str]:
+        try:
+            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            key: list[str] = orjson.loads(self._keys.open(place, sealed))
+        except (Unsealable, binascii.Error, ValueError):
+            raise BadCursor(
+                "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
+            ) from None
+        return key
+
+    def _lattice(self, plan: Plan, month: str) -> Lattice:
+        for _ in range(READ_ATTEMPTS):
+            names = self._repository.names(plan.definition.id, month, month)
+            key = (plan.definition.id, month, max((part.sequence for part in names), default=0))
+            with self._lock:
+                if key in self._cache:
+                    self._cache.move_to_end(key)
+                    return self._cache[key]
+            contents = self._repository.contents(names)
+            if contents is not None:
+                lattice = self._protected(plan, contents)
+                with self._lock:
+                    self._cache[key] = lattice
+                    while len(self._cache) > CACHED_BUCKETS:
+                        self._cache.popitem(last=False)
+                return lattice
+        raise DatabaseUnavailable("The aggregate is being rewritten; ask again in a moment.")
+
+    def _protected(self, plan: Plan, contents: Sequence[tuple[PartName, bytes]]) -> Lattice:
+        settled = [pl.read_ipc(BytesIO(content)) for name, content in contents if name.table == CELLS]
+        if settled:
+            cells = pl.concat(settled)
+            return {
+                kept: cells.filter(pl.col(ROLLUP) == ",".join(kept)).select(
+                    PERIOD, *kept, pl.exclude([PERIOD, ROLLUP, *plan.definition.dimension_names])
+                )
+                for kept in rollups(plan.definition.dimension_names)
+            }
+        found = gathered(plan, contents)
+        if not found:
+            return {}
+        state = {name: merged(plan, name, frames) for name, frames in found.items()}
+        return protect(state, plan, self.minimum(plan.definition))
+
+
+def _rollup(definition: Definition, query: Query) -> Rollup:
+    names = definition.dimension_names
+    wanted = names if query.by is None else query.by
+    asked = [*wanted, *(name for name, _ in query.where)]
+    unknown = sum(name not in names for name in asked)
+    if unknown:
+        raise _bad("by", f"the dimensions of {definition.name} are {', '.join(names)}")
+    if query.first and query.last and query.first > query.last:
+        raise _bad("from", "`from` is after `to`")
+    if not 1 <= query.limit <= PAGE_LIMIT:
+        raise _bad("limit", f"it is from 1 to {PAGE_LIMIT}")
+    # A dimension that is filtered on is in the rows: the cell is the same as in the roll-up that has it.
+    return tuple(name for name in names if name in asked)
+
+
+def _bad(parameter: str, message: str) -> BadParameter:
+    return BadParameter(
+        f"`{parameter}` is not valid: {message}.", faults=[Fault(f"/{parameter}", "parameter", "", message)]
+    )
+
+
+def _cursor_place(definition: Definition, query: Query) -> str:
+    asked = orjson.dumps([definition.id, query.first, query.last, query.by, query.where])
+    return f"aggregate-cursor:{hashlib.sha256(asked).hexdigest()}"
+
+
+def _beyond(columns: Sequence[str], key: Sequence[date | str]) -> pl.Expr:
+    """Rows after ``key`` in the order of ``columns``."""
+    test = pl.lit(False)
+    for name, value in reversed(list(zip(columns, key, strict=True))):
+        test = (pl.col(name) > value) | ((pl.col(name) == value) & test)
+    return test
+
+
+def _rows(cells: pl.DataFrame, definition: Definition, kept: Rollup) -> list[dict[str, Value]]:
+    shaped = cells.select(
+        pl.col(PERIOD).cast(pl.String).alias(definition.period),
+        *(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in kept),
+        pl.exclude([PERIOD, *kept]),
+    )
+    return shaped.to_dicts()
+
+
+def described(definition: Definition) -> Mapping[str, object]:
+    """A definition for people and programs: texts in both languages, dimensions, measures with units."""
+    return {
+        "name": definition.name,
+        "version": definition.version,
+        "title": definition.title._asdict(),
+        "description": definition.description._asdict(),
+        "period": definition.period,
+        "dimensions": [
+            {"name": item.name, "title": item.title._asdict(), "description": item.description._asdict()}
+            for item in definition.dimensions
+        ],
+        "measures": [
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "unit": item.unit,
+                "title": item.title._asdict(),
+                "description": item.description._asdict(),
+            }
+            for item in definition.measures
+        ],
+        "learner_keys": {
+            "days": definition.learner_keys_days,
+            "justification": definition.learner_keys_justification._asdict(),
+        },
+        "sha256": definition.sha256,
+    }

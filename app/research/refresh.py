@@ -1,0 +1,277 @@
+"""The job that keeps aggregates up to date: one pass over what is new, for every definition.
+
+Exactly once: the parts of a step and the watermark behind it are committed in one transaction, so that a killed run
+goes on where it was. A commit is refused once another run, or a newer lease, has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from typing import NamedTuple
+
+import polars as pl
+
+from app.errors import DefinitionInvalid, LeaseLost
+from app.research.compute import Plan, State, merged, partial
+from app.research.definitions import Definition
+from app.research.disclosure import protect
+from app.research.facts import extract
+from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece
+from app.storage.sealed_reader import SealedReader
+from app.storage.statements import Position
+from app.vault.keys import OrganisationKeys
+
+PARTITION = 20_000
+"""Statements read and opened at a time."""
+STEP = 100_000
+"""Statements between two commits: fewer and larger parts, and still a small loss when killed."""
+FANOUT = 8
+"""Parts of one level and month that are merged into one of the next level."""
+PIECE_BYTES = 8 * 1024 * 1024
+"""Largest piece before sealing; MongoDB's documents end at 16 MB."""
+CELLS = "cells"
+"""The only table of a settled month: every roll-up, protected, without keys."""
+ROLLUP = "rollup"
+
+Progress = Callable[[int, int], None]
+
+
+class RunSummary(NamedTuple):
+    """What a run did: statements read, statements left out as late, months compacted and settled, and how far."""
+
+    statements: int
+    late: int
+    compacted: int
+    settled: int
+    through: int
+
+
+@dataclass
+class _Running:
+    plan: Plan
+    state: AggregateState
+
+
+class _Meter:
+    """Turns places in stored time into progress."""
+
+    def __init__(self, progress: Progress | None, through: int) -> None:
+        self._progress = progress
+        self._through = through
+        self._origin: int | None = None
+
+    def passed(self, first: int, last: int) -> None:
+        if self._origin is None:
+            self._origin = first
+        if self._progress:
+            self._progress(max(last - self._origin, 0), max(self._through - self._origin, 1))
+
+
+class AggregateJob:
+    """Refreshes every aggregate. One run at a time in a process."""
+
+    def __init__(
+        self,
+        parts: AggregateRepository,
+        keys: OrganisationKeys,
+        reader: SealedReader,
+        definitions: Sequence[Definition],
+        *,
+        timezone: str,
+        minimum_group: int,
+    ) -> None:
+        self._parts = parts
+        self._keys = keys
+        self._reader = reader
+        self._definitions = definitions
+        self._timezone = timezone
+        self._minimum = minimum_group
+
+    def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
+        """Count everything stored up to the consistent-through bound.
+
+        Args:
+            fence: Fencing number of the lease this runs under. None (a run by hand): the highest seen so far.
+            progress: Told (microseconds of stored time covered, microseconds to cover) after each partition.
+
+        Raises:
+            LeaseLost: another run took over; what was committed before stays, and is not counted twice.
+            DefinitionInvalid: a file's figures changed without a new version.
+        """
+        through = self._reader.consistent_through()
+        running = [_Running(Plan(definition), self._begun(definition)) for definition in self._definitions]
+        if fence is None:
+            fence = max(item.state.fence for item in running)
+        before = {item.state.id: item.state.late for item in running}
+        statements = self._read(running, through, fence, _Meter(progress, through))
+        compacted = settled = 0
+        for item in running:
+            compacted += self._compact(item, fence)
+            settled += self._settle(item, fence, through)
+            item.state = self._parts.finish(item.state, fence, through)
+        self._drop_superseded(running)
+        late = sum(item.state.late - before[item.state.id] for item in running)
+        return RunSummary(statements, late, compacted, settled, through)
+
+    def _begun(self, definition: Definition) -> AggregateState:
+        state = self._parts.begin(
+            definition.id, definition.name, definition.version, definition.fingerprint, definition.document
+        )
+        if state.fingerprint != definition.fingerprint:
+            raise DefinitionInvalid(
+                f"{definition.name}: what version {definition.version} computes has changed. Give it a new version."
+            )
+        return state
+
+    def _read(self, running: Sequence[_Running], through: int, fence: int, meter: _Meter) -> int:
+        """Bring every aggregate to the same place; the ones furthest behind go first, then together."""
+        total = 0
+        while True:
+            behind = min((item.state.watermark for item in running), key=_order)
+            ahead = [item.state.watermark for item in running if _order(item.state.watermark) > _order(behind)]
+            goal = min(ahead, key=_order) if ahead else None
+            together = [item for item in running if item.state.watermark == behind]
+            mark, read, ended = self._step(together, behind, goal, through, fence, meter)
+            total += read
+            if goal is None and ended:
+                return total
+            if goal is not None and ended and mark != goal:
+                # What lay between was voided or deleted since the others passed.
+                for item in together:
+                    item.state = self._parts.commit(item.state, fence, goal, (), 0)
+
+    def _step(
+        self,
+        together: Sequence[_Running],
+        start: Position | None,
+        goal: Position | None,
+        through: int,
+        fence: int,
+        meter: _Meter,
+    ) -> tuple[Position | None, int, bool]:
+        mark, read, facts, ended = start, 0, [], False
+        while read < STEP and not ended:
+            batch, reached = self._reader.scan(mark, through, PARTITION)
+            if reached is None:
+                ended = True
+                break
+            if goal is not None and reached >= goal:
+                batch, reached, ended = [item for item in batch if (item.stored, item.id) <= goal], goal, True
+            mark = reached
+            read += len(batch)
+            if batch:
+                facts.append(extract(batch, self._timezone))
+            meter.passed(batch[0].stored if batch else mark.stored, mark.stored)
+        if mark != start:
+            everything = pl.concat(facts) if facts else None
+            for item in together:
+                states = {} if everything is None else self._partial(item.plan, everything)
+                late = sum(_count(state) for bucket, state in states.items() if _month(bucket) in item.state.settled)
+                kept = {bucket: state for bucket, state in states.items() if _month(bucket) not in item.state.settled}
+                item.state = self._parts.commit(item.state, fence, mark, _pieces(kept), late)
+        return mark, read, ended
+
+    def _partial(self, plan: Plan, facts: pl.DataFrame) -> dict[date, State]:
+        name = plan.definition.name
+        return partial(facts, plan, lambda key: self._keys.pseudonym(f"aggregate:{name}", key))
+
+    def _compact(self, item: _Running, fence: int) -> int:
+        done = 0
+        while (crowded := _crowded(self._parts.names(item.state.id))) is not None:
+            tables = self._tables(item.plan, crowded)
+            state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
+            pieces = _cut(crowded[0].bucket, crowded[0].level + 1, state)
+            item.state = self._parts.replace(item.state, fence, crowded, pieces, None)
+            done += 1
+        return done
+
+    def _settle(self, item: _Running, fence: int, through: int) -> int:
+        """Months whose pseudonyms have served their time: keep the protected cells, destroy the keys."""
+        today = datetime.fromtimestamp(through / 1_000_000, UTC).date()
+        limit = today - timedelta(days=item.plan.definition.learner_keys_days)
+        names = self._parts.names(item.state.id)
+        due = sorted({name.bucket for name in names} - item.state.settled)
+        done = 0
+        for bucket in due:
+            # The last period that starts in a month may end in the next one.
+            if date.fromisoformat(f"{bucket}-01") + timedelta(days=38) > limit:
+                continue
+            old = [name for name in names if name.bucket == bucket]
+            tables = self._tables(item.plan, old)
+            state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
+            minimum = max(self._minimum, item.plan.definition.minimum_group)
+            cells = pl.concat(
+                [
+                    frame.with_columns(pl.lit(",".join(kept)).alias(ROLLUP))
+                    for kept, frame in protect(state, item.plan, minimum).items()
+                ],
+                how="diagonal",
+            )
+            item.state = self._parts.replace(item.state, fence, old, _cut(bucket, 0, {CELLS: cells}), bucket)
+            done += 1
+        return done
+
+    def _tables(self, plan: Plan, names: Sequence[PartName]) -> Mapping[str, list[pl.DataFrame]]:
+        contents = self._parts.contents(names)
+        if contents is None:
+            # Never go on with what is left: the parts would be replaced by less than they hold.
+            raise LeaseLost("Parts of this aggregate were replaced by another run; nothing of this step was kept.")
+        return gathered(plan, contents)
+
+    def _drop_superseded(self, running: Sequence[_Running]) -> None:
+        current = {item.plan.definition.name: item.plan.definition.version for item in running}
+        for state in self._parts.states():
+            if state.version < current.get(state.name, 0):
+                self._parts.drop(state.id)
+
+
+def gathered(plan: Plan, contents: Sequence[tuple[PartName, bytes]]) -> dict[str, list[pl.DataFrame]]:
+    """Tables of a state from their stored pieces, not yet merged."""
+    tables: dict[str, list[pl.DataFrame]] = {name: [] for name in plan.tables}
+    for name, content in contents:
+        tables.setdefault(name.table, []).append(pl.read_ipc(BytesIO(content)))
+    return {name: frames for name, frames in tables.items() if frames}
+
+
+def _order(mark: Position | None) -> tuple[int, int]:
+    return (-1, 0) if mark is None else (mark.stored, mark.id.int)
+
+
+def _month(bucket: date) -> str:
+    return f"{bucket:%Y-%m}"
+
+
+def _count(state: State) -> int:
+    return int(state["sums"]["n0"].sum())
+
+
+def _pieces(states: Mapping[date, State]) -> list[Piece]:
+    return [piece for bucket, state in sorted(states.items()) for piece in _cut(_month(bucket), 0, state)]
+
+
+def _cut(bucket: str, level: int, state: State) -> list[Piece]:
+    """Tables as Arrow IPC, in pieces; each piece is a whole table of fewer rows, so pieces need no joining."""
+    pieces = []
+    for table, frame in state.items():
+        rows = max(1, frame.height * PIECE_BYTES // max(int(frame.estimated_size()), 1))
+        for start in range(0, max(frame.height, 1), rows):
+            buffer = BytesIO()
+            frame.slice(start, rows).write_ipc(buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+            pieces.append(Piece(bucket, level, table, buffer.getvalue()))
+    return pieces
+
+
+def _crowded(names: Sequence[PartName]) -> list[PartName] | None:
+    """The oldest parts, ``FANOUT`` commits' worth, of the first month and level that has more than that."""
+    groups: dict[tuple[str, int], list[PartName]] = {}
+    for name in names:
+        if name.table != CELLS:
+            groups.setdefault((name.bucket, name.level), []).append(name)
+    for _, group in sorted(groups.items()):
+        sequences = sorted({name.sequence for name in group})
+        if len(sequences) > FANOUT:
+            return [name for name in group if name.sequence < sequences[FANOUT]]
+    return None

@@ -1,0 +1,177 @@
+"""The HTTP server: gunicorn around ``create_app``, with the embedded MongoDB when none is configured."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
+
+from app import create_app
+from app.errors import SettingsInvalid, SillageError
+from app.settings import Settings
+from app.storage import embedded
+from app.web import logs
+from app.web.operations import MULTIPROCESS
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes unnamed files there for its heartbeat
+# GET /statements carries agents and activities in its query; this is the most that gunicorn allows.
+_LONGEST_LINE = 8190
+_WORKER_BOOT_ERROR = 3
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class _GunicornLog(Logger):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's own lines, written like all others; what it would quote of a request is left out."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.loglevel = self.error_log.level
+        for log in (self.error_log, self.access_log):
+            log.handlers = []
+            log.propagate = True
+
+    def exception(self, msg: Any, *_args: Any, **_kwargs: Any) -> None:
+        # The arguments are a method and a URI, query string included.
+        self.error_log.error(str(msg).replace(" %s", "") if isinstance(msg, str) else "failed", exc_info=True)
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if str(msg).startswith("Invalid request from"):
+            # The line goes on with the client's address and the offending part of its request.
+            self.error_log.warning("request refused by the HTTP parser")
+        else:
+            self.error_log.warning(msg, *args, **kwargs)
+
+    def reopen_files(self) -> None:
+        """Nothing to reopen: all goes to standard error."""
+
+    def close_on_exec(self) -> None:
+        """Nothing to close: all goes to standard error."""
+
+
+class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    def __init__(self, settings: Settings, build: Callable[[Settings], Flask], metrics: Path) -> None:
+        self._settings = settings
+        self._build = build
+        self._metrics = metrics
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        options: dict[str, object] = {
+            "bind": settings.bind,
+            "workers": settings.workers,
+            "worker_class": "gthread",
+            "threads": settings.threads,
+            "preload_app": False,
+            "timeout": 60,
+            "graceful_timeout": max(1, round(settings.graceful_seconds)),
+            "keepalive": 15,
+            "limit_request_line": _LONGEST_LINE,
+            "limit_request_fields": 100,
+            "limit_request_field_size": 8190,
+            "logger_class": _GunicornLog,
+            "loglevel": settings.log_level,
+            "umask": 0o077,
+            "control_socket_disable": True,
+            "on_starting": _on_starting,
+            "post_worker_init": _post_worker_init,
+            "worker_exit": _worker_exit,
+            "child_exit": self._child_exit,
+        }
+        if os.access(_SHARED_MEMORY, os.W_OK):
+            options["worker_tmp_dir"] = str(_SHARED_MEMORY)
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        logs.configure(self._settings.log_level, self._settings.log_format)
+        try:
+            return self._build(self._settings)
+        except SillageError as refused:
+            # Starting again would not help, so the whole server ends, with one sentence and no stack.
+            structlog.stdlib.get_logger("sillage.serve").error(
+                "the service cannot start", code=refused.code, detail=refused.detail
+            )
+            sys.exit(_WORKER_BOOT_ERROR)
+
+    def _child_exit(self, _arbiter: Any, worker: Any) -> None:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+
+
+def _on_starting(arbiter: Any) -> None:
+    # Ctrl-C lets requests under way finish, as SIGTERM does; a second one does not wait.
+    arbiter.handle_int = arbiter.handle_term
+
+
+def _post_worker_init(worker: Any) -> None:
+    # A terminal sends Ctrl-C to the workers as well; the master tells them what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    structlog.stdlib.get_logger("sillage.serve").debug("worker ready", pid=worker.pid)
+
+
+def _worker_exit(_arbiter: Any, worker: Any) -> None:
+    application: Flask | None = getattr(worker, "wsgi", None)
+    if application is not None:
+        parts: _Closable | None = application.extensions.get("sillage")
+        if parts is not None:
+            parts.close()
+
+
+def _fresh_metrics(settings: Settings) -> Path:
+    """An empty folder for the counters of this server's workers; another address on this host has its own."""
+    folder = settings.metrics_dir / "".join(c if c.isalnum() else "_" for c in settings.bind)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    os.environ[MULTIPROCESS] = str(folder)
+    # prometheus-client looks at the environment when it is first imported, which happened long ago; no metric
+    # has been made yet, so this is the moment to have it look again.
+    from prometheus_client import values
+
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+    return folder
+
+
+def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -> None:
+    """Serve until told to stop (SIGTERM, Ctrl-C); requests under way get ``graceful_seconds`` to finish.
+
+    Args:
+        settings: The installation's settings. Without ``mongodb_uri`` the embedded MongoDB is started first, in
+            this process, which forks the workers: it outlives every one of them.
+        build: Makes the application, once in each worker; by default ``app.create_app``.
+
+    Raises:
+        SillageError: the installation cannot be served; the detail says how to fix it.
+        SystemExit: always, at the end: 0 after a normal stop, 3 when a worker could not start.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        metrics = _fresh_metrics(settings)
+    except OSError as refused:
+        raise SettingsInvalid(
+            f"The data folder cannot be written ({refused.strerror}). Choose another one with SILLAGE_DATA_DIR."
+        ) from refused
+    with embedded.choose(settings) as uri:
+        try:
+            _Server(replace(settings, mongodb_uri=uri), build, metrics).run()
+        except HaltServer as halted:
+            # Gunicorn means to turn this into an exit code, but a second worker that fails while it stops for the
+            # first one makes it raise again.
+            raise SystemExit(halted.exit_status) from None

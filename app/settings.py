@@ -1,0 +1,280 @@
+"""Every setting, typed, documented, and read from the environment (``SILLAGE_…``).
+
+``load`` takes the environment as a mapping and returns an immutable ``Settings``; nothing here reads
+the clock, the network or MongoDB. ``docs/settings.md`` names every one of them, and a test says so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from marshmallow import Schema, ValidationError, validate
+from marshmallow import fields as form
+
+from app.errors import SettingsInvalid
+
+PREFIX = "SILLAGE_"
+
+
+def _setting(doc: str, kind: form.Field[Any], default: Any, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "form": kind, "secret": secret})
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _count(low: int, high: int) -> form.Field[Any]:
+    return form.Integer(strict=False, validate=validate.Range(low, high))
+
+
+def _seconds(low: float, high: float) -> form.Field[Any]:
+    return form.Float(validate=validate.Range(low, high))
+
+
+def _zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValidationError("not a time zone of the IANA database, for example Europe/Paris") from None
+    return True
+
+
+def _address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValidationError("not HOST:PORT, for example 127.0.0.1:8000")
+    return True
+
+
+def _cron(text: str) -> bool:
+    if len(text.split()) != 5:
+        raise ValidationError("not a five-field cron expression, for example '*/15 * * * *'")
+    return True
+
+
+_SLUG = validate.Regexp(r"^[a-z][a-z0-9-]{0,30}\Z", error="lower-case letters, digits and dashes, 31 at most")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an installation decides. Each field's metadata holds its documentation."""
+
+    data_dir: Path = _setting(
+        "Folder for the key file, the embedded MongoDB, exports and metrics of this host.",
+        form.String(validate=validate.Length(min=1)),
+        Path("var"),
+    )
+    organisation: str = _setting(
+        "The organisation (tenant) served: its data sit in the MongoDB database `sillage_<organisation>`.",
+        form.String(validate=_SLUG),
+        "default",
+    )
+    mongodb_uri: str = _setting(
+        "MongoDB connection string of a replica set. Empty: start the embedded server.",
+        form.String(),
+        "",
+        secret=True,
+    )
+    mongodb_allow_plaintext: bool = _setting(
+        "Accept a MongoDB that is not on this host over a connection without TLS.", form.Boolean(), False
+    )
+    embedded_cache_mb: int = _setting("Memory of the embedded MongoDB's cache, in MiB.", _count(256, 262_144), 512)
+    key_file: Path | None = _setting(
+        "File of the key-encryption keys, mode 0600. Empty: `keys.json` in the data folder.",
+        form.String(),
+        None,
+    )
+    keys: str = _setting(
+        "Key-encryption keys given in the environment instead of a file: `VERSION:BASE64` of 32 bytes, "
+        "comma-separated, the last one active.",
+        form.String(),
+        "",
+        secret=True,
+    )
+    bind: str = _setting(
+        "Address the HTTP server listens on, HOST:PORT.", form.String(validate=_address), "127.0.0.1:8000"
+    )
+    behind_tls: bool = _setting(
+        "A proxy in front terminates TLS: allows listening beyond this host.", form.Boolean(), False
+    )
+    public_url: str = _setting(
+        "URL under which clients reach this store; authorities and `more` links are built on it.",
+        form.Url(require_tld=False, schemes={"http", "https"}),
+        "http://127.0.0.1:8000",
+    )
+    workers: int = _setting("HTTP worker processes.", _count(1, 256), max(2, _cores()))
+    threads: int = _setting("Threads of each HTTP worker.", _count(1, 256), 8)
+    graceful_seconds: float = _setting(
+        "Seconds that requests under way get to finish when the server stops.", _seconds(1, 600), 30.0
+    )
+    max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
+    max_batch: int = _setting("Most statements in one POST.", _count(1, 100_000), 10_000)
+    max_depth: int = _setting("Deepest nesting of a JSON body.", _count(8, 250), 100)
+    page_limit: int = _setting("Most statements in one answer to GET; also what limit=0 gives.", _count(1, 10_000), 500)
+    default_version: str = _setting(
+        "Version said in the answer to a request that has no version header.",
+        form.String(validate=validate.OneOf(["1.0.3", "2.0.0"])),
+        "1.0.3",
+    )
+    timezone: str = _setting(
+        "Time zone of days, weeks and months in aggregates.", form.String(validate=_zone), "Europe/Paris"
+    )
+    minimum_group: int = _setting(
+        "Smallest number of distinct learners behind a published figure.", _count(2, 1_000), 11
+    )
+    heartbeat_seconds: float = _setting(
+        "How often a process says that it lives; bounds the lag of Consistent-Through and of revocation.",
+        _seconds(0.05, 5),
+        0.25,
+    )
+    process_ttl_seconds: float = _setting("Silence after which a process is held for dead.", _seconds(1, 120), 10.0)
+    lease_seconds: float = _setting(
+        "Length of the scheduler's lease: another host takes over after this silence.",
+        _seconds(2, 600),
+        15.0,
+    )
+    aggregate_cron: str = _setting("When aggregates are refreshed (cron).", form.String(validate=_cron), "*/15 * * * *")
+    retention_cron: str = _setting("When retention is applied (cron).", form.String(validate=_cron), "30 2 * * *")
+    anchor_cron: str = _setting(
+        "When the ends of the audit log's chains are recorded (cron).", form.String(validate=_cron), "*/10 * * * *"
+    )
+    export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
+    job_processes: int = _setting("Processes that compute aggregates.", _count(1, 256), max(1, _cores() - 1))
+    mongodb_timeout_seconds: float = _setting(
+        "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0
+    )
+    log_level: str = _setting(
+        "Least serious log entry written.",
+        form.String(validate=validate.OneOf(["debug", "info", "warning", "error"])),
+        "info",
+    )
+    log_format: str = _setting(
+        "`json`, one object a line, or `console` for people.",
+        form.String(validate=validate.OneOf(["json", "console"])),
+        "json",
+    )
+
+    @property
+    def key_path(self) -> Path:
+        """The key file: ``key_file``, or ``keys.json`` in the data folder."""
+        return self.key_file or self.data_dir / "keys.json"
+
+    @property
+    def export_dir(self) -> Path:
+        """Where data packages are written."""
+        return self.data_dir / "exports"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where the workers of this host share their Prometheus counters."""
+        return self.data_dir / "metrics"
+
+    @property
+    def database(self) -> str:
+        """The MongoDB database of the organisation."""
+        return f"sillage_{self.organisation.replace('-', '_')}"
+
+
+class Line(NamedTuple):
+    """One setting as ``sillage settings`` prints it; ``value`` of a secret is never its text."""
+
+    name: str
+    value: str
+    origin: str
+    doc: str
+
+
+def env_name(name: str) -> str:
+    """Environment variable of a setting: ``data_dir`` is ``SILLAGE_DATA_DIR``."""
+    return PREFIX + name.upper()
+
+
+def _form() -> Schema:
+    return Schema.from_dict({spec.name: spec.metadata["form"] for spec in fields(Settings)})()
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from an environment.
+
+    Raises:
+        SettingsInvalid: an unknown ``SILLAGE_…`` name, a malformed value, or an unsafe combination;
+            the detail names the variable and says what to write, and never shows a value.
+    """
+    known = {env_name(spec.name): spec.name for spec in fields(Settings)}
+    given = {key: text.strip() for key, text in environ.items() if key.startswith(PREFIX)}
+    unknown = sorted(key for key in given if key not in known)
+    if unknown:
+        raise SettingsInvalid(f"Unknown setting: {', '.join(unknown)}. `sillage settings` lists the ones that exist.")
+    raw = {known[key]: text for key, text in given.items() if text}
+    try:
+        values: dict[str, Any] = dict(_form().load(raw))
+    except ValidationError as refused:
+        messages = refused.messages_dict
+        raise SettingsInvalid(
+            "; ".join(f"{env_name(name)}: {' '.join(map(str, texts))}" for name, texts in sorted(messages.items()))
+        ) from None
+    for name in ("data_dir", "key_file"):
+        if name in values:
+            values[name] = Path(values[name]).expanduser()
+    settings = Settings(**values)
+    _refuse_unsafe(settings)
+    return settings
+
+
+def _on_this_host(host: str) -> bool:
+    if host in {"localhost", ""} or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    host = settings.bind.rpartition(":")[0]
+    if not _on_this_host(host) and not settings.behind_tls:
+        raise SettingsInvalid(
+            "SILLAGE_BIND listens beyond this host in clear. Put a proxy that terminates TLS in front and set "
+            "SILLAGE_BEHIND_TLS=true, or listen on 127.0.0.1."
+        )
+    if settings.mongodb_uri:
+        _refuse_unsafe_database(settings)
+    if settings.lease_seconds <= 2 * settings.heartbeat_seconds:
+        raise SettingsInvalid("SILLAGE_LEASE_SECONDS must be more than twice SILLAGE_HEARTBEAT_SECONDS.")
+    if settings.process_ttl_seconds <= 4 * settings.heartbeat_seconds:
+        raise SettingsInvalid("SILLAGE_PROCESS_TTL_SECONDS must be more than four times SILLAGE_HEARTBEAT_SECONDS.")
+
+
+def _refuse_unsafe_database(settings: Settings) -> None:
+    uri = urlsplit(settings.mongodb_uri)
+    if uri.scheme not in {"mongodb", "mongodb+srv"}:
+        raise SettingsInvalid("SILLAGE_MONGODB_URI must start with mongodb:// or mongodb+srv://.")
+    query = uri.query.lower()
+    encrypted = uri.scheme == "mongodb+srv" or "tls=true" in query or "ssl=true" in query
+    hosts = [part.rpartition(":")[0] or part for part in uri.netloc.rpartition("@")[2].split(",")]
+    near = all(_on_this_host(host) or host.lower().endswith("%2fmongod.sock") for host in hosts)
+    if not (encrypted or near or settings.mongodb_allow_plaintext):
+        raise SettingsInvalid(
+            "SILLAGE_MONGODB_URI reaches another host without TLS. Add tls=true to it, or set "
+            "SILLAGE_MONGODB_ALLOW_PLAINTEXT=true if the network between is private."
+        )
+
+
+def describe(settings: Settings, environ: Mapping[str, str]) -> list[Line]:
+    """Each setting with its value and origin (``environment`` or ``default``); secrets are hidden."""
+    lines = []
+    for spec in fields(Settings):
+        name = env_name(spec.name)
+        value = getattr(settings, spec.name)
+        text = ("(set, hidden)" if value else "(not set)") if spec.metadata["secret"] else str(value)
+        origin = "environment" if environ.get(name, "").strip() else "default"
+        lines.append(Line(name, text, origin, spec.metadata["doc"]))
+    return lines

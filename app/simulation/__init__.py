@@ -1,0 +1,1 @@
+"""Realistic synthetic traces, from a seed."""

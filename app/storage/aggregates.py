@@ -1,0 +1,250 @@
+"""Aggregates as they are kept: sealed parts by month, and how far each aggregate has read.
+
+``aggregate_state``, one document an aggregate (``name@version``)::
+
+    watermark  {stored, id}  the last statement counted; null before the first
+    through    int64         at the end of the last full run: every statement stored before is counted
+    complete   bool          a run has reached the end once, so that this version can be served
+    sequence   int           goes up by one with every commit
+    fence      int           highest fencing number seen
+    settled    [str]         months whose pseudonyms were destroyed
+    late       int           statements that came for a settled month, and were not counted
+
+``aggregate_parts``, one document a piece of a table, sealed with the documents key and bound to its ``_id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bson.binary import Binary
+from pymongo.client_session import ClientSession
+
+from app.errors import LeaseLost
+from app.storage import clock
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+from app.storage.statements import Position
+from app.vault.keys import OrganisationKeys
+
+PARTS = "aggregate_parts"
+STATE = "aggregate_state"
+COLLECTIONS = (
+    Declared(PARTS, (Index("bucket", (("aggregate", 1), ("bucket", 1), ("sequence", 1))),)),
+    Declared(STATE),
+)
+
+
+class AggregateState(NamedTuple):
+    """How far an aggregate is; see the module's text. ``definition`` is the file it was computed by."""
+
+    id: str
+    name: str
+    version: int
+    fingerprint: str
+    definition: bytes
+    watermark: Position | None
+    through: int
+    complete: bool
+    sequence: int
+    fence: int
+    settled: frozenset[str]
+    late: int
+
+
+class Piece(NamedTuple):
+    """A piece of a table to store: ``bucket`` a month (``2026-11``), ``level`` how often compacted."""
+
+    bucket: str
+    level: int
+    table: str
+    content: bytes
+
+
+class PartName(NamedTuple):
+    """A stored piece, without its content."""
+
+    id: str
+    bucket: str
+    level: int
+    sequence: int
+    table: str
+
+
+class AggregateRepository:
+    """The repository of parts and watermarks. Safe to share between threads."""
+
+    def __init__(self, store: Store, keys: OrganisationKeys) -> None:
+        self._store = store
+        self._keys = keys
+        self._parts = store.collection(PARTS)
+        self._state = store.collection(STATE)
+
+    def begin(self, id_: str, name: str, version: int, fingerprint: str, definition: bytes) -> AggregateState:
+        """The state of an aggregate, made empty when there is none."""
+        with translated():
+            self._state.update_one(
+                {"_id": id_},
+                {
+                    "$setOnInsert": {
+                        "name": name,
+                        "version": version,
+                        "fingerprint": fingerprint,
+                        "definition": Binary(definition),
+                        "watermark": None,
+                        "through": 0,
+                        "complete": False,
+                        "sequence": 0,
+                        "fence": 0,
+                        "settled": [],
+                        "late": 0,
+                    }
+                },
+                upsert=True,
+            )
+            document = self._state.find_one({"_id": id_})
+        if document is None:
+            raise LeaseLost("The aggregate was dropped while it was being started; run the job again.")
+        return _state(document)
+
+    def states(self) -> list[AggregateState]:
+        """Every aggregate's state, by name and version."""
+        with translated():
+            return [_state(document) for document in self._state.find({}).sort([("name", 1), ("version", 1)])]
+
+    def commit(
+        self, state: AggregateState, fence: int, watermark: Position | None, pieces: Sequence[Piece], late: int
+    ) -> AggregateState:
+        """Add parts and move the watermark, in one transaction.
+
+        Args:
+            state: As last read or returned: the commit holds only if nobody committed since.
+            fence: Fencing number of this run.
+            watermark: The last statement counted in ``pieces``.
+            pieces: New parts.
+            late: Statements left out because their month is settled.
+
+        Raises:
+            LeaseLost: a run with a higher fence, or another run, has committed; nothing was written.
+        """
+        change: Document = {
+            "$set": {"watermark": watermark and {"stored": watermark.stored, "id": watermark.id}},
+            "$inc": {"late": late},
+        }
+        return self._change(state, fence, change, (), pieces)
+
+    def replace(
+        self, state: AggregateState, fence: int, old: Sequence[PartName], pieces: Sequence[Piece], settle: str | None
+    ) -> AggregateState:
+        """Put parts in the place of others, in one transaction; ``settle`` names a month that is now settled.
+
+        Raises:
+            LeaseLost: as ``commit``.
+        """
+        change: Document = {"$addToSet": {"settled": settle}} if settle else {}
+        return self._change(state, fence, change, old, pieces)
+
+    def finish(self, state: AggregateState, fence: int, through: int) -> AggregateState:
+        """Note that every statement stored before ``through`` is counted.
+
+        Raises:
+            LeaseLost: as ``commit``.
+        """
+        return self._change(state, fence, {"$set": {"through": through, "complete": True}}, (), ())
+
+    def _change(
+        self, state: AggregateState, fence: int, change: Document, old: Sequence[PartName], pieces: Sequence[Piece]
+    ) -> AggregateState:
+        sequence = state.sequence + 1
+        documents = self._documents(state.id, sequence, pieces)
+        update = {
+            **change,
+            "$set": {**change.get("$set", {}), "fence": fence, "sequence": sequence, "updated": clock.now()},
+        }
+        with translated(), self._store.transaction() as session:
+            after = self._state.find_one_and_update(
+                {"_id": state.id, "sequence": state.sequence, "fence": {"$lte": fence}},
+                update,
+                return_document=True,
+                session=session,
+            )
+            if after is None:
+                raise LeaseLost("Another run has refreshed this aggregate meanwhile; nothing of this step was kept.")
+            self._swap(old, documents, session)
+        return _state(after)
+
+    def _swap(self, old: Sequence[PartName], documents: Sequence[Document], session: ClientSession) -> None:
+        if old:
+            self._parts.delete_many({"_id": {"$in": [part.id for part in old]}}, session=session)
+        if documents:
+            self._parts.insert_many(documents, session=session)
+
+    def _documents(self, aggregate: str, sequence: int, pieces: Sequence[Piece]) -> list[Document]:
+        documents = []
+        for number, piece in enumerate(pieces):
+            id_ = f"{aggregate}/{piece.bucket}/{sequence}/{piece.table}/{number}"
+            documents.append(
+                {
+                    "_id": id_,
+                    "aggregate": aggregate,
+                    "bucket": piece.bucket,
+                    "level": piece.level,
+                    "sequence": sequence,
+                    "table": piece.table,
+                    "sealed": Binary(self._keys.seal(f"aggregate-part:{id_}", piece.content)),
+                }
+            )
+        return documents
+
+    def names(self, aggregate: str, first: str = "", last: str = "~") -> list[PartName]:
+        """Parts of an aggregate whose month is from ``first`` to ``last``, by month and age."""
+        with translated():
+            found = self._parts.find(
+                {"aggregate": aggregate, "bucket": {"$gte": first, "$lte": last}}, {"sealed": 0, "aggregate": 0}
+            ).sort([("bucket", 1), ("sequence", 1)])
+            return [
+                PartName(item["_id"], item["bucket"], item["level"], item["sequence"], item["table"]) for item in found
+            ]
+
+    def contents(self, parts: Sequence[PartName]) -> list[tuple[PartName, bytes]] | None:
+        """Opened contents of parts.
+
+        Returns:
+            None when one of them was replaced meanwhile: read the names again.
+
+        Raises:
+            Unsealable: a part is damaged or was moved.
+        """
+        with translated():
+            sealed = {
+                str(item["_id"]): bytes(item["sealed"])
+                for item in self._parts.find({"_id": {"$in": [part.id for part in parts]}}, {"sealed": 1})
+            }
+        if len(sealed) < len(parts):
+            return None
+        return [(part, self._keys.open(f"aggregate-part:{part.id}", sealed[part.id])) for part in parts]
+
+    def drop(self, id_: str) -> None:
+        """Forget an aggregate: its state first, so that a run under way can't commit any more."""
+        with translated():
+            self._state.delete_one({"_id": id_})
+            self._parts.delete_many({"aggregate": id_})
+
+
+def _state(document: Document) -> AggregateState:
+    mark = document["watermark"]
+    return AggregateState(
+        id=document["_id"],
+        name=document["name"],
+        version=document["version"],
+        fingerprint=document["fingerprint"],
+        definition=bytes(document["definition"]),
+        watermark=None if mark is None else Position(mark["stored"], mark["id"]),
+        through=document["through"],
+        complete=document["complete"],
+        sequence=document["sequence"],
+        fence=document["fence"],
+        settled=frozenset(document["settled"]),
+        late=document["late"],
+    )

@@ -1,0 +1,30 @@
+"""Every collection of an organisation's database, gathered from the repositories that declare them."""
+
+from __future__ import annotations
+
+from app.storage import (
+    aggregates,
+    audit,
+    jobs,
+    organisation_keys,
+    processes,
+    profiles,
+    register,
+    sources,
+    statements,
+    subjects,
+)
+from app.storage.declared import Declared
+
+COLLECTIONS: tuple[Declared, ...] = (
+    *statements.COLLECTIONS,
+    *subjects.COLLECTIONS,
+    *organisation_keys.COLLECTIONS,
+    *processes.COLLECTIONS,
+    *sources.COLLECTIONS,
+    *profiles.COLLECTIONS,
+    *register.COLLECTIONS,
+    *audit.COLLECTIONS,
+    *jobs.COLLECTIONS,
+    *aggregates.COLLECTIONS,
+)

@@ -1,0 +1,151 @@
+"""The connection to MongoDB: one client per process, majority and journalled writes, errors translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+
+from app.errors import DatabaseUnavailable, SettingsInvalid, StorageFull
+
+Document = dict[str, Any]
+
+# MongoDB error codes: OutOfDiskSpace, and what WiredTiger reports through them.
+_NO_SPACE = {14031, 12501}
+# InterruptedAtShutdown, Interrupted, NotWritablePrimary, PrimarySteppedDown, ShutdownInProgress,
+# InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, MaxTimeMSExpired, WriteConcernFailed,
+# NoSuchTransaction, WriteConflict, LockTimeout, and host or network failures reported by a server.
+_PASSING = {11600, 11601, 10107, 189, 91, 11602, 13435, 50, 64, 251, 112, 24, 6, 7, 89, 9001, 262, 134}
+
+
+def _no_space(error: PyMongoError) -> bool:
+    code = getattr(error, "code", None)
+    return code in _NO_SPACE or "No space left" in str(error) or "OutOfDiskSpace" in str(error)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn MongoDB's failures into ours; what is a bug of ours passes through.
+
+    Raises:
+        StorageFull: the database's disk is full.
+        DatabaseUnavailable: no primary, no answer in time, or cut off; the caller may retry.
+    """
+    try:
+        yield
+    except PyMongoError as error:
+        if _no_space(error):
+            raise StorageFull(
+                "The database has no disk space left. Nothing of this request was stored; retry later."
+            ) from error
+        passing = isinstance(
+            error, ConnectionFailure | NetworkTimeout | NotPrimaryError | ExecutionTimeout | WTimeoutError
+        ) or (isinstance(error, OperationFailure) and error.code in _PASSING)
+        if (
+            passing
+            or error.has_error_label("TransientTransactionError")
+            or error.has_error_label("RetryableWriteError")
+        ):
+            raise DatabaseUnavailable(
+                "The database did not answer in time. Send the same request again; a retry stores nothing twice."
+            ) from error
+        raise
+
+
+class Store:
+    """A client and the database of one organisation. Not fork-safe: open one in each process."""
+
+    def __init__(self, client: MongoClient[Document], database: str) -> None:
+        self.client = client
+        self.db: Database[Document] = client.get_database(
+            database,
+            codec_options=CodecOptions(
+                document_class=dict, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+            ),
+            write_concern=WriteConcern(w="majority", j=True),
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+        )
+
+    @classmethod
+    def open(cls, uri: str, database: str, *, timeout_seconds: float) -> Store:
+        """Prepare a client; the first operation connects.
+
+        Args:
+            uri: MongoDB connection string.
+            database: Name of the organisation's database.
+            timeout_seconds: Longest time one operation may take, server selection included.
+
+        Raises:
+            SettingsInvalid: the connection string is malformed.
+        """
+        try:
+            client: MongoClient[Document] = MongoClient(
+                uri,
+                appname="sillage",
+                timeoutMS=int(timeout_seconds * 1000),
+                serverSelectionTimeoutMS=int(timeout_seconds * 1000),
+                connectTimeoutMS=int(timeout_seconds * 1000),
+                retryWrites=True,
+                retryReads=True,
+                maxPoolSize=200,
+                tz_aware=True,
+                uuidRepresentation="standard",
+            )
+        except (InvalidURI, ConfigurationError, ValueError):
+            raise SettingsInvalid("SILLAGE_MONGODB_URI is not a MongoDB connection string.") from None
+        return cls(client, database)
+
+    def collection(self, name: str) -> Collection[Document]:
+        """A collection with majority, journalled writes and majority reads."""
+        return self.db.get_collection(name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[ClientSession]:
+        """One attempt at a transaction: snapshot reads, majority and journalled commit.
+
+        A conflict with another writer is raised to the caller, who knows whether to try again.
+        """
+        with (
+            self.client.start_session() as session,
+            session.start_transaction(
+                read_concern=ReadConcern("snapshot"),
+                write_concern=WriteConcern(w="majority", j=True),
+                read_preference=ReadPreference.PRIMARY,
+            ),
+        ):
+            yield session
+
+    def ping(self) -> None:
+        """Ask the primary for a sign of life.
+
+        Raises:
+            DatabaseUnavailable: there is none.
+        """
+        with translated():
+            reply = self.client.admin.command("hello")
+            if not reply.get("isWritablePrimary", False):
+                raise DatabaseUnavailable("MongoDB has no primary now.")
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.client.close()

@@ -1,0 +1,21 @@
+"""How a repository declares its collections and indexes; migrations create them, start-up checks them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Index(NamedTuple):
+    """An index: its name, its keys in order (1 ascending, -1 descending)."""
+
+    name: str
+    keys: tuple[tuple[str, int], ...]
+    unique: bool = False
+    sparse: bool = False
+
+
+class Declared(NamedTuple):
+    """A collection with its indexes."""
+
+    name: str
+    indexes: tuple[Index, ...] = ()

@@ -1,0 +1,12 @@
+"""The first collections and indexes: nothing stood before, so everything declared is created."""
+
+from __future__ import annotations
+
+from app.storage.catalogue import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create every declared collection and index."""
+    create(store, COLLECTIONS)

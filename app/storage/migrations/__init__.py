@@ -1,0 +1,85 @@
+"""Dated migrations: each module here has a docstring that says why, and ``apply(store)``.
+
+They run in the order of their names, once each, under ``sillage migrate`` or at ``sillage init``; what was applied
+is noted in the collection ``migrations``.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from pymongo import ASCENDING, IndexModel
+
+from app.errors import MigrationMissing
+from app.storage import clock
+from app.storage.connection import Store, translated
+from app.storage.declared import Declared
+
+NOTES = "migrations"
+
+
+def names() -> list[str]:
+    """Every migration, oldest first."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def pending(store: Store) -> list[str]:
+    """Migrations that this database has not had."""
+    with translated():
+        done = {note["_id"] for note in store.collection(NOTES).find({}, {"_id": 1})}
+    return [name for name in names() if name not in done]
+
+
+def migrate(store: Store) -> list[str]:
+    """Apply what is pending, in order. Safe to run twice, or on two hosts at once.
+
+    Returns:
+        The names applied now.
+    """
+    applied = pending(store)
+    for name in applied:
+        apply = cast(Callable[[Store], None], import_module(f"{__name__}.{name}").apply)
+        with translated():
+            apply(store)
+            store.collection(NOTES).update_one({"_id": name}, {"$setOnInsert": {"applied": clock.now()}}, upsert=True)
+    return applied
+
+
+def check(store: Store, declared: tuple[Declared, ...]) -> None:
+    """Refuse to start on a database that lacks a migration or a declared index.
+
+    Raises:
+        MigrationMissing: says which, and which command creates it.
+    """
+    missing = pending(store)
+    with translated():
+        for collection in declared:
+            present = {index["name"] for index in store.collection(collection.name).list_indexes()}
+            missing += [
+                f"index {collection.name}.{index.name}" for index in collection.indexes if index.name not in present
+            ]
+    if missing:
+        raise MigrationMissing(f"Missing: {', '.join(missing)}. Run `sillage migrate`.")
+
+
+def create(store: Store, declared: tuple[Declared, ...]) -> None:
+    """Create collections and indexes that are not there yet."""
+    existing = set(store.db.list_collection_names())
+    for collection in declared:
+        if collection.name not in existing:
+            # Creating an existing collection with the same options is a no-op since MongoDB 5.0; before, listed above.
+            store.db.create_collection(collection.name, check_exists=False)
+        models = [
+            IndexModel(
+                [(key, ASCENDING if way > 0 else -1) for key, way in index.keys],
+                name=index.name,
+                unique=index.unique,
+                sparse=index.sparse,
+            )
+            for index in collection.indexes
+        ]
+        if models:
+            store.collection(collection.name).create_indexes(models)

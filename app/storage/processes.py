@@ -1,0 +1,295 @@
+"""Processes that write statements or cache credentials: their floors, and what they have noticed.
+
+Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
+
+* *Consistent-Through*: no statement with an earlier ``stored`` can still appear. Each writer publishes a **floor**,
+  below which it will never stamp again: the oldest stamp it has under way, or its clock. The bound is the least
+  floor.
+* *Revocation at once*: each process publishes the access **epoch** up to which it has emptied its caches. Who revokes
+  waits until every living process has published it.
+
+A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
+it. One that finds itself removed registers again; what it had under way is withdrawn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from uuid import uuid4
+
+from app.errors import DatabaseUnavailable, SillageError
+from app.storage import clock
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
+
+NAME = "processes"
+COLLECTIONS = (Declared(NAME),)
+
+EPOCH = "epoch"
+_STATEMENTS = "statements"
+
+
+class Observer:
+    """Follows the entries of every process. Not shared between threads."""
+
+    def __init__(self, store: Store, *, interval: float, ttl: float) -> None:
+        self._store = store
+        self._collection = store.collection(NAME)
+        self._interval = interval
+        self._ttl = ttl
+        self._beats: dict[str, int] = {}
+        self._silence: dict[str, float] = {}
+        self._read_at: float | None = None
+
+    def read(self) -> tuple[dict[str, Document], int]:
+        """Entries of the living processes by id, and the access epoch; the dead are removed."""
+        with translated():
+            documents = {str(document["_id"]): document for document in self._collection.find({})}
+        epoch = int(documents.pop(EPOCH, {"n": 0})["n"])
+        now = clock.steady()
+        # While MongoDB was away nobody could speak: that time counts as silence only in part.
+        elapsed = 0.0 if self._read_at is None else min(now - self._read_at, 2 * self._interval)
+        self._read_at = now
+        for name, document in documents.items():
+            moved = self._beats.get(name) != document["beat"]
+            self._silence[name] = 0.0 if moved else self._silence[name] + elapsed
+            self._beats[name] = document["beat"]
+        dead = [name for name in documents if self._silence[name] > self._ttl]
+        for name in dead:
+            with translated():
+                # Only as it was read: a process that spoke meanwhile stays.
+                self._collection.delete_one({"_id": name, "beat": documents[name]["beat"]})
+            del documents[name]
+        for name in self._beats.keys() - documents.keys():
+            del self._beats[name], self._silence[name]
+        return documents, epoch
+
+    def last_stored(self) -> int:
+        """Greatest ``stored`` of any statement, in microseconds; 0 without statements."""
+        with translated():
+            last = self._store.collection(_STATEMENTS).find_one(
+                {"stored": {"$exists": True}}, {"stored": 1}, sort=[("stored", -1), ("_id", -1)]
+            )
+        return int(last["stored"]) if last else 0
+
+    def consistent_through(self) -> int:
+        """The bound as one who writes nothing sees it, in microseconds.
+
+        Waits, at most the time a dead process needs to be noticed, when an entry has stopped moving.
+        """
+        limit = clock.steady() + self._ttl + 4 * self._interval
+        entries, _ = self.read()
+        start = {name: document["beat"] for name, document in entries.items()}
+        # An entry counts as living once it has moved: until then it may be what a killed process left behind.
+        while any(entries[name]["beat"] == beat for name, beat in start.items() if name in entries):
+            if clock.steady() > limit:
+                break
+            threading.Event().wait(self._interval)
+            entries, _ = self.read()
+        if entries:
+            return min(int(document["floor"]) for document in entries.values())
+        return self.last_stored() + 1
+
+    def wait_for_epoch(self, epoch: int) -> bool:
+        """Wait until every living process has noticed ``epoch``; false when one stays behind too long."""
+        limit = clock.steady() + self._ttl + 8 * self._interval
+        while True:
+            entries, _ = self.read()
+            if all(int(document["epoch"]) >= epoch for document in entries.values()):
+                return True
+            if clock.steady() > limit:
+                return False
+            threading.Event().wait(self._interval / 2)
+
+
+def next_epoch(store: Store) -> int:
+    """Announce that credentials or sources changed; returns the epoch to wait for."""
+    with translated():
+        document = store.collection(NAME).find_one_and_update(
+            {"_id": EPOCH}, {"$inc": {"n": 1}}, upsert=True, return_document=True
+        )
+    return int((document or {"n": 0})["n"])
+
+
+class Writing:
+    """Stamps reserved for one batch: ``first``, ``first + 1``, … in microseconds."""
+
+    def __init__(self, first: int, presence: Presence, generation: int) -> None:
+        self.first = first
+        self._presence = presence
+        self._generation = generation
+
+    def lapsed(self) -> bool:
+        """Whether others may have held this process for dead since the stamps were reserved."""
+        return self._presence.lapsed(self._generation)
+
+
+class Presence:
+    """This process among the others: beats in a thread of its own, reserves stamps, knows the bound.
+
+    Made after a fork, never before.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        interval: float,
+        ttl: float,
+        on_epoch: Callable[[], None] = lambda: None,
+        on_beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_epoch`` empties caches of access rights; ``on_beat`` is called after each beat. Neither may block."""
+        self._store = store
+        self._collection = store.collection(NAME)
+        self._interval = interval
+        self._ttl = ttl
+        self._on_epoch = on_epoch
+        self._on_beat = on_beat
+        self._observer = Observer(store, interval=interval, ttl=ttl)
+        self._lock = threading.Lock()
+        self._beating = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._name = ""
+        self._generation = 0
+        self._beat = 0
+        self._beat_at = float("-inf")
+        self._last = 0
+        self._under_way: dict[int, float | None] = {}
+        self._bound = 0
+        self._epoch = -1
+
+    def start(self) -> None:
+        """Register, learn what the others have promised, and begin to beat.
+
+        Raises:
+            DatabaseUnavailable: MongoDB does not answer.
+        """
+        with self._beating:
+            self._register()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop beating and take the entry away, so that nobody waits for this process."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with suppress(SillageError), translated():
+            self._collection.delete_one({"_id": self._name})
+
+    def consistent_through(self) -> int:
+        """Microseconds: no statement with an earlier ``stored`` can still appear."""
+        with self._lock:
+            return self._bound
+
+    def fresh(self) -> bool:
+        """Whether this process may trust its caches: it has spoken with MongoDB lately."""
+        return clock.steady() - self._beat_at < self._ttl / 2
+
+    def lapsed(self, generation: int) -> bool:
+        """Whether stamps of that generation may lie below a bound that others have given since."""
+        return generation != self._generation or not self.fresh()
+
+    @contextmanager
+    def writing(self, count: int) -> Iterator[Writing]:
+        """Reserve ``count`` consecutive stamps for the time of a write.
+
+        Raises:
+            DatabaseUnavailable: this process has lost touch with the others and cannot regain it now.
+        """
+        if not self.fresh():
+            with self._beating:
+                self._speak()
+        with self._lock:
+            first = max(clock.now_us(), self._last + 1)
+            self._last = first + count - 1
+            generation = self._generation
+            self._under_way[first] = None
+        release: float | None = None
+        try:
+            yield Writing(first, self, generation)
+        except DatabaseUnavailable:
+            # The write may still happen inside MongoDB: its stamp holds the bound back for a while longer.
+            release = clock.steady() + self._ttl
+            raise
+        finally:
+            with self._lock:
+                if release is None:
+                    del self._under_way[first]
+                else:
+                    self._under_way[first] = release
+
+    def _floor(self) -> int:
+        with self._lock:
+            now = clock.steady()
+            for first, release in list(self._under_way.items()):
+                if release is not None and release < now:
+                    del self._under_way[first]
+            # Never stamped again below this, even if the clock steps back.
+            self._last = max(self._last, clock.now_us() - 1)
+            return min(self._under_way, default=self._last + 1)
+
+    def _register(self) -> None:
+        """Enter under a new name, and start above every bound that anyone has given."""
+        with self._lock:
+            self._generation += 1
+            # What was reserved under the old name is withdrawn by its writers.
+        name = uuid4().hex
+        entries, _ = self._observer.read()
+        self._raise_to(max([self._observer.last_stored(), *(int(d["floor"]) for d in entries.values())]))
+        with translated():
+            self._collection.insert_one({"_id": name, "floor": self._floor(), "epoch": 0, "beat": 0})
+        self._name, self._beat = name, 0
+        if entries:
+            # Others may give a bound without knowing of this entry until they have read it; by then their floors tell.
+            threading.Event().wait(2.5 * self._interval)
+            entries, _ = self._observer.read()
+            self._raise_to(
+                max(
+                    [
+                        self._observer.last_stored(),
+                        *(int(d["floor"]) for n, d in entries.items() if n != name),
+                    ]
+                )
+            )
+        self._speak()
+
+    def _raise_to(self, stamp: int) -> None:
+        with self._lock:
+            self._last = max(self._last, stamp)
+
+    def _speak(self) -> None:
+        """One beat: publish the floor and the epoch, read the others, compute the bound."""
+        floor = self._floor()
+        started = clock.steady()
+        with translated():
+            answer = self._collection.update_one(
+                {"_id": self._name},
+                {"$set": {"floor": floor, "beat": self._beat + 1, "epoch": max(self._epoch, 0)}},
+            )
+        if not answer.matched_count:
+            self._register()
+            return
+        self._beat += 1
+        self._beat_at = started
+        entries, epoch = self._observer.read()
+        if epoch != self._epoch:
+            self._on_epoch()
+            self._epoch = epoch
+        bound = min([floor, *(int(document["floor"]) for document in entries.values())])
+        with self._lock:
+            self._bound = max(self._bound, bound)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            with suppress(SillageError), self._beating:
+                before = self._epoch
+                self._speak()
+                if self._epoch != before:
+                    # Tell at once that the caches are empty: somebody waits for it.
+                    self._speak()
+            self._on_beat()

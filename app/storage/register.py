@@ -1,0 +1,77 @@
+"""The register of processing activities: every version ever in force is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bson.max_key import MaxKey
+from bson.son import SON
+from pymongo.errors import DuplicateKeyError
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
+
+NAME = "activities"
+COLLECTIONS = (Declared(NAME),)
+
+
+class StoredActivity(NamedTuple):
+    """One version of an entry: ``added`` in microseconds since 1970 UTC, the document as it was checked."""
+
+    id: str
+    version: int
+    added: int
+    document: Mapping[str, object]
+
+
+class ActivityRepository:
+    """Processing activities by id and version (1, 2, …); the highest version is the one in force."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def insert(self, activity: StoredActivity) -> bool:
+        """Store a version; False when that version is already taken by another writer."""
+        document = {
+            "_id": SON([("activity", activity.id), ("version", activity.version)]),
+            "added": activity.added,
+            "document": activity.document,
+        }
+        with translated():
+            try:
+                self._collection.insert_one(document)
+            except DuplicateKeyError:
+                return False
+        return True
+
+    def get(self, identifier: str) -> StoredActivity | None:
+        """The version in force."""
+        with translated():
+            document = self._collection.find_one(_versions(identifier), sort=[("_id", -1)])
+        return _activity(document) if document else None
+
+    def history(self, identifier: str) -> list[StoredActivity]:
+        """Every version of one activity, oldest first."""
+        with translated():
+            return [_activity(d) for d in self._collection.find(_versions(identifier)).sort("_id", 1)]
+
+    def in_force(self) -> list[StoredActivity]:
+        """The version in force of every activity, by id."""
+        with translated():
+            stored = [_activity(d) for d in self._collection.find({}).sort("_id", 1)]
+        return list({activity.id: activity for activity in stored}.values())
+
+
+def _versions(identifier: str) -> Document:
+    return {
+        "_id": {
+            "$gte": SON([("activity", identifier), ("version", 0)]),
+            "$lt": SON([("activity", identifier), ("version", MaxKey())]),
+        }
+    }
+
+
+def _activity(document: Document) -> StoredActivity:
+    place = document["_id"]
+    return StoredActivity(place["activity"], int(place["version"]), int(document["added"]), document["document"])

@@ -1,0 +1,52 @@
+"""Opens sealed statements for those who may read them: the keys by the batch, then the bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.storage.processes import Observer
+from app.storage.statements import Plain, Position, Statements, Stored
+from app.storage.subjects import SubjectKeys
+from app.vault.bodies import Bodies
+
+
+class SealedReader:
+    """Reads and opens statements in the order they were stored."""
+
+    def __init__(self, statements: Statements, subjects: SubjectKeys, bodies: Bodies, observer: Observer) -> None:
+        self._statements = statements
+        self._subjects = subjects
+        self._bodies = bodies
+        self._observer = observer
+
+    def opened(self, rows: Sequence[Stored]) -> list[Plain]:
+        """Open a batch; a statement whose learner's key was destroyed is erased, and left out.
+
+        Raises:
+            Unsealable: a body is damaged or was moved.
+        """
+        keys = self._subjects.existing(row.subject for row in rows)
+        living = [row for row in rows if row.subject in keys]
+        bodies = self._bodies.open([(row.id, row.body) for row in living], [keys[row.subject] for row in living])
+        return [
+            Plain(row.id, row.stored, row.source, row.subject, body) for row, body in zip(living, bodies, strict=True)
+        ]
+
+    def partition(self, after: Position | None, before: int, limit: int) -> list[Plain]:
+        """At most ``limit`` statements beyond ``after`` and stored before ``before``, oldest first.
+
+        Voided and erased statements are left out; an answer shorter than ``limit`` may therefore have more behind it:
+        use ``scan`` to know.
+        """
+        return self.scan(after, before, limit)[0]
+
+    def scan(self, after: Position | None, before: int, limit: int) -> tuple[list[Plain], Position | None]:
+        """Like ``partition``, with the position read up to; None when nothing is left."""
+        rows = self._statements.span(after, before, limit)
+        if not rows:
+            return [], None
+        return self.opened([row for row in rows if not row.voided]), Position(rows[-1].stored, rows[-1].id)
+
+    def consistent_through(self) -> int:
+        """Microseconds: no statement with an earlier ``stored`` can still appear."""
+        return self._observer.consistent_through()

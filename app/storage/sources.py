@@ -1,0 +1,154 @@
+"""Sources and their credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from bson.binary import Binary
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import RegisterInvalid
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+
+SOURCES = "sources"
+CREDENTIALS = "credentials"
+COLLECTIONS = (
+    Declared(SOURCES),
+    Declared(CREDENTIALS, (Index("source", (("source", 1),)),)),
+)
+
+
+class Source(NamedTuple):
+    """A registered producer of statements.
+
+    Attributes:
+        id: Slug, also in each statement's document.
+        name: What people call it.
+        activity: The processing activity it belongs to.
+        profiles: IRIs of the xAPI Profiles it promises.
+        mode: What becomes of a statement that fails them: ``observe``, ``warn`` or ``reject``.
+        created: When it was registered.
+    """
+
+    id: str
+    name: str
+    activity: str
+    profiles: tuple[str, ...]
+    mode: str
+    created: datetime
+
+
+class StoredCredential(NamedTuple):
+    """A credential as kept: the secret only as its SHA-256 digest (32 bytes)."""
+
+    id: str
+    source: str | None
+    label: str
+    scopes: tuple[str, ...]
+    digest: bytes
+    created: datetime
+    revoked: datetime | None
+
+
+class SourceRepository:
+    """Reads and writes sources and credentials."""
+
+    def __init__(self, store: Store) -> None:
+        self._sources = store.collection(SOURCES)
+        self._credentials = store.collection(CREDENTIALS)
+
+    def add(self, source: Source) -> None:
+        """Register a source.
+
+        Raises:
+            RegisterInvalid: the id is taken.
+        """
+        document = source._asdict()
+        document["_id"] = document.pop("id")
+        document["profiles"] = list(source.profiles)
+        with translated():
+            try:
+                self._sources.insert_one(document)
+            except DuplicateKeyError:
+                raise RegisterInvalid(f"A source named {source.id} is registered already.") from None
+
+    def replace(self, source: Source) -> None:
+        """Write the new state of a registered source."""
+        with translated():
+            self._sources.update_one(
+                {"_id": source.id},
+                {
+                    "$set": {
+                        "name": source.name,
+                        "activity": source.activity,
+                        "profiles": list(source.profiles),
+                        "mode": source.mode,
+                    }
+                },
+            )
+
+    def get(self, identity: str) -> Source | None:
+        """One source."""
+        with translated():
+            document = self._sources.find_one({"_id": identity})
+        return _source(document) if document else None
+
+    def list(self) -> Sequence[Source]:
+        """Every source, by id."""
+        with translated():
+            return [_source(document) for document in self._sources.find({}).sort("_id", 1)]
+
+    def add_credential(self, credential: StoredCredential) -> None:
+        """Keep a new credential."""
+        document = credential._asdict()
+        document["_id"] = document.pop("id")
+        document["scopes"] = [*credential.scopes]
+        document["digest"] = Binary(credential.digest)
+        with translated():
+            self._credentials.insert_one(document)
+
+    def credential(self, identity: str) -> StoredCredential | None:
+        """One credential, revoked or not."""
+        with translated():
+            document = self._credentials.find_one({"_id": identity})
+        return _credential(document) if document else None
+
+    def credentials(self, source: str | None = None) -> Sequence[StoredCredential]:
+        """Every credential, oldest first; those of one source when given."""
+        with translated():
+            found = self._credentials.find({} if source is None else {"source": source}).sort("created", 1)
+            return [_credential(document) for document in found]
+
+    def revoke(self, identities: Sequence[str], at: datetime) -> int:
+        """Mark credentials as revoked; returns how many were not before."""
+        with translated():
+            answer = self._credentials.update_many(
+                {"_id": {"$in": [*identities]}, "revoked": None}, {"$set": {"revoked": at}}
+            )
+        return int(answer.modified_count)
+
+
+def _source(document: Document) -> Source:
+    return Source(
+        document["_id"],
+        document["name"],
+        document["activity"],
+        tuple(document["profiles"]),
+        document["mode"],
+        document["created"],
+    )
+
+
+def _credential(document: Document) -> StoredCredential:
+    return StoredCredential(
+        document["_id"],
+        document["source"],
+        document["label"],
+        tuple(document["scopes"]),
+        bytes(document["digest"]),
+        document["created"],
+        document["revoked"],
+    )

@@ -1,0 +1,1 @@
+"""Sealing and blind tokens: pure functions over keys and bytes, no I/O."""

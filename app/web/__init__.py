@@ -1,0 +1,1 @@
+"""HTTP faces: parse the request, authorise, call a service, write the answer."""

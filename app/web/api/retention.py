@@ -1,0 +1,138 @@
+"""What the data protection officer reads: the register, what is kept and due, and the audit log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.errors import BadParameter, Fault
+from app.governance.audit import AUDIT_READ, KINDS, Audit
+from app.governance.register import Activity, Register
+from app.governance.retention import Retention
+from app.storage import clock
+from app.storage.audit import Entry
+from app.web.gate import Gate
+
+SCOPE = "governance/read"
+
+
+class _NoParameters(Schema):
+    """These routes take none."""
+
+
+class _AuditParameters(Schema):
+    kind = fields.String(validate=validate.OneOf(sorted(KINDS)))
+    before = fields.AwareDateTime(format="iso", default_timezone=UTC)
+    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+
+
+def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit) -> Blueprint:
+    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``activities/<id>`` and ``audit``."""
+    routes = Blueprint("governance", __name__)
+
+    @routes.get("/retention")
+    def _retention() -> Response:
+        gate.credential(SCOPE)
+        _parameters(_NoParameters())
+        now = clock.now_us()
+        activities = {activity.id: activity for activity in register.list()}
+        lines: list[dict[str, object]] = []
+        for line in retention.report(now):
+            rule = activities[line.activity].retention
+            lines.append(
+                {
+                    "activity": line.activity,
+                    "name": activities[line.activity].name._asdict(),
+                    "source": line.source,
+                    "kept": line.kept,
+                    "oldest": None if line.oldest is None else _instant(line.oldest),
+                    "due": line.due,
+                    "overdue": line.overdue,
+                    "active_days": line.active_days,
+                    "cutoff": _instant(line.cutoff),
+                    "justification": rule.justification._asdict(),
+                }
+            )
+        return _answer({"as_of": _instant(now), "lines": lines})
+
+    @routes.get("/activities")
+    def _activities() -> Response:
+        gate.credential(SCOPE)
+        _parameters(_NoParameters())
+        return _answer({"activities": [_entry_of_register(activity) for activity in register.list()]})
+
+    @routes.get("/activities/<identifier>")
+    def _activity(identifier: str) -> Response:
+        gate.credential(SCOPE)
+        _parameters(_NoParameters())
+        current = register.get(identifier)
+        versions = [
+            {"version": version.version, "added": _instant(version.added)} for version in register.history(identifier)
+        ]
+        return _answer(_entry_of_register(current) | {"versions": versions})
+
+    @routes.get("/audit")
+    def _audit() -> Response:
+        credential = gate.credential(SCOPE)
+        wanted = _parameters(_AuditParameters())
+        kinds = [wanted["kind"]] if "kind" in wanted else []
+        before = round(wanted["before"].timestamp() * 1_000_000) if "before" in wanted else None
+        # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
+        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
+        entries = audit.newest(kinds, before, wanted["limit"])
+        return _answer({"entries": [_entry_of_audit(entry) for entry in entries]})
+
+    return routes
+
+
+def _parameters(schema: Schema) -> dict[str, Any]:
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise BadParameter(
+            "A parameter is there twice.",
+            faults=[Fault("", "repeated", "", f"{name} is there twice") for name in repeated if name in schema.fields],
+        )
+    try:
+        loaded: dict[str, Any] = dict(schema.load(request.args.to_dict()))
+    except ValidationError as refused:
+        known = sorted(name for name in refused.messages_dict if name in schema.fields)
+        takes = ", ".join(sorted(schema.fields)) or "none"
+        detail = f"Not valid: {', '.join(known)}. " if known else "A parameter is not known here. "
+        raise BadParameter(f"{detail}This resource takes: {takes}.") from None
+    return loaded
+
+
+def _answer(document: object) -> Response:
+    answer = Response(orjson.dumps(document), content_type="application/json")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _instant(microseconds: int) -> str:
+    return (
+        datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def _entry_of_register(activity: Activity) -> dict[str, object]:
+    return {
+        "id": activity.id,
+        "version": activity.version,
+        "added": _instant(activity.added),
+        "document": activity.document,
+    }
+
+
+def _entry_of_audit(entry: Entry) -> dict[str, object]:
+    return {
+        "chain": entry.chain,
+        "n": entry.n,
+        "at": _instant(entry.at),
+        "kind": entry.kind,
+        "actor": entry.actor,
+        "detail": entry.detail,
+    }

@@ -1,0 +1,177 @@
+"""What this service writes about itself: one line per event, with the id of the request it belongs to.
+
+No line carries personal data. Paths are written without their query string (it may name a learner), bodies
+and headers never, and of an exception its type and the lines of code it passed through, not its message:
+libraries put offending values into theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import cast
+
+import orjson
+import structlog
+from flask import Flask, Response, g, has_request_context, request
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.errors import SillageError
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_DEEPEST_TRACE = 25
+
+Observe = Callable[[str, str, int, float], None]
+"""Told of each answer: route pattern, method, status, seconds."""
+
+_Caught = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def _caught(value: object) -> _Caught | None:
+    if isinstance(value, BaseException):
+        return type(value), value, value.__traceback__
+    if isinstance(value, tuple) and len(value) == 3 and value[1] is not None:
+        return cast(_Caught, value)
+    current = sys.exc_info()
+    return cast(_Caught, current) if value and current[1] is not None else None
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace ``exc_info`` by what may be written: types and places, and the detail of our own errors."""
+    caught = _caught(event.pop("exc_info", None))
+    event.pop("exc_text", None)
+    event.pop("stack_info", None)
+    if caught is None:
+        return event
+    chain: list[str] = []
+    error: BaseException | None = caught[1]
+    while error is not None and len(chain) < 10:
+        chain.append(_name(error))
+        error = error.__cause__ or error.__context__
+    event["exception"] = chain
+    if isinstance(caught[1], SillageError):
+        event["code"], event["detail"] = caught[1].code, caught[1].detail
+    frames = traceback.extract_tb(caught[2])[-_DEEPEST_TRACE:]
+    event["trace"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
+def _json(event: EventDict, **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def configure(level: str, form: str) -> None:
+    """Send the events of structlog and of every library's logger to standard error.
+
+    Safe to call again, for example in a process forked since.
+
+    Args:
+        level: Least serious level written: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``json``, one object a line, or ``console`` for people.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exceptions,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    writer: Processor = (
+        structlog.processors.JSONRenderer(serializer=_json)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, writer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # Their debug and info lines hold commands and addresses.
+    for name in ("pymongo", "werkzeug", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def request_id() -> str:
+    """The id of the request being served: the sender's ``X-Request-ID`` when it is a plain one, else a new one."""
+    if not has_request_context():
+        return ""
+    known: str | None = g.get("request_id")
+    if known is None:
+        sent = request.headers.get("X-Request-ID", "")
+        known = g.request_id = sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex
+    return known
+
+
+def _without_path(record: logging.LogRecord) -> bool:
+    """Take the path out of Flask's line about an exception that nobody handled."""
+    if str(record.msg).startswith("Exception on"):
+        record.msg, record.args = "unhandled exception", ()
+    return True
+
+
+def install(app: Flask, observe: Observe, *, quiet: frozenset[str] = frozenset()) -> None:
+    """Give each request an id, answer it as ``X-Request-ID``, and write one line per answer.
+
+    Call it before other request hooks are registered, so that theirs are measured too.
+
+    Args:
+        app: The application.
+        observe: Told of each answer, for the metrics.
+        quiet: Endpoints whose successful answers are written at level ``debug`` only.
+    """
+    log = structlog.stdlib.get_logger("sillage.access")
+    app.logger.addFilter(_without_path)
+
+    @app.before_request
+    def _begin() -> None:
+        g.request_began = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request=request_id())
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        response.headers["X-Request-ID"] = request_id()
+        seconds = time.perf_counter() - g.get("request_began", time.perf_counter())
+        # The pattern, never the path itself: a path can hold an identifier.
+        route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+        # Anybody can send any method; unbounded names would grow the metrics without end.
+        method = request.method if request.method in _METHODS else "other"
+        observe(route, method, response.status_code, seconds)
+        write = log.debug if request.endpoint in quiet and response.status_code < 400 else log.info
+        write(
+            "request",
+            method=method,
+            route=route,
+            status=response.status_code,
+            bytes=response.calculate_content_length(),
+            ms=round(seconds * 1000, 2),
+        )
+        return response
+
+    @app.teardown_request
+    def _forget(_error: BaseException | None) -> None:
+        # The thread goes on to other work, whose lines must not carry this request's id.
+        structlog.contextvars.clear_contextvars()

@@ -1,0 +1,143 @@
+"""For those who run the service: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+
+import orjson
+import structlog
+from flask import Blueprint, Response, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.errors import SillageError
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.metrics"})
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+class Metrics:
+    """What is counted. Make one per process: with several workers, each writes its share to common files.
+
+    Labels hold route patterns, status codes and the fixed words below: nothing that a sender chooses.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "sillage_http_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "sillage_http_request_seconds",
+            "Time from the request's arrival in a worker to its answer.",
+            ("route", "method"),
+            buckets=_LATENCY,
+            registry=self._registry,
+        )
+        self._statements = Counter(
+            "sillage_statements",
+            "Statements received, by outcome: stored, repeated (already there), rejected, conflict.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self._batch = Histogram(
+            "sillage_batch_statements", "Statements in one write.", buckets=_BATCH, registry=self._registry
+        )
+        self._returned = Counter("sillage_statements_returned", "Statements given in answers.", registry=self._registry)
+        Gauge(
+            "sillage_info", "The running version.", ("version",), registry=self._registry, multiprocess_mode="max"
+        ).labels(version).set(1)
+        for outcome in ("stored", "repeated", "rejected", "conflict"):
+            self._statements.labels(outcome)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One HTTP answer; the ``observe`` of ``app.web.logs.install``."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(seconds)
+
+    def written(self, *, stored: int, repeated: int) -> None:
+        """One batch that was acknowledged."""
+        self._batch.observe(stored + repeated)
+        self._statements.labels("stored").inc(stored)
+        self._statements.labels("repeated").inc(repeated)
+
+    def refused(self, outcome: str, statements: int) -> None:
+        """Statements of a batch that was not stored; ``outcome`` is ``rejected`` or ``conflict``."""
+        self._statements.labels(outcome).inc(statements)
+
+    def returned(self, statements: int) -> None:
+        """Statements given in an answer to GET."""
+        self._returned.inc(statements)
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format, summed over the workers of this host when there are several."""
+        if not os.environ.get(MULTIPROCESS):
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call] # its library types only half of it
+        return generate_latest(together)
+
+
+def from_this_host() -> bool:
+    """Whether the request was made on this host, and not passed on by a proxy that runs here."""
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        return ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def blueprint(
+    metrics: Metrics, checks: Mapping[str, Callable[[], object]], admit: Callable[[], object], *, trust_host: bool
+) -> Blueprint:
+    """The three pages.
+
+    Args:
+        metrics: What ``/metrics`` shows.
+        checks: What must hold to be ready, by name; a check that fails raises a ``SillageError``.
+        admit: Raises unless the request's credential may read metrics.
+        trust_host: Let requests from this host read metrics without a credential. Only right when no proxy
+            runs on it, since a proxy's requests come from this host too.
+    """
+    pages = Blueprint("operations", __name__)
+    log = structlog.stdlib.get_logger("sillage.operations")
+
+    def answer(document: dict[str, object], status: int = 200) -> Response:
+        response = Response(orjson.dumps(document), status, content_type="application/json")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @pages.get("/healthz")
+    def healthz() -> Response:
+        return answer({"alive": True})
+
+    @pages.get("/readyz")
+    def readyz() -> Response:
+        reasons = []
+        for name, check in checks.items():
+            try:
+                check()
+            except SillageError as failed:
+                reasons.append({"check": name, "code": failed.code, "detail": failed.detail})
+            except Exception:
+                log.exception("readiness check failed", check=name)
+                reasons.append({"check": name, "code": SillageError.code, "detail": "The log says more."})
+        if not reasons:
+            return answer({"ready": True})
+        response = answer({"ready": False, "reasons": reasons}, 503)
+        response.headers["Retry-After"] = "5"
+        return response
+
+    @pages.get("/metrics", endpoint="metrics")
+    def show() -> Response:
+        if not (trust_host and from_this_host()):
+            admit()
+        return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+    return pages

@@ -1,0 +1,1 @@
+"""The xAPI resources, as the standard names them."""

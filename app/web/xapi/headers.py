@@ -1,0 +1,39 @@
+"""The headers of the xAPI resources: version in and out, Consistent-Through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+
+from app.xapi.timestamps import render
+from app.xapi.versions import Version, negotiate
+
+VERSION = "X-Experience-API-Version"
+CONSISTENT_THROUGH = "X-Experience-API-Consistent-Through"
+
+
+def install(app: Flask, prefix: str, default_version: str, consistent_through: Callable[[], int]) -> None:
+    """Give every answer under ``prefix`` its xAPI headers, errors included."""
+
+    @app.after_request
+    def add(answer: Response) -> Response:
+        if request.path.startswith(f"{prefix}/"):
+            # xAPI-Communication 3.3: every answer says its version; that of a request without one is a setting.
+            answer.headers[VERSION] = g.get("xapi_version", default_version)
+        if request.path == f"{prefix}/statements":
+            # xAPI-Communication 2.1.3: on every answer; what was read before the query when there was one.
+            bound = g.get("consistent_through")
+            answer.headers[CONSISTENT_THROUGH] = render(consistent_through() if bound is None else bound)
+        return answer
+
+
+def version() -> Version:
+    """The version this request is made in.
+
+    Raises:
+        BadVersion: no version header, or one not spoken here.
+    """
+    spoken = negotiate(request.headers.get(VERSION))
+    g.xapi_version = spoken.value
+    return spoken

@@ -1,0 +1,165 @@
+"""What a statement says, whatever its spelling: comparing retries, and the form in which statements are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.xapi import Statement
+from app.xapi.timestamps import in_utc, parse, render
+from app.xapi.versions import Version
+
+# xAPI-Data 2.3.1: what the store assigns is no part of the comparison; the id is what two statements compared share.
+_NOT_COMPARED = frozenset({"id", "stored", "authority", "version"})
+# xAPI-Data 2.4.10: a statement without a version is of 1.0.0, whatever the patch of the request. IEEE 9274.1.1
+# 4.2.4.3: of 2.0.0.
+_UNSAID = {Version.V1: "1.0.0", Version.V2: "2.0.0"}
+
+_Part = dict[str, Any]
+
+
+def content_print(statement: Statement) -> bytes:
+    """Canonical bytes of what must be equal for two statements of one id to be the same statement (xAPI-Data 2.3.1).
+
+    Left out: id, stored, authority, version, the display of verbs, the definitions of activities. Equal: the same
+    instant in another zone, members of a group in another order, addresses, hashes and UUIDs in another case, one
+    context activity and an array of that one, durations that differ below 0.01 s (xAPI-Data 4.6).
+
+    A timestamp counts only when it was sent: take the print of a statement before ``stamp`` gives it one. The print
+    is the same before and after ``normalise``.
+    """
+    return orjson.dumps(_content(statement), option=orjson.OPT_SORT_KEYS)
+
+
+def normalise(statement: Statement, version: Version) -> Statement:
+    """The form in which a valid statement is kept: context activities as arrays and, in 2.0, times in UTC.
+
+    Returns the same object when nothing changes, else a copy that shares the unchanged parts. Normalising twice is
+    normalising once.
+    """
+    changes: _Part = {}
+    context = statement.get("context")
+    if context is not None:
+        given = context.get("contextActivities")
+        if given is not None and any(type(each) is dict for each in given.values()):
+            # xAPI-Data 2.4.6.2: the LRS MUST return every value as an array, even if it arrived as a single Activity.
+            arrays = {kind: [each] if type(each) is dict else each for kind, each in given.items()}
+            changes["context"] = {**context, "contextActivities": arrays}
+    if version is Version.V2 and "timestamp" in statement:
+        # IEEE 9274.1.1 4.2.7: the LRS shall convert timestamps to UTC.
+        changes["timestamp"] = in_utc(statement["timestamp"])
+    target = statement["object"]
+    if target.get("objectType") == "SubStatement":
+        changes["object"] = normalise(target, version)
+    if all(statement[name] is part or statement[name] == part for name, part in changes.items()):
+        return statement
+    return {**statement, **changes}
+
+
+def stamp(statement: Statement, *, id: UUID, stored_us: int, authority: _Part, version: Version) -> Statement:
+    """A copy of a statement with what only the store can say.
+
+    Args:
+        statement: Valid and normalised.
+        id: The statement's id: the one that was sent, or a new one.
+        stored_us: When it is stored, in microseconds since 1970 UTC.
+        authority: The Agent that vouches for it; whatever was sent in its place is dropped (xAPI-Data 2.4.9).
+        version: Of the request; said in the statement unless it says one itself (xAPI-Data 2.4.10).
+    """
+    stored = render(stored_us)
+    stamped = {**statement, "id": str(id), "stored": stored, "authority": authority}
+    # xAPI-Data 2.4.7: a missing timestamp is the stored time.
+    stamped.setdefault("timestamp", stored)
+    stamped.setdefault("version", _UNSAID[version])
+    return stamped
+
+
+def _content(statement: Statement) -> _Part:
+    content = {name: part for name, part in statement.items() if name not in _NOT_COMPARED}
+    content["actor"] = _agent(content["actor"])
+    # xAPI-Data 2.3.1: the display of a verb is not part of the statement.
+    content["verb"] = content["verb"]["id"]
+    target = content["object"]
+    content["object"] = _OBJECTS[target.get("objectType", "Activity")](target)
+    if "timestamp" in content:
+        content["timestamp"] = parse(content["timestamp"])
+    if "context" in content:
+        content["context"] = _context(content["context"])
+    result = content.get("result")
+    if result is not None and "duration" in result:
+        content["result"] = {**result, "duration": _duration(result["duration"])}
+    return content
+
+
+def _agent(agent: _Part) -> _Part:
+    if "account" in agent and "member" not in agent:
+        return agent
+    plain = dict(agent)
+    for name in ("mbox", "mbox_sha1sum"):
+        if name in plain:
+            plain[name] = plain[name].lower()
+    if "member" in plain:
+        # xAPI-Data 2.4.2.2: an unordered list.
+        plain["member"] = sorted(map(_agent, plain["member"]), key=_canonical)
+    return plain
+
+
+def _canonical(part: _Part) -> bytes:
+    return orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+
+
+def _activity(activity: _Part) -> _Part:
+    # xAPI-Data 2.3.1: the content of activity definitions is not part of the statement. Activity is what an object
+    # without objectType is, so saying it changes nothing.
+    return {"id": activity["id"]}
+
+
+def _reference(reference: _Part) -> _Part:
+    return {**reference, "id": reference["id"].lower()}
+
+
+_OBJECTS: dict[str, Callable[[_Part], _Part]] = {
+    "Activity": _activity,
+    "Agent": _agent,
+    "Group": _agent,
+    "StatementRef": _reference,
+    "SubStatement": _content,
+}
+
+
+def _context(context: _Part) -> _Part:
+    plain = dict(context)
+    given = plain.get("contextActivities")
+    if given is not None:
+        plain["contextActivities"] = {
+            kind: [each["id"] for each in (listed if type(listed) is list else [listed])]
+            for kind, listed in given.items()
+        }
+    if "registration" in plain:
+        plain["registration"] = plain["registration"].lower()
+    for name in ("instructor", "team"):
+        if name in plain:
+            plain[name] = _agent(plain[name])
+    if "statement" in plain:
+        plain["statement"] = _reference(plain["statement"])
+    for name, inner in (("contextAgents", "agent"), ("contextGroups", "group")):
+        if name in plain:
+            plain[name] = [{**each, inner: _agent(each[inner])} for each in plain[name]]
+    return plain
+
+
+_SECONDS = re.compile(r"[.,]([0-9]+)S$")
+
+
+def _duration(text: str) -> str:
+    # xAPI-Data 4.6: precision beyond 0.01 s is not part of a comparison. The rest is compared as text (xAPI-Data
+    # 2.3.1): one minute is not sixty seconds.
+    found = _SECONDS.search(text)
+    if found is None:
+        return text
+    hundredths = found[1][:2].rstrip("0")
+    return text[: found.start()] + (f".{hundredths}S" if hundredths else "S")

@@ -1,0 +1,128 @@
+"""The ``ids`` and ``canonical`` forms of a statement (xAPI-Communication 2.1.3); ``exact`` is the statement as kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.xapi import Statement
+
+_Part = dict[str, Any]
+
+_IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
+_COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
+
+
+def as_ids(statement: Statement) -> Statement:
+    """The statement with only what identifies its agents, groups, verb and activities.
+
+    An anonymous group keeps its members, each with what identifies it.
+    """
+    return _reshaped(statement, _agent_id, lambda verb: {"id": verb["id"]}, _activity_id)
+
+
+def as_canonical(statement: Statement, accept_language: Sequence[str]) -> Statement:
+    """The statement with one language in each language map of its verb and activities; agents stay as they were.
+
+    The canonical definition is the one that the statement itself holds.
+
+    Args:
+        statement: As kept.
+        accept_language: Language ranges of the ``Accept-Language`` header, the most wanted first, without weights.
+    """
+    ranges = [each.lower() for each in accept_language]
+
+    def verb(given: _Part) -> _Part:
+        return {**given, "display": _one_language(given["display"], ranges)} if "display" in given else given
+
+    def activity(given: _Part) -> _Part:
+        definition = given.get("definition")
+        return given if definition is None else {**given, "definition": _one_definition(definition, ranges)}
+
+    return _reshaped(statement, lambda agent: agent, verb, activity)
+
+
+_Reshape = Callable[[_Part], _Part]
+
+
+def _reshaped(statement: Statement, agent: _Reshape, verb: _Reshape, activity: _Reshape) -> Statement:
+    shaped = {**statement, "actor": agent(statement["actor"]), "verb": verb(statement["verb"])}
+    target = statement["object"]
+    kind = target.get("objectType", "Activity")
+    if kind == "Activity":
+        shaped["object"] = activity(target)
+    elif kind == "SubStatement":
+        shaped["object"] = _reshaped(target, agent, verb, activity)
+    elif kind != "StatementRef":
+        shaped["object"] = agent(target)
+    if "authority" in statement:
+        shaped["authority"] = agent(statement["authority"])
+    if "context" in statement:
+        shaped["context"] = _reshaped_context(statement["context"], agent, activity)
+    return shaped
+
+
+def _reshaped_context(context: _Part, agent: _Reshape, activity: _Reshape) -> _Part:
+    shaped = dict(context)
+    for name in ("instructor", "team"):
+        if name in shaped:
+            shaped[name] = agent(shaped[name])
+    if "contextActivities" in shaped:
+        shaped["contextActivities"] = {
+            kind: [activity(each) for each in (given if isinstance(given, list) else [given])]
+            for kind, given in shaped["contextActivities"].items()
+        }
+    for name, inner in (("contextAgents", "agent"), ("contextGroups", "group")):
+        if name in shaped:
+            shaped[name] = [{**each, inner: agent(each[inner])} for each in shaped[name]]
+    return shaped
+
+
+def _agent_id(agent: _Part) -> _Part:
+    kept = {name: agent[name] for name in ("objectType", *_IDENTIFIERS) if name in agent}
+    if not any(name in kept for name in _IDENTIFIERS):
+        kept["member"] = [_agent_id(each) for each in agent["member"]]
+    return kept
+
+
+def _activity_id(activity: _Part) -> _Part:
+    return {name: activity[name] for name in ("objectType", "id") if name in activity}
+
+
+def _one_definition(definition: _Part, ranges: Sequence[str]) -> _Part:
+    shaped = dict(definition)
+    for name in ("name", "description"):
+        if name in shaped:
+            shaped[name] = _one_language(shaped[name], ranges)
+    for name in _COMPONENT_LISTS:
+        if name in shaped:
+            shaped[name] = [
+                {**each, "description": _one_language(each["description"], ranges)} if "description" in each else each
+                for each in shaped[name]
+            ]
+    return shaped
+
+
+def _one_language(texts: dict[str, str], ranges: Sequence[str]) -> dict[str, str]:
+    """The entry that suits best; the first one when none was asked for or none suits, for a text beats no text."""
+    if len(texts) < 2:
+        return texts
+    first = next(iter(texts))
+    chosen = next((found for wanted in ranges if (found := _matching(wanted, texts, first))), first)
+    return {chosen: texts[chosen]}
+
+
+def _matching(wanted: str, texts: dict[str, str], first: str) -> str | None:
+    if wanted == "*":
+        return first
+    while wanted:
+        # RFC 2616 14.4: a range matches a tag that it equals, or of which it is a prefix up to a dash.
+        for tag in texts:
+            if tag.lower() == wanted:
+                return tag
+        for tag in texts:
+            if tag.lower().startswith(wanted + "-"):
+                return tag
+        # RFC 4647 3.4: then the range loses its end, so that fr-CA may be answered in fr.
+        wanted = wanted.rpartition("-")[0]
+    return None

@@ -1,0 +1,147 @@
+"""The rules of a statement that a JSON Schema cannot say. Statements have passed their schema before they come here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from app.errors import Fault
+from app.xapi import Statement
+from app.xapi.timestamps import parse
+from app.xapi.versions import Version
+
+
+class _Sections(NamedTuple):
+    identifier: str
+    timestamp: str
+    score: str
+    component: str
+    attachment: str
+
+
+_SECTIONS = {
+    Version.V1: _Sections(
+        "xAPI-Data 2.4.1", "xAPI-Data 4.5", "xAPI-Data 2.4.5.1", "xAPI-Data 2.4.4.1", "xAPI-Data 2.4.11"
+    ),
+    Version.V2: _Sections(
+        "IEEE 9274.1.1 4.2.4.2",
+        "IEEE 9274.1.1 4.2.7",
+        "IEEE 9274.1.1 4.2.2.4",
+        "IEEE 9274.1.1 4.2.2.3",
+        "IEEE 9274.1.1 4.2.2.6",
+    ),
+}
+
+_COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
+
+
+def broken(statement: Statement, version: Version, pointer: str) -> list[Fault]:
+    """The rules that one statement breaks, its SubStatement included.
+
+    Args:
+        statement: One that its schema accepts.
+        version: Says which text of the standard the faults cite.
+        pointer: JSON pointer of the statement in the body: empty, or ``/3`` in a batch.
+    """
+    sections = _SECTIONS[version]
+    faults = _of_statement(statement, pointer, sections)
+    target = statement["object"]
+    if target.get("objectType") == "SubStatement":
+        faults += _of_statement(target, pointer + "/object", sections)
+    return faults
+
+
+def repeated_ids(statements: Sequence[Statement], version: Version) -> list[Fault]:
+    """A fault for each statement of a batch whose id an earlier one already has, upper and lower case alike."""
+    given = [(place, each["id"].lower()) for place, each in enumerate(statements) if "id" in each]
+    seen: dict[str, int] = {}
+    faults = []
+    for place, identifier in given:
+        first = seen.setdefault(identifier, place)
+        if first != place:
+            # xAPI-Data 2.4.1: an id names one statement; two in one request cannot both be stored.
+            faults.append(
+                Fault(
+                    f"/{place}/id",
+                    "batch-repeated-id",
+                    _SECTIONS[version].identifier,
+                    f"The statement at /{first} of this batch has the same id.",
+                )
+            )
+    return faults
+
+
+def _of_statement(statement: Statement, pointer: str, sections: _Sections) -> list[Fault]:
+    faults: list[Fault] = []
+    for name in ("timestamp", "stored"):
+        text = statement.get(name)
+        if text is not None:
+            try:
+                parse(text)
+            except ValueError as refused:
+                faults.append(
+                    Fault(f"{pointer}/{name}", "timestamp-value", sections.timestamp, f"Not a valid time: {refused}.")
+                )
+    result = statement.get("result")
+    if result is not None and "score" in result:
+        faults += _of_score(result["score"], f"{pointer}/result/score", sections)
+    for place, definition in _definitions(statement):
+        faults += _of_components(definition, pointer + place, sections)
+    attachments = statement.get("attachments")
+    if attachments:
+        faults += _of_attachments(attachments, f"{pointer}/attachments", sections)
+    return faults
+
+
+def _of_score(score: dict[str, float], pointer: str, sections: _Sections) -> Iterator[Fault]:
+    raw, low, high = score.get("raw"), score.get("min"), score.get("max")
+    # xAPI-Data 2.4.5.1: min is less than max, and raw between them, inclusive.
+    if low is not None and high is not None and low >= high:
+        yield Fault(f"{pointer}/min", "score-order", sections.score, "`min` must be less than `max`.")
+    if raw is not None and low is not None and raw < low:
+        yield Fault(f"{pointer}/raw", "score-order", sections.score, "`raw` must not be less than `min`.")
+    if raw is not None and high is not None and raw > high:
+        yield Fault(f"{pointer}/raw", "score-order", sections.score, "`raw` must not be more than `max`.")
+
+
+def _definitions(statement: Statement) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The activity definitions of a statement that may list interaction components, each with its place."""
+    target = statement["object"].get("definition")
+    if target is not None and "interactionType" in target:
+        yield "/object/definition", target
+    context = statement.get("context")
+    if context is None:
+        return
+    for kind, given in context.get("contextActivities", {}).items():
+        for place, activity in enumerate(given) if type(given) is list else ((None, given),):
+            definition = activity.get("definition")
+            if definition is not None and "interactionType" in definition:
+                part = "" if place is None else f"/{place}"
+                yield f"/context/contextActivities/{kind}{part}/definition", definition
+
+
+def _of_components(definition: dict[str, Any], pointer: str, sections: _Sections) -> Iterator[Fault]:
+    for name in _COMPONENT_LISTS:
+        seen: set[str] = set()
+        for place, component in enumerate(definition.get(name, ())):
+            if component["id"] in seen:
+                # xAPI-Data 2.4.4.1, Interaction Components: within an array, all id values MUST be distinct.
+                yield Fault(
+                    f"{pointer}/{name}/{place}/id",
+                    "interaction-component-repeated",
+                    sections.component,
+                    "An earlier component of this list has the same id.",
+                )
+            seen.add(component["id"])
+
+
+def _of_attachments(attachments: list[dict[str, Any]], pointer: str, sections: _Sections) -> Iterator[Fault]:
+    for place, attachment in enumerate(attachments):
+        if "fileUrl" not in attachment:
+            # xAPI-Data 2.4.11: without fileUrl the data come in the request, which then is multipart, not JSON.
+            yield Fault(
+                f"{pointer}/{place}",
+                "attachment-without-data",
+                sections.attachment,
+                "An attachment of an application/json request needs a `fileUrl`: no data come with it.",
+            )

@@ -1,0 +1,72 @@
+"""Instants: ISO 8601 text to microseconds since 1970 UTC, and back."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+# xAPI-Data 4.5: the combined date and time of ISO 8601, extended or basic. What fromisoformat takes beyond that
+# (week dates, any separator, seconds in an offset) is not for this standard.
+_ISO = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?"
+    r"|[0-9]{8}T[0-9]{4}(?:(?P<basic>[0-9]{2})(?:[.,][0-9]+)?)?)"
+    r"(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_DAY = 86_400_000_000
+_SECOND = 1_000_000
+# A negative zero offset: RFC 3339 4.3 gives it the meaning "local time unknown", ISO 8601 forbids it.
+_UNKNOWN_OFFSETS = frozenset({"-00", "-0000", "-00:00"})
+
+
+def parse(text: str) -> int:
+    """Microseconds since 1970 UTC of an ISO 8601 or RFC 3339 date and time.
+
+    Finer fractions are truncated (xAPI-Data 4.5 asks for milliseconds at least); without an offset the time is
+    read as UTC; a leap second (``23:59:60Z``) is the second after it.
+
+    Raises:
+        ValueError: not such a text, not a date of the calendar, or an offset of minus zero.
+    """
+    found = _ISO.fullmatch(text)
+    if found is None:
+        text = text.upper()  # RFC 3339 5.6: "t" and "z" may be lower case
+        found = _ISO.fullmatch(text)
+        if found is None:
+            raise ValueError("not an ISO 8601 date and time")
+    second, basic, offset = found.groups()
+    if offset in _UNKNOWN_OFFSETS:
+        raise ValueError("an offset of minus zero says that the zone is unknown")
+    leap = second == "60" or basic == "60"
+    if leap:
+        at = found.start("second") if second else found.start("basic")
+        text = text[:at] + "59" + text[at + 2 :]
+    moment = datetime.fromisoformat(text)
+    since = (moment if offset else moment.replace(tzinfo=UTC)) - _EPOCH
+    # Integer arithmetic: a float of seconds would lose microseconds.
+    instant = (since.days * 86_400 + since.seconds) * _SECOND + since.microseconds
+    if leap:
+        instant += _SECOND
+        if instant % _DAY >= _SECOND:
+            raise ValueError("a leap second ends a day of UTC")
+    if not _FIRST <= instant <= _LAST:
+        raise ValueError("outside the years 1 to 9999")
+    return instant
+
+
+def render(instant: int) -> str:
+    """The instant as ``2026-11-22T10:00:00.123456Z`` (RFC 3339, UTC, always six decimals)."""
+    return (_NAIVE_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="microseconds") + "Z"
+
+
+def in_utc(text: str) -> str:
+    """The same instant said in UTC; a text that is already so is returned as it is.
+
+    Raises:
+        ValueError: as ``parse``.
+    """
+    return text if text.endswith("Z") else render(parse(text))

@@ -1,0 +1,65 @@
+"""``sillage profile``, on the real service and a real database."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from app import contracts
+from app.cli.profile import profile
+from app.errors import FileRefused, ProfileInvalid
+from app.ingest.verdicts import Profiles
+from app.profiles import terms
+from app.storage.profiles import ProfileRepository
+
+
+@pytest.fixture
+def repository(store):
+    return ProfileRepository(store)
+
+
+@pytest.fixture
+def run(repository):
+    audited = []
+    parts = SimpleNamespace(
+        profiles=Profiles(repository, lambda *entry: audited.append(entry), lambda: None), audited=audited
+    )
+
+    def invoke(*arguments):
+        return CliRunner().invoke(profile, arguments, obj=parts, catch_exceptions=False)
+
+    invoke.audited = audited
+    return invoke
+
+
+def test_a_profile_added_is_listed_and_audited(run):
+    done = run("add", str(contracts.folder("profiles", "ent.jsonld")))
+    assert done.output.split() == f"{terms.ENT_PROFILE}: version {terms.ENT_VERSION}, 2 statement templates".split()
+    listed = run("list").output
+    assert terms.ENT_PROFILE in listed
+    assert "Digital workspace (ENT)" in listed
+    assert [entry[0] for entry in run.audited] == ["profile-added"]
+
+
+def test_a_file_that_is_absent_or_no_profile_is_refused(run, tmp_path):
+    with pytest.raises(FileRefused, match="cannot be read"):
+        run("add", str(tmp_path / "absent"))
+    (tmp_path / "page.html").write_text("<html>")
+    with pytest.raises(ProfileInvalid, match="not JSON-LD"):
+        run("add", str(tmp_path / "page.html"))
+    assert terms.ENT_PROFILE not in run("list").output
+
+
+def test_the_report_counts_by_source_and_template(run, repository):
+    template = f"{terms.ENT_VERSION}/templates/connection"
+    day = "2026-09-07"
+    repository.add_counts(
+        Counter(
+            {("one", day, "", "conforms"): 1200, ("one", day, template, "conforms"): 1200, ("two", day, "", "fails"): 3}
+        )
+    )
+    lines = [line.split() for line in run("report").output.splitlines()]
+    assert ["one", template, "conforms", "1,200"] in lines
+    assert ["two", "(whole", "statements)", "fails", "3"] in lines
+    assert "two" not in run("report", "--source", "one").output

@@ -1,0 +1,64 @@
+"""``sillage aggregate`` and ``sillage export``, on real services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import research
+from app.errors import NotFound
+from app.research.aggregates import Aggregates
+from app.research.export import Exports
+from app.settings import Settings
+from app.storage.aggregates import AggregateRepository
+from app.storage.connection import Store
+from app.vault.keys import OrganisationKeys
+from tests.research.statements import MadeUpReader, class_of
+
+
+class Parts:
+    """The services that the commands ask for."""
+
+    def __init__(self, store: Store, vault: OrganisationKeys, settings: Settings) -> None:
+        reader = MadeUpReader()
+        reader.store(*class_of(12), *class_of(5, 100, school="0752524L"))
+        self.aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]
+        self.exports = Exports(self.aggregates, lambda *_: None, settings, "0.1.0")
+
+
+@pytest.fixture
+def parts(store: Store, vault: OrganisationKeys, settings: Settings) -> Parts:
+    return Parts(store, vault, settings)
+
+
+def run(parts: Parts, command: str, *arguments: str) -> str:
+    commands = {item.name: item for item in research.COMMANDS}
+    result = CliRunner().invoke(commands[command], arguments, obj=parts, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_run_status_and_list(parts: Parts) -> None:
+    assert "never run" in run(parts, "aggregate", "status")
+    assert "17 statements counted" in run(parts, "aggregate", "run")
+    assert "0 statements counted" in run(parts, "aggregate", "run")
+    assert "never run" not in run(parts, "aggregate", "status")
+    assert "ent_usage@1" in run(parts, "aggregate", "list")
+
+
+def test_export_writes_where_told(parts: Parts, tmp_path: Path) -> None:
+    run(parts, "aggregate", "run")
+    told = ("--aggregate", "daily_activity", "--from", "2026-11-01", "--out", str(tmp_path / "out"))
+    output = run(parts, "export", *told)
+    (package,) = (tmp_path / "out").iterdir()
+    assert package.name.startswith("daily_activity-v1-2026-11-01-end-")
+    assert (package / "data" / "daily_activity.parquet").is_file()
+    assert "2 of them are hidden" in output
+    assert "was there already" in run(parts, "export", *told)
+
+
+def test_export_before_the_first_run_says_what_to_do(parts: Parts) -> None:
+    with pytest.raises(NotFound, match="aggregate run"):
+        run(parts, "export")

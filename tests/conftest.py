@@ -1,0 +1,78 @@
+"""What every test shares: one real MongoDB for the whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.settings import Settings, load
+from app.storage import organisation_keys
+from app.storage.connection import Store
+from app.storage.embedded import EmbeddedServer
+from app.storage.migrations import migrate
+from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
+from tests.served import Server, serving
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Connection string of an embedded server, started once and shared by the workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mongodb"
+    with EmbeddedServer(folder, cache_mb=256) as uri:
+        yield uri
+
+
+@pytest.fixture
+def database_name() -> str:
+    """A database of its own for each test."""
+    return f"sillage_t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def store(mongodb_uri: str, database_name: str) -> Iterator[Store]:
+    """A connection to a fresh database with every declared collection and index; dropped afterwards."""
+    opened = Store.open(mongodb_uri, database_name, timeout_seconds=20)
+    migrate(opened)
+    yield opened
+    opened.client.drop_database(database_name)
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def keks() -> KeyEncryptionKeys:
+    """Key-encryption keys of the tests."""
+    return KeyEncryptionKeys({1: bytes(range(KEY_BYTES))}, 1)
+
+
+@pytest.fixture
+def vault(store: Store, keks: KeyEncryptionKeys) -> OrganisationKeys:
+    """The keys of the organisation ``default``, wrapped in ``store``."""
+    return organisation_keys.ensure(store, keks, "default")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, mongodb_uri: str) -> Settings:
+    """Settings on a folder of the test's own and the shared server."""
+    return load({"SILLAGE_DATA_DIR": str(tmp_path / "data"), "SILLAGE_MONGODB_URI": mongodb_uri})
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout; tests that need it are skipped without it."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the folder of real data is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
+    """A server shared by the tests of this run; each test registers sources of its own."""
+    with serving(tmp_path_factory.mktemp("server"), mongodb_uri) as running:
+        yield running

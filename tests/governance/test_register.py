@@ -1,0 +1,199 @@
+"""The register of processing activities."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from app import contracts
+from app.errors import NotFound, RegisterInvalid
+from app.governance.audit import ACTIVITY_ADDED, Audit
+from app.governance.register import Register
+from app.storage.audit import AuditRepository
+from app.storage.connection import Store
+from app.storage.register import ActivityRepository
+from app.vault.keys import OrganisationKeys
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities"
+
+
+@pytest.fixture
+def register(store: Store, vault: OrganisationKeys) -> Register:
+    ticks = count(1_790_000_000_000_000)
+    clock = lambda: next(ticks)  # noqa: E731
+    return Register(ActivityRepository(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
+
+
+@pytest.fixture
+def unplugged() -> Register:
+    """A register whose database does not exist: what it refuses, it refuses without a look there."""
+    store = Store.open("mongodb://127.0.0.1:1", "nowhere", timeout_seconds=0.5)
+    keys = OrganisationKeys("default", dict.fromkeys(OrganisationKeys.PURPOSES, bytes(32)), os.urandom)
+    audit = Audit(AuditRepository(store), keys, lambda: 0, os.urandom)
+    return Register(ActivityRepository(store), audit, lambda: 0)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((EXAMPLES / "ent.json").read_bytes())
+    return content | changes
+
+
+def encoded(**changes: Any) -> bytes:
+    return json.dumps(document(**changes)).encode()
+
+
+def faults(register: Register, content: bytes) -> set[tuple[str, str]]:
+    with pytest.raises(RegisterInvalid) as refused:
+        register.add(content)
+    return {(fault.pointer, fault.rule) for fault in refused.value.faults}
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(contracts.load("sillage", "processing-activity.schema.json"))
+
+
+@pytest.mark.parametrize("name", ["ent", "p2ia"])
+def test_the_examples_are_taken(register: Register, name: str) -> None:
+    added = register.add((EXAMPLES / f"{name}.json").read_bytes())
+    assert (added.id, added.version, added.legal_basis, added.minors) == (name, 1, "6.1.e", True)
+    assert register.get(name) == added
+    assert added.retention.justification.fr
+
+
+def test_a_change_is_a_new_version_and_the_old_one_is_kept(register: Register) -> None:
+    register.add(encoded())
+    changed = document()
+    changed["retention"]["active_days"] = 30
+    assert register.add(json.dumps(changed).encode()).version == 2
+    assert register.get("ent").retention.active_days == 30
+    assert [version.retention.active_days for version in register.history("ent")] == [396, 30]
+    assert [(activity.id, activity.version) for activity in register.list()] == [("ent", 2)]
+
+
+def test_the_same_document_again_changes_nothing(register: Register, store: Store) -> None:
+    first = register.add(encoded())
+    assert register.add(json.dumps(document(), indent=4, sort_keys=True).encode()) == first
+    assert store.collection("audit").count_documents({"kind": ACTIVITY_ADDED}) == 1
+
+
+def test_every_version_leaves_an_audit_entry(register: Register, store: Store) -> None:
+    register.add(encoded())
+    register.add(encoded(minors=False))
+    details = [e["detail"] for e in store.collection("audit").find({"kind": ACTIVITY_ADDED}).sort("_id", 1)]
+    assert details == [{"activity": "ent", "version": 1}, {"activity": "ent", "version": 2}]
+
+
+def test_ten_versions_stay_in_order(register: Register) -> None:
+    for days in range(1, 12):
+        changed = document()
+        changed["retention"]["active_days"] = days
+        register.add(json.dumps(changed).encode())
+    assert register.get("ent").version == 11
+    assert [version.version for version in register.history("ent")] == list(range(1, 12))
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(contracts.load("sillage", "processing-activity.schema.json")["required"]),
+)
+def test_what_article_30_requires_is_required(unplugged: Register, name: str) -> None:
+    content = document()
+    del content[name]
+    assert faults(unplugged, json.dumps(content).encode()) == {(f"/{name}", "required")}
+
+
+@pytest.mark.parametrize(
+    ("retention", "pointer", "rule"),
+    [
+        ({"active_days": 30, "basis": "stored"}, "/retention/justification", "required"),
+        ({"unlimited": True}, "/retention/unlimited", "const"),
+        ({"active_days": 0}, "/retention/active_days", "minimum"),
+        ({"active_days": "30"}, "/retention/active_days", "type"),
+        ({"active_days": 30.5}, "/retention/active_days", "type"),
+        ({"justification": {"fr": "parce que", "en": " "}}, "/retention/justification/en", "pattern"),
+        ({"basis": "timestamp"}, "/retention/basis", "const"),
+    ],
+)
+def test_gdpr_5_1_e_retention_needs_a_duration_and_a_reason(
+    unplugged: Register, retention: dict[str, Any], pointer: str, rule: str
+) -> None:
+    content = document()
+    content["retention"] = retention if rule == "required" else content["retention"] | retention
+    assert (pointer, rule) in faults(unplugged, json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "rule"),
+    [
+        ({"id": "Not A Slug"}, "/id", "pattern"),
+        ({"id": "ent\n"}, "/id", "pattern"),
+        ({"legal_basis": {"article": "6.1.g", "reference": {"fr": "x", "en": "x"}}}, "/legal_basis/article", "enum"),
+        ({"purposes": []}, "/purposes", "minItems"),
+        ({"name": {"fr": "seulement"}}, "/name/en", "required"),
+        ({"in_force_from": "2026-13-01"}, "/in_force_from", "format"),
+        ({"review_by": "2026-08-31"}, "/review_by", "date-order"),
+        ({"a/b": 1}, "/a~1b", "additionalProperties"),
+        ({"transfers": [{"country": "US"}]}, "/transfers/0/safeguards", "required"),
+    ],
+)
+def test_a_fault_says_where_and_which_rule(
+    unplugged: Register, changes: dict[str, Any], pointer: str, rule: str
+) -> None:
+    assert (pointer, rule) in faults(unplugged, encoded(**changes))
+
+
+def test_a_fault_cites_the_article_and_never_the_value(unplugged: Register) -> None:
+    with pytest.raises(RegisterInvalid) as refused:
+        unplugged.add(encoded(purposes="Jeanne Martin"))
+    (fault,) = refused.value.faults
+    assert fault.section == "GDPR art. 5(1)(b), art. 30(1)(b)"
+    assert "Jeanne" not in fault.message + refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff{}",
+        b'{"id": "a", "id": "b"}',
+        b'{"id": NaN}',
+        b"[" * 100_000,
+        b" " * 1_000_001,
+        b"[]",
+        b"null",
+    ],
+    ids=["empty", "truncated", "not-utf8", "twice", "nan", "deep", "large", "array", "null"],
+)
+def test_what_is_not_an_activity_is_refused(unplugged: Register, content: bytes) -> None:
+    with pytest.raises(RegisterInvalid):
+        unplugged.add(content)
+
+
+def test_an_unknown_activity_is_not_found(register: Register) -> None:
+    with pytest.raises(NotFound):
+        register.get("nowhere")
+    assert register.history("nowhere") == ()
+
+
+def test_two_who_add_at_once_get_two_versions(store: Store, vault: OrganisationKeys, register: Register) -> None:
+    class Late(ActivityRepository):
+        """Another writer comes between this one's look and its insert."""
+
+        def get(self, identifier: str) -> Any:
+            found = super().get(identifier)
+            if found is None:
+                register.add(encoded(minors=False))
+            return found
+
+    clock: Callable[[], int] = lambda: 1_790_000_000_000_000  # noqa: E731
+    late = Register(Late(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
+    assert late.add(encoded()).version == 2
+    assert [version.minors for version in register.history("ent")] == [False, True]

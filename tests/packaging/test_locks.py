@@ -1,0 +1,74 @@
+"""The lock files: hashes everywhere, one version of each package, nothing about where they were made."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = sorted((ROOT / "scripts" / "locks").glob("*.txt"))
+PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", re.MULTILINE)
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(name: str) -> dict[str, str]:
+    return {
+        normal(package): version for package, version in PINNED.findall((ROOT / "scripts/locks" / name).read_text())
+    }
+
+
+def declared() -> dict[str, set[str]]:
+    """Names of the direct dependencies: by runtime, by extra, by group."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    def names(lines: list[object]) -> set[str]:
+        return {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines if isinstance(line, str)}
+
+    return {
+        "runtime": names(project["project"]["dependencies"]),
+        **{extra: names(lines) for extra, lines in project["project"]["optional-dependencies"].items()},
+        **{group: names(lines) for group, lines in project["dependency-groups"].items()},
+    }
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_package_is_pinned_with_hashes(lock: Path) -> None:
+    text = lock.read_text()
+    entries = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert entries
+    for entry in entries:
+        assert PINNED.match(entry) and entry.endswith("\\"), entry
+    blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in block for block in blocks)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_index_or_path_is_named(lock: Path) -> None:
+    assert not re.search(r"://|--index|--find-links|--extra-index|@ |^-", lock.read_text(), re.MULTILINE)
+
+
+def test_locks_agree() -> None:
+    everything = pinned("dev.txt")
+    for name in ("runtime.txt", "embedded.txt", "build.txt"):
+        assert pinned(name).items() <= everything.items()
+
+
+def test_what_is_declared_is_locked() -> None:
+    direct = declared()
+    assert direct["runtime"] <= pinned("runtime.txt").keys()
+    assert direct["runtime"] | direct["embedded"] <= pinned("embedded.txt").keys()
+    assert direct["build"] <= pinned("build.txt").keys()
+    assert direct["dev"] <= pinned("dev.txt").keys()
+
+
+def test_each_dependency_has_its_line_in_the_documentation() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
+    documented = [normal(name) for name, _use, _reason in rows]
+    assert len(documented) == len(set(documented))
+    assert set(documented) == set().union(*declared().values())

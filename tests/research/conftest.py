@@ -1,0 +1,36 @@
+"""A reader of made-up statements, and aggregates on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from app.research.aggregates import Aggregates
+from app.settings import Settings
+from app.storage.aggregates import AggregateRepository
+from app.storage.connection import Store
+from app.vault.keys import OrganisationKeys
+from tests.research.statements import MadeUpReader
+
+
+@pytest.fixture
+def reader() -> MadeUpReader:
+    return MadeUpReader()
+
+
+@pytest.fixture
+def repository(store: Store, vault: OrganisationKeys) -> AggregateRepository:
+    return AggregateRepository(store, vault)
+
+
+@pytest.fixture
+def make(
+    repository: AggregateRepository, reader: MadeUpReader, vault: OrganisationKeys, settings: Settings
+) -> Callable[..., Aggregates]:
+    """Aggregates on that reader; by default those of ``schemas/aggregates``."""
+
+    def made(declared=None) -> Aggregates:
+        return Aggregates(repository, reader, vault, settings, declared)
+
+    return made

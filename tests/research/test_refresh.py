@@ -1,0 +1,217 @@
+"""The job: exactly once, whatever stops it; versions side by side; keys destroyed in time."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import orjson
+import pytest
+
+from app.errors import BadCursor, BadParameter, DefinitionInvalid, LeaseLost, NotFound
+from app.research import refresh
+from app.research.aggregates import Query
+from app.research.definitions import load_all, parse
+from app.storage.statements import Position
+from tests.research.statements import NOVEMBER, class_of
+
+
+def rows(aggregates, name="daily_activity", **asked):
+    return aggregates.query(Query(name, **asked)).rows
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Many partitions, commits and compactions with few statements."""
+    monkeypatch.setattr(refresh, "PARTITION", 3)
+    monkeypatch.setattr(refresh, "STEP", 3)
+    monkeypatch.setattr(refresh, "FANOUT", 2)
+
+
+def test_counts_and_hides(make, reader):
+    aggregates = make()
+    reader.store(*class_of(12), *class_of(5, 100, school="0752524L"), *class_of(13, 200, school="0920131T"))
+    summary = aggregates.run()
+    assert (summary.statements, summary.late) == (30, 0)
+    found = {row["school"]: row for row in rows(aggregates, by=("school",))}
+    assert found["0752524L"] == {
+        "day": "2026-11-03",
+        "school": "0752524L",
+        "statements": None,
+        "learners": None,
+        "sessions": None,
+        "hidden": True,
+        "reason": "small-group",
+    }
+    assert found["0750654D"]["reason"] == "secondary"
+    assert (found["0920131T"]["statements"], found["0920131T"]["learners"]) == (13, 13)
+    assert rows(aggregates, by=())[0]["statements"] == 30
+
+
+def test_a_learner_in_many_runs_counts_once(make, reader, small_steps):
+    aggregates = make()
+    for start in range(100, 1000, 100):
+        reader.store(*class_of(11, start))
+        aggregates.run()
+    assert aggregates.run().statements == 0
+    (row,) = rows(aggregates)
+    assert (row["statements"], row["learners"]) == (99, 11)
+
+
+def test_a_run_killed_between_commits_goes_on_exactly_once(make, reader, repository, small_steps, monkeypatch):
+    aggregates = make()
+    reader.store(*class_of(11), *class_of(11, 100))
+    commit = type(repository).commit
+    left = 10
+
+    def dying(*args):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return commit(*args)
+
+    for budget in (10, 5, 7):
+        left = budget
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(type(repository), "commit", dying)
+            make().run()
+    make().run()
+    (row,) = rows(aggregates)
+    assert (row["statements"], row["learners"]) == (22, 11)
+    (row,) = rows(aggregates, "outcomes")
+    assert (row["attempts"], row["learners"], row["success_rate"]) == (22, 11, 1.0)
+
+
+def test_a_lower_fence_is_refused_and_nothing_kept(make, reader):
+    reader.store(*class_of(11))
+    make().run(fence=5)
+    reader.store(*class_of(11, 100))
+    with pytest.raises(LeaseLost):
+        make().run(fence=4)
+    assert rows(make())[0]["statements"] == 11
+    make().run(fence=6)
+    assert rows(make())[0]["statements"] == 22
+
+
+def test_two_runs_at_once_one_is_refused(repository, make, reader):
+    reader.store(*class_of(11))
+    make().run()
+    state = repository.states()[0]
+    repository.commit(state, 0, state.watermark, (), 0)
+    with pytest.raises(LeaseLost):
+        repository.commit(state, 0, Position(NOVEMBER * 2, UUID(int=1)), (), 0)
+
+
+def test_changed_figures_need_a_new_version(make, reader):
+    reader.store(*class_of(11))
+    make().run()
+    with pytest.raises(DefinitionInvalid, match="new version"):
+        make([changed(version=1)]).run()
+
+
+def changed(version: int):
+    content = orjson.loads(next(item for item in load_all() if item.name == "daily_activity").document)
+    content["version"] = version
+    content["filters"].append({"column": "school", "in": ["0750654D"]})
+    return parse(orjson.dumps(content))
+
+
+def test_a_new_version_is_served_once_complete(make, reader, repository, small_steps, monkeypatch):
+    reader.store(*class_of(12), *class_of(13, 100, school="0752524L"))
+    make().run()
+    newer = make([changed(version=2), *(item for item in load_all() if item.name != "daily_activity")])
+    assert newer.served("daily_activity")[0].version == 1
+    reader.store(*class_of(12, 200))
+    newer.run()
+    answer = newer.query(Query("daily_activity"))
+    assert answer.definition.version == 2
+    assert [(row["statements"], row["learners"]) for row in answer.rows] == [(24, 12)]
+    (row,) = rows(newer, "outcomes")
+    assert row["attempts"] == 37
+    assert "daily_activity@1" not in {state.id for state in repository.states()}
+    assert repository.names("daily_activity@1") == []
+
+
+def test_parts_are_compacted(make, reader, repository, small_steps):
+    reader.store(*class_of(40))
+    make().run()
+    levels = [part.level for part in repository.names("daily_activity@1")]
+    assert max(levels) >= 2
+    assert len(levels) <= 3 * 2 * (max(levels) + 1)
+
+
+def test_nothing_personal_is_readable_in_the_database(make, reader, store):
+    reader.store(*class_of(12, session="9a3e5b1c-0000-4000-8000-000000000001"))
+    make().run()
+    for name in ("aggregate_parts", "aggregate_state"):
+        for document in store.collection(name).find({}):
+            blob = repr(document)
+            assert "exercices.example" not in blob
+            assert "0750654D" not in blob
+            assert "9a3e5b1c" not in blob
+
+
+def test_an_old_month_is_settled_and_late_statements_are_not_added(make, reader, repository):
+    reader.store(*class_of(12, timestamp="2024-01-15T09:00:00Z"), *class_of(3, 50, timestamp="2024-01-16T09:00:00Z"))
+    before = make()
+    assert before.run().settled == 2  # daily_activity and outcomes
+    assert {part.table for part in repository.names("daily_activity@1")} == {refresh.CELLS}
+    shown = rows(make(), by=("school",))
+    assert [(row["day"], row["learners"], row["hidden"]) for row in shown] == [
+        ("2024-01-15", 12, False),
+        ("2024-01-16", None, True),
+    ]
+    reader.store(*class_of(4, 100, timestamp="2024-01-16T10:00:00Z"))
+    assert make().run().late == 8
+    assert rows(make(), by=("school",)) == shown
+
+
+def test_pages_visit_each_row_once(make, reader):
+    aggregates = make()
+    for day in range(1, 10):
+        for school in ("0750654D", "0752524L"):
+            reader.store(
+                *class_of(11, day * 1000 + len(school + str(day)), timestamp=f"2026-1{day % 2}-0{day}T09:00:00Z")
+            )
+    reader.store(*class_of(11, 50_000, school="0752524L"))
+    aggregates.run()
+    whole = rows(aggregates)
+    seen, cursor = [], None
+    while True:
+        answer = aggregates.query(Query("daily_activity", limit=2, cursor=cursor))
+        assert len(answer.rows) <= 2
+        seen += answer.rows
+        cursor = answer.next
+        if cursor is None:
+            break
+    assert seen == whole
+    assert len(whole) == 10
+
+
+def test_questions_that_are_not_understood(make, reader):
+    aggregates = make()
+    reader.store(*class_of(11), *class_of(11, 100, timestamp="2026-11-04T09:00:00Z"))
+    aggregates.run()
+    cursor = aggregates.query(Query("daily_activity", limit=1)).next
+    assert cursor
+    with pytest.raises(BadCursor):
+        aggregates.query(Query("daily_activity", limit=1, by=(), cursor=cursor))
+    for wrong in ("", "a", "é", cursor[:-2], cursor[:-3] + "AAA"):
+        with pytest.raises(BadCursor):
+            aggregates.query(Query("daily_activity", limit=1, cursor=wrong))
+    with pytest.raises(NotFound):
+        aggregates.query(Query("nothing"))
+    with pytest.raises(BadParameter):
+        aggregates.query(Query("daily_activity", by=("colour",)))
+
+
+def test_filters_give_what_the_rollup_gives(make, reader):
+    aggregates = make()
+    reader.store(*class_of(12), *class_of(13, 100, school="0752524L"), *class_of(14, 200, school=None))
+    aggregates.run()
+    whole = rows(aggregates, by=("school",))
+    assert rows(aggregates, by=(), where=(("school", "0752524L"),)) == [
+        row for row in whole if row["school"] == "0752524L"
+    ]
+    assert rows(aggregates, by=(), where=(("school", ""),)) == [row for row in whole if row["school"] is None]
+    assert rows(aggregates, by=("school",), where=(("school", "nowhere"),)) == []

@@ -1,0 +1,154 @@
+"""A real server for tests: ``sillage serve`` with two workers, on a free port, over the tests' MongoDB."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import requests
+
+from app.access.credentials import NewCredential
+from app.factory import Parts
+from app.settings import Settings, load
+
+ACTIVITY = orjson.loads((Path(__file__).parents[1] / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def statement(**changes: Any) -> dict[str, Any]:
+    """A small valid statement."""
+    return {
+        "actor": {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": "eleve-1"}},
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/experienced", "display": {"en": "experienced"}},
+        "object": {"objectType": "Activity", "id": "https://ent.example/lessons/1"},
+        **changes,
+    }
+
+
+class Server:
+    """A running server, its settings, and the parts with which a test does what an operator does."""
+
+    def __init__(self, settings: Settings, parts: Parts, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.process = process
+        self.log = log
+        self.url = settings.public_url
+        self.xapi = f"{self.url}/xAPI"
+
+    def source(self, name: str = "", **options: Any) -> NewCredential:
+        """Register a source; its first credential."""
+        identity = name or f"source-{uuid4().hex[:8]}"
+        wanted = {"name": identity, "activity": ACTIVITY["id"], "actor": "cli:test", **options}
+        return self.parts.sources.add(identity, **wanted)[1]
+
+    def credential(self, *scopes: str, source: str | None = None) -> NewCredential:
+        """A credential with these scopes."""
+        return self.parts.sources.issue(source=source, label="test", scopes=scopes, actor="cli:test")
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        credential: NewCredential | None = None,
+        *,
+        version: str | None = "1.0.3",
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> requests.Response:
+        """One request; ``path`` under the server's root, or an absolute path as a ``more`` link gives it."""
+        sent = dict(headers or {})
+        if version is not None:
+            sent.setdefault("X-Experience-API-Version", version)
+        body = data
+        if json is not None:
+            body = orjson.dumps(json)
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        auth = (credential.id, credential.secret) if credential else None
+        return requests.request(method, self.url + path, headers=sent, data=body, params=params, auth=auth, timeout=60)
+
+    def post(self, credential: NewCredential | None, content: Any, **options: Any) -> requests.Response:
+        """POST statements."""
+        return self.send("POST", "/xAPI/statements", credential, json=content, **options)
+
+    def get(self, credential: NewCredential | None, **params: Any) -> requests.Response:
+        """GET statements."""
+        return self.send("GET", "/xAPI/statements", credential, params=params)
+
+
+def environment(settings_given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: this one's, less any setting, plus those given."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
+    return {**kept, **settings_given}
+
+
+@contextmanager
+def serving(folder: Path, mongodb_uri: str, **changes: str) -> Iterator[Server]:
+    """Start a server over a database of its own; stopped, and the database dropped, afterwards."""
+    port = free_port()
+    given = {
+        "SILLAGE_DATA_DIR": str(folder / "data"),
+        "SILLAGE_MONGODB_URI": mongodb_uri,
+        "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+        "SILLAGE_BIND": f"127.0.0.1:{port}",
+        "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "SILLAGE_WORKERS": "2",
+        "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+        "SILLAGE_PROCESS_TTL_SECONDS": "2",
+        **{f"SILLAGE_{name.upper()}": text for name, text in changes.items()},
+    }
+    settings = load(given)
+    parts = Parts(settings)
+    parts.initialise()
+    parts.register.add(orjson.dumps(ACTIVITY))
+    log = folder / f"serve-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve"], env=environment(given), stdout=out, stderr=out
+        )
+    try:
+        wait_ready(f"http://127.0.0.1:{port}", process, log)
+        yield Server(settings, parts, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        parts.store.client.drop_database(settings.database)
+        parts.close()
+
+
+def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+    """Wait until the server says that it is ready."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        assert process.poll() is None, log.read_text()
+        try:
+            if requests.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())

@@ -1,0 +1,130 @@
+"""Consistent-Through and the access epoch, between several processes' presences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.storage import clock
+from app.storage.connection import Store
+from app.storage.processes import Observer, Presence, next_epoch
+
+INTERVAL = 0.05
+TTL = 1.0
+
+
+@contextmanager
+def present(store: Store) -> Iterator[Presence]:
+    presence = Presence(store, interval=INTERVAL, ttl=TTL)
+    presence.start()
+    try:
+        yield presence
+    finally:
+        presence.close()
+
+
+def beats(count: int = 4) -> None:
+    time.sleep(count * INTERVAL)
+
+
+def observer(store: Store) -> Observer:
+    return Observer(store, interval=INTERVAL, ttl=TTL)
+
+
+def test_the_bound_follows_the_clock_when_nothing_is_written(store: Store) -> None:
+    with present(store) as one:
+        before = one.consistent_through()
+        beats()
+        assert before < one.consistent_through() <= clock.now_us()
+
+
+def test_a_write_under_way_holds_every_bound_back(store: Store) -> None:
+    with present(store) as one, present(store) as other:
+        with one.writing(3) as writing:
+            beats()
+            assert one.consistent_through() <= writing.first
+            assert other.consistent_through() <= writing.first
+            assert observer(store).consistent_through() <= writing.first
+        beats()
+        assert other.consistent_through() > writing.first + 2
+
+
+def test_stamps_never_repeat_nor_go_back_with_the_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with present(store) as one:
+        with one.writing(10) as first:
+            pass
+        monkeypatch.setattr(clock, "now_us", lambda: 1_000)
+        with one.writing(1) as second:
+            pass
+        assert second.first >= first.first + 10
+
+
+def test_a_process_started_with_a_clock_behind_stamps_above_every_bound_given(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with present(store) as one:
+        beats()
+        monkeypatch.setattr(clock, "now_us", lambda: 1_000)
+        with present(store) as late:
+            given = one.consistent_through()
+            with late.writing(1) as writing:
+                assert writing.first >= given
+
+
+def test_a_write_of_unknown_outcome_holds_the_bound_for_a_while(store: Store) -> None:
+    with present(store) as one:
+        with pytest.raises(DatabaseUnavailable), one.writing(1) as writing:
+            raise DatabaseUnavailable
+        beats()
+        assert one.consistent_through() <= writing.first
+        time.sleep(TTL)
+        beats()
+        assert one.consistent_through() > writing.first
+
+
+def test_a_dead_process_is_noticed_and_then_waited_for_no_more(store: Store) -> None:
+    with present(store) as living:
+        dead = Presence(store, interval=INTERVAL, ttl=TTL)
+        dead.start()
+        dead._stop.set()
+        beats()
+        held = living.consistent_through()
+        time.sleep(TTL + 6 * INTERVAL)
+        assert living.consistent_through() > held
+        # It finds out, registers again, and what it had reserved has lapsed.
+        with dead.writing(1) as writing:
+            pass
+        dead._speak()
+        assert writing.lapsed() or writing.first >= held
+        dead.close()
+
+
+def test_one_held_for_dead_registers_again_and_its_stamps_have_lapsed(store: Store) -> None:
+    with present(store) as one, one.writing(1) as writing:
+        assert not writing.lapsed()
+        store.collection("processes").delete_many({"beat": {"$exists": True}})
+        beats(8)
+        assert writing.lapsed()
+
+
+def test_without_processes_the_bound_is_just_above_the_last_statement(store: Store) -> None:
+    store.collection("statements").insert_one({"_id": "x", "stored": 41})
+    assert observer(store).consistent_through() == 42
+
+
+def test_an_epoch_is_noticed_by_all_before_the_wait_ends(store: Store) -> None:
+    noticed: list[str] = []
+    presences = []
+    for name in ("a", "b"):
+        presence = Presence(store, interval=INTERVAL, ttl=TTL, on_epoch=lambda name=name: noticed.append(name))
+        presence.start()
+        presences.append(presence)
+    noticed.clear()
+    assert observer(store).wait_for_epoch(next_epoch(store))
+    assert sorted(noticed) == ["a", "b"]
+    for presence in presences:
+        presence.close()

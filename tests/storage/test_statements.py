@@ -1,0 +1,192 @@
+"""The collection of statements: atomic batches, retries, conflicts, voiding, paging."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.storage.connection import Store
+from app.storage.statements import Clash, Filter, Inserted, Position, Row, Statements, Voiding
+
+VOIDS = b"verb:voided!"
+SOURCE = b"source-token"
+
+
+def row(stored: int, identity: UUID | None = None, mark: bytes = b"same", *more: bytes) -> Row:
+    return Row(identity or uuid4(), stored, "tutor", b"s" * 16, (SOURCE, *more), mark, b"body")
+
+
+@pytest.fixture
+def statements(store: Store) -> Statements:
+    return Statements(store, (VOIDS,))
+
+
+def everything(statements: Statements) -> list[UUID]:
+    return [one.id for one in statements.page(Filter(), after=None, ascending=True, limit=10_000)]
+
+
+def test_a_retry_stores_nothing_new(statements: Statements) -> None:
+    rows = [row(n) for n in range(5)]
+    ids = tuple(one.id for one in rows)
+    assert statements.insert(rows) == Inserted(ids, ())
+    assert statements.insert(rows) == Inserted((), ids)
+    assert everything(statements) == list(ids)
+
+
+def test_a_batch_partly_known_stores_the_rest(statements: Statements) -> None:
+    rows = [row(n) for n in range(6)]
+    statements.insert(rows[:3])
+    outcome = statements.insert(rows)
+    assert outcome == Inserted(tuple(one.id for one in rows[3:]), tuple(one.id for one in rows[:3]))
+
+
+def test_a_conflict_stores_nothing_of_the_batch(statements: Statements) -> None:
+    taken = row(1)
+    statements.insert([taken])
+    batch = [row(2), taken._replace(stored=3, print=b"other"), row(4)]
+    assert statements.insert(batch) == Clash((taken.id,))
+    assert everything(statements) == [taken.id]
+
+
+def test_the_same_batch_from_many_threads_is_stored_once(statements: Statements) -> None:
+    rows = [row(n) for n in range(50)]
+    outcomes: list[Inserted | Clash] = []
+
+    def send(order: Sequence[Row]) -> None:
+        outcomes.append(statements.insert(order))
+
+    threads = [threading.Thread(target=send, args=(rows if n % 2 else rows[::-1],)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 8
+    assert sorted(len(one.stored) for one in outcomes if isinstance(one, Inserted)) == [0] * 7 + [50]
+    assert sorted(everything(statements)) == sorted(one.id for one in rows)
+
+
+def voiding(stored: int, target: UUID) -> tuple[Row, Voiding]:
+    by = row(stored, None, b"void", VOIDS)
+    return by, Voiding(by.id, target)
+
+
+def test_voiding_after_its_target(statements: Statements) -> None:
+    target = row(1)
+    statements.insert([target])
+    by, void = voiding(2, target.id)
+    statements.insert([by], [void])
+    found = statements.get(target.id)
+    assert found is not None
+    assert found.voided
+    assert everything(statements) == [by.id]
+
+
+def test_voiding_before_its_target(statements: Statements) -> None:
+    target = row(2)
+    by, void = voiding(1, target.id)
+    statements.insert([by], [void])
+    assert statements.get(target.id) is None
+    assert statements.insert([target]) == Inserted((target.id,), ())
+    found = statements.get(target.id)
+    assert found is not None
+    assert found.voided
+    assert statements.insert([target]) == Inserted((), (target.id,))
+
+
+def test_voiding_and_target_in_one_batch(statements: Statements) -> None:
+    target = row(1)
+    by, void = voiding(2, target.id)
+    statements.insert([target, by], [void])
+    assert everything(statements) == [by.id]
+
+
+def test_a_voiding_statement_cannot_be_voided(statements: Statements) -> None:
+    # xAPI-Data 2.3.2
+    first, void = voiding(1, uuid4())
+    statements.insert([first], [void])
+    second, again = voiding(2, first.id)
+    statements.insert([second], [again])
+    assert everything(statements) == [first.id, second.id]
+
+
+def test_two_voidings_of_one_unknown_target(statements: Statements) -> None:
+    target = uuid4()
+    for stored in (1, 2):
+        by, void = voiding(stored, target)
+        assert statements.insert([by], [void]) == Inserted((by.id,), ())
+
+
+def test_target_and_voiding_at_the_same_moment_end_voided(statements: Statements) -> None:
+    for turn in range(12):
+        target = row(100 + turn * 10)
+        by, void = voiding(101 + turn * 10, target.id)
+        sends = [
+            threading.Thread(target=statements.insert, args=([target],)),
+            threading.Thread(target=statements.insert, args=([by], [void])),
+        ]
+        for send in sends:
+            send.start()
+        for send in sends:
+            send.join()
+        found = statements.get(target.id)
+        assert found is not None
+        assert found.voided
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_pages_visit_each_statement_once_in_order(statements: Statements, ascending: bool) -> None:
+    # Equal stored on purpose: the id decides.
+    rows = [row(n // 7) for n in range(100)]
+    statements.insert(rows)
+    seen: list[tuple[int, UUID]] = []
+    after = None
+    while page := statements.page(Filter(((SOURCE,),)), after=after, ascending=ascending, limit=9):
+        seen += [(one.stored, one.id) for one in page]
+        after = Position(page[-1].stored, page[-1].id)
+    expected = sorted(((one.stored, one.id) for one in rows), reverse=not ascending)
+    assert seen == expected
+
+
+def test_since_is_exclusive_and_until_inclusive(statements: Statements) -> None:
+    # xAPI-Communication 2.1.3
+    rows = [row(n) for n in range(5)]
+    statements.insert(rows)
+    found = statements.page(Filter((), since=1, until=3), after=None, ascending=True, limit=10)
+    assert [one.stored for one in found] == [2, 3]
+
+
+def test_alternatives_give_each_statement_once(statements: Statements) -> None:
+    both = row(1, None, b"x", b"agent-direct", b"agent-relatd")
+    other = row(2, None, b"x", b"agent-relatd")
+    statements.insert([both, other])
+    found = statements.page(
+        Filter(((b"agent-direct", b"agent-relatd"), (SOURCE,))), after=None, ascending=True, limit=10
+    )
+    assert [one.id for one in found] == [both.id, other.id]
+
+
+def test_every_query_is_an_index_scan_in_order(store: Store, statements: Statements) -> None:
+    statements.insert([row(n, None, b"x", b"agent-direct") for n in range(50)])
+    from app.storage.statements import query
+
+    for wanted in (Filter(), Filter(((SOURCE,),)), Filter(((b"agent-direct", b"agent-relatd"), (SOURCE,)), since=3)):
+        plan = (
+            store.collection("statements")
+            .find(query(wanted, Position(5, uuid4()), True))
+            .sort([("stored", 1), ("_id", 1)])
+        )
+        stages = str(plan.explain()["queryPlanner"]["winningPlan"])
+        assert "COLLSCAN" not in stages
+        assert "'stage': 'SORT'" not in stages
+
+
+def test_span_marks_the_voided(statements: Statements) -> None:
+    rows = [row(n) for n in range(4)]
+    statements.insert(rows)
+    by, void = voiding(9, rows[1].id)
+    statements.insert([by], [void])
+    assert [one.voided for one in statements.span(None, 100, 10)] == [False, True, False, False, False]
+    assert [one.stored for one in statements.span(Position(1, rows[1].id), 3, 10)] == [2]

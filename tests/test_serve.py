@@ -1,0 +1,216 @@
+"""The HTTP server under gunicorn: several workers, graceful stop, logs and metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+APPLICATION = """
+import os, sys, time
+from pathlib import Path
+from flask import Flask, abort
+from app.errors import KeyMissing, ScopeMissing
+from app.serve import serve
+from app.settings import load
+from app.web import logs, operations
+
+class Parts:
+    def __init__(self, folder): self.folder = folder
+    def close(self): (self.folder / f"closed-{os.getpid()}").write_text("")
+
+def refuse():
+    raise ScopeMissing("metrics/read")
+
+def build(settings):
+    if (settings.data_dir / "refuse").exists():
+        raise KeyMissing("Run `sillage init` first.")
+    app = Flask("drill")
+    metrics = operations.Metrics("0.0")
+    logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
+    app.register_blueprint(operations.blueprint(metrics, {}, refuse, trust_host=True))
+    app.extensions["sillage"] = Parts(settings.data_dir)
+    @app.get("/pid")
+    def pid():
+        metrics.written(stored=2, repeated=1)
+        return str(os.getpid())
+    @app.get("/slow")
+    def slow():
+        (settings.data_dir / "slow-began").write_text("")
+        time.sleep(1.5)
+        return "finished"
+    @app.get("/boom/<name>")
+    def boom(name):
+        raise KeyError("Zoé Durand")
+    return app
+
+serve(load(os.environ), build)
+"""
+
+
+class Running(NamedTuple):
+    process: subprocess.Popen[bytes]
+    url: str
+    folder: Path
+    log: Path
+
+    def get(self, path: str, **headers: str) -> str:
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read().decode()
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def launch(folder: Path) -> Running:
+    port = free_port()
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
+    environ |= {
+        "SILLAGE_DATA_DIR": str(folder),
+        "SILLAGE_BIND": f"127.0.0.1:{port}",
+        "SILLAGE_WORKERS": "2",
+        "SILLAGE_THREADS": "2",
+        "SILLAGE_MONGODB_URI": "mongodb://127.0.0.1:1/",  # never connected to here
+    }
+    log = folder / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-c", APPLICATION], cwd=ROOT, env=environ, stderr=stream)
+    return Running(process, f"http://127.0.0.1:{port}", folder, log)
+
+
+@contextmanager
+def ready(folder: Path) -> Iterator[Running]:
+    server = launch(folder)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            server.get("/healthz")
+            break
+        except OSError:
+            assert time.monotonic() < deadline and server.process.poll() is None, server.log.read_text()
+            time.sleep(0.05)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for the tests that leave it as it was."""
+    with ready(tmp_path_factory.mktemp("serve")) as server:
+        yield server
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Running]:
+    """A server for a test that stops it."""
+    with ready(tmp_path) as server:
+        yield server
+
+
+def workers_that_answer(server: Running) -> set[str]:
+    seen: set[str] = set()
+    deadline = time.monotonic() + 20
+    while len(seen) < 2 and time.monotonic() < deadline:
+        seen.add(server.get("/pid"))
+    return seen
+
+
+def value(exposition: str, sample: str) -> float:
+    return next(float(line.split()[-1]) for line in exposition.splitlines() if line.startswith(sample))
+
+
+def test_metrics_add_up_over_workers_and_survive_one_of_them(running: Running) -> None:
+    pids = workers_that_answer(running)
+    assert len(pids) == 2
+    sample = 'sillage_http_requests_total{method="GET",route="/pid",status="200"}'
+    before = value(running.get("/metrics"), sample)
+    assert value(running.get("/metrics"), sample) == before  # whichever worker answers
+    assert value(running.get("/metrics"), 'sillage_statements_total{outcome="stored"}') == 2 * before
+    os.kill(int(pids.pop()), signal.SIGKILL)
+    running.get("/pid")
+    assert value(running.get("/metrics"), sample) == before + 1
+
+
+def test_metrics_that_come_through_a_proxy_need_a_credential(running: Running) -> None:
+    with pytest.raises(urllib.error.HTTPError):
+        running.get("/metrics", **{"X-Forwarded-For": "192.0.2.1"})
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_requests_under_way_are_finished_when_it_stops(own: Running, kind: signal.Signals) -> None:
+    workers = workers_that_answer(own)
+    answers: list[str] = []
+    client = threading.Thread(target=lambda: answers.append(own.get("/slow")))
+    client.start()
+    while not (own.folder / "slow-began").exists():
+        time.sleep(0.02)
+    own.process.send_signal(kind)
+    if kind is signal.SIGINT:  # a terminal sends it to the workers too
+        for pid in workers:
+            os.kill(int(pid), kind)
+    client.join(20)
+    assert answers == ["finished"]
+    assert own.process.wait(20) == 0
+    assert {path.name for path in own.folder.glob("closed-*")} == {f"closed-{pid}" for pid in workers}
+
+
+def test_each_line_is_json_has_the_request_id_and_nothing_personal(running: Running) -> None:
+    running.get("/pid?agent=Zo%C3%A9", **{"X-Request-ID": "drill-0001"})
+    with pytest.raises(urllib.error.HTTPError) as failed:
+        running.get("/boom/Zo%C3%A9?agent=Durand", **{"X-Request-ID": "mailto:zoe@example.org"})
+    assert failed.value.code == 500
+    with socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2]))) as client:
+        client.sendall(b"GET /?agent=Durand HTTP/1.1\r\nBad Zo\xc3\xa9: Durand\r\n\r\n")
+        client.recv(1000)
+    time.sleep(0.2)
+    lines = running.lines()
+    (known,) = [line for line in lines if line.get("request") == "drill-0001"]
+    assert (known["method"], known["route"], known["status"], known["level"]) == ("GET", "/pid", 200, "info")
+    assert isinstance(known["ms"], float)
+    text = running.log.read_text()
+    for secret in ("Zo", "Durand", "example.org", "agent="):
+        assert secret not in text
+    (boom,) = [line for line in lines if line.get("exception") == ["KeyError"]]
+    assert boom["request"] == failed.value.headers["X-Request-ID"]
+    assert any("request refused by the HTTP parser" in str(line["event"]) for line in lines)
+    assert not any(line.get("route") == "/healthz" for line in lines)
+
+
+def test_a_long_query_is_accepted_and_a_longer_one_refused(running: Running) -> None:
+    assert running.get("/pid?agent=" + "x" * 8_000)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        running.get("/pid?agent=" + "x" * 9_000)
+    assert 400 <= refused.value.code < 500
+
+
+def test_an_installation_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "refuse").write_text("")
+    server = launch(tmp_path)
+    assert server.process.wait(20) == 3
+    refusals = [line for line in server.lines() if line["event"] == "the service cannot start"]
+    assert refusals and refusals[0]["detail"] == "Run `sillage init` first."
+    assert not any("trace" in line for line in server.lines())

@@ -1,0 +1,66 @@
+"""Sealing statement bodies by the batch."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import contracts
+from app.errors import Unsealable
+from app.vault.bodies import Bodies
+
+DICTIONARY = contracts.folder("sillage", "statement-1.zdict").read_bytes()
+BODIES = Bodies("default", DICTIONARY, os.urandom)
+KEY = AESGCM(bytes(32))
+
+
+@given(st.lists(st.tuples(st.uuids(), st.binary())))
+def test_open_undoes_seal_for_a_whole_batch(items: list[tuple[UUID, bytes]]) -> None:
+    keys = [KEY] * len(items)
+    sealed = BODIES.seal(items, keys)
+    again = [(identity, body) for (identity, _), body in zip(items, sealed, strict=True)]
+    assert list(BODIES.open(again, keys)) == [plain for _, plain in items]
+
+
+def test_a_body_does_not_open_for_another_statement_organisation_or_learner() -> None:
+    identity = uuid4()
+    (sealed,) = BODIES.seal([(identity, b"{}")], [KEY])
+    for bodies, owner, key in (
+        (BODIES, uuid4(), KEY),
+        (Bodies("other", DICTIONARY, os.urandom), identity, KEY),
+        (BODIES, identity, AESGCM(bytes(31) + b"1")),
+    ):
+        with pytest.raises(Unsealable):
+            list(bodies.open([(owner, sealed)], [key]))
+
+
+def test_every_byte_of_a_body_counts() -> None:
+    identity = uuid4()
+    (sealed,) = BODIES.seal([(identity, b'{"a":1}')], [KEY])
+    for place in range(len(sealed)):
+        altered = bytearray(sealed)
+        altered[place] ^= 1
+        with pytest.raises(Unsealable):
+            list(BODIES.open([(identity, bytes(altered))], [KEY]))
+
+
+def test_the_same_statement_sealed_twice_looks_different() -> None:
+    identity = uuid4()
+    assert BODIES.seal([(identity, b"{}")], [KEY]) != BODIES.seal([(identity, b"{}")], [KEY])
+
+
+def test_threads_share_one_instance() -> None:
+    def turn(number: int) -> bool:
+        identity = uuid4()
+        plain = str(number).encode() * 500
+        (sealed,) = BODIES.seal([(identity, plain)], [KEY])
+        return next(BODIES.open([(identity, sealed)], [KEY])) == plain
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(turn, range(400)))

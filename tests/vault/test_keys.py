@@ -1,0 +1,93 @@
+"""Wrapping, tokens, pseudonyms, sealing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import KeyMissing, KeyRefused, Unsealable
+from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys, new_keys
+
+
+def organisation(name: str = "default", seed: int = 0) -> OrganisationKeys:
+    made = iter(range(seed, 256))
+    return OrganisationKeys(name, new_keys(OrganisationKeys.PURPOSES, lambda n: bytes([next(made)]) * n), os.urandom)
+
+
+KEYS = organisation()
+
+
+def test_a_wrapped_key_opens_only_at_its_place() -> None:
+    keks = KeyEncryptionKeys({1: b"k" * KEY_BYTES}, 1)
+    wrapped = keks.wrap("subject:default:aa", b"d" * KEY_BYTES, os.urandom)
+    assert keks.unwrap("subject:default:aa", wrapped) == b"d" * KEY_BYTES
+    with pytest.raises(KeyRefused):
+        keks.unwrap("subject:default:bb", wrapped)
+
+
+def test_another_key_encryption_key_is_refused() -> None:
+    wrapped = KeyEncryptionKeys({1: b"k" * KEY_BYTES}, 1).wrap("p", b"d" * KEY_BYTES, os.urandom)
+    with pytest.raises(KeyRefused, match="does not open"):
+        KeyEncryptionKeys({1: b"x" * KEY_BYTES}, 1).unwrap("p", wrapped)
+    with pytest.raises(KeyRefused, match="Version 1"):
+        KeyEncryptionKeys({2: b"k" * KEY_BYTES}, 2).unwrap("p", wrapped)
+
+
+def test_old_versions_still_open_after_a_new_one_is_active() -> None:
+    old = KeyEncryptionKeys({1: b"k" * KEY_BYTES}, 1)
+    wrapped = old.wrap("p", b"d" * KEY_BYTES, os.urandom)
+    both = KeyEncryptionKeys({1: b"k" * KEY_BYTES, 2: b"m" * KEY_BYTES}, 2)
+    assert both.unwrap("p", wrapped) == b"d" * KEY_BYTES
+    assert both.wrap("p", b"d" * KEY_BYTES, os.urandom).version == 2
+
+
+@pytest.mark.parametrize(("keys", "active"), [({1: b"short"}, 1), ({}, 1), ({1: b"k" * KEY_BYTES}, 2)])
+def test_impossible_key_sets_are_refused(keys: dict[int, bytes], active: int) -> None:
+    with pytest.raises((KeyRefused, KeyMissing)):
+        KeyEncryptionKeys(keys, active)
+
+
+def test_keys_do_not_show_in_their_representation() -> None:
+    assert "kkkk" not in repr(KeyEncryptionKeys({1: b"k" * KEY_BYTES}, 1))
+
+
+@given(st.text(), st.text())
+def test_tokens_are_equal_exactly_for_equal_texts(one: str, other: str) -> None:
+    assert (KEYS.token("agent", one) == KEYS.token("agent", other)) is (one == other)
+
+
+@given(st.text())
+def test_tokens_differ_between_kinds_and_between_organisations(text: str) -> None:
+    assert KEYS.token("agent", text) != KEYS.token("activity", text)
+    assert KEYS.token("agent", text) != organisation(seed=100).token("agent", text)
+    assert len(KEYS.token("agent", text)) == 12
+    assert len(KEYS.subject(text)) == 16
+
+
+def test_pseudonyms_do_not_link_two_scopes() -> None:
+    learner = KEYS.subject("account:a")
+    assert KEYS.pseudonym("study-1", learner) == KEYS.pseudonym("study-1", learner)
+    assert KEYS.pseudonym("study-1", learner) != KEYS.pseudonym("study-2", learner)
+
+
+@given(st.binary(), st.text())
+def test_open_undoes_seal(plain: bytes, place: str) -> None:
+    assert KEYS.open(place, KEYS.seal(place, plain)) == plain
+
+
+def test_a_sealed_value_moved_or_altered_does_not_open() -> None:
+    sealed = KEYS.seal("aggregate:a", b"secret")
+    with pytest.raises(Unsealable):
+        KEYS.open("aggregate:b", sealed)
+    with pytest.raises(Unsealable):
+        organisation("other").open("aggregate:a", sealed)
+    for place in (0, 13, len(sealed) - 1):
+        altered = bytearray(sealed)
+        altered[place] ^= 1
+        with pytest.raises(Unsealable):
+            KEYS.open("aggregate:a", bytes(altered))
+    with pytest.raises(Unsealable):
+        KEYS.open("aggregate:a", b"")

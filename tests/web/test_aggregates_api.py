@@ -1,0 +1,139 @@
+"""What researchers read over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.access import scopes
+from app.access.credentials import Access, NewCredential, Sources
+from app.governance.audit import AGGREGATE_READ, Audit
+from app.research.aggregates import Aggregates
+from app.settings import Settings
+from app.storage import clock
+from app.storage.aggregates import AggregateRepository
+from app.storage.audit import AuditRepository
+from app.storage.connection import Store
+from app.storage.sources import SourceRepository
+from app.vault.keys import OrganisationKeys
+from app.web import errors
+from app.web.api import aggregates as aggregates_api
+from app.web.gate import Gate
+from tests.research.statements import MadeUpReader, class_of
+
+
+@pytest.fixture
+def audit(store: Store, vault: OrganisationKeys) -> Audit:
+    return Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
+
+
+@pytest.fixture
+def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Audit) -> FlaskClient:
+    reader = MadeUpReader()
+    reader.store(
+        *class_of(12),
+        *class_of(5, 100, school="0752524L"),
+        *class_of(13, 200, school="0920131T", timestamp="2026-11-04T09:00:00Z"),
+    )
+    aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]
+    aggregates.run()
+    app = Flask("sillage", static_folder=None)
+    errors.install(app)
+    gate = Gate(Access(SourceRepository(store)))
+    app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit.append), url_prefix="/api/v1")
+    return app.test_client()
+
+
+@pytest.fixture
+def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
+    sources = Sources(
+        SourceRepository(store),
+        activity_exists=lambda _: True,
+        profile_exists=lambda _: True,
+        audit=audit.append,
+        announce=lambda: None,
+    )
+    return lambda role: sources.issue(source=None, label=role, scopes=scopes.ROLES[role], actor="tests")
+
+
+def get(client: FlaskClient, path: str, credential: NewCredential) -> tuple[int, Mapping[str, Any]]:
+    answer = client.get(f"/api/v1/{path}", auth=(credential.id, credential.secret))
+    return answer.status_code, answer.get_json()
+
+
+@pytest.mark.parametrize("path", ["aggregates", "aggregates/outcomes"])
+def test_only_the_research_scope_reads(client: FlaskClient, issue: Callable[[str], NewCredential], path: str) -> None:
+    assert client.get(f"/api/v1/{path}").status_code == 401
+    assert get(client, path, issue("dpo"))[0] == 403
+
+
+def test_the_list_describes_each(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    status, answer = get(client, "aggregates", issue("researcher"))
+    assert status == 200
+    assert [item["name"] for item in answer["aggregates"]] == ["daily_activity", "ent_usage", "outcomes"]
+    assert answer["aggregates"][0]["title"] == {"en": "Daily activity", "fr": "Activité quotidienne"}
+    assert all(item["complete"] for item in answer["aggregates"])
+
+
+def test_cells_are_protected_and_the_reading_is_on_record(
+    client: FlaskClient, issue: Callable[[str], NewCredential], audit: Audit
+) -> None:
+    researcher = issue("researcher")
+    status, answer = get(client, "aggregates/daily_activity?by=school&from=2026-11-01&to=2026-11-03", researcher)
+    assert status == 200
+    assert (answer["name"], answer["period"], answer["minimum_group"], answer["next"]) == (
+        "daily_activity",
+        "day",
+        11,
+        None,
+    )
+    assert answer["as_of"].startswith("2026-11-")
+    reasons = {row["school"]: (row["statements"], row["hidden"], row["reason"]) for row in answer["rows"]}
+    assert reasons == {"0750654D": (None, True, "secondary"), "0752524L": (None, True, "small-group")}
+    (entry,) = audit.newest([AGGREGATE_READ], None, 10)
+    assert entry.actor == researcher.id
+    assert entry.detail["by"] == ["school"]
+
+
+def test_a_dimension_filters(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    answer = get(client, "aggregates/daily_activity?by=&school=0920131T", issue("researcher"))[1]
+    assert [(row["day"], row["school"], row["learners"]) for row in answer["rows"]] == [("2026-11-04", "0920131T", 13)]
+
+
+def test_pages_follow_one_another(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    researcher = issue("researcher")
+    first = get(client, "aggregates/daily_activity?limit=2", researcher)[1]
+    second = get(client, f"aggregates/daily_activity?limit=2&cursor={first['next']}", researcher)[1]
+    assert [len(first["rows"]), len(second["rows"]), second["next"]] == [2, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "named"),
+    [
+        ("by=colour", "bad-parameter", "by"),
+        ("from=yesterday", "bad-parameter", "from"),
+        ("from=2026-12-01&to=2026-11-01", "bad-parameter", "from"),
+        ("limit=0", "bad-parameter", "limit"),
+        ("limit=10001", "bad-parameter", "limit"),
+        ("limit=1&limit=2", "bad-parameter", "limit"),
+        ("school=a&school=b", "bad-parameter", "school"),
+        ("colour=red", "bad-parameter", "not known"),
+        ("cursor=AAAA", "bad-cursor", "cursor"),
+    ],
+)
+def test_bad_parameters_are_named(
+    client: FlaskClient, issue: Callable[[str], NewCredential], query: str, code: str, named: str
+) -> None:
+    status, answer = get(client, f"aggregates/daily_activity?{query}", issue("researcher"))
+    assert (status, answer["code"]) == (400, code)
+    assert named in answer["detail"]
+    assert "yesterday" not in answer["detail"]
+
+
+def test_an_unknown_aggregate_is_not_found(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    assert get(client, "aggregates/nothing", issue("researcher"))[0] == 404

@@ -1,0 +1,125 @@
+"""What the data protection officer reads over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.access import scopes
+from app.access.credentials import Access, NewCredential, Sources
+from app.governance.audit import AUDIT_READ, Audit
+from app.governance.register import Register
+from app.governance.retention import DAY_US, Retention, SourceLink
+from app.storage import clock
+from app.storage.audit import AuditRepository
+from app.storage.connection import Store
+from app.storage.register import ActivityRepository
+from app.storage.retention import RetentionRepository
+from app.storage.sources import SourceRepository
+from app.vault.keys import OrganisationKeys
+from app.web import errors
+from app.web.api import retention as governance_api
+from app.web.gate import Gate
+
+ENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities" / "ent.json"
+
+
+@pytest.fixture
+def audit(store: Store, vault: OrganisationKeys) -> Audit:
+    return Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
+
+
+@pytest.fixture
+def client(store: Store, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
+    register = Register(ActivityRepository(store), audit, clock.now_us)
+    register.add(ENT.read_bytes())
+    retention = Retention(RetentionRepository(store), register, lambda: [SourceLink("ent1", "ent")], audit, vault)
+    app = Flask("governance-tests")
+    errors.install(app)
+    gate = Gate(Access(SourceRepository(store)))
+    app.register_blueprint(governance_api.blueprint(gate, retention, register, audit), url_prefix="/api/v1")
+    return app.test_client()
+
+
+@pytest.fixture
+def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
+    sources = Sources(
+        SourceRepository(store),
+        activity_exists=lambda _: True,
+        profile_exists=lambda _: True,
+        audit=audit.append,
+        announce=lambda: None,
+    )
+    return lambda role: sources.issue(source=None, label=role, scopes=scopes.ROLES[role], actor="tests")
+
+
+def get(client: FlaskClient, path: str, credential: NewCredential) -> tuple[int, Mapping[str, object]]:
+    answer = client.get(path, auth=(credential.id, credential.secret))
+    return answer.status_code, answer.get_json()
+
+
+@pytest.mark.parametrize("path", ["retention", "activities", "activities/ent", "audit"])
+def test_only_the_governance_scope_reads(client: FlaskClient, issue: Callable[[str], NewCredential], path: str) -> None:
+    assert client.get(f"/api/v1/{path}").status_code == 401
+    assert get(client, f"/api/v1/{path}", issue("researcher"))[0] == 403
+    assert get(client, f"/api/v1/{path}", issue("dpo"))[0] == 200
+
+
+def test_the_retention_report(
+    client: FlaskClient, issue: Callable[[str], NewCredential], store: Store, vault: OrganisationKeys
+) -> None:
+    token = vault.token("source", "ent1")
+    for days in (1, 397, 400):
+        store.collection("statements").insert_one(
+            {"_id": uuid4(), "stored": clock.now_us() - days * DAY_US, "t": [token]}
+        )
+    status, body = get(client, "/api/v1/retention", issue("dpo"))
+    assert status == 200
+    (line,) = body["lines"]  # type: ignore[misc]
+    assert (line["activity"], line["source"], line["active_days"]) == ("ent", "ent1", 396)
+    assert (line["kept"], line["due"], line["overdue"]) == (3, 2, 1)
+    assert line["name"]["fr"]
+    assert line["justification"]["en"]
+    assert line["oldest"] < line["cutoff"] < str(body["as_of"])
+
+
+def test_the_register(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    dpo = issue("dpo")
+    _, body = get(client, "/api/v1/activities", dpo)
+    assert [(entry["id"], entry["version"]) for entry in body["activities"]] == [("ent", 1)]  # type: ignore[attr-defined]
+    _, entry = get(client, "/api/v1/activities/ent", dpo)
+    assert entry["document"]["legal_basis"]["article"] == "6.1.e"  # type: ignore[index]
+    assert get(client, "/api/v1/activities/nowhere", dpo)[0] == 404
+
+
+def test_reading_the_audit_log_leaves_an_entry(
+    client: FlaskClient, issue: Callable[[str], NewCredential], audit: Audit
+) -> None:
+    dpo = issue("dpo")
+    _, body = get(client, "/api/v1/audit?limit=1", dpo)
+    (entry,) = body["entries"]  # type: ignore[misc]
+    assert (entry["kind"], entry["actor"]) == (AUDIT_READ, dpo.id)
+    _, body = get(client, "/api/v1/audit?kind=activity-added", dpo)
+    assert [entry["detail"] for entry in body["entries"]] == [{"activity": "ent", "version": 1}]  # type: ignore[attr-defined]
+    before = body["entries"][0]["at"]  # type: ignore[index]
+    _, body = get(client, f"/api/v1/audit?kind=activity-added&before={before}", dpo)
+    assert body["entries"] == []
+    assert audit.verify().intact
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["retention?x=1", "audit?limit=0", "audit?limit=1&limit=2", "audit?kind=zz", "audit?before=yesterday"],
+)
+def test_a_parameter_that_is_not_valid_is_refused(
+    client: FlaskClient, issue: Callable[[str], NewCredential], path: str
+) -> None:
+    status, body = get(client, f"/api/v1/{path}", issue("dpo"))
+    assert (status, body["code"]) == (400, "bad-parameter")
+    assert "yesterday" not in str(body)

@@ -1,0 +1,122 @@
+import contextlib
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON
+from app.xapi.decode import decode
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8) | st.floats(-1e9, 1e9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def read(body: bytes, max_depth: int = 20, max_statements: int = 3):
+    return decode(body, max_depth=max_depth, max_statements=max_statements)
+
+
+def test_one_statement_and_an_array_are_told_apart() -> None:
+    assert read(b'{"a": 1}') == ([{"a": 1}], False)
+    assert read(b'[{"a": 1}]') == ([{"a": 1}], True)
+    assert read(b"[]") == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ("{}".encode("utf-16"), "byte order mark"),
+        (b'{"a": "\xff"}', "byte 7"),
+        (b'{"a":\n {"b": 1', "cut off"),
+        (b'{"a":\n tru }', "line 2"),
+        (b'{"a": NaN}', "column 7"),
+        (b'{"a": -Infinity}', "not JSON"),
+        (b'{"a": 1e999}', "too large"),
+        (b'{"a": "\\ud800"}', "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b'{"a": 1} {}', "not JSON"),
+        (b"[" * 10_000, "nested"),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_its_place(body: bytes, said: str) -> None:
+    with pytest.raises(MalformedJSON, match=said):
+        read(body)
+
+
+@pytest.mark.parametrize("open_, close", [(b'{"a":', b"}"), (b"[", b"]")])
+def test_nesting_is_allowed_up_to_the_limit_and_no_further(open_: bytes, close: bytes) -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"x":' + open_ * (levels - 1) + b"1" + close * (levels - 1) + b"}"
+
+    read(nested(20))
+    with pytest.raises(MalformedJSON, match="20 levels"):
+        read(nested(21))
+
+
+@pytest.mark.parametrize("levels", [251, 255, 400, 1000])
+def test_no_limit_lets_in_what_could_not_be_written_again(levels: int) -> None:
+    with pytest.raises(MalformedJSON, match="250 levels"):
+        read(b'{"a":' * levels + b"1" + b"}" * levels, max_depth=900)
+
+
+def test_brackets_in_strings_are_not_nesting() -> None:
+    assert read(orjson.dumps({"a": "[{" * 500})).statements[0]["a"].startswith("[{")
+
+
+def test_a_batch_is_limited() -> None:
+    read(b"[{},{},{}]")
+    with pytest.raises(BodyTooLarge):
+        read(b"[{},{},{},{}]")
+
+
+@pytest.mark.parametrize(("body", "pointers"), [(b"3", [""]), (b'"{}"', [""]), (b"[{}, 1, []]", ["/1", "/2"])])
+def test_what_is_not_an_object_is_refused(body: bytes, pointers: list[str]) -> None:
+    with pytest.raises(InvalidStatement) as refused:
+        read(body)
+    assert [fault.pointer for fault in refused.value.faults] == pointers
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"a": 1, "a": 1}', "/a"),
+        (b'{"a": 1, "\\u0061": 2}', "/a"),
+        (b'[{}, {"x/~": {"b": [{"c": 1, "c": 2}]}}]', "/1/x~1~0/b/0/c"),
+        (b'{"a": {"x": 1, "x": 2}, "a": 3}', "/a"),
+        # Two escaped quotes decode to the two quotes that the dropped key takes away.
+        (b'{"a": "\\u0022\\u0022", "b": 1, "b": 1}', "/b"),
+    ],
+)
+def test_a_key_given_twice_is_refused_where_it_stands(body: bytes, pointer: str) -> None:
+    with pytest.raises(DuplicateKey) as refused:
+        read(body)
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=4), st.booleans())
+def test_decoding_gives_back_what_was_encoded(value: dict, ascii_only: bool) -> None:
+    assert read(json.dumps(value, ensure_ascii=ascii_only).encode()).statements == [value]
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, min_size=1, max_size=4), st.data())
+def test_every_duplicate_is_found(value: dict, data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(value)))
+    body = json.dumps({"in": [value]})
+    place = body.index("[{") + 2
+    body = body[:place] + json.dumps(key) + ": " + json.dumps(data.draw(JSON)) + ", " + body[place:]
+    with pytest.raises(DuplicateKey):
+        read(body.encode())
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_crash_it(body: bytes) -> None:
+    with contextlib.suppress(BadRequest, BodyTooLarge):
+        read(body)

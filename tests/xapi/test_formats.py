@@ -1,0 +1,79 @@
+import copy
+from typing import Any
+
+import pytest
+
+from app.xapi.formats import as_canonical, as_ids
+from app.xapi.identifiers import keys_of
+
+
+def test_ids_keeps_what_identifies_and_nothing_more(full: dict[str, Any]) -> None:
+    before = copy.deepcopy(full)
+    ids = as_ids(full)
+    assert full == before
+    assert ids["actor"] == {"objectType": "Group", "openid": "https://id.example.fr/4"}
+    assert ids["verb"] == {"id": full["verb"]["id"]}
+    assert ids["object"]["actor"] == full["object"]["actor"]
+    assert ids["object"]["verb"] == {"id": full["object"]["verb"]["id"]}
+    assert ids["object"]["object"] == {"objectType": "Activity", "id": "https://example.fr/activities/quiz"}
+    assert ids["context"]["instructor"] == {"mbox": "mailto:Other@Example.FR"}
+    assert ids["context"]["team"] == full["context"]["team"]
+    assert ids["context"]["contextActivities"]["parent"] == [{"id": "https://example.fr/activities/course"}]
+    assert ids["authority"] == full["authority"]
+    for same in ("id", "result", "timestamp", "stored", "version", "attachments"):
+        assert ids[same] == full[same]
+
+
+def test_ids_shortens_members_context_agents_and_agents_as_objects(simple: dict[str, Any]) -> None:
+    named = {"openid": "https://id.fr/1", "name": "One"}
+    bare = {"openid": "https://id.fr/1"}
+    simple["actor"] = {"objectType": "Group", "name": "G", "member": [named]}
+    simple["object"] = {"objectType": "Agent", **named}
+    simple["context"] = {"contextAgents": [{"objectType": "contextAgent", "agent": named}]}
+    ids = as_ids(simple)
+    assert ids["actor"] == {"objectType": "Group", "member": [bare]}
+    assert ids["object"] == {"objectType": "Agent", **bare}
+    assert ids["context"]["contextAgents"] == [{"objectType": "contextAgent", "agent": bare}]
+
+
+def test_ids_is_found_by_the_same_activities_and_verb(full: dict[str, Any]) -> None:
+    whole, short = keys_of(full), keys_of(as_ids(full))
+    assert short[3:] == whole[3:]
+    assert short.subject == whole.subject
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        (["fr"], "Question"),
+        (["FR"], "Question"),
+        (["fr-CA"], "Question"),
+        (["en"], "Question 1"),
+        (["en-GB"], "Question one"),
+        (["en-US"], "Question 1"),
+        (["de", "en"], "Question 1"),
+        (["de"], "Question"),
+        (["*"], "Question"),
+        ([], "Question"),
+    ],
+)
+def test_canonical_answers_one_language(full: dict[str, Any], wanted: list[str], name: str) -> None:
+    definition = as_canonical(full, wanted)["object"]["object"]["definition"]
+    assert list(definition["name"].values()) == [name]
+
+
+def test_canonical_matches_a_region_when_only_the_language_was_asked(simple: dict[str, Any]) -> None:
+    simple["verb"]["display"] = {"de": "las", "en-GB": "read"}
+    assert as_canonical(simple, ["en"])["verb"]["display"] == {"en-GB": "read"}
+
+
+def test_canonical_chooses_for_each_map_alone_and_leaves_agents(full: dict[str, Any]) -> None:
+    canonical = as_canonical(full, ["en", "fr"])
+    assert canonical["verb"]["display"] == {"en": "planned"}
+    assert canonical["object"]["verb"]["display"] == {"en": "answered"}
+    definition = canonical["object"]["object"]["definition"]
+    assert definition["description"] == {"fr": "Laquelle ?"}
+    assert definition["choices"] == [{"id": "a", "description": {"en": "This"}}, {"id": "b"}]
+    assert canonical["context"]["contextActivities"]["parent"][0]["definition"]["name"] == {"fr": "Cours"}
+    assert canonical["actor"] == full["actor"]
+    assert canonical["attachments"] == full["attachments"]

@@ -1,0 +1,94 @@
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.errors import Fault, InvalidStatement
+from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
+from app.xapi.versions import Version
+
+VERSIONS = list(Version)
+Change = Callable[[dict[str, Any]], object]
+
+
+def faults(statements: list[dict[str, Any]], version: Version, *, many: bool = False) -> tuple[Fault, ...]:
+    with pytest.raises(InvalidStatement) as refused:
+        validate(statements, version, many=many)
+    return refused.value.faults
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_good_statements_pass(simple: dict[str, Any], full: dict[str, Any], version: Version) -> None:
+    validate([simple], version, many=False)
+    validate([simple, full], version, many=True)
+    validate([], version, many=True)
+
+
+def test_pointers_start_at_the_root_of_the_body(simple: dict[str, Any]) -> None:
+    bad = copy.deepcopy(simple)
+    bad["actor"] = {"mbox": "nobody"}
+    assert faults([bad], Version.V1)[0].pointer == "/actor/mbox"
+    [fault] = faults([simple, simple, bad], Version.V1, many=True)
+    assert fault == Fault("/2/actor/mbox", "mbox-format", "xAPI-Data 2.4.2.3", "Must be mailto: and an e-mail address.")
+
+
+def test_rules_beyond_the_schema_are_told_beside_those_of_it(simple: dict[str, Any]) -> None:
+    late = {**simple, "timestamp": "2026-02-30T00:00:00Z"}
+    assert [f.pointer for f in faults([late, {**simple, "verb": 1}], Version.V2, many=True)] == [
+        "/0/timestamp",
+        "/1/verb",
+    ]
+
+
+@pytest.mark.parametrize("bad", [{}, {"actor": 3, "verb": None, "object": []}])
+def test_faults_are_many_but_bounded(bad: dict[str, Any]) -> None:
+    assert len(faults([bad] * 100, Version.V1, many=True)) == MOST_FAULTS
+
+
+def test_no_fault_says_a_value(full: dict[str, Any]) -> None:
+    secret = "Jean-Secret Martin"
+
+    def poison(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: poison(value) for key, value in node.items()}
+        return [poison(each) for each in node] if isinstance(node, list) else secret
+
+    found = faults([poison(full)], Version.V1)
+    assert len(found) == MOST_FAULTS
+    assert secret not in repr(found)
+
+
+def test_a_fault_is_told_once(simple: dict[str, Any]) -> None:
+    simple["object"] = "https://example.fr/a"
+    assert [(f.pointer, f.message) for f in faults([simple], Version.V1)] == [("/object", "Must be an object.")]
+
+
+def test_a_second_identifier_points_at_the_agent_among_the_members(simple: dict[str, Any]) -> None:
+    member = {"openid": "https://x.fr", "mbox": "mailto:a@b.fr"}
+    simple["actor"] = {"objectType": "Group", "member": [{"openid": "https://x.fr"}, member]}
+    [fault] = faults([simple], Version.V2)
+    assert (fault.pointer, fault.rule) == ("/actor/member/1", "agent-identifier")
+    assert "exactly one of mbox, mbox_sha1sum, openid, account" in fault.message
+
+
+def test_keys_are_escaped_in_pointers(simple: dict[str, Any]) -> None:
+    simple["context"] = {"extensions": {"a/b~c": 1}}
+    assert faults([simple], Version.V1)[0].pointer == "/context/extensions/a~1b~0c"
+
+
+def test_a_deep_extension_is_no_trouble(simple: dict[str, Any]) -> None:
+    deep: Any = 1
+    for _ in range(240):
+        deep = {"a": deep}
+    simple["context"] = {"extensions": {"https://x.fr/deep": deep}}
+    validate([simple], Version.V2, many=False)
+    simple["verb"] = None
+    assert [f.pointer for f in faults([simple], Version.V2)] == ["/verb"]
+
+
+def test_a_part_can_be_checked_alone() -> None:
+    assert actor_faults({"openid": "https://x.fr"}, "/agent") == []
+    assert [f.pointer for f in actor_faults({"account": {"name": "a"}}, "/agent")] == ["/agent/account"]
+    assert matches("iri", "uuid://7d4f3c70")
+    assert not matches("iri", "7d4f3c70")
