@@ -24,7 +24,7 @@ from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.querying import Library
-from app.ingest.recording import Limits, Recorder
+from app.ingest.recording import Recorder
 from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
@@ -52,6 +52,7 @@ from app.web import errors as web_errors
 from app.web import logs, operations
 from app.web.api import aggregates as aggregates_api
 from app.web.api import retention as retention_api
+from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
 from app.web.xapi import about, headers
 from app.web.xapi import statements as statements_resource
@@ -193,7 +194,7 @@ class Parts:
         """What the scheduler runs, and when."""
 
         def aggregate(lease: Lease) -> Mapping[str, object]:
-            return self.aggregates.run(lease.fence)._asdict()
+            return self.aggregates.run(lease.fence, lambda *_: lease.check())._asdict()
 
         def retention(lease: Lease) -> Mapping[str, object]:
             run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
@@ -245,7 +246,7 @@ class Parts:
             presence=self.presence,
             profiles=self.profiles,
             public_url=self.settings.public_url,
-            limits=Limits(self.settings.max_depth, self.settings.max_batch),
+            max_batch=self.settings.max_batch,
         )
 
     @cached_property
@@ -380,6 +381,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
     )
+    app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles), url_prefix="/api/v1")
     app.register_blueprint(
         operations.blueprint(
             metrics,

@@ -117,7 +117,6 @@ class Settings:
     )
     max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
     max_batch: int = _setting("Most statements in one POST.", _count(1, 100_000), 10_000)
-    max_depth: int = _setting("Deepest nesting of a JSON body.", _count(8, 250), 100)
     page_limit: int = _setting("Most statements in one answer to GET; also what limit=0 gives.", _count(1, 10_000), 500)
     default_version: str = _setting(
         "Version said in the answer to a request that has no version header.",

@@ -26,13 +26,6 @@ from app.xapi.versions import Version
 Statement = dict[str, Any]
 
 
-class Limits(NamedTuple):
-    """What one request may hold."""
-
-    depth: int
-    statements: int
-
-
 class Recorded(NamedTuple):
     """What became of a batch that was accepted.
 
@@ -60,7 +53,7 @@ class Recorder:
         presence: Presence,
         profiles: Profiles,
         public_url: str,
-        limits: Limits,
+        max_batch: int,
     ) -> None:
         self._statements = statements
         self._subjects = subjects
@@ -69,7 +62,7 @@ class Recorder:
         self._presence = presence
         self._profiles = profiles
         self._public_url = public_url
-        self._limits = limits
+        self._max_batch = max_batch
 
     def record(self, body: bytes, source: Source, version: Version, *, only: UUID | None = None) -> Recorded:
         """Take in a request body: one statement or an array of them, all or nothing.
@@ -86,7 +79,7 @@ class Recorder:
             StatementConflict: an id is taken by a different statement.
             DatabaseUnavailable, StorageFull: try again later.
         """
-        decoded = decode(body, max_depth=self._limits.depth, max_statements=self._limits.statements)
+        decoded = decode(body, max_statements=self._max_batch)
         statements = decoded.statements
         if only is not None:
             _address(statements, only, many=decoded.many)

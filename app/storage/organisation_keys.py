@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from bson.binary import Binary
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import KeyMissing
@@ -58,7 +57,7 @@ def _places(organisation: str) -> dict[str, str]:
 
 
 def _stored(wrapped: Wrapped) -> dict[str, object]:
-    return {"version": wrapped.version, "sealed": Binary(wrapped.sealed)}
+    return {"version": wrapped.version, "sealed": wrapped.sealed}
 
 
 def present(store: Store, organisation: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from bson.binary import Binary
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
@@ -60,7 +59,7 @@ class ProfileRepository:
         with translated():
             self._profiles.replace_one(
                 {"_id": profile.id},
-                {"_id": profile.id, "document": Binary(profile.document), "loaded": profile.loaded},
+                {"_id": profile.id, "document": profile.document, "loaded": profile.loaded},
                 upsert=True,
             )
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from bson.binary import Binary
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import RegisterInvalid
@@ -106,7 +105,7 @@ class SourceRepository:
         document = credential._asdict()
         document["_id"] = document.pop("id")
         document["scopes"] = [*credential.scopes]
-        document["digest"] = Binary(credential.digest)
+        document["digest"] = credential.digest
         with translated():
             self._credentials.insert_one(document)
 

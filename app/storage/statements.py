@@ -23,7 +23,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from bson.binary import Binary
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
@@ -125,7 +124,7 @@ class Statements:
         """``voided_verbs``: tokens of the verb that voids; a statement that has one is never voided itself."""
         self._store = store
         self._collection = store.collection(NAME)
-        self._voided_verbs = [Binary(token) for token in voided_verbs]
+        self._voided_verbs = list(voided_verbs)
 
     def insert(self, rows: Sequence[Row], voidings: Sequence[Voiding] = ()) -> Inserted | Clash:
         """Store a batch, all or nothing; majority-acknowledged and journalled when this returns.
@@ -276,7 +275,7 @@ def query(wanted: Filter, after: Position | None, ascending: bool) -> Document:
 
 
 def _one_of(alternatives: Iterable[bytes]) -> Document:
-    tokens = [Binary(token) for token in alternatives]
+    tokens = list(alternatives)
     return {"t": tokens[0]} if len(tokens) == 1 else {"t": {"$in": tokens}}
 
 
@@ -293,10 +292,10 @@ def _document(row: Row) -> Document:
         "_id": row.id,
         "stored": row.stored,
         "source": row.source,
-        "subject": Binary(row.subject),
-        "t": [Binary(token) for token in row.tokens],
-        "print": Binary(row.print),
-        "body": Binary(row.body),
+        "subject": row.subject,
+        "t": list(row.tokens),
+        "print": row.print,
+        "body": row.body,
     }
     if row.verdict is not None:
         document["v"] = row.verdict

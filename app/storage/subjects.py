@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from bson.binary import Binary
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo.errors import BulkWriteError
 
@@ -81,7 +80,7 @@ class SubjectKeys:
 
     def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
         with translated():
-            documents = list(self._collection.find({"_id": {"$in": [Binary(subject) for subject in subjects]}}))
+            documents = list(self._collection.find({"_id": {"$in": list(subjects)}}))
         opened = {}
         for document in documents:
             subject = bytes(document["_id"])
@@ -105,9 +104,9 @@ class SubjectKeys:
             )
             documents.append(
                 {
-                    "_id": Binary(subject),
+                    "_id": subject,
                     "version": wrapped.version,
-                    "key": Binary(wrapped.sealed),
+                    "key": wrapped.sealed,
                     "created": created,
                 }
             )

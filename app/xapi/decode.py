@@ -13,7 +13,7 @@ from app.xapi import Statement
 
 # orjson writes at most 254 levels and jsonschema-rs reads at most 255: a statement is nested inside an array here
 # and inside a StatementResult on the way out, so deeper ones could be taken in but never given back.
-DEEPEST = 250
+DEEPEST = 254
 
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _DUPLICATE_SECTION = "xAPI-Data 2.2"
@@ -26,12 +26,11 @@ class Decoded(NamedTuple):
     many: bool
 
 
-def decode(body: bytes, *, max_depth: int, max_statements: int) -> Decoded:
+def decode(body: bytes, *, max_statements: int) -> Decoded:
     """Decode a request body that holds one statement or an array of them.
 
     Args:
         body: UTF-8 JSON, without a byte order mark.
-        max_depth: Most levels of objects and arrays inside each other; never more than ``DEEPEST``.
         max_statements: Most statements in an array.
 
     Raises:
@@ -47,12 +46,14 @@ def decode(body: bytes, *, max_depth: int, max_statements: int) -> Decoded:
         statements, many = document, True
     else:
         statements, many = [document], False
-    limit = min(max_depth, DEEPEST)
-    if _deeper_than(document, limit):
-        raise _too_deep(limit)
+    try:
+        written = orjson.dumps(document)
+    except TypeError:
+        # All that orjson reads it also writes, but for nesting: it writes 254 levels at most.
+        raise _too_deep() from None
     # A key given twice is decoded once, so written again it has fewer quotes. Only a quote hidden as an escape could
     # make up for that.
-    if b"\\u0022" in body or body.count(b'"') != orjson.dumps(document).count(b'"'):
+    if b"\\u0022" in body or body.count(b'"') != written.count(b'"'):
         _refuse_duplicates(body)
     wrong = [place for place, each in enumerate(statements) if type(each) is not dict]
     if wrong:
@@ -83,7 +84,7 @@ def _malformed(body: bytes, refused: orjson.JSONDecodeError) -> MalformedJSON:
     except UnicodeDecodeError as broken:
         return MalformedJSON(f"The body is not UTF-8 at byte {broken.start}.")
     if "depth limit" in refused.msg or "recursion" in refused.msg.lower():
-        return _too_deep(DEEPEST)  # orjson stops at 1024 levels
+        return _too_deep()  # orjson reads 1024 levels at most
     if "infinity" in refused.msg:
         return MalformedJSON(
             f"A number is too large for a 64-bit float at line {refused.lineno}, column {refused.colno}."
@@ -98,23 +99,8 @@ def _malformed(body: bytes, refused: orjson.JSONDecodeError) -> MalformedJSON:
     )
 
 
-def _too_deep(limit: int) -> MalformedJSON:
-    return MalformedJSON(f"The JSON is nested more deeply than {limit} levels.")
-
-
-def _deeper_than(document: object, limit: int) -> bool:
-    """Whether objects and arrays nest more than ``limit`` levels; goes level by level, so never deep itself."""
-    level: list[Any] = [document] if type(document) is dict or type(document) is list else []
-    for _ in range(limit):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if type(node) is dict else node)
-            if type(child) is dict or type(child) is list
-        ]
-        if not level:
-            return False
-    return True
+def _too_deep() -> MalformedJSON:
+    return MalformedJSON(f"The JSON is nested more deeply than {DEEPEST} levels.")
 
 
 class _Repeated(dict[str, Any]):
@@ -142,7 +128,7 @@ def _refuse_duplicates(body: bytes) -> None:
     try:
         slow = json.loads(body, object_pairs_hook=_pairs)
     except RecursionError:
-        raise _too_deep(DEEPEST) from None
+        raise _too_deep() from None
     stack: list[tuple[str, Any]] = [("", slow)]
     while stack:
         pointer, node = stack.pop()

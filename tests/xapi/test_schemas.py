@@ -137,7 +137,7 @@ def test_both_validators_give_the_same_verdict(
     for _ in range(rounds):
         mutate(statement, data)
     # Through JSON, as statements come: numbers beyond 64 bits arrive as floats.
-    [statement] = decode(json.dumps(statement).encode(), max_depth=100, max_statements=1).statements
+    [statement] = decode(json.dumps(statement).encode(), max_statements=1).statements
     fast = _compiled(version).is_valid(statement)
     assert fast is _reference(version).is_valid(statement)
     if not fast:
@@ -168,4 +168,4 @@ def test_real_statements_are_valid(version: Version) -> None:
     assert len(lines) == 22_000
     for start in range(0, len(lines), 1_000):
         body = b"[" + b",".join(lines[start : start + 1_000]) + b"]"
-        validate(decode(body, max_depth=100, max_statements=1_000).statements, version, many=True)
+        validate(decode(body, max_statements=1_000).statements, version, many=True)

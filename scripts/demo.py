@@ -1,0 +1,462 @@
+"""The demonstration: a whole Sillage, from nothing, over its real interfaces."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app import contracts
+from app.access import scopes
+from app.access.credentials import NewCredential
+from app.errors import FileRefused, SillageError
+from app.factory import Parts
+from app.jobs.run import execute
+from app.profiles.document import Profile
+from app.profiles.document import load as load_profile
+from app.settings import load
+from app.simulation.traces import simulate
+from app.storage import clock
+from app.storage.supervisor import Layout, lock
+from app.web import logs
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "var" / "demo"
+BATCH = 500
+CONNECTIONS = 4
+LOOKED_AT = 1_000
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Sender(NamedTuple):
+    """A source of the demonstration, with its credentials and statements."""
+
+    source: str
+    credential: NewCredential
+    statements: Iterable[bytes]
+    total: int | None
+
+
+class Tally:
+    """What became of what was sent; filled by several threads."""
+
+    def __init__(self) -> None:
+        self.stored = 0
+        self.refused: Counter[str] = Counter()
+        self.lock = threading.Lock()
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file of JSON lines, gzip or not.
+
+    Raises:
+        FileRefused: it cannot be read, or is gzip in name only, or is cut short.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(2)
+        packed = magic == b"\x1f\x8b"
+        if path.suffix == ".gz" and not packed:
+            raise FileRefused(f"{path.name} is named .gz but is not gzip.")
+        with gzip.open(path) if packed else path.open("rb") as content:
+            for line in content:
+                if line.strip():
+                    yield line.strip()
+    except (OSError, EOFError, zlib.error) as refused:
+        raise FileRefused(f"{path.name} cannot be read to its end: missing, not readable, or cut short.") from refused
+
+
+def promised(sample: Sequence[bytes], folder: Path) -> list[tuple[Profile, bytes]]:
+    """The profiles beside a file that its statements name among their context's categories."""
+    named: set[str] = set()
+    for line in sample:
+        with suppress(orjson.JSONDecodeError, AttributeError, TypeError):
+            category = (orjson.loads(line).get("context") or {}).get("contextActivities", {}).get("category", [])
+            named.update(one["id"] for one in (category if isinstance(category, list) else [category]))
+    found = []
+    for path in sorted(folder.glob("*.jsonld")):
+        document = path.read_bytes()
+        profile = load_profile(document)
+        if named & {profile.id, profile.version}:
+            found.append((profile, document))
+    return found
+
+
+class Demo:
+    """The running parts: the LRS, the scheduler, and the parts with which an operator works."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.environment = {
+            "SILLAGE_DATA_DIR": str(DATA),
+            "SILLAGE_BIND": f"127.0.0.1:{port}",
+            "SILLAGE_PUBLIC_URL": self.url,
+            "SILLAGE_AGGREGATE_CRON": "* * * * *",
+            "SILLAGE_LOG_LEVEL": "warning",
+        }
+        self.parts = Parts(load(self.environment))
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, command: str) -> None:
+        """Run ``sillage <command>`` beside this process; its log goes to the data folder."""
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
+        with (DATA / f"{command}.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "app.cli", command],
+                    env={**kept, **self.environment},
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=log,
+                    # Ctrl-C reaches this process only, which then stops the others in order.
+                    start_new_session=True,
+                )
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until the LRS answers that it is ready."""
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            if self.processes[-1].poll() is not None:
+                break
+            with suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(0.1)
+        raise SillageError("The LRS did not start: see var/demo/serve.log.")
+
+    def stop(self) -> None:
+        """Stop everything, last started first."""
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(45)
+        self.parts.close()
+
+    def send(self, sender: Sender, label: str) -> Tally:
+        """Send statements in batches over several connections, with a progress bar."""
+        tally = Tally()
+        batches = iter(batched(sender.statements, BATCH))
+        taking = threading.Lock()
+        failed: list[BaseException] = []
+        token = b64encode(f"{sender.credential.id}:{sender.credential.secret}".encode()).decode()
+        headers = {
+            "Authorization": f"Basic {token}",
+            "X-Experience-API-Version": "1.0.3",
+            "Content-Type": "application/json",
+        }
+
+        def work(advance: Any) -> None:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                while not failed:
+                    with taking:
+                        batch = next(batches, None)
+                    if batch is None:
+                        return
+                    post(connection, headers, batch, tally)
+                    advance(len(batch))
+            except BaseException as error:
+                failed.append(error)
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(label, total=sender.total)
+            threads = [
+                threading.Thread(target=work, args=(lambda count: progress.advance(task, count),), daemon=True)
+                for _ in range(CONNECTIONS)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        if failed:
+            raise failed[0]
+        return tally
+
+
+def batched(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Lists of at most ``size``."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def post(connection: http.client.HTTPConnection, headers: dict[str, str], batch: list[bytes], tally: Tally) -> None:
+    """Send a batch; one that is refused for a fault is halved until the faulty statements stand alone."""
+    connection.request("POST", "/xAPI/statements", b"[" + b",".join(batch) + b"]", headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status == 200:
+        with tally.lock:
+            tally.stored += len(batch)
+    elif answer.status in (400, 409, 413) and len(batch) > 1:
+        middle = len(batch) // 2
+        post(connection, headers, batch[:middle], tally)
+        post(connection, headers, batch[middle:], tally)
+    elif answer.status in (400, 409, 413):
+        problem = orjson.loads(content)
+        fault = (problem.get("faults") or [{}])[0]
+        reason = f"{problem['code']}: {fault.get('message', problem['detail'])} [{fault.get('section', '')}]"
+        with tally.lock:
+            tally.refused[reason] += 1
+    else:
+        raise SillageError(f"The LRS answered {answer.status}: see var/demo/serve.log.")
+
+
+def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
+    """Register processing activities, profiles and sources, as an operator does."""
+    parts = demo.parts
+    for name in ("ent", "p2ia"):
+        parts.register.add((ROOT / "docs" / "examples" / "activities" / f"{name}.json").read_bytes())
+    own = {
+        name: parts.profiles.add(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
+        for name in ("ent", "p2ia")
+    }
+    names = {"ent": "Digital workspace (simulated)", "p2ia": "Adaptive tutor (simulated)"}
+    credentials = {
+        name: parts.sources.add(
+            name, name=names[name], activity=name, profiles=[own[name].id], mode="warn", actor="cli:demo"
+        )[1]
+        for name in ("ent", "p2ia")
+    }
+    if options.statements:
+        source = lines(options.statements)
+        sample = list(islice(source, LOOKED_AT))
+        found = promised(sample, options.statements.parent / "profiles")
+        for path in options.profile:
+            document = path.read_bytes()
+            found.append((load_profile(document), document))
+        profiles = [parts.profiles.add(document).id for _, document in found]
+        _, credential = parts.sources.add(
+            "file", name=options.statements.name, activity="p2ia", profiles=profiles, mode="warn", actor="cli:demo"
+        )
+        console.print(f"Profiles that the file's statements name: {', '.join(profiles) or 'none'}")
+        total = sum(1 for _ in lines(options.statements))
+        return [Sender("file", credential, chain(sample, source), total)]
+    start = date.today() - timedelta(days=options.days)
+    made: dict[str, list[bytes]] = {"ent": [], "p2ia": []}
+    with console.status("simulating schools"):
+        for trace in simulate(seed=options.seed, pupils=options.pupils, days=options.days, start=start):
+            made[trace.source].append(orjson.dumps(trace.statement))
+    return [Sender(name, credentials[name], traces, len(traces)) for name, traces in made.items()]
+
+
+def report(demo: Demo, source: str) -> None:
+    """How many statements conform, and to which template."""
+    counts = demo.parts.profiles.counts(source)
+    whole = {count.outcome: count.statements for count in counts if not count.template}
+    if not whole:
+        console.print("  no profile was promised, so nothing was checked against one")
+        return
+    words = {
+        "conforms": "conform",
+        "fails": "fail a template",
+        "unmatched": "match no template",
+        "rejected": "rejected",
+    }
+    console.print("  " + ", ".join(f"{whole[name]:,} {words[name]}" for name in words if name in whole))
+    by_template: dict[str, Counter[str]] = {}
+    for count in counts:
+        if count.template:
+            by_template.setdefault(count.template, Counter())[count.outcome] += count.statements
+    for template, outcomes in sorted(by_template.items()):
+        console.print(f"    {template}: {outcomes['conforms']:,} conform, {outcomes['fails']:,} fail")
+
+
+def settle(demo: Demo, expected: int) -> None:
+    """Wait until the workers have written their verdict counters (a heartbeat)."""
+    limit = time.monotonic() + 5
+    while time.monotonic() < limit:
+        if sum(count.statements for count in demo.parts.profiles.counts() if not count.template) >= expected:
+            return
+        time.sleep(0.1)
+
+
+def run_jobs(demo: Demo) -> None:
+    """Run the jobs once, under the scheduler's lease, then leave them to the scheduler."""
+    parts = demo.parts
+    jobs = {job.name: job for job in parts.jobs}
+    with console.status("aggregating"), parts.leadership.acquire() as lease:  # type: ignore[union-attr] # nobody else
+        parts.job_repository.declare({job.name: job.cron for job in parts.jobs}, clock.now_us())
+        for name in ("aggregate", "retention", "export", "audit-anchor"):
+            run = execute(jobs[name], lease, parts.job_repository, clock.now_us)
+            if run.error:
+                raise SillageError(f"The job {name} failed: {run.error}.")
+            console.print(f"  job {name}: {summary(run.summary or {})}")
+    demo.start("scheduler")
+    limit = time.monotonic() + 30
+    while parts.leadership.held() is None and time.monotonic() < limit:
+        time.sleep(0.1)
+    console.print("  the scheduler leads: aggregates are refreshed each minute from now on")
+
+
+def summary(values: Any) -> str:
+    """A job's summary in words."""
+    return (
+        ", ".join(
+            f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
+            for name, value in values.items()
+            if not isinstance(value, dict) and name not in ("through", "anchor")
+        )
+        or "done"
+    )
+
+
+def main() -> None:
+    """Run the demonstration."""
+    options = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    options.add_argument("--once", action="store_true", help="end when everything has run")
+    options.add_argument("--statements", type=Path, metavar="FILE", help="JSON lines, gzip or not, sent instead")
+    options.add_argument(
+        "--profile",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="xAPI Profile that FILE promises; by default those in `profiles/` beside it that it names",
+    )
+    options.add_argument("--pupils", type=int, default=1_000, help="pupils simulated (default 1000)")
+    options.add_argument("--days", type=int, default=7, help="days simulated (default 7)")
+    options.add_argument("--seed", type=int, default=1, help="seed of the simulation (default 1)")
+    options.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default 8000; 0 takes a free one)")
+    given = options.parse_args()
+    try:
+        run(given)
+    except SillageError as error:
+        console.print(f"[bold red]{error.title} / {error.title_fr}[/]\n{error.detail}")
+        sys.exit(2)
+
+
+def port_to_use(wanted: int) -> int:
+    """``wanted`` when it is free, else any free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise SillageError("No port is free on 127.0.0.1.")
+
+
+def clear() -> None:
+    """Start from nothing; a demonstration that still runs is left alone."""
+    descriptor = None
+    if DATA.exists():
+        descriptor = lock(Layout(DATA / "mongodb").supervisor_lock, 2 | 4) if (DATA / "mongodb").exists() else -1
+        if descriptor is None:
+            # A demonstration that has just ended stops its MongoDB within a second or two.
+            time.sleep(4)
+            descriptor = lock(Layout(DATA / "mongodb").supervisor_lock, 2 | 4)
+        if descriptor is None:
+            raise SillageError("Another demonstration runs on var/demo. Stop it first (Ctrl-C in its terminal).")
+        shutil.rmtree(DATA)
+        if descriptor >= 0:
+            os.close(descriptor)
+    DATA.mkdir(mode=0o700, parents=True)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Everything, in order."""
+    if given.statements and not given.statements.is_file():
+        raise FileRefused(f"There is no file {given.statements}.")
+    logs.configure("warning", "console")
+    clear()
+    began = time.monotonic()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    demo = Demo(port_to_use(given.port))
+    try:
+        console.print("[bold]1. A store of its own[/] / un dépôt à lui")
+        with console.status("starting MongoDB and the LRS"):
+            done = demo.parts.initialise()
+            demo.start("serve")
+            demo.wait_ready()
+        console.print(f"  made: {', '.join(done)}; the LRS answers on {demo.url}/xAPI")
+        console.print("[bold]2. Processing activities, profiles, sources[/] / traitements, profils, sources")
+        senders = prepare(demo, given)
+        for activity in demo.parts.register.list():
+            console.print(f"  activity {activity.id}: kept {activity.retention.active_days} days")
+        console.print("[bold]3. Statements through the HTTP API[/] / des traces par l'interface HTTP")
+        stored = 0
+        for sender in senders:
+            start = time.monotonic()
+            tally = demo.send(sender, f"  {sender.source}")
+            seconds = time.monotonic() - start
+            stored += tally.stored
+            console.print(f"  {sender.source}: {tally.stored:,} stored, {tally.stored / seconds:,.0f} a second")
+            for reason, count in tally.refused.most_common(5):
+                console.print(f"    {count:,} refused: {reason}", markup=False)
+            settle(demo, stored)
+            report(demo, sender.source)
+        console.print("[bold]4. Jobs: aggregates, retention, export, audit[/] / agrégats, conservation, export, audit")
+        run_jobs(demo)
+        verified = demo.parts.audit.verify()
+        console.print(
+            f"  audit log: {verified.entries:,} entries in {verified.chains} chains, "
+            + ("intact" if verified.intact else "ALTERED")
+        )
+        where_to_look(demo, senders)
+        console.print(f"Everything above took {time.monotonic() - began:.0f} s.")
+        if not given.once:
+            console.print("Serving until Ctrl-C. / En service jusqu'à Ctrl-C.")
+            while not stop.wait(1):
+                for process in demo.processes:
+                    if process.poll() is not None:
+                        raise SillageError("A process ended by itself: see the logs in var/demo.")
+    finally:
+        with console.status("stopping"):
+            demo.stop()
+
+
+def where_to_look(demo: Demo, senders: Sequence[Sender]) -> None:
+    """Addresses and credentials to go on with."""
+    issue = demo.parts.sources.issue
+    researcher = issue(source=None, label="researcher", scopes=scopes.ROLES["researcher"], actor="cli:demo")
+    dpo = issue(source=None, label="dpo", scopes=scopes.ROLES["dpo"], actor="cli:demo")
+    sender = senders[-1]
+    version = "-H 'X-Experience-API-Version: 1.0.3'"
+    console.print("[bold]Where to look[/] / où regarder")
+    for words, key, address in (
+        (f"the source {sender.source}", sender.credential, f"{version} '{demo.url}/xAPI/statements?limit=2'"),
+        ("how it fared", sender.credential, f"'{demo.url}/api/v1/verdicts'"),
+        ("a researcher", researcher, f"'{demo.url}/api/v1/aggregates/{quote('daily_activity')}?by=source'"),
+        ("a DPO", dpo, f"'{demo.url}/api/v1/retention'"),
+    ):
+        console.print(f"  # {words}", markup=False)
+        console.print(f"  curl -u {key.id}:{key.secret} {address}", markup=False)
+    for package in sorted((DATA / "exports").glob("*/")):
+        console.print(f"  data package: {package.relative_to(ROOT)}", markup=False)
+    console.print(f"  any command: SILLAGE_DATA_DIR={DATA.relative_to(ROOT)} .venv/bin/sillage --help", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Drill: workers of the HTTP server are killed while they write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.drills.drilling import Senders, children, mongod_of, own_mongodb, ready, reckon, until
+from tests.served import serving
+
+
+def test_a_killed_worker_loses_nothing_acknowledged(tmp_path: Path, mongodb_uri: str) -> None:
+    with serving(tmp_path, mongodb_uri) as server:
+        credential = server.source()
+        with Senders(server, credential) as senders:
+            senders.acknowledged(8)
+            for _ in range(3):
+                workers = children(server.process.pid)
+                os.kill(workers[0], signal.SIGKILL)
+                senders.acknowledged(8)
+            senders.finish()
+        until(lambda: len(children(server.process.pid)) == 2)
+        assert ready(server) == 200
+        assert senders.record.resets <= 3 * 4 * 2, "more was cut than what was under way"
+        reckon(server, senders.record)
+
+
+def test_a_worker_that_dies_while_mongodb_is_away_is_replaced_and_the_server_lives(tmp_path: Path) -> None:
+    with (
+        own_mongodb(tmp_path / "mongodb") as (uri, folder),
+        serving(tmp_path, uri, mongodb_timeout_seconds="1") as server,
+    ):
+        credential = server.source()
+        mongod = mongod_of(folder)
+        os.kill(mongod, signal.SIGSTOP)
+        try:
+            os.kill(children(server.process.pid)[0], signal.SIGKILL)
+            time.sleep(3)
+            assert server.process.poll() is None, "the whole server ended with one worker"
+        finally:
+            os.kill(mongod, signal.SIGCONT)
+        until(lambda: ready(server) == 200)
+        with Senders(server, credential) as senders:
+            senders.acknowledged(4)
+            senders.finish()
+        reckon(server, senders.record)
+
+
