@@ -218,7 +218,7 @@ class OperatorError(SillageError):
     """A command or a start-up that cannot go on; the detail says how to mend it."""
 
     code = "operator-error"
-    status = 400
+    status = 500
     title = "The command cannot go on"
     title_fr = "La commande ne peut pas continuer"
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from importlib.metadata import version as distribution_version
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -48,8 +49,8 @@ from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from app.web import body, logs, operations
 from app.web import errors as web_errors
-from app.web import logs, operations
 from app.web.api import aggregates as aggregates_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
@@ -247,6 +248,7 @@ class Parts:
             profiles=self.profiles,
             public_url=self.settings.public_url,
             max_batch=self.settings.max_batch,
+            refused=self.metrics.refused,
         )
 
     @cached_property
@@ -261,6 +263,11 @@ class Parts:
             public_url=self.settings.public_url,
             page_limit=self.settings.page_limit,
         )
+
+    @cached_property
+    def metrics(self) -> operations.Metrics:
+        """What this process counts."""
+        return operations.Metrics(VERSION)
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -296,6 +303,20 @@ class Parts:
         """
         migrations.check(self.store, COLLECTIONS)
         _ = self.keys
+
+    def reach(self) -> None:
+        """Ask MongoDB for a sign of life; at once, when it did not answer the last beat.
+
+        Raises:
+            DatabaseUnavailable: there is none.
+        """
+        self.presence.require()
+        self.store.ping()
+
+    def recheck(self) -> None:
+        """``check``, in a service that runs: at once, when MongoDB did not answer the last beat."""
+        self.presence.require()
+        self.check()
 
     def start(self) -> None:
         """Check everything, and join the processes that serve."""
@@ -357,10 +378,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     # What a client may send at all; each resource has its own, lower or equal, limit.
     app.config["MAX_FORM_MEMORY_SIZE"] = 0
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
-    metrics = operations.Metrics(VERSION)
+    metrics = parts.metrics
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     web_errors.install(app)
-    gate = Gate(parts.access)
+    body.install(app)
+    gate = Gate(parts.access, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
         statements_resource.blueprint(
@@ -372,7 +394,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             metrics=metrics,
             max_body_bytes=chosen.max_body_bytes,
             page_limit=chosen.page_limit,
-            prefix=PREFIX,
+            prefix=urlsplit(chosen.public_url).path.rstrip("/") + PREFIX,
         ),
         url_prefix=PREFIX,
     )
@@ -385,7 +407,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         operations.blueprint(
             metrics,
-            {"database": parts.store.ping, "migrations": parts.check},
+            {"database": parts.reach, "migrations": parts.recheck},
             lambda: gate.credential(scopes.METRICS),
             trust_host=not chosen.behind_tls,
         )

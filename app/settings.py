@@ -106,7 +106,7 @@ class Settings:
         "A proxy in front terminates TLS: allows listening beyond this host.", form.Boolean(), False
     )
     public_url: str = _setting(
-        "URL under which clients reach this store; authorities and `more` links are built on it.",
+        "URL under which clients reach this store: authorities are named by it, `more` links start with its path.",
         form.Url(require_tld=False, schemes={"http", "https"}),
         "http://127.0.0.1:8000",
     )
@@ -146,7 +146,6 @@ class Settings:
         "When the ends of the audit log's chains are recorded (cron).", form.String(validate=_cron), "*/10 * * * *"
     )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
-    job_processes: int = _setting("Processes that compute aggregates.", _count(1, 256), max(1, _cores() - 1))
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0
     )
@@ -273,7 +272,11 @@ def describe(settings: Settings, environ: Mapping[str, str]) -> list[Line]:
     for spec in fields(Settings):
         name = env_name(spec.name)
         value = getattr(settings, spec.name)
-        text = ("(set, hidden)" if value else "(not set)") if spec.metadata["secret"] else str(value)
+        text = ("(set, hidden)" if value else "(not set)") if spec.metadata["secret"] else _text(value)
         origin = "environment" if environ.get(name, "").strip() else "default"
         lines.append(Line(name, text, origin, spec.metadata["doc"]))
     return lines
+
+
+def _text(value: object) -> str:
+    return "(not set)" if value is None else str(value)

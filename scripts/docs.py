@@ -23,7 +23,7 @@ from app.settings import Settings, env_name  # noqa: E402
 WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run it. -->"
 
 # Defaults that depend on the machine.
-_DEFAULTS = {"workers": "processors, at least 2", "job_processes": "processors less one, at least 1"}
+_DEFAULTS = {"workers": "processors, at least 2"}
 # Forms that a validator function of app/settings.py checks.
 _FORMS = {
     "data_dir": "path",
@@ -122,7 +122,8 @@ when the input is a document: `pointer` (RFC 6901), `rule`, `section`, `message`
 values that were sent; a pointer holds the keys that were. What gunicorn refuses before the application sees it (a bad
 request line, one over 8,190 bytes) is not such a document.
 
-On the command line an error prints both titles, the code and the detail, and the exit code is 2.
+On the command line an error prints both titles, the code and the detail; the exit code is 2. Codes marked `command` are
+for the command line and for the reasons of `/readyz`; should a request meet one, it is answered with status 500.
 
 | code | status | when | title / titre | what to do |
 | --- | --- | --- | --- | --- |

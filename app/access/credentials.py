@@ -187,6 +187,8 @@ class Sources:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         identity = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
+        # On record before it exists: no credential works that the log does not know.
+        self._audit("credential-created", actor, {"credential": identity, "source": source, "scopes": [*scopes]})
         self._repository.add_credential(
             StoredCredential(
                 identity,
@@ -198,7 +200,6 @@ class Sources:
                 None,
             )
         )
-        self._audit("credential-created", actor, {"credential": identity, "source": source, "scopes": [*scopes]})
         return NewCredential(identity, secret)
 
     def revoke(self, identity: str, *, actor: str) -> int:
@@ -215,8 +216,8 @@ class Sources:
         if not targets:
             raise RegisterInvalid("No such credential or source. `sillage source list` shows those that exist.")
         count = self._repository.revoke(targets, clock.now())
-        self._announce()
         self._audit("credential-revoked", actor, {"credentials": targets, "count": count})
+        self._announce()
         return count
 
     def list(self) -> Sequence[tuple[Source, Sequence[StoredCredential]]]:

@@ -12,6 +12,7 @@ from app.cli import governance, jobs, profile, research, server, simulate, sourc
 from app.errors import SillageError
 from app.factory import VERSION, Parts
 from app.settings import load
+from app.web import logs
 
 _console = Console(stderr=True, highlight=False)
 
@@ -21,6 +22,11 @@ _console = Console(stderr=True, highlight=False)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """A learning-trace (xAPI) record store for education. Settings come from SILLAGE_… variables."""
+    if {"-h", "--help"} & set(sys.argv):
+        return
+    # What a command makes is its owner's alone; what it has to say goes to people.
+    os.umask(0o077)
+    logs.configure("warning", "console")
     parts = Parts(load(os.environ))
     context.obj = parts
     context.call_on_close(parts.close)

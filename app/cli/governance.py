@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import click
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from app.cli.screen import out, table
 from app.errors import ChainBroken, FileRefused
 from app.governance.audit import KINDS, Audit
 from app.governance.register import Register
@@ -49,16 +48,16 @@ def activity_add(parts: Governance, file: Path) -> None:
     except OSError:
         raise FileRefused("The file cannot be read.") from None
     added = parts.register.add(document)
-    Console().print(f"Activity [bold]{added.id}[/bold], version {added.version}: {added.name.en}")
+    out().print(f"Activity [bold]{added.id}[/bold], version {added.version}: {added.name.en}")
 
 
 @activity.command("list")
 @click.pass_obj
 def activity_list(parts: Governance) -> None:
     """List the activities in force."""
-    table = Table("id", "version", "name", "controller", "legal basis", "kept", "minors")
+    rows = table("id", "version", "name", "controller", "legal basis", "kept", "minors")
     for entry in parts.register.list():
-        table.add_row(
+        rows.add_row(
             entry.id,
             str(entry.version),
             entry.name.en,
@@ -67,7 +66,7 @@ def activity_list(parts: Governance) -> None:
             f"{entry.retention.active_days} days",
             "yes" if entry.minors else "no",
         )
-    Console().print(table)
+    out().print(rows)
 
 
 @activity.command("show")
@@ -75,7 +74,7 @@ def activity_list(parts: Governance) -> None:
 @click.pass_obj
 def activity_show(parts: Governance, identifier: str) -> None:
     """Show one activity in full, and when its versions were added."""
-    console = Console()
+    console = out()
     console.print_json(data=parts.register.get(identifier).document)
     for version in parts.register.history(identifier):
         console.print(f"version {version.version}, added {_instant(version.added)}")
@@ -90,9 +89,9 @@ def retention() -> None:
 @click.pass_obj
 def retention_report(parts: Governance) -> None:
     """Show what is kept, due and overdue, by activity and source."""
-    table = Table("activity", "source", "kept", "oldest", "duration", "due", "overdue")
+    rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue")
     for line in parts.retention.report(clock.now_us()):
-        table.add_row(
+        rows.add_row(
             line.activity,
             line.source,
             f"{line.kept:,}",
@@ -101,7 +100,7 @@ def retention_report(parts: Governance) -> None:
             f"{line.due:,}",
             f"[red]{line.overdue:,}[/red]" if line.overdue else "0",
         )
-    Console().print(table)
+    out().print(rows)
 
 
 @retention.command("apply")
@@ -109,7 +108,7 @@ def retention_report(parts: Governance) -> None:
 @click.pass_obj
 def retention_apply(parts: Governance, execute: bool) -> None:
     """Delete the statements that are past their duration."""
-    console = Console()
+    console = out()
     with Progress(console=console, disable=not execute, transient=True) as progress:
         task = progress.add_task("Deleting", total=None)
 
@@ -117,10 +116,10 @@ def retention_apply(parts: Governance, execute: bool) -> None:
             progress.update(task, completed=done, total=total)
 
         run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
-    table = Table("activity", "source", "stored before", "deleted" if execute else "would be deleted")
+    rows = table("activity", "source", "stored before", "deleted" if execute else "would be deleted")
     for deletion in run.deletions:
-        table.add_row(deletion.activity, deletion.source, _instant(deletion.cutoff), f"{deletion.statements:,}")
-    console.print(table)
+        rows.add_row(deletion.activity, deletion.source, _instant(deletion.cutoff), f"{deletion.statements:,}")
+    console.print(rows)
     if not execute:
         console.print("Nothing was deleted. Add --execute to delete.")
 
@@ -134,25 +133,25 @@ def audit() -> None:
 @click.pass_obj
 def audit_verify(parts: Governance) -> None:
     """Check the whole log for entries altered, removed, inserted or moved."""
-    console = Console()
+    console = out()
     with console.status("Reading the audit log") as status:
         outcome = parts.audit.verify(lambda read: status.update(f"Reading the audit log: {read:,} entries"))
     console.print(f"{outcome.entries:,} entries in {outcome.chains:,} chains")
     if outcome.open:
-        table = Table(
+        rows = table(
             "chain", "last entry", "written", "vouched for up to", title="Not closed: process alive, or killed"
         )
         for chain in outcome.open:
             vouched = "-" if chain.anchored < 0 else str(chain.anchored)
-            table.add_row(chain.chain, str(chain.last), _instant(chain.last_at), vouched)
-        console.print(table)
+            rows.add_row(chain.chain, str(chain.last), _instant(chain.last_at), vouched)
+        console.print(rows)
     if outcome.intact:
         console.print("[green]The chain is intact.[/green]")
         return
-    table = Table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
+    rows = table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
     for finding in outcome.findings:
-        table.add_row(finding.chain, str(finding.n), finding.kind, finding.message)
-    console.print(table)
+        rows.add_row(finding.chain, str(finding.n), finding.kind, finding.message)
+    console.print(rows)
     raise ChainBroken(f"{outcome.broken} findings. Keep the database as it is, and compare with a backup.")
 
 
@@ -162,11 +161,11 @@ def audit_verify(parts: Governance) -> None:
 @click.pass_obj
 def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
     """Show the newest entries."""
-    table = Table("at", "kind", "actor", "detail")
+    rows = table("at", "kind", "actor", "detail")
     for entry in parts.audit.newest(kinds, None, limit):
         detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items() if name != "heads")
-        table.add_row(_instant(entry.at), entry.kind, entry.actor, detail)
-    Console().print(table)
+        rows.add_row(_instant(entry.at), entry.kind, entry.actor, detail)
+    out().print(rows)
 
 
 COMMANDS = (activity, retention, audit)
@@ -174,6 +173,3 @@ COMMANDS = (activity, retention, audit)
 
 def _instant(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-COMMANDS = (activity, retention, audit)

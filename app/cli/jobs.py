@@ -10,19 +10,24 @@ from types import FrameType
 from typing import Protocol
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from app.cli.screen import out, table
 from app.errors import JobFailed, LeaseHeld, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import Scheduler
+from app.settings import Settings
 from app.storage import clock
 from app.storage.jobs import SUCCEEDED, JobRepository
+from app.web import logs
 
 
 class Scheduling(Protocol):
     """What these commands need of the parts that the factory builds."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -45,6 +50,7 @@ class Scheduling(Protocol):
 @click.pass_obj
 def scheduler(parts: Scheduling) -> None:
     """Run the jobs on time, while this process leads, until it is told to stop."""
+    logs.configure(parts.settings.log_level, parts.settings.log_format)
     stop = threading.Event()
 
     def told(_number: int, _frame: FrameType | None) -> None:
@@ -64,14 +70,14 @@ def jobs() -> None:
 @click.pass_obj
 def jobs_list(parts: Scheduling) -> None:
     """Show each job, its last run and its last error, and who leads."""
-    table = Table("job", "schedule", "last run", "outcome", "last success", "last error", "runs")
+    rows = table("job", "schedule", "last run", "outcome", "last success", "last error", "runs")
     states = {state.name: state for state in parts.job_repository.states()}
     for job in parts.jobs:
         state = states.get(job.name)
         if state is None:
-            table.add_row(job.name, job.cron, "-", "-", "-", "-", "0")
+            rows.add_row(job.name, job.cron, "-", "-", "-", "-", "0")
             continue
-        table.add_row(
+        rows.add_row(
             job.name,
             job.cron,
             _instant(state.last_started),
@@ -80,8 +86,8 @@ def jobs_list(parts: Scheduling) -> None:
             _error(state.last_error),
             str(state.runs),
         )
-    console = Console()
-    console.print(table)
+    console = out()
+    console.print(rows)
     held = parts.leadership.held()
     console.print(f"Led by {held.holder}." if held else "No scheduler leads now.", highlight=False)
 
@@ -93,12 +99,12 @@ def jobs_list(parts: Scheduling) -> None:
 def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
     """Show the newest runs of job NAME."""
     job = _job(parts, name)
-    table = Table("started", "seconds", "outcome", "summary", "error")
+    rows = table("started", "seconds", "outcome", "summary", "error")
     for run in parts.job_repository.history(job.name, limit):
         seconds = "-" if run.finished is None else f"{(run.finished - run.started) / 1e6:.1f}"
         summary = ", ".join(f"{name}={value}" for name, value in run.summary.items())
-        table.add_row(_instant(run.started), seconds, run.outcome, summary, _error(run.error))
-    Console().print(table)
+        rows.add_row(_instant(run.started), seconds, run.outcome, summary, _error(run.error))
+    out().print(rows)
 
 
 @jobs.command("run")
@@ -116,7 +122,7 @@ def jobs_run(parts: Scheduling, name: str) -> None:
         parts.job_repository.declare({job.name: job.cron}, clock.now_us())
         parts.job_repository.interrupt(lease.fence, clock.now_us())
         run = execute(job, lease, parts.job_repository, clock.now_us)
-    console = Console()
+    console = out()
     console.print(f"{job.name}: {run.outcome}", highlight=False)
     for key, value in run.summary.items():
         console.print(f"  {key}: {value}", highlight=False)
@@ -142,6 +148,3 @@ def _instant(microseconds: int | None) -> str:
     if microseconds is None:
         return "-"
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-COMMANDS = (scheduler, jobs)

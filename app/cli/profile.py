@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from app.cli.screen import out, table
 from app.errors import FileRefused
 from app.factory import Parts
 
@@ -35,10 +34,10 @@ def add(parts: Parts, file: Path) -> None:
 @click.pass_obj
 def list_(parts: Parts) -> None:
     """List the profiles loaded."""
-    table = Table("profile", "title", "version", "templates", box=None)
+    rows = table("profile", "title", "version", "templates")
     for loaded in parts.profiles.list():
-        table.add_row(loaded.id, _title(loaded.label), loaded.version, str(len(loaded.templates)))
-    _print(table)
+        rows.add_row(loaded.id, _title(loaded.label), loaded.version, str(len(loaded.templates)))
+    out().print(rows)
 
 
 @profile.command()
@@ -46,16 +45,11 @@ def list_(parts: Parts) -> None:
 @click.pass_obj
 def report(parts: Parts, source: str | None) -> None:
     """Count statements per source, template and verdict."""
-    table = Table("source", "template", "verdict", box=None)
-    table.add_column("statements", justify="right")
+    rows = table("source", "template", "verdict")
+    rows.add_column("statements", justify="right")
     for row in parts.profiles.counts(source):
-        table.add_row(row.source, row.template or "(whole statements)", row.outcome, f"{row.statements:,}")
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    # Wider than most terminals: an IRI that is cut short cannot be copied into the next command.
-    Console(highlight=False, width=400).print(table)
+        rows.add_row(row.source, row.template or "(whole statements)", row.outcome, f"{row.statements:,}")
+    out().print(rows)
 
 
 def _title(label: Mapping[str, str]) -> str:

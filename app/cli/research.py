@@ -11,8 +11,8 @@ from typing import Protocol
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from app.cli import screen
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 
@@ -43,7 +43,7 @@ def aggregate_run(parts: Research) -> None:
     aggregates = parts.aggregates
     with _bar("aggregating") as told:
         summary = aggregates.run(progress=told)
-    console = Console(highlight=False)
+    console = screen.out()
     console.print(f"{summary.statements:,} statements counted, through {_instant(summary.through)}")
     if summary.late:
         console.print(f"{summary.late:,} came too late, for months whose learner keys are destroyed: not counted")
@@ -55,9 +55,9 @@ def aggregate_run(parts: Research) -> None:
 @click.pass_obj
 def aggregate_status(parts: Research) -> None:
     """Show how far each aggregate has come."""
-    table = Table("aggregate", "version", "counted through", "months", "settled", "late")
+    rows = screen.table("aggregate", "version", "counted through", "months", "settled", "late")
     for line in parts.aggregates.status():
-        table.add_row(
+        rows.add_row(
             line.definition.name,
             str(line.definition.version),
             "never run to the end" if line.as_of is None else _instant(line.as_of),
@@ -65,23 +65,23 @@ def aggregate_status(parts: Research) -> None:
             str(line.settled),
             str(line.late),
         )
-    Console().print(table)
+    screen.out().print(rows)
 
 
 @aggregate.command("list")
 @click.pass_obj
 def aggregate_list(parts: Research) -> None:
     """List the aggregates with their dimensions and measures."""
-    table = Table("aggregate", "title / titre", "period", "dimensions", "measures")
+    rows = screen.table("aggregate", "title / titre", "period", "dimensions", "measures")
     for definition in parts.aggregates.definitions():
-        table.add_row(
+        rows.add_row(
             definition.id,
             f"{definition.title.en} / {definition.title.fr}",
             definition.period,
             ", ".join(definition.dimension_names),
             ", ".join(measure.name for measure in definition.measures),
         )
-    Console().print(table)
+    screen.out().print(rows)
 
 
 @click.command()
@@ -106,7 +106,7 @@ def export(
             actor="cli:export",
             progress=told,
         )
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen.out()
     console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)", markup=False)
     for name, rows in package.rows.items():
         console.print(f"  {name}: {rows:,} cells")
@@ -136,6 +136,3 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 def _instant(microseconds: int) -> str:
     moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-COMMANDS = (aggregate, export)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from app.cli.screen import out, table
 from app.errors import SettingsInvalid
 from app.factory import Parts
 from app.settings import describe
@@ -36,7 +35,7 @@ def init(parts: Parts) -> None:
             f"The data folder or the key file cannot be written ({refused.strerror}). Set SILLAGE_DATA_DIR or "
             "SILLAGE_KEY_FILE to a place that this account can write to."
         ) from refused
-    console = Console(highlight=False, soft_wrap=True)
+    console = out()
     console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
     console.print(f"Data folder: {settings.data_dir.absolute()}", markup=False)
     if settings.keys:
@@ -51,17 +50,17 @@ def init(parts: Parts) -> None:
 def migrate(parts: Parts) -> None:
     """Bring the database to this version: create collections and indexes that are missing."""
     done = migrations.migrate(parts.store)
-    Console(highlight=False).print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
+    out().print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
 
 
 @click.command("settings")
 @click.pass_obj
 def show_settings(parts: Parts) -> None:
     """Print every setting with its value, where it comes from and what it is for; secrets are hidden."""
-    table = Table("Setting", "Value", "Origin", "What it is for")
+    rows = table("Setting", "Value", "Origin", "What it is for")
     for line in describe(parts.settings, os.environ):
-        table.add_row(line.name, line.value, line.origin, line.doc)
-    Console().print(table)
+        rows.add_row(line.name, line.value, line.origin, line.doc)
+    out().print(rows)
 
 
 COMMANDS = (serve, init, migrate, show_settings)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from app.access import scopes
 from app.access.credentials import MODES, NewCredential
+from app.cli.screen import out, table
 from app.factory import Parts
 
-_out = Console(highlight=False)
+_out = out()
 
 
 def _show(credential: NewCredential) -> None:
@@ -52,11 +51,15 @@ def add(
 @source.command("set")
 @click.argument("identity", metavar="ID")
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile; replaces the list.")
+@click.option("--no-profile", is_flag=True, help="It promises none any more.")
 @click.option("--mode", type=click.Choice(MODES), help="On a failed profile.")
 @click.pass_obj
-def change(parts: Parts, identity: str, profiles: tuple[str, ...], mode: str | None) -> None:
+def change(parts: Parts, identity: str, profiles: tuple[str, ...], no_profile: bool, mode: str | None) -> None:
     """Change the promised profiles or the mode; in force everywhere when this returns."""
-    changed = parts.sources.change(identity, profiles=profiles or None, mode=mode, actor="cli:source set")
+    if profiles and no_profile:
+        raise click.UsageError("Give --profile or --no-profile, not both.")
+    promised = () if no_profile else profiles or None
+    changed = parts.sources.change(identity, profiles=promised, mode=mode, actor="cli:source set")
     _out.print(
         f"Source {changed.id}: mode {changed.mode}, profiles {', '.join(changed.profiles) or 'none'}.", markup=False
     )
@@ -66,18 +69,18 @@ def change(parts: Parts, identity: str, profiles: tuple[str, ...], mode: str | N
 @click.pass_obj
 def list_sources(parts: Parts) -> None:
     """Show every source with its credentials."""
-    table = Table("source", "name", "activity", "mode", "key", "scopes", "created", "revoked")
+    rows = table("source", "name", "activity", "mode", "key", "scopes", "created", "revoked")
     for registered, credentials in parts.sources.list():
         for place, credential in enumerate(credentials):
             head = (registered.id, registered.name, registered.activity, registered.mode) if place == 0 else ("",) * 4
-            table.add_row(
+            rows.add_row(
                 *head,
                 credential.id,
                 ", ".join(credential.scopes),
                 f"{credential.created:%Y-%m-%d}",
                 f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else "",
             )
-    _out.print(table)
+    _out.print(rows)
 
 
 @source.command("revoke")
@@ -112,16 +115,16 @@ def add_credential(parts: Parts, role: str | None, owner: str | None, wanted: tu
 @click.pass_obj
 def list_credentials(parts: Parts) -> None:
     """Show the credentials that belong to no source."""
-    table = Table("key", "label", "scopes", "created", "revoked")
+    rows = table("key", "label", "scopes", "created", "revoked")
     for kept in parts.sources.people():
-        table.add_row(
+        rows.add_row(
             kept.id,
             kept.label,
             ", ".join(kept.scopes),
             f"{kept.created:%Y-%m-%d}",
             f"{kept.revoked:%Y-%m-%d %H:%M}" if kept.revoked else "",
         )
-    _out.print(table)
+    _out.print(rows)
 
 
 @credential.command("revoke")

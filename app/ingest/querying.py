@@ -91,10 +91,10 @@ class Library:
         # xAPI-Communication 2.1.3: statementId does not give a voided statement, voidedStatementId no other.
         if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
             raise NotFound("No such statement, or not one that these credentials may see.")
-        bodies = self._bodies([found], form, languages)
-        if not bodies:
+        plain = self._reader.one(found)
+        if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
-        return bodies[0]
+        return _formed(plain.body, form, languages)
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
@@ -117,7 +117,7 @@ class Library:
         shown = rows[:limit]
         cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
         return Page(
-            tuple(self._bodies(shown, query.format, languages)),
+            tuple(_formed(plain.body, query.format, languages) for plain in self._reader.opened(shown)),
             cursor,
             tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
             shown[0].stored if shown else None,
@@ -148,13 +148,13 @@ class Library:
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None
 
-    def _bodies(self, rows: Sequence[Stored], form: str, languages: Sequence[str]) -> list[bytes]:
-        bodies = [plain.body for plain in self._reader.opened(rows)]
-        if form == "ids":
-            return [orjson.dumps(as_ids(orjson.loads(body))) for body in bodies]
-        if form == "canonical":
-            return [orjson.dumps(as_canonical(orjson.loads(body), languages)) for body in bodies]
-        return bodies
+
+def _formed(body: bytes, form: str, languages: Sequence[str]) -> bytes:
+    if form == "ids":
+        return orjson.dumps(as_ids(orjson.loads(body)))
+    if form == "canonical":
+        return orjson.dumps(as_canonical(orjson.loads(body), languages))
+    return body
 
 
 def _place(who: Reader) -> str:

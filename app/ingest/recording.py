@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
 
-from app.errors import DatabaseUnavailable, Fault, InvalidStatement, ProfileRejected, StatementConflict
+from app.errors import (
+    DatabaseUnavailable,
+    Fault,
+    InvalidStatement,
+    ProfileRejected,
+    ScopeMissing,
+    StatementConflict,
+)
 from app.ingest import tokens
 from app.ingest.verdicts import Checked, Profiles
 from app.storage.processes import Presence
 from app.storage.sources import Source
-from app.storage.statements import Clash, Inserted, Row, Statements, Voiding
+from app.storage.statements import Clash, Foreign, Inserted, Row, Statements, Voiding
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
@@ -24,6 +31,7 @@ from app.xapi.validate import validate
 from app.xapi.versions import Version
 
 Statement = dict[str, Any]
+_STAMPED_AGAIN_AT_MOST = 3
 
 
 class Recorded(NamedTuple):
@@ -54,7 +62,9 @@ class Recorder:
         profiles: Profiles,
         public_url: str,
         max_batch: int,
+        refused: Callable[[str, int], None] = lambda outcome, statements: None,
     ) -> None:
+        """``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``."""
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies
@@ -63,8 +73,11 @@ class Recorder:
         self._profiles = profiles
         self._public_url = public_url
         self._max_batch = max_batch
+        self._refused = refused
 
-    def record(self, body: bytes, source: Source, version: Version, *, only: UUID | None = None) -> Recorded:
+    def record(
+        self, body: bytes, source: Source, version: Version, *, only: UUID | None = None, void_any: bool = False
+    ) -> Recorded:
         """Take in a request body: one statement or an array of them, all or nothing.
 
         Args:
@@ -72,11 +85,13 @@ class Recorder:
             source: Who sends it.
             version: Version of xAPI the request is made in.
             only: The id that the single statement must have or gets (PUT).
+            void_any: Whether it may void statements of other sources.
 
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             StatementConflict: an id is taken by a different statement.
+            ScopeMissing: a voiding names a statement of another source.
             DatabaseUnavailable, StorageFull: try again later.
         """
         decoded = decode(body, max_statements=self._max_batch)
@@ -87,16 +102,17 @@ class Recorder:
         if not statements:
             return Recorded((), Inserted((), ()), {})
         statements = [normalise(statement, version) for statement in statements]
-        checked = self._profiles.check(source, statements)
+        checked = self._profiles.check(source, statements, many=decoded.many)
         # A statement that no template describes breaks no rule: only a failed template is refused.
         if source.mode == "reject" and checked.tally.get("fails"):
             self._profiles.count_rejected(source, len(statements))
+            self._refused("rejected", len(statements))
             raise ProfileRejected(
                 f"{checked.tally['fails']} of {len(statements)} statements fail the profiles of source {source.id}; "
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
-        ids, inserted = self._store(statements, source, version, checked)
+        ids, inserted = self._store(statements, source, version, checked, many=decoded.many, void_any=void_any)
         fresh = set(inserted.stored)
         self._profiles.count(source, checked, [identity in fresh for identity in ids])
         return Recorded(ids, inserted, checked.tally)
@@ -110,7 +126,14 @@ class Recorder:
         }
 
     def _store(
-        self, statements: Sequence[Statement], source: Source, version: Version, checked: Checked
+        self,
+        statements: Sequence[Statement],
+        source: Source,
+        version: Version,
+        checked: Checked,
+        *,
+        many: bool,
+        void_any: bool,
     ) -> tuple[tuple[UUID, ...], Inserted]:
         keys = self._keys
         # Before stamping: what the sender said is what a retry is compared with.
@@ -121,24 +144,27 @@ class Recorder:
         learner_keys = self._subjects.ensured(subjects)
         own = keys.token(tokens.SOURCE, source.id)
         authority = self.authority(source)
+        blind = [tokens.of_statement(keys, own, one) for one in found]
         voidings = [
-            Voiding(identity, one.voids) for identity, one in zip(ids, found, strict=True) if one.voids is not None
+            Voiding(identity, one.voids, None if void_any else source.id)
+            for identity, one in zip(ids, found, strict=True)
+            if one.voids is not None
         ]
-        with self._presence.writing(len(statements)) as writing:
-            first = writing.first
+
+        def rows(first: int) -> list[Row]:
             stamped = [
                 stamp(statement, id=identity, stored_us=first + place, authority=authority, version=version)
                 for place, (statement, identity) in enumerate(zip(statements, ids, strict=True))
             ]
             plain = [orjson.dumps(statement) for statement in stamped]
             sealed = self._bodies.seal(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
-            rows = [
+            return [
                 Row(
                     ids[place],
                     first + place,
                     source.id,
                     subjects[place],
-                    tokens.of_statement(keys, own, found[place]),
+                    blind[place],
                     prints[place],
                     sealed[place],
                     checked.codes[place],
@@ -146,14 +172,32 @@ class Recorder:
                 )
                 for place in range(len(ids))
             ]
-            outcome = self._statements.insert(rows, voidings)
-            if isinstance(outcome, Clash):
-                raise _conflict(ids, outcome)
-            if outcome.stored and writing.lapsed():
-                # Readers may have been told that nothing earlier would come: what nobody was told of is taken back.
-                self._statements.withdraw(outcome.stored)
-                raise DatabaseUnavailable("This server had lost touch with the others. Send the same request again.")
+
+        with self._presence.writing(len(ids)) as writing:
+            outcome = self._statements.insert(rows(writing.first), voidings)
+            lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
+        if isinstance(outcome, Clash):
+            self._refused("conflict", len(ids))
+            raise _conflict(ids, outcome, many)
+        if isinstance(outcome, Foreign):
+            raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
+        if lapsed:
+            self._stamp_again(rows, outcome)
         return ids, outcome
+
+    def _stamp_again(self, rows: Callable[[int], list[Row]], outcome: Inserted) -> None:
+        """Move what was just stored to a later place in the order.
+
+        Others held this process for dead while it wrote: they may have told readers that nothing would come any
+        more where it did. The statements stay, as a retry may have been told that they are there.
+        """
+        stored = set(outcome.stored)
+        for _ in range(_STAMPED_AGAIN_AT_MOST):
+            with self._presence.writing(len(stored) + len(outcome.repeated)) as writing:
+                self._statements.restamp([row for row in rows(writing.first) if row.id in stored])
+                if not writing.lapsed():
+                    return
+        raise DatabaseUnavailable("This server loses touch with the others. Send the same request again.")
 
 
 def _address(statements: Sequence[Statement], only: UUID, *, many: bool) -> None:
@@ -173,11 +217,11 @@ def _address(statements: Sequence[Statement], only: UUID, *, many: bool) -> None
         )
 
 
-def _conflict(ids: Sequence[UUID], clash: Clash) -> StatementConflict:
+def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflict:
     taken = set(clash.ids)
     faults = [
         Fault(
-            f"/{place}/id",
+            f"/{place}/id" if many else "/id",
             "id-taken",
             "xAPI-Communication 2.1.1",
             "Another statement has this id and differs from this one. Send the same content, or a new id.",

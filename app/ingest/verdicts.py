@@ -29,17 +29,20 @@ class Checked(NamedTuple):
         templates: Numbers of the templates that matched, negative where their rules failed.
         faults: The first broken rules of failing statements, pointers from the root of the body.
         tally: How many statements had each outcome.
+        names: IRI of each template number.
     """
 
     codes: tuple[int | None, ...]
     templates: tuple[tuple[int, ...], ...]
     faults: tuple[Fault, ...]
     tally: Mapping[str, int]
+    names: Mapping[int, str]
 
 
 class _Compiled(NamedTuple):
     checker: Checker
     numbers: Mapping[str, int]
+    names: Mapping[int, str]
 
 
 class Profiles:
@@ -84,11 +87,11 @@ class Profiles:
         """Drop what was compiled."""
         self._compiled = {}
 
-    def check(self, source: Source, statements: Sequence[Mapping[str, object]]) -> Checked:
-        """Verdicts of a batch under the profiles that its source promised."""
+    def check(self, source: Source, statements: Sequence[Mapping[str, object]], *, many: bool) -> Checked:
+        """Verdicts of a batch under the profiles that its source promised; ``many``: it was sent as an array."""
         if not source.profiles:
-            return Checked((None,) * len(statements), ((),) * len(statements), (), {})
-        checker, numbers = self._compile(source.profiles)
+            return Checked((None,) * len(statements), ((),) * len(statements), (), {}, {})
+        checker, numbers, names = self._compile(source.profiles)
         verdicts = checker.check_all(statements)
         return Checked(
             tuple(CODES[verdict.outcome] for verdict in verdicts),
@@ -96,15 +99,15 @@ class Profiles:
                 tuple(numbers[result.template] * (1 if result.ok else -1) for result in verdict.matched)
                 for verdict in verdicts
             ),
-            _faults(verdicts),
+            _faults(verdicts, many),
             Counter(verdict.outcome.value for verdict in verdicts),
+            names,
         )
 
     def count(self, source: Source, checked: Checked, stored: Sequence[bool]) -> None:
         """Add a batch to the counters: the statements stored now, not those that were there already."""
         if source.profiles:
             day = datetime.now(UTC).date().isoformat()
-            names = {number: iri for iri, number in self._compile(source.profiles).numbers.items()}
             outcomes = {code: outcome.value for outcome, code in CODES.items()}
             new: Counter[tuple[str, str, str, str]] = Counter()
             for code, templates, kept in zip(checked.codes, checked.templates, stored, strict=True):
@@ -113,7 +116,7 @@ class Profiles:
                 new[source.id, day, "", outcomes[code]] += 1
                 for number in templates:
                     outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
-                    new[source.id, day, names[abs(number)], outcome.value] += 1
+                    new[source.id, day, checked.names[abs(number)], outcome.value] += 1
             self._add(new)
 
     def count_rejected(self, source: Source, statements: int) -> None:
@@ -145,16 +148,20 @@ class Profiles:
         if wanted not in cache:
             loaded = [load(item.document) for item in self._repository.list() if item.id in wanted]
             templates = [template.id for profile in loaded for template in profile.templates]
-            cache[wanted] = _Compiled(compile(loaded), self._repository.number(templates))
+            numbers = self._repository.number(templates)
+            cache[wanted] = _Compiled(compile(loaded), numbers, {number: iri for iri, number in numbers.items()})
         return cache[wanted]
 
 
-def _faults(verdicts: Sequence[Verdict]) -> tuple[Fault, ...]:
+def _faults(verdicts: Sequence[Verdict], many: bool) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for position, verdict in enumerate(verdicts):
         if verdict.outcome is Outcome.FAILS:
             for result in verdict.matched:
-                faults += [fault._replace(pointer=f"/{position}{fault.pointer}") for fault in result.faults]
+                faults += [
+                    fault._replace(pointer=f"/{position}{fault.pointer}" if many else fault.pointer)
+                    for fault in result.faults
+                ]
         if len(faults) >= FAULTS_SHOWN:
             break
     return tuple(faults[:FAULTS_SHOWN])

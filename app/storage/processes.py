@@ -17,9 +17,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from uuid import uuid4
 
-from app.errors import DatabaseUnavailable, SillageError
+import structlog
+
+from app.errors import DatabaseUnavailable, SillageError, StorageFull
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
@@ -28,6 +31,7 @@ NAME = "processes"
 COLLECTIONS = (Declared(NAME),)
 
 EPOCH = "epoch"
+_log = structlog.stdlib.get_logger("sillage.processes")
 _STATEMENTS = "statements"
 
 
@@ -59,9 +63,10 @@ class Observer:
         dead = [name for name in documents if self._silence[name] > self._ttl]
         for name in dead:
             with translated():
-                # Only as it was read: a process that spoke meanwhile stays.
-                self._collection.delete_one({"_id": name, "beat": documents[name]["beat"]})
-            del documents[name]
+                # Only as it was read: a process that spoke meanwhile stays, and its floor with it.
+                gone = self._collection.delete_one({"_id": name, "beat": documents[name]["beat"]}).deleted_count
+            if gone:
+                del documents[name]
         for name in self._beats.keys() - documents.keys():
             del self._beats[name], self._silence[name]
         return documents, epoch
@@ -158,9 +163,11 @@ class Presence:
         self._beat = 0
         self._beat_at = float("-inf")
         self._last = 0
+        # First stamp of each batch: when it stops holding the bound back; none while it is written.
         self._under_way: dict[int, float | None] = {}
         self._bound = 0
         self._epoch = -1
+        self._away = False
 
     def start(self) -> None:
         """Register, learn what the others have promised, and begin to beat.
@@ -190,9 +197,24 @@ class Presence:
         """Whether this process may trust its caches: it has spoken with MongoDB lately."""
         return clock.steady() - self._beat_at < self._ttl / 2
 
+    def require(self) -> None:
+        """Refuse to go on when MongoDB did not answer the last beat: waiting for it again would only hold a thread.
+
+        Raises:
+            DatabaseUnavailable: it did not.
+        """
+        if self._away:
+            raise DatabaseUnavailable("The database does not answer now. Send the same request again later.")
+
     def lapsed(self, generation: int) -> bool:
-        """Whether stamps of that generation may lie below a bound that others have given since."""
-        return generation != self._generation or not self.fresh()
+        """Whether stamps of that generation may lie below a bound that others have given since.
+
+        Raises:
+            DatabaseUnavailable: it is not known, and cannot be found out now.
+        """
+        # Our entry, when it is still there, has held every bound back, however long we were silent.
+        self._regain()
+        return generation != self._generation
 
     @contextmanager
     def writing(self, count: int) -> Iterator[Writing]:
@@ -201,9 +223,7 @@ class Presence:
         Raises:
             DatabaseUnavailable: this process has lost touch with the others and cannot regain it now.
         """
-        if not self.fresh():
-            with self._beating:
-                self._speak()
+        self._regain()
         with self._lock:
             first = max(clock.now_us(), self._last + 1)
             self._last = first + count - 1
@@ -212,9 +232,10 @@ class Presence:
         release: float | None = None
         try:
             yield Writing(first, self, generation)
-        except DatabaseUnavailable:
-            # The write may still happen inside MongoDB: its stamp holds the bound back for a while longer.
-            release = clock.steady() + self._ttl
+        except (DatabaseUnavailable, StorageFull):
+            # The write may still happen inside MongoDB, for as long as nobody has heard of it and a while longer: its
+            # stamp holds the bound back.
+            release = inf
             raise
         finally:
             with self._lock:
@@ -262,8 +283,26 @@ class Presence:
         with self._lock:
             self._last = max(self._last, stamp)
 
+    def _regain(self) -> None:
+        """Speak, unless this process has spoken lately."""
+        if not self.fresh():
+            with self._beating:
+                if not self.fresh():
+                    # Whoever held the lock has just tried.
+                    self.require()
+                    self._speak()
+
     def _speak(self) -> None:
-        """One beat: publish the floor and the epoch, read the others, compute the bound."""
+        """One beat, and whether MongoDB answered it."""
+        try:
+            self._beat_once()
+        except DatabaseUnavailable:
+            self._away = True
+            raise
+        self._away = False
+
+    def _beat_once(self) -> None:
+        """Publish the floor and the epoch, read the others, compute the bound."""
         floor = self._floor()
         started = clock.steady()
         with translated():
@@ -276,6 +315,9 @@ class Presence:
             return
         self._beat += 1
         self._beat_at = started
+        with self._lock:
+            until = clock.steady() + self._ttl
+            self._under_way |= {first: until for first, release in self._under_way.items() if release == inf}
         entries, epoch = self._observer.read()
         if epoch != self._epoch:
             self._on_epoch()
@@ -286,10 +328,16 @@ class Presence:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
-            with suppress(SillageError), self._beating:
-                before = self._epoch
-                self._speak()
-                if self._epoch != before:
-                    # Tell at once that the caches are empty: somebody waits for it.
+            try:
+                with self._beating:
+                    before = self._epoch
                     self._speak()
-            self._on_beat()
+                    if self._epoch != before:
+                        # Tell at once that the caches are empty: somebody waits for it.
+                        self._speak()
+                self._on_beat()
+            except SillageError:
+                continue
+            except Exception as unforeseen:
+                # Whatever it is, a process that no longer beats would soon be held for dead.
+                _log.error("beat failed", kind=type(unforeseen).__name__)

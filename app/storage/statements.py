@@ -13,17 +13,23 @@ Document of a statement::
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
     void     true        voided, or waiting to be: absent otherwise
 
-A *placeholder* has only ``_id`` and ``void``: a voiding arrived before its target. The unique index on ``_id`` then
-tells the target's writer.
+A *placeholder* has only ``_id``, ``void`` and ``by``, the sources that voided it (null: one that may void anything): a
+voiding arrived before its target. The unique index on ``_id`` then tells the target's writer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from struct import Struct
+from typing import NamedTuple, cast
 from uuid import UUID
 
+from bson import decode
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.cursor import RawBatchCursor
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from app.errors import DatabaseUnavailable
@@ -59,10 +65,17 @@ class Row(NamedTuple):
 
 
 class Voiding(NamedTuple):
-    """A statement of a batch that voids another."""
+    """A statement of a batch that voids another.
+
+    Attributes:
+        by: Its id.
+        target: The statement to void.
+        source: Whose statements it may void; None: anybody's.
+    """
 
     by: UUID
     target: UUID
+    source: str | None
 
 
 class Position(NamedTuple):
@@ -106,6 +119,12 @@ class Clash(NamedTuple):
     ids: tuple[UUID, ...]
 
 
+class Foreign(NamedTuple):
+    """Nothing was stored: these voidings name statements of another source."""
+
+    by: tuple[UUID, ...]
+
+
 class Filter(NamedTuple):
     """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``."""
 
@@ -115,6 +134,7 @@ class Filter(NamedTuple):
 
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
+_IDS: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
 
 
 class Statements:
@@ -126,7 +146,7 @@ class Statements:
         self._collection = store.collection(NAME)
         self._voided_verbs = list(voided_verbs)
 
-    def insert(self, rows: Sequence[Row], voidings: Sequence[Voiding] = ()) -> Inserted | Clash:
+    def insert(self, rows: Sequence[Row], voidings: Sequence[Voiding] = ()) -> Inserted | Clash | Foreign:
         """Store a batch, all or nothing; majority-acknowledged and journalled when this returns.
 
         Ids that are already there with the same fingerprint are left as they are.
@@ -137,30 +157,33 @@ class Statements:
         documents = [_document(row) for row in rows]
         prints = {row.id: row.print for row in rows}
         repeated: list[UUID] = []
-        placeholders: set[UUID] = set()
+        placeholders: dict[UUID, frozenset[str | None]] = {}
         for _ in range(ATTEMPTS):
             try:
                 with translated():
                     self._write(documents, voidings, placeholders)
                 stored = tuple(document["_id"] for document in documents)
                 return Inserted(stored, tuple(repeated))
+            except _NotTheirs as refused:
+                return Foreign(refused.by)
             except _Taken:
-                taken = self._taken(prints)
-                clashes = tuple(
-                    identity for identity, mark in taken.items() if mark is not None and mark != prints[identity]
-                )
+                taken, placeholders = self._taken(prints)
+                clashes = tuple(identity for identity, mark in taken.items() if mark != prints[identity])
                 if clashes:
                     return Clash(clashes)
-                placeholders = {identity for identity, mark in taken.items() if mark is None}
-                known = {identity for identity, mark in taken.items() if mark is not None}
-                repeated = [row.id for row in rows if row.id in known]
-                documents = [document for document in documents if document["_id"] not in known]
-                voidings = [voiding for voiding in voidings if voiding.by not in known]
+                repeated = [row.id for row in rows if row.id in taken]
+                documents = [document for document in documents if document["_id"] not in taken]
+                voidings = [voiding for voiding in voidings if voiding.by not in taken]
                 if not documents:
                     return Inserted((), tuple(repeated))
         raise DatabaseUnavailable("Other writers hold the same statements. Send the same request again.", retry_after=1)
 
-    def _write(self, documents: list[Document], voidings: Sequence[Voiding], placeholders: set[UUID]) -> None:
+    def _write(
+        self,
+        documents: list[Document],
+        voidings: Sequence[Voiding],
+        placeholders: Mapping[UUID, frozenset[str | None]],
+    ) -> None:
         try:
             if len(documents) == 1 and not voidings and not placeholders:
                 self._collection.insert_one(documents[0])
@@ -181,9 +204,16 @@ class Statements:
                 raise _Taken from None
             raise
 
-    def _replace_placeholders(self, documents: list[Document], placeholders: set[UUID], session: ClientSession) -> None:
+    def _replace_placeholders(
+        self,
+        documents: list[Document],
+        placeholders: Mapping[UUID, frozenset[str | None]],
+        session: ClientSession,
+    ) -> None:
         for document in documents:
-            if document["_id"] in placeholders and not set(document["t"]) & set(self._voided_verbs):
+            by = placeholders.get(document["_id"], frozenset())
+            # A voiding by a source whose statement this turns out not to be has no effect.
+            if by & {document["source"], None} and not set(document["t"]) & set(self._voided_verbs):
                 document["void"] = True
         self._collection.delete_many(
             {"_id": {"$in": list(placeholders)}, "stored": {"$exists": False}}, session=session
@@ -191,48 +221,67 @@ class Statements:
 
     def _void(self, voidings: Sequence[Voiding], session: ClientSession) -> None:
         targets = sorted({voiding.target for voiding in voidings})
-        present = {
-            document["_id"]
-            for document in self._collection.find({"_id": {"$in": targets}}, {"_id": 1}, session=session)
+        owners = {
+            document["_id"]: document.get("source")
+            for document in self._collection.find({"_id": {"$in": targets}}, {"source": 1}, session=session)
         }
+        known = {identity for identity, owner in owners.items() if owner is not None}
+        foreign = [
+            one.by for one in voidings if one.source and one.target in known and owners[one.target] != one.source
+        ]
+        if foreign:
+            raise _NotTheirs(foreign)
         # xAPI-Data 2.3.2: a statement that voids cannot itself be voided.
         self._collection.update_many(
-            {"_id": {"$in": list(present)}, "t": {"$nin": self._voided_verbs}},
-            {"$set": {"void": True}},
-            session=session,
+            {"_id": {"$in": list(known)}, "t": {"$nin": self._voided_verbs}}, {"$set": {"void": True}}, session=session
         )
-        absent = [target for target in targets if target not in present]
+        early: dict[UUID, list[str | None]] = {}
+        for one in voidings:
+            if one.target not in known:
+                early.setdefault(one.target, []).append(one.source)
+        absent = [{"_id": target, "void": True, "by": by} for target, by in early.items() if target not in owners]
         if absent:
-            self._collection.insert_many([{"_id": target, "void": True} for target in absent], session=session)
+            self._collection.insert_many(absent, session=session)
+        waiting = [
+            UpdateOne({"_id": target, "stored": {"$exists": False}}, {"$addToSet": {"by": {"$each": by}}})
+            for target, by in early.items()
+            if target in owners
+        ]
+        if waiting:
+            self._collection.bulk_write(waiting, session=session)
 
-    def _taken(self, prints: dict[UUID, bytes]) -> dict[UUID, bytes | None]:
-        """Fingerprints of those ids that are there; None for a placeholder."""
+    def _taken(self, prints: dict[UUID, bytes]) -> tuple[dict[UUID, bytes], dict[UUID, frozenset[str | None]]]:
+        """Of these ids: fingerprints of the statements that are there, and who voided the placeholders."""
         with translated():
-            found = self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1})
-            return {document["_id"]: bytes(document["print"]) if "print" in document else None for document in found}
+            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1, "by": 1}))
+        return (
+            {document["_id"]: document["print"] for document in found if "print" in document},
+            {document["_id"]: frozenset(document["by"]) for document in found if "print" not in document},
+        )
 
-    def withdraw(self, ids: Sequence[UUID]) -> None:
-        """Take back statements that were never acknowledged."""
-        with translated():
-            self._collection.delete_many({"_id": {"$in": list(ids)}})
+    def restamp(self, rows: Sequence[Row]) -> None:
+        """Give stored statements a later place in the order: their ``stored``, and the body that says it."""
+        changes = [UpdateOne({"_id": row.id}, {"$set": {"stored": row.stored, "body": row.body}}) for row in rows]
+        with translated(), self._store.transaction() as session:
+            self._collection.bulk_write(changes, session=session)
 
     def get(self, identity: UUID) -> Stored | None:
         """One statement by id, voided or not."""
         with translated():
-            document = self._collection.find_one({"_id": identity, "stored": {"$exists": True}}, _FIELDS)
-        return _stored(document) if document else None
+            found = _stored(self._collection.find_raw_batches({"_id": identity, "stored": {"$exists": True}}, _FIELDS))
+        return found[0] if found else None
 
     def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> list[Stored]:
         """The next ``limit`` statements that are not voided, in order of ``(stored, id)``, beyond ``after``."""
         way = 1 if ascending else -1
         with translated():
             cursor = (
-                self._collection.find(query(wanted, after, ascending), _FIELDS)
+                self._collection.find_raw_batches(query(wanted, after, ascending), _FIELDS)
                 .sort([("stored", way), ("_id", way)])
                 .limit(limit)
                 .batch_size(limit + 1)
             )
-            return [_stored(document) for document in cursor]
+            return _stored(cursor)
 
     def span(self, after: Position | None, before: int, limit: int) -> list[Stored]:
         """Statements beyond ``after`` and stored before ``before``, oldest first, voided ones marked."""
@@ -240,13 +289,13 @@ class Statements:
         clauses = [bounds] if after is None else [bounds, _beyond(after, ascending=True)]
         with translated():
             cursor = (
-                self._collection.find({"$and": clauses}, _FIELDS)
+                self._collection.find_raw_batches({"$and": clauses}, _FIELDS)
                 .sort([("stored", 1), ("_id", 1)])
                 .hint("order")
                 .limit(limit)
                 .batch_size(limit + 1)
             )
-            return [_stored(document) for document in cursor]
+            return _stored(cursor)
 
     def count(self) -> int:
         """How many statements there are, roughly (metadata; placeholders included)."""
@@ -256,6 +305,14 @@ class Statements:
 
 class _Taken(Exception):
     """Some id of the batch is already there."""
+
+
+class _NotTheirs(Exception):
+    """Voidings of the batch name statements of another source."""
+
+    def __init__(self, by: Iterable[UUID]) -> None:
+        super().__init__()
+        self.by = tuple(by)
 
 
 def query(wanted: Filter, after: Position | None, ascending: bool) -> Document:
@@ -304,12 +361,49 @@ def _document(row: Row) -> Document:
     return document
 
 
-def _stored(document: Document) -> Stored:
-    return Stored(
-        document["_id"],
-        document["stored"],
-        document["source"],
-        bytes(document["subject"]),
-        bytes(document["body"]),
-        "void" in document,
-    )
+# The layout that ``_document`` gives what is read: names, types and lengths as BSON writes them.
+_HEAD = Struct("<i10s16s8sq8si")
+_HEAD_NAMES = (b"\x05_id\0\x10\0\0\0\x04", b"\x12stored\0", b"\x02source\0")
+_BODY = Struct("<14s16s6siB")
+_BODY_NAMES = (b"\x05subject\0\x10\0\0\0\0", b"\x05body\0", 0)
+_MARGIN = bytes(_HEAD.size + _BODY.size)
+
+
+def _stored(cursor: RawBatchCursor[Document]) -> list[Stored]:
+    """Rows of raw batches, read in place: a fraction of what a dictionary of each costs, collecting them included.
+
+    A document of another layout, for example a voided one, is decoded as any.
+    """
+    rows = []
+    # PyMongo types the cursor by what the batches would decode to.
+    for batch in cast(Iterable[bytes], cursor):
+        at, end = 0, len(batch)
+        # So that nothing is read beyond the end, whatever the last document is.
+        data = batch + _MARGIN
+        while at < end:
+            size, id_name, identity, stored_name, stored, source_name, source_size = _HEAD.unpack_from(data, at)
+            after = at + size
+            if (id_name, stored_name, source_name) == _HEAD_NAMES:
+                source_at = at + _HEAD.size
+                subject_at = source_at + source_size
+                subject_name, subject, body_name, body_size, body_kind = _BODY.unpack_from(data, subject_at)
+                body_at = subject_at + _BODY.size
+                if (subject_name, body_name, body_kind) == _BODY_NAMES and body_at + body_size + 1 == after:
+                    source = data[source_at : subject_at - 1].decode()
+                    body = data[body_at : after - 1]
+                    rows.append(Stored(UUID(bytes=identity), stored, source, subject, body, False))
+                    at = after
+                    continue
+            document = decode(data[at:after], _IDS)
+            rows.append(
+                Stored(
+                    document["_id"],
+                    document["stored"],
+                    document["source"],
+                    document["subject"],
+                    document["body"],
+                    "void" in document,
+                )
+            )
+            at = after
+    return rows

@@ -80,7 +80,7 @@ class SubjectKeys:
 
     def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
         with translated():
-            documents = list(self._collection.find({"_id": {"$in": list(subjects)}}))
+            documents = list(self._collection.find({"_id": {"$in": list(subjects)}}, {"version": 1, "key": 1}))
         opened = {}
         for document in documents:
             subject = bytes(document["_id"])

@@ -22,12 +22,10 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import Unsealable
 from app.vault.keys import NONCE_BYTES, RandomBytes
 
 FORMAT = 1
 HEADER = bytes([FORMAT, 0])
-MAX_BODY_BYTES = 1 << 30
 
 
 class Sealed(NamedTuple):
@@ -79,19 +77,18 @@ class Bodies:
             sealed.append(HEADER + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
         return sealed
 
-    def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[AESGCM]) -> Iterator[bytes]:
+    def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[AESGCM]) -> Iterator[bytes | None]:
         """Undo ``seal``, in order.
 
-        Raises:
-            Unsealable: a body is damaged, was moved, or has a format this version does not know.
+        None stands for a body that does not open: damaged, moved, under another key, or of a format that this version
+        does not know. One such body does not keep the others from being read.
         """
         decompress = self._contexts()[1].decompress
         prefix = self._prefix
         for (identity, sealed), key in zip(items, keys, strict=True):
-            if sealed[:2] != HEADER:
-                raise Unsealable("A statement body has a format that this version does not know.")
             try:
                 packed = key.decrypt(sealed[2:14], sealed[14:], prefix + identity.bytes)
-            except (InvalidTag, ValueError):
-                raise Unsealable("A statement body cannot be opened: damaged, moved, or under another key.") from None
-            yield decompress(packed, max_output_size=MAX_BODY_BYTES)
+                plain = decompress(packed) if sealed[:2] == HEADER else None
+            except (InvalidTag, ValueError, zstandard.ZstdError):
+                plain = None
+            yield plain

@@ -52,17 +52,20 @@ class KeyEncryptionKeys:
 
     keys: Mapping[int, bytes] = field(repr=False)
     active: int
+    _ciphers: Mapping[int, AESGCM] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.active not in self.keys:
             raise KeyMissing("The active version is not among the key-encryption keys.")
         if any(len(key) != KEY_BYTES for key in self.keys.values()):
             raise KeyRefused("A key-encryption key is not 32 bytes long.")
+        # Scheduled once: thousands of learners' keys are unwrapped with each.
+        object.__setattr__(self, "_ciphers", {version: AESGCM(key) for version, key in self.keys.items()})
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
         """Seal ``key`` for one place (organisation and purpose, or subject)."""
         nonce = random(NONCE_BYTES)
-        sealed = AESGCM(self.keys[self.active]).encrypt(nonce, key, place.encode())
+        sealed = self._ciphers[self.active].encrypt(nonce, key, place.encode())
         return Wrapped(self.active, nonce + sealed)
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
@@ -71,11 +74,11 @@ class KeyEncryptionKeys:
         Raises:
             KeyRefused: the version is not held here, or the key does not open it.
         """
-        kek = self.keys.get(wrapped.version)
-        if kek is None:
+        cipher = self._ciphers.get(wrapped.version)
+        if cipher is None:
             raise KeyRefused(f"Version {wrapped.version} of the key-encryption key is needed and was not given.")
         try:
-            return AESGCM(kek).decrypt(wrapped.sealed[:NONCE_BYTES], wrapped.sealed[NONCE_BYTES:], place.encode())
+            return cipher.decrypt(wrapped.sealed[:NONCE_BYTES], wrapped.sealed[NONCE_BYTES:], place.encode())
         except InvalidTag:
             raise KeyRefused(
                 "The key-encryption key does not open this store. Give the key file that was made with it."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import g, request
 
 from app.access.credentials import Access, Credential
@@ -11,8 +13,10 @@ from app.errors import ScopeMissing
 class Gate:
     """Authenticates the current request."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, require: Callable[[], object] = lambda: None) -> None:
+        """``require`` raises when the store is known to be unable to answer any request now."""
         self._access = access
+        self._require = require
 
     def credential(self, *scopes: str) -> Credential:
         """The credential of this request, which has one of the scopes.
@@ -20,7 +24,10 @@ class Gate:
         Raises:
             CredentialsRefused: there is none, or it is not valid.
             ScopeMissing: it has none of the scopes.
+            DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
+                it would hold every thread, and those that wait for a thread would wait several times as long.
         """
+        self._require()
         credential = self._access.verify(request.headers.get("Authorization"))
         g.credential = credential.id
         if credential.scopes.isdisjoint(scopes):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,11 +21,12 @@ from pymongo import MongoClient
 
 from app.access.credentials import NewCredential
 from app.storage.embedded import EmbeddedServer
-from app.storage.supervisor import Layout, read_state
+from app.storage.supervisor import Layout, State, read_state
 from tests.served import Server, statement
 
 LABEL = "https://drill.example/batch"
-SEED = int(os.environ.get("SILLAGE_DRILL_SEED", "1"))
+SEED = int(os.environ.get("DRILL_SEED", "1"))
+_CREWS = count()
 # What a request may take beyond its wait for MongoDB: two busy cores carry servers, senders and MongoDB alike.
 MARGIN_SECONDS = 2.5
 
@@ -37,11 +39,11 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.03)
 
 
-def mongod_of(folder: Path) -> int:
-    """Process id of the embedded server of a folder."""
+def state_of(folder: Path) -> State:
+    """The embedded server of a folder, and its supervisor."""
     state = read_state(Layout(folder))
     assert state is not None
-    return state.server
+    return state
 
 
 def children(pid: int) -> list[int]:
@@ -102,9 +104,14 @@ class Senders:
     go on with another batch after any failure, so that a repetition inside the store would show.
     """
 
-    def __init__(self, server: Server, credential: NewCredential, *, threads: int = 4, size: int = 20) -> None:
+    def __init__(
+        self, server: Server, credential: NewCredential, *, threads: int = 4, size: int = 20, ballast: int = 0
+    ) -> None:
+        """``ballast``: incompressible bytes that each statement carries along."""
         self.server = server
         self.record = Record()
+        self._crew = next(_CREWS)
+        self._ballast = ballast
         self._credential = credential
         self._size = size
         self._finish = threading.Event()
@@ -134,13 +141,13 @@ class Senders:
         until(lambda: len(self.record.acknowledged) >= goal or self.record.faults)
 
     def _run(self, number: int) -> None:
-        random = Random(SEED * 1_000 + number)
+        random = Random(f"{SEED}-{self._crew}-{number}")
         session = requests.Session()
         session.auth = (self._credential.id, self._credential.secret)
         session.headers.update({"Content-Type": "application/json", "X-Experience-API-Version": "1.0.3"})
         serial = 0
         while not self._abort.is_set():
-            label = f"{SEED}-{number}-{serial}"
+            label = f"{SEED}-{self._crew}-{number}-{serial}"
             serial += 1
             size = 1 if serial % 7 == 0 else self._size
             batch = [self._statement(random, label, place) for place in range(size)]
@@ -156,7 +163,13 @@ class Senders:
     def _statement(self, random: Random, label: str, place: int) -> dict[str, Any]:
         return statement(
             actor={"account": {"homePage": "https://ent.example", "name": f"eleve-{random.randrange(500)}"}},
-            context={"extensions": {LABEL: label, f"{LABEL}/place": place}},
+            context={
+                "extensions": {
+                    LABEL: label,
+                    f"{LABEL}/place": place,
+                    f"{LABEL}/ballast": random.randbytes(self._ballast // 2).hex(),
+                }
+            },
         )
 
     def _post(self, session: requests.Session, label: str, batch: list[dict[str, Any]]) -> bool:
@@ -190,30 +203,31 @@ class Senders:
         return False
 
 
-def reckon(server: Server, record: Record) -> None:
+def reckon(server: Server, *records: Record) -> None:
     """Every acknowledged statement is stored once, every batch is whole or absent, nothing is there unsent."""
-    assert not record.faults, record.faults[:5]
-    assert record.acknowledged
+    faults = [fault for record in records for fault in record.faults]
+    assert not faults, faults[:5]
+    size = {label: number for record in records for label, number in record.size.items()}
     labels: Counter[str] = Counter()
     places: set[tuple[str, int]] = set()
     ids: dict[str, str] = {}
     position = None
-    bound = 1 << 62
     while True:
-        rows, position = server.parts.reader.scan(position, bound, 5_000)
+        rows, position = server.parts.reader.scan(position, 1 << 62, 5_000)
         if position is None:
             break
         for row in rows:
-            said = orjson.loads(row.body)
-            label = said["context"]["extensions"][LABEL]
-            labels[label] += 1
-            places.add((label, said["context"]["extensions"][f"{LABEL}/place"]))
-            ids[str(row.id)] = label
-    for label, acknowledged in record.acknowledged.items():
-        assert len(acknowledged) == record.size[label]
-        assert {ids.get(identity) for identity in acknowledged} == {label}, "an acknowledged statement is lost"
-    assert len(set(record.ids)) == len(record.ids)
-    partial = {label: count for label, count in labels.items() if count != record.size.get(label)}
+            said = orjson.loads(row.body)["context"]["extensions"]
+            labels[said[LABEL]] += 1
+            places.add((said[LABEL], said[f"{LABEL}/place"]))
+            ids[str(row.id)] = said[LABEL]
+    for record in records:
+        assert record.acknowledged
+        for label, acknowledged in record.acknowledged.items():
+            assert len(acknowledged) == size[label]
+            assert {ids.get(identity) for identity in acknowledged} == {label}, "an acknowledged statement is lost"
+        assert len(set(record.ids)) == len(record.ids)
+    partial = {label: stored for label, stored in labels.items() if stored != size.get(label)}
     assert not partial, f"batches stored in part, or twice: {partial}"
     assert len(places) == labels.total()
 

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.drills.drilling import Senders, children, impatient, mongod_of, own_mongodb, ready, reckon, until
+from tests.drills.drilling import Senders, children, impatient, own_mongodb, ready, reckon, state_of, until
 from tests.served import serving
 
 
@@ -34,7 +34,7 @@ def test_a_worker_that_dies_while_mongodb_is_away_is_replaced_and_the_server_liv
         serving(tmp_path, uri, mongodb_timeout_seconds="1") as server,
     ):
         credential = server.source()
-        mongod = mongod_of(folder)
+        mongod = state_of(folder).server
         os.kill(mongod, signal.SIGSTOP)
         try:
             os.kill(children(server.process.pid)[0], signal.SIGKILL)
@@ -47,5 +47,3 @@ def test_a_worker_that_dies_while_mongodb_is_away_is_replaced_and_the_server_liv
             senders.acknowledged(4)
             senders.finish()
         reckon(server, senders.record)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,65 @@ def test_a_write_of_unknown_outcome_holds_the_bound_for_a_while(store: Store) ->
         time.sleep(TTL)
         beats()
         assert one.consistent_through() > writing.first
+
+
+def test_a_write_of_unknown_outcome_holds_the_bound_until_mongodb_was_heard_of_again(store: Store) -> None:
+    one = Presence(store, interval=INTERVAL, ttl=TTL)
+    one.start()
+    one._stop.set()  # from here on it speaks only when the test says so
+    beats()
+    with pytest.raises(DatabaseUnavailable), one.writing(1) as writing:
+        raise DatabaseUnavailable
+    time.sleep(TTL + 2 * INTERVAL)  # as long as MongoDB was away
+    one._speak()
+    assert one.consistent_through() <= writing.first
+    one._speak()
+    assert one.consistent_through() <= writing.first
+    time.sleep(TTL + INTERVAL)
+    one._speak()
+    assert one.consistent_through() > writing.first
+    one.close()
+
+
+def test_a_silent_process_that_nobody_removed_has_not_lapsed(store: Store) -> None:
+    one = Presence(store, interval=INTERVAL, ttl=TTL)
+    one.start()
+    one._stop.set()
+    with one.writing(1) as writing:
+        time.sleep(TTL)
+        assert not one.fresh()
+        assert not writing.lapsed()
+        assert one.fresh()
+    one.close()
+
+
+def test_a_process_that_speaks_just_before_it_is_removed_keeps_its_floor(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Presence(store, interval=INTERVAL, ttl=TTL)
+    one.start()
+    one._stop.set()
+    watching = observer(store)
+    steady = clock.steady()
+    for _ in range(40):  # silence counts by two intervals at most for each look
+        steady += 10 * INTERVAL
+        monkeypatch.setattr(clock, "steady", lambda now=steady: now)
+        if watching._silence.get(one._name, 0.0) + 2 * INTERVAL > TTL:
+            break
+        watching.read()
+    find = type(watching._collection).find
+
+    def find_then_it_speaks(collection: Any, *arguments: Any) -> Any:
+        found = list(find(collection, *arguments))
+        store.collection("processes").update_one({"_id": one._name}, {"$inc": {"beat": 1}})
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(watching._collection), "find", find_then_it_speaks)
+        entries, _ = watching.read()
+    assert one._name in entries
+    assert one._name in watching.read()[0]
+    one.close()
 
 
 def test_a_dead_process_is_noticed_and_then_waited_for_no_more(store: Store) -> None:

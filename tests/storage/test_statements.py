@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.storage.connection import Store
-from app.storage.statements import Clash, Filter, Inserted, Position, Row, Statements, Voiding
+from app.storage.statements import Clash, Filter, Foreign, Inserted, Position, Row, Statements, Voiding
 
 VOIDS = b"verb:voided!"
 SOURCE = b"source-token"
@@ -68,9 +68,9 @@ def test_the_same_batch_from_many_threads_is_stored_once(statements: Statements)
     assert sorted(everything(statements)) == sorted(one.id for one in rows)
 
 
-def voiding(stored: int, target: UUID) -> tuple[Row, Voiding]:
+def voiding(stored: int, target: UUID, source: str | None = "tutor") -> tuple[Row, Voiding]:
     by = row(stored, None, b"void", VOIDS)
-    return by, Voiding(by.id, target)
+    return by, Voiding(by.id, target, source)
 
 
 def test_voiding_after_its_target(statements: Statements) -> None:
@@ -117,6 +117,37 @@ def test_two_voidings_of_one_unknown_target(statements: Statements) -> None:
     for stored in (1, 2):
         by, void = voiding(stored, target)
         assert statements.insert([by], [void]) == Inserted((by.id,), ())
+
+
+def test_a_source_cannot_void_another_sources_statement(statements: Statements) -> None:
+    target = row(1)
+    statements.insert([target])
+    by, void = voiding(2, target.id, "other")
+    assert statements.insert([row(3), by], [void]) == Foreign((by.id,))
+    assert everything(statements) == [target.id]
+    by, void = voiding(2, target.id, None)
+    assert statements.insert([by], [void]) == Inserted((by.id,), ())
+    assert everything(statements) == [by.id]
+
+
+def test_an_early_voiding_by_another_source_has_no_effect(statements: Statements) -> None:
+    target, later = row(3), row(5)
+    for stored, source in ((1, "other"), (2, "tutor")):
+        by, void = voiding(stored, later.id, source)
+        assert statements.insert([by], [void]) == Inserted((by.id,), ())
+    by, void = voiding(4, target.id, "other")
+    statements.insert([by], [void])
+    statements.insert([target, later])
+    found = [statements.get(one.id) for one in (target, later)]
+    assert [one.voided for one in found if one] == [False, True]
+
+
+def test_restamping_moves_a_statement_in_the_order(statements: Statements) -> None:
+    rows = [row(n) for n in range(3)]
+    statements.insert(rows)
+    statements.restamp([rows[0]._replace(stored=9, body=b"later")])
+    assert everything(statements) == [rows[1].id, rows[2].id, rows[0].id]
+    assert statements.insert([rows[0]]) == Inserted((), (rows[0].id,))
 
 
 def test_target_and_voiding_at_the_same_moment_end_voided(statements: Statements) -> None:

@@ -6,13 +6,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
-import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import contracts
-from app.errors import Unsealable
 from app.vault.bodies import Bodies
 
 DICTIONARY = contracts.folder("sillage", "statement-1.zdict").read_bytes()
@@ -36,8 +34,7 @@ def test_a_body_does_not_open_for_another_statement_organisation_or_learner() ->
         (Bodies("other", DICTIONARY, os.urandom), identity, KEY),
         (BODIES, identity, AESGCM(bytes(31) + b"1")),
     ):
-        with pytest.raises(Unsealable):
-            list(bodies.open([(owner, sealed)], [key]))
+        assert list(bodies.open([(owner, sealed)], [key])) == [None]
 
 
 def test_every_byte_of_a_body_counts() -> None:
@@ -46,8 +43,7 @@ def test_every_byte_of_a_body_counts() -> None:
     for place in range(len(sealed)):
         altered = bytearray(sealed)
         altered[place] ^= 1
-        with pytest.raises(Unsealable):
-            list(BODIES.open([(identity, bytes(altered))], [KEY]))
+        assert list(BODIES.open([(identity, bytes(altered)), (identity, sealed)], [KEY, KEY])) == [None, b'{"a":1}']
 
 
 def test_the_same_statement_sealed_twice_looks_different() -> None:

@@ -92,7 +92,7 @@ def test_cells_are_protected_and_the_reading_is_on_record(
         11,
         None,
     )
-    assert answer["as_of"].startswith("2026-11-")
+    assert answer["as_of"].startswith("2027-01-15")
     reasons = {row["school"]: (row["statements"], row["hidden"], row["reason"]) for row in answer["rows"]}
     assert reasons == {"0750654D": (None, True, "secondary"), "0752524L": (None, True, "small-group")}
     (entry,) = audit.newest([AGGREGATE_READ], None, 10)

@@ -75,6 +75,17 @@ def test_a_50_MB_body_in_chunks_gets_its_answer(server: Server, tutor: NewCreden
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
+def test_who_is_refused_while_still_sending_gets_to_read_why(server: Server, tutor: NewCredential) -> None:
+    body = b"[" + b" " * 5_000_000 + b"]"
+    wrong = tutor._replace(secret="wrong")
+    for _ in range(5):
+        answer = server.send("POST", "/xAPI/statements", wrong, data=body)
+        assert (answer.status_code, answer.json()["code"]) == (401, "credentials-refused")
+        answer = server.send("POST", "/xAPI/statements", tutor, data=body, headers={"Content-Type": "text/plain"})
+        assert answer.status_code == 415
+        assert server.send("POST", "/nowhere", tutor, data=body).status_code == 404
+
+
 @pytest.mark.parametrize("version", ["", "0.95", "1.1.0", "3.0.0", "2.1", "1.0.3, 2.0.0", "one"])
 def test_an_unknown_version(server: Server, tutor: NewCredential, version: str) -> None:
     answer = server.post(tutor, statement(), version=version)

@@ -210,6 +210,14 @@ def test_voiding(server: Server) -> None:
     assert server.get(tutor, statementId=by).status_code == 200
 
 
+def test_voiding_another_sources_statement_is_refused_unless_the_scope_is_all(server: Server) -> None:
+    (target,) = server.post(server.source(), statement()).json()
+    void = statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": target})
+    answer = server.post(server.source(), void)
+    assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing")
+    assert server.post(server.source(scopes=[scopes.ALL]), void).status_code == 200
+
+
 def test_formats(server: Server) -> None:
     # xAPI-Communication 2.1.3
     tutor = server.source()

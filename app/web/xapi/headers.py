@@ -24,7 +24,8 @@ def install(app: Flask, prefix: str, default_version: str, consistent_through: C
         if request.path == f"{prefix}/statements":
             # xAPI-Communication 2.1.3: on every answer; what was read before the query when there was one.
             bound = g.get("consistent_through")
-            answer.headers[CONSISTENT_THROUGH] = render(consistent_through() if bound is None else bound)
+            # A statement still to come may be stamped with the bound itself, and `since` excludes what equals it.
+            answer.headers[CONSISTENT_THROUGH] = render((consistent_through() if bound is None else bound) - 1)
         return answer
 
 

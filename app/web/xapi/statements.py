@@ -14,7 +14,6 @@ from app.access.credentials import Access, Credential
 from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
 from app.ingest.querying import Library, Page, Reader
 from app.ingest.recording import Recorded, Recorder
-from app.storage.sources import Source
 from app.web import body
 from app.web.gate import Gate
 from app.web.operations import Metrics
@@ -39,17 +38,16 @@ def blueprint(
     """The routes of the resource. ``audit(kind, actor, detail)`` records a reading, durably."""
     routes = Blueprint("xapi_statements", __name__)
 
-    def sender() -> Source:
+    def record(only: UUID | None) -> Recorded:
         credential = gate.credential(scopes.WRITE)
         if credential.source is None:
             raise ScopeMissing("Only the credentials of a source may write statements.")
-        return access.source(credential.source)
-
-    def record(only: UUID | None) -> Recorded:
-        source = sender()
+        source = access.source(credential.source)
         spoken = headers.version()
         _json_only()
-        recorded = recorder.record(body.read(max_body_bytes), source, spoken, only=only)
+        recorded = recorder.record(
+            body.read(max_body_bytes), source, spoken, only=only, void_any=scopes.ALL in credential.scopes
+        )
         metrics.written(stored=len(recorded.inserted.stored), repeated=len(recorded.inserted.repeated))
         # What the source promised and did not keep: told at once in the mode ``warn``.
         g.verdicts = recorded.verdicts if source.mode == "warn" else {}

@@ -1,0 +1,121 @@
+"""Verification from the cache, and what empties it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from app.access import scopes
+from app.access.credentials import Access, Credential, NewCredential, Sources
+from app.errors import CredentialsRefused, RegisterInvalid
+from app.storage.connection import Store
+from app.storage.sources import SourceRepository
+
+
+class Counting(SourceRepository):
+    """Counts the look-ups that reach MongoDB."""
+
+    lookups = 0
+
+    def credential(self, identity: str):
+        self.lookups += 1
+        return super().credential(identity)
+
+
+@pytest.fixture
+def repository(store: Store) -> Counting:
+    return Counting(store)
+
+
+@pytest.fixture
+def log() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def sources(repository: Counting, log: list[tuple[str, str]]) -> Iterator[Sources]:
+    yield Sources(
+        repository,
+        activity_exists=lambda name: name == "p2ia",
+        profile_exists=lambda name: name == "https://e.example/profile",
+        audit=lambda kind, actor, detail: log.append((kind, actor)),
+        announce=lambda: log.append(("announced", "")),
+    )
+
+
+def header(credential: NewCredential) -> str:
+    return "Basic " + base64.b64encode(f"{credential.id}:{credential.secret}".encode()).decode()
+
+
+def test_a_trusted_cache_asks_mongodb_once(sources: Sources, repository: Counting) -> None:
+    _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
+    access = Access(repository, lambda: True)
+    repository.lookups = 0
+    for _ in range(5):
+        assert access.verify(header(key)) == Credential(key.id, "tutor", frozenset(scopes.SOURCE_DEFAULT))
+    assert repository.lookups == 1
+    access.forget()
+    access.verify(header(key))
+    assert repository.lookups == 2
+
+
+def test_a_process_out_of_touch_asks_each_time_and_hears_of_a_revocation(
+    sources: Sources, repository: Counting
+) -> None:
+    _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
+    access = Access(repository, lambda: False)
+    access.verify(header(key))
+    sources.revoke(key.id, actor="t")
+    with pytest.raises(CredentialsRefused):
+        access.verify(header(key))
+
+
+def test_a_wrong_secret_is_refused_from_the_cache_too(sources: Sources, repository: Counting) -> None:
+    _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
+    access = Access(repository, lambda: True)
+    access.verify(header(key))
+    with pytest.raises(CredentialsRefused):
+        access.verify(header(NewCredential(key.id, key.secret[:-1])))
+
+
+def test_every_change_is_audited_and_revocation_announced(sources: Sources, log: list[tuple[str, str]]) -> None:
+    _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
+    sources.change("tutor", mode="reject", actor="t")
+    sources.revoke(key.id, actor="t")
+    assert [kind for kind, _ in log] == [
+        "source-added",
+        "credential-created",
+        "configuration-changed",
+        "announced",
+        "credential-revoked",
+        "announced",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": "Tutor"},
+        {"identity": ""},
+        {"identity": "a" * 49},
+        {"activity": "none"},
+        {"mode": "strict"},
+        {"profiles": ["https://e.example/other"]},
+        {"scopes": ["everything"]},
+        {"scopes": []},
+    ],
+)
+def test_what_the_register_does_not_take(sources: Sources, repository: Counting, change: dict[str, object]) -> None:
+    wanted = {"identity": "tutor", "name": "Tutor", "activity": "p2ia", "actor": "t", **change}
+    with pytest.raises(RegisterInvalid):
+        sources.add(wanted.pop("identity"), **wanted)
+    assert repository.list() == []
+
+
+def test_implied_scopes() -> None:
+    # xAPI-Communication 4.2
+    assert scopes.closure((scopes.ALL,)) >= set(scopes.XAPI)
+    assert scopes.READ_MINE in scopes.closure((scopes.READ,))
+    assert scopes.WRITE not in scopes.closure((scopes.ALL_READ,))

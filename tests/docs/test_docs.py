@@ -1,0 +1,217 @@
+"""The pages in ``docs/`` say what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import click
+import pytest
+from flask import Flask
+
+from app import contracts, errors
+from app.access import scopes
+from app.cli import cli
+from app.factory import Parts
+from app.governance.audit import KINDS
+from app.profiles.document import load as load_profile
+from app.profiles.terms import CONTEXT_EXTENSIONS, RESULT_EXTENSIONS
+from app.research.definitions import load_all
+from app.settings import Settings, env_name
+from app.settings import load as load_settings
+from app.storage.catalogue import COLLECTIONS
+from app.web import operations
+from app.web.api import aggregates, retention, verdicts
+from app.web.operations import Metrics
+from app.web.xapi import about, headers, statements
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ADRS = sorted((DOCS / "adr").glob("*.md"))
+PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md"))]
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def rows(text: str) -> set[str]:
+    """What stands in the first cell of a table's rows, between backticks."""
+    return set(re.findall(r"^\| `([^`]+)`", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("sillage_docs", ROOT / "scripts" / "docs.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["settings.md", "errors.md", "commands.md"])
+def test_written_pages_are_up_to_date(generator: ModuleType, name: str) -> None:
+    assert generator.pages()[name] == page(name), "run scripts/docs"
+
+
+def test_every_setting_and_no_other_is_named() -> None:
+    wanted = {env_name(spec.name) for spec in fields(Settings)}
+    assert {name for name in rows(page("settings.md")) if " " not in name} >= wanted
+    for path in PAGES:
+        unknown = set(re.findall(r"SILLAGE_[A-Z_]*[A-Z]", path.read_text())) - wanted
+        assert not unknown, path
+
+
+def test_every_error_is_named_with_its_titles() -> None:
+    text = page("errors.md")
+    kinds = list(errors.every())
+    assert rows(text) == {kind.code for kind in kinds}
+    assert all(kind.title in text and kind.title_fr in text for kind in kinds)
+
+
+def commands(command: click.Command, path: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from commands(child, f"{path} {name}")
+    else:
+        yield path
+
+
+def test_every_command_and_no_other_is_named() -> None:
+    known = set(commands(cli, "sillage"))
+    assert set(re.findall(r"^## `(.+)`$", page("commands.md"), re.MULTILINE)) == known
+    for path in PAGES:
+        for quoted in re.findall(r"`(sillage [a-z][^`]*)`", path.read_text()):
+            words = quoted.split()
+            assert {" ".join(words[:2]), " ".join(words[:3])} & known, f"{path}: {quoted}"
+
+
+def test_every_collection_and_index_is_named() -> None:
+    sections: dict[str, str] = {}
+    for section in page("data-model.md").split("\n## ")[1:]:
+        for name in section.partition("\n")[0].split(", "):
+            sections[name] = section
+    for collection in COLLECTIONS:
+        for index in collection.indexes:
+            keys = ", ".join(f"`{key}`" + (" descending" if way < 0 else "") for key, way in index.keys)
+            wanted = f"`{index.name}` ({keys})"
+            # Line breaks are the page's own affair; a single unique key is said as such.
+            text = " ".join(sections[collection.name].split())
+            assert wanted in text or f"`{index.name}` (unique)" in text, f"{collection.name}.{index.name}"
+        assert collection.name in sections
+    assert "migrations" in sections
+
+
+def test_every_kind_of_audit_entry_is_named() -> None:
+    section = page("data-model.md").partition("## audit")[2].partition("\n## ")[0]
+    table = section.partition("| kind | written when |")[2]
+    first_cells = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
+    assert set(re.findall(r"`([a-z-]+)`", first_cells)) == KINDS
+
+
+def test_every_metric_is_named() -> None:
+    shown = Metrics("0").exposition().decode()
+    families = {name for name in re.findall(r"^# TYPE (\S+)", shown, re.MULTILINE) if not name.endswith("_created")}
+    assert rows(page("operations.md").partition("## Metrics")[2].partition("\n## ")[0]) == families
+
+
+def test_every_scope_and_role_is_named() -> None:
+    table = page("api.md").partition("## Authentication and scopes")[2].partition("\n## ")[0]
+    for name in (*scopes.EVERY, *scopes.ROLES):
+        assert f"`{name}`" in table, name
+
+
+def test_every_route_is_named() -> None:
+    none: Any = None
+    app = Flask("docs", static_folder=None)
+    options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics"))
+    app.register_blueprint(
+        statements.blueprint(max_body_bytes=1, page_limit=1, prefix="", **options), url_prefix="/xAPI"
+    )
+    app.register_blueprint(about.blueprint(), url_prefix="/xAPI")
+    for routes in (
+        aggregates.blueprint(none, none, none),
+        retention.blueprint(none, none, none, none),
+        verdicts.blueprint(none, none),
+    ):
+        app.register_blueprint(routes, url_prefix="/api/v1")
+    app.register_blueprint(operations.blueprint(none, {}, cast(Callable[[], object], none), trust_host=False))
+    text = page("api.md")
+    for rule in app.url_map.iter_rules():
+        assert re.search(rf"{re.escape(rule.rule)}[`?\s]", text), rule.rule
+    for name in (headers.VERSION, headers.CONSISTENT_THROUGH, statements.VERDICT):
+        assert f"`{name}`" in text
+
+
+def test_every_job_is_named_with_its_time_setting(tmp_path: Path) -> None:
+    parts = Parts(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)}))
+    table = page("architecture.md").partition("## Jobs")[2].partition("\n## ")[0]
+    assert rows(table) == {job.name for job in parts.jobs}
+
+
+def test_every_aggregate_is_described() -> None:
+    text = page("aggregates.md")
+    for definition in load_all():
+        section = text.partition(f"### {definition.name} (version {definition.version})")[2].partition("\n##")[0]
+        names = [*definition.dimension_names, *(measure.name for measure in definition.measures)]
+        assert names and all(f"| `{name}` |" in section for name in names), definition.name
+        assert str(definition.learner_keys_days) in text
+
+
+def test_every_template_and_extension_of_our_profiles_is_named() -> None:
+    text = page("profiles.md")
+    for path in contracts.folder("profiles").glob("*.jsonld"):
+        for template in load_profile(path.read_bytes()).templates:
+            line = rf"`{template.id.rpartition('/')[2]}` \| `{template.verb}` \| `{template.object_type}`"
+            assert re.search(line, text), template.id
+    for extension in (*CONTEXT_EXTENSIONS, *RESULT_EXTENSIONS):
+        assert f"`{extension.rpartition('/')[2]}`" in text, extension
+
+
+def test_every_room_is_on_the_map() -> None:
+    text = page("architecture.md").partition("## Floors")[2].partition("\n## ")[0]
+    for room in (ROOT / "app").iterdir():
+        if (room / "__init__.py").exists():
+            assert f"`app/{room.name}/`" in text, room.name
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_files_named_exist(path: Path) -> None:
+    text = path.read_text()
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists() and target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in {slug(h) for h in re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)}, link
+    for name in re.findall(r"`((?:app|schemas|tests|docs|scripts)/[\w./-]+)`", text):
+        assert (ROOT / name).exists() or name == "scripts/demo", f"{name} in {path}"
+    assert not re.search(r"(?<![\w./])/(?:work|tmp|root|home)/", text)
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    assert [path.name[:4] for path in ADRS] == [f"{number:04}" for number in range(1, len(ADRS) + 1)]
+    index = page("README.md")
+    for path in ADRS:
+        text = path.read_text()
+        assert re.match(rf"# {path.name[:4]}\. \S", text), path
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "What it costs"], path
+        title = text.partition("\n")[0].partition(". ")[2]
+        assert f"| [{path.name[:4]}](adr/{path.name}) | {title} |" in index
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = page("README.md")
+    for path in DOCS.glob("*.md"):
+        assert path.name == "README.md" or f"]({path.name})" in index, path.name

@@ -1,0 +1,118 @@
+"""What the way in does when things go wrong in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from app.errors import DatabaseUnavailable, Unsealable
+from app.factory import Parts
+from app.ingest.querying import Reader
+from app.settings import Settings
+from app.storage.processes import Writing
+from app.storage.sources import Source
+from app.xapi.timestamps import render
+from app.xapi.versions import Version
+from tests.served import statement
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    name = database_name.removeprefix("sillage_")
+    made = Parts(replace(settings, organisation=name, heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
+
+
+def batch(count: int) -> bytes:
+    return orjson.dumps([statement() for _ in range(count)])
+
+
+def stored(parts: Parts) -> int:
+    return parts.store.collection("statements").count_documents({})
+
+
+def test_what_was_written_after_losing_touch_moves_to_a_later_place(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([True, True, False])
+    stamps: list[int] = []
+
+    def lapsed(writing: Writing) -> bool:
+        stamps.append(writing.first)
+        return next(answers)
+
+    monkeypatch.setattr(Writing, "lapsed", lapsed)
+    body = orjson.dumps([statement(id=str(uuid4())) for _ in range(5)])
+    parts.recorder.record(body, SOURCE, Version.V1)
+    found = parts.reader.partition(None, 1 << 62, 10)
+    assert [plain.stored for plain in found] == [stamps[-1] + place for place in range(5)]
+    assert [orjson.loads(plain.body)["stored"] for plain in found] == [render(plain.stored) for plain in found]
+    assert parts.recorder.record(body, SOURCE, Version.V1).inserted.repeated
+
+
+def test_one_who_never_regains_touch_says_so_and_a_retry_is_safe(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Writing, "lapsed", lambda self: True)
+    body = orjson.dumps([statement(id=str(uuid4())) for _ in range(5)])
+    with pytest.raises(DatabaseUnavailable) as refused:
+        parts.recorder.record(body, SOURCE, Version.V1)
+    assert refused.value.retry_after
+    monkeypatch.undo()
+    assert len(parts.recorder.record(body, SOURCE, Version.V1).inserted.repeated) == 5
+    assert stored(parts) == 5
+
+
+def test_a_damaged_body_does_not_hide_the_others(parts: Parts) -> None:
+    ids = parts.recorder.record(batch(5), SOURCE, Version.V1).ids
+    parts.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
+    assert [plain.id for plain in parts.reader.partition(None, 1 << 62, 10)] == [*ids[:2], *ids[3:]]
+    with pytest.raises(Unsealable):
+        parts.library.one(ids[2], Reader("k", None), voided=False)
+
+
+def test_a_failed_write_leaves_nothing_and_can_be_sent_again(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = batch(5)
+    collection = type(parts.store.collection("statements"))
+    real = collection.insert_many
+
+    def broken(self, documents, *args, **kwargs):
+        real(self, list(documents)[:2], *args, **kwargs)
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(collection, "insert_many", broken)
+    with pytest.raises(DatabaseUnavailable):
+        parts.recorder.record(body, SOURCE, Version.V1)
+    monkeypatch.undo()
+    assert stored(parts) == 0
+    parts.recorder.record(body, SOURCE, Version.V1)
+    assert stored(parts) == 5
+
+
+def test_an_empty_batch_is_accepted_and_stores_nothing(parts: Parts) -> None:
+    assert parts.recorder.record(b"[]", SOURCE, Version.V1).ids == ()
+    assert stored(parts) == 0
+
+
+def test_one_learner_one_key(parts: Parts) -> None:
+    parts.recorder.record(batch(5), SOURCE, Version.V1)
+    parts.recorder.record(batch(5), SOURCE, Version.V1)
+    assert parts.store.collection("subjects").count_documents({}) == 1
+
+
+def test_a_destroyed_key_erases_its_statements(parts: Parts) -> None:
+    parts.recorder.record(batch(3), SOURCE, Version.V1)
+    assert len(parts.reader.partition(None, 1 << 62, 10)) == 3
+    parts.store.collection("subjects").delete_many({})
+    parts.subjects.forget()
+    assert parts.reader.partition(None, 1 << 62, 10) == []

@@ -1,0 +1,80 @@
+"""Settings: read from the environment, typed, explained, refused when unsafe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsInvalid
+from app.settings import Settings, describe, load
+
+
+def test_defaults_are_safe_and_complete() -> None:
+    settings = load({})
+    assert settings == Settings()
+    assert settings.bind.startswith("127.0.0.1")
+    assert settings.minimum_group == 11
+    assert settings.key_path == Path("var/keys.json")
+
+
+def test_values_are_typed_and_other_variables_ignored() -> None:
+    settings = load({"SILLAGE_WORKERS": " 3 ", "SILLAGE_KEY_FILE": "~/k.json", "PATH": "/bin", "SILLAGE_LOG_LEVEL": ""})
+    assert settings.workers == 3
+    assert settings.key_path == Path("~/k.json").expanduser()
+    assert settings.log_level == "info"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"SILLAGE_WROKERS": "2"}, "Unknown setting: SILLAGE_WROKERS"),
+        ({"SILLAGE_WORKERS": "two"}, "SILLAGE_WORKERS"),
+        ({"SILLAGE_WORKERS": "0"}, "SILLAGE_WORKERS"),
+        ({"SILLAGE_TIMEZONE": "Paris"}, "IANA"),
+        ({"SILLAGE_BIND": "8000"}, "HOST:PORT"),
+        ({"SILLAGE_BIND": "0.0.0.0:8000"}, "SILLAGE_BEHIND_TLS"),
+        ({"SILLAGE_BIND": "[::]:8000"}, "SILLAGE_BEHIND_TLS"),
+        ({"SILLAGE_ORGANISATION": "../x"}, "SILLAGE_ORGANISATION"),
+        ({"SILLAGE_MINIMUM_GROUP": "1"}, "SILLAGE_MINIMUM_GROUP"),
+        ({"SILLAGE_AGGREGATE_CRON": "hourly"}, "cron"),
+        ({"SILLAGE_MONGODB_URI": "postgres://db"}, "mongodb://"),
+        ({"SILLAGE_MONGODB_URI": "mongodb://user:hunter2@db.example/?replicaSet=r"}, "TLS"),
+        ({"SILLAGE_MONGODB_URI": "mongodb://127.0.0.1,db.example/"}, "TLS"),
+        ({"SILLAGE_LEASE_SECONDS": "2", "SILLAGE_HEARTBEAT_SECONDS": "2"}, "SILLAGE_LEASE_SECONDS"),
+        ({"SILLAGE_PROCESS_TTL_SECONDS": "1", "SILLAGE_HEARTBEAT_SECONDS": "1"}, "SILLAGE_PROCESS_TTL_SECONDS"),
+    ],
+)
+def test_what_is_wrong_or_unsafe_is_refused_with_what_to_do(given: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load(given)
+    assert words in refused.value.detail
+    assert "hunter2" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://127.0.0.1:27017/?replicaSet=r",
+        "mongodb://localhost,[::1]:27018/",
+        "mongodb://db.example/?tls=true",
+        "mongodb+srv://db.example/",
+        "mongodb://%2Frun%2Fsillage%2Fmongod.sock",
+    ],
+)
+def test_connections_that_stay_here_or_are_encrypted_are_taken(uri: str) -> None:
+    assert load({"SILLAGE_MONGODB_URI": uri}).mongodb_uri == uri
+
+
+def test_secrets_are_hidden_and_origins_told() -> None:
+    given = {
+        "SILLAGE_MONGODB_URI": "mongodb://u:hunter2@127.0.0.1/",
+        "SILLAGE_KEYS": "1:c2VjcmV0",
+        "SILLAGE_WORKERS": "5",
+    }
+    lines = {line.name: line for line in describe(load(given), given)}
+    assert "hunter2" not in str(lines)
+    assert "c2VjcmV0" not in str(lines)
+    assert lines["SILLAGE_WORKERS"][1:3] == ("5", "environment")
+    assert lines["SILLAGE_THREADS"].origin == "default"
+    assert all(line.doc for line in lines.values())
