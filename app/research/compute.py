@@ -91,6 +91,13 @@ def partial(facts: pl.DataFrame, plan: Plan, pseudonym: Pseudonym) -> dict[date,
     return _by_bucket(tables(facts, plan, pseudonym))
 
 
+def first_stored(facts: pl.DataFrame, plan: Plan) -> dict[date, int]:
+    """When the earliest fact that counts in each bucket was stored, in microseconds: as ``partial``'s keys."""
+    counted = facts.filter(_holds(plan.definition.filters))
+    bucket = pl.col(plan.definition.period).dt.truncate("1mo")
+    return dict(counted.group_by(bucket.alias("@bucket")).agg(pl.col("stored").min()).iter_rows())
+
+
 def tables(facts: pl.DataFrame, plan: Plan, pseudonym: Pseudonym) -> dict[str, pl.DataFrame]:
     """The tables of a partition of facts, all buckets together.
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from io import BytesIO
 from typing import NamedTuple
 
 import polars as pl
 
 from app.errors import DefinitionInvalid, LeaseLost
-from app.research.compute import Plan, State, merged, partial
+from app.research.compute import Plan, State, first_stored, merged, partial
 from app.research.definitions import Definition
 from app.research.disclosure import protect
 from app.research.facts import extract
@@ -24,9 +24,10 @@ from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Position
 from app.vault.keys import OrganisationKeys
 
-PARTITION = 20_000
-"""Statements read and opened at a time."""
-STEP = 100_000
+PARTITION = 1_000
+"""Statements read and opened at a time. More gain nothing: they live long enough for the garbage collector to visit
+them, and no longer fit the processor's cache."""
+STEP = 50_000
 """Statements between two commits: fewer and larger parts, and still a small loss when killed."""
 FANOUT = 8
 """Parts of one level and month that are merged into one of the next level."""
@@ -35,6 +36,8 @@ PIECE_BYTES = 8 * 1024 * 1024
 CELLS = "cells"
 """The only table of a settled month: every roll-up, protected, without keys."""
 ROLLUP = "rollup"
+DAY = 86_400_000_000
+"""Microseconds."""
 
 Progress = Callable[[int, int], None]
 
@@ -169,9 +172,10 @@ class AggregateJob:
             everything = pl.concat(facts) if facts else None
             for item in together:
                 states = {} if everything is None else self._partial(item.plan, everything)
+                firsts = {} if everything is None else first_stored(everything, item.plan)
                 late = sum(_count(state) for bucket, state in states.items() if _month(bucket) in item.state.settled)
                 kept = {bucket: state for bucket, state in states.items() if _month(bucket) not in item.state.settled}
-                item.state = self._parts.commit(item.state, fence, mark, _pieces(kept), late)
+                item.state = self._parts.commit(item.state, fence, mark, _pieces(kept, firsts), late)
         return mark, read, ended
 
     def _partial(self, plan: Plan, facts: pl.DataFrame) -> dict[date, State]:
@@ -183,23 +187,25 @@ class AggregateJob:
         while (crowded := _crowded(self._parts.names(item.state.id))) is not None:
             tables = self._tables(item.plan, crowded)
             state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
-            pieces = _cut(crowded[0].bucket, crowded[0].level + 1, state)
+            pieces = _cut(crowded[0].bucket, crowded[0].level + 1, _first(crowded), state)
             item.state = self._parts.replace(item.state, fence, crowded, pieces, None)
             done += 1
         return done
 
     def _settle(self, item: _Running, fence: int, through: int) -> int:
-        """Months whose pseudonyms have served their time: keep the protected cells, destroy the keys."""
-        today = datetime.fromtimestamp(through / 1_000_000, UTC).date()
-        limit = today - timedelta(days=item.plan.definition.learner_keys_days)
+        """Months whose pseudonyms have served their time: keep the protected cells, destroy the keys.
+
+        The time runs from when the first statement counted in the month was stored, as retention's does: an import
+        of old traces keeps its keys until its last piece has come.
+        """
+        limit = through - item.plan.definition.learner_keys_days * DAY
         names = self._parts.names(item.state.id)
         due = sorted({name.bucket for name in names} - item.state.settled)
         done = 0
         for bucket in due:
-            # The last period that starts in a month may end in the next one.
-            if date.fromisoformat(f"{bucket}-01") + timedelta(days=38) > limit:
-                continue
             old = [name for name in names if name.bucket == bucket]
+            if _first(old) >= limit:
+                continue
             tables = self._tables(item.plan, old)
             state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
             minimum = max(self._minimum, item.plan.definition.minimum_group)
@@ -210,7 +216,9 @@ class AggregateJob:
                 ],
                 how="diagonal",
             )
-            item.state = self._parts.replace(item.state, fence, old, _cut(bucket, 0, {CELLS: cells}), bucket)
+            item.state = self._parts.replace(
+                item.state, fence, old, _cut(bucket, 0, _first(old), {CELLS: cells}), bucket
+            )
             done += 1
         return done
 
@@ -248,11 +256,17 @@ def _count(state: State) -> int:
     return int(state["sums"]["n0"].sum())
 
 
-def _pieces(states: Mapping[date, State]) -> list[Piece]:
-    return [piece for bucket, state in sorted(states.items()) for piece in _cut(_month(bucket), 0, state)]
+def _first(names: Sequence[PartName]) -> int:
+    return min(name.first for name in names)
 
 
-def _cut(bucket: str, level: int, state: State) -> list[Piece]:
+def _pieces(states: Mapping[date, State], firsts: Mapping[date, int]) -> list[Piece]:
+    return [
+        piece for bucket, state in sorted(states.items()) for piece in _cut(_month(bucket), 0, firsts[bucket], state)
+    ]
+
+
+def _cut(bucket: str, level: int, first: int, state: State) -> list[Piece]:
     """Tables as Arrow IPC, in pieces; each piece is a whole table of fewer rows, so pieces need no joining."""
     pieces = []
     for table, frame in state.items():
@@ -260,7 +274,7 @@ def _cut(bucket: str, level: int, state: State) -> list[Piece]:
         for start in range(0, max(frame.height, 1), rows):
             buffer = BytesIO()
             frame.slice(start, rows).write_ipc(buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
-            pieces.append(Piece(bucket, level, table, buffer.getvalue()))
+            pieces.append(Piece(bucket, level, table, first, buffer.getvalue()))
     return pieces
 
 

@@ -10,7 +10,16 @@
     settled    [str]         months whose pseudonyms were destroyed
     late       int           statements that came for a settled month, and were not counted
 
-``aggregate_parts``, one document a piece of a table, sealed with the documents key and bound to its ``_id``.
+``aggregate_parts``, one document a piece of a table::
+
+    _id        str     aggregate/bucket/sequence/table/number
+    aggregate  str     name@version
+    bucket     str     month (``2026-11``) that the periods in it start in
+    level      int     how often compacted
+    sequence   int     of the commit that wrote it
+    table      str     ``sums``, ``learner``, ``session``, or ``cells`` once settled
+    first      int64   microseconds: when the earliest statement counted in it was stored; settling goes by it
+    sealed     binary  the table, sealed with the documents key and bound to ``_id``
 """
 
 from __future__ import annotations
@@ -54,11 +63,12 @@ class AggregateState(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A piece of a table to store: ``bucket`` a month (``2026-11``), ``level`` how often compacted."""
+    """A piece of a table to store; see the module's text."""
 
     bucket: str
     level: int
     table: str
+    first: int
     content: bytes
 
 
@@ -70,6 +80,7 @@ class PartName(NamedTuple):
     level: int
     sequence: int
     table: str
+    first: int
 
 
 class AggregateRepository:
@@ -192,6 +203,7 @@ class AggregateRepository:
                     "level": piece.level,
                     "sequence": sequence,
                     "table": piece.table,
+                    "first": piece.first,
                     "sealed": Binary(self._keys.seal(f"aggregate-part:{id_}", piece.content)),
                 }
             )
@@ -204,7 +216,8 @@ class AggregateRepository:
                 {"aggregate": aggregate, "bucket": {"$gte": first, "$lte": last}}, {"sealed": 0, "aggregate": 0}
             ).sort([("bucket", 1), ("sequence", 1)])
             return [
-                PartName(item["_id"], item["bucket"], item["level"], item["sequence"], item["table"]) for item in found
+                PartName(item["_id"], item["bucket"], item["level"], item["sequence"], item["table"], item["first"])
+                for item in found
             ]
 
     def contents(self, parts: Sequence[PartName]) -> list[tuple[PartName, bytes]] | None:

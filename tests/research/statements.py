@@ -9,8 +9,8 @@ import orjson
 from app.profiles import terms
 from app.storage.statements import Plain, Position
 
-NOVEMBER = 1_793_700_000_000_000
-"""2026-11-03, in microseconds: about when the statements below were stored."""
+STORED = 1_800_000_000_000_000
+"""2027-01-15, in microseconds: about when the statements below were stored, after all they tell of."""
 
 
 def plain(number: int, **said: object) -> Plain:
@@ -31,7 +31,7 @@ def plain(number: int, **said: object) -> Plain:
         "result": {"success": True},
     }
     learner = str(said.get("learner", number)).encode().ljust(16)
-    return Plain(UUID(int=number), NOVEMBER + number, "p2ia", learner, orjson.dumps(statement))
+    return Plain(UUID(int=number), STORED + number, "p2ia", learner, orjson.dumps(statement))
 
 
 def class_of(pupils: int, start: int = 1, **said: object) -> list[Plain]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from uuid import UUID
 
 import orjson
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.profiles import terms
-from app.research.compute import Plan, finalise, merge, partial
+from app.research.compute import Plan, finalise, first_stored, merge, partial
 from app.research.definitions import load_all
 from app.research.facts import duration_ms, extract, microseconds
 from app.storage.statements import Plain
+from tests.research.statements import STORED
 
 PLANS = [Plan(definition) for definition in load_all()]
 
@@ -47,7 +49,7 @@ def plain(number: int, **said: object) -> Plain:
         },
     }
     learner = hashlib.md5(str(said.get("learner", 0)).encode()).digest()
-    return Plain(UUID(int=number), number, str(said.get("source", "p2ia")), learner, orjson.dumps(statement))
+    return Plain(UUID(int=number), STORED + number, str(said.get("source", "p2ia")), learner, orjson.dumps(statement))
 
 
 made_up = st.builds(
@@ -114,9 +116,20 @@ def test_local_day_and_nomenclatures():
     assert facts["level"].to_list() == [None, "1001000C11A"]
 
 
-def test_unusable_timestamp_gives_way_to_stored():
-    facts = extract([plain(5, timestamp="0001-01-01T00:00:00Z"), plain(6, timestamp="9999-12-31T23:59:59Z")], "UTC")
-    assert facts["time"].to_list() == [5, 6]
+def test_a_timestamp_that_is_unusable_or_later_than_stored_gives_way_to_stored():
+    wrong = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2027-01-15T08:00:00.000004Z", "2016-12-31T23:59:60Z"]
+    facts = extract([plain(number, timestamp=text) for number, text in enumerate(wrong)], "UTC")
+    assert facts["time"].to_list() == facts["stored"].to_list() == [STORED + number for number in range(4)]
+    (last,) = extract([plain(5, timestamp="2027-01-15T08:00:00.000004Z")], "UTC")["time"]
+    assert last == STORED + 4
+
+
+def test_first_stored_counts_only_what_the_definition_keeps():
+    plan = next(plan for plan in PLANS if plan.definition.name == "outcomes")
+    batch = [plain(1, verb=terms.REQUESTED_HINT), plain(3), plain(2), plain(4, timestamp="2026-10-01T09:00:00Z")]
+    facts = extract(batch, "UTC")
+    assert first_stored(facts, plan) == {date(2026, 11, 1): STORED + 2, date(2026, 9, 1): STORED + 4}
+    assert first_stored(facts, plan).keys() == partial(facts, plan, pseudonym).keys()
 
 
 def test_durations():

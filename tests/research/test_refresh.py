@@ -12,7 +12,7 @@ from app.research import refresh
 from app.research.aggregates import Query
 from app.research.definitions import load_all, parse
 from app.storage.statements import Position
-from tests.research.statements import NOVEMBER, class_of
+from tests.research.statements import STORED, class_of
 
 
 def rows(aggregates, name="daily_activity", **asked):
@@ -99,7 +99,7 @@ def test_two_runs_at_once_one_is_refused(repository, make, reader):
     state = repository.states()[0]
     repository.commit(state, 0, state.watermark, (), 0)
     with pytest.raises(LeaseLost):
-        repository.commit(state, 0, Position(NOVEMBER * 2, UUID(int=1)), (), 0)
+        repository.commit(state, 0, Position(STORED * 2, UUID(int=1)), (), 0)
 
 
 def test_changed_figures_need_a_new_version(make, reader):
@@ -135,7 +135,9 @@ def test_a_new_version_is_served_once_complete(make, reader, repository, small_s
 def test_parts_are_compacted(make, reader, repository, small_steps):
     reader.store(*class_of(40))
     make().run()
-    levels = [part.level for part in repository.names("daily_activity@1")]
+    parts = repository.names("daily_activity@1")
+    assert min(part.first for part in parts) == STORED + 1
+    levels = [part.level for part in parts]
     assert max(levels) >= 2
     assert len(levels) <= 3 * 2 * (max(levels) + 1)
 
@@ -151,19 +153,42 @@ def test_nothing_personal_is_readable_in_the_database(make, reader, store):
             assert "9a3e5b1c" not in blob
 
 
-def test_an_old_month_is_settled_and_late_statements_are_not_added(make, reader, repository):
-    reader.store(*class_of(12, timestamp="2024-01-15T09:00:00Z"), *class_of(3, 50, timestamp="2024-01-16T09:00:00Z"))
-    before = make()
-    assert before.run().settled == 2  # daily_activity and outcomes
-    assert {part.table for part in repository.names("daily_activity@1")} == {refresh.CELLS}
+def test_a_month_is_settled_when_its_keys_have_been_kept_long_enough(make, reader, repository):
+    def old_class(pupils, start, day="15"):
+        return class_of(pupils, start, timestamp=f"2024-01-{day}T09:00:00Z")
+
+    reader.store(*old_class(12, 1), *old_class(3, 50, "16"))
+    assert make().run().settled == 0
+    # The second piece of an import of old traces: counted, and each learner once.
+    reader.store(*old_class(12, 100))
+    summary = make().run()
+    assert (summary.settled, summary.late) == (0, 0)
     shown = rows(make(), by=("school",))
-    assert [(row["day"], row["learners"], row["hidden"]) for row in shown] == [
-        ("2024-01-15", 12, False),
-        ("2024-01-16", None, True),
+    assert [(row["day"], row["statements"], row["learners"], row["hidden"]) for row in shown] == [
+        ("2024-01-15", 24, 12, False),
+        ("2024-01-16", None, None, True),
     ]
-    reader.store(*class_of(4, 100, timestamp="2024-01-16T10:00:00Z"))
+    reader.through = STORED + 1 + 400 * refresh.DAY
+    assert make().run().settled == 0
+    reader.through += 1
+    assert make().run().settled == 2  # daily_activity and outcomes
+    assert {part.table for part in repository.names("daily_activity@1")} == {refresh.CELLS}
+    assert rows(make(), by=("school",)) == shown
+    reader.store(*old_class(4, 200, "16"))
+    reader.through = STORED + 2 + 400 * refresh.DAY
     assert make().run().late == 8
     assert rows(make(), by=("school",)) == shown
+
+
+def test_each_months_time_runs_by_itself(make, reader, repository):
+    reader.store(*class_of(12, timestamp="2024-01-15T09:00:00Z"))
+    make().run()
+    reader.store(*[item._replace(stored=STORED + 100 * refresh.DAY) for item in class_of(12, 100)])
+    make().run()
+    reader.through = STORED + 450 * refresh.DAY
+    assert make().run().settled == 2
+    tables = {(part.bucket, part.table) for part in repository.names("outcomes@1")}
+    assert tables == {("2024-01", refresh.CELLS), ("2026-11", "sums"), ("2026-11", "learner")}
 
 
 def test_pages_visit_each_row_once(make, reader):

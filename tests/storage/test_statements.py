@@ -221,3 +221,28 @@ def test_span_marks_the_voided(statements: Statements) -> None:
     statements.insert([by], [void])
     assert [one.voided for one in statements.span(None, 100, 10)] == [False, True, False, False, False]
     assert [one.stored for one in statements.span(Position(1, rows[1].id), 3, 10)] == [2]
+
+
+def test_rows_come_back_as_they_were_whatever_their_layout(statements: Statements, store: Store) -> None:
+    rows = [
+        row(1),
+        row(2)._replace(source="", body=b""),
+        row(3)._replace(source="école", body=bytes(200_000)),
+        row(4)._replace(verdict=1, templates=(3, -4), subject=b"\0" * 16),
+        row(5)._replace(subject=b"of another length", body=b"\x05body\0\0"),
+        row(1 << 62)._replace(tokens=()),
+    ]
+    statements.insert(rows)
+    # Fields in another order, as after a restoration by another tool.
+    store.collection("statements").insert_one(
+        {"body": b"x", "_id": UUID(int=7), "subject": b"s" * 16, "source": "tutor", "stored": 6}
+    )
+    read = {one.id: one for one in statements.span(None, (1 << 62) + 1, 100)}
+    assert len(read) == 7
+    for one in rows:
+        assert read[one.id] == (one.id, one.stored, one.source, one.subject, one.body, False)
+    assert read[UUID(int=7)] == (UUID(int=7), 6, "tutor", b"s" * 16, b"x", False)
+    statements.insert(*[[item] for item in voiding(9, rows[3].id)])
+    voided = statements.get(rows[3].id)
+    assert voided is not None
+    assert (voided.voided, voided.body) == (True, b"body")
