@@ -60,6 +60,8 @@ def translated() -> Iterator[None]:
         passing = isinstance(
             error, ConnectionFailure | NetworkTimeout | NotPrimaryError | ExecutionTimeout | WTimeoutError
         ) or (isinstance(error, OperationFailure) and error.code in _PASSING)
+        # A member that has just started does not know its replica set yet, and says that it has no sessions.
+        passing = passing or (isinstance(error, ConfigurationError) and "Sessions are not supported" in str(error))
         if (
             passing
             or error.has_error_label("TransientTransactionError")

@@ -9,7 +9,7 @@ Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
   waits until every living process has published it.
 
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
-it. One that finds itself removed registers again; what it had under way is withdrawn.
+it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class Presence:
         """Enter under a new name, and start above every bound that anyone has given."""
         with self._lock:
             self._generation += 1
-            # What was reserved under the old name is withdrawn by its writers.
+            # What was reserved under the old name has lapsed: its writers stamp it again.
         name = uuid4().hex
         entries, _ = self._observer.read()
         self._raise_to(max([self._observer.last_stored(), *(int(d["floor"]) for d in entries.values())]))
