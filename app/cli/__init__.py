@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import click
 from rich.console import Console
@@ -57,3 +58,11 @@ def main() -> None:
         # The reader of our output has gone (`| head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as unforeseen:
+        # Its text may quote stored values; where it happened says enough to whoever mends it.
+        last = traceback.extract_tb(unforeseen.__traceback__)[-1]
+        place = f"{last.filename.rpartition('/app/')[2]}:{last.lineno}"
+        _console.print(
+            f"Unforeseen failure / Défaillance imprévue: {type(unforeseen).__name__} at {place}", markup=False
+        )
+        sys.exit(70)

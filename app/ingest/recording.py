@@ -32,6 +32,7 @@ from app.xapi.versions import Version
 
 Statement = dict[str, Any]
 _STAMPED_AGAIN_AT_MOST = 3
+_MOST_TOKENS = 10_000
 
 
 class Recorded(NamedTuple):
@@ -145,6 +146,7 @@ class Recorder:
         own = keys.token(tokens.SOURCE, source.id)
         authority = self.authority(source)
         blind = [tokens.of_statement(keys, own, one) for one in found]
+        _refuse_crowded(blind, many)
         voidings = [
             Voiding(identity, one.voids, None if void_any else source.id)
             for identity, one in zip(ids, found, strict=True)
@@ -198,6 +200,22 @@ class Recorder:
                 if not writing.lapsed():
                     return
         raise DatabaseUnavailable("This server loses touch with the others. Send the same request again.")
+
+
+def _refuse_crowded(blind: Sequence[Sequence[bytes]], many: bool) -> None:
+    """One index entry each: a statement that names thousands of agents or activities would cost like thousands."""
+    faults = [
+        Fault(
+            f"/{place}" if many else "",
+            "identifiers-count",
+            "Sillage",
+            f"Names more than {_MOST_TOKENS} agents and activities. Send what it carries as several statements.",
+        )
+        for place, each in enumerate(blind)
+        if len(each) > _MOST_TOKENS
+    ]
+    if faults:
+        raise InvalidStatement("A statement names too many agents or activities.", faults=faults[:20])
 
 
 def _address(statements: Sequence[Statement], only: UUID, *, many: bool) -> None:

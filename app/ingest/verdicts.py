@@ -70,8 +70,8 @@ class Profiles:
         profile = load(document)
         # Compiled before it is kept: a template that cannot be compiled is refused here, not at the first statement.
         compile([profile])
-        self._repository.put(LoadedProfile(profile.id, document, clock.now()))
         self._audit("profile-added", actor, {"profile": profile.id, "templates": len(profile.templates)})
+        self._repository.put(LoadedProfile(profile.id, document, clock.now()))
         self._announce()
         return profile
 

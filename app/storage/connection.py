@@ -15,6 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
+    DocumentTooLarge,
     ExecutionTimeout,
     InvalidURI,
     NetworkTimeout,
@@ -25,7 +26,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from app.errors import DatabaseUnavailable, SettingsInvalid, StorageFull
+from app.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, SettingsInvalid, StorageFull
 
 Document = dict[str, Any]
 
@@ -34,6 +35,8 @@ _NO_SPACE = {14031, 12501}
 # InterruptedAtShutdown, Interrupted, NotWritablePrimary, PrimarySteppedDown, ShutdownInProgress,
 # InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, MaxTimeMSExpired, WriteConcernFailed,
 # NoSuchTransaction, WriteConflict, LockTimeout, and host or network failures reported by a server.
+# AuthenticationFailed, Unauthorized.
+_REFUSED = {18, 13}
 _PASSING = {11600, 11601, 10107, 189, 91, 11602, 13435, 50, 64, 251, 112, 24, 6, 7, 89, 9001, 262, 134}
 
 
@@ -47,15 +50,23 @@ def translated() -> Iterator[None]:
     """Turn MongoDB's failures into ours; what is a bug of ours passes through.
 
     Raises:
+        BodyTooLarge: a document is over MongoDB's limit (16 MiB).
+        DatabaseRefused: the account is refused.
         StorageFull: the database's disk is full.
         DatabaseUnavailable: no primary, no answer in time, or cut off; the caller may retry.
     """
     try:
         yield
+    except DocumentTooLarge:
+        raise BodyTooLarge("A statement is larger than the database can hold. Send what it carries apart.") from None
     except PyMongoError as error:
         if _no_space(error):
             raise StorageFull(
                 "The database has no disk space left. Nothing of this request was stored; retry later."
+            ) from error
+        if isinstance(error, OperationFailure) and error.code in _REFUSED:
+            raise DatabaseRefused(
+                "The account of SILLAGE_MONGODB_URI is refused, or may not read and write this store's database."
             ) from error
         passing = isinstance(
             error, ConnectionFailure | NetworkTimeout | NotPrimaryError | ExecutionTimeout | WTimeoutError
@@ -136,6 +147,20 @@ class Store:
             ),
         ):
             yield session
+
+    def require_transactions(self) -> None:
+        """Refuse a MongoDB that stands alone: a batch is one transaction, and those need a replica set.
+
+        Raises:
+            DatabaseRefused: it is neither a member of a replica set nor a router of a sharded cluster.
+        """
+        with translated():
+            reply = self.client.admin.command("hello")
+        if "setName" not in reply and reply.get("msg") != "isdbgrid":
+            raise DatabaseRefused(
+                "This MongoDB stands alone. Start it as a replica set (one member is enough: --replSet, then "
+                "rs.initiate()), or leave SILLAGE_MONGODB_URI empty for the embedded one."
+            )
 
     def ping(self) -> None:
         """Ask the primary for a sign of life.

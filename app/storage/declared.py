@@ -11,7 +11,6 @@ class Index(NamedTuple):
     name: str
     keys: tuple[tuple[str, int], ...]
     unique: bool = False
-    sparse: bool = False
 
 
 class Declared(NamedTuple):

@@ -146,7 +146,7 @@ class Presence:
         on_epoch: Callable[[], None] = lambda: None,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_epoch`` empties caches of access rights; ``on_beat`` is called after each beat. Neither may block."""
+        """``on_epoch`` empties caches; ``on_beat`` is called after each beat, and what it takes delays the next one."""
         self._store = store
         self._collection = store.collection(NAME)
         self._interval = interval
@@ -314,7 +314,6 @@ class Presence:
             self._register()
             return
         self._beat += 1
-        self._beat_at = started
         with self._lock:
             until = clock.steady() + self._ttl
             self._under_way |= {first: until for first, release in self._under_way.items() if release == inf}
@@ -322,6 +321,8 @@ class Presence:
         if epoch != self._epoch:
             self._on_epoch()
             self._epoch = epoch
+        # Only now: until its caches are emptied, one that was silent may not trust them.
+        self._beat_at = started
         bound = min([floor, *(int(document["floor"]) for document in entries.values())])
         with self._lock:
             self._bound = max(self._bound, bound)

@@ -57,16 +57,11 @@ class SealedReader:
             raise Unsealable("This statement is stored but does not open: it is damaged. Its operator must be told.")
         return None
 
-    def partition(self, after: Position | None, before: int, limit: int) -> list[Plain]:
-        """At most ``limit`` statements beyond ``after`` and stored before ``before``, oldest first.
-
-        Voided and erased statements are left out; an answer shorter than ``limit`` may therefore have more behind it:
-        use ``scan`` to know.
-        """
-        return self.scan(after, before, limit)[0]
-
     def scan(self, after: Position | None, before: int, limit: int) -> tuple[list[Plain], Position | None]:
-        """Like ``partition``, with the position read up to; None when nothing is left."""
+        """Of the next ``limit`` statements beyond ``after`` and stored before ``before``, the readable, oldest first.
+
+        Voided, erased and damaged ones are left out. With them the position read up to; None when nothing is left.
+        """
         rows = self._statements.span(after, before, limit)
         if not rows:
             return [], None

@@ -19,7 +19,7 @@ voiding arrived before its target. The unique index on ``_id`` then tells the ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import NamedTuple, cast
 from uuid import UUID
@@ -157,17 +157,17 @@ class Statements:
         documents = [_document(row) for row in rows]
         prints = {row.id: row.print for row in rows}
         repeated: list[UUID] = []
-        placeholders: dict[UUID, frozenset[str | None]] = {}
+        waiting: set[UUID] = set()
         for _ in range(ATTEMPTS):
             try:
                 with translated():
-                    self._write(documents, voidings, placeholders)
+                    self._write(documents, voidings, waiting)
                 stored = tuple(document["_id"] for document in documents)
                 return Inserted(stored, tuple(repeated))
             except _NotTheirs as refused:
                 return Foreign(refused.by)
             except _Taken:
-                taken, placeholders = self._taken(prints)
+                taken, waiting = self._taken(prints)
                 clashes = tuple(identity for identity, mark in taken.items() if mark != prints[identity])
                 if clashes:
                     return Clash(clashes)
@@ -178,19 +178,14 @@ class Statements:
                     return Inserted((), tuple(repeated))
         raise DatabaseUnavailable("Other writers hold the same statements. Send the same request again.", retry_after=1)
 
-    def _write(
-        self,
-        documents: list[Document],
-        voidings: Sequence[Voiding],
-        placeholders: Mapping[UUID, frozenset[str | None]],
-    ) -> None:
+    def _write(self, documents: list[Document], voidings: Sequence[Voiding], waiting: set[UUID]) -> None:
         try:
-            if len(documents) == 1 and not voidings and not placeholders:
+            if len(documents) == 1 and not voidings and not waiting:
                 self._collection.insert_one(documents[0])
                 return
             with self._store.transaction() as session:
-                if placeholders:
-                    self._replace_placeholders(documents, placeholders, session)
+                if waiting:
+                    self._replace_placeholders(documents, waiting, session)
                 self._collection.insert_many(documents, ordered=True, session=session)
                 if voidings:
                     self._void(voidings, session)
@@ -204,20 +199,16 @@ class Statements:
                 raise _Taken from None
             raise
 
-    def _replace_placeholders(
-        self,
-        documents: list[Document],
-        placeholders: Mapping[UUID, frozenset[str | None]],
-        session: ClientSession,
-    ) -> None:
+    def _replace_placeholders(self, documents: list[Document], waiting: set[UUID], session: ClientSession) -> None:
+        placeholders = {"_id": {"$in": list(waiting)}, "stored": {"$exists": False}}
+        # Read within the transaction: a voiding that is added to one of them meanwhile conflicts with its deletion.
+        by = {found["_id"]: set(found["by"]) for found in self._collection.find(placeholders, session=session)}
         for document in documents:
-            by = placeholders.get(document["_id"], frozenset())
             # A voiding by a source whose statement this turns out not to be has no effect.
-            if by & {document["source"], None} and not set(document["t"]) & set(self._voided_verbs):
+            voided = by.get(document["_id"], set()) & {document["source"], None}
+            if voided and not set(document["t"]) & set(self._voided_verbs):
                 document["void"] = True
-        self._collection.delete_many(
-            {"_id": {"$in": list(placeholders)}, "stored": {"$exists": False}}, session=session
-        )
+        self._collection.delete_many(placeholders, session=session)
 
     def _void(self, voidings: Sequence[Voiding], session: ClientSession) -> None:
         targets = sorted({voiding.target for voiding in voidings})
@@ -250,13 +241,13 @@ class Statements:
         if waiting:
             self._collection.bulk_write(waiting, session=session)
 
-    def _taken(self, prints: dict[UUID, bytes]) -> tuple[dict[UUID, bytes], dict[UUID, frozenset[str | None]]]:
-        """Of these ids: fingerprints of the statements that are there, and who voided the placeholders."""
+    def _taken(self, prints: dict[UUID, bytes]) -> tuple[dict[UUID, bytes], set[UUID]]:
+        """Of these ids: fingerprints of the statements that are there, and which have placeholders."""
         with translated():
-            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1, "by": 1}))
+            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1}))
         return (
             {document["_id"]: document["print"] for document in found if "print" in document},
-            {document["_id"]: frozenset(document["by"]) for document in found if "print" not in document},
+            {document["_id"] for document in found if "print" not in document},
         )
 
     def restamp(self, rows: Sequence[Row]) -> None:
@@ -296,11 +287,6 @@ class Statements:
                 .batch_size(limit + 1)
             )
             return _stored(cursor)
-
-    def count(self) -> int:
-        """How many statements there are, roughly (metadata; placeholders included)."""
-        with translated():
-            return int(self._collection.estimated_document_count())
 
 
 class _Taken(Exception):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 import zstandard
@@ -26,14 +25,6 @@ from app.vault.keys import NONCE_BYTES, RandomBytes
 
 FORMAT = 1
 HEADER = bytes([FORMAT, 0])
-
-
-class Sealed(NamedTuple):
-    """A sealed body with what is needed to find its key."""
-
-    id: UUID
-    subject: bytes
-    body: bytes
 
 
 class Bodies:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -101,7 +101,6 @@ class OrganisationKeys:
         self._documents = AESGCM(keys["documents"])
         self._mac_root = keys["documents"]
         self._random = random
-        self._compress = zstandard.ZstdCompressor(level=3)
         # Verbs, activity types and a school's resources recur: most tokens are found here.
         self._cached = lru_cache(maxsize=65_536)(self._token)
 
@@ -174,12 +173,3 @@ def subject_place(organisation: str, subject: bytes) -> str:
 def new_keys(names: Iterable[str], random: RandomBytes) -> dict[str, bytes]:
     """Fresh random 32-byte keys by name."""
     return {name: random(KEY_BYTES) for name in names}
-
-
-def unwrap_all(keks: KeyEncryptionKeys, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
-    """Unwrap many keys, one AES schedule per key-encryption key version.
-
-    Raises:
-        KeyRefused: one of them does not open.
-    """
-    return [keks.unwrap(place, wrapped) for place, wrapped in items]

@@ -9,7 +9,7 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import Access, Credential, NewCredential, Sources
-from app.errors import CredentialsRefused, RegisterInvalid
+from app.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.storage.connection import Store
 from app.storage.sources import SourceRepository
 
@@ -92,6 +92,26 @@ def test_every_change_is_audited_and_revocation_announced(sources: Sources, log:
         "credential-revoked",
         "announced",
     ]
+
+
+def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> None:
+    def refuse(kind: str, actor: str, detail: object) -> None:
+        raise DatabaseUnavailable
+
+    quiet = {"activity_exists": lambda name: True, "profile_exists": lambda name: True, "announce": lambda: None}
+    _, key = Sources(repository, audit=lambda *_: None, **quiet).add("tutor", name="T", activity="p2ia", actor="t")
+    silent = Sources(repository, audit=refuse, **quiet)
+    for attempt in (
+        lambda: silent.add("other", name="O", activity="p2ia", actor="t"),
+        lambda: silent.change("tutor", mode="reject", actor="t"),
+        lambda: silent.issue(source="tutor", label="", scopes=scopes.SOURCE_DEFAULT, actor="t"),
+        lambda: silent.revoke("tutor", actor="t"),
+    ):
+        with pytest.raises(DatabaseUnavailable):
+            attempt()
+    (source,) = repository.list()
+    assert (source.id, source.mode) == ("tutor", "observe")
+    assert [(one.id, one.revoked) for one in repository.credentials()] == [(key.id, None)]
 
 
 @pytest.mark.parametrize(

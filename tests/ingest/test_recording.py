@@ -56,7 +56,7 @@ def test_what_was_written_after_losing_touch_moves_to_a_later_place(
     monkeypatch.setattr(Writing, "lapsed", lapsed)
     body = orjson.dumps([statement(id=str(uuid4())) for _ in range(5)])
     parts.recorder.record(body, SOURCE, Version.V1)
-    found = parts.reader.partition(None, 1 << 62, 10)
+    found = parts.reader.scan(None, 1 << 62, 10)[0]
     assert [plain.stored for plain in found] == [stamps[-1] + place for place in range(5)]
     assert [orjson.loads(plain.body)["stored"] for plain in found] == [render(plain.stored) for plain in found]
     assert parts.recorder.record(body, SOURCE, Version.V1).inserted.repeated
@@ -76,7 +76,7 @@ def test_one_who_never_regains_touch_says_so_and_a_retry_is_safe(parts: Parts, m
 def test_a_damaged_body_does_not_hide_the_others(parts: Parts) -> None:
     ids = parts.recorder.record(batch(5), SOURCE, Version.V1).ids
     parts.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
-    assert [plain.id for plain in parts.reader.partition(None, 1 << 62, 10)] == [*ids[:2], *ids[3:]]
+    assert [plain.id for plain in parts.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
     with pytest.raises(Unsealable):
         parts.library.one(ids[2], Reader("k", None), voided=False)
 
@@ -112,7 +112,7 @@ def test_one_learner_one_key(parts: Parts) -> None:
 
 def test_a_destroyed_key_erases_its_statements(parts: Parts) -> None:
     parts.recorder.record(batch(3), SOURCE, Version.V1)
-    assert len(parts.reader.partition(None, 1 << 62, 10)) == 3
+    assert len(parts.reader.scan(None, 1 << 62, 10)[0]) == 3
     parts.store.collection("subjects").delete_many({})
     parts.subjects.forget()
-    assert parts.reader.partition(None, 1 << 62, 10) == []
+    assert parts.reader.scan(None, 1 << 62, 10)[0] == []

@@ -168,14 +168,14 @@ def test_a_month_is_settled_when_its_keys_have_been_kept_long_enough(make, reade
         ("2024-01-15", 24, 12, False),
         ("2024-01-16", None, None, True),
     ]
-    reader.through = STORED + 1 + 400 * refresh.DAY
+    reader.through = STORED + 1 + 390 * refresh.DAY
     assert make().run().settled == 0
     reader.through += 1
     assert make().run().settled == 2  # daily_activity and outcomes
     assert {part.table for part in repository.names("daily_activity@1")} == {refresh.CELLS}
     assert rows(make(), by=("school",)) == shown
     reader.store(*old_class(4, 200, "16"))
-    reader.through = STORED + 2 + 400 * refresh.DAY
+    reader.through = STORED + 2 + 390 * refresh.DAY
     assert make().run().late == 8
     assert rows(make(), by=("school",)) == shown
 

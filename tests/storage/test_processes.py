@@ -155,11 +155,10 @@ def test_a_dead_process_is_noticed_and_then_waited_for_no_more(store: Store) -> 
         held = living.consistent_through()
         time.sleep(TTL + 6 * INTERVAL)
         assert living.consistent_through() > held
-        # It finds out, registers again, and what it had reserved has lapsed.
+        # It finds out, registers again, and starts above what was promised meanwhile.
+        promised = living.consistent_through()
         with dead.writing(1) as writing:
-            pass
-        dead._speak()
-        assert writing.lapsed() or writing.first >= held
+            assert writing.first >= promised
         dead.close()
 
 
@@ -169,6 +168,21 @@ def test_one_held_for_dead_registers_again_and_its_stamps_have_lapsed(store: Sto
         store.collection("processes").delete_many({"beat": {"$exists": True}})
         beats(8)
         assert writing.lapsed()
+
+
+def test_one_that_was_silent_trusts_its_caches_only_once_it_has_heard(store: Store) -> None:
+    trusted: list[bool] = []
+    presence = Presence(store, interval=INTERVAL, ttl=TTL, on_epoch=lambda: trusted.append(presence.fresh()))
+    presence.start()
+    presence._stop.set()
+    beats()
+    time.sleep(TTL)
+    next_epoch(store)
+    trusted.clear()
+    presence._speak()
+    assert trusted == [False]
+    assert presence.fresh()
+    presence.close()
 
 
 def test_without_processes_the_bound_is_just_above_the_last_statement(store: Store) -> None:

@@ -142,6 +142,28 @@ def test_an_early_voiding_by_another_source_has_no_effect(statements: Statements
     assert [one.voided for one in found if one] == [False, True]
 
 
+def test_a_voiding_that_comes_between_look_up_and_replacement_counts(
+    store: Store, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = row(9)
+    by, void = voiding(1, target.id, "other")
+    statements.insert([by], [void])
+    real = statements._taken
+
+    def late(prints: dict[UUID, bytes]) -> object:
+        found = real(prints)
+        owner, own = voiding(2, target.id)
+        Statements(store, (VOIDS,)).insert([owner], [own])
+        monkeypatch.undo()
+        return found
+
+    monkeypatch.setattr(statements, "_taken", late)
+    statements.insert([target])
+    found = statements.get(target.id)
+    assert found is not None
+    assert found.voided
+
+
 def test_restamping_moves_a_statement_in_the_order(statements: Statements) -> None:
     rows = [row(n) for n in range(3)]
     statements.insert(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 from uuid import uuid4
 
@@ -84,6 +85,19 @@ def test_who_is_refused_while_still_sending_gets_to_read_why(server: Server, tut
         answer = server.send("POST", "/xAPI/statements", tutor, data=body, headers={"Content-Type": "text/plain"})
         assert answer.status_code == 415
         assert server.send("POST", "/nowhere", tutor, data=body).status_code == 404
+
+
+def test_a_statement_that_names_too_much_is_refused(server: Server, tutor: NewCredential) -> None:
+    named = [{"id": f"https://e.example/{n}"} for n in range(20_000)]
+    answer = server.post(tutor, statement(context={"contextActivities": {"other": named}}))
+    assert (answer.status_code, answer.json()["faults"][0]["rule"]) == (400, "identifiers-count")
+
+
+def test_a_very_large_statement_is_stored_and_read_back(server: Server) -> None:
+    mine = server.source()
+    sent = statement(result={"response": os.urandom(9_000_000).hex()})
+    assert server.post(mine, sent).status_code == 200
+    assert server.get(mine, limit=1).json()["statements"][0]["result"] == sent["result"]
 
 
 @pytest.mark.parametrize("version", ["", "0.95", "1.1.0", "3.0.0", "2.1", "1.0.3, 2.0.0", "one"])

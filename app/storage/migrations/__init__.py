@@ -77,7 +77,6 @@ def create(store: Store, declared: tuple[Declared, ...]) -> None:
                 [(key, ASCENDING if way > 0 else -1) for key, way in index.keys],
                 name=index.name,
                 unique=index.unique,
-                sparse=index.sparse,
             )
             for index in collection.indexes
         ]
