@@ -153,6 +153,15 @@ class MethodNotAllowed(SillageError):
     title_fr = "Cette ressource n'accepte pas cette méthode"
 
 
+class RequestTimeout(SillageError):
+    """The body did not arrive in the time that its size allows; nothing of it was stored."""
+
+    code = "request-timeout"
+    status = 408
+    title = "The body took too long to arrive"
+    title_fr = "Le corps a mis trop de temps à arriver"
+
+
 class StatementConflict(SillageError):
     """A statement id is already taken by a different statement; nothing of the batch was stored."""
 
@@ -160,6 +169,24 @@ class StatementConflict(SillageError):
     status = 409
     title = "A statement id is taken by a different statement"
     title_fr = "Un identifiant désigne déjà un autre énoncé"
+
+
+class DocumentConflict(SillageError):
+    """There is a document here already, and the request does not say which one it means to replace."""
+
+    code = "document-conflict"
+    status = 409
+    title = "There is a document here already"
+    title_fr = "Il y a déjà un document à cet endroit"
+
+
+class PreconditionFailed(SillageError):
+    """``If-Match`` or ``If-None-Match`` is not true of the document that is there; it was not changed."""
+
+    code = "precondition-failed"
+    status = 412
+    title = "The document is not as the request expects"
+    title_fr = "Le document n'est pas celui que la requête attend"
 
 
 class BodyTooLarge(SillageError):

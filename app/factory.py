@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -15,6 +16,7 @@ from importlib.metadata import version as distribution_version
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+import structlog
 from flask import Flask
 
 from app import contracts
@@ -24,6 +26,7 @@ from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, SillageErro
 from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
+from app.ingest.documents import Documents
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
 from app.ingest.verdicts import Profiles
@@ -38,6 +41,7 @@ from app.storage.aggregates import AggregateRepository
 from app.storage.audit import AuditRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
+from app.storage.documents import DocumentRepository
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.processes import Observer, Presence, next_epoch
 from app.storage.profiles import ProfileRepository
@@ -56,11 +60,13 @@ from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
 from app.web.xapi import about, headers
+from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.identifiers import VOIDED
 
 PREFIX = "/xAPI"
 VERSION = distribution_version("sillage")
+_log = structlog.stdlib.get_logger("sillage.parts")
 
 
 class Parts:
@@ -265,6 +271,18 @@ class Parts:
         )
 
     @cached_property
+    def documents(self) -> Documents:
+        """Keeps the documents of State, Activity Profile and Agent Profile."""
+        return Documents(
+            repository=DocumentRepository(self.store),
+            subjects=self.subjects,
+            keys=self.keys,
+            audit=self.audit.append,
+            now_us=clock.now_us,
+            random=clock.random_bytes,
+        )
+
+    @cached_property
     def metrics(self) -> operations.Metrics:
         """What this process counts."""
         return operations.Metrics(VERSION)
@@ -328,12 +346,28 @@ class Parts:
             interval=self.settings.heartbeat_seconds,
             ttl=self.settings.process_ttl_seconds,
             on_epoch=self._forget,
-            on_beat=self.profiles.flush,
         )
         presence.start()
         self._presence = presence
-        self._stack.callback(self.profiles.flush)
         self._stack.callback(presence.close)
+        stop = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(stop,), name="housekeeping", daemon=True)
+        keeper.start()
+        self._stack.callback(keeper.join)
+        self._stack.callback(stop.set)
+
+    def _keep(self, stop: threading.Event) -> None:
+        """Write the verdict counters and anchor the audit log, now and then, beside the requests."""
+        ended = False
+        while not ended:
+            ended = stop.wait(self.settings.heartbeat_seconds)
+            try:
+                self.profiles.flush()
+                if not ended:
+                    self.audit.anchor_if_due(clock.now_us())
+            except Exception as failed:
+                # What could not be written now is tried again; this thread must not end.
+                _log.warning("housekeeping failed", kind=type(failed).__name__)
 
     def close(self) -> None:
         """Write what is pending and let go of everything. Safe to call twice."""
@@ -402,6 +436,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         ),
         url_prefix=PREFIX,
     )
+    app.register_blueprint(
+        documents_resource.blueprint(gate=gate, documents=parts.documents, max_body_bytes=chosen.max_body_bytes),
+        url_prefix=PREFIX,
+    )
     app.register_blueprint(about.blueprint(), url_prefix=PREFIX)
     app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
     app.register_blueprint(
@@ -411,7 +449,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         operations.blueprint(
             metrics,
-            {"database": parts.reach, "migrations": parts.recheck},
+            {"database": parts.reach, "migrations": operations.remembered(parts.recheck, 5.0)},
             lambda: gate.credential(scopes.METRICS),
             trust_host=not chosen.behind_tls,
         )

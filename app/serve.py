@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
+import hashlib
 import mmap
 import os
 import shutil
 import signal
 import sys
-import tempfile
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,14 +27,17 @@ from gunicorn.glogging import Logger
 from app import create_app
 from app.errors import DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.settings import Settings
-from app.storage import embedded
+from app.storage import clock, embedded
 from app.web import logs
+from app.web.connections import Worker, most_connections
 from app.web.operations import MULTIPROCESS
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory; gunicorn makes unnamed files there for its heartbeat
 # GET /statements carries agents and activities in its query; this is the most that gunicorn allows.
 _LONGEST_LINE = 8190
 _WORKER_BOOT_ERROR = 3
+# The workers of a master that was killed notice within a second, and finish what they are at.
+_PREDECESSOR_SECONDS = 5.0
 
 
 class _Closable(Protocol):
@@ -50,6 +56,9 @@ class _GunicornLog(Logger):  # type: ignore[misc] # gunicorn has no types
             log.propagate = True
 
     def exception(self, msg: Any, *_args: Any, **_kwargs: Any) -> None:
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.error_log.info("a client did not read its answer in time")
+            return
         # The arguments are a method and a URI, query string included.
         self.error_log.error(str(msg).replace(" %s", "") if isinstance(msg, str) else "failed", exc_info=True)
 
@@ -81,8 +90,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         options: dict[str, object] = {
             "bind": settings.bind,
             "workers": settings.workers,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": settings.threads,
+            "worker_connections": most_connections(settings.threads),
             "preload_app": False,
             "timeout": 60,
             "graceful_timeout": max(1, round(settings.graceful_seconds)),
@@ -148,24 +158,65 @@ def _worker_exit(_arbiter: Any, worker: Any) -> None:
             parts.close()
 
 
-def _fresh_metrics(settings: Settings) -> Path:
+def _fresh_metrics(settings: Settings) -> tuple[Path, int]:
     """An empty folder for the counters of this server's workers, in memory where the system has a place for that.
 
     Workers write to them through mappings: on a full disk the kernel would kill a worker at its next count.
+
+    Returns:
+        The folder, and a descriptor that holds its lock.
     """
-    if os.access(_SHARED_MEMORY, os.W_OK):
-        folder = Path(tempfile.mkdtemp(prefix="sillage-metrics-", dir=_SHARED_MEMORY))
-    else:
-        folder = settings.metrics_dir / "".join(c if c.isalnum() else "_" for c in settings.bind)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True)
+    # The same at each start, so that a server that was killed leaves nothing that its successor does not clear.
+    place = f"{settings.data_dir.resolve()}\0{settings.bind}".encode()
+    name = f"sillage-metrics-{hashlib.blake2b(place, digest_size=8).hexdigest()}"
+    try:
+        folder, lock = _own_folder(_SHARED_MEMORY / name)
+    except OSError:
+        # No shared memory; or somebody else, in a place where everybody may write, made something of that name.
+        settings.metrics_dir.mkdir(mode=0o700, exist_ok=True)
+        folder, lock = _own_folder(settings.metrics_dir / name)
     os.environ[MULTIPROCESS] = str(folder)
     # prometheus-client looks at the environment when it is first imported, which happened long ago; no metric
     # has been made yet, so this is the moment to have it look again.
     from prometheus_client import values
 
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
-    return folder
+    return folder, lock
+
+
+def _own_folder(folder: Path) -> tuple[Path, int]:
+    """Make or empty a folder that is ours alone, and lock it.
+
+    Raises:
+        OSError: it cannot be made, or is a link, or belongs to somebody else.
+        SettingsInvalid: another server uses it.
+    """
+    deadline = clock.steady() + _PREDECESSOR_SECONDS
+    while True:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, "the folder belongs to another account")
+            os.fchmod(descriptor, 0o700)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one that held it may have removed the folder meanwhile.
+            if os.path.samestat(found, folder.stat(follow_symlinks=False)):
+                for entry in os.listdir(descriptor):  # noqa: PTH208 - of the folder that is open, whatever its name now
+                    os.unlink(entry, dir_fd=descriptor)
+                return folder, descriptor
+        except (BlockingIOError, FileNotFoundError):
+            if clock.steady() > deadline:
+                raise SettingsInvalid(
+                    "Another server with this data folder listens on this address. Stop it, or change SILLAGE_BIND."
+                ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        time.sleep(0.1)
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -189,13 +240,16 @@ def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -
     logs.configure(settings.log_level, settings.log_format)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        metrics = _fresh_metrics(settings)
+        metrics, lock = _fresh_metrics(settings)
     except OSError as refused:
         raise SettingsInvalid(
             f"The data folder cannot be written ({refused.strerror}). Choose another one with SILLAGE_DATA_DIR."
         ) from refused
     master = os.getpid()
     with ExitStack() as stack:
+        # Last, so that a successor waits until the folder is gone. Workers have the lock from the fork, and keep it
+        # as long as they write there, even when the master was killed.
+        stack.callback(os.close, lock)
         stack.callback(_remove, metrics, master)
         uri = stack.enter_context(embedded.choose(settings))
         try:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -23,6 +23,11 @@ from marshmallow import fields as form
 from app.errors import SettingsInvalid
 
 PREFIX = "SILLAGE_"
+# Several hosts, bracketed addresses and sockets with escapes: more than a URL splitter takes.
+_MONGODB_URI = re.compile(
+    r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)(/[^?]*)?(\?(?P<options>.*))?", re.DOTALL
+)
+_PORT = re.compile(r":[0-9]+\Z")
 
 
 def _setting(doc: str, kind: form.Field[Any], default: Any, *, secret: bool = False) -> Any:
@@ -72,7 +77,8 @@ class Settings:
     """What an installation decides. Each field's metadata holds its documentation."""
 
     data_dir: Path = _setting(
-        "Folder for the key file, the embedded MongoDB, exports and metrics of this host.",
+        "Folder for the key file, the embedded MongoDB and the exports of this host; its metrics too, where it has no "
+        "shared memory.",
         form.String(validate=validate.Length(min=1)),
         Path("var"),
     )
@@ -256,15 +262,16 @@ def _refuse_unsafe(settings: Settings) -> None:
 
 
 def _refuse_unsafe_database(settings: Settings) -> None:
-    uri = urlsplit(settings.mongodb_uri)
-    if uri.scheme not in {"mongodb", "mongodb+srv"}:
-        raise SettingsInvalid("SILLAGE_MONGODB_URI must start with mongodb:// or mongodb+srv://.")
-    options = [(name.lower(), text.lower()) for name, text in parse_qsl(uri.query, keep_blank_values=True)]
+    uri = _MONGODB_URI.fullmatch(settings.mongodb_uri)
+    if uri is None:
+        raise SettingsInvalid(
+            "SILLAGE_MONGODB_URI must start with mongodb:// or mongodb+srv://, then hosts, /, and options after a ?."
+        )
+    options = [(name.lower(), text.lower()) for name, text in parse_qsl(uri["options"] or "", keep_blank_values=True)]
     said = {text for name, text in options if name in {"tls", "ssl"}}
     # What is said twice, or said to be off, is held for off.
-    encrypted = said == {"true"} or (uri.scheme == "mongodb+srv" and not said)
-    hosts = [part.rpartition(":")[0] or part for part in uri.netloc.rpartition("@")[2].split(",")]
-    near = all(_on_this_host(host) or host.lower().endswith("%2fmongod.sock") for host in hosts)
+    encrypted = said == {"true"} or (uri["scheme"] == "mongodb+srv" and not said)
+    near = all(_on_this_host(_PORT.sub("", unquote(host))) for host in uri["hosts"].split(","))
     if not (encrypted or near or settings.mongodb_allow_plaintext):
         raise SettingsInvalid(
             "SILLAGE_MONGODB_URI reaches another host without TLS. Add tls=true to it, or set "

@@ -302,7 +302,7 @@ def run(count: int, quick: bool) -> list[Row]:
 
 def by_agent(parts: Parts, made: Sequence[dict[str, Any]], port: int, authorization: str, gets: int) -> list[Row]:
     """GET by agent, limit 100, beside the bare cursor over the same documents."""
-    from app.ingest.tokens import AGENT
+    from app.vault.kinds import AGENT
     from app.xapi.identifiers import agent_identifier
 
     busiest = Counter(orjson.dumps(one["actor"]) for one in made).most_common(50)

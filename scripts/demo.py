@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import gzip
 import http.client
 import os
@@ -31,7 +32,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.errors import FileRefused, SillageError
+from app.errors import FileRefused, OperatorError, SillageError
 from app.factory import Parts
 from app.jobs.run import execute
 from app.profiles.document import Profile
@@ -45,6 +46,7 @@ from app.web import logs
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("var", "demo")
 MARK = "made-by-scripts-demo"
+PIDS = "pids"
 BATCH = 500
 CONNECTIONS = 4
 LOOKED_AT = 1_000
@@ -52,12 +54,20 @@ LOOKED_AT = 1_000
 console = Console(highlight=False, soft_wrap=True)
 
 
+Line = tuple[int, bytes]
+"""A statement as JSON, with the number of its line."""
+
+
+class Stopped(Exception):
+    """A person or the system asks to stop."""
+
+
 class Sender(NamedTuple):
     """A source of the demonstration, with its credentials and statements."""
 
     source: str
     credential: NewCredential
-    statements: Iterable[bytes]
+    statements: Iterable[Line]
     total: int | None
 
 
@@ -67,11 +77,12 @@ class Tally:
     def __init__(self) -> None:
         self.stored = 0
         self.refused: Counter[str] = Counter()
+        self.first_line: dict[str, int] = {}
         self.lock = threading.Lock()
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file of JSON lines, gzip or not.
+def lines(path: Path) -> Iterator[Line]:
+    """The lines of a file of JSON lines, gzip or not, with their numbers.
 
     Raises:
         FileRefused: it cannot be read, or is gzip in name only, or is cut short.
@@ -83,17 +94,17 @@ def lines(path: Path) -> Iterator[bytes]:
         if path.suffix == ".gz" and not packed:
             raise FileRefused(f"{path.name} is named .gz but is not gzip.")
         with gzip.open(path) if packed else path.open("rb") as content:
-            for line in content:
+            for number, line in enumerate(content, 1):
                 if line.strip():
-                    yield line.strip()
+                    yield number, line.strip()
     except (OSError, EOFError, zlib.error) as refused:
         raise FileRefused(f"{path.name} cannot be read to its end: missing, not readable, or cut short.") from refused
 
 
-def promised(sample: Sequence[bytes], folder: Path) -> list[tuple[Profile, bytes]]:
+def promised(sample: Sequence[Line], folder: Path) -> list[tuple[Profile, bytes]]:
     """The profiles beside a file that its statements name among their context's categories."""
     named: set[str] = set()
-    for line in sample:
+    for _, line in sample:
         with suppress(orjson.JSONDecodeError, AttributeError, TypeError):
             category = (orjson.loads(line).get("context") or {}).get("contextActivities", {}).get("category", [])
             named.update(one["id"] for one in (category if isinstance(category, list) else [category]))
@@ -139,6 +150,9 @@ class Demo:
                 )
             )
 
+        running = [os.getpid(), *(process.pid for process in self.processes)]
+        (self.folder / PIDS).write_text(" ".join(map(str, running)))
+
     def wait_ready(self) -> None:
         """Wait until the LRS answers that it is ready."""
         limit = time.monotonic() + 60
@@ -151,7 +165,7 @@ class Demo:
                 if connection.getresponse().status == 200:
                     return
             time.sleep(0.1)
-        raise SillageError(f"The LRS did not start: see {self.folder}/serve.log.")
+        raise OperatorError(f"The LRS did not start: see {self.folder}/serve.log.")
 
     def stop(self) -> None:
         """Stop everything, last started first."""
@@ -204,16 +218,16 @@ class Demo:
         return tally
 
 
-def batched(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+def batched(items: Iterable[Line], size: int) -> Iterator[list[Line]]:
     """Lists of at most ``size``."""
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
 
 
-def post(connection: http.client.HTTPConnection, headers: dict[str, str], batch: list[bytes], tally: Tally) -> None:
+def post(connection: http.client.HTTPConnection, headers: dict[str, str], batch: list[Line], tally: Tally) -> None:
     """Send a batch; one that is refused for a fault is halved until the faulty statements stand alone."""
-    connection.request("POST", "/xAPI/statements", b"[" + b",".join(batch) + b"]", headers)
+    connection.request("POST", "/xAPI/statements", b"[" + b",".join(line for _, line in batch) + b"]", headers)
     answer = connection.getresponse()
     content = answer.read()
     if answer.status == 200:
@@ -229,8 +243,10 @@ def post(connection: http.client.HTTPConnection, headers: dict[str, str], batch:
         reason = f"{problem['code']}: {fault.get('message', problem['detail'])} [{fault.get('section', '')}]"
         with tally.lock:
             tally.refused[reason] += 1
+            number = batch[0][0]
+            tally.first_line[reason] = min(number, tally.first_line.get(reason, number))
     else:
-        raise SillageError(f"The LRS answered {answer.status}: serve.log in the data folder says why.")
+        raise OperatorError(f"The LRS answered {answer.status}: serve.log in the data folder says why.")
 
 
 def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
@@ -264,10 +280,10 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
         total = sum(1 for _ in lines(options.statements))
         return [Sender("file", credential, chain(sample, source), total)]
     start = date.today() - timedelta(days=options.days)
-    made: dict[str, list[bytes]] = {"ent": [], "p2ia": []}
+    made: dict[str, list[Line]] = {"ent": [], "p2ia": []}
     with console.status("simulating schools"):
         for trace in simulate(seed=options.seed, pupils=options.pupils, days=options.days, start=start):
-            made[trace.source].append(orjson.dumps(trace.statement))
+            made[trace.source].append((len(made[trace.source]) + 1, orjson.dumps(trace.statement)))
     return [Sender(name, credentials[name], traces, len(traces)) for name, traces in made.items()]
 
 
@@ -311,13 +327,13 @@ def run_jobs(demo: Demo) -> None:
         for name in ("aggregate", "retention", "export", "audit-anchor"):
             run = execute(jobs[name], lease, parts.job_repository, clock.now_us)
             if run.error:
-                raise SillageError(f"The job {name} failed: {run.error}.")
+                raise OperatorError(f"The job {name} failed: {run.error}.")
             console.print(f"  job {name}: {summary(run.summary or {})}")
     demo.start("scheduler")
     limit = time.monotonic() + 30
     while parts.leadership.held() is None and time.monotonic() < limit:
         time.sleep(0.1)
-    console.print("  the scheduler leads: aggregates are refreshed each minute from now on")
+    console.print("  the scheduler leads: aggregates are refreshed each minute while it runs")
 
 
 def summary(values: Any) -> str:
@@ -353,6 +369,8 @@ def main() -> None:
     given = options.parse_args()
     try:
         run(given)
+    except Stopped:
+        console.print("Stopped. / Arrêté.")
     except SillageError as error:
         console.print(f"[bold red]{error.title} / {error.title_fr}[/]\n{error.detail}")
         sys.exit(2)
@@ -366,41 +384,74 @@ def port_to_use(wanted: int) -> int:
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
-    raise SillageError("No port is free on 127.0.0.1.")
+    raise OperatorError("No port is free on 127.0.0.1.")
 
 
 def clear(folder: Path) -> None:
     """Start from nothing; a demonstration that still runs is left alone."""
-    descriptor = None
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
-            raise SillageError(f"{folder} holds something else than a demonstration. Choose another --folder.")
-        descriptor = lock(Layout(folder / "mongodb").supervisor_lock, 2 | 4) if (folder / "mongodb").exists() else -1
-        if descriptor is None:
-            # A demonstration that has just ended stops its MongoDB within a second or two.
-            time.sleep(4)
-            descriptor = lock(Layout(folder / "mongodb").supervisor_lock, 2 | 4)
-        if descriptor is None:
-            raise SillageError(f"Another demonstration runs on {folder}. Stop it first (Ctrl-C in its terminal).")
+            raise OperatorError(f"{folder} holds something else than a demonstration. Choose another --folder.")
+        orphans(folder)
+        if (folder / "mongodb").exists():
+            wait_free(folder)
         shutil.rmtree(folder)
-        if descriptor >= 0:
-            os.close(descriptor)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MARK).touch()
 
 
+def orphans(folder: Path) -> None:
+    """Stop what a demonstration left running when it was killed."""
+    try:
+        owner, *children = map(int, (folder / PIDS).read_text().split())
+    except (OSError, ValueError):
+        return
+    if ours(owner, b"demo.py"):
+        raise OperatorError(f"Another demonstration runs on {folder} (process {owner}). Stop it first, with Ctrl-C.")
+    for child in children:
+        if ours(child, b"app.cli"):
+            os.kill(child, signal.SIGTERM)
+    limit = time.monotonic() + 45
+    while any(ours(child, b"app.cli") for child in children) and time.monotonic() < limit:
+        time.sleep(0.1)
+
+
+def ours(pid: int, word: bytes) -> bool:
+    """Whether that process lives and has the word in its command line."""
+    try:
+        return word in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def wait_free(folder: Path) -> None:
+    """Wait until the MongoDB of an ended demonstration has stopped, which takes a second or two."""
+    limit = time.monotonic() + 20
+    while (descriptor := lock(Layout(folder / "mongodb").supervisor_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
+        if time.monotonic() > limit:
+            raise OperatorError(f"The MongoDB of {folder} is still in use by some `sillage` command. Stop that first.")
+        time.sleep(0.2)
+    os.close(descriptor)
+
+
 def run(given: argparse.Namespace) -> None:
     """Everything, in order."""
-    if given.statements and not given.statements.is_file():
-        raise FileRefused(f"There is no file {given.statements}.")
+    if given.statements:
+        if not given.statements.is_file():
+            raise FileRefused(f"There is no file {given.statements}.")
+        with console.status("reading the file"):
+            if not sum(1 for _ in lines(given.statements)):
+                raise FileRefused(f"{given.statements.name} is empty.")
     folder = given.folder.absolute()
     logs.configure("warning", "console")
     clear(folder)
     began = time.monotonic()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    demo = Demo(folder, port_to_use(given.port))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stopped)
+    port = port_to_use(given.port)
+    if given.port and port != given.port:
+        console.print(f"Port {given.port} is taken: this demonstration uses {port}.")
+    demo = Demo(folder, port)
     try:
         console.print("[bold]1. A store of its own[/] / un dépôt à lui")
         with console.status("starting MongoDB and the LRS"):
@@ -421,7 +472,11 @@ def run(given: argparse.Namespace) -> None:
             stored += tally.stored
             console.print(f"  {sender.source}: {tally.stored:,} stored, {tally.stored / seconds:,.0f} a second")
             for reason, count in tally.refused.most_common(5):
-                console.print(f"    {count:,} refused: {reason}", markup=False)
+                console.print(
+                    f"    {count:,} refused, first on line {tally.first_line[reason]}: {reason}", markup=False
+                )
+            if sender.total and not tally.stored:
+                raise FileRefused("Not one statement was accepted: the file must hold one JSON statement a line.")
             settle(demo, stored)
             report(demo, sender.source)
         console.print("[bold]4. Jobs: aggregates, retention, export, audit[/] / agrégats, conservation, export, audit")
@@ -431,20 +486,28 @@ def run(given: argparse.Namespace) -> None:
             f"  audit log: {verified.entries:,} entries in {verified.chains} chains, "
             + ("intact" if verified.intact else "ALTERED")
         )
-        where_to_look(demo, senders)
+        where_to_look(demo, senders, once=given.once)
         console.print(f"Everything above took {time.monotonic() - began:.0f} s.")
         if not given.once:
             console.print("Serving until Ctrl-C. / En service jusqu'à Ctrl-C.")
-            while not stop.wait(1):
+            while True:
+                time.sleep(1)
                 for process in demo.processes:
                     if process.poll() is not None:
-                        raise SillageError(f"A process ended by itself: see the logs in {demo.folder}.")
+                        raise OperatorError(f"A process ended by itself: see the logs in {demo.folder}.")
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         with console.status("stopping"):
             demo.stop()
 
 
-def where_to_look(demo: Demo, senders: Sequence[Sender]) -> None:
+def stopped(*_: object) -> None:
+    """Leave what is under way: everything is then stopped in order."""
+    raise Stopped
+
+
+def where_to_look(demo: Demo, senders: Sequence[Sender], *, once: bool) -> None:
     """Addresses and credentials to go on with."""
     issue = demo.parts.sources.issue
     researcher = issue(source=None, label="researcher", scopes=scopes.ROLES["researcher"], actor="cli:demo")
@@ -452,6 +515,11 @@ def where_to_look(demo: Demo, senders: Sequence[Sender]) -> None:
     sender = senders[-1]
     version = "-H 'X-Experience-API-Version: 1.0.3'"
     console.print("[bold]Where to look[/] / où regarder")
+    if once:
+        bind = f"SILLAGE_BIND=127.0.0.1:{demo.port}"
+        console.print(
+            f"  # serve it again first: SILLAGE_DATA_DIR={demo.folder} {bind} .venv/bin/sillage serve", markup=False
+        )
     for words, key, address in (
         (f"the source {sender.source}", sender.credential, f"{version} '{demo.url}/xAPI/statements?limit=2'"),
         ("how it fared", sender.credential, f"'{demo.url}/api/v1/verdicts'"),

@@ -86,7 +86,10 @@ _TODO = {
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
     "not-found": "Check the address or the id. An id that exists but is not for this credential looks the same.",
     "method-not-allowed": "Use one of the methods of the answer's `Allow` header.",
+    "request-timeout": "Send it again, in smaller batches if the connection is slow; nothing is stored twice.",
     "statement-conflict": "Give the new statement an id of its own. A retry must be unchanged.",
+    "document-conflict": "Read the document, then send `If-Match` with its `ETag` to replace it.",
+    "precondition-failed": "Read the document again, apply the change to what is there now, send its present `ETag`.",
     "body-too-large": "Send smaller batches.",
     "unsupported-content-type": "Send `application/json`, without a content encoding.",
     "unavailable": "Send the same request again after `Retry-After` seconds.",
@@ -120,8 +123,8 @@ _ERRORS_HEAD = f"""{WRITTEN}
 Over HTTP every error is a problem document (RFC 9457, `application/problem+json`): `type` (`urn:sillage:error:CODE`),
 `code`, `status`, `title` (English, or French when `Accept-Language` prefers it), `detail`, `request_id`, and `faults`
 when the input is a document: `pointer` (RFC 6901), `rule`, `section`, `message`. Details and faults do not repeat
-values that were sent; a pointer holds the keys that were. What gunicorn refuses before the application sees it (a bad
-request line, one over 8,190 bytes) is not such a document.
+values that were sent; a pointer holds the keys that were. What is refused before the application sees it (a bad
+request line, one over 8,190 bytes, a head over 64 KiB or slower than 10 seconds) is not such a document.
 
 On the command line an error prints both titles, the code and the detail; the exit code is 2. Codes marked `command` are
 for the command line and for the reasons of `/readyz`; should a request meet one, it is answered with status 500.

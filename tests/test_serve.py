@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,8 +83,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(folder: Path) -> Running:
-    port = free_port()
+def launch(folder: Path, port: int = 0) -> Running:
+    port = port or free_port()
     environ = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
     environ |= {
         "SILLAGE_DATA_DIR": str(folder),
@@ -100,8 +100,8 @@ def launch(folder: Path) -> Running:
 
 
 @contextmanager
-def ready(folder: Path) -> Iterator[Running]:
-    server = launch(folder)
+def ready(folder: Path, port: int = 0) -> Iterator[Running]:
+    server = launch(folder, port)
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -205,6 +205,71 @@ def test_a_long_query_is_accepted_and_a_longer_one_refused(running: Running) -> 
     with pytest.raises(urllib.error.HTTPError) as refused:
         running.get("/pid?agent=" + "x" * 9_000)
     assert 400 <= refused.value.code < 500
+
+
+def counters(server: Running) -> Path:
+    """The folder of the counters, which the master keeps open."""
+    opened = Path(f"/proc/{server.process.pid}/fd").glob("*")
+    (folder,) = {target for entry in opened if (target := entry.resolve()).name.startswith("sillage-metrics-")}
+    return folder
+
+
+def test_the_counters_of_a_server_that_was_killed_are_cleared_and_then_removed(tmp_path: Path) -> None:
+    port = free_port()
+    sample = 'sillage_http_requests_total{method="GET",route="/pid",status="200"}'
+    with ready(tmp_path, port) as server:
+        folder = counters(server)
+        server.get("/pid")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        server.process.kill()
+        server.process.wait(20)
+        assert any(folder.iterdir())
+        with pytest.raises(OSError):  # its workers answer until they notice
+            while True:
+                server.get("/healthz")
+    with ready(tmp_path, port) as server:
+        assert counters(server) == folder
+        server.get("/pid")
+        assert value(server.get("/metrics"), sample) == 1
+    assert not folder.exists()
+
+
+def test_a_link_in_the_place_of_the_counters_is_not_followed(tmp_path: Path) -> None:
+    port = free_port()
+    with ready(tmp_path, port) as server:
+        place = counters(server)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "kept").write_text("")
+    place.symlink_to(victim)
+    try:
+        with ready(tmp_path, port) as server:
+            server.get("/pid")
+            assert counters(server).parent == tmp_path / "metrics"
+            assert "sillage_http_requests_total" in server.get("/metrics")
+    finally:
+        place.unlink()
+    assert [path.name for path in victim.iterdir()] == ["kept"]
+
+
+def test_a_second_server_at_the_same_address_leaves_the_counters_of_the_first(running: Running) -> None:
+    before = value(running.get("/metrics"), "sillage_info")
+    second = launch(running.folder, int(running.url.rpartition(":")[2]))
+    assert second.process.wait(20) != 0
+    assert value(running.get("/metrics"), "sillage_info") == before
+    assert any(counters(running).iterdir())
+
+
+def test_silent_clients_do_not_delay_a_stop(own: Running) -> None:
+    with ExitStack() as stack:
+        for sent in (b"", b"GET /pi", b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") * 3:
+            address = ("127.0.0.1", int(own.url.rpartition(":")[2]))
+            stack.enter_context(socket.create_connection(address)).sendall(sent)
+        time.sleep(0.2)
+        began = time.monotonic()
+        own.process.terminate()
+        assert own.process.wait(20) == 0
+        assert time.monotonic() - began < 6
 
 
 def test_an_installation_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:

@@ -236,7 +236,10 @@ class Sources:
             raise RegisterInvalid(f"The mode is one of: {', '.join(MODES)}.")
         for profile in profiles:
             if not self._profile_exists(profile):
-                raise RegisterInvalid(f"Profile {profile} is not loaded. Add it first: `sillage profile add FILE`.")
+                raise RegisterInvalid(
+                    f"Profile {profile} is not loaded: `sillage profile list` shows those that are, "
+                    "`sillage profile add FILE` adds one."
+                )
 
 
 def _known_scopes(scopes: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from app.factory import VERSION, Parts
 from app.settings import load
 from app.web import logs
 
-_console = Console(stderr=True, highlight=False)
+_console = Console(stderr=True, highlight=False, emoji=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

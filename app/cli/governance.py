@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
 from pathlib import Path
 from typing import Protocol
 
 import click
 from rich.progress import Progress
+from rich.text import Text
 
-from app.cli.screen import out, table
+from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
-from app.governance.audit import KINDS, Audit
+from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.register import Register
 from app.governance.retention import Retention
 from app.storage import clock
@@ -48,7 +49,7 @@ def activity_add(parts: Governance, file: Path) -> None:
     except OSError:
         raise FileRefused("The file cannot be read.") from None
     added = parts.register.add(document)
-    out().print(f"Activity [bold]{added.id}[/bold], version {added.version}: {added.name.en}")
+    out().print(f"Activity {added.id}, version {added.version}: {added.name.en}")
 
 
 @activity.command("list")
@@ -77,7 +78,7 @@ def activity_show(parts: Governance, identifier: str) -> None:
     console = out()
     console.print_json(data=parts.register.get(identifier).document)
     for version in parts.register.history(identifier):
-        console.print(f"version {version.version}, added {_instant(version.added)}")
+        console.print(f"version {version.version}, added {instant(version.added)}")
 
 
 @click.group()
@@ -95,10 +96,10 @@ def retention_report(parts: Governance) -> None:
             line.activity,
             line.source,
             f"{line.kept:,}",
-            "-" if line.oldest is None else _instant(line.oldest),
+            instant(line.oldest),
             f"{line.active_days} days",
             f"{line.due:,}",
-            f"[red]{line.overdue:,}[/red]" if line.overdue else "0",
+            Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
         )
     out().print(rows)
 
@@ -118,7 +119,7 @@ def retention_apply(parts: Governance, execute: bool) -> None:
         run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
     rows = table("activity", "source", "stored before", "deleted" if execute else "would be deleted")
     for deletion in run.deletions:
-        rows.add_row(deletion.activity, deletion.source, _instant(deletion.cutoff), f"{deletion.statements:,}")
+        rows.add_row(deletion.activity, deletion.source, instant(deletion.cutoff), f"{deletion.statements:,}")
     console.print(rows)
     if not execute:
         console.print("Nothing was deleted. Add --execute to delete.")
@@ -129,13 +130,30 @@ def audit() -> None:
     """The audit log."""
 
 
+def _digests(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[0-9a-fA-F]{64}", digest) for digest in given):
+        raise click.BadParameter("an anchor's digest is 64 hexadecimal digits")
+    return given
+
+
 @audit.command("verify")
+@click.option(
+    "--anchor",
+    "anchors",
+    multiple=True,
+    metavar="DIGEST",
+    callback=_digests,
+    help="Digest of an anchor, kept outside the database: it must still be there. Repeatable.",
+)
 @click.pass_obj
-def audit_verify(parts: Governance) -> None:
-    """Check the whole log for entries altered, removed, inserted or moved."""
+def audit_verify(parts: Governance, anchors: tuple[str, ...]) -> None:
+    """Check the whole log for entries altered, removed, inserted or moved. The check is itself recorded."""
     console = out()
+    parts.audit.append(AUDIT_READ, "cli:audit verify", {"anchors": len(anchors)})
+    # This command's own chain ends here, so that it is not shown as one whose process was killed.
+    parts.audit.close()
     with console.status("Reading the audit log") as status:
-        outcome = parts.audit.verify(lambda read: status.update(f"Reading the audit log: {read:,} entries"))
+        outcome = parts.audit.verify(lambda read: status.update(f"Reading the audit log: {read:,} entries"), anchors)
     console.print(f"{outcome.entries:,} entries in {outcome.chains:,} chains")
     if outcome.open:
         rows = table(
@@ -143,10 +161,11 @@ def audit_verify(parts: Governance) -> None:
         )
         for chain in outcome.open:
             vouched = "-" if chain.anchored < 0 else str(chain.anchored)
-            rows.add_row(chain.chain, str(chain.last), _instant(chain.last_at), vouched)
+            rows.add_row(chain.chain, str(chain.last), instant(chain.last_at), vouched)
         console.print(rows)
     if outcome.intact:
-        console.print("[green]The chain is intact.[/green]")
+        found = " Each anchor given is in it." if anchors else ""
+        console.print(Text("The chain is intact.", style="green").append(found, style="default"))
         return
     rows = table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
     for finding in outcome.findings:
@@ -160,16 +179,13 @@ def audit_verify(parts: Governance) -> None:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @click.pass_obj
 def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
-    """Show the newest entries."""
+    """Show the newest entries. The listing is itself recorded."""
+    parts.audit.append(AUDIT_READ, "cli:audit list", {"kinds": list(kinds), "limit": limit})
     rows = table("at", "kind", "actor", "detail")
     for entry in parts.audit.newest(kinds, None, limit):
-        detail = ", ".join(f"{name}={value}" for name, value in entry.detail.items() if name != "heads")
-        rows.add_row(_instant(entry.at), entry.kind, entry.actor, detail)
+        detail = ", ".join(f"{name}={readable(value)}" for name, value in entry.detail.items() if name != "heads")
+        rows.add_row(instant(entry.at), entry.kind, entry.actor, detail)
     out().print(rows)
 
 
 COMMANDS = (activity, retention, audit)
-
-
-def _instant(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Protocol
 
 import click
 
-from app.cli.screen import out, table
+from app.cli.screen import instant, out, table
 from app.errors import JobFailed, LeaseHeld, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
@@ -80,16 +79,16 @@ def jobs_list(parts: Scheduling) -> None:
         rows.add_row(
             job.name,
             job.cron,
-            _instant(state.last_started),
+            instant(state.last_started),
             state.last_outcome or "-",
-            _instant(state.last_success),
+            instant(state.last_success),
             _error(state.last_error),
             str(state.runs),
         )
     console = out()
     console.print(rows)
     held = parts.leadership.held()
-    console.print(f"Led by {held.holder}." if held else "No scheduler leads now.", highlight=False)
+    console.print(f"Led by {held.holder}." if held else "No scheduler leads now.")
 
 
 @jobs.command("history")
@@ -103,7 +102,7 @@ def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
     for run in parts.job_repository.history(job.name, limit):
         seconds = "-" if run.finished is None else f"{(run.finished - run.started) / 1e6:.1f}"
         summary = ", ".join(f"{name}={value}" for name, value in run.summary.items())
-        rows.add_row(_instant(run.started), seconds, run.outcome, summary, _error(run.error))
+        rows.add_row(instant(run.started), seconds, run.outcome, summary, _error(run.error))
     out().print(rows)
 
 
@@ -123,9 +122,9 @@ def jobs_run(parts: Scheduling, name: str) -> None:
         parts.job_repository.interrupt(lease.fence, clock.now_us())
         run = execute(job, lease, parts.job_repository, clock.now_us)
     console = out()
-    console.print(f"{job.name}: {run.outcome}", highlight=False)
+    console.print(f"{job.name}: {run.outcome}")
     for key, value in run.summary.items():
-        console.print(f"  {key}: {value}", highlight=False)
+        console.print(f"  {key}: {value}")
     if run.outcome != SUCCEEDED:
         raise JobFailed(f"{job.name} {run.outcome}: {_error(run.error)}. The log says where.")
 
@@ -142,9 +141,3 @@ def _job(parts: Scheduling, name: str) -> Job:
 
 def _error(error: Mapping[str, str] | None) -> str:
     return "-" if error is None else f"{error['class']} ({error['code']})"
-
-
-def _instant(microseconds: int | None) -> str:
-    if microseconds is None:
-        return "-"
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

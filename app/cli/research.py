@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -44,7 +44,7 @@ def aggregate_run(parts: Research) -> None:
     with _bar("aggregating") as told:
         summary = aggregates.run(progress=told)
     console = screen.out()
-    console.print(f"{summary.statements:,} statements counted, through {_instant(summary.through)}")
+    console.print(f"{summary.statements:,} statements counted, through {screen.instant(summary.through)}")
     if summary.late:
         console.print(f"{summary.late:,} came too late, for months whose learner keys are destroyed: not counted")
     if summary.settled:
@@ -60,7 +60,7 @@ def aggregate_status(parts: Research) -> None:
         rows.add_row(
             line.definition.name,
             str(line.definition.version),
-            "never run to the end" if line.as_of is None else _instant(line.as_of),
+            "never run to the end" if line.as_of is None else screen.instant(line.as_of),
             str(line.months),
             str(line.settled),
             str(line.late),
@@ -107,7 +107,7 @@ def export(
             progress=told,
         )
     console = screen.out()
-    console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)", markup=False)
+    console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)")
     for name, rows in package.rows.items():
         console.print(f"  {name}: {rows:,} cells")
     console.print(f"  {package.hidden:,} of them are hidden (small groups)")
@@ -131,8 +131,3 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
             progress.update(task, completed=done, total=total)
 
         yield told
-
-
-def _instant(microseconds: int) -> str:
-    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Nobody reads a pipe or a file in columns of 80: what goes there is not cut.
 _WIDE = 400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Screen(Console):
+    """A console on which text is only text: names come from operators and from documents of others.
+
+    Brackets and colons mean nothing in it, and what would drive a terminal shows as U+FFFD. Style is given with
+    ``style`` or as a ``rich.text.Text``.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What a string becomes, on a line or in a table."""
+        shown = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return super().render_str(shown, **{**options, "markup": False, "emoji": False})
 
 
 def out() -> Console:
     """Standard output: as wide as the terminal, or as wide as needed where there is none."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+    return _Screen(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A table that folds long values rather than hide them."""
+    """A table that folds long values rather than hide them; its cells are text, or ``Text`` where they have a style."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def instant(microseconds: int | None) -> str:
+    """Microseconds since 1970 to the second, UTC; a dash for none, and for what lies outside the calendar."""
+    try:
+        moment = None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        moment = None
+    return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -37,11 +37,11 @@ def init(parts: Parts) -> None:
         ) from refused
     console = out()
     console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
-    console.print(f"Data folder: {settings.data_dir.absolute()}", markup=False)
+    console.print(f"Data folder: {settings.data_dir.absolute()}")
     if settings.keys:
         console.print("Key-encryption keys: from the environment (SILLAGE_KEYS)")
     else:
-        console.print(f"Key-encryption keys: {settings.key_path.absolute()}", markup=False)
+        console.print(f"Key-encryption keys: {settings.key_path.absolute()}")
         console.print("Keep a copy of this file, away from the backups: without it nothing stored can be read.")
 
 

@@ -13,8 +13,8 @@ _out = out()
 
 
 def _show(credential: NewCredential) -> None:
-    _out.print(f"key     {credential.id}", markup=False)
-    _out.print(f"secret  {credential.secret}", markup=False)
+    _out.print(f"key     {credential.id}")
+    _out.print(f"secret  {credential.secret}")
     _out.print("Keep the secret now: it is shown this once. / Conservez le secret : il n'est montré qu'une fois.")
 
 
@@ -44,7 +44,7 @@ def add(
         scopes=wanted or scopes.SOURCE_DEFAULT,
         actor="cli:source add",
     )
-    _out.print(f"Source {registered.id} is registered under {registered.activity}.", markup=False)
+    _out.print(f"Source {registered.id} is registered under {registered.activity}.")
     _show(credential)
 
 

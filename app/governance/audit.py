@@ -1,28 +1,37 @@
 """The audit log: append-only, hash-chained, one chain for each writing process.
 
-Each entry carries the MAC of the one before it and a MAC of itself under a key that the database does not hold,
-so an entry that was altered, removed, inserted or moved shows. A chain whose end was cut off still fits
-together; what shows it is an *anchor*: an entry of another chain that quotes how far this one had come.
-The first entry of each chain is an anchor, and a job writes one every few minutes.
+Each entry carries the MAC of the one before it and a MAC of itself under a key that the database does not hold, so an
+entry that was altered, removed from the middle, inserted or moved shows. A chain whose end was cut off still fits
+together. Two things make a cut show:
 
-An anchor quotes the chains that grew since the anchor before it. Older ends stay proved: to hide that an old anchor
-was removed, its own chain must be cut, and a later anchor quotes that chain. What no chain can prove
-by itself is that all of them were cut back to one moment: the digest that ``anchor`` returns, kept in
-another place (the scheduler's log), proves that.
+* A process goes on from the entry that it wrote last, whatever the database holds by then: a chain cut while its
+  process lives has a gap from its next entry on.
+* An *anchor*: an entry of another chain that quotes how far this one had come. The first entry of each chain is an
+  anchor; each serving process and a job of the scheduler write one every few minutes, and quote the chains that grew
+  since their own anchor before.
+
+So a cut of a chain goes unseen only if every anchor that quotes what was cut is cut off with it, in chains whose
+processes write no more, and so on for what quotes those. It follows that what nothing quoted yet can be cut as soon as
+its process has ended, and that all chains together can be cut back to one moment while nothing runs. Against the second
+there is the digest of an anchor, kept in another place: given it, ``verify`` proves the log up to that anchor.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 import orjson
+import structlog
 
-from app.errors import DatabaseUnavailable, SillageError
+from app.errors import BadCursor, DatabaseUnavailable, SillageError, Unsealable
 from app.storage.audit import AuditRepository, Detail, Entry, Head
 from app.vault.keys import OrganisationKeys
 
@@ -66,7 +75,12 @@ KINDS = frozenset(
     }
 )
 
+ANCHOR_EVERY_US = 10 * 60 * 1_000_000
+"""How often a serving process quotes the ends of the chains, in microseconds."""
+
+_log = structlog.stdlib.get_logger("sillage.audit")
 _ANCHORING = (CHAIN_OPENED, ANCHOR)
+_ANCHOR_RETRY_US = 60 * 1_000_000
 _FIRST_PREV = bytes(32)
 _MAC_PURPOSE = "audit"
 # Clocks of two hosts may differ by this much without an anchor passing over an entry.
@@ -79,9 +93,9 @@ class Finding(NamedTuple):
     """What is wrong at one place of a chain.
 
     Attributes:
-        chain: The chain.
+        chain: The chain; empty for an anchor that is nowhere.
         n: The place in it, from 0.
-        kind: ``altered``, ``missing``, ``broken-link``, ``truncated`` or ``after-close``.
+        kind: ``altered``, ``missing``, ``broken-link``, ``truncated``, ``after-close`` or ``anchor-missing``.
         message: What was found.
     """
 
@@ -128,6 +142,13 @@ class Verification(NamedTuple):
     def intact(self) -> bool:
         """Whether nothing is wrong."""
         return self.broken == 0
+
+
+class Page(NamedTuple):
+    """Entries, the newest first, and the cursor of those that follow; None at the end."""
+
+    entries: list[Entry]
+    next: str | None
 
 
 class _Ticket:
@@ -183,6 +204,9 @@ class Audit:
         self._prev = _FIRST_PREV
         # After a failed insert nobody knows what of it was stored: the chain's end is read again.
         self._certain = True
+        # When this process last read the ends of the others' chains to quote them, and when it is to do so again.
+        self._quoted_at: int | None = None
+        self._anchor_at = 0
 
     def append(self, kind: str, actor: str, detail: Detail) -> None:
         """Write an entry; it is durable when this returns.
@@ -193,41 +217,102 @@ class Audit:
             detail: JSON values, without personal data; blind tokens in hex are fine.
 
         Raises:
+            TypeError: the detail holds what is not JSON.
             DatabaseUnavailable, StorageFull: the entry may not be stored; do not go on with what it was to record.
         """
         self._write(kind, actor, detail)
 
     def anchor(self, actor: str = "job:audit-anchor") -> str:
-        """Quote the ends of the chains that grew since the last anchor.
+        """Quote the ends of the chains that grew since this process's last anchor.
 
         Returns:
-            The MAC of the anchor in hex: kept outside the database, it proves the log up to now.
+            The MAC of the anchor in hex: kept outside the database, it proves the log up to now (``verify``).
         """
-        return self._write(ANCHOR, actor, {"heads": _quoted(self._heads())}).hex()
+        at = self._clock()
+        digest = self._write(ANCHOR, actor, {"heads": self._heads(at)}).hex()
+        self._quoted_at = at
+        return digest
+
+    def anchor_if_due(self, now: int) -> str | None:
+        """Write an anchor when there is none yet of this process, or ``ANCHOR_EVERY_US`` after the last one.
+
+        For a process that serves, every few seconds, from one thread; costs nothing while none is due. The digest goes
+        to the log of the process.
+
+        Args:
+            now: Microseconds since 1970 UTC, of the clock given to ``__init__``.
+
+        Returns:
+            The MAC of the anchor in hex, or None when none was due.
+
+        Raises:
+            DatabaseUnavailable, StorageFull: it may not be stored; it is due again in a minute.
+        """
+        if now < self._anchor_at:
+            return None
+        self._anchor_at = now + _ANCHOR_RETRY_US
+        digest = self.anchor("process")
+        self._anchor_at = now + ANCHOR_EVERY_US
+        _log.info("audit log anchored", anchor=digest)
+        return digest
 
     def close(self) -> None:
         """End this process's chain, if it has begun one; a later entry would begin another."""
         if self._chain:
             self._write(CHAIN_CLOSED, "process", {})
 
-    def verify(self, progress: Callable[[int], None] | None = None) -> Verification:
+    def verify(self, progress: Callable[[int], None] | None = None, anchors: Collection[str] = ()) -> Verification:
         """Read the whole log and check every entry, chain by chain; memory grows with chains, not entries.
 
         Args:
             progress: Told the number of entries read, now and then.
+            anchors: What ``anchor`` returned once, kept outside the database: each of them must still be there. With it
+                its own chain is proved up to it, and every other one up to what it quotes.
         """
-        return _Check(self._mac, self._claims()).run(self._repository.stream(), progress)
+        return _Check(self._genuine, self._claims(), anchors).run(self._repository.stream(), progress)
 
     def newest(self, kinds: Sequence[str] = (), before: int | None = None, limit: int = 100) -> list[Entry]:
         """The newest entries first; ``before`` in microseconds since 1970 UTC."""
-        return self._repository.newest(kinds, before, limit)
+        return self._repository.newest(kinds, before, None, limit).entries
+
+    def page(self, kinds: Sequence[str], before: int | None, cursor: str | None, limit: int) -> Page:
+        """The newest entries first, page by page: every entry that is there throughout comes once.
+
+        Args:
+            kinds: Of these kinds; of all when empty.
+            before: Written before this, in microseconds since 1970 UTC.
+            cursor: ``next`` of the page before, with the same kinds.
+            limit: How many at most.
+
+        Raises:
+            BadCursor: the cursor was altered, or is of other kinds.
+        """
+        place = f"audit-cursor:{','.join(sorted(kinds))}"
+        listed = self._repository.newest(kinds, before, self._opened(place, cursor), limit)
+        if listed.further is None:
+            return Page(listed.entries, None)
+        # Sealed: what it says goes into a query as it is.
+        sealed = self._keys.seal(place, listed.further)
+        return Page(listed.entries, base64.urlsafe_b64encode(sealed).decode().rstrip("="))
+
+    def _opened(self, place: str, cursor: str | None) -> bytes | None:
+        if cursor is None:
+            return None
+        try:
+            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            return self._keys.open(place, sealed)
+        except (Unsealable, binascii.Error, ValueError):
+            raise BadCursor(
+                "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
+            ) from None
 
     # --- writing ------------------------------------------------------------------------------
 
     def _write(self, kind: str, actor: str, detail: Detail) -> bytes:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of audit entry: {kind}")
-        orjson.dumps(detail)  # a detail that is not JSON fails its own caller, not all who share the insert
+        if not _is_json(detail):  # it fails its own caller, not all who share the insert
+            raise TypeError("the detail of an audit entry is not JSON")
         ticket = _Ticket(self._clock(), kind, actor, detail)
         with self._turn:
             self._waiting.append(ticket)
@@ -279,15 +364,17 @@ class Audit:
         at = self._clock()
         # Sorts by time, so that a listing by chain is a listing by age.
         chain = f"{at:016x}-{self._random(6).hex()}"
-        opening = _Ticket(at, CHAIN_OPENED, "process", {"heads": _quoted(self._heads())})
+        opening = _Ticket(at, CHAIN_OPENED, "process", {"heads": self._heads(at)})
         first = self._entry(chain, 0, _FIRST_PREV, opening)
         if not self._repository.insert([first]):
             raise DatabaseUnavailable("The audit log could not be opened.")
         self._chain, self._next, self._prev, self._certain = chain, 1, first.mac, True
+        self._quoted_at = at
 
     def _find_end(self) -> None:
         head = self._repository.head(self._chain)
-        if head is not None:
+        # Never back: what was stored for certain and is gone was cut, and the gap is to show.
+        if head is not None and head.n >= self._next:
             self._next, self._prev = head.n + 1, head.mac
         self._certain = True
 
@@ -308,9 +395,16 @@ class Audit:
     def _mac(self, entry: Entry) -> bytes:
         return self._keys.mac(_MAC_PURPOSE, _canonical(entry))
 
-    def _heads(self) -> list[Head]:
-        last = self._repository.last_at(_ANCHORING)
-        return self._repository.heads(0 if last is None else last - _CLOCK_MARGIN_US)
+    def _genuine(self, entry: Entry) -> bool:
+        # What is not JSON has no canonical form, and cannot have been written here.
+        return _is_json(entry.detail) and entry.mac == self._mac(entry)
+
+    def _heads(self, now: int) -> list[list[str | int]]:
+        """The ends of the chains that grew since this process quoted them, or, at its first time, since anybody did."""
+        last = self._repository.last_at(_ANCHORING, now) if self._quoted_at is None else self._quoted_at
+        heads = self._repository.heads(0 if last is None else last - _CLOCK_MARGIN_US)
+        # A chain's word on itself proves nothing.
+        return _quoted(head for head in heads if head.chain != self._chain)
 
     # --- checking -----------------------------------------------------------------------------
 
@@ -318,7 +412,7 @@ class Audit:
         """How far each chain had come at least, with the MAC there, by the anchors that are themselves genuine."""
         claims: dict[str, tuple[int, bytes]] = {}
         for entry in self._repository.of_kinds(_ANCHORING):
-            if entry.mac != self._mac(entry):
+            if not self._genuine(entry):
                 continue
             for chain, n, mac in _unquoted(entry.detail):
                 # A chain's word on itself proves nothing: it is cut together with it.
@@ -330,9 +424,12 @@ class Audit:
 class _Check:
     """One pass over the log."""
 
-    def __init__(self, mac: Callable[[Entry], bytes], claims: dict[str, tuple[int, bytes]]) -> None:
-        self._mac = mac
+    def __init__(
+        self, genuine: Callable[[Entry], bool], claims: dict[str, tuple[int, bytes]], anchors: Collection[str]
+    ) -> None:
+        self._genuine = genuine
         self._claims = claims
+        self._wanted = {anchor.lower() for anchor in anchors}
         self._findings: list[Finding] = []
         self._open: list[OpenChain] = []
         self._broken = 0
@@ -355,6 +452,8 @@ class _Check:
         for chain, (n, _) in sorted(self._claims.items()):
             if chain not in self._seen:
                 self._found(chain, 0, "truncated", f"an anchor quotes {n + 1} entries; the chain is not there")
+        for anchor in sorted(self._wanted):
+            self._found("", 0, "anchor-missing", f"no genuine anchor has the digest {anchor}")
         return Verification(self._entries, len(self._seen), self._broken, tuple(self._findings), tuple(self._open))
 
     def _begin_chain(self, entry: Entry) -> None:
@@ -366,7 +465,7 @@ class _Check:
 
     def _follow(self, entry: Entry) -> None:
         expected = 0 if self._last is None else self._last.n + 1
-        genuine = entry.mac == self._mac(entry)
+        genuine = self._genuine(entry)
         if entry.n != expected:
             last = entry.n - 1
             self._found(
@@ -383,6 +482,8 @@ class _Check:
             self._found(entry.chain, entry.n, "altered", "is not the entry that an anchor quotes")
         if entry.kind == CHAIN_CLOSED and genuine:
             self._closed_at = entry.n
+        if entry.kind in _ANCHORING and genuine:
+            self._wanted.discard(entry.mac.hex())
 
     def _end_chain(self) -> None:
         last = self._last
@@ -413,7 +514,31 @@ def _canonical(entry: Entry) -> bytes:
     )
 
 
-def _quoted(heads: Sequence[Head]) -> list[list[str | int]]:
+def readable(value: object) -> object:
+    """A detail as it can be shown: JSON, whatever the database holds by now; what is not JSON as text."""
+    if isinstance(value, Mapping):
+        return {str(name): readable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [readable(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if _is_json(value) else str(value)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_json(inner) for inner in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63  # what BSON holds
+    # By type: BSON has kinds of text of its own.
+    return value is None or type(value) is str
+
+
+def _quoted(heads: Iterator[Head]) -> list[list[str | int]]:
     return [[head.chain, head.n, head.mac.hex()] for head in heads]
 
 

@@ -16,6 +16,7 @@ from app.errors import SillageError
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Activity, Register
 from app.storage.retention import RetentionRepository
+from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 
 DAY_US = 86_400_000_000
@@ -198,7 +199,7 @@ class Retention:
         return [(activities[link.activity], link) for link in links if link.activity in activities]
 
     def _token(self, source: str) -> bytes:
-        return self._keys.token("source", source)
+        return self._keys.token(kinds.SOURCE, source)
 
 
 def _cutoff(activity: Activity, now: int) -> int:

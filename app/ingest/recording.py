@@ -22,6 +22,7 @@ from app.storage.processes import Presence
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Row, Statements, Voiding
 from app.storage.subjects import SubjectKeys
+from app.vault import kinds
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
 from app.xapi.content import content_print, normalise, stamp
@@ -143,7 +144,7 @@ class Recorder:
         ids = tuple(UUID(statement["id"]) if "id" in statement else uuid4() for statement in statements)
         subjects = [keys.subject(one.subject) for one in found]
         learner_keys = self._subjects.ensured(subjects)
-        own = keys.token(tokens.SOURCE, source.id)
+        own = keys.token(kinds.SOURCE, source.id)
         authority = self.authority(source)
         blind = [tokens.of_statement(keys, own, one) for one in found]
         _refuse_crowded(blind, many)

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 
 from app.storage.statements import Filter
 from app.vault.keys import OrganisationKeys
+from app.vault.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
 from app.xapi.identifiers import Keys
 from app.xapi.query import StatementQuery
-
-SOURCE = "source"
-AGENT = "agent"
-RELATED_AGENT = "related-agent"
-VERB = "verb"
-ACTIVITY = "activity"
-RELATED_ACTIVITY = "related-activity"
-REGISTRATION = "registration"
 
 
 def of_statement(keys: OrganisationKeys, source: bytes, found: Keys) -> tuple[bytes, ...]:

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from app.errors import LeaseLost, SillageError
+from app import errors
+from app.errors import LeaseLost, SillageError, Unavailable
 from app.jobs.lease import Lease
 from app.storage import jobs as stored
 from app.storage.jobs import JobRepository, Run
@@ -17,6 +18,7 @@ from app.storage.jobs import JobRepository, Run
 _log = structlog.get_logger(__name__)
 
 _HISTORY_US = 90 * 86_400_000_000
+_TRANSIENT = frozenset(kind.code for kind in errors.every() if issubclass(kind, Unavailable))
 
 
 class Job(NamedTuple):
@@ -31,6 +33,11 @@ class Job(NamedTuple):
     name: str
     cron: str
     run: Callable[[Lease], Mapping[str, object]]
+
+
+def transient(outcome: str | None, error: Mapping[str, str] | None) -> bool:
+    """Whether a run failed for want of something that may be back soon (an ``Unavailable`` error)."""
+    return outcome == stored.FAILED and error is not None and error["code"] in _TRANSIENT
 
 
 def execute(job: Job, lease: Lease, repository: JobRepository, clock: Callable[[], int]) -> Run:
@@ -48,12 +55,13 @@ def execute(job: Job, lease: Lease, repository: JobRepository, clock: Callable[[
     """
     lease.check()
     run = Run(uuid4(), job.name, lease.fence, clock(), None, stored.RUNNING, {}, None)
+    # First: what fails after the job's end would have it done again.
+    repository.prune(run.started - _HISTORY_US)
     repository.started(run)
     _log.info("job started", job=job.name, fence=lease.fence)
     outcome, summary, error = _outcome(job, lease, run.id)
     run = run._replace(finished=clock(), outcome=outcome, summary=summary, error=error)
     repository.finished(run)
-    repository.prune(run.started - _HISTORY_US)
     _log.info("job finished", job=job.name, fence=lease.fence, outcome=outcome, summary=dict(summary))
     return run
 

@@ -11,9 +11,9 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from app.errors import SillageError
+from app.errors import SillageError, Unavailable
 from app.jobs.lease import Leadership, Lease
-from app.jobs.run import Job, execute
+from app.jobs.run import Job, execute, transient
 from app.storage.jobs import ABANDONED, INTERRUPTED, JobRepository, JobState
 
 _log = structlog.get_logger(__name__)
@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 # A job whose process dies this many times in a row waits for its next regular time.
 _MOST_INTERRUPTIONS = 3
 _WATCH_SECONDS = 0.2
+RETRY_MINUTES = (1, 5, 15, 60)
+"""How long a job that failed in passing waits for its first, second, … retry; the last goes on."""
 
 
 class Scheduler:
@@ -35,6 +37,7 @@ class Scheduler:
         *,
         timezone: tzinfo = UTC,
         grace_seconds: float = 20.0,
+        retry_minutes: Sequence[float] = RETRY_MINUTES,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -45,6 +48,7 @@ class Scheduler:
             clock: Microseconds since 1970 UTC.
             timezone: Zone of the cron expressions.
             grace_seconds: How long jobs under way may go on after a stop, before they are asked to leave off.
+            retry_minutes: What ``RETRY_MINUTES`` says, for tests.
         """
         self._jobs = tuple(jobs)
         self._leadership = leadership
@@ -52,6 +56,7 @@ class Scheduler:
         self._clock = clock
         self._timezone = timezone
         self._grace = grace_seconds
+        self._retry_minutes = tuple(retry_minutes)
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever possible, until ``stop`` is set; jobs have ended and the lease is free when this returns."""
@@ -78,7 +83,7 @@ class Scheduler:
         self._repository.declare({job.name: job.cron for job in self._jobs}, now)
         self._repository.interrupt(lease.fence, now)
         states = {state.name: state for state in self._repository.states()}
-        running = _Running()
+        term = _Term(lease)
         scheduler = BackgroundScheduler(
             timezone=self._timezone,
             executors={"default": ThreadPoolExecutor(max_workers=max(1, len(self._jobs)))},
@@ -89,33 +94,49 @@ class Scheduler:
             trigger = CronTrigger.from_crontab(job.cron, timezone=self._timezone)
             missed = is_due(states[job.name], trigger, now)
             extra = {"next_run_time": datetime.now(self._timezone)} if missed else {}
-            scheduler.add_job(self._execute, trigger, args=(job, lease, running), id=job.name, name=job.name, **extra)
+            scheduler.add_job(self._execute, trigger, args=(job, term), id=job.name, name=job.name, **extra)
         scheduler.start()
         try:
             while not lease.lost and not stop.wait(_WATCH_SECONDS):
-                pass
+                # Here and not where a job ends: a scheduler that shuts down waits for its jobs with its lock held.
+                for name, failures in term.failed():
+                    self._retry(scheduler, name, failures)
         finally:
             scheduler.pause()
             if stop.is_set() and not lease.lost:
-                running.wait(self._grace)
+                term.wait(self._grace)
             lease.revoke()
             # The lease is renewed until the last job has left off: it must not run beside the next leader's.
             scheduler.shutdown(wait=True)
 
-    def _execute(self, job: Job, lease: Lease, running: _Running) -> None:
-        with running:
+    def _execute(self, job: Job, term: _Term) -> None:
+        with term:
             try:
-                execute(job, lease, self._repository, self._clock)
+                run = execute(job, term.lease, self._repository, self._clock)
+                term.ended(job.name, transient(run.outcome, run.error))
             except SillageError as failed:
-                _log.warning("job not recorded", job=job.name, fence=lease.fence, code=failed.code)
+                _log.warning("job not recorded", job=job.name, fence=term.lease.fence, code=failed.code)
+                term.ended(job.name, isinstance(failed, Unavailable))
+
+    def _retry(self, scheduler: BackgroundScheduler, name: str, failures: int) -> None:
+        minutes = self._retry_minutes[min(failures, len(self._retry_minutes)) - 1]
+        at = datetime.now(self._timezone) + timedelta(minutes=minutes)
+        waiting = scheduler.get_job(name)
+        if waiting is not None and at < waiting.next_run_time:
+            waiting.modify(next_run_time=at)
+            _log.info("job to be retried", job=name, failures=failures, minutes=minutes)
 
 
-class _Running:
-    """Counts the jobs under way."""
+class _Term:
+    """What a term of leadership keeps in mind: the jobs under way, and those that failed in passing."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
         self._count = 0
         self._changed = threading.Condition()
+        # Failures in a row, and the jobs whose retry is to be set.
+        self._failures: dict[str, int] = {}
+        self._to_retry: set[str] = set()
 
     def __enter__(self) -> None:
         with self._changed:
@@ -127,18 +148,33 @@ class _Running:
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> None:
-        """Wait until none is under way, or the time is over."""
+        """Wait until no job is under way, or the time is over."""
         with self._changed:
             self._changed.wait_for(lambda: self._count == 0, seconds)
+
+    def ended(self, name: str, in_passing: bool) -> None:
+        """Note how a run of a job ended."""
+        with self._changed:
+            if in_passing:
+                self._failures[name] = self._failures.get(name, 0) + 1
+                self._to_retry.add(name)
+            else:
+                self._failures.pop(name, None)
+
+    def failed(self) -> list[tuple[str, int]]:
+        """The jobs that failed in passing since the last call, with the number of times in a row."""
+        with self._changed:
+            names, self._to_retry = self._to_retry, set()
+            return [(name, self._failures[name]) for name in sorted(names) if name in self._failures]
 
 
 def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
     """Whether a job is to run at once when a scheduler takes the lead at ``now`` (microseconds since 1970 UTC).
 
-    It is when one of its times passed since it last began (since it was declared, if it never began), or when
-    its last run was cut off, unless that happened several times in a row.
+    It is when one of its times passed since it last began (since it was declared, if it never began), when its last
+    run failed for want of something that may be back, or when it was cut off, unless several times in a row.
     """
-    if state.last_outcome == ABANDONED:
+    if state.last_outcome == ABANDONED or transient(state.last_outcome, state.last_error):
         return True
     if state.last_outcome == INTERRUPTED and state.interruptions < _MOST_INTERRUPTIONS:
         return True

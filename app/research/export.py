@@ -56,6 +56,7 @@ class Exports:
         self._audit = audit
         self._folder = settings.export_dir
         self._version = version
+        self._timezone = settings.timezone
 
     def run(
         self,
@@ -94,7 +95,9 @@ class Exports:
         version = str(tables[0].definition.version) if len(tables) == 1 else self._version
         parts = [base, f"v{version}", str(first or "start"), str(last or "end"), fingerprint(tables, data)]
         folder = "-".join(parts)
-        stamp = Stamp(self._version, self._aggregates.organisation, first, last, _instant(clock.now_us()))
+        stamp = Stamp(
+            self._version, self._aggregates.organisation, first, last, _instant(clock.now_us()), self._timezone
+        )
         files = {**data, **describing_files(tables, data, stamp, folder.lower())}
         path = (target or self._folder) / folder
         hidden = {table.definition.name: counts(table.cells) for table in tables}

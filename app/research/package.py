@@ -38,13 +38,14 @@ class Table(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Where a package comes from: store version, organisation, period asked for, moment of writing (UTC)."""
+    """Where a package comes from: store version, organisation, period asked for, moment of writing (UTC), time zone."""
 
     store_version: str
     organisation: str
     first: date | None
     last: date | None
     created: str
+    timezone: str
 
 
 class Field(NamedTuple):
@@ -155,16 +156,19 @@ def _json(document: object) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
 
 
+_RULE = Text(
+    "A cell is hidden (small-group) when fewer distinct learners than the minimum group stand behind one of its "
+    "figures. Further cells are hidden (secondary) so that no total gives one back by subtraction. Rare values of "
+    "free-text dimensions are together under (other).",
+    "Une case est cachée (small-group) quand moins d'apprenants distincts que le groupe minimal sont derrière un de "
+    "ses chiffres. D'autres le sont (secondary) pour qu'aucun total n'en rende une par soustraction. Les valeurs rares "
+    "des dimensions en texte libre sont réunies sous (other).",
+)
+
+
 def _suppression(tables: Sequence[Table]) -> dict[str, object]:
     return {
-        "rule": {
-            "en": "A cell is hidden (small-group) when fewer distinct learners than minimum_group stand behind one of "
-            "its figures. Further cells are hidden (secondary) so that no total gives one back by subtraction. Rare "
-            "values of free-text dimensions are together under (other).",
-            "fr": "Une case est cachée (small-group) quand moins d'apprenants distincts que minimum_group sont "
-            "derrière un de ses chiffres. D'autres le sont (secondary) pour qu'aucun total n'en rende une par "
-            "soustraction. Les valeurs rares des dimensions en texte libre sont réunies sous (other).",
-        },
+        "rule": _RULE._asdict(),
         "aggregates": {
             table.definition.name: {"minimum_group": table.minimum_group, **counts(table.cells)} for table in tables
         },
@@ -177,7 +181,7 @@ def _descriptor(tables: Sequence[Table], data: Mapping[str, bytes], stamp: Stamp
         "name": name,
         "title": " / ".join(_both(table.definition.title) for table in tables),
         "created": stamp.created,
-        "version": ".".join(str(table.definition.version) for table in tables),
+        "version": stamp.store_version,
         "resources": [resource for table in tables for resource in (_csv(table, data), _parquet(table, data))],
         "source_stamp": {
             "store": "sillage",
@@ -185,6 +189,7 @@ def _descriptor(tables: Sequence[Table], data: Mapping[str, bytes], stamp: Stamp
             "organisation": stamp.organisation,
             "from": stamp.first and stamp.first.isoformat(),
             "to": stamp.last and stamp.last.isoformat(),
+            "timezone": stamp.timezone,
             "definitions": [
                 {
                     "name": table.definition.name,
@@ -261,7 +266,11 @@ def codebook(tables: Sequence[Table], stamp: Stamp) -> str:
     lines = [
         "# Dictionnaire des variables / Codebook",
         "",
-        f"Organisation : {stamp.organisation} · Sillage {stamp.store_version}",
+        f"Organisation : {stamp.organisation} · Sillage {stamp.store_version} · {stamp.timezone}",
+        "",
+        f"{_RULE.fr} Jours, semaines et mois sont ceux du fuseau {stamp.timezone}.",
+        "",
+        f"{_RULE.en} Days, weeks and months are those of the time zone {stamp.timezone}.",
         "",
     ]
     for table in tables:

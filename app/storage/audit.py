@@ -14,8 +14,12 @@ Document::
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeGuard
 
+import bson
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.int64 import Int64
 from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import BulkWriteError
@@ -28,8 +32,8 @@ COLLECTIONS = (
     Declared(
         NAME,
         (
-            Index("at", (("at", 1),)),
-            Index("kind_at", (("kind", 1), ("at", 1))),
+            Index("at_id", (("at", 1), ("_id", 1))),
+            Index("kind_at_id", (("kind", 1), ("at", 1), ("_id", 1))),
         ),
     ),
 )
@@ -39,6 +43,16 @@ Detail: TypeAlias = Mapping[str, object]
 
 _DUPLICATE = 11000
 _PAGE = 5_000
+_FIELDS = frozenset({"_id", "at", "kind", "actor", "detail", "prev", "mac"})
+# Whoever can write to the database can put anything there, and no document may end the check of the others:
+# text that is not UTF-8, dates beyond Python's calendar and UUIDs of any length are read as something.
+_LENIENT: CodecOptions[Document] = CodecOptions(
+    document_class=dict,
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 
 
 class Entry(NamedTuple):
@@ -62,11 +76,18 @@ class Head(NamedTuple):
     mac: bytes
 
 
+class Listed(NamedTuple):
+    """Entries, and the place of the last one when others follow (for ``after``), else None."""
+
+    entries: list[Entry]
+    further: bytes | None
+
+
 class AuditRepository:
     """Reads and inserts audit entries."""
 
     def __init__(self, store: Store) -> None:
-        self._collection = store.collection(NAME)
+        self._collection = store.collection(NAME).with_options(codec_options=_LENIENT)
 
     def insert(self, entries: Sequence[Entry]) -> bool:
         """Insert entries of one chain, in order, in one round trip; durable when this returns.
@@ -89,27 +110,33 @@ class AuditRepository:
             document = self._collection.find_one(_places(chain), sort=[("_id", -1)])
         return _entry(document) if document else None
 
-    def last_at(self, kinds: Sequence[str]) -> int | None:
-        """When the newest entry of one of these kinds was written."""
+    def last_at(self, kinds: Sequence[str], until: int) -> int | None:
+        """When the newest entry of one of these kinds was written, up to ``until`` (microseconds)."""
+        query = {"kind": {"$in": list(kinds)}, "at": {"$type": ["int", "long"], "$lte": until}}
         with translated():
-            document = self._collection.find_one({"kind": {"$in": list(kinds)}}, {"at": 1}, sort=[("at", -1)])
+            document = self._collection.find_one(query, {"at": 1}, sort=[("at", -1)])
         return int(document["at"]) if document else None
 
     def heads(self, since: int) -> list[Head]:
         """The last entry of each chain that has one at or after ``since`` (microseconds), by chain."""
-        # The places alone come from an index; the MACs are then read for one entry a chain.
+        # The places come from the index by time alone; the MACs are then read for one entry a chain.
+        number = {"$cond": [{"$in": [{"$type": "$_id.n"}, ["int", "long"]]}, "$_id.n", None]}
         with translated():
-            last = list(
-                self._collection.aggregate(
-                    [
-                        {"$match": {"at": {"$gte": since}}},
-                        {"$group": {"_id": "$_id.chain", "n": {"$max": "$_id.n"}}},
-                    ]
-                )
+            last = self._collection.aggregate(
+                [
+                    {"$match": {"at": {"$gte": since}}},
+                    {"$project": {"_id": 1}},
+                    {"$group": {"_id": "$_id.chain", "n": {"$max": number}}},
+                ],
+                hint="at_id",
             )
-            places = [SON([("chain", document["_id"]), ("n", document["n"])]) for document in last]
-            found = self._collection.find({"_id": {"$in": places}}, {"mac": 1}).sort("_id", 1)
-            return [Head(str(d["_id"]["chain"]), int(d["_id"]["n"]), bytes(d["mac"])) for d in found]
+            places = [
+                SON([("chain", document["_id"]), ("n", document["n"])])
+                for document in last
+                if type(document["_id"]) is str and document["n"] is not None
+            ]
+            found = self._collection.find({"_id": {"$in": places}}).sort("_id", 1)
+            return [Head(entry.chain, entry.n, entry.mac) for entry in map(_entry, found)]
 
     def of_kinds(self, kinds: Sequence[str]) -> Iterator[Entry]:
         """Every entry of these kinds, in no promised order."""
@@ -128,15 +155,36 @@ class AuditRepository:
                 yield _entry(document)
             if len(page) < _PAGE:
                 return
-            query = {"_id": {"$gt": page[-1]["_id"]}}
+            # $expr compares values of any type with each other: a forged _id of another type does not end the stream.
+            query = {"$expr": {"$gt": ["$_id", {"$literal": page[-1]["_id"]}]}}
 
-    def newest(self, kinds: Sequence[str], before: int | None, limit: int) -> list[Entry]:
-        """The newest entries first: of these kinds (all when empty), written before ``before``."""
+    def newest(self, kinds: Sequence[str], before: int | None, after: bytes | None, limit: int) -> Listed:
+        """The newest entries first; those of one microsecond in the descending order of their places.
+
+        Args:
+            kinds: Of these kinds; of all when empty.
+            before: Written before this, in microseconds since 1970 UTC.
+            after: Where an earlier listing ended: its ``further``, from a trusted hand.
+            limit: How many at most.
+        """
         query: Document = {"kind": {"$in": list(kinds)}} if kinds else {}
         if before is not None:
             query["at"] = {"$lt": before}
+        if after is not None:
+            query |= _below(bson.decode(after, codec_options=_LENIENT))
         with translated():
-            return [_entry(d) for d in self._collection.find(query).sort([("at", -1)]).limit(limit)]
+            found = list(self._collection.find(query).sort([("at", -1), ("_id", -1)]).limit(limit + 1))
+        shown = found[:limit]
+        last = {"at": shown[-1].get("at"), "_id": shown[-1]["_id"]} if len(found) > limit else None
+        return Listed([_entry(document) for document in shown], None if last is None else bson.encode(last))
+
+
+def _below(place: Document) -> Document:
+    # By value and not by $lt of a query, which looks at values of one type only: an altered entry, whose ``at`` is no
+    # number, hides none of the others.
+    at, identity = {"$literal": place["at"]}, {"$literal": place["_id"]}
+    earlier: Document = {"$lt": [{"$ifNull": ["$at", None]}, at]}
+    return {"$expr": {"$and": [{"$lte": ["$at", at]}, {"$or": [earlier, {"$lt": ["$_id", identity]}]}]}}
 
 
 def _places(chain: str) -> Document:
@@ -162,22 +210,36 @@ def _document(entry: Entry) -> Document:
 
 
 def _entry(document: Document) -> Entry:
-    # An altered document may lack fields: what is missing reads as empty, and its MAC will not match.
     place = document["_id"] if isinstance(document["_id"], dict) else {}
     n = place.get("n")
     at = document.get("at")
     detail = document.get("detail")
+    mac = document.get("mac")
+    prev = document.get("prev")
     return Entry(
         str(place.get("chain", "")),
-        n if isinstance(n, int) else -1,
-        at if isinstance(at, int) else -1,
+        n if _is_int(n) else -1,
+        at if _is_int(at) else -1,
         str(document.get("kind", "")),
         str(document.get("actor", "")),
         detail if isinstance(detail, dict) else {},
-        _bytes(document.get("prev")),
-        _bytes(document.get("mac")),
+        prev if isinstance(prev, bytes) else b"",
+        # What is not of the form that ``_document`` gives was not written here: no MAC is right for it.
+        mac if isinstance(mac, bytes) and _well_formed(document, place) else b"",
     )
 
 
-def _bytes(value: object) -> bytes:
-    return bytes(value) if isinstance(value, bytes) else b""
+def _well_formed(document: Document, place: Document) -> bool:
+    return (
+        document.keys() == _FIELDS
+        and list(place) == ["chain", "n"]
+        and _is_int(place["n"])
+        and _is_int(document["at"])
+        and all(type(text) is str for text in (place["chain"], document["kind"], document["actor"]))
+        and type(document["detail"]) is dict
+        and type(document["prev"]) is bytes
+    )
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return type(value) in (int, Int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.storage import (
     aggregates,
     audit,
+    documents,
     jobs,
     organisation_keys,
     processes,
@@ -19,6 +20,7 @@ from app.storage.declared import Declared
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *subjects.COLLECTIONS,
+    *documents.COLLECTIONS,
     *organisation_keys.COLLECTIONS,
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import LeaseLost
@@ -162,6 +163,7 @@ class JobRepository:
     """State and history of jobs. Every write names the fence it is made under."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._jobs = store.collection(JOBS)
         self._runs = store.collection(RUNS)
 
@@ -179,13 +181,13 @@ class JobRepository:
                 )
 
     def started(self, run: Run) -> None:
-        """Record that a run begins.
+        """Record that a run begins. One whose end was never recorded is interrupted by it.
 
         Raises:
             LeaseLost: a run was begun under a higher fence; this one must not begin.
         """
-        with translated():
-            allowed = self._jobs.update_one(
+        with translated(), self._store.transaction() as session:
+            before = self._jobs.find_one_and_update(
                 {"_id": run.job, "fence": {"$lte": run.fence}},
                 {
                     "$set": {
@@ -196,9 +198,13 @@ class JobRepository:
                     },
                     "$inc": {"runs": 1},
                 },
+                projection={"current": 1},
+                session=session,
             )
-            if allowed.matched_count == 0:
+            if before is None:
                 raise LeaseLost()
+            if "current" in before:
+                self._cut_off(before["current"], run.started, session)
             self._runs.insert_one(
                 {
                     "_id": run.id,
@@ -209,7 +215,8 @@ class JobRepository:
                     "outcome": RUNNING,
                     "summary": {},
                     "error": None,
-                }
+                },
+                session=session,
             )
 
     def finished(self, run: Run) -> None:
@@ -227,10 +234,11 @@ class JobRepository:
             news |= {"last_success": run.finished, "last_error": None}
         elif run.error is not None:
             news["last_error"] = run.error
-        with translated():
+        with translated(), self._store.transaction() as session:
             allowed = self._jobs.update_one(
                 {"_id": run.job, "fence": run.fence, "current": run.id},
                 {"$set": news, "$unset": {"current": ""}},
+                session=session,
             )
             if allowed.matched_count == 0:
                 raise LeaseLost()
@@ -244,29 +252,33 @@ class JobRepository:
                         "error": run.error,
                     }
                 },
+                session=session,
             )
 
     def interrupt(self, below: int, now: int) -> list[str]:
         """Mark the runs that began under a fence below ``below`` and never ended; names of their jobs."""
         names = []
-        with translated():
-            for job in self._jobs.find({"current": {"$exists": True}, "fence": {"$lt": below}}):
-                changed = self._jobs.update_one(
-                    {"_id": job["_id"], "current": job["current"], "fence": job["fence"]},
+        with translated(), self._store.transaction() as session:
+            found = list(self._jobs.find({"current": {"$exists": True}, "fence": {"$lt": below}}, session=session))
+            for job in found:
+                self._jobs.update_one(
+                    {"_id": job["_id"]},
                     {
                         # The fence moves up too: the run that was cut off can no longer report an end.
                         "$set": {"last_outcome": INTERRUPTED, "fence": below},
                         "$unset": {"current": ""},
                         "$inc": {"interruptions": 1},
                     },
+                    session=session,
                 )
-                if changed.matched_count == 1:
-                    names.append(str(job["_id"]))
-                    self._runs.update_one(
-                        {"_id": job["current"], "outcome": RUNNING},
-                        {"$set": {"finished": now, "outcome": INTERRUPTED}},
-                    )
+                self._cut_off(job["current"], now, session)
+                names.append(str(job["_id"]))
         return names
+
+    def _cut_off(self, run: UUID, now: int, session: ClientSession) -> None:
+        self._runs.update_one(
+            {"_id": run, "outcome": RUNNING}, {"$set": {"finished": now, "outcome": INTERRUPTED}}, session=session
+        )
 
     def states(self) -> list[JobState]:
         """Every job ever declared, by name."""

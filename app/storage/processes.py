@@ -144,15 +144,13 @@ class Presence:
         interval: float,
         ttl: float,
         on_epoch: Callable[[], None] = lambda: None,
-        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_epoch`` empties caches; ``on_beat`` is called after each beat, and what it takes delays the next one."""
+        """``on_epoch`` empties caches; it must not block."""
         self._store = store
         self._collection = store.collection(NAME)
         self._interval = interval
         self._ttl = ttl
         self._on_epoch = on_epoch
-        self._on_beat = on_beat
         self._observer = Observer(store, interval=interval, ttl=ttl)
         self._lock = threading.Lock()
         self._beating = threading.Lock()
@@ -336,7 +334,6 @@ class Presence:
                     if self._epoch != before:
                         # Tell at once that the caches are empty: somebody waits for it.
                         self._speak()
-                self._on_beat()
             except SillageError:
                 continue
             except Exception as unforeseen:

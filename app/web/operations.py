@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import SillageError
+from app.storage import clock
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.metrics"})
@@ -91,6 +92,25 @@ def from_this_host() -> bool:
         return ipaddress.ip_address(request.remote_addr or "").is_loopback
     except ValueError:
         return False
+
+
+def remembered(
+    check: Callable[[], object], seconds: float, now: Callable[[], float] = clock.steady
+) -> Callable[[], None]:
+    """A check that, once passed, is taken to hold for ``seconds``; one that fails is made again each time.
+
+    For what costs MongoDB work and seldom changes: anybody may ask ``/readyz``, as often as they like.
+    """
+    holds_until: float | None = None
+
+    def checked() -> None:
+        nonlocal holds_until
+        if holds_until is None or now() >= holds_until:
+            holds_until = None
+            check()
+            holds_until = now() + seconds
+
+    return checked
 
 
 def blueprint(

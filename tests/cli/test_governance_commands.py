@@ -10,11 +10,12 @@ from uuid import uuid4
 
 import click
 import pytest
+from bson import ObjectId
 from click.testing import CliRunner
 
 from app.cli import governance, jobs
 from app.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
-from app.governance.audit import Audit
+from app.governance.audit import AUDIT_READ, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
 from app.jobs.lease import Leadership, Lease
@@ -100,6 +101,41 @@ def test_the_audit_log_is_verified(parts: Parts, store: Store) -> None:
     run(parts, governance.activity, "add", str(ENT))
     assert "intact" in run(parts, governance.audit, "verify")
     store.collection("audit").update_one({"kind": "activity-added"}, {"$set": {"actor": "nobody"}})
+    with pytest.raises(ChainBroken):
+        run(parts, governance.audit, "verify")
+
+
+def test_who_lists_or_verifies_the_audit_log_leaves_an_entry(parts: Parts) -> None:
+    run(parts, governance.audit, "list", "--kind", "activity-added", "--limit", "3")
+    run(parts, governance.audit, "verify")
+    listed = [(entry.actor, entry.detail) for entry in parts.audit.newest([AUDIT_READ])]
+    assert listed == [
+        ("cli:audit verify", {"anchors": 0}),
+        ("cli:audit list", {"kinds": ["activity-added"], "limit": 3}),
+    ]
+    assert "cli:audit list" in run(parts, governance.audit, "list")
+
+
+def test_verify_takes_digests_kept_elsewhere(parts: Parts, store: Store) -> None:
+    run(parts, governance.activity, "add", str(ENT))
+    digests = [parts.audit.anchor(), parts.audit.anchor()]
+    given = [word for digest in digests for word in ("--anchor", digest)]
+    assert "Each anchor given is in it." in run(parts, governance.audit, "verify", *given)
+    store.collection("audit").delete_many({})
+    assert "intact" in run(parts, governance.audit, "verify")
+    with pytest.raises(ChainBroken, match="2 findings"):
+        run(parts, governance.audit, "verify", *given)
+    for wrong in ("12ab", "g" * 64, ""):
+        refused = CliRunner().invoke(governance.audit, ["verify", "--anchor", wrong], obj=parts)
+        assert refused.exit_code == 2
+        assert "64 hexadecimal digits" in refused.output
+
+
+def test_an_altered_entry_is_listed_all_the_same(parts: Parts, store: Store) -> None:
+    run(parts, governance.activity, "add", str(ENT))
+    for change in ({"detail.version": b"\x00\xff"}, {"detail.version": ObjectId()}, {"at": 2**62}):
+        store.collection("audit").update_one({"kind": "activity-added"}, {"$set": change})
+        assert "activity-added" in run(parts, governance.audit, "list")
     with pytest.raises(ChainBroken):
         run(parts, governance.audit, "verify")
 

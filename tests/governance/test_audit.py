@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import count
+from uuid import uuid4
 
+import orjson
 import pytest
+from bson import Decimal128, Int64, ObjectId, Regex
+from bson import encode as bson_encode
+from bson.raw_bson import RawBSONDocument
 
-from app.errors import DatabaseUnavailable
+from app.errors import BadCursor, DatabaseUnavailable
 from app.governance.audit import (
     ANCHOR,
+    ANCHOR_EVERY_US,
     CHAIN_CLOSED,
     CHAIN_OPENED,
     STATEMENTS_READ,
     Audit,
     Verification,
+    readable,
 )
 from app.storage.audit import AuditRepository, Entry
 from app.storage.connection import Store
@@ -105,6 +113,18 @@ def test_a_closed_chain_is_no_longer_open_and_the_next_entry_begins_another(make
         {"mac": bytes(32)},
         {"prev": bytes(32)},
         {"detail": None},
+        {"detail.count": b"\x00"},
+        {"detail.count": ObjectId()},
+        {"detail.count": datetime(2026, 11, 22, tzinfo=UTC)},
+        {"detail.count": Decimal128("2")},
+        {"detail.count": Regex("2")},
+        {"detail.count": float("nan")},
+        {"detail.count": {"$numberLong": 2}},
+        {"detail.tokens": [b"\xab\x12"]},
+        {"at": "yesterday"},
+        {"at": Int64(2**62)},
+        {"actor": 5},
+        {"note": "one more field"},
     ],
 )
 def test_an_altered_entry_is_found(make: Callable[[], Audit], store: Store, change: dict[str, object]) -> None:
@@ -112,6 +132,109 @@ def test_an_altered_entry_is_found(make: Callable[[], Audit], store: Store, chan
     store.collection("audit").update_one(place(chain_of(store), 3), {"$set": change})
     outcome = audit.verify()
     assert ("altered", 3) in {(finding.kind, finding.n) for finding in outcome.findings}
+    # Shown all the same.
+    shown = audit.newest()
+    assert len(shown) == 6
+    assert orjson.dumps([readable(entry.detail) for entry in shown])
+
+
+def test_a_value_of_another_type_is_altered_though_it_is_written_alike(make: Callable[[], Audit], store: Store) -> None:
+    audit = make()
+    identity = uuid4()
+    audit.append(STATEMENTS_READ, "credential-1", {"statement": str(identity)})
+    store.collection("audit").update_one({"kind": STATEMENTS_READ}, {"$set": {"detail.statement": identity}})
+    assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("altered", 1)]
+
+
+def test_text_that_is_not_utf8_is_altered(make: Callable[[], Audit], store: Store) -> None:
+    audit = written(make(), 3)
+    entries = store.collection("audit")
+    document = entries.find_one(place(chain_of(store), 2))
+    entries.delete_one(place(chain_of(store), 2))
+    raw = bson_encode(document)
+    assert raw.count(b"credential-1") == 1
+    entries.insert_one(RawBSONDocument(raw.replace(b"credential-1", b"credential-\xff")))  # type: ignore[arg-type]
+    assert ("altered", 2) in {(finding.kind, finding.n) for finding in audit.verify().findings}
+    assert len(audit.newest()) == 4
+
+
+def test_forged_places_hide_no_entry(make: Callable[[], Audit], store: Store) -> None:
+    audit = written(make(), 3)
+    entry = store.collection("audit").find_one({"kind": STATEMENTS_READ})
+    assert entry is not None
+    for forged in ("a", 7, ObjectId(), {"chain": 5, "n": 1}, {"chain": "zz", "n": "x"}, {"n": 1}, None):
+        store.collection("audit").insert_one({**entry, "_id": forged})
+    pages = paged(audit, 1)
+    genuine = {(entry.chain, entry.n) for entry in pages} & {(audit._chain, n) for n in range(4)}
+    assert (len(pages), len(genuine)) == (11, 4)
+    assert audit.verify().broken >= 7
+    # Nor do they keep others from being quoted.
+    other = make()
+    other.anchor()
+    assert audit._chain in str(other.newest([ANCHOR], None, 1)[0].detail)
+
+
+def paged(audit: Audit, size: int, kinds: tuple[str, ...] = ()) -> list[Entry]:
+    found: list[Entry] = []
+    cursor = None
+    while True:
+        page = audit.page(kinds, None, cursor, size)
+        assert len(page.entries) <= size
+        found += page.entries
+        cursor = page.next
+        if cursor is None:
+            return found
+        assert len(found) < 1_000, "pages without end"
+
+
+@pytest.mark.parametrize("size", [1, 10, 41])
+def test_pages_hold_each_entry_once_though_times_are_equal(store: Store, vault: OrganisationKeys, size: int) -> None:
+    times = iter([START, *([START] * 25), *([START + 1] * 15), *([START + 2] * 10)])
+    first = Audit(AuditRepository(store), vault, lambda: next(times), os.urandom)
+    written(first, 40)
+    whole = first.newest((), None, 1_000)
+    assert [entry.at for entry in whole] == sorted((entry.at for entry in whole), reverse=True)
+    pages = paged(first, size)
+    assert len(pages) == 41
+    assert pages == whole
+    assert len({(entry.chain, entry.n) for entry in pages}) == 41
+    assert len(paged(first, size, (STATEMENTS_READ,))) == 40
+
+
+def test_entries_written_meanwhile_change_no_later_page(make: Callable[[], Audit]) -> None:
+    audit = written(make(), 9)
+    page = audit.page((), None, None, 5)
+    written(audit, 3)
+    following = audit.page((), None, page.next, 5)
+    assert sorted(entry.n for entry in (*page.entries, *following.entries)) == [*range(10)]
+    assert following.next is None
+
+
+def test_a_cursor_is_of_its_question(make: Callable[[], Audit]) -> None:
+    audit = written(make(), 3)
+    cursor = audit.page((), None, None, 1).next
+    assert cursor is not None
+    for kinds, given in (((STATEMENTS_READ,), cursor), ((), "A" + cursor[1:]), ((), "zz"), ((), "é")):
+        with pytest.raises(BadCursor):
+            audit.page(kinds, None, given, 1)
+
+
+def test_pages_come_from_the_indexes(make: Callable[[], Audit], store: Store) -> None:
+    audit = written(make(), 40)
+    listed = AuditRepository(store).newest((), None, None, 20)
+    assert listed.further is not None
+    store.db.command("profile", 2)
+    try:
+        AuditRepository(store).newest([STATEMENTS_READ], None, listed.further, 5)
+        AuditRepository(store).newest((), None, listed.further, 5)
+    finally:
+        store.db.command("profile", 0)
+    plans = list(store.db["system.profile"].find({"op": "query", "ns": f"{store.db.name}.audit"}))
+    assert len(plans) == 2
+    for plan in plans:
+        assert plan["docsExamined"] <= 8, plan["planSummary"]
+        assert not plan.get("hasSortStage")
+    assert audit.verify().intact
 
 
 @pytest.mark.parametrize("removed", [0, 2])
@@ -191,6 +314,140 @@ def test_a_tail_cut_off_is_found_by_an_anchor_of_another_chain(make: Callable[[]
     assert [(f.kind, f.chain, f.n) for f in other.verify().findings] == [("truncated", chain, 4)]
 
 
+def cut(store: Store, chain: str, n: int) -> None:
+    store.collection("audit").delete_many(
+        {"_id": {"$gte": {"chain": chain, "n": n}, "$lt": {"chain": chain, "n": 10_000}}}
+    )
+
+
+@pytest.fixture
+def anchored(store: Store, vault: OrganisationKeys) -> Callable[[], tuple[Audit, Audit, list[int]]]:
+    """A serving process with entries and the scheduler's, on one clock that the test moves."""
+    time = [START]
+
+    def both() -> tuple[Audit, Audit, list[int]]:
+        serving, scheduler = (Audit(AuditRepository(store), vault, lambda: time[0], os.urandom) for _ in range(2))
+        return serving, scheduler, time
+
+    return both
+
+
+def test_an_anchor_is_due_every_ten_minutes(anchored: Callable[[], tuple[Audit, Audit, list[int]]]) -> None:
+    serving, scheduler, time = anchored()
+    assert serving.anchor_if_due(time[0]) is not None
+    written(scheduler, 3)
+    assert serving.anchor_if_due(time[0] + ANCHOR_EVERY_US - 1) is None
+    assert len(serving.newest([ANCHOR])) == 1
+    time[0] += ANCHOR_EVERY_US
+    digest = serving.anchor_if_due(time[0])
+    entry = serving.newest([ANCHOR])[0]
+    assert (entry.actor, entry.mac.hex()) == ("process", digest)
+    assert scheduler._chain in str(entry.detail)
+    assert serving._chain not in str(entry.detail)
+
+
+def test_an_anchor_that_failed_is_due_again_in_a_minute(store: Store, vault: OrganisationKeys) -> None:
+    repository = Failing(store)
+    audit = Audit(repository, vault, lambda: START, os.urandom)
+    repository.fail = "before"
+    with pytest.raises(DatabaseUnavailable):
+        audit.anchor_if_due(START)
+    assert audit.anchor_if_due(START + MINUTE - 1) is None
+    assert audit.anchor_if_due(START + MINUTE) is not None
+
+
+def test_a_chain_cut_together_with_the_anchoring_one_is_found_by_the_serving_ones(
+    anchored: Callable[[], tuple[Audit, Audit, list[int]]], store: Store
+) -> None:
+    ended, scheduler, time = anchored()
+    serving, _, _ = anchored()
+    serving.anchor_if_due(time[0])
+    scheduler.anchor()
+    written(ended, 5)
+    chain = ended._chain
+    time[0] += ANCHOR_EVERY_US
+    scheduler.anchor()
+    serving.anchor_if_due(time[0])
+    assert scheduler.verify().intact
+    cut(store, chain, 3)
+    cut(store, scheduler._chain, 2)
+    found = {(finding.kind, finding.chain) for finding in scheduler.verify().findings}
+    assert found == {("truncated", chain), ("truncated", scheduler._chain)}
+
+
+def test_each_process_quotes_what_grew_since_its_own_anchor(
+    anchored: Callable[[], tuple[Audit, Audit, list[int]]], store: Store
+) -> None:
+    serving, scheduler, time = anchored()
+    ended, _, _ = anchored()
+    serving.anchor_if_due(time[0])
+    scheduler.anchor()
+    written(serving, 1)
+    written(ended, 5)
+    time[0] += ANCHOR_EVERY_US // 5 * 4
+    scheduler.anchor()
+    time[0] += ANCHOR_EVERY_US // 5
+    serving.anchor_if_due(time[0])
+    # The scheduler's anchor, which quoted it too, came long after; the serving process does not lean on it.
+    assert ended._chain in str(serving.newest([ANCHOR], None, 1)[0].detail)
+
+
+def test_an_anchor_set_in_the_future_does_not_keep_others_from_quoting(
+    anchored: Callable[[], tuple[Audit, Audit, list[int]]], store: Store
+) -> None:
+    ended, scheduler, time = anchored()
+    scheduler.anchor()
+    written(ended, 5)
+    store.collection("audit").update_one({"kind": ANCHOR}, {"$set": {"at": START * 2}})
+    time[0] += MINUTE
+    opening = Audit(AuditRepository(store), scheduler._keys, lambda: time[0], os.urandom)
+    written(opening, 1)
+    first = next(entry for entry in AuditRepository(store).stream() if entry.chain == opening._chain)
+    assert ended._chain in str(first.detail)
+
+
+def test_a_chain_cut_while_its_process_lives_has_a_gap(make: Callable[[], Audit], store: Store) -> None:
+    audit = written(make(), 5)
+    cut(store, audit._chain, 3)
+    written(audit, 1)
+    assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("missing", 3)]
+
+
+def test_a_cut_is_not_smoothed_over_by_a_failed_insert(
+    store: Store, vault: OrganisationKeys, clock: Callable[[], int]
+) -> None:
+    repository = Failing(store)
+    audit = written(Audit(repository, vault, clock, os.urandom), 5)
+    cut(store, audit._chain, 3)
+    repository.fail = "before"
+    with pytest.raises(DatabaseUnavailable):
+        written(audit, 1)
+    written(audit, 1)
+    assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("missing", 3)]
+
+
+def test_a_digest_kept_elsewhere_proves_what_was_there(
+    anchored: Callable[[], tuple[Audit, Audit, list[int]]], store: Store
+) -> None:
+    serving, scheduler, _ = anchored()
+    written(serving, 5)
+    digest = scheduler.anchor()
+    assert serving.verify(anchors=[digest, digest.upper()]).intact
+    # Every chain cut back together, while nothing runs: the log by itself is whole.
+    cut(store, serving._chain, 3)
+    cut(store, scheduler._chain, 0)
+    assert serving.verify().intact
+    (finding,) = serving.verify(anchors=[digest]).findings
+    assert finding.kind == "anchor-missing"
+    assert digest in finding.message
+
+
+def test_only_an_anchor_has_the_digest_of_one(make: Callable[[], Audit]) -> None:
+    audit = written(make(), 2)
+    (last, _) = audit.newest([STATEMENTS_READ])
+    assert kinds(audit.verify(anchors=[last.mac.hex()])) == {"anchor-missing"}
+
+
 def test_a_chain_wholly_removed_is_found(make: Callable[[], Audit], store: Store) -> None:
     first = written(make(), 5)
     first.close()
@@ -208,7 +465,7 @@ def test_an_old_chain_is_vouched_for_though_later_anchors_do_not_quote_it(
     other = make()
     for _ in range(20):  # the clock goes on by a minute at each entry
         other.anchor()
-    last = AuditRepository(store).newest([ANCHOR], None, 1)[0]
+    last = AuditRepository(store).newest([ANCHOR], None, None, 1).entries[0]
     assert chain not in str(last.detail)
     store.collection("audit").delete_many({"_id.chain": chain})
     assert [(f.kind, f.chain) for f in other.verify().findings] == [("truncated", chain)]
@@ -218,7 +475,7 @@ def test_an_altered_anchor_accuses_nobody_but_itself(make: Callable[[], Audit], 
     first = written(make(), 5)
     other = make()
     other.anchor()
-    anchor = AuditRepository(store).newest([ANCHOR], None, 1)[0]
+    anchor = AuditRepository(store).newest([ANCHOR], None, None, 1).entries[0]
     store.collection("audit").update_one(
         place(anchor.chain, anchor.n), {"$set": {"detail.heads": [[chain_of(store, 6), 50, "00" * 32]]}}
     )
@@ -304,6 +561,9 @@ def test_a_detail_that_is_not_json_fails_its_own_caller_only(make: Callable[[], 
     audit = written(make(), 1)
     with pytest.raises(TypeError):
         audit.append(STATEMENTS_READ, "credential-1", {"bad": object()})
+    for bad in (datetime(2026, 11, 22, tzinfo=UTC), uuid4(), b"", float("inf"), 2**63, {1: 2}):
+        with pytest.raises(TypeError):
+            audit.append(STATEMENTS_READ, "credential-1", {"bad": [bad]})
     with pytest.raises(ValueError, match="unknown kind"):
         audit.append("no-such-kind", "credential-1", {})
     assert written(audit, 1).verify().intact

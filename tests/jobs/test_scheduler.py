@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
+from pymongo.errors import WriteError
 
 from app.errors import DatabaseUnavailable, LeaseLost
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job, execute
-from app.jobs.scheduler import Scheduler, is_due
+from app.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.jobs import (
@@ -27,10 +29,12 @@ from app.storage.jobs import (
     JobRepository,
     JobState,
     LeaseRepository,
+    Run,
 )
 
 NEVER = "0 0 29 2 *"
 HOURLY = "0 * * * *"
+WEEKLY = "0 4 * * mon"
 
 
 def leadership(store: Store, holder: str, seconds: float = 10) -> Leadership:
@@ -53,10 +57,22 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 @contextmanager
-def scheduling(store: Store, holder: str, *jobs: Job, grace: float = 5, lease: float = 2) -> Iterator[threading.Event]:
+def scheduling(
+    store: Store,
+    holder: str,
+    *jobs: Job,
+    grace: float = 5,
+    lease: float = 2,
+    retry_minutes: Sequence[float] = RETRY_MINUTES,
+) -> Iterator[threading.Event]:
     stop = threading.Event()
     scheduler = Scheduler(
-        jobs, leadership(store, holder, lease), JobRepository(store), clock.now_us, grace_seconds=grace
+        jobs,
+        leadership(store, holder, lease),
+        JobRepository(store),
+        clock.now_us,
+        grace_seconds=grace,
+        retry_minutes=retry_minutes,
     )
     thread = threading.Thread(target=scheduler.run, args=(stop,))
     thread.start()
@@ -130,6 +146,40 @@ def test_the_outcome_of_a_run_that_was_taken_over_is_refused(store: Store, lease
     assert state_of(store, "slow").last_success is None
 
 
+def test_a_run_whose_end_was_not_recorded_is_closed_by_the_next(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = declared(store, "some", HOURLY, 1)
+    job = Job("some", HOURLY, lambda _: {})
+
+    def away(_: JobRepository, __: Run) -> None:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JobRepository, "finished", away)
+        with pytest.raises(DatabaseUnavailable):
+            execute(job, lease, repository, lambda: 100)
+    execute(job, lease, repository, lambda: 200)
+    assert [(run.outcome, run.started, run.finished) for run in repository.history("some", 5)] == [
+        (SUCCEEDED, 200, 200),
+        (INTERRUPTED, 100, 200),
+    ]
+    assert state_of(store, "some").last_outcome == SUCCEEDED
+
+
+def test_an_end_is_recorded_in_both_places_or_in_none(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = declared(store, "some", HOURLY, 1)
+    # The history refuses what the state of the job takes.
+    store.db.command("collMod", "job_runs", validator={"outcome": {"$ne": SUCCEEDED}})
+    with pytest.raises(WriteError):
+        execute(Job("some", HOURLY, lambda _: {}), lease, repository, lambda: 100)
+    assert state_of(store, "some").last_outcome == RUNNING
+    assert repository.interrupt(lease.fence + 1, 300) == ["some"]
+    assert [(run.outcome, run.finished) for run in repository.history("some", 5)] == [(INTERRUPTED, 300)]
+
+
 def test_a_run_under_an_older_fence_does_not_begin(store: Store, lease: Lease) -> None:
     repository = declared(store, "once", HOURLY, 1)
     store.collection("jobs").update_one({"_id": "once"}, {"$set": {"fence": lease.fence + 1}})
@@ -161,6 +211,9 @@ def at(text: str) -> int:
         ("2026-11-01T00:00", "2026-11-22T10:00", SUCCEEDED, 0, "2026-11-22T10:59", False),
         ("2026-11-01T00:00", "2026-11-22T10:00", SUCCEEDED, 0, "2026-11-22T11:00", True),
         ("2026-11-01T00:00", "2026-11-22T10:00", FAILED, 0, "2026-11-22T10:30", False),
+        ("2026-11-01T00:00", "2026-11-22T10:00", "database-unavailable", 0, "2026-11-22T10:30", True),
+        ("2026-11-01T00:00", "2026-11-22T10:00", "storage-full", 0, "2026-11-22T10:30", True),
+        ("2026-11-01T00:00", "2026-11-22T10:00", "internal", 0, "2026-11-22T10:30", False),
         ("2026-11-01T00:00", "2026-11-22T10:00", ABANDONED, 0, "2026-11-22T10:30", True),
         ("2026-11-01T00:00", "2026-11-22T10:00", INTERRUPTED, 1, "2026-11-22T10:30", True),
         ("2026-11-01T00:00", "2026-11-22T10:00", INTERRUPTED, 3, "2026-11-22T10:30", False),
@@ -170,7 +223,10 @@ def test_when_a_new_leader_runs_a_job_at_once(
     since: str, started: str | None, outcome: str | None, interruptions: int, now: str, due: bool
 ) -> None:
     begun = at(started) if started else None
-    state = JobState("job", HOURLY, at(since), begun, begun, None, outcome, None, interruptions, 1)
+    # The code of an error stands for a run that failed with it.
+    code = outcome if outcome in ("database-unavailable", "storage-full", "internal") else None
+    error = {"class": "SomeError", "code": code} if code else None
+    state = JobState("job", HOURLY, at(since), begun, begun, None, FAILED if code else outcome, error, interruptions, 1)
     assert is_due(state, CronTrigger.from_crontab(HOURLY, timezone=UTC), at(now)) is due
 
 
@@ -275,6 +331,70 @@ def test_a_scheduler_waits_for_a_database_that_is_away(store: Store, monkeypatch
     monkeypatch.setattr(LeaseRepository, "acquire", away)
     with scheduling(store, "a", Job("hourly", HOURLY, lambda _: {}), lease=1):
         until(lambda: state_of(store, "hourly").last_outcome == SUCCEEDED)
+
+
+def test_a_job_that_failed_in_passing_is_retried_long_before_its_time(store: Store) -> None:
+    runs: list[float] = []
+
+    def third_time(_: Lease) -> Mapping[str, object]:
+        runs.append(time.monotonic())
+        if len(runs) < 4:
+            raise DatabaseUnavailable
+        return {}
+
+    declared(store, "weekly", WEEKLY, clock.now_us() - 8 * 86_400_000_000)
+    with scheduling(store, "a", Job("weekly", WEEKLY, third_time), retry_minutes=(0.5 / 60, 1.0 / 60)):
+        until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED)
+        time.sleep(1.5)
+    assert len(runs) == 4
+    # Half a second, then a second, then a second again, and the time that the scheduler takes to notice.
+    waits = [later - earlier for earlier, later in itertools.pairwise(runs)]
+    assert [0.5 <= waits[0] < 1.0, 1.0 <= waits[1] < 1.6, 1.0 <= waits[2] < 1.6] == [True] * 3, waits
+    assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, FAILED, FAILED, FAILED]
+
+
+def test_a_job_whose_end_could_not_be_recorded_is_retried(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = JobRepository.finished
+    calls = count()
+
+    def away(self: JobRepository, run: Run) -> None:
+        if next(calls) == 0:
+            raise DatabaseUnavailable
+        real(self, run)
+
+    monkeypatch.setattr(JobRepository, "finished", away)
+    declared(store, "weekly", WEEKLY, clock.now_us() - 8 * 86_400_000_000)
+    with scheduling(store, "a", Job("weekly", WEEKLY, lambda _: {}), retry_minutes=(0.1 / 60,)):
+        until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED)
+    assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, INTERRUPTED]
+
+
+def test_a_job_that_failed_for_good_waits_for_its_time(store: Store) -> None:
+    runs: list[int] = []
+
+    def fail(_: Lease) -> Mapping[str, object]:
+        runs.append(1)
+        raise ValueError
+
+    declared(store, "weekly", WEEKLY, clock.now_us() - 8 * 86_400_000_000)
+    with scheduling(store, "a", Job("weekly", WEEKLY, fail), retry_minutes=(0.0,)):
+        until(lambda: state_of(store, "weekly").last_outcome == FAILED)
+        time.sleep(0.8)
+    assert len(runs) == 1
+
+
+def test_a_stop_does_not_wait_for_a_retry(store: Store) -> None:
+    def fail(_: Lease) -> Mapping[str, object]:
+        raise DatabaseUnavailable
+
+    declared(store, "weekly", WEEKLY, clock.now_us() - 8 * 86_400_000_000)
+    with scheduling(store, "a", Job("weekly", WEEKLY, fail)) as stop:
+        until(lambda: state_of(store, "weekly").last_outcome == FAILED)
+        stop.set()
+        until(lambda: LeaseRepository(store).held() is None, 3)
+    # Whoever leads next does not wait either.
+    with scheduling(store, "b", Job("weekly", WEEKLY, lambda _: {})):
+        until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED, 3)
 
 
 def test_jobs_with_no_time_passed_only_wait(store: Store) -> None:

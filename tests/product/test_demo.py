@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -51,7 +53,48 @@ def test_one_bad_statement_among_good_ones_is_told_and_the_others_are_stored(tmp
     ended = demo(tmp_path / "demo", "--statements", str(file))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "19 stored" in ended.stdout
-    assert "1 refused: invalid-statement" in ended.stdout
+    assert "1 refused, first on line 8: invalid-statement" in ended.stdout
+
+
+def processes(folder: Path) -> list[str]:
+    """Command lines of processes that work on a data folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            environ = (entry / "environ").read_bytes()
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if entry.name.isdigit() and words and (str(folder).encode() in environ or str(folder) in words):
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_it_stops_in_the_middle_of_its_work_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "demo"
+    options = ["--folder", str(folder), "--port", str(free_port()), "--pupils", "2000", "--days", "5"]
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, "scripts/demo.py", *options], cwd=ROOT, env=environment({}), stdout=out, stderr=out
+        )
+    limit = time.monotonic() + 60
+    while "3. Statements" not in log.read_text() and time.monotonic() < limit:
+        time.sleep(0.1)
+    running.send_signal(number)
+    running.wait(20)
+    if number == signal.SIGKILL:
+        # What it could not stop itself, the next one stops.
+        assert processes(folder)
+        assert demo(folder, "--pupils", "10", "--days", "1").returncode == 0
+    else:
+        assert running.returncode == 0
+        assert "Serving until" not in log.read_text()
+    limit = time.monotonic() + 10
+    while processes(folder) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert processes(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -60,6 +103,8 @@ def test_one_bad_statement_among_good_ones_is_told_and_the_others_are_stored(tmp
         (b"not gzip at all", "not gzip"),
         (gzip.compress(orjson.dumps(statement()) * 1000)[:-40], "cut short"),
         (None, "no file"),
+        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"hello\n[]\n"), "not one statement"),
     ],
 )
 def test_a_file_that_cannot_be_read_ends_with_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:

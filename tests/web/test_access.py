@@ -110,6 +110,12 @@ def test_secrets_are_kept_only_as_digests(server: Server) -> None:
     assert tutor.secret not in kept
 
 
+def test_serving_processes_anchor_the_log(server: Server) -> None:
+    openers = {entry.chain for entry in server.parts.audit.newest(["anchor"], None, 500)}
+    mine = {entry.chain for entry in server.parts.audit.newest(["source-added"], None, 500)}
+    assert len(openers - mine) >= 2  # each worker has, in its first seconds
+
+
 def test_readings_are_audited_before_the_answer(server: Server) -> None:
     tutor = server.source()
     (identity,) = server.post(tutor, statement()).json()

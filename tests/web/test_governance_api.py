@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from bson import Int64, ObjectId
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
-from app.governance.audit import AUDIT_READ, Audit
+from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
 from app.storage import clock
@@ -111,6 +113,64 @@ def test_reading_the_audit_log_leaves_an_entry(
     _, body = get(client, f"/api/v1/audit?kind=activity-added&before={before}", dpo)
     assert body["entries"] == []
     assert audit.verify().intact
+
+
+def test_pages_of_the_audit_log_hold_each_entry_once(
+    client: FlaskClient, issue: Callable[[str], NewCredential], store: Store, vault: OrganisationKeys
+) -> None:
+    dpo = issue("dpo")
+    at = clock.now_us() + 1_000_999  # all in one microsecond, the last of its millisecond
+    busy = Audit(AuditRepository(store), vault, lambda: at, os.urandom)
+    for n in range(35):
+        busy.append(STATEMENTS_READ, "credential-1", {"n": n})
+    found: list[object] = []
+    times = set()
+    path = "/api/v1/audit?kind=statements-read&limit=10"
+    following = ""
+    for _ in range(4):
+        status, body = get(client, path + following, dpo)
+        assert status == 200
+        found += [entry["detail"]["n"] for entry in body["entries"]]  # type: ignore[attr-defined]
+        times |= {entry["at"] for entry in body["entries"]}  # type: ignore[attr-defined]
+        following = f"&cursor={body['next']}"
+    assert body["next"] is None
+    assert sorted(found) == list(range(35))  # type: ignore[type-var]
+    (time,) = times
+    assert datetime.fromisoformat(time).microsecond == at % 1_000_000
+    # `before` is this very microsecond.
+    later = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at + 1)
+    assert get(client, f"{path}&before={time}", dpo)[1]["entries"] == []
+    assert len(get(client, f"{path}&before={later.isoformat().replace('+00:00', 'Z')}", dpo)[1]["entries"]) == 10  # type: ignore[arg-type]
+
+
+def test_a_cursor_that_was_altered_is_refused(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    dpo = issue("dpo")
+    cursor = str(get(client, "/api/v1/audit?limit=1", dpo)[1]["next"])
+    assert get(client, f"/api/v1/audit?limit=1&cursor={cursor}", dpo)[0] == 200
+    for wrong in (f"kind=audit-read&cursor={cursor}", f"cursor=AAAA{cursor[4:]}", "cursor=x"):
+        status, body = get(client, f"/api/v1/audit?limit=1&{wrong}", dpo)
+        assert (status, body["code"]) == (400, "bad-cursor")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"detail.limit": b"\x00\xff"},
+        {"detail.limit": ObjectId("0123456789abcdef01234567")},
+        {"detail.limit": float("inf")},
+        {"at": Int64(2**62)},
+        {"at": "never"},
+    ],
+)
+def test_an_altered_entry_is_listed_all_the_same(
+    client: FlaskClient, issue: Callable[[str], NewCredential], store: Store, change: Mapping[str, object]
+) -> None:
+    dpo = issue("dpo")
+    get(client, "/api/v1/audit", dpo)
+    store.collection("audit").update_one({"kind": AUDIT_READ}, {"$set": change})
+    status, body = get(client, "/api/v1/audit?kind=audit-read", dpo)
+    assert status == 200
+    assert len(body["entries"]) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

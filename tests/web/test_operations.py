@@ -79,3 +79,25 @@ def test_request_ids() -> None:
     for odd in ("short", "zoe@example.org", "a" * 65, "a b c d e f g"):
         fresh = web.get("/healthz", headers={"X-Request-ID": odd}).headers["X-Request-ID"]
         assert len(fresh) == 32 and fresh != odd
+
+
+def test_a_check_that_passed_is_not_made_again_for_a_while() -> None:
+    made: list[str] = []
+    failing = False
+    now = [0.0]
+
+    def check() -> None:
+        made.append("")
+        if failing:
+            refuse()
+
+    web = client(migrations=operations.remembered(check, 5.0, lambda: now[0]))
+    for now[0] in (0.0, 1.0, 4.9):
+        assert web.get("/readyz").status_code == 200
+    assert len(made) == 1
+    failing = True
+    for now[0] in (5.0, 5.1):
+        assert web.get("/readyz").status_code == 503
+    assert len(made) == 3  # a failure is never taken to hold
+    failing = False
+    assert web.get("/readyz").status_code == 200

@@ -55,6 +55,8 @@ def check(store: Store, declared: tuple[Declared, ...]) -> None:
         MigrationMissing: says which, and which command creates it.
     """
     missing = pending(store)
+    if missing == names():
+        raise MigrationMissing("There is no store here yet. Run `sillage init`, or correct SILLAGE_DATA_DIR.")
     with translated():
         for collection in declared:
             present = {index["name"] for index in store.collection(collection.name).list_indexes()}

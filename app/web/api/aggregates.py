@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
+from app.access.scopes import RESEARCH
 from app.errors import BadParameter, Fault
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, described
+from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
-SCOPE = "research/read"
 READ = "aggregate-read"
 
 Audited = Callable[[str, str, Mapping[str, object]], None]
@@ -34,35 +33,35 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: Audited) -> Blueprint:
 
     @routes.get("/aggregates")
     def _list() -> Response:
-        gate.credential(SCOPE)
+        gate.credential(RESEARCH)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
         lines = [
-            {**described(line.definition), "as_of": _instant(line.as_of), "complete": line.complete}
+            {**described(line.definition), "as_of": instant(line.as_of), "complete": line.complete}
             for line in aggregates.status()
         ]
-        return _answer({"aggregates": lines})
+        return answer({"aggregates": lines})
 
     @routes.get("/aggregates/<name>")
     def _cells(name: str) -> Response:
-        credential = gate.credential(SCOPE)
+        credential = gate.credential(RESEARCH)
         dimensions = aggregates.served(name)[0].dimension_names
         query = _query(name, dimensions)
-        answer = aggregates.query(query)
+        found = aggregates.query(query)
         # Figures go out only once their reading is on record. The values of filters stay out of it.
         audit(
             READ,
             credential.id,
             {
-                "aggregate": answer.definition.id,
+                "aggregate": found.definition.id,
                 "from": query.first and query.first.isoformat(),
                 "to": query.last and query.last.isoformat(),
                 "by": list(query.by if query.by is not None else dimensions),
                 "filtered": [dimension for dimension, _ in query.where],
-                "rows": len(answer.rows),
+                "rows": len(found.rows),
             },
         )
-        return _answer(_shown(answer))
+        return answer(_shown(found))
 
     return routes
 
@@ -110,28 +109,15 @@ def _bad(parameter: str, message: str) -> BadParameter:
     )
 
 
-def _shown(answer: Answer) -> dict[str, object]:
-    definition = answer.definition
+def _shown(found: Answer) -> dict[str, object]:
+    definition = found.definition
     return {
         "name": definition.name,
         "version": definition.version,
         "title": definition.title._asdict(),
         "period": definition.period,
-        "as_of": _instant(answer.as_of),
-        "minimum_group": answer.minimum_group,
-        "rows": answer.rows,
-        "next": answer.next,
+        "as_of": instant(found.as_of),
+        "minimum_group": found.minimum_group,
+        "rows": found.rows,
+        "next": found.next,
     }
-
-
-def _answer(document: object) -> Response:
-    answer = Response(orjson.dumps(document), content_type="application/json")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
-
-
-def _instant(microseconds: int | None) -> str | None:
-    if microseconds is None:
-        return None
-    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
+from app.access.scopes import GOVERNANCE_READ
 from app.errors import BadParameter, Fault
-from app.governance.audit import AUDIT_READ, KINDS, Audit
+from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.register import Activity, Register
 from app.governance.retention import Retention
 from app.storage import clock
 from app.storage.audit import Entry
+from app.web.api.answers import answer, instant
 from app.web.gate import Gate
-
-SCOPE = "governance/read"
 
 
 class _NoParameters(Schema):
@@ -28,6 +27,7 @@ class _AuditParameters(Schema):
     kind = fields.String(validate=validate.OneOf(sorted(KINDS)))
     before = fields.AwareDateTime(format="iso", default_timezone=UTC)
     limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+    cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
 
 
 def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit) -> Blueprint:
@@ -36,7 +36,7 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
 
     @routes.get("/retention")
     def _retention() -> Response:
-        gate.credential(SCOPE)
+        gate.credential(GOVERNANCE_READ)
         _parameters(_NoParameters())
         now = clock.now_us()
         activities = {activity.id: activity for activity in register.list()}
@@ -49,42 +49,42 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
                     "name": activities[line.activity].name._asdict(),
                     "source": line.source,
                     "kept": line.kept,
-                    "oldest": None if line.oldest is None else _instant(line.oldest),
+                    "oldest": instant(line.oldest),
                     "due": line.due,
                     "overdue": line.overdue,
                     "active_days": line.active_days,
-                    "cutoff": _instant(line.cutoff),
+                    "cutoff": instant(line.cutoff),
                     "justification": rule.justification._asdict(),
                 }
             )
-        return _answer({"as_of": _instant(now), "lines": lines})
+        return answer({"as_of": instant(now), "lines": lines})
 
     @routes.get("/activities")
     def _activities() -> Response:
-        gate.credential(SCOPE)
+        gate.credential(GOVERNANCE_READ)
         _parameters(_NoParameters())
-        return _answer({"activities": [_entry_of_register(activity) for activity in register.list()]})
+        return answer({"activities": [_entry_of_register(activity) for activity in register.list()]})
 
     @routes.get("/activities/<identifier>")
     def _activity(identifier: str) -> Response:
-        gate.credential(SCOPE)
+        gate.credential(GOVERNANCE_READ)
         _parameters(_NoParameters())
         current = register.get(identifier)
         versions = [
-            {"version": version.version, "added": _instant(version.added)} for version in register.history(identifier)
+            {"version": version.version, "added": instant(version.added)} for version in register.history(identifier)
         ]
-        return _answer(_entry_of_register(current) | {"versions": versions})
+        return answer(_entry_of_register(current) | {"versions": versions})
 
     @routes.get("/audit")
     def _audit() -> Response:
-        credential = gate.credential(SCOPE)
+        credential = gate.credential(GOVERNANCE_READ)
         wanted = _parameters(_AuditParameters())
         kinds = [wanted["kind"]] if "kind" in wanted else []
         before = round(wanted["before"].timestamp() * 1_000_000) if "before" in wanted else None
         # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
         audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
-        entries = audit.newest(kinds, before, wanted["limit"])
-        return _answer({"entries": [_entry_of_audit(entry) for entry in entries]})
+        page = audit.page(kinds, before, wanted["cursor"], wanted["limit"])
+        return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
 
     return routes
 
@@ -106,23 +106,11 @@ def _parameters(schema: Schema) -> dict[str, Any]:
     return loaded
 
 
-def _answer(document: object) -> Response:
-    answer = Response(orjson.dumps(document), content_type="application/json")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
-
-
-def _instant(microseconds: int) -> str:
-    return (
-        datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
-
-
 def _entry_of_register(activity: Activity) -> dict[str, object]:
     return {
         "id": activity.id,
         "version": activity.version,
-        "added": _instant(activity.added),
+        "added": instant(activity.added),
         "document": activity.document,
     }
 
@@ -131,8 +119,8 @@ def _entry_of_audit(entry: Entry) -> dict[str, object]:
     return {
         "chain": entry.chain,
         "n": entry.n,
-        "at": _instant(entry.at),
+        "at": instant(entry.at),
         "kind": entry.kind,
         "actor": entry.actor,
-        "detail": entry.detail,
+        "detail": readable(entry.detail),
     }

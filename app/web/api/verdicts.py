@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
-import orjson
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields
 
 from app.access import scopes
 from app.errors import BadParameter, ScopeMissing
 from app.ingest.verdicts import Profiles
+from app.web.api.answers import answer
 from app.web.gate import Gate
 
 
@@ -49,6 +49,6 @@ def blueprint(gate: Gate, profiles: Profiles) -> Blueprint:
             }
             for count in counts
         ]
-        return Response(orjson.dumps({"verdicts": lines}), content_type="application/json")
+        return answer({"verdicts": lines})
 
     return routes

@@ -1,0 +1,324 @@
+"""The documents of State, Activity Profile and Agent Profile: sealed on the way in, opened on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from app.errors import BodyTooLarge, DocumentConflict, NotFound, PreconditionFailed, Unavailable
+from app.storage.documents import DocumentRepository, DocumentRow
+from app.storage.subjects import SubjectKeys
+from app.vault import documents as sealing
+from app.vault.keys import OrganisationKeys, RandomBytes
+from app.xapi.documents import (
+    Bare,
+    Conditions,
+    Content,
+    Place,
+    bare_put,
+    check_posted,
+    etag,
+    merge,
+    refuse_bare,
+)
+from app.xapi.versions import Version
+
+LARGEST = 15 * 1024 * 1024
+"""Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""
+
+_TOKEN_BYTES = 16
+_TRIES = 50
+# No entity tag holds a quote.
+_ANOTHER = '"'
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Audit = Callable[[str, str, Mapping[str, object]], object]
+
+
+class Found(NamedTuple):
+    """A document as given: content, entity tag without quotes, when it was last written (UTC)."""
+
+    content: Content
+    etag: str
+    updated: datetime
+
+
+class Listing(NamedTuple):
+    """The ids of a context's documents, each once, and when the latest of them was written; None for no document."""
+
+    ids: tuple[str, ...]
+    updated: datetime | None
+
+
+class _Address(NamedTuple):
+    """A place as tokens."""
+
+    id: bytes
+    groups: tuple[bytes, ...]
+    subject: bytes | None
+    name: str
+
+
+class Documents:
+    """Keeps documents. Safe to share between threads.
+
+    A document is at one place: resource, activity, agent, registration or none, and id. A list, or a deletion without
+    id, takes every registration when none is said (xAPI-Communication 2.3: "[+ registration if specified]").
+    """
+
+    def __init__(
+        self,
+        *,
+        repository: DocumentRepository,
+        subjects: SubjectKeys,
+        keys: OrganisationKeys,
+        audit: Audit,
+        now_us: Callable[[], int],
+        random: RandomBytes,
+    ) -> None:
+        """``audit(kind, actor, detail)`` records a reading or a deletion, durably."""
+        self._repository = repository
+        self._subjects = subjects
+        self._keys = keys
+        self._audit = audit
+        self._now_us = now_us
+        self._random = random
+
+    def read(self, place: Place, *, actor: str) -> Found:
+        """A document.
+
+        Args:
+            place: Where it is, with its id.
+            actor: Credential that reads, for the audit log.
+
+        Raises:
+            NotFound: there is none, or its learner was erased.
+        """
+        address = self._address(place)
+        row = self._repository.get(address.id)
+        content = None if row is None else self._opened(row)
+        if row is None or content is None:
+            raise NotFound("There is no such document.")
+        # Before the answer: whoever got data left a trace of it.
+        self._audit("documents-read", actor, {**_detail(place), "document": address.id.hex(), "count": 1})
+        return Found(content, etag(content.body), _moment(row.updated))
+
+    def ids(self, place: Place, *, actor: str) -> Listing:
+        """The ids of the documents of a context, those updated earliest first.
+
+        Args:
+            place: The context, without id; ``since`` leaves out what was not updated after it.
+            actor: Credential that reads, for the audit log.
+        """
+        group = _group(self._keys, place)
+        rows = self._repository.listed(group, after=place.since)
+        subject = self._subject(place)
+        names: dict[str, None] = {}
+        for row in rows:
+            name = self._unsealed(subject, _place(row.id, "name"), row.name)
+            if name is not None:
+                names[name.decode()] = None
+        self._audit("documents-read", actor, {**_detail(place), "context": group.hex(), "count": len(names)})
+        return Listing(tuple(names), _moment(rows[-1].updated) if rows else None)
+
+    def put(self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str) -> None:
+        """Store a document, or replace the one that is there.
+
+        Args:
+            place: Where, with its id.
+            content: The document.
+            conditions: What must be true of what is there.
+            version: Version of xAPI the request is made in: it says what may be done without conditions.
+            source: Id of the source that writes.
+
+        Raises:
+            PreconditionFailed: a condition is false; nothing changed.
+            DocumentConflict: there is a document and no condition was given; nothing changed.
+            BadRequest: this version wants a condition.
+            BodyTooLarge: larger than ``LARGEST``.
+        """
+        _require_size(content)
+        address = self._address(place)
+        if conditions.given:
+            self._put_if(address, content, conditions, source)
+            return
+        allowed = bare_put(place.resource, version)
+        if allowed is Bare.OVERWRITE:
+            self._overwrite(self._row(address, content, source))
+        elif allowed is Bare.CREATE:
+            if not self._repository.insert(self._row(address, content, source)):
+                raise _conflict()
+        elif self._repository.etag(address.id) is not None:
+            raise _conflict()
+        else:
+            refuse_bare()
+
+    def merge(self, place: Place, content: Content, conditions: Conditions, *, source: str) -> None:
+        """Set the top-level properties of a JSON document in the one that is there, or store it where there is none.
+
+        Raises:
+            PreconditionFailed: a condition is false; nothing changed.
+            MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
+            BodyTooLarge: larger than ``LARGEST``, merged.
+        """
+        check_posted(content)
+        address = self._address(place)
+        for _ in range(_TRIES):
+            row = self._repository.get(address.id)
+            self._require(address, conditions, None if row is None else row.etag)
+            stored = None if row is None else self._opened(row)
+            merged = content if stored is None else merge(stored, content)
+            _require_size(merged)
+            if self._stored(self._row(address, merged, source), None if row is None else row.etag):
+                return
+        raise _contended()
+
+    def delete(self, place: Place, conditions: Conditions, *, actor: str) -> None:
+        """Delete a document; that there is none is no error.
+
+        Args:
+            place: Where it is, with its id.
+            conditions: What must be true of what is there.
+            actor: Credential that deletes, for the audit log.
+
+        Raises:
+            PreconditionFailed: a condition is false; nothing changed.
+        """
+        address = self._address(place)
+        for _ in range(_TRIES):
+            current = self._repository.etag(address.id)
+            self._require(address, conditions, current)
+            if current is None:
+                return
+            # Before the deletion: none is without its entry, even when this process is killed in between.
+            self._audit("documents-deleted", actor, {**_detail(place), "document": address.id.hex()})
+            if self._repository.delete(address.id, expected=current):
+                return
+        raise _contended()
+
+    def delete_all(self, place: Place, *, actor: str) -> None:
+        """Delete every document of a context (``place`` without id)."""
+        group = _group(self._keys, place)
+        self._audit("documents-deleted", actor, {**_detail(place), "context": group.hex()})
+        self._repository.delete_group(group)
+
+    # --- writing --------------------------------------------------------------------------------------
+
+    def _put_if(self, address: _Address, content: Content, conditions: Conditions, source: str) -> None:
+        for _ in range(_TRIES):
+            current = self._repository.etag(address.id)
+            self._require(address, conditions, current)
+            if self._stored(self._row(address, content, source), current):
+                return
+        raise _contended()
+
+    def _stored(self, row: DocumentRow, current: bytes | None) -> bool:
+        """Write where there is still what was looked at; False when another writer was first."""
+        if current is None:
+            return self._repository.insert(row)
+        return self._repository.replace(row, expected=current)
+
+    def _overwrite(self, row: DocumentRow) -> None:
+        for _ in range(_TRIES):
+            if self._repository.replace(row) or self._repository.insert(row):
+                return
+        raise _contended()
+
+    def _require(self, address: _Address, conditions: Conditions, current: bytes | None) -> None:
+        tag = None
+        if current is not None:
+            # Stored tags are keyed: which of those named is it? Of any other it is enough that it is none of them.
+            tag = next((each for each in conditions.tags if self._tag(address.id, each) == current), _ANOTHER)
+        if conditions.fail(tag):
+            raise PreconditionFailed(
+                "The document is not as If-Match or If-None-Match say: read it again, and send its present ETag."
+            )
+
+    def _row(self, address: _Address, content: Content, source: str) -> DocumentRow:
+        subject = address.subject
+        body = content.type.encode("latin-1", "replace") + b"\n" + content.body
+        return DocumentRow(
+            address.id,
+            address.groups,
+            subject,
+            source,
+            self._now_us(),
+            self._tag(address.id, etag(content.body)),
+            self._sealed(subject, _place(address.id, "name"), address.name.encode()),
+            self._sealed(subject, _place(address.id, "body"), body),
+        )
+
+    # --- tokens and seals -----------------------------------------------------------------------------
+
+    def _address(self, place: Place) -> _Address:
+        name = place.id or ""
+        identity = _token(self._keys, "document", place, place.registration, name)
+        groups = {_group(self._keys, place), _group(self._keys, place._replace(registration=None))}
+        return _Address(identity, tuple(sorted(groups)), self._subject(place), name)
+
+    def _subject(self, place: Place) -> bytes | None:
+        return None if place.agent is None else self._keys.subject(place.agent)
+
+    def _tag(self, identity: bytes, tag: str) -> bytes:
+        # A plain SHA-1 of a small document would tell it to whoever tries the likely contents.
+        return self._keys.mac("document-etag", identity + tag.encode("latin-1", "replace"))[:_TOKEN_BYTES]
+
+    def _sealed(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
+        if subject is None:
+            return self._keys.seal(place, plain)
+        key = self._subjects.ensured([subject])[subject]
+        return sealing.seal(key, self._keys.organisation, place, plain, self._random)
+
+    def _unsealed(self, subject: bytes | None, place: str, sealed: bytes) -> bytes | None:
+        if subject is None:
+            return self._keys.open(place, sealed)
+        key = self._subjects.existing([subject]).get(subject)
+        return None if key is None else sealing.unseal(key, self._keys.organisation, place, sealed)
+
+    def _opened(self, row: DocumentRow) -> Content | None:
+        plain = self._unsealed(row.subject, _place(row.id, "body"), row.body)
+        if plain is None:
+            return None
+        kind, _, body = plain.partition(b"\n")
+        return Content(kind.decode("latin-1"), body)
+
+
+def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | None, *more: str) -> bytes:
+    # An array of JSON is unambiguous, whatever the parts hold.
+    parts = orjson.dumps([place.resource.value, place.activity, place.agent, registration, *more])
+    return keys.mac(kind, parts)[:_TOKEN_BYTES]
+
+
+def _group(keys: OrganisationKeys, place: Place) -> bytes:
+    return _token(keys, "document-context", place, place.registration)
+
+
+def _place(identity: bytes, part: str) -> str:
+    return f"document:{identity.hex()}:{part}"
+
+
+def _detail(place: Place) -> dict[str, object]:
+    return {"resource": place.resource.value}
+
+
+def _moment(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _require_size(content: Content) -> None:
+    if len(content.body) > LARGEST:
+        raise BodyTooLarge(f"A document holds at most {LARGEST} bytes; nothing was stored.")
+
+
+def _conflict() -> DocumentConflict:
+    return DocumentConflict(
+        "There is a document here already, and it was not changed. Read it, then send If-Match with its ETag to "
+        "replace it; If-None-Match: * says that there should be none."
+    )
+
+
+def _contended() -> Unavailable:
+    return Unavailable("Others change this document all the time. Send the same request again.", retry_after=1)

@@ -1,0 +1,131 @@
+"""The documents of State, Activity Profile and Agent Profile, as sealed by those who store them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pymongo.errors import DuplicateKeyError
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+
+NAME = "documents"
+COLLECTIONS = (Declared(NAME, (Index("group", (("group", 1), ("updated", 1))),)),)
+
+
+class DocumentRow(NamedTuple):
+    """A document as stored.
+
+    Attributes:
+        id: 16-byte blind token of all that addresses it.
+        groups: 16-byte blind tokens of the contexts whose lists it is in.
+        subject: Subject token of the learner whose key seals it; None where there is no learner.
+        source: Id of the source that wrote it last.
+        updated: When that was, microseconds since 1970 UTC.
+        etag: Keyed token of its entity tag.
+        name: Its id in the standard's sense, sealed.
+        body: Content type and content, sealed.
+    """
+
+    id: bytes
+    groups: tuple[bytes, ...]
+    subject: bytes | None
+    source: str
+    updated: int
+    etag: bytes
+    name: bytes
+    body: bytes
+
+
+class Listed(NamedTuple):
+    """What a list needs of a document."""
+
+    id: bytes
+    name: bytes
+    updated: int
+
+
+class DocumentRepository:
+    """Documents by token. Every change compares and sets in one operation of MongoDB."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def get(self, identity: bytes) -> DocumentRow | None:
+        """The document, if there is one."""
+        with translated():
+            found = self._collection.find_one({"_id": identity})
+        return _row(found) if found else None
+
+    def etag(self, identity: bytes) -> bytes | None:
+        """The token of the entity tag of a document, if there is one."""
+        with translated():
+            found = self._collection.find_one({"_id": identity}, {"etag": 1})
+        return bytes(found["etag"]) if found else None
+
+    def listed(self, group: bytes, *, after: int | None) -> list[Listed]:
+        """The documents of a context updated after an instant (microseconds), oldest first."""
+        wanted: Document = {"group": group}
+        if after is not None:
+            wanted["updated"] = {"$gt": after}
+        with translated():
+            found = self._collection.find(wanted, {"name": 1, "updated": 1}).sort([("updated", 1)])
+            return [Listed(bytes(each["_id"]), bytes(each["name"]), int(each["updated"])) for each in found]
+
+    def insert(self, row: DocumentRow) -> bool:
+        """Store a new document; False, and nothing stored, when there is one already."""
+        with translated():
+            try:
+                self._collection.insert_one(_document(row))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    def replace(self, row: DocumentRow, *, expected: bytes | None = None) -> bool:
+        """Replace a document that is there, with the tag token ``expected`` if given; False when it is not so."""
+        with translated():
+            outcome = self._collection.replace_one(_wanted(row.id, expected), _document(row))
+        return outcome.matched_count == 1
+
+    def delete(self, identity: bytes, *, expected: bytes) -> bool:
+        """Delete a document that has the tag token ``expected``; False when it is not so."""
+        with translated():
+            return self._collection.delete_one(_wanted(identity, expected)).deleted_count == 1
+
+    def delete_group(self, group: bytes) -> int:
+        """Delete every document of a context; how many there were."""
+        with translated():
+            return self._collection.delete_many({"group": group}).deleted_count
+
+
+def _wanted(identity: bytes, expected: bytes | None) -> Document:
+    return {"_id": identity} if expected is None else {"_id": identity, "etag": expected}
+
+
+def _document(row: DocumentRow) -> Document:
+    document: Document = {
+        "_id": row.id,
+        "group": list(row.groups),
+        "source": row.source,
+        "updated": row.updated,
+        "etag": row.etag,
+        "name": row.name,
+        "body": row.body,
+    }
+    if row.subject is not None:
+        document["subject"] = row.subject
+    return document
+
+
+def _row(found: Document) -> DocumentRow:
+    subject = found.get("subject")
+    return DocumentRow(
+        bytes(found["_id"]),
+        tuple(bytes(group) for group in found["group"]),
+        None if subject is None else bytes(subject),
+        found["source"],
+        int(found["updated"]),
+        bytes(found["etag"]),
+        bytes(found["name"]),
+        bytes(found["body"]),
+    )

@@ -1,0 +1,12 @@
+"""The documents of State, Activity Profile and Agent Profile have a collection of their own."""
+
+from __future__ import annotations
+
+from app.storage.connection import Store
+from app.storage.documents import COLLECTIONS
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection and its index."""
+    create(store, COLLECTIONS)

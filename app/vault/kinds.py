@@ -1,0 +1,11 @@
+"""The kinds of blind tokens: one text under two kinds gives unrelated tokens (``OrganisationKeys.token``)."""
+
+from __future__ import annotations
+
+SOURCE = "source"
+AGENT = "agent"
+RELATED_AGENT = "related-agent"
+VERB = "verb"
+ACTIVITY = "activity"
+RELATED_ACTIVITY = "related-activity"
+REGISTRATION = "registration"

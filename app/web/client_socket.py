@@ -1,0 +1,79 @@
+"""A client's connection on which no thread waits for ever."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import ClassVar
+
+from app.storage import clock
+
+
+class ClientSocket(socket.socket):
+    """An accepted connection, read and written by a thread within a time that grows with what went through.
+
+    A limit per call would not do: one byte now and then would meet it for ever.
+    """
+
+    patience_seconds: ClassVar[float] = 30.0
+    """What a client may lose, in a whole body or answer, to latency and to pauses."""
+    bytes_per_second: ClassVar[int] = 100_000
+    """How fast it must go beyond that."""
+    silence_seconds: ClassVar[float] = 10.0
+    """How long it may send nothing at all in the midst of a body."""
+
+    _deadline = 0.0
+    _abandon: Callable[[], None] | None = None
+
+    def begin(self, abandon: Callable[[], None]) -> None:
+        """Start the time of one request's body; ``abandon`` is what ``abandon`` calls."""
+        self._deadline = clock.steady() + self.patience_seconds
+        self._abandon = abandon
+
+    def end(self) -> None:
+        """The request is answered; its ``abandon`` is let go of."""
+        self._abandon = None
+
+    def abandon(self) -> None:
+        """Say, before the answer, that the rest of the body will not be read, so no request can follow."""
+        if self._abandon is not None:
+            self._abandon()
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Some bytes of the client.
+
+        Raises:
+            TimeoutError: it sends nothing, or too slowly.
+        """
+        left = self._deadline - clock.steady()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(min(left, self.silence_seconds))
+        received = super().recv(size, flags)
+        self._deadline += len(received) / self.bytes_per_second
+        return received
+
+    def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override] # gunicorn sends bytes
+        """Send all of it.
+
+        Raises:
+            TimeoutError: the client does not read, or too slowly.
+        """
+        self.settimeout(self.patience_seconds + len(data) / self.bytes_per_second)
+        super().sendall(data, flags)
+
+    def receive_now(self, room: bytearray) -> int:
+        """Put what has arrived already into ``room``; its length, 0 when the client has closed.
+
+        Raises:
+            BlockingIOError: nothing has.
+        """
+        return self.recv_into(room, 0, socket.MSG_DONTWAIT)
+
+    def send_now(self, data: bytes) -> None:
+        """Send what the system takes without waiting; for a last word to a client that may not listen.
+
+        Raises:
+            OSError: it took nothing.
+        """
+        self.send(data, socket.MSG_DONTWAIT)

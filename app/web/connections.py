@@ -1,0 +1,215 @@
+"""The gunicorn worker of this service: clients that are slow to ask, or slow to leave, hold no thread.
+
+Gunicorn's threaded worker reads the head of a request in a pool thread, without a limit of time, and closes
+connections in its event loop, for up to two seconds each: a few silent clients stop it. Here the event loop
+gathers the head and gives the connection to a thread once it is whole, and lets a connection that closes
+linger among those it polls. In a thread, ``ClientSocket`` bounds the waiting.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from app.storage import clock
+from app.web.client_socket import ClientSocket
+
+HEAD_SECONDS = 10.0
+"""How long a client may take for the head of a request; it counts from connecting, or from the request before."""
+LINGER_SECONDS = 10.0
+"""How long what a client still sends is read and thrown away, so that it gets to read why it was refused."""
+_LINGER_BYTES = 64 * 1024 * 1024
+# A request line of 8,190 bytes, and as much again for each of several long headers.
+_HEAD_BYTES = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_MOST_CONNECTIONS = 1_000
+_OTHER_FILES = 200
+
+
+def most_connections(threads: int) -> int:
+    """How many clients one worker may hold, so that files are left for the rest; a worker out of files would end."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    room = _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files - _OTHER_FILES)
+    return max(room, threads + 1)
+
+
+class _Client(TConn):  # type: ignore[misc] # gunicorn has no types
+    """One connection, and the beginning of the request that the event loop has read from it."""
+
+    sock: ClientSocket
+    timeout: float
+
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.head = bytearray()
+        self.thrown_away = 0
+        # A thread gets it when there is something to read.
+        self.data_ready = True
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's threaded worker with the waiting taken out of its threads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Each in the order of its timeouts, like gunicorn's `keepalived_conns` and `pending_conns`.
+        self._lingering: deque[_Client] = deque()
+        self._room = bytearray(_HEAD_BYTES)
+
+    # --- the event loop -----------------------------------------------------------------------------
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection in, and wait for the head of its first request."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as refused:
+            if refused.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                raise
+            return
+        sock = ClientSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self.nr_conns += 1
+        self._await_head(_Client(self.cfg, sock, address, listener.getsockname()), b"")
+
+    def on_client_socket_readable(self, conn: _Client, _sock: Any) -> None:
+        """A connection kept alive has something to read again."""
+        self.poller.unregister(conn.sock)
+        self.keepalived_conns.remove(conn)
+        self._await_head(conn, b"")
+
+    def on_pending_socket_readable(self, conn: _Client, _sock: Any) -> None:
+        """More of a head has come, or its client has gone."""
+        try:
+            count = conn.sock.receive_now(self._room)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self._forget(conn, self.pending_conns)
+            self._close(conn)
+            return
+        conn.head += self._room[:count]
+        self._look(conn, searched=len(conn.head) - count)
+
+    def finish_request(self, conn: _Client, done: Future[bool]) -> None:
+        """Keep the connection for its next request, or let it close."""
+        if done.cancelled() or done.exception() is not None or not done.result():
+            self._linger(conn)
+            return
+        # What was read beyond the request is the beginning of another, which may be as slow as any.
+        ahead = conn.parser.unreader.take_buffered()
+        if ahead:
+            self._await_head(conn, ahead)
+        else:
+            super().finish_request(conn, done)
+
+    def murder_pending(self) -> None:
+        """Close what has had its time: heads that are not whole, and connections that linger."""
+        now = clock.steady()
+        while self.pending_conns and self.pending_conns[0].timeout <= now:
+            conn = self.pending_conns[0]
+            self._forget(conn, self.pending_conns)
+            if conn.head:
+                self._last_word(conn, _TOO_SLOW)
+            else:
+                self._close(conn)
+        while self._lingering and self._lingering[0].timeout <= now:
+            conn = self._lingering[0]
+            self._forget(conn, self._lingering)
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        # Called when the worker stops: those who have not asked anything must not hold it up.
+        super()._cap_keepalive(deadline)
+        for conn in (*self.pending_conns, *self._lingering):
+            conn.timeout = min(conn.timeout, deadline)
+
+    def _await_head(self, conn: _Client, ahead: bytes) -> None:
+        conn.sock.setblocking(False)
+        conn.head = bytearray(ahead)
+        conn.timeout = clock.steady() + (HEAD_SECONDS if self.alive else STOP_KEEPALIVE_LINGER)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        self._look(conn, searched=0)
+
+    def _look(self, conn: _Client, *, searched: int) -> None:
+        # RFC 9112 2.2: empty lines before a request line are skipped; alone they must not look like a whole head.
+        while conn.head.startswith(b"\r\n"):
+            del conn.head[:2]
+            searched = 0
+        if conn.head.find(_HEAD_END, max(0, searched - len(_HEAD_END) + 1)) >= 0:
+            self._forget(conn, self.pending_conns)
+            self.enqueue_req(conn)
+        elif len(conn.head) >= _HEAD_BYTES:
+            self._forget(conn, self.pending_conns)
+            self._last_word(conn, _TOO_LONG)
+
+    def _last_word(self, conn: _Client, answer: bytes) -> None:
+        with suppress(OSError):
+            conn.sock.send_now(answer)
+        self._linger(conn)
+
+    def _linger(self, conn: _Client) -> None:
+        # RFC 9112 9.6: closing at once what a client still writes to would take the answer from it.
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+        except OSError:
+            self._close(conn)
+            return
+        conn.timeout = clock.steady() + (LINGER_SECONDS if self.alive else STOP_KEEPALIVE_LINGER)
+        self._lingering.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._throw_away, conn))
+
+    def _throw_away(self, conn: _Client, _sock: Any) -> None:
+        try:
+            count = conn.sock.receive_now(self._room)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        conn.thrown_away += count
+        if not count or conn.thrown_away > _LINGER_BYTES:
+            self._forget(conn, self._lingering)
+            self._close(conn)
+
+    def _forget(self, conn: _Client, waiting: deque[_Client]) -> None:
+        waiting.remove(conn)
+        self.poller.unregister(conn.sock)
+
+    def _close(self, conn: _Client) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    # --- a thread -----------------------------------------------------------------------------------
+
+    def handle(self, conn: _Client) -> Any:
+        """Serve the request whose head is there."""
+        conn.init()
+        conn.parser.unreader.unread(bytes(conn.head))
+        conn.head = bytearray()
+        return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: _Client) -> Any:
+        """Run the application, which from now on has a limited time to read the body."""
+
+        def abandon() -> None:
+            req.must_close = True
+
+        conn.sock.begin(abandon)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            # A cycle of references would wait for the garbage collector, which runs seldom here.
+            conn.sock.end()

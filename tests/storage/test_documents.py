@@ -1,0 +1,169 @@
+"""Documents in a real MongoDB: what is compared is compared in the operation that sets."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import PreconditionFailed
+from app.ingest.documents import Documents
+from app.storage import clock
+from app.storage.connection import Store
+from app.storage.documents import NAME, DocumentRepository, DocumentRow
+from app.storage.subjects import SubjectKeys
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from app.xapi.documents import Conditions, Content, Place, Resource
+from app.xapi.versions import Version
+
+ID, GROUP = bytes(16), bytes([1] * 16)
+
+
+def row(etag: bytes, *, identity: bytes = ID, updated: int = 1) -> DocumentRow:
+    return DocumentRow(identity, (GROUP,), b"s" * 16, "tutor", updated, etag, b"name", b"body " + etag)
+
+
+def test_there_and_back(store: Store) -> None:
+    documents = DocumentRepository(store)
+    assert documents.get(ID) is None and documents.etag(ID) is None
+    assert documents.insert(row(b"1"))
+    assert documents.get(ID) == row(b"1")
+    assert documents.etag(ID) == b"1"
+    assert not documents.insert(row(b"2"))
+    assert documents.get(ID) == row(b"1")
+    shared = row(b"3", identity=b"x" * 16)._replace(subject=None)
+    assert documents.insert(shared)
+    assert documents.get(shared.id) == shared
+
+
+def test_replace_and_delete_only_what_was_looked_at(store: Store) -> None:
+    documents = DocumentRepository(store)
+    assert not documents.replace(row(b"1"))
+    assert not documents.replace(row(b"1"), expected=b"0")
+    documents.insert(row(b"1"))
+    assert not documents.replace(row(b"2"), expected=b"0")
+    assert documents.etag(ID) == b"1"
+    assert documents.replace(row(b"2"), expected=b"1")
+    assert documents.replace(row(b"3"))
+    assert not documents.delete(ID, expected=b"2")
+    assert documents.delete(ID, expected=b"3")
+    assert documents.get(ID) is None
+
+
+def test_lists_by_time(store: Store) -> None:
+    documents = DocumentRepository(store)
+    for place in range(5):
+        documents.insert(row(b"1", identity=bytes([place] * 16), updated=10 - place))
+    assert [each.updated for each in documents.listed(GROUP, after=None)] == [6, 7, 8, 9, 10]
+    assert [each.updated for each in documents.listed(GROUP, after=8)] == [9, 10]
+    assert documents.listed(b"other", after=None) == []
+    assert documents.delete_group(GROUP) == 5
+
+
+def test_of_many_writers_with_one_etag_one_wins(store: Store) -> None:
+    documents = DocumentRepository(store)
+    documents.insert(row(b"0"))
+    won: list[bytes] = []
+    barrier = threading.Barrier(12)
+
+    def write(mine: bytes) -> None:
+        barrier.wait()
+        if documents.replace(row(mine), expected=b"0"):
+            won.append(mine)
+
+    threads = [threading.Thread(target=write, args=(bytes([65 + place]),)) for place in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1 and documents.etag(ID) == won[0]
+
+
+# --- sealed ---------------------------------------------------------------------------------------
+
+LEARNER = "account:https://ent.example|eleve-1"
+STATE = Place(Resource.STATE, "https://ent.example/a", LEARNER, None, "bookmark")
+
+
+@pytest.fixture
+def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Documents:
+    ticks = count(1)
+    return Documents(
+        repository=DocumentRepository(store),
+        subjects=SubjectKeys(store, keks, "default", keep_seconds=0),
+        keys=vault,
+        audit=lambda *_: None,
+        now_us=lambda: next(ticks),
+        random=clock.random_bytes,
+    )
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(body=st.binary(max_size=500), identity=st.text(st.characters(codec="utf-8"), max_size=20), profile=st.booleans())
+def test_every_byte_comes_back(service: Documents, body: bytes, identity: str, profile: bool) -> None:
+    place = STATE._replace(id=identity)
+    if profile:
+        place = Place(Resource.ACTIVITY_PROFILE, "https://ent.example/a", id=identity)
+    content = Content('x/y; p="\xe9"', body)
+    service.put(place, content, Conditions(if_none_match=frozenset({"-"})), Version.V1, source="tutor")
+    assert service.read(place, actor="a").content == content
+    assert identity in service.ids(place._replace(id=None), actor="a").ids
+
+
+def test_nothing_in_clear_and_nothing_guessable(store: Store, service: Documents) -> None:
+    service.put(STATE, Content("text/x-secret", b"level 3 of fractions"), Conditions(), Version.V1, source="tutor")
+    (raw,) = store.collection(NAME).find_raw_batches({})
+    found = service.read(STATE, actor="a")
+    for clear in (b"fractions", b"x-secret", b"bookmark", b"eleve-1", b"ent.example", found.etag.encode()):
+        assert clear not in raw
+    assert bytes.fromhex(found.etag) not in raw
+
+
+def test_equal_contents_do_not_show(store: Store, service: Documents) -> None:
+    for name in ("one", "two"):
+        place = STATE._replace(id=name)
+        service.put(place, Content("text/plain", b"same"), Conditions(), Version.V1, source="tutor")
+    assert len(store.collection(NAME).distinct("etag")) == 2
+
+
+def test_a_body_moved_elsewhere_does_not_open(store: Store, service: Documents) -> None:
+    other = STATE._replace(id="other")
+    for place, text in ((STATE, b"1"), (other, b"2")):
+        service.put(place, Content("text/plain", text), Conditions(), Version.V1, source="tutor")
+    first, second = store.collection(NAME).find({}).sort("updated", 1)
+    store.collection(NAME).update_one({"_id": second["_id"]}, {"$set": {"body": first["body"]}})
+    assert service.read(STATE, actor="a").content.body == b"1"
+    with pytest.raises(Exception, match="no such document"):
+        service.read(other, actor="a")
+
+
+def test_a_destroyed_key_takes_its_documents_along(store: Store, service: Documents) -> None:
+    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor")
+    store.collection("subjects").delete_many({})
+    with pytest.raises(Exception, match="no such document"):
+        service.read(STATE, actor="a")
+    assert service.ids(STATE._replace(id=None), actor="a").ids == ()
+
+
+def test_merges_of_many_writers_are_all_kept(service: Documents) -> None:
+    def post(place: int) -> None:
+        service.merge(STATE, Content("application/json", b'{"k%d":1}' % place), Conditions(), source="tutor")
+
+    threads = [threading.Thread(target=post, args=(place,)) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    body = service.read(STATE, actor="a").content.body
+    assert all(b'"k%d"' % place in body for place in range(8))
+
+
+def test_an_empty_tag_is_the_tag_of_nothing(service: Documents) -> None:
+    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor")
+    with pytest.raises(PreconditionFailed):
+        service.put(STATE, Content("text/plain", b"2"), Conditions(frozenset({""})), Version.V1, source="tutor")
+    service.put(STATE, Content("text/plain", b"2"), Conditions(None, frozenset({""})), Version.V1, source="tutor")

@@ -1,0 +1,19 @@
+"""Migrations bring an older database to this version."""
+
+from __future__ import annotations
+
+from app.storage.audit import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.migrations import NOTES, check, migrate
+
+
+def test_the_indexes_of_the_audit_log_are_replaced(store: Store) -> None:
+    audit = store.collection("audit")
+    audit.drop_indexes()
+    audit.create_index([("at", 1)], name="at")
+    audit.create_index([("kind", 1), ("at", 1)], name="kind_at")
+    store.collection(NOTES).delete_one({"_id": "2026_11_22_index_audit_places"})
+    assert migrate(store) == ["2026_11_22_index_audit_places"]
+    assert set(audit.index_information()) == {"_id_", "at_id", "kind_at_id"}
+    check(store, COLLECTIONS)
+    assert migrate(store) == []

@@ -1,0 +1,72 @@
+"""No thread waits for ever on a client's connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from app.web.client_socket import ClientSocket
+
+
+class Hasty(ClientSocket):
+    patience_seconds = 0.3
+    bytes_per_second = 1_000
+    silence_seconds = 0.2
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Hasty, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    served = Hasty(ours.family, ours.type, ours.proto, ours.detach())
+    with served, theirs:
+        served.begin(lambda: None)
+        yield served, theirs
+
+
+def test_a_silent_client_is_given_up(pair: tuple[Hasty, socket.socket]) -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        pair[0].recv(10)
+    assert time.monotonic() - began < 0.29
+
+
+def test_one_byte_now_and_then_does_not_hold_a_thread(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    stop = threading.Event()
+
+    def trickle() -> None:
+        while not stop.wait(0.03):
+            client.send(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        while time.monotonic() - began < 3:
+            served.recv(10)
+    stop.set()
+    thread.join()
+    assert 0.25 < time.monotonic() - began < 1
+
+
+def test_what_comes_fast_enough_may_take_long(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    came = 0
+    began = time.monotonic()
+    while time.monotonic() - began < 0.8:
+        client.send(b"x" * 100)
+        came += len(served.recv(1_000))
+        time.sleep(0.05)
+    assert came >= 1_000
+
+
+def test_a_client_that_does_not_read_is_given_up(pair: tuple[Hasty, socket.socket]) -> None:
+    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    with pytest.raises(TimeoutError):
+        for _ in range(10_000):
+            pair[0].sendall(b"x" * 100)
