@@ -106,6 +106,7 @@ def test_it_stops_in_the_middle_of_its_work_and_leaves_nothing(tmp_path: Path, n
         (gzip.compress(b""), "is empty"),
         (gzip.compress(b"hello\n[]\n"), "not one statement"),
     ],
+    ids=["not gzip", "cut", "missing", "empty", "not JSON lines"],
 )
 def test_a_file_that_cannot_be_read_ends_with_a_sentence(tmp_path: Path, content: bytes | None, words: str) -> None:
     file = tmp_path / "statements.jsonl.gz"
