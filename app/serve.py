@@ -10,6 +10,7 @@ import mmap
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -225,6 +226,21 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _require_free(bind: str) -> None:
+    """Refuse an address that is taken with a sentence, before anything is started."""
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+    except OSError as refused:
+        raise SettingsInvalid(
+            f"SILLAGE_BIND: the server cannot listen there ({refused.strerror or 'unknown host'}). "
+            "Stop what listens on that port, or choose another one."
+        ) from refused
+
+
 def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -> None:
     """Serve until told to stop (SIGTERM, Ctrl-C); requests under way get ``graceful_seconds`` to finish.
 
@@ -238,6 +254,7 @@ def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -
         SystemExit: always, at the end: 0 after a normal stop, 3 when a worker could not start.
     """
     logs.configure(settings.log_level, settings.log_format)
+    _require_free(settings.bind)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         metrics, lock = _fresh_metrics(settings)

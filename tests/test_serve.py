@@ -279,3 +279,16 @@ def test_an_installation_that_cannot_start_says_why_and_ends(tmp_path: Path) -> 
     refusals = [line for line in server.lines() if line["event"] == "the service cannot start"]
     assert refusals and refusals[0]["detail"] == "Run `sillage init` first."
     assert not any("trace" in line for line in server.lines())
+
+
+def test_an_address_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        given = {**os.environ, "SILLAGE_DATA_DIR": str(tmp_path), "SILLAGE_BIND": f"127.0.0.1:{taken.getsockname()[1]}"}
+        ended = subprocess.run(
+            [sys.executable, "-m", "app.cli", "serve"], env=given, capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 2
+    assert "SILLAGE_BIND" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import orjson
@@ -14,7 +13,7 @@ from app.access.credentials import Access, Credential
 from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
 from app.ingest.querying import Library, Page, Reader
 from app.ingest.recording import Recorded, Recorder
-from app.web import body
+from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
 from app.web.xapi import headers
@@ -64,7 +63,7 @@ def blueprint(
 
     @routes.put("/statements")
     def put() -> Response:
-        record(parse_put(_parameters()))
+        record(parse_put(parameters.given()))
         return _told(Response(status=204))
 
     @routes.get("/statements")
@@ -74,15 +73,15 @@ def blueprint(
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = library.consistent_through()
         who = Reader(credential.id, None if scopes.READ in credential.scopes else _own(credential))
-        parameters = _parameters()
+        given = parameters.given()
         languages = [language for language, _ in request.accept_languages]
-        cursor = dict(parameters).get("cursor")
+        cursor = dict(given).get("cursor")
         if cursor is not None:
-            if len(parameters) > 1:
+            if len(given) > 1:
                 raise BadParameter("A cursor comes alone: follow the `more` link as it was given.")
             query, page = library.next_page(cursor, who, languages=languages)
             return listed(page, credential, query.format)
-        query = parse_query(parameters, page_limit=page_limit)
+        query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
             found = library.one(single, who, voided=query.statement_id is None, form=query.format, languages=languages)
@@ -113,15 +112,6 @@ def _told(answer: Response) -> Response:
     if g.verdicts:
         answer.headers[VERDICT] = ", ".join(f"{name}={count}" for name, count in sorted(g.verdicts.items()))
     return answer
-
-
-def _parameters() -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(
-            request.query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
-        )
-    except ValueError:
-        raise BadParameter("The query string is not percent-encoded UTF-8, or has too many parameters.") from None
 
 
 def _json_only() -> None:
