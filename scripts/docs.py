@@ -72,7 +72,7 @@ aggregated stays in the old zone, stored authorities keep the old URL and are no
 """
 
 # What to do about each error: the class says when it happens.
-_TODO = {
+_ADVICE = {
     "error": "Quote `request_id` to the operator; the log has the place in the code, never the data.",
     "bad-request": "Correct the request; sending it again unchanged changes nothing.",
     "malformed-json": "Send one UTF-8 JSON document without byte order mark; the detail says line and column.",
@@ -184,7 +184,7 @@ def errors_page() -> str:
         if kind is errors.SillageError:
             when = "Something failed inside the store that no other code names."
         titles = f"{kind.title} / {kind.title_fr}"
-        lines.append(f"| `{kind.code}` | {status} | {when} | {titles} | {_TODO[kind.code]} |\n")
+        lines.append(f"| `{kind.code}` | {status} | {when} | {titles} | {_ADVICE[kind.code]} |\n")
     return _ERRORS_HEAD + "".join(lines)
 
 
