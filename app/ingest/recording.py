@@ -143,11 +143,12 @@ class Recorder:
         found = [keys_of(statement) for statement in statements]
         ids = tuple(UUID(statement["id"]) if "id" in statement else uuid4() for statement in statements)
         subjects = [keys.subject(one.subject) for one in found]
-        learner_keys = self._subjects.ensured(subjects)
         own = keys.token(kinds.SOURCE, source.id)
         authority = self.authority(source)
         blind = [tokens.of_statement(keys, own, one) for one in found]
         _refuse_crowded(blind, many)
+        # Only now: what is refused leaves nothing behind, a learner's key included.
+        learner_keys = self._subjects.ensured(subjects)
         voidings = [
             Voiding(identity, one.voids, None if void_any else source.id)
             for identity, one in zip(ids, found, strict=True)

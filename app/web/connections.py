@@ -89,12 +89,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def on_pending_socket_readable(self, conn: _Client, _sock: Any) -> None:
         """More of a head has come, or its client has gone."""
-        try:
-            count = conn.sock.receive_now(self._room)
-        except BlockingIOError:
+        count = self._received(conn)
+        if count is None:
             return
-        except OSError:
-            count = 0
         if not count:
             self._forget(conn, self.pending_conns)
             self._close(conn)
@@ -173,16 +170,22 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self.poller.register(conn.sock, EVENT_READ, partial(self._throw_away, conn))
 
     def _throw_away(self, conn: _Client, _sock: Any) -> None:
-        try:
-            count = conn.sock.receive_now(self._room)
-        except BlockingIOError:
+        count = self._received(conn)
+        if count is None:
             return
-        except OSError:
-            count = 0
         conn.thrown_away += count
         if not count or conn.thrown_away > _LINGER_BYTES:
             self._forget(conn, self._lingering)
             self._close(conn)
+
+    def _received(self, conn: _Client) -> int | None:
+        """Bytes read into ``_room``: 0 when the client has gone, None when there is nothing yet."""
+        try:
+            return conn.sock.receive_now(self._room)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0
 
     def _forget(self, conn: _Client, waiting: deque[_Client]) -> None:
         waiting.remove(conn)

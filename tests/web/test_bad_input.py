@@ -93,6 +93,20 @@ def test_a_statement_that_names_too_much_is_refused(server: Server, tutor: NewCr
     assert (answer.status_code, answer.json()["faults"][0]["rule"]) == (400, "identifiers-count")
 
 
+def test_what_is_refused_leaves_no_learner_key(server: Server) -> None:
+    mine = server.source()
+    keys = server.parts.store.collection("subjects")
+    before = keys.count_documents({})
+    learner = {"account": {"homePage": "https://ent.example", "name": "never-stored"}}
+    named = [{"id": f"https://e.example/{n}"} for n in range(20_000)]
+    for content in (
+        statement(actor=learner, context={"contextActivities": {"other": named}}),
+        statement(actor=learner, verb={"id": "answered"}),
+    ):
+        assert server.post(mine, content).status_code == 400
+    assert keys.count_documents({}) == before
+
+
 def test_a_very_large_statement_is_stored_and_read_back(server: Server) -> None:
     mine = server.source()
     sent = statement(result={"response": os.urandom(9_000_000).hex()})
