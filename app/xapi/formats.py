@@ -86,7 +86,8 @@ def _agent_id(agent: _Part) -> _Part:
 
 
 def _activity_id(activity: _Part) -> _Part:
-    return {name: activity[name] for name in ("objectType", "id") if name in activity}
+    # xAPI-Data 2.4.4: an object without objectType is an Activity, so its id is all that identifies it.
+    return {"id": activity["id"]}
 
 
 def _one_definition(definition: _Part, ranges: Sequence[str]) -> _Part:

@@ -15,7 +15,7 @@ def test_ids_keeps_what_identifies_and_nothing_more(full: dict[str, Any]) -> Non
     assert ids["verb"] == {"id": full["verb"]["id"]}
     assert ids["object"]["actor"] == full["object"]["actor"]
     assert ids["object"]["verb"] == {"id": full["object"]["verb"]["id"]}
-    assert ids["object"]["object"] == {"objectType": "Activity", "id": "https://example.fr/activities/quiz"}
+    assert ids["object"]["object"] == {"id": "https://example.fr/activities/quiz"}
     assert ids["context"]["instructor"] == {"mbox": "mailto:Other@Example.FR"}
     assert ids["context"]["team"] == full["context"]["team"]
     assert ids["context"]["contextActivities"]["parent"] == [{"id": "https://example.fr/activities/course"}]
