@@ -26,7 +26,9 @@ from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, SillageErro
 from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
+from app.ingest.activities import Activities
 from app.ingest.documents import Documents
+from app.ingest.people import People
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
 from app.ingest.verdicts import Profiles
@@ -37,6 +39,7 @@ from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings, load
 from app.storage import clock, embedded, keyfile, migrations, organisation_keys
+from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.audit import AuditRepository
 from app.storage.catalogue import COLLECTIONS
@@ -59,7 +62,7 @@ from app.web.api import aggregates as aggregates_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
-from app.web.xapi import about, headers
+from app.web.xapi import about, activities, agents, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.identifiers import VOIDED
@@ -255,6 +258,7 @@ class Parts:
             public_url=self.settings.public_url,
             max_batch=self.settings.max_batch,
             refused=self.metrics.refused,
+            learn=self.activities.learn,
         )
 
     @cached_property
@@ -268,6 +272,7 @@ class Parts:
             sources=lambda: [source.id for source in self.sources_repository.list()],
             public_url=self.settings.public_url,
             page_limit=self.settings.page_limit,
+            definitions=self.activities.definitions,
         )
 
     @cached_property
@@ -281,6 +286,16 @@ class Parts:
             now_us=clock.now_us,
             random=clock.random_bytes,
         )
+
+    @cached_property
+    def activities(self) -> Activities:
+        """What is known of activities."""
+        return Activities(DefinitionRepository(self.store), self.keys)
+
+    @cached_property
+    def people(self) -> People:
+        """What is told of a person."""
+        return People(self.statements, self.reader, self.keys, self.audit.append)
 
     @cached_property
     def metrics(self) -> operations.Metrics:
@@ -440,6 +455,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         documents_resource.blueprint(gate=gate, documents=parts.documents, max_body_bytes=chosen.max_body_bytes),
         url_prefix=PREFIX,
     )
+    app.register_blueprint(agents.blueprint(gate, parts.people), url_prefix=PREFIX)
+    app.register_blueprint(activities.blueprint(gate, parts.activities), url_prefix=PREFIX)
     app.register_blueprint(about.blueprint(), url_prefix=PREFIX)
     app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
     app.register_blueprint(

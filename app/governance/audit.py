@@ -46,6 +46,7 @@ PROFILE_ADDED = "profile-added"
 STATEMENTS_READ = "statements-read"
 DOCUMENTS_READ = "documents-read"
 DOCUMENTS_DELETED = "documents-deleted"
+PERSON_READ = "person-read"
 AGGREGATE_READ = "aggregate-read"
 AUDIT_READ = "audit-read"
 EXPORT_WRITTEN = "export-written"
@@ -66,6 +67,7 @@ KINDS = frozenset(
         STATEMENTS_READ,
         DOCUMENTS_READ,
         DOCUMENTS_DELETED,
+        PERSON_READ,
         AGGREGATE_READ,
         AUDIT_READ,
         EXPORT_WRITTEN,

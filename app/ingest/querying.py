@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,6 +17,7 @@ from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Position, Statements, Stored
 from app.vault.keys import OrganisationKeys
+from app.xapi.activities import Definition, activities_in
 from app.xapi.formats import as_canonical, as_ids
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery
@@ -32,6 +33,13 @@ class Reader(NamedTuple):
 
     credential: str
     mine: str | None
+
+
+class One(NamedTuple):
+    """A statement: its JSON, and when it was stored, microseconds since 1970 UTC."""
+
+    body: bytes
+    stored: int
 
 
 class Page(NamedTuple):
@@ -65,8 +73,12 @@ class Library:
         sources: Callable[[], Sequence[str]],
         public_url: str,
         page_limit: int,
+        definitions: Callable[[Iterable[str]], Mapping[str, Definition]],
     ) -> None:
-        """``sources`` gives the ids of the registered sources, for queries by authority."""
+        """``sources`` gives the ids of the registered sources, for queries by authority.
+
+        ``definitions`` gives what is known of activities, by IRI.
+        """
         self._statements = statements
         self._reader = reader
         self._keys = keys
@@ -74,6 +86,7 @@ class Library:
         self._sources = sources
         self._public_url = public_url
         self._page_limit = page_limit
+        self._definitions = definitions
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
@@ -81,8 +94,8 @@ class Library:
 
     def one(
         self, identity: UUID, who: Reader, *, voided: bool, form: str = "exact", languages: Sequence[str] = ()
-    ) -> bytes:
-        """One statement as JSON.
+    ) -> One:
+        """One statement.
 
         Raises:
             NotFound: no such statement, of the other kind (voided or not), erased, or not for this reader.
@@ -94,7 +107,7 @@ class Library:
         plain = self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
-        return _formed(plain.body, form, languages)
+        return One(self._formed([plain.body], form, languages)[0], plain.stored)
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
@@ -117,12 +130,22 @@ class Library:
         shown = rows[:limit]
         cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
         return Page(
-            tuple(_formed(plain.body, query.format, languages) for plain in self._reader.opened(shown)),
+            tuple(self._formed([plain.body for plain in self._reader.opened(shown)], query.format, languages)),
             cursor,
             tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
         )
+
+    def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str]) -> list[bytes]:
+        if form == "ids":
+            return [orjson.dumps(as_ids(orjson.loads(body))) for body in bodies]
+        if form == "canonical":
+            statements = [orjson.loads(body) for body in bodies]
+            mentioned = {activity for statement in statements for activity in activities_in(statement)}
+            definitions = self._definitions(mentioned)
+            return [orjson.dumps(as_canonical(statement, languages, definitions)) for statement in statements]
+        return list(bodies)
 
     def _authority(self, query: StatementQuery) -> str | None:
         # The queried agent is an authority exactly when it is this store's account of a source.
@@ -147,14 +170,6 @@ class Library:
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None
-
-
-def _formed(body: bytes, form: str, languages: Sequence[str]) -> bytes:
-    if form == "ids":
-        return orjson.dumps(as_ids(orjson.loads(body)))
-    if form == "canonical":
-        return orjson.dumps(as_canonical(orjson.loads(body), languages))
-    return body
 
 
 def _place(who: Reader) -> str:

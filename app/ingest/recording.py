@@ -65,8 +65,12 @@ class Recorder:
         public_url: str,
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
+        learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
     ) -> None:
-        """``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``."""
+        """``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
+
+        ``learn`` gets the statements of each batch that is stored; it must not fail.
+        """
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies
@@ -76,6 +80,7 @@ class Recorder:
         self._public_url = public_url
         self._max_batch = max_batch
         self._refused = refused
+        self._learn = learn
 
     def record(
         self, body: bytes, source: Source, version: Version, *, only: UUID | None = None, void_any: bool = False
@@ -115,6 +120,7 @@ class Recorder:
                 faults=checked.faults,
             )
         ids, inserted = self._store(statements, source, version, checked, many=decoded.many, void_any=void_any)
+        self._learn(statements)
         fresh = set(inserted.stored)
         self._profiles.count(source, checked, [identity in fresh for identity in ids])
         return Recorded(ids, inserted, checked.tally)

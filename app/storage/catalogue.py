@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.storage import (
+    activity_definitions,
     aggregates,
     audit,
     documents,
@@ -21,6 +22,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *subjects.COLLECTIONS,
     *documents.COLLECTIONS,
+    *activity_definitions.COLLECTIONS,
     *organisation_keys.COLLECTIONS,
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,

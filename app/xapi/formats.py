@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.xapi import Statement
+from app.xapi.activities import Definition
 
 _Part = dict[str, Any]
 
@@ -21,14 +22,15 @@ def as_ids(statement: Statement) -> Statement:
     return _reshaped(statement, _agent_id, lambda verb: {"id": verb["id"]}, _activity_id)
 
 
-def as_canonical(statement: Statement, accept_language: Sequence[str]) -> Statement:
+def as_canonical(
+    statement: Statement, accept_language: Sequence[str], definitions: Mapping[str, Definition]
+) -> Statement:
     """The statement with one language in each language map of its verb and activities; agents stay as they were.
-
-    The canonical definition is the one that the statement itself holds.
 
     Args:
         statement: As kept.
         accept_language: Language ranges of the ``Accept-Language`` header, the most wanted first, without weights.
+        definitions: What the store knows of activities, by IRI: it stands for what the statement says of them.
     """
     ranges = [each.lower() for each in accept_language]
 
@@ -36,7 +38,7 @@ def as_canonical(statement: Statement, accept_language: Sequence[str]) -> Statem
         return {**given, "display": _one_language(given["display"], ranges)} if "display" in given else given
 
     def activity(given: _Part) -> _Part:
-        definition = given.get("definition")
+        definition = definitions.get(given["id"], given.get("definition"))
         return given if definition is None else {**given, "definition": _one_definition(definition, ranges)}
 
     return _reshaped(statement, lambda agent: agent, verb, activity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 import orjson
@@ -59,6 +59,11 @@ def uuid(name: str, text: str, section: str) -> UUID:
 
 def agent(name: str, text: str, section: str) -> str:
     """The canonical identifier (``agent_identifier``) of the JSON of an Agent or identified Group."""
+    return identified(name, text, section)[1]
+
+
+def identified(name: str, text: str, section: str) -> tuple[dict[str, Any], str]:
+    """The JSON of an Agent or identified Group, decoded, and its canonical identifier."""
     try:
         given = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -69,7 +74,7 @@ def agent(name: str, text: str, section: str) -> str:
     identifier = agent_identifier(given)
     if identifier is None:
         refuse(name, "agent", f"`{name}` must have an identifier; a Group without one names nobody.", section)
-    return identifier
+    return given, identifier
 
 
 def instant(name: str, text: str, section: str) -> int:

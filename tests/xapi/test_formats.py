@@ -58,17 +58,17 @@ def test_ids_is_found_by_the_same_activities_and_verb(full: dict[str, Any]) -> N
     ],
 )
 def test_canonical_answers_one_language(full: dict[str, Any], wanted: list[str], name: str) -> None:
-    definition = as_canonical(full, wanted)["object"]["object"]["definition"]
+    definition = as_canonical(full, wanted, {})["object"]["object"]["definition"]
     assert list(definition["name"].values()) == [name]
 
 
 def test_canonical_matches_a_region_when_only_the_language_was_asked(simple: dict[str, Any]) -> None:
     simple["verb"]["display"] = {"de": "las", "en-GB": "read"}
-    assert as_canonical(simple, ["en"])["verb"]["display"] == {"en-GB": "read"}
+    assert as_canonical(simple, ["en"], {})["verb"]["display"] == {"en-GB": "read"}
 
 
 def test_canonical_chooses_for_each_map_alone_and_leaves_agents(full: dict[str, Any]) -> None:
-    canonical = as_canonical(full, ["en", "fr"])
+    canonical = as_canonical(full, ["en", "fr"], {})
     assert canonical["verb"]["display"] == {"en": "planned"}
     assert canonical["object"]["verb"]["display"] == {"en": "answered"}
     definition = canonical["object"]["object"]["definition"]
@@ -77,3 +77,16 @@ def test_canonical_chooses_for_each_map_alone_and_leaves_agents(full: dict[str, 
     assert canonical["context"]["contextActivities"]["parent"][0]["definition"]["name"] == {"fr": "Cours"}
     assert canonical["actor"] == full["actor"]
     assert canonical["attachments"] == full["attachments"]
+
+
+def test_canonical_takes_the_definition_that_the_store_knows() -> None:
+    known = {"https://example.fr/a": {"name": {"en": "Known", "fr": "Connue"}}}
+    plain = {
+        "actor": {"mbox": "mailto:a@example.fr"},
+        "verb": {"id": "https://example.fr/v"},
+        "object": {"id": "https://example.fr/a", "definition": {"name": {"fr": "Dite"}}},
+        "context": {"contextActivities": {"parent": [{"id": "https://example.fr/b", "definition": {"type": "x:y"}}]}},
+    }
+    canonical = as_canonical(plain, ["en"], known)
+    assert canonical["object"]["definition"] == {"name": {"en": "Known"}}
+    assert canonical["context"] == plain["context"]

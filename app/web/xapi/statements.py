@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
@@ -11,12 +12,13 @@ from flask import Blueprint, Response, g, request
 from app.access import scopes
 from app.access.credentials import Access, Credential
 from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
-from app.ingest.querying import Library, Page, Reader
+from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
 from app.web.xapi import headers
+from app.web.xapi.reading import reader
 from app.xapi.query import parse_put, parse_query
 
 VERDICT = "X-Sillage-Profile-Verdict"
@@ -72,9 +74,9 @@ def blueprint(
         headers.version()
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = library.consistent_through()
-        who = Reader(credential.id, None if scopes.READ in credential.scopes else _own(credential))
+        who = reader(credential)
         given = parameters.given()
-        languages = [language for language, _ in request.accept_languages]
+        languages = [language for language, quality in request.accept_languages if quality > 0]
         cursor = dict(given).get("cursor")
         if cursor is not None:
             if len(given) > 1:
@@ -87,7 +89,10 @@ def blueprint(
             found = library.one(single, who, voided=query.statement_id is None, form=query.format, languages=languages)
             audit("statements-read", credential.id, {"statement": str(single), "count": 1})
             metrics.returned(1)
-            return Response(found, content_type="application/json")
+            answer = Response(found.body, content_type="application/json")
+            # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
+            answer.last_modified = datetime.fromtimestamp(found.stored // 1_000_000, UTC)
+            return answer
         return listed(library.page(query, who, languages=languages), credential, query.format)
 
     def listed(page: Page, credential: Credential, form: str) -> Response:
@@ -100,12 +105,6 @@ def blueprint(
         return Response(content, content_type="application/json")
 
     return routes
-
-
-def _own(credential: Credential) -> str:
-    if credential.source is None:
-        raise ScopeMissing("These credentials belong to no source, so there are no statements of their own to read.")
-    return credential.source
 
 
 def _told(answer: Response) -> Response:

@@ -1,0 +1,57 @@
+"""What is told of a person: the identifier asked about, and the names that recent statements give it.
+
+The store keeps no record of people beside their statements: there is nothing to hold longer than these, to correct,
+or to forget to erase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from app.ingest.querying import Reader
+from app.storage.sealed_reader import SealedReader
+from app.storage.statements import Filter, Statements
+from app.vault import kinds
+from app.vault.keys import OrganisationKeys
+from app.xapi.people import names_in, person
+
+LOOKED_AT = 20
+"""How many of the latest statements are searched for names."""
+
+
+class People:
+    """Answers questions about one person. Safe to share between threads."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        reader: SealedReader,
+        keys: OrganisationKeys,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+    ) -> None:
+        """``audit(kind, actor, detail)`` records a reading, durably."""
+        self._statements = statements
+        self._reader = reader
+        self._keys = keys
+        self._audit = audit
+
+    def person(self, agent: dict[str, Any], identifier: str, who: Reader) -> dict[str, Any]:
+        """The Person object of an agent, from the statements that this reader may see.
+
+        Args:
+            agent: The agent asked about, valid.
+            identifier: Its canonical identifier (``agent_identifier``).
+            who: The reader, for the audit log too.
+        """
+        token = self._keys.token(kinds.AGENT, identifier)
+        wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
+        if who.mine is not None:
+            wanted += ((self._keys.token(kinds.SOURCE, who.mine),),)
+        rows = self._statements.page(Filter(wanted), after=None, ascending=False, limit=LOOKED_AT)
+        found = [orjson.loads(plain.body) for plain in self._reader.opened(rows)]
+        # Before the answer: whoever got data left a trace of it.
+        self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": len(found)})
+        return person(agent, (name for statement in found for name in names_in(statement, identifier)))

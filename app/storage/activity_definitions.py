@@ -1,0 +1,59 @@
+"""Definitions of activities, as sealed by those who store them: a blind token, a sealed body, a revision number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
+
+NAME = "activity_definitions"
+COLLECTIONS = (Declared(NAME),)
+
+_DUPLICATE = 11000
+
+
+class Defined(NamedTuple):
+    """A sealed definition, and its revision: 1 when first written."""
+
+    body: bytes
+    revision: int
+
+
+class DefinitionRepository:
+    """Definitions by the blind token of their activity's IRI."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def existing(self, tokens: Iterable[bytes]) -> dict[bytes, Defined]:
+        """Those of these activities that have one."""
+        with translated():
+            found = list(self._collection.find({"_id": {"$in": list(tokens)}}))
+        return {bytes(each["_id"]): Defined(bytes(each["body"]), int(each["revision"])) for each in found}
+
+    def write(self, changes: Mapping[bytes, Defined]) -> bool:
+        """Write each where the revision is still the one before, or where there is none yet (revision 1).
+
+        Returns:
+            Whether all were written; the others were changed by somebody else, and are as that left them.
+        """
+        operations: list[InsertOne[Document] | UpdateOne] = []
+        for token, defined in changes.items():
+            content = {"body": defined.body, "revision": defined.revision}
+            if defined.revision == 1:
+                operations.append(InsertOne({"_id": token, **content}))
+            else:
+                operations.append(UpdateOne({"_id": token, "revision": defined.revision - 1}, {"$set": content}))
+        with translated():
+            try:
+                outcome = self._collection.bulk_write(operations, ordered=False)
+            except BulkWriteError as failed:
+                if any(error["code"] != _DUPLICATE for error in failed.details["writeErrors"]):
+                    raise
+                return False
+        return outcome.inserted_count + outcome.matched_count == len(operations)

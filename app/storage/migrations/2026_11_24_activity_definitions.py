@@ -1,0 +1,12 @@
+"""What is known of activities has a collection of its own, for the Activities resource and canonical statements."""
+
+from __future__ import annotations
+
+from app.storage.activity_definitions import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection."""
+    create(store, COLLECTIONS)

@@ -1,0 +1,34 @@
+"""The Activities resource: ``/xAPI/activities`` (xAPI-Communication 2.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response
+
+from app.access import scopes
+from app.ingest.activities import Activities
+from app.web import parameters
+from app.web.gate import Gate
+from app.web.xapi import headers
+from app.xapi.lookup import parse_activity
+
+
+def blueprint(gate: Gate, activities: Activities) -> Blueprint:
+    """The route of the resource: whoever may read statements may ask."""
+    routes = Blueprint("xapi_activities", __name__)
+
+    @routes.get("/activities")
+    def described() -> Response:
+        gate.credential(scopes.READ, scopes.READ_MINE)
+        headers.version()
+        identity = parse_activity(parameters.given())
+        # IEEE 9274.1.1 4.1.6.4: an Activity that nothing is known of is answered all the same.
+        activity: dict[str, Any] = {"objectType": "Activity", "id": identity}
+        definition = activities.definitions([identity]).get(identity)
+        if definition is not None:
+            activity["definition"] = definition
+        return Response(orjson.dumps(activity), content_type="application/json")
+
+    return routes

@@ -1,0 +1,28 @@
+"""The Agents resource: ``/xAPI/agents`` (xAPI-Communication 2.4)."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Blueprint, Response
+
+from app.access import scopes
+from app.ingest.people import People
+from app.web import parameters
+from app.web.gate import Gate
+from app.web.xapi import headers
+from app.web.xapi.reading import reader
+from app.xapi.lookup import parse_agent
+
+
+def blueprint(gate: Gate, people: People) -> Blueprint:
+    """The route of the resource: whoever may read statements may ask; a reading that the audit log keeps."""
+    routes = Blueprint("xapi_agents", __name__)
+
+    @routes.get("/agents")
+    def agents() -> Response:
+        who = reader(gate.credential(scopes.READ, scopes.READ_MINE))
+        headers.version()
+        agent, identifier = parse_agent(parameters.given())
+        return Response(orjson.dumps(people.person(agent, identifier, who)), content_type="application/json")
+
+    return routes

@@ -1,0 +1,21 @@
+"""Whose statements a credential may read."""
+
+from __future__ import annotations
+
+from app.access import scopes
+from app.access.credentials import Credential
+from app.errors import ScopeMissing
+from app.ingest.querying import Reader
+
+
+def reader(credential: Credential) -> Reader:
+    """Everybody's with ``statements/read``, else those of its own source.
+
+    Raises:
+        ScopeMissing: it has no source.
+    """
+    if scopes.READ in credential.scopes:
+        return Reader(credential.id, None)
+    if credential.source is None:
+        raise ScopeMissing("These credentials belong to no source, so there are no statements of their own to read.")
+    return Reader(credential.id, credential.source)

@@ -1,0 +1,62 @@
+"""Definitions found in statements, and merged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.xapi.activities import activities_in, definitions_of, merge
+
+LANGUAGES = st.dictionaries(st.sampled_from(["fr", "en", "de"]), st.text(max_size=3), max_size=3)
+DEFINITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": LANGUAGES,
+        "description": LANGUAGES,
+        "type": st.sampled_from(["x:a", "x:b"]),
+        "extensions": st.dictionaries(st.sampled_from(["x:e", "x:f"]), st.integers(), max_size=2),
+    },
+)
+
+
+def _activity(name: str, **definition: Any) -> dict[str, Any]:
+    return {"id": f"https://example.fr/{name}", "definition": definition}
+
+
+def test_definitions_are_found_in_the_object_the_context_and_a_substatement() -> None:
+    statement = {
+        "actor": {"mbox": "mailto:a@example.fr"},
+        "verb": {"id": "x:v"},
+        "object": {
+            "objectType": "SubStatement",
+            "actor": {"mbox": "mailto:a@example.fr"},
+            "verb": {"id": "x:v"},
+            "object": _activity("1", type="x:t"),
+            "context": {"contextActivities": {"other": _activity("2")}},
+        },
+        "context": {"contextActivities": {"parent": [_activity("3"), {"id": "https://example.fr/4"}]}},
+    }
+    assert [identity[-1] for identity, _ in definitions_of(statement)] == ["1", "2", "3"]
+    assert sorted(identity[-1] for identity in activities_in(statement)) == ["1", "2", "3", "4"]
+
+
+def test_languages_and_extensions_stand_side_by_side_and_the_rest_is_the_last() -> None:
+    known = {"name": {"fr": "Un", "en": "One"}, "type": "x:old", "extensions": {"x:e": 1}}
+    seen = {"name": {"en": "1"}, "type": "x:new", "extensions": {"x:f": 2}}
+    assert merge(known, seen) == {
+        "name": {"fr": "Un", "en": "1"},
+        "type": "x:new",
+        "extensions": {"x:e": 1, "x:f": 2},
+    }
+
+
+@given(DEFINITIONS, DEFINITIONS)
+def test_merging_again_changes_nothing_and_loses_no_key(known: dict[str, Any], seen: dict[str, Any]) -> None:
+    merged = merge(known, seen)
+    assert merge(merged, seen) == merged
+    assert merge({}, seen) == seen
+    assert merged.keys() == known.keys() | seen.keys()
+    for name in ("name", "description", "extensions"):
+        assert merged.get(name, {}).keys() == known.get(name, {}).keys() | seen.get(name, {}).keys()
