@@ -69,6 +69,22 @@ class MalformedJSON(BadRequest):
     title_fr = "Le corps n'est pas du JSON bien formé"
 
 
+class MalformedMultipart(BadRequest):
+    """The body is not a well-formed multipart/mixed message, or its parts are not statements and their attachments."""
+
+    code = "malformed-multipart"
+    title = "The multipart body is not well formed"
+    title_fr = "Le corps multipart n'est pas bien formé"
+
+
+class MalformedEncoding(BadRequest):
+    """The body says it is compressed with gzip and is not, or was cut."""
+
+    code = "malformed-encoding"
+    title = "The compressed body cannot be unpacked"
+    title_fr = "Le corps compressé ne peut pas être décompressé"
+
+
 class DuplicateKey(BadRequest):
     """A JSON object has the same key twice, so its meaning depends on the reader."""
 

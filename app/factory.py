@@ -27,6 +27,7 @@ from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
+from app.ingest.attachments import Attachments
 from app.ingest.documents import Documents
 from app.ingest.people import People
 from app.ingest.querying import Library
@@ -41,6 +42,7 @@ from app.settings import Settings, load
 from app.storage import clock, embedded, keyfile, migrations, organisation_keys
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
+from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
@@ -123,6 +125,11 @@ class Parts:
         return Statements(self.store, (self.keys.token("verb", VOIDED),))
 
     @cached_property
+    def attachment_repository(self) -> AttachmentRepository:
+        """The sealed data of attachments."""
+        return AttachmentRepository(self.store)
+
+    @cached_property
     def reader(self) -> SealedReader:
         """Opens stored statements."""
         observer = Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
@@ -154,7 +161,9 @@ class Parts:
         def links() -> list[SourceLink]:
             return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
 
-        return Retention(RetentionRepository(self.store), self.register, links, self.audit, self.keys)
+        return Retention(
+            RetentionRepository(self.store, self.attachment_repository), self.register, links, self.audit, self.keys
+        )
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -208,7 +217,8 @@ class Parts:
 
         def retention(lease: Lease) -> Mapping[str, object]:
             run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
-            return {"deleted": run.statements, "sources": len(run.deletions)}
+            swept = self.attachment_repository.sweep(clock.now())
+            return {"deleted": run.statements, "sources": len(run.deletions), "abandoned": swept}
 
         def export(lease: Lease) -> Mapping[str, object]:
             package = self.exports.run(actor="job:export", progress=lambda *_: lease.check())
@@ -250,6 +260,7 @@ class Parts:
         """Takes statements in."""
         return Recorder(
             statements=self.statements,
+            attachments=self.attachments,
             subjects=self.subjects,
             bodies=self.bodies,
             keys=self.keys,
@@ -273,6 +284,7 @@ class Parts:
             public_url=self.settings.public_url,
             page_limit=self.settings.page_limit,
             definitions=self.activities.definitions,
+            attachments=self.attachments,
         )
 
     @cached_property
@@ -285,6 +297,13 @@ class Parts:
             audit=self.audit.append,
             now_us=clock.now_us,
             random=clock.random_bytes,
+        )
+
+    @cached_property
+    def attachments(self) -> Attachments:
+        """Takes the data of attachments in and gives them out."""
+        return Attachments(
+            self.attachment_repository, self.subjects, self.keys, clock.random_bytes, self.settings.max_body_bytes
         )
 
     @cached_property
@@ -446,6 +465,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             audit=parts.audit.append,
             metrics=metrics,
             max_body_bytes=chosen.max_body_bytes,
+            max_attachments_bytes=chosen.max_attachments_bytes,
             page_limit=chosen.page_limit,
             prefix=urlsplit(chosen.public_url).path.rstrip("/") + PREFIX,
         ),

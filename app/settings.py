@@ -126,6 +126,11 @@ class Settings:
         "Seconds that requests under way get to finish when the server stops.", _seconds(1, 600), 30.0
     )
     max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
+    max_attachments_bytes: int = _setting(
+        "Largest multipart request, in bytes: statements with the data of their attachments.",
+        _count(1_024, 1 << 40),
+        512 * 1024 * 1024,
+    )
     max_batch: int = _setting("Most statements in one POST.", _count(1, 100_000), 10_000)
     page_limit: int = _setting("Most statements in one answer to GET; also what limit=0 gives.", _count(1, 10_000), 500)
     default_version: str = _setting(

@@ -75,6 +75,8 @@ aggregated stays in the old zone, stored authorities keep the old URL and are no
 _ADVICE = {
     "error": "Quote `request_id` to the operator; the log has the place in the code, never the data.",
     "bad-request": "Correct the request; sending it again unchanged changes nothing.",
+    "malformed-multipart": "Send the JSON of the statements first, then a part for each digest, as the API page shows.",
+    "malformed-encoding": "Send what gzip made, whole, or the body without Content-Encoding.",
     "malformed-json": "Send one UTF-8 JSON document without byte order mark; the detail says line and column.",
     "duplicate-key": "Keep one of the two keys; the fault points to it.",
     "invalid-statement": "Correct the places that `faults` name (20 at most are shown), then send the batch again.",

@@ -13,9 +13,10 @@ import orjson
 
 from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
+from app.ingest.attachments import Attachments, Data
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Position, Statements, Stored
+from app.storage.statements import Plain, Position, Statements, Stored
 from app.vault.keys import OrganisationKeys
 from app.xapi.activities import Definition, activities_in
 from app.xapi.formats import as_canonical, as_ids
@@ -36,10 +37,11 @@ class Reader(NamedTuple):
 
 
 class One(NamedTuple):
-    """A statement: its JSON, and when it was stored, microseconds since 1970 UTC."""
+    """A statement: its JSON, when it was stored (microseconds since 1970 UTC), the data of its attachments if asked."""
 
     body: bytes
     stored: int
+    data: Sequence[Data]
 
 
 class Page(NamedTuple):
@@ -51,6 +53,7 @@ class Page(NamedTuple):
         tokens: Blind tokens of the filter, hexadecimal: fit for the audit log.
         first: ``stored`` of the first statement, microseconds; None for an empty page.
         last: ``stored`` of the last one.
+        data: The data of their attachments, each digest once, if asked for.
     """
 
     bodies: tuple[bytes, ...]
@@ -58,6 +61,7 @@ class Page(NamedTuple):
     tokens: tuple[str, ...]
     first: int | None
     last: int | None
+    data: Sequence[Data]
 
 
 class Library:
@@ -74,6 +78,7 @@ class Library:
         public_url: str,
         page_limit: int,
         definitions: Callable[[Iterable[str]], Mapping[str, Definition]],
+        attachments: Attachments,
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
 
@@ -87,13 +92,21 @@ class Library:
         self._public_url = public_url
         self._page_limit = page_limit
         self._definitions = definitions
+        self._attachments = attachments
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
         return self._presence.consistent_through()
 
     def one(
-        self, identity: UUID, who: Reader, *, voided: bool, form: str = "exact", languages: Sequence[str] = ()
+        self,
+        identity: UUID,
+        who: Reader,
+        *,
+        voided: bool,
+        form: str = "exact",
+        languages: Sequence[str] = (),
+        attachments: bool = False,
     ) -> One:
         """One statement.
 
@@ -107,7 +120,8 @@ class Library:
         plain = self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
-        return One(self._formed([plain.body], form, languages)[0], plain.stored)
+        data = self._data([plain]) if attachments else ()
+        return One(self._formed([plain.body], form, languages)[0], plain.stored, data)
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
@@ -129,13 +143,18 @@ class Library:
         rows = self._statements.page(wanted, after=after, ascending=query.ascending, limit=limit + 1)
         shown = rows[:limit]
         cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
+        opened = self._reader.opened(shown)
         return Page(
-            tuple(self._formed([plain.body for plain in self._reader.opened(shown)], query.format, languages)),
+            tuple(self._formed([plain.body for plain in opened], query.format, languages)),
             cursor,
             tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
+            self._data(opened) if query.attachments else (),
         )
+
+    def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
+        return self._attachments.of([(plain, orjson.loads(plain.body)) for plain in opened])
 
     def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str]) -> list[bytes]:
         if form == "ids":

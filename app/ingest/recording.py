@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -17,7 +17,9 @@ from app.errors import (
     StatementConflict,
 )
 from app.ingest import tokens
+from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.verdicts import Checked, Profiles
+from app.storage.attachments import Attachment
 from app.storage.processes import Presence
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Row, Statements, Voiding
@@ -57,6 +59,7 @@ class Recorder:
         self,
         *,
         statements: Statements,
+        attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
         keys: OrganisationKeys,
@@ -72,6 +75,7 @@ class Recorder:
         ``learn`` gets the statements of each batch that is stored; it must not fail.
         """
         self._statements = statements
+        self._attachments = attachments
         self._subjects = subjects
         self._bodies = bodies
         self._keys = keys
@@ -83,7 +87,14 @@ class Recorder:
         self._learn = learn
 
     def record(
-        self, body: bytes, source: Source, version: Version, *, only: UUID | None = None, void_any: bool = False
+        self,
+        body: bytes,
+        source: Source,
+        version: Version,
+        *,
+        only: UUID | None = None,
+        void_any: bool = False,
+        parts: Iterable[Part] | None = None,
     ) -> Recorded:
         """Take in a request body: one statement or an array of them, all or nothing.
 
@@ -93,6 +104,8 @@ class Recorder:
             version: Version of xAPI the request is made in.
             only: The id that the single statement must have or gets (PUT).
             void_any: Whether it may void statements of other sources.
+            parts: The data of attachments, when the request is one that has them; read once the statements are found
+                valid.
 
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
@@ -105,8 +118,8 @@ class Recorder:
         statements = decoded.statements
         if only is not None:
             _address(statements, only, many=decoded.many)
-        validate(statements, version, many=decoded.many)
-        if not statements:
+        validate(statements, version, many=decoded.many, data_follow=parts is not None)
+        if not statements and parts is None:
             return Recorded((), Inserted((), ()), {})
         statements = [normalise(statement, version) for statement in statements]
         checked = self._profiles.check(source, statements, many=decoded.many)
@@ -119,7 +132,7 @@ class Recorder:
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
-        ids, inserted = self._store(statements, source, version, checked, many=decoded.many, void_any=void_any)
+        ids, inserted = self._store(statements, source, version, checked, parts, many=decoded.many, void_any=void_any)
         self._learn(statements)
         fresh = set(inserted.stored)
         self._profiles.count(source, checked, [identity in fresh for identity in ids])
@@ -139,6 +152,7 @@ class Recorder:
         source: Source,
         version: Version,
         checked: Checked,
+        parts: Iterable[Part] | None,
         *,
         many: bool,
         void_any: bool,
@@ -183,9 +197,15 @@ class Recorder:
                 for place in range(len(ids))
             ]
 
+        attached: Sequence[Attachment] = ()
+        if parts is not None:
+            attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, many))
+        if not ids:
+            return ids, Inserted((), ())
         with self._presence.writing(len(ids)) as writing:
             outcome = self._statements.insert(rows(writing.first), voidings)
             lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
+        self._attachments.settle(attached, outcome.stored if isinstance(outcome, Inserted) else ())
         if isinstance(outcome, Clash):
             self._refused("conflict", len(ids))
             raise _conflict(ids, outcome, many)

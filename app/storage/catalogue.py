@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.storage import (
     activity_definitions,
     aggregates,
+    attachments,
     audit,
     documents,
     jobs,
@@ -21,6 +22,7 @@ from app.storage.declared import Declared
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *subjects.COLLECTIONS,
+    *attachments.COLLECTIONS,
     *documents.COLLECTIONS,
     *activity_definitions.COLLECTIONS,
     *organisation_keys.COLLECTIONS,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pymongo
 
+from app.storage.attachments import AttachmentRepository
 from app.storage.connection import Document, Store, translated
 
 NAME = "statements"
@@ -26,8 +27,9 @@ class Age(NamedTuple):
 class RetentionRepository:
     """Statements of a source by ``stored``. Placeholders (no ``stored``) are never counted nor touched."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, attachments: AttachmentRepository) -> None:
         self._collection = store.collection(NAME)
+        self._attachments = attachments
 
     def age(self, source: bytes, due_before: int, overdue_before: int) -> Age:
         """Count by index scans; ``source`` is the source's blind token, the bounds are microseconds."""
@@ -51,7 +53,7 @@ class RetentionRepository:
             return self._collection.count_documents(_stored_before(source, before))
 
     def delete(self, source: bytes, before: int, limit: int) -> int:
-        """Delete the oldest statements of the source with ``stored < before``, at most ``limit``.
+        """Delete the oldest statements of the source with ``stored < before``, at most ``limit``, attachments too.
 
         Returns:
             How many were deleted; 0 when none is left. Durable when this returns.
@@ -65,6 +67,8 @@ class RetentionRepository:
             ]
             if not ids:
                 return 0
+            # First, so that none outlives its statements, whenever this process ends.
+            self._attachments.release(ids)
             # The bound is said again: an id may have been taken over by something newer in between.
             deleted = self._collection.delete_many({"_id": {"$in": ids}, "stored": {"$lt": before}})
             return deleted.deleted_count

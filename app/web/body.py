@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+
 from flask import Flask, Response, g, request
 
-from app.errors import BodyTooLarge, MalformedJSON, RequestTimeout, SillageError, UnsupportedContentType
+from app.errors import (
+    BodyTooLarge,
+    MalformedEncoding,
+    MalformedJSON,
+    RequestTimeout,
+    SillageError,
+    UnsupportedContentType,
+)
 from app.web.client_socket import ClientSocket
+
+_PIECE_BYTES = 64 * 1024
+# zlib's way to say: with the header and trailer of gzip.
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 def install(app: Flask) -> None:
@@ -24,27 +38,93 @@ def install(app: Flask) -> None:
 
 
 def read(limit: int) -> bytes:
-    """The whole body, at most ``limit`` bytes. Call it for requests whose credentials were accepted.
+    """The whole body, unpacked, at most ``limit`` bytes. Call it for requests whose credentials were accepted.
 
     Raises:
         BodyTooLarge: it is longer.
-        UnsupportedContentType: it is compressed.
+        UnsupportedContentType: it is compressed with something else than gzip.
+        MalformedEncoding: it is not what gzip makes.
         MalformedJSON: the client stopped before the announced length.
         RequestTimeout: the client sends nothing, or too slowly.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedContentType("Send the body without a content encoding.")
+    if _encoding() == "gzip":
+        return b"".join(chunks(limit))
     length = request.content_length
     too_long = length is not None and length > limit
     body = b"" if too_long else _received(limit + 1)
     if too_long or len(body) > limit:
-        raise BodyTooLarge(
-            f"The body is larger than the {limit} bytes that one request may hold. Send smaller batches."
-        )
+        raise _too_large(limit)
     if length is not None and len(body) < length:
         raise _cut()
     g.body_read = True
     return body
+
+
+def chunks(limit: int) -> Iterator[bytes]:
+    """The body as it comes, unpacked, in pieces of at most 64 KiB; ``limit`` holds before and after unpacking.
+
+    Raises:
+        BodyTooLarge, UnsupportedContentType, MalformedEncoding, MalformedJSON, RequestTimeout: as ``read``.
+    """
+    unpacked = _unpacked(limit) if _encoding() == "gzip" else _pieces(limit)
+    total = 0
+    for piece in unpacked:
+        total += len(piece)
+        if total > limit:
+            raise _too_large(limit)
+        yield piece
+    g.body_read = True
+
+
+def _encoding() -> str:
+    said = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if said not in {"identity", "gzip"}:
+        raise UnsupportedContentType("Send the body without a content encoding, or with gzip.")
+    return said
+
+
+def _pieces(limit: int) -> Iterator[bytes]:
+    length = request.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    received = 0
+    while piece := _received(_PIECE_BYTES):
+        received += len(piece)
+        if received > limit:
+            raise _too_large(limit)
+        yield piece
+    if length is not None and received < length:
+        raise _cut()
+
+
+def _unpacked(limit: int) -> Iterator[bytes]:
+    # RFC 1952 2.2: a body may be several members, one after the other.
+    member = zlib.decompressobj(_GZIP)
+    fresh = True
+    try:
+        for piece in _pieces(limit):
+            packed = piece
+            while packed:
+                fresh = False
+                # Never more at once, however much a few bytes unpack to.
+                plain = member.decompress(packed, _PIECE_BYTES)
+                packed = member.unconsumed_tail
+                if plain:
+                    yield plain
+                if member.eof:
+                    packed = member.unused_data
+                    member = zlib.decompressobj(_GZIP)
+                    fresh = True
+            while not fresh and (plain := member.decompress(b"", _PIECE_BYTES)):
+                yield plain
+    except zlib.error:
+        raise MalformedEncoding("The body is not what gzip makes, as its Content-Encoding says.") from None
+    if not fresh:
+        raise MalformedEncoding("The compressed body is cut off: its end is missing. Send it again.")
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than the {limit} bytes that one request may hold. Send smaller batches.")
 
 
 def _received(most: int) -> bytes:

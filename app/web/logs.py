@@ -166,7 +166,8 @@ def install(app: Flask, observe: Observe, *, quiet: frozenset[str] = frozenset()
             method=method,
             route=route,
             status=response.status_code,
-            bytes=response.calculate_content_length(),
+            # Not calculated: that would gather what is streamed.
+            bytes=response.content_length if response.is_streamed else response.calculate_content_length(),
             ms=round(seconds * 1000, 2),
         )
         return response

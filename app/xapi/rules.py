@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Fault
 from app.xapi import Statement
+from app.xapi.attachments import SIGNATURE
 from app.xapi.timestamps import parse
 from app.xapi.versions import Version
 
@@ -35,19 +36,20 @@ _SECTIONS = {
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
 
-def broken(statement: Statement, version: Version, pointer: str) -> list[Fault]:
+def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> list[Fault]:
     """The rules that one statement breaks, its SubStatement included.
 
     Args:
         statement: One that its schema accepts.
         version: Says which text of the standard the faults cite.
         pointer: JSON pointer of the statement in the body: empty, or ``/3`` in a batch.
+        data_follow: Whether the data of attachments come after the statements, to be looked at then.
     """
     sections = _SECTIONS[version]
-    faults = _of_statement(statement, pointer, sections)
+    faults = _of_statement(statement, pointer, sections, data_follow)
     target = statement["object"]
     if target.get("objectType") == "SubStatement":
-        faults += _of_statement(target, pointer + "/object", sections)
+        faults += _of_statement(target, pointer + "/object", sections, data_follow)
     return faults
 
 
@@ -71,7 +73,7 @@ def repeated_ids(statements: Sequence[Statement], version: Version) -> list[Faul
     return faults
 
 
-def _of_statement(statement: Statement, pointer: str, sections: _Sections) -> list[Fault]:
+def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> list[Fault]:
     faults: list[Fault] = []
     for name in ("timestamp", "stored"):
         text = statement.get(name)
@@ -89,7 +91,7 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections) -> li
         faults += _of_components(definition, pointer + place, sections)
     attachments = statement.get("attachments")
     if attachments:
-        faults += _of_attachments(attachments, f"{pointer}/attachments", sections)
+        faults += _of_attachments(attachments, f"{pointer}/attachments", sections, data_follow)
     return faults
 
 
@@ -135,9 +137,13 @@ def _of_components(definition: dict[str, Any], pointer: str, sections: _Sections
             seen.add(component["id"])
 
 
-def _of_attachments(attachments: list[dict[str, Any]], pointer: str, sections: _Sections) -> Iterator[Fault]:
+def _of_attachments(
+    attachments: list[dict[str, Any]], pointer: str, sections: _Sections, data_follow: bool
+) -> Iterator[Fault]:
     for place, attachment in enumerate(attachments):
-        if "fileUrl" not in attachment:
+        if attachment["usageType"] == SIGNATURE:
+            yield from _of_signature(attachment, f"{pointer}/{place}")
+        if "fileUrl" not in attachment and not data_follow:
             # xAPI-Data 2.4.11: without fileUrl the data come in the request, which then is multipart, not JSON.
             yield Fault(
                 f"{pointer}/{place}",
@@ -145,3 +151,14 @@ def _of_attachments(attachments: list[dict[str, Any]], pointer: str, sections: _
                 sections.attachment,
                 "An attachment of an application/json request needs a `fileUrl`: no data come with it.",
             )
+
+
+def _of_signature(attachment: dict[str, Any], pointer: str) -> Iterator[Fault]:
+    # xAPI-Data 2.6: the contentType of a signature is application/octet-stream; one that cannot be looked at cannot be
+    # told from a malformed one, which the LRS MUST reject.
+    if attachment["contentType"] != "application/octet-stream":
+        message = "The `contentType` of a signature must be application/octet-stream."
+        yield Fault(f"{pointer}/contentType", "signature-type", "xAPI-Data 2.6", message)
+    if "fileUrl" in attachment:
+        message = "A signature comes with its statement, in a part of its own, not by `fileUrl`."
+        yield Fault(f"{pointer}/fileUrl", "signature-elsewhere", "xAPI-Data 2.6", message)

@@ -59,13 +59,14 @@ _TYPE_NAMES = {
 }
 
 
-def validate(statements: Sequence[Statement], version: Version, *, many: bool) -> None:
+def validate(statements: Sequence[Statement], version: Version, *, many: bool, data_follow: bool = False) -> None:
     """Hold statements to the standard.
 
     Args:
         statements: As ``decode`` gives them.
         version: Of the request; 2.0 knows properties that 1.0.3 does not.
         many: Whether the body was an array, so that pointers start with the statement's place in it.
+        data_follow: Whether the data of attachments come after the statements, to be looked at then.
 
     Raises:
         InvalidStatement: with the first ``MOST_FAULTS`` faults, in the order of the body; none of them holds a value
@@ -75,11 +76,11 @@ def validate(statements: Sequence[Statement], version: Version, *, many: bool) -
     if all(map(compiled.is_valid, statements)):
         faults: list[Fault] = []
         for place, statement in enumerate(statements):
-            faults += broken(statement, version, f"/{place}" if many else "")
+            faults += broken(statement, version, f"/{place}" if many else "", data_follow=data_follow)
         if many and len(statements) > 1:
             faults += repeated_ids(statements, version)
     else:
-        faults = list(islice(_refusals(statements, version, many), MOST_FAULTS))
+        faults = list(islice(_refusals(statements, version, many, data_follow), MOST_FAULTS))
     if faults:
         raise InvalidStatement(faults=faults[:MOST_FAULTS])
 
@@ -94,12 +95,12 @@ def matches(format_name: str, text: str) -> bool:
     return _reference(Version.V2, format_name).is_valid(text)
 
 
-def _refusals(statements: Sequence[Statement], version: Version, many: bool) -> Iterator[Fault]:
+def _refusals(statements: Sequence[Statement], version: Version, many: bool, data_follow: bool) -> Iterator[Fault]:
     compiled, reference = _compiled(version), _reference(version)
     for place, statement in enumerate(statements):
         pointer = f"/{place}" if many else ""
         if compiled.is_valid(statement):
-            yield from broken(statement, version, pointer)
+            yield from broken(statement, version, pointer, data_follow=data_follow)
             continue
         worded = list(islice(_worded(reference, statement, pointer), MOST_FAULTS))
         # The two libraries give the same verdicts (a differential test says so). Were they ever to differ, the refusal

@@ -22,6 +22,7 @@ from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.storage import clock
+from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
@@ -43,7 +44,11 @@ class Parts:
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)
         self.retention = Retention(
-            RetentionRepository(store), self.register, lambda: [SourceLink("ent1", "ent")], self.audit, vault
+            RetentionRepository(store, AttachmentRepository(store)),
+            self.register,
+            lambda: [SourceLink("ent1", "ent")],
+            self.audit,
+            vault,
         )
         self.jobs: Sequence[Job] = (
             Job("count", "0 * * * *", lambda _: {"rows": 7}),

@@ -28,7 +28,7 @@ from app.storage.catalogue import COLLECTIONS
 from app.web import operations
 from app.web.api import aggregates, retention, verdicts
 from app.web.operations import Metrics
-from app.web.xapi import about, documents, headers, statements
+from app.web.xapi import about, activities, agents, documents, headers, statements
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -131,10 +131,13 @@ def test_every_route_is_named() -> None:
     app = Flask("docs", static_folder=None)
     options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics"))
     app.register_blueprint(
-        statements.blueprint(max_body_bytes=1, page_limit=1, prefix="", **options), url_prefix="/xAPI"
+        statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
+        url_prefix="/xAPI",
     )
     app.register_blueprint(documents.blueprint(gate=none, documents=none, max_body_bytes=1), url_prefix="/xAPI")
     app.register_blueprint(about.blueprint(), url_prefix="/xAPI")
+    app.register_blueprint(agents.blueprint(none, none), url_prefix="/xAPI")
+    app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")
     for routes in (
         aggregates.blueprint(none, none, none),
         retention.blueprint(none, none, none, none),

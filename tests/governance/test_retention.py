@@ -14,6 +14,7 @@ from app.errors import DatabaseUnavailable, LeaseLost
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
+from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
@@ -38,7 +39,7 @@ class House:
             content = json.loads((EXAMPLES / f"{name}.json").read_bytes())
             content["retention"]["active_days"] = days
             self.register.add(json.dumps(content).encode())
-        self.repository = RetentionRepository(store)
+        self.repository = RetentionRepository(store, AttachmentRepository(store))
         self.retention = Retention(self.repository, self.register, lambda: LINKS, self.audit, vault)
 
     def put(self, source: str, days_old: float, number: int) -> None:

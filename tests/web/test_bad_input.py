@@ -132,11 +132,30 @@ def test_a_wrong_content_type(server: Server, tutor: NewCredential, kind: str) -
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-content-type")
 
 
-def test_a_compressed_body_is_refused_clearly(server: Server, tutor: NewCredential) -> None:
-    answer = server.send(
-        "POST", "/xAPI/statements", tutor, data=gzip.compress(GOOD), headers={"Content-Encoding": "gzip"}
-    )
+def test_a_body_compressed_with_something_else_than_gzip_is_refused_clearly(
+    server: Server, tutor: NewCredential
+) -> None:
+    answer = server.send("POST", "/xAPI/statements", tutor, data=GOOD, headers={"Content-Encoding": "zstd"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-content-type")
+
+
+def test_a_body_compressed_with_gzip_is_unpacked(server: Server, tutor: NewCredential) -> None:
+    halves = gzip.compress(GOOD[:9]) + gzip.compress(GOOD[9:])
+    for packed in (gzip.compress(GOOD), halves):
+        answer = server.send("POST", "/xAPI/statements", tutor, data=packed, headers={"Content-Encoding": "gzip"})
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("broken", [GOOD, gzip.compress(GOOD)[:-5], gzip.compress(GOOD) + b"more", b"\x1f\x8b"])
+def test_what_gzip_did_not_make_is_refused(server: Server, tutor: NewCredential, broken: bytes) -> None:
+    answer = server.send("POST", "/xAPI/statements", tutor, data=broken, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-encoding")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(server: Server, tutor: NewCredential) -> None:
+    bomb = gzip.compress(b" " * (200 * 1024 * 1024), 9)
+    answer = server.send("POST", "/xAPI/statements", tutor, data=bomb, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 @pytest.mark.parametrize(

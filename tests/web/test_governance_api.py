@@ -19,6 +19,7 @@ from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
 from app.storage import clock
+from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
@@ -41,7 +42,13 @@ def audit(store: Store, vault: OrganisationKeys) -> Audit:
 def client(store: Store, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
     register = Register(ActivityRepository(store), audit, clock.now_us)
     register.add(ENT.read_bytes())
-    retention = Retention(RetentionRepository(store), register, lambda: [SourceLink("ent1", "ent")], audit, vault)
+    retention = Retention(
+        RetentionRepository(store, AttachmentRepository(store)),
+        register,
+        lambda: [SourceLink("ent1", "ent")],
+        audit,
+        vault,
+    )
     app = Flask("governance-tests")
     errors.install(app)
     gate = Gate(Access(SourceRepository(store)))

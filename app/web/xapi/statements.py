@@ -11,15 +11,15 @@ from flask import Blueprint, Response, g, request
 
 from app.access import scopes
 from app.access.credentials import Access, Credential
-from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
+from app.errors import BadParameter, ScopeMissing
 from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder
-from app.web import body, parameters
+from app.web import parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
-from app.web.xapi import headers
+from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
-from app.xapi.query import parse_put, parse_query
+from app.xapi.query import StatementQuery, parse_put, parse_query
 
 VERDICT = "X-Sillage-Profile-Verdict"
 
@@ -33,6 +33,7 @@ def blueprint(
     audit: Callable[[str, str, Mapping[str, object]], object],
     metrics: Metrics,
     max_body_bytes: int,
+    max_attachments_bytes: int,
     page_limit: int,
     prefix: str,
 ) -> Blueprint:
@@ -45,9 +46,9 @@ def blueprint(
             raise ScopeMissing("Only the credentials of a source may write statements.")
         source = access.source(credential.source)
         spoken = headers.version()
-        _json_only()
+        content, parts = submitted.read(max_body_bytes, max_attachments_bytes)
         recorded = recorder.record(
-            body.read(max_body_bytes), source, spoken, only=only, void_any=scopes.ALL in credential.scopes
+            content, source, spoken, only=only, void_any=scopes.ALL in credential.scopes, parts=parts
         )
         metrics.written(stored=len(recorded.inserted.stored), repeated=len(recorded.inserted.repeated))
         # What the source promised and did not keep: told at once in the mode ``warn``.
@@ -82,27 +83,34 @@ def blueprint(
             if len(given) > 1:
                 raise BadParameter("A cursor comes alone: follow the `more` link as it was given.")
             query, page = library.next_page(cursor, who, languages=languages)
-            return listed(page, credential, query.format)
+            return listed(page, credential, query)
         query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
-            found = library.one(single, who, voided=query.statement_id is None, form=query.format, languages=languages)
+            found = library.one(
+                single,
+                who,
+                voided=query.statement_id is None,
+                form=query.format,
+                languages=languages,
+                attachments=query.attachments,
+            )
             audit("statements-read", credential.id, {"statement": str(single), "count": 1})
             metrics.returned(1)
-            answer = Response(found.body, content_type="application/json")
+            answer = answers.statements(found.body, found.data if query.attachments else None)
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
             answer.last_modified = datetime.fromtimestamp(found.stored // 1_000_000, UTC)
             return answer
-        return listed(library.page(query, who, languages=languages), credential, query.format)
+        return listed(library.page(query, who, languages=languages), credential, query)
 
-    def listed(page: Page, credential: Credential, form: str) -> Response:
+    def listed(page: Page, credential: Credential, query: StatementQuery) -> Response:
         detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
         # Before the answer: whoever got data left a trace of it.
-        audit("statements-read", credential.id, {**detail, "format": form})
+        audit("statements-read", credential.id, {**detail, "format": query.format})
         metrics.returned(len(page.bodies))
         more = f"{prefix}/statements?cursor={page.cursor}" if page.cursor else ""
         content = b'{"statements":[' + b",".join(page.bodies) + b'],"more":' + orjson.dumps(more) + b"}"
-        return Response(content, content_type="application/json")
+        return answers.statements(content, page.data if query.attachments else None)
 
     return routes
 
@@ -111,12 +119,3 @@ def _told(answer: Response) -> Response:
     if g.verdicts:
         answer.headers[VERDICT] = ", ".join(f"{name}={count}" for name, count in sorted(g.verdicts.items()))
     return answer
-
-
-def _json_only() -> None:
-    kind = (request.mimetype or "").lower()
-    if kind != "application/json":
-        raise UnsupportedContentType(
-            "Send statements as application/json.",
-            faults=[Fault("", "content-type", "xAPI-Communication 1.5", "Only application/json is taken here.")],
-        )

@@ -1,0 +1,146 @@
+"""The data of attachments, as sealed by those who store them: what they belong to, and their frames in order.
+
+They come in before the statements that declare them, marked as pending; once these are stored, the mark goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from app.storage import clock
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+
+NAME = "attachments"
+FRAMES = "attachment_frames"
+STATEMENTS = "statements"
+COLLECTIONS = (
+    Declared(NAME, (Index("statements", (("statements", 1),)), Index("pending", (("pending", 1),)))),
+    Declared(FRAMES),
+)
+ABANDONED = timedelta(days=1)
+"""After this time, data whose statements were never stored are given up."""
+
+_NUMBER_BYTES = 4
+_SWEPT_AT_ONCE = 1_000
+
+
+class Attachment(NamedTuple):
+    """The data of an attachment, without its frames.
+
+    Attributes:
+        id: 16 random bytes.
+        mark: Keyed token of their digest.
+        subject: Token of the learner whose key seals them.
+        statements: The statements of the batch, and of that learner, that declare them.
+        length: Bytes, opened.
+    """
+
+    id: bytes
+    mark: bytes
+    subject: bytes
+    statements: tuple[UUID, ...]
+    length: int
+
+
+class AttachmentRepository:
+    """Reads and writes attachments."""
+
+    def __init__(self, store: Store) -> None:
+        self._attachments = store.collection(NAME)
+        self._frames = store.collection(FRAMES)
+        self._statements = store.collection(STATEMENTS)
+
+    def begin(self, attachment: Attachment) -> None:
+        """Note that frames will come."""
+        document = {
+            "_id": attachment.id,
+            "mark": attachment.mark,
+            "subject": attachment.subject,
+            "statements": list(attachment.statements),
+            "pending": clock.now(),
+        }
+        with translated():
+            self._attachments.insert_one(document)
+
+    def add(self, attachment: bytes, number: int, frame: bytes) -> None:
+        """Store a sealed frame; ``number`` counts from 0."""
+        with translated():
+            self._frames.insert_one({"_id": _frame(attachment, number), "data": frame})
+
+    def complete(self, attachment: bytes, length: int) -> None:
+        """Every frame is there."""
+        with translated():
+            self._attachments.update_one({"_id": attachment}, {"$set": {"length": length}})
+
+    def confirm(self, attachments: Sequence[bytes]) -> None:
+        """The statements are stored."""
+        with translated():
+            self._attachments.update_many({"_id": {"$in": list(attachments)}}, {"$unset": {"pending": ""}})
+
+    def drop(self, attachments: Sequence[bytes]) -> None:
+        """Delete attachments with their frames."""
+        with translated():
+            for attachment in attachments:
+                # Frames first: whatever is left when this process ends here can still be found.
+                self._frames.delete_many({"_id": {"$gte": _frame(attachment, 0), "$lte": attachment + b"\xff" * 4}})
+            self._attachments.delete_many({"_id": {"$in": list(attachments)}})
+
+    def of(self, statements: Iterable[UUID]) -> list[Attachment]:
+        """The attachments of these statements whose data came whole."""
+        wanted: Document = {"statements": {"$in": list(statements)}, "length": {"$exists": True}}
+        with translated():
+            return [_attachment(found) for found in self._attachments.find(wanted)]
+
+    def frames(self, attachment: bytes) -> Iterator[bytes]:
+        """The sealed frames in order, a few at a time."""
+        bounds = {"$gte": _frame(attachment, 0), "$lte": attachment + b"\xff" * _NUMBER_BYTES}
+        with translated():
+            for found in self._frames.find({"_id": bounds}).sort([("_id", 1)]).batch_size(2):
+                yield bytes(found["data"])
+
+    def release(self, statements: Sequence[UUID]) -> None:
+        """Statements are about to be deleted: so is what only they declared."""
+        gone = set(statements)
+        with translated():
+            found = list(self._attachments.find({"statements": {"$in": list(statements)}}, {"statements": 1}))
+            if not found:
+                return
+            self.drop([bytes(each["_id"]) for each in found if gone.issuperset(each["statements"])])
+            self._attachments.update_many({"statements": {"$in": list(gone)}}, {"$pullAll": {"statements": list(gone)}})
+
+    def sweep(self, now: datetime) -> int:
+        """Delete what was abandoned: data of statements that were never stored; how many there were."""
+        with translated():
+            old = list(
+                self._attachments.find({"pending": {"$lt": now - ABANDONED}}, {"statements": 1}).limit(_SWEPT_AT_ONCE)
+            )
+            wanted = {identity for each in old for identity in each["statements"]}
+            kept = {
+                each["_id"]
+                for each in self._statements.find(
+                    {"_id": {"$in": list(wanted)}, "stored": {"$exists": True}}, {"_id": 1}
+                )
+            }
+            abandoned = [bytes(each["_id"]) for each in old if kept.isdisjoint(each["statements"])]
+            self.drop(abandoned)
+            self.confirm([bytes(each["_id"]) for each in old if not kept.isdisjoint(each["statements"])])
+        return len(abandoned)
+
+
+def _frame(attachment: bytes, number: int) -> bytes:
+    # Of one length, so that MongoDB orders them by attachment, then number.
+    return attachment + number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _attachment(found: Document) -> Attachment:
+    return Attachment(
+        bytes(found["_id"]),
+        bytes(found["mark"]),
+        bytes(found["subject"]),
+        tuple(found["statements"]),
+        int(found["length"]),
+    )

@@ -1,0 +1,12 @@
+"""The data of attachments have collections of their own: they are large, and few statements have any."""
+
+from __future__ import annotations
+
+from app.storage.attachments import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collections and their indexes."""
+    create(store, COLLECTIONS)

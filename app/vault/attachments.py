@@ -1,0 +1,76 @@
+"""The data of attachments: frames, each sealed with AES-256-GCM and the learner's key.
+
+A frame is a nonce of 12 bytes, the ciphertext of at most ``FRAME_BYTES``, its tag of 16. The additional data are the
+organisation, the attachment, the number of the frame and whether it is the last: frames cannot be exchanged, left out,
+repeated or cut off without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.errors import Unsealable
+from app.vault.keys import NONCE_BYTES, RandomBytes
+
+FRAME_BYTES = 1024 * 1024
+
+
+class FrameSealer:
+    """Seals the data of one attachment, frame by frame, as they come."""
+
+    def __init__(self, key: AESGCM, organisation: str, attachment: bytes, random: RandomBytes) -> None:
+        self._key = key
+        self._place = (organisation, attachment)
+        self._random = random
+        self._held = bytearray()
+        self._number = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take data in; the sealed frames that became full."""
+        self._held += data
+        # What may be the last frame is kept back until more comes.
+        while len(self._held) > FRAME_BYTES:
+            yield self._sealed(bytes(self._held[:FRAME_BYTES]), last=False)
+            del self._held[:FRAME_BYTES]
+
+    def finish(self) -> bytes:
+        """The last frame, which may be empty."""
+        return self._sealed(bytes(self._held), last=True)
+
+    def _sealed(self, plain: bytes, *, last: bool) -> bytes:
+        nonce = self._random(NONCE_BYTES)
+        sealed = self._key.encrypt(nonce, plain, _bound(*self._place, self._number, last))
+        self._number += 1
+        return nonce + sealed
+
+
+def opened(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[bytes]) -> Iterator[bytes]:
+    """The data, frame by frame.
+
+    Raises:
+        Unsealable: a frame is damaged, out of its place or missing, or sealed with another key.
+    """
+    number = 0
+    held: bytes | None = None
+    for frame in frames:
+        if held is not None:
+            yield _opened(key, held, _bound(organisation, attachment, number, False))
+            number += 1
+        held = frame
+    if held is None:
+        raise Unsealable("The data of an attachment are missing.")
+    yield _opened(key, held, _bound(organisation, attachment, number, True))
+
+
+def _opened(key: AESGCM, frame: bytes, bound: bytes) -> bytes:
+    try:
+        return key.decrypt(frame[:NONCE_BYTES], frame[NONCE_BYTES:], bound)
+    except (InvalidTag, ValueError):
+        raise Unsealable("The data of an attachment do not open: they are damaged.") from None
+
+
+def _bound(organisation: str, attachment: bytes, number: int, last: bool) -> bytes:
+    return f"{organisation}\0attachment:{attachment.hex()}:{number}:{int(last)}".encode()

@@ -1,0 +1,46 @@
+"""Frames of attachments: what is sealed opens, whole and in its order only."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import Unsealable
+from app.vault.attachments import FRAME_BYTES, FrameSealer, opened
+
+KEY, ID = AESGCM(bytes(32)), b"i" * 16
+
+
+def _frames(*chunks: bytes, attachment: bytes = ID) -> list[bytes]:
+    sealer = FrameSealer(KEY, "org", attachment, os.urandom)
+    frames = [frame for chunk in chunks for frame in sealer.feed(chunk)]
+    return [*frames, sealer.finish()]
+
+
+@given(st.lists(st.binary(max_size=50), max_size=5), st.integers(0, 2), st.integers(-1, 1))
+def test_what_is_sealed_opens(chunks: list[bytes], frames: int, more: int) -> None:
+    chunks = [*chunks, bytes(max(0, frames * FRAME_BYTES + more))]
+    sealed = _frames(*chunks)
+    assert all(len(frame) <= FRAME_BYTES + 28 for frame in sealed)
+    assert b"".join(opened(KEY, "org", ID, sealed)) == b"".join(chunks)
+
+
+def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
+    one, two, three = _frames(bytes(2 * FRAME_BYTES + 1))
+    stranger = _frames(bytes(2 * FRAME_BYTES + 1), attachment=b"j" * 16)
+    damaged = three[:-1] + bytes([three[-1] ^ 1])
+    for wrong in (
+        [],
+        [two, one, three],
+        [one, three],
+        [one, two],
+        [one, one, two, three],
+        [stranger[0], two, three],
+        [one, two, damaged],
+    ):
+        with pytest.raises(Unsealable):
+            list(opened(KEY, "org", ID, wrong))

@@ -1,0 +1,380 @@
+"""Attachments over real HTTP, two workers: in, out, refused, sealed, and never whole in memory."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import gzip
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import orjson
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from app.access import scopes
+from app.access.credentials import NewCredential
+from app.storage import clock
+from app.storage.attachments import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
+from app.xapi.attachments import SIGNATURE
+from tests.served import Server, serving, statement
+
+VERSIONS = ["1.0.3", "2.0.0"]
+BOUNDARY = "----sillage-test"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def sender(server: Server) -> NewCredential:
+    return server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+
+
+def _sha2(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _attachment(data: bytes, **changes: Any) -> dict[str, Any]:
+    return {
+        "usageType": "https://ent.example/copy",
+        "display": {"fr": "Copie"},
+        "contentType": "text/plain",
+        "length": len(data),
+        "sha2": _sha2(data),
+        **changes,
+    }
+
+
+def _with(*data: bytes, **changes: Any) -> dict[str, Any]:
+    return statement(id=str(uuid4()), attachments=[_attachment(each) for each in data], **changes)
+
+
+def _part(data: bytes, **headers: str) -> tuple[dict[str, str], bytes]:
+    given = {"Content-Type": "text/plain", "Content-Transfer-Encoding": "binary", "X-Experience-API-Hash": _sha2(data)}
+    return {**given, **{name.replace("_", "-"): text for name, text in headers.items()}}, data
+
+
+def _body(content: Any, *parts: tuple[dict[str, str], bytes], end: bytes = b"--\r\n") -> bytes:
+    first = content if isinstance(content, bytes) else orjson.dumps(content)
+    written = b""
+    for headers, data in ((JSON, first), *parts):
+        lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items() if text)
+        written += f"--{BOUNDARY}\r\n{lines}\r\n".encode() + data + b"\r\n"
+    return written + f"--{BOUNDARY}".encode() + end
+
+
+def _send(
+    server: Server, sender: NewCredential, body: Any, *, version: str = "1.0.3", kind: str = "", **headers: str
+) -> requests.Response:
+    said = {"Content-Type": kind or f"multipart/mixed; boundary={BOUNDARY}"}
+    said |= {name.replace("_", "-"): text for name, text in headers.items()}
+    return server.send("POST", "/xAPI/statements", sender, version=version, data=body, headers=said)
+
+
+def _received(answer: requests.Response) -> tuple[Any, dict[str, bytes]]:
+    """The JSON of an answer, and the data by hash, as the standard library reads the message."""
+    assert answer.headers["Content-Type"].startswith("multipart/mixed")
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
+    first, *others = email.message_from_bytes(head + answer.content, policy=email.policy.HTTP).iter_parts()
+    assert first.get_content_type() == "application/json"
+    data = {}
+    for part in others:
+        assert part["Content-Transfer-Encoding"] == "binary"
+        # The library reads "binary" as text: the bytes are taken from between the boundaries instead.
+        mark = f"X-Experience-API-Hash: {part['X-Experience-API-Hash']}\r\n\r\n".encode()
+        start = answer.content.index(mark) + len(mark)
+        boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
+        data[part["X-Experience-API-Hash"]] = answer.content[start : answer.content.index(b"\r\n--" + boundary, start)]
+    return orjson.loads(first.get_payload()), data
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_sent_comes_back_byte_for_byte(server: Server, sender: NewCredential, version: str) -> None:
+    one, two = os.urandom(3_000), b"\r\n--not-the-boundary\r\n\0"
+    sent = [_with(one, two), _with(one)]
+    answer = _send(server, sender, _body(sent, _part(one), _part(two)), version=version)
+    assert answer.status_code == 200, answer.text
+    single = server.get(sender, statementId=sent[0]["id"], attachments="true")
+    content, data = _received(single)
+    assert content["attachments"] == sent[0]["attachments"]
+    assert data == {_sha2(one): one, _sha2(two): two}
+    page = server.get(sender, attachments="true")
+    content, data = _received(page)
+    assert len(content["statements"]) == 2
+    assert data == {_sha2(one): one, _sha2(two): two}
+    plain = server.get(sender, attachments="false")
+    assert plain.headers["Content-Type"] == "application/json"
+    head = server.send("HEAD", "/xAPI/statements", sender, params={"attachments": "true"})
+    assert (head.content, head.headers["Content-Length"]) == (b"", page.headers["Content-Length"])
+
+
+def test_pages_that_follow_have_their_data_too(server: Server, sender: NewCredential) -> None:
+    data = [f"data {number}".encode() for number in range(3)]
+    for each in data:
+        assert _send(server, sender, _body(_with(each), _part(each))).status_code == 200
+    answer = server.get(sender, attachments="true", limit=2, ascending="true")
+    content, first = _received(answer)
+    _, second = _received(server.send("GET", content["more"], sender))
+    assert (list(first.values()), list(second.values())) == (data[:2], data[2:])
+
+
+def test_put_takes_data_and_substatements_have_some(server: Server, sender: NewCredential) -> None:
+    data = b"in a substatement"
+    inner = {"objectType": "SubStatement", **statement(), "attachments": [_attachment(data, sha2=_sha2(data).upper())]}
+    identity = str(uuid4())
+    answer = server.send(
+        "PUT",
+        "/xAPI/statements",
+        sender,
+        params={"statementId": identity},
+        data=_body(statement(object=inner), _part(data)),
+        headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"'},
+    )
+    assert answer.status_code == 204, answer.text
+    assert _received(server.get(sender, statementId=identity, attachments="true"))[1] == {_sha2(data): data}
+
+
+@pytest.mark.parametrize("algorithm", ["sha224", "sha384", "sha512"])
+def test_every_sha2_will_do(server: Server, sender: NewCredential, algorithm: str) -> None:
+    data = b"data"
+    sha2 = hashlib.new(algorithm, data).hexdigest()
+    sent = statement(id=str(uuid4()), attachments=[_attachment(data, sha2=sha2)])
+    assert _send(server, sender, _body(sent, _part(data, X_Experience_API_Hash=sha2))).status_code == 200
+    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {sha2: data}
+
+
+def test_nothing_needs_to_come_for_a_file_elsewhere(server: Server, sender: NewCredential) -> None:
+    there = statement(id=str(uuid4()), attachments=[_attachment(b"x", fileUrl="https://ent.example/f")])
+    assert _send(server, sender, _body(there), version="2.0.0").status_code == 200
+    assert _send(server, sender, _body(statement()), version="2.0.0").status_code == 200
+    content, data = _received(server.get(sender, statementId=there["id"], attachments="true"))
+    assert (content["id"], data) == (there["id"], {})
+
+
+def test_a_retry_stores_nothing_again(server: Server, sender: NewCredential) -> None:
+    data = uuid4().bytes
+    body = _body(_with(data), _part(data))
+    collection = server.parts.store.collection(NAME)
+    assert _send(server, sender, body).status_code == 200
+    kept = collection.count_documents({})
+    assert _send(server, sender, body).status_code == 200
+    assert collection.count_documents({}) == kept
+
+
+DATA = b"some data"
+SENT = _with(DATA)
+OTHER = b"other data"
+CASES: dict[str, tuple[Any, str]] = {
+    "no part": (_body(SENT), "attachment-without-data"),
+    "an excess part": (_body(SENT, _part(DATA), _part(OTHER)), "part-excess"),
+    "a part for a statement without attachments": (_body(statement(), _part(DATA)), "part-excess"),
+    "other data under the hash": (_body(SENT, (_part(DATA)[0], OTHER)), "attachment-sha2"),
+    "no hash": (_body(SENT, _part(DATA, X_Experience_API_Hash="")), "part-hash"),
+    "no encoding": (_body(SENT, _part(DATA, Content_Transfer_Encoding="")), "part-encoding"),
+    "base64": (_body(SENT, _part(DATA, Content_Transfer_Encoding="base64")), "part-encoding"),
+    "statements second": (_body(SENT, _part(DATA)).replace(b"application/json", b"text/plain", 1), "part-first"),
+    "statements in two parts": (_body(SENT, (JSON, orjson.dumps(SENT)), _part(DATA)), "part-encoding"),
+    "cut in the data": (_body(SENT, _part(DATA))[:-40], ""),
+    "cut before the end": (_body(SENT, _part(DATA))[:-4], ""),
+    "cut in the statements": (_body(SENT, _part(DATA))[:100], ""),
+    "empty": (b" ", ""),
+    "no boundary in the body": (orjson.dumps(SENT), ""),
+    "another boundary": (_body(SENT, _part(DATA)).replace(BOUNDARY.encode(), b"other"), ""),
+    "a header twice": (_body(SENT, _part(DATA)).replace(b"binary\r\n", b"binary\r\nContent-Type: a/b\r\n"), ""),
+    "a control character in a header": (_body(SENT, _part(DATA, X_Name="a\x01b")), ""),
+    "a header without a name": (_body(SENT, _part(DATA)).replace(b"Content-Transfer-Encoding:", b":"), ""),
+    "a header folded over lines": (_body(SENT, _part(DATA, X_Name="a\r\n b")), ""),
+    "a header of 100,000 bytes": (_body(SENT, _part(DATA, X_Name="a" * 100_000)), ""),
+    "a thousand headers": (_body(SENT, _part(DATA, **{f"X_{n}": "a" for n in range(1_000)})), ""),
+    "bare line feeds": (_body(SENT, _part(DATA)).replace(b"\r\n", b"\n"), ""),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_right_is_refused_and_nothing_of_it_kept(
+    server: Server, sender: NewCredential, case: str, version: str
+) -> None:
+    body, rule = CASES[case]
+    answer = _send(server, sender, body, version=version)
+    assert answer.status_code == 400, answer.text
+    if rule:
+        assert rule in {fault["rule"] for fault in answer.json()["faults"]}
+    assert server.get(sender).json()["statements"] == []
+    assert server.parts.store.collection(NAME).count_documents({"statements": SENT["id"]}) == 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/mixed",
+        "multipart/mixed; boundary=",
+        f"multipart/mixed; boundary={'b' * 71}",
+        'multipart/mixed; boundary="a\tb"',
+        f"multipart/form-data; boundary={BOUNDARY}",
+        f"multipart/related; boundary={BOUNDARY}",
+    ],
+)
+def test_other_content_types_are_refused(server: Server, sender: NewCredential, kind: str) -> None:
+    answer = _send(server, sender, _body(SENT, _part(DATA)), kind=kind)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-multipart")
+
+
+def test_a_path_in_a_name_is_only_a_text(server: Server, sender: NewCredential) -> None:
+    data = b"data"
+    disposition = 'attachment; filename="../../../etc/passwd"'
+    sent = _with(data)
+    assert _send(server, sender, _body(sent, _part(data, Content_Disposition=disposition))).status_code == 200
+    answer = server.get(sender, statementId=sent["id"], attachments="true")
+    assert b"passwd" not in answer.content
+
+
+def test_a_content_type_cannot_bring_a_header_of_its_own(server: Server, sender: NewCredential) -> None:
+    sent = statement(attachments=[_attachment(DATA, contentType="text/plain\r\nX-Other: 1")])
+    answer = _send(server, sender, _body(sent, _part(DATA)))
+    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (400, "/attachments/0/contentType")
+
+
+def test_a_conflict_keeps_no_data(server: Server, sender: NewCredential) -> None:
+    sent = _with(DATA)
+    assert server.post(sender, statement(id=sent["id"])).status_code == 200
+    assert _send(server, sender, _body(sent, _part(DATA))).status_code == 409
+    assert server.parts.store.collection(NAME).count_documents({"statements": {"$exists": True}, "pending": 1}) == 0
+    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_signed_statement_is_stored_and_another_is_not(server: Server, sender: NewCredential, version: str) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    plain = statement(id=str(uuid4()))
+    for signed, status in ((plain, 200), ({**plain, "verb": {"id": "https://ent.example/v"}}, 400)):
+        value = jwt.PyJWS().encode(orjson.dumps(signed), key, algorithm="RS256").encode()
+        attachment = _attachment(value, usageType=SIGNATURE, contentType="application/octet-stream")
+        sent = {**plain, "id": signed["id"] if status == 200 else str(uuid4()), "attachments": [attachment]}
+        assert _send(server, sender, _body(sent, _part(value)), version=version).status_code == status
+        elsewhere = {**sent, "attachments": [{**attachment, "fileUrl": "https://ent.example/s"}]}
+        assert server.post(sender, elsewhere, version=version).status_code == 400
+
+
+def test_one_source_never_gets_the_data_of_another(server: Server, sender: NewCredential) -> None:
+    other = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    data = uuid4().bytes
+    sent = _with(data)
+    assert _send(server, sender, _body(sent, _part(data))).status_code == 200
+    assert server.get(other, statementId=sent["id"], attachments="true").status_code == 404
+    # Knowing the digest is not having the data.
+    assert server.post(other, _with(data)).status_code == 400
+
+
+def test_data_are_sealed_and_go_with_the_learner_and_the_statement(server: Server, sender: NewCredential) -> None:
+    word = uuid4().hex.encode() * 10
+    actor = {"account": {"homePage": "https://ent.example", "name": uuid4().hex}}
+    sent = [_with(word, actor=actor), _with(word)]
+    assert _send(server, sender, _body(sent, _part(word))).status_code == 200
+    store = server.parts.store
+    rows = list(store.collection(NAME).find({"statements": {"$in": [_uuid(each["id"]) for each in sent]}}))
+    assert len(rows) == 2
+    frames = list(store.collection(FRAMES).find({}))
+    assert word not in b"".join(bytes(each["data"]) for each in frames)
+    assert _sha2(word) not in repr(rows)
+    repository = AttachmentRepository(store)
+    repository.release([_uuid(sent[0]["id"])])
+    left = store.collection(FRAMES).count_documents({})
+    assert left == len(frames) - 1
+    assert _received(server.get(sender, statementId=sent[0]["id"], attachments="true"))[1] == {}
+    assert _received(server.get(sender, statementId=sent[1]["id"], attachments="true"))[1] == {_sha2(word): word}
+
+
+def test_data_whose_statements_never_came_are_swept_after_a_day(server: Server, sender: NewCredential) -> None:
+    repository = AttachmentRepository(server.parts.store)
+    lost, waiting = os.urandom(16), os.urandom(16)
+    kept = server.post(sender, statement()).json()[0]
+    repository.begin(Attachment(lost, b"m" * 16, b"s" * 16, (uuid4(),), 0))
+    repository.add(lost, 0, b"frame")
+    repository.begin(Attachment(waiting, b"m" * 16, b"s" * 16, (_uuid(kept),), 0))
+    repository.add(waiting, 0, b"frame")
+    assert repository.sweep(clock.now()) == 0
+    assert repository.sweep(clock.now() + 2 * ABANDONED) >= 1
+    assert list(repository.frames(lost)) == []
+    assert list(repository.frames(waiting)) == [b"frame"]
+    assert server.parts.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
+
+
+@pytest.fixture(scope="module")
+def roomy(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("attachments")
+    with serving(folder, mongodb_uri, max_attachments_bytes=str(300 * 1024 * 1024), workers="1") as running:
+        yield running
+
+
+def _most_memory(server: Server) -> int:
+    """The most memory that any worker has had so far, MiB."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    texts = [Path(f"/proc/{child}/status").read_text() for child in children]
+    peaks = [int(text.partition("VmHWM:")[2].split()[0]) // 1024 for text in texts if "VmHWM" in text]
+    return max(peaks)
+
+
+def test_two_hundred_megabytes_go_through_a_worker_that_never_holds_them(roomy: Server) -> None:
+    sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    small = b"warm"
+    assert _send(roomy, sender, _body(_with(small), _part(small))).status_code == 200
+    before = _most_memory(roomy)
+    block, blocks = os.urandom(1024 * 1024), 200
+    digest = hashlib.sha256()
+    for _ in range(blocks):
+        digest.update(block)
+    attachment = _attachment(b"", sha2=digest.hexdigest(), length=blocks * len(block))
+    sent = statement(id=str(uuid4()), attachments=[attachment])
+    whole = _body(sent, _part(b"MARK", X_Experience_API_Hash=digest.hexdigest()))
+    head, _, tail = whole.partition(b"MARK")
+
+    def body() -> Iterator[bytes]:
+        yield head
+        for _ in range(blocks):
+            yield block
+        yield tail
+
+    answer = _send(roomy, sender, body())
+    assert answer.status_code == 200, answer.text
+    content = roomy.get(sender, statementId=sent["id"], attachments="true").content
+    mark = digest.hexdigest().encode() + b"\r\n\r\n"
+    start = content.rindex(mark) + len(mark)
+    assert _sha2(content[start : start + blocks * len(block)]) == digest.hexdigest()
+    assert _most_memory(roomy) - before < 150
+
+
+def test_more_than_the_setting_is_refused(roomy: Server) -> None:
+    sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    data = bytes(301 * 1024 * 1024)
+    packed = gzip.compress(_body(_with(data), _part(data)), 1)
+    answer = _send(roomy, sender, packed, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+
+
+def test_senders_at_the_same_time_do_not_mix(server: Server, sender: NewCredential) -> None:
+    data = [os.urandom(200_000) for _ in range(8)]
+    sent = [_with(each) for each in data]
+
+    def send(place: int) -> None:
+        assert _send(server, sender, _body(sent[place], _part(data[place]))).status_code == 200
+
+    threads = [threading.Thread(target=send, args=(place,)) for place in range(len(data))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert _received(server.get(sender, attachments="true"))[1] == {_sha2(each): each for each in data}
+
+
+def _uuid(text: str) -> Any:
+    from uuid import UUID
+
+    return UUID(text)
