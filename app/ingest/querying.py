@@ -17,9 +17,10 @@ from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Position, Statements, Stored
 from app.vault.keys import OrganisationKeys
-from app.xapi.formats import as_canonical, as_ids
+from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery
+from app.xapi.versions import Version
 
 
 class Reader(NamedTuple):
@@ -28,10 +29,12 @@ class Reader(NamedTuple):
     Attributes:
         credential: Public id of the credential.
         mine: Set when only the statements of that source may be seen.
+        version: Of the request: a reader in 1.0.3 is not given what came with 2.0, unless it asks for ``exact``.
     """
 
     credential: str
     mine: str | None
+    version: Version = Version.V2
 
 
 class Page(NamedTuple):
@@ -80,9 +83,16 @@ class Library:
         return self._presence.consistent_through()
 
     def one(
-        self, identity: UUID, who: Reader, *, voided: bool, form: str = "exact", languages: Sequence[str] = ()
+        self,
+        identity: UUID,
+        who: Reader,
+        *,
+        voided: bool,
+        form: str = "exact",
+        as_kept: bool = False,
+        languages: Sequence[str] = (),
     ) -> bytes:
-        """One statement as JSON.
+        """One statement as JSON; ``form`` and ``as_kept`` as in ``StatementQuery``.
 
         Raises:
             NotFound: no such statement, of the other kind (voided or not), erased, or not for this reader.
@@ -94,7 +104,7 @@ class Library:
         plain = self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
-        return _formed(plain.body, form, languages)
+        return _formed(plain.body, form, languages, _understood(who, as_kept))
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
@@ -116,8 +126,9 @@ class Library:
         rows = self._statements.page(wanted, after=after, ascending=query.ascending, limit=limit + 1)
         shown = rows[:limit]
         cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
+        understood = _understood(who, query.as_kept)
         return Page(
-            tuple(_formed(plain.body, query.format, languages) for plain in self._reader.opened(shown)),
+            tuple(_formed(plain.body, query.format, languages, understood) for plain in self._reader.opened(shown)),
             cursor,
             tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
             shown[0].stored if shown else None,
@@ -149,12 +160,23 @@ class Library:
             ) from None
 
 
-def _formed(body: bytes, form: str, languages: Sequence[str]) -> bytes:
+def _understood(who: Reader, as_kept: bool) -> Version:
+    # Whoever asks for `exact` takes statements over as they are, whatever they hold.
+    return Version.V2 if as_kept else who.version
+
+
+def _formed(body: bytes, form: str, languages: Sequence[str], understood: Version) -> bytes:
+    reduced = understood is Version.V1 and needs_2(body)
+    if form == "exact" and not reduced:
+        return body
+    statement = orjson.loads(body)
+    if reduced:
+        statement = as_1_0_3(statement)
     if form == "ids":
-        return orjson.dumps(as_ids(orjson.loads(body)))
-    if form == "canonical":
-        return orjson.dumps(as_canonical(orjson.loads(body), languages))
-    return body
+        statement = as_ids(statement)
+    elif form == "canonical":
+        statement = as_canonical(statement, languages)
+    return orjson.dumps(statement)
 
 
 def _place(who: Reader) -> str:

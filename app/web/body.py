@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from typing import Protocol
 
-from app.errors import BodyTooLarge, MalformedJSON, RequestTimeout, SillageError, UnsupportedContentType
+from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
+
+from app.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Fault,
+    MalformedJSON,
+    RequestTimeout,
+    SillageError,
+    UnsupportedContentType,
+)
 from app.web.client_socket import ClientSocket
+
+READ = "sillage.body_read"
+"""Key of the WSGI environment: set when the body was read to its end before the application ran."""
+
+
+class Stream(Protocol):
+    """Where a body is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
 
 
 def install(app: Flask) -> None:
@@ -18,7 +39,8 @@ def install(app: Flask) -> None:
     def finish(answer: Response) -> Response:
         connection = request.environ.get("gunicorn.socket")
         announced = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        if isinstance(connection, ClientSocket) and announced and not g.get("body_read", False):
+        finished = g.get("body_read", False) or READ in request.environ
+        if isinstance(connection, ClientSocket) and announced and not finished:
             connection.abandon()
         return answer
 
@@ -27,29 +49,53 @@ def read(limit: int) -> bytes:
     """The whole body, at most ``limit`` bytes. Call it for requests whose credentials were accepted.
 
     Raises:
-        BodyTooLarge: it is longer.
         UnsupportedContentType: it is compressed.
+        SillageError: it is too long, or does not arrive; as ``whole``.
+    """
+    uncompressed(request.headers.get("Content-Encoding"))
+    body = whole(request.stream, request.content_length, limit)
+    g.body_read = True
+    return body
+
+
+def uncompressed(encoding: str | None) -> None:
+    """Look at a ``Content-Encoding`` header.
+
+    Raises:
+        UnsupportedContentType: the body is compressed.
+    """
+    if (encoding or "identity").lower() != "identity":
+        raise UnsupportedContentType("Send the body without a content encoding.")
+
+
+def whole(stream: Stream, length: int | None, limit: int) -> bytes:
+    """A body to its end.
+
+    Args:
+        stream: Ends where the body does.
+        length: Bytes announced; None when it comes in chunks.
+        limit: Most bytes.
+
+    Raises:
+        BodyTooLarge: it is longer.
         MalformedJSON: the client stopped before the announced length.
+        BadRequest: its chunks are not well formed.
         RequestTimeout: the client sends nothing, or too slowly.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedContentType("Send the body without a content encoding.")
-    length = request.content_length
     too_long = length is not None and length > limit
-    body = b"" if too_long else _received(limit + 1)
+    body = b"" if too_long else _received(stream, limit + 1)
     if too_long or len(body) > limit:
         raise BodyTooLarge(
             f"The body is larger than the {limit} bytes that one request may hold. Send smaller batches."
         )
     if length is not None and len(body) < length:
         raise _cut()
-    g.body_read = True
     return body
 
 
-def _received(most: int) -> bytes:
+def _received(stream: Stream, most: int) -> bytes:
     try:
-        return request.stream.read(most)
+        return stream.read(most)
     except TimeoutError:
         raise RequestTimeout(
             f"Nothing of the body came for {ClientSocket.silence_seconds:.0f} seconds, or the whole took more than "
@@ -58,6 +104,9 @@ def _received(most: int) -> bytes:
         ) from None
     except OSError:
         raise _cut() from None
+    except ParseException:
+        message = "A chunk of the body has no valid size, or does not end where its size says. Send it again."
+        raise BadRequest(message, faults=[Fault("", "chunk", "RFC 9112 7.1", message)]) from None
 
 
 def _cut() -> SillageError:

@@ -69,10 +69,10 @@ def blueprint(
     @routes.get("/statements")
     def get() -> Response:
         credential = gate.credential(scopes.READ, scopes.READ_MINE)
-        headers.version()
+        spoken = headers.version()
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = library.consistent_through()
-        who = Reader(credential.id, None if scopes.READ in credential.scopes else _own(credential))
+        who = Reader(credential.id, None if scopes.READ in credential.scopes else _own(credential), spoken)
         given = parameters.given()
         languages = [language for language, _ in request.accept_languages]
         cursor = dict(given).get("cursor")
@@ -84,7 +84,14 @@ def blueprint(
         query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
-            found = library.one(single, who, voided=query.statement_id is None, form=query.format, languages=languages)
+            found = library.one(
+                single,
+                who,
+                voided=query.statement_id is None,
+                form=query.format,
+                as_kept=query.as_kept,
+                languages=languages,
+            )
             audit("statements-read", credential.id, {"statement": str(single), "count": 1})
             metrics.returned(1)
             return Response(found, content_type="application/json")
