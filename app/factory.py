@@ -38,7 +38,7 @@ from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
-from app.settings import Settings, load
+from app.settings import Settings, load, split_origins
 from app.storage import clock, embedded, keyfile, migrations, organisation_keys
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
@@ -58,13 +58,13 @@ from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
-from app.web import body, logs, operations
+from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import aggregates as aggregates_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
-from app.web.xapi import about, activities, agents, headers
+from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.identifiers import VOIDED
@@ -446,6 +446,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     parts = Parts(chosen)
     parts.start()
     app = Flask("sillage", static_folder=None)
+    # A redirection would be to the address that this server sees, which behind a proxy is neither the name nor TLS.
+    app.url_map.merge_slashes = False
     app.extensions["sillage"] = parts
     # What a client may send at all; each resource has its own, lower or equal, limit.
     app.config["MAX_FORM_MEMORY_SIZE"] = 0
@@ -453,7 +455,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     metrics = parts.metrics
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     web_errors.install(app)
+    compression.install(app)
     body.install(app)
+    alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes, threads=chosen.threads)
+    cors.install(app, split_origins(chosen.cors_origins), (PREFIX, "/api/v1"))
     gate = Gate(parts.access, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(

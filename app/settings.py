@@ -69,6 +69,30 @@ def _cron(text: str) -> bool:
     return True
 
 
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS = {("http", "80"), ("https", "443")}
+
+
+def split_origins(text: str) -> list[str]:
+    """The origins of a comma-separated list."""
+    return [origin.strip() for origin in text.split(",") if origin.strip()]
+
+
+def _origins(text: str) -> bool:
+    origins = split_origins(text)
+    if origins == ["*"]:
+        return True
+    for origin in origins:
+        found = _ORIGIN.fullmatch(origin)
+        # RFC 6454 6.2: browsers leave out the port that the scheme stands for, so that origin would never match.
+        if found is None or int(found["port"] or 0) > 65535 or (found["scheme"], found["port"]) in _DEFAULT_PORTS:
+            raise ValidationError(
+                "not origins as browsers send them, for example https://tutor.example,http://localhost:3000: lower "
+                "case, no path, no final slash, no usual port; or * alone, for all"
+            )
+    return True
+
+
 _SLUG = validate.Regexp(r"^[a-z][a-z0-9-]{0,30}\Z", error="lower-case letters, digits and dashes, 31 at most")
 
 
@@ -119,6 +143,12 @@ class Settings:
         "URL under which clients reach this store: authorities are named by it, `more` links start with its path.",
         form.Url(require_tld=False, schemes={"http", "https"}),
         "http://127.0.0.1:8000",
+    )
+    cors_origins: str = _setting(
+        "Origins whose pages may call `/xAPI` and `/api/v1` from a browser (CORS), comma-separated; `*` alone for all. "
+        "Empty: none.",
+        form.String(validate=_origins),
+        "",
     )
     workers: int = _setting("HTTP worker processes.", _count(1, 256), max(2, _cores()))
     threads: int = _setting("Threads of each HTTP worker.", _count(1, 256), 8)

@@ -32,6 +32,7 @@ _FORMS = {
     "mongodb_uri": "`mongodb://…` or `mongodb+srv://…`",
     "keys": "`VERSION:BASE64,…`",
     "bind": "`HOST:PORT`",
+    "cors_origins": "`SCHEME://HOST[:PORT],…` or `*`",
     "timezone": "name of the IANA database",
     "aggregate_cron": "five-field cron",
     "retention_cron": "five-field cron",

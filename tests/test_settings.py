@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsInvalid
-from app.settings import Settings, describe, load
+from app.settings import Settings, describe, load, split_origins
 
 
 def test_defaults_are_safe_and_complete() -> None:
@@ -40,6 +40,16 @@ def test_values_are_typed_and_other_variables_ignored() -> None:
         ({"SILLAGE_AGGREGATE_CRON": "hourly"}, "cron"),
         ({"SILLAGE_AGGREGATE_CRON": "99 * * * *"}, "cron"),
         ({"SILLAGE_BIND": "127.0.0.1:²"}, "HOST:PORT"),
+        ({"SILLAGE_CORS_ORIGINS": "tutor.example"}, "SILLAGE_CORS_ORIGINS: not origins"),
+        ({"SILLAGE_CORS_ORIGINS": "https://tutor.example/"}, "no final slash"),
+        ({"SILLAGE_CORS_ORIGINS": "https://tutor.example/page"}, "no path"),
+        ({"SILLAGE_CORS_ORIGINS": "https://Tutor.example"}, "lower case"),
+        ({"SILLAGE_CORS_ORIGINS": "https://tutor.example:443"}, "no usual port"),
+        ({"SILLAGE_CORS_ORIGINS": "https://tutor.example:99999"}, "SILLAGE_CORS_ORIGINS"),
+        ({"SILLAGE_CORS_ORIGINS": "https://*.example"}, "SILLAGE_CORS_ORIGINS"),
+        ({"SILLAGE_CORS_ORIGINS": "*,https://tutor.example"}, "* alone"),
+        ({"SILLAGE_CORS_ORIGINS": "null"}, "SILLAGE_CORS_ORIGINS"),
+        ({"SILLAGE_CORS_ORIGINS": "https://user:hunter2@tutor.example"}, "SILLAGE_CORS_ORIGINS"),
         ({"SILLAGE_MONGODB_URI": "mongodb+srv://db.example/?tls=false"}, "TLS"),
         ({"SILLAGE_MONGODB_URI": "mongodb://db.example/?nottls=true"}, "TLS"),
         ({"SILLAGE_MONGODB_URI": "mongodb://db.example/?tls=true&ssl=false"}, "TLS"),
@@ -83,3 +93,17 @@ def test_secrets_are_hidden_and_origins_told() -> None:
     assert lines["SILLAGE_WORKERS"][1:3] == ("5", "environment")
     assert lines["SILLAGE_THREADS"].origin == "default"
     assert all(line.doc for line in lines.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", []),
+        ("*", ["*"]),
+        ("https://tutor.example", ["https://tutor.example"]),
+        ("https://a.example, http://localhost:3000 ,", ["https://a.example", "http://localhost:3000"]),
+        ("http://[::1]:8080,capacitor://localhost", ["http://[::1]:8080", "capacitor://localhost"]),
+    ],
+)
+def test_origins(given: str, origins: list[str]) -> None:
+    assert split_origins(load({"SILLAGE_CORS_ORIGINS": given}).cors_origins) == origins

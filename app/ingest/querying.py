@@ -18,10 +18,12 @@ from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Plain, Position, Statements, Stored
 from app.vault.keys import OrganisationKeys
+from app.xapi import Statement
 from app.xapi.activities import Definition, activities_in
-from app.xapi.formats import as_canonical, as_ids
+from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery
+from app.xapi.versions import Version
 
 
 class Reader(NamedTuple):
@@ -30,10 +32,12 @@ class Reader(NamedTuple):
     Attributes:
         credential: Public id of the credential.
         mine: Set when only the statements of that source may be seen.
+        version: Of the request: a reader in 1.0.3 is not given what came with 2.0, unless it asks for ``exact``.
     """
 
     credential: str
     mine: str | None
+    version: Version = Version.V2
 
 
 class One(NamedTuple):
@@ -105,10 +109,11 @@ class Library:
         *,
         voided: bool,
         form: str = "exact",
+        as_kept: bool = False,
         languages: Sequence[str] = (),
         attachments: bool = False,
     ) -> One:
-        """One statement.
+        """One statement; ``form``, ``as_kept`` and ``attachments`` as in ``StatementQuery``.
 
         Raises:
             NotFound: no such statement, of the other kind (voided or not), erased, or not for this reader.
@@ -121,7 +126,7 @@ class Library:
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._data([plain]) if attachments else ()
-        return One(self._formed([plain.body], form, languages)[0], plain.stored, data)
+        return One(self._formed([plain.body], form, languages, _understood(who, as_kept))[0], plain.stored, data)
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
@@ -145,7 +150,9 @@ class Library:
         cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
         opened = self._reader.opened(shown)
         return Page(
-            tuple(self._formed([plain.body for plain in opened], query.format, languages)),
+            tuple(
+                self._formed([plain.body for plain in opened], query.format, languages, _understood(who, query.as_kept))
+            ),
             cursor,
             tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
             shown[0].stored if shown else None,
@@ -156,14 +163,16 @@ class Library:
     def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
         return self._attachments.of([(plain, orjson.loads(plain.body)) for plain in opened])
 
-    def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str]) -> list[bytes]:
-        if form == "ids":
-            return [orjson.dumps(as_ids(orjson.loads(body))) for body in bodies]
+    def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str], understood: Version) -> list[bytes]:
         if form == "canonical":
-            statements = [orjson.loads(body) for body in bodies]
+            statements = [_decoded(body, understood) for body in bodies]
             mentioned = {activity for statement in statements for activity in activities_in(statement)}
             definitions = self._definitions(mentioned)
             return [orjson.dumps(as_canonical(statement, languages, definitions)) for statement in statements]
+        if form == "ids":
+            return [orjson.dumps(as_ids(_decoded(body, understood))) for body in bodies]
+        if understood is Version.V1:
+            return [orjson.dumps(as_1_0_3(orjson.loads(body))) if needs_2(body) else body for body in bodies]
         return list(bodies)
 
     def _authority(self, query: StatementQuery) -> str | None:
@@ -189,6 +198,16 @@ class Library:
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None
+
+
+def _understood(who: Reader, as_kept: bool) -> Version:
+    # Whoever asks for `exact` takes statements over as they are, whatever they hold.
+    return Version.V2 if as_kept else who.version
+
+
+def _decoded(body: bytes, understood: Version) -> Statement:
+    statement: Statement = orjson.loads(body)
+    return as_1_0_3(statement) if understood is Version.V1 and needs_2(body) else statement
 
 
 def _place(who: Reader) -> str:

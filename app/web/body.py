@@ -1,14 +1,18 @@
-"""Reading a request body within its limits of size and time."""
+"""Reading a request body within its limits of size and time, unpacked when it is compressed with gzip."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 
 from app.errors import (
+    BadRequest,
     BodyTooLarge,
+    Fault,
     MalformedEncoding,
     MalformedJSON,
     RequestTimeout,
@@ -17,9 +21,19 @@ from app.errors import (
 )
 from app.web.client_socket import ClientSocket
 
+READ = "sillage.body_read"
+"""Key of the WSGI environment: set when the body was read to its end before the application ran."""
+
 _PIECE_BYTES = 64 * 1024
 # zlib's way to say: with the header and trailer of gzip.
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+class Stream(Protocol):
+    """Where a body is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
 
 
 def install(app: Flask) -> None:
@@ -32,7 +46,8 @@ def install(app: Flask) -> None:
     def finish(answer: Response) -> Response:
         connection = request.environ.get("gunicorn.socket")
         announced = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        if isinstance(connection, ClientSocket) and announced and not g.get("body_read", False):
+        finished = g.get("body_read", False) or READ in request.environ
+        if isinstance(connection, ClientSocket) and announced and not finished:
             connection.abandon()
         return answer
 
@@ -41,21 +56,13 @@ def read(limit: int) -> bytes:
     """The whole body, unpacked, at most ``limit`` bytes. Call it for requests whose credentials were accepted.
 
     Raises:
-        BodyTooLarge: it is longer.
         UnsupportedContentType: it is compressed with something else than gzip.
         MalformedEncoding: it is not what gzip makes.
-        MalformedJSON: the client stopped before the announced length.
-        RequestTimeout: the client sends nothing, or too slowly.
+        SillageError: it is too long, or does not arrive; as ``whole``.
     """
-    if _encoding() == "gzip":
+    if _gzipped():
         return b"".join(chunks(limit))
-    length = request.content_length
-    too_long = length is not None and length > limit
-    body = b"" if too_long else _received(limit + 1)
-    if too_long or len(body) > limit:
-        raise _too_large(limit)
-    if length is not None and len(body) < length:
-        raise _cut()
+    body = whole(request.stream, request.content_length, limit)
     g.body_read = True
     return body
 
@@ -64,11 +71,11 @@ def chunks(limit: int) -> Iterator[bytes]:
     """The body as it comes, unpacked, in pieces of at most 64 KiB; ``limit`` holds before and after unpacking.
 
     Raises:
-        BodyTooLarge, UnsupportedContentType, MalformedEncoding, MalformedJSON, RequestTimeout: as ``read``.
+        SillageError: while iterating, as ``read``.
     """
-    unpacked = _unpacked(limit) if _encoding() == "gzip" else _pieces(limit)
+    pieces = _pieces(limit)
     total = 0
-    for piece in unpacked:
+    for piece in _unpacked(pieces) if _gzipped() else pieces:
         total += len(piece)
         if total > limit:
             raise _too_large(limit)
@@ -76,11 +83,44 @@ def chunks(limit: int) -> Iterator[bytes]:
     g.body_read = True
 
 
-def _encoding() -> str:
+def uncompressed(encoding: str | None) -> None:
+    """Look at a ``Content-Encoding`` header.
+
+    Raises:
+        UnsupportedContentType: the body is compressed.
+    """
+    if (encoding or "identity").lower() != "identity":
+        raise UnsupportedContentType("Send the body without a content encoding.")
+
+
+def whole(stream: Stream, length: int | None, limit: int) -> bytes:
+    """A body to its end, as it is sent.
+
+    Args:
+        stream: Ends where the body does.
+        length: Bytes announced; None when it comes in chunks.
+        limit: Most bytes.
+
+    Raises:
+        BodyTooLarge: it is longer.
+        MalformedJSON: the client stopped before the announced length.
+        BadRequest: its chunks are not well formed.
+        RequestTimeout: the client sends nothing, or too slowly.
+    """
+    too_long = length is not None and length > limit
+    body = b"" if too_long else _received(stream, limit + 1)
+    if too_long or len(body) > limit:
+        raise _too_large(limit)
+    if length is not None and len(body) < length:
+        raise _cut()
+    return body
+
+
+def _gzipped() -> bool:
     said = request.headers.get("Content-Encoding", "identity").strip().lower()
     if said not in {"identity", "gzip"}:
         raise UnsupportedContentType("Send the body without a content encoding, or with gzip.")
-    return said
+    return said == "gzip"
 
 
 def _pieces(limit: int) -> Iterator[bytes]:
@@ -88,21 +128,19 @@ def _pieces(limit: int) -> Iterator[bytes]:
     if length is not None and length > limit:
         raise _too_large(limit)
     received = 0
-    while piece := _received(_PIECE_BYTES):
+    while piece := _received(request.stream, _PIECE_BYTES):
         received += len(piece)
-        if received > limit:
-            raise _too_large(limit)
         yield piece
     if length is not None and received < length:
         raise _cut()
 
 
-def _unpacked(limit: int) -> Iterator[bytes]:
+def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
     # RFC 1952 2.2: a body may be several members, one after the other.
     member = zlib.decompressobj(_GZIP)
     fresh = True
     try:
-        for piece in _pieces(limit):
+        for piece in pieces:
             packed = piece
             while packed:
                 fresh = False
@@ -127,9 +165,9 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than the {limit} bytes that one request may hold. Send smaller batches.")
 
 
-def _received(most: int) -> bytes:
+def _received(stream: Stream, most: int) -> bytes:
     try:
-        return request.stream.read(most)
+        return stream.read(most)
     except TimeoutError:
         raise RequestTimeout(
             f"Nothing of the body came for {ClientSocket.silence_seconds:.0f} seconds, or the whole took more than "
@@ -138,6 +176,9 @@ def _received(most: int) -> bytes:
         ) from None
     except OSError:
         raise _cut() from None
+    except ParseException:
+        message = "A chunk of the body has no valid size, or does not end where its size says. Send it again."
+        raise BadRequest(message, faults=[Fault("", "chunk", "RFC 9112 7.1", message)]) from None
 
 
 def _cut() -> SillageError:

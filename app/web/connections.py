@@ -145,12 +145,14 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         while conn.head.startswith(b"\r\n"):
             del conn.head[:2]
             searched = 0
-        if conn.head.find(_HEAD_END, max(0, searched - len(_HEAD_END) + 1)) >= 0:
-            self._forget(conn, self.pending_conns)
-            self.enqueue_req(conn)
-        elif len(conn.head) >= _HEAD_BYTES:
+        end = conn.head.find(_HEAD_END, max(0, searched - len(_HEAD_END) + 1))
+        # What comes after the end is a body already.
+        if (end if end >= 0 else len(conn.head)) >= _HEAD_BYTES:
             self._forget(conn, self.pending_conns)
             self._last_word(conn, _TOO_LONG)
+        elif end >= 0:
+            self._forget(conn, self.pending_conns)
+            self.enqueue_req(conn)
 
     def _last_word(self, conn: _Client, answer: bytes) -> None:
         with suppress(OSError):

@@ -110,7 +110,7 @@ def configure(level: str, form: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Their debug and info lines hold commands and addresses.
-    for name in ("pymongo", "werkzeug", "asyncio"):
+    for name in ("pymongo", "werkzeug", "asyncio", "flask_cors"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

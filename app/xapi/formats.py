@@ -1,4 +1,7 @@
-"""The ``ids`` and ``canonical`` forms of a statement (xAPI-Communication 2.1.3); ``exact`` is the statement as kept."""
+"""The forms in which a statement is given: ``ids`` and ``canonical`` (xAPI-Communication 2.1.3), and to 1.0.3 readers.
+
+``exact`` is the statement as kept.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,43 @@ from typing import Any
 
 from app.xapi import Statement
 from app.xapi.activities import Definition
+from app.xapi.attachments import SIGNATURE
 
 _Part = dict[str, Any]
 
 _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
+
+# IEEE 9274.1.1 4.2.2.5: the only properties of a statement that 1.0.3 does not have.
+_NEW_IN_2 = ("contextAgents", "contextGroups")
+_NEW_AS_WRITTEN = tuple(f'"{name}":'.encode() for name in _NEW_IN_2)
+
+
+def needs_2(body: bytes) -> bool:
+    """Whether a statement, as JSON without spaces, may have properties that 1.0.3 does not know; quick."""
+    return any(name in body for name in _NEW_AS_WRITTEN)
+
+
+def as_1_0_3(statement: Statement) -> Statement:
+    """The statement, and its SubStatement, less the properties that 1.0.3 does not know.
+
+    Its ``version`` stays: xAPI-Data 2.4.10 has the LRS retain it, and it tells a reader that there may be more. So does
+    all of a statement that is signed (xAPI-Data 2.6), for its signature is of the whole.
+    """
+    if any(each["usageType"] == SIGNATURE for each in statement.get("attachments", ())):
+        return statement
+    known = _without_new(statement)
+    if statement["object"].get("objectType") == "SubStatement":
+        known["object"] = _without_new(statement["object"])
+    return known
+
+
+def _without_new(statement: Statement) -> Statement:
+    known = dict(statement)
+    context = {name: part for name, part in known.pop("context", {}).items() if name not in _NEW_IN_2}
+    if context:
+        known["context"] = context
+    return known
 
 
 def as_ids(statement: Statement) -> Statement:

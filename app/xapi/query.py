@@ -32,6 +32,7 @@ class StatementQuery:
         until: Stored at or before this instant; microseconds since 1970 UTC.
         limit: Most statements in the answer, from 1 to the page limit.
         format: ``ids``, ``exact`` or ``canonical``.
+        as_kept: Whether ``exact`` was asked for, not merely what goes without saying.
         attachments: Answer in multipart, with the attachments' data.
         ascending: Oldest stored first.
     """
@@ -48,6 +49,7 @@ class StatementQuery:
     until: int | None = None
     limit: int = 1
     format: Format = "exact"
+    as_kept: bool = False
     attachments: bool = False
     ascending: bool = False
 
@@ -73,6 +75,7 @@ def parse_query(sent: Sequence[tuple[str, str]], *, page_limit: int) -> Statemen
     asked = cast(int, values.get("limit", 0))
     # xAPI-Communication 2.1.3: 0 is the most that the server allows.
     values["limit"] = min(asked, page_limit) if asked else page_limit
+    values["as_kept"] = given.get("format") == "exact"
     return StatementQuery(**values)  # type: ignore[arg-type]  # each reader gives its own field's type
 
 

@@ -25,6 +25,7 @@ WAYS = {
     "empty lines": b"\r\n\r\n\r\n",
     "a request, and half the next head with it": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HT",
     "a refused POST without its body": POST + b"\r\n",
+    "a form that never comes": b"POST /xAPI/statements?method=PUT HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
     "stays when the server closes": b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     "stays after a bad request": b"BAD\r\n\r\n",
 }

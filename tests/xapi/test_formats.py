@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from app.xapi.formats import as_canonical, as_ids
+from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
 from app.xapi.identifiers import keys_of
 
 
@@ -90,3 +90,33 @@ def test_canonical_takes_the_definition_that_the_store_knows() -> None:
     canonical = as_canonical(plain, ["en"], known)
     assert canonical["object"]["definition"] == {"name": {"en": "Known"}}
     assert canonical["context"] == plain["context"]
+
+
+def test_1_0_3_leaves_out_what_came_with_2_0_and_nothing_more(full: dict[str, Any], simple: dict[str, Any]) -> None:
+    assert as_1_0_3(full) == full
+    new = {"contextAgents": [{"objectType": "contextAgent", "agent": {"openid": "https://id.fr/1"}}]}
+    inner = {**full["object"], "context": {**full["object"]["context"], **new}}
+    sent = {**full, "context": {**full["context"], **new}, "object": inner}
+    before = copy.deepcopy(sent)
+    assert as_1_0_3(sent) == full
+    assert sent == before
+    assert "context" not in as_1_0_3({**simple, "context": new})
+
+
+def test_1_0_3_leaves_a_signed_statement_whole(simple: dict[str, Any]) -> None:
+    signature = {"usageType": "http://adlnet.gov/expapi/attachments/signature"}
+    signed = {**simple, "context": {"contextGroups": []}, "attachments": [signature]}
+    assert as_1_0_3(signed) is signed
+
+
+@pytest.mark.parametrize(
+    ("body", "needed"),
+    [
+        (b'{"context":{"contextAgents":[]}}', True),
+        (b'{"object":{"context":{"contextGroups":[]}}}', True),
+        (b'{"context":{"contextActivities":{}},"version":"2.0.0"}', False),
+        (rb'{"result":{"response":"\"contextAgents\":"}}', False),
+    ],
+)
+def test_only_what_came_with_2_0_is_looked_into(body: bytes, needed: bool) -> None:
+    assert needs_2(body) is needed

@@ -6,16 +6,17 @@ from app.access import scopes
 from app.access.credentials import Credential
 from app.errors import ScopeMissing
 from app.ingest.querying import Reader
+from app.xapi.versions import Version
 
 
-def reader(credential: Credential) -> Reader:
-    """Everybody's with ``statements/read``, else those of its own source.
+def reader(credential: Credential, spoken: Version) -> Reader:
+    """Everybody's with ``statements/read``, else those of its own source, as a request in this version gives them.
 
     Raises:
         ScopeMissing: it has no source.
     """
     if scopes.READ in credential.scopes:
-        return Reader(credential.id, None)
+        return Reader(credential.id, None, spoken)
     if credential.source is None:
         raise ScopeMissing("These credentials belong to no source, so there are no statements of their own to read.")
-    return Reader(credential.id, credential.source)
+    return Reader(credential.id, credential.source, spoken)

@@ -72,10 +72,10 @@ def blueprint(
     @routes.get("/statements")
     def get() -> Response:
         credential = gate.credential(scopes.READ, scopes.READ_MINE)
-        headers.version()
+        spoken = headers.version()
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = library.consistent_through()
-        who = reader(credential)
+        who = reader(credential, spoken)
         given = parameters.given()
         languages = [language for language, quality in request.accept_languages if quality > 0]
         cursor = dict(given).get("cursor")
@@ -92,6 +92,7 @@ def blueprint(
                 who,
                 voided=query.statement_id is None,
                 form=query.format,
+                as_kept=query.as_kept,
                 languages=languages,
                 attachments=query.attachments,
             )
