@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "scripts" / "locks").glob("*.txt"))
+CLIENTS = ROOT / "tests" / "clients"
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", re.MULTILINE)
 
 
@@ -31,6 +34,7 @@ def declared() -> dict[str, set[str]]:
         return {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines if isinstance(line, str)}
 
     return {
+        "clients": set(json.loads((CLIENTS / "package.json").read_bytes())["dependencies"]),
         "runtime": names(project["project"]["dependencies"]),
         **{extra: names(lines) for extra, lines in project["project"]["optional-dependencies"].items()},
         **{group: names(lines) for group, lines in project["dependency-groups"].items()},
@@ -72,3 +76,23 @@ def test_each_dependency_has_its_line_in_the_documentation() -> None:
     documented = [normal(name) for name, _use, _reason in rows]
     assert len(documented) == len(set(documented))
     assert set(documented) == set().union(*declared().values())
+
+
+def javascript() -> dict[str, Any]:
+    """The packages of the JavaScript lock, by folder; without the project itself."""
+    packages: dict[str, Any] = json.loads((CLIENTS / "package-lock.json").read_bytes())["packages"]
+    return {folder: package for folder, package in packages.items() if folder}
+
+
+def test_every_javascript_package_is_pinned_with_a_hash() -> None:
+    wanted = json.loads((CLIENTS / "package.json").read_bytes())["dependencies"]
+    locked = javascript()
+    for name, version in wanted.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert all(package["integrity"].startswith("sha512-") for package in locked.values())
+
+
+def test_no_registry_is_named_for_javascript() -> None:
+    assert "://" not in (CLIENTS / "package-lock.json").read_text()
+    assert not any("resolved" in package for package in javascript().values())
+    assert "://" not in (CLIENTS / ".npmrc").read_text()

@@ -1,0 +1,146 @@
+"""The JavaScript clients ``@xapi/xapi`` and ``tincanjs`` drive the server, in every version that they speak.
+
+One script for each (``xapi.cjs``, ``tincanjs.cjs``) does the steps listed here and prints one JSON line for each; every
+step is a test of its own, so that one which the script left out fails too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+
+from app.access import scopes
+from tests.served import Server
+
+HERE = Path(__file__).parent
+SECONDS = 120
+
+
+def documents(prefix: str) -> list[str]:
+    """The steps of a document resource."""
+    done = ("written and read", "of text", "merged", "replaced by ETag", "listed", "deleted")
+    return [f"{prefix} {each}" for each in done]
+
+
+BOTH = [
+    "about",
+    "wrong secret",
+    "statement",
+    "read by id",
+    "statement of a chosen id",
+    "statement refused",
+    "batch",
+    "query by agent",
+    "query by verb",
+    "query by activity",
+    "query by registration",
+    "query of everything",
+    "query of related",
+    "query since and until",
+    "more pages",
+    "void",
+    *documents("state"),
+    "state of a registration",
+    "states deleted",
+    *documents("activity profile"),
+    *documents("agent profile"),
+    "activity",
+    "attachment",
+    "attachments in a query",
+]
+STEPS = {
+    "xapi.cjs": [
+        *BOTH,
+        "formats",
+        "void a batch",
+        "person",
+        "attachment of any bytes",
+        "attachment by axios refused as known",
+        "cache buster refused as known",
+    ],
+    "tincanjs.cjs": BOTH,
+}
+
+
+class Run(NamedTuple):
+    """A script, the version it speaks, and how it sends (``@xapi/xapi`` has two ways)."""
+
+    script: str
+    version: str
+    adapter: str | None = None
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.script.removesuffix(".cjs"), self.version, self.adapter)))
+
+
+RUNS = [
+    *(Run("xapi.cjs", version, "axios") for version in ("1.0.0", "1.0.1", "1.0.2", "1.0.3", "2.0.0")),
+    *(Run("xapi.cjs", version, "fetch") for version in ("1.0.3", "2.0.0")),
+    *(Run("tincanjs.cjs", version) for version in ("1.0.0", "1.0.1", "1.0.2")),
+]
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    """Node.js, with the clients installed as they are locked."""
+    command = shutil.which("node")
+    if command is None:
+        pytest.fail("Node.js is missing, and with it the JavaScript clients: run scripts/setup --dev", pytrace=False)
+    stamp = HERE / "node_modules" / "sillage-installed"
+    wanted = hashlib.sha256((HERE / "package.json").read_bytes() + (HERE / "package-lock.json").read_bytes())
+    if not stamp.exists() or stamp.read_text().strip() != wanted.hexdigest():
+        pytest.fail("The JavaScript clients are not installed as locked: run scripts/setup --dev", pytrace=False)
+    return command
+
+
+class Told(NamedTuple):
+    """What a script printed: its steps by name, and what it said besides."""
+
+    steps: dict[str, dict[str, Any]]
+    besides: str
+
+
+@pytest.fixture(scope="module")
+def told(node: str, server: Server) -> Iterator[dict[Run, Told]]:
+    """What each run told; every run is made once, when its first step is asked for."""
+    yield {}
+
+
+def tell(run: Run, node: str, server: Server) -> Told:
+    credential = server.source(scopes=[scopes.ALL])
+    given = {"endpoint": server.xapi, "key": credential.id, "secret": credential.secret, **run._asdict()}
+    command = [node, str(HERE / run.script)]
+    try:
+        done = subprocess.run(command, input=orjson.dumps(given), capture_output=True, timeout=SECONDS, check=False)
+        out, besides = done.stdout, f"exit code {done.returncode}\n{done.stderr.decode()}"
+    except subprocess.TimeoutExpired as late:
+        out, besides = late.stdout or b"", f"stopped after {SECONDS} s"
+    steps = {step["step"]: step for step in map(orjson.loads, out.splitlines())}
+    return Told(steps, besides)
+
+
+@pytest.mark.parametrize(
+    ("run", "step"),
+    [pytest.param(run, step, id=f"{run}-{step.replace(' ', '-')}") for run in RUNS for step in STEPS[run.script]],
+)
+def test_step(run: Run, step: str, told: dict[Run, Told], node: str, server: Server) -> None:
+    if run not in told:
+        told[run] = tell(run, node, server)
+    steps, besides = told[run]
+    assert step in steps, f"{run.script} did not come to this step: {besides}"
+    assert steps[step]["ok"], steps[step]["detail"]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_every_step_is_listed(run: Run, told: dict[Run, Told], node: str, server: Server) -> None:
+    if run not in told:
+        told[run] = tell(run, node, server)
+    assert set(told[run].steps) <= set(STEPS[run.script])
+    assert told[run].besides == "exit code 0\n"
