@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
 from app.errors import DatabaseFailed, DatabaseMissing
 from app.settings import Settings
@@ -72,8 +73,16 @@ def kill_supervisor(folder: Path) -> None:
 
 
 def count(uri: str) -> int:
+    """How many rows there are, as told by a server that may still be recovering: PyMongo retries once only."""
+    deadline = time.monotonic() + 20
     with MongoClient(uri, serverSelectionTimeoutMS=20_000) as client:
-        return client["drill"]["rows"].count_documents({})
+        while True:
+            try:
+                return client["drill"]["rows"].count_documents({})
+            except AutoReconnect:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
 
 def add(uri: str) -> None:
