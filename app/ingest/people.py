@@ -50,7 +50,7 @@ class People:
         wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
         if who.mine is not None:
             wanted += ((self._keys.token(kinds.SOURCE, who.mine),),)
-        rows = self._statements.page(Filter(wanted), after=None, ascending=False, limit=LOOKED_AT)
+        rows = self._statements.page(Filter(wanted, through=False), after=None, ascending=False, limit=LOOKED_AT)
         found = [orjson.loads(plain.body) for plain in self._reader.opened(rows)]
         # Before the answer: whoever got data left a trace of it.
         self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": len(found)})

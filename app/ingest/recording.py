@@ -193,6 +193,7 @@ class Recorder:
                     sealed[place],
                     checked.codes[place],
                     checked.templates[place],
+                    found[place].refers,
                 )
                 for place in range(len(ids))
             ]

@@ -53,6 +53,9 @@ def of_query(
         tokens.append(activities)
     if query.verb is not None:
         tokens.append((keys.token(VERB, query.verb),))
-    if mine is not None:
-        tokens.append((keys.token(SOURCE, mine),))
-    return Filter(tuple(tuple(alternatives) for alternatives in tokens), query.since, query.until)
+    return Filter(
+        tuple(tuple(alternatives) for alternatives in tokens),
+        query.since,
+        query.until,
+        None if mine is None else keys.token(SOURCE, mine),
+    )

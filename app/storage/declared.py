@@ -6,11 +6,16 @@ from typing import NamedTuple
 
 
 class Index(NamedTuple):
-    """An index: its name, its keys in order (1 ascending, -1 descending)."""
+    """An index: its name, its keys in order (1 ascending, -1 descending).
+
+    Attributes:
+        only_with: Only documents that have this field are in it; the others cost nothing.
+    """
 
     name: str
     keys: tuple[tuple[str, int], ...]
     unique: bool = False
+    only_with: str | None = None
 
 
 class Declared(NamedTuple):

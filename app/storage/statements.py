@@ -12,9 +12,13 @@ Document of a statement::
     v        int         profile verdict (absent: not checked)
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
     void     true        voided, or waiting to be: absent otherwise
+    ref      UUID        the statement that its object is (StatementRef), if it is one
+    refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens; absent if none is there
 
-A *placeholder* has only ``_id``, ``void`` and ``by``, the sources that voided it (null: one that may void anything): a
-voiding arrived before its target. The unique index on ``_id`` then tells the target's writer.
+A *placeholder* has no ``stored``: its statement is not there yet, and others name it. ``void`` and ``by``: the sources
+that voided it (null: one that may void anything). ``wait``: how often a chain of references was found to end there.
+The unique index on ``_id`` then tells the statement's writer, and a transaction that reads a chain conflicts with the
+one that makes it longer.
 """
 
 from __future__ import annotations
@@ -43,11 +47,16 @@ COLLECTIONS = (
         (
             Index("order", (("stored", 1), ("_id", 1))),
             Index("tokens", (("t", 1), ("stored", 1), ("_id", 1))),
+            Index("references", (("ref", 1),), only_with="ref"),
+            Index("referred", (("refs.t", 1), ("stored", 1), ("_id", 1)), only_with="refs"),
         ),
     ),
 )
 
 ATTEMPTS = 5
+
+# A chain of references is followed this far, down to its end and up to those that refer.
+CHAIN = 20
 
 
 class Row(NamedTuple):
@@ -62,6 +71,7 @@ class Row(NamedTuple):
     body: bytes
     verdict: int | None = None
     templates: tuple[int, ...] = ()
+    refers: UUID | None = None
 
 
 class Voiding(NamedTuple):
@@ -126,11 +136,18 @@ class Foreign(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``."""
+    """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
+
+    A statement that refers to one that has the tokens is found too (xAPI-Communication 2.1.3, "Filter Conditions for
+    StatementRefs"); the bounds are on its own ``stored``. With ``mine``, the token of a source, both must be that
+    source's. Without ``through`` such statements are left out.
+    """
 
     tokens: tuple[tuple[bytes, ...], ...] = ()
     since: int | None = None
     until: int | None = None
+    mine: bytes | None = None
+    through: bool = True
 
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
@@ -180,13 +197,15 @@ class Statements:
 
     def _write(self, documents: list[Document], voidings: Sequence[Voiding], waiting: set[UUID]) -> None:
         try:
-            if len(documents) == 1 and not voidings and not waiting:
+            referring = [document for document in documents if "ref" in document]
+            if len(documents) == 1 and not voidings and not waiting and not referring:
                 self._collection.insert_one(documents[0])
                 return
             with self._store.transaction() as session:
-                if waiting:
-                    self._replace_placeholders(documents, waiting, session)
+                awaited = self._replace_placeholders(documents, waiting, session) if waiting else set()
                 self._collection.insert_many(documents, ordered=True, session=session)
+                if awaited or referring:
+                    self._link({document["_id"] for document in referring}, awaited, session)
                 if voidings:
                     self._void(voidings, session)
         except (DuplicateKeyError, BulkWriteError) as error:
@@ -199,16 +218,53 @@ class Statements:
                 raise _Taken from None
             raise
 
-    def _replace_placeholders(self, documents: list[Document], waiting: set[UUID], session: ClientSession) -> None:
+    def _replace_placeholders(self, documents: list[Document], waiting: set[UUID], session: ClientSession) -> set[UUID]:
+        """Delete them, carry out the voidings that waited; the ids to which chains of references led."""
         placeholders = {"_id": {"$in": list(waiting)}, "stored": {"$exists": False}}
         # Read within the transaction: a voiding that is added to one of them meanwhile conflicts with its deletion.
-        by = {found["_id"]: set(found["by"]) for found in self._collection.find(placeholders, session=session)}
+        found = list(self._collection.find(placeholders, session=session))
+        by = {each["_id"]: set(each.get("by", ())) for each in found}
         for document in documents:
             # A voiding by a source whose statement this turns out not to be has no effect.
             voided = by.get(document["_id"], set()) & {document["source"], None}
             if voided and not set(document["t"]) & set(self._voided_verbs):
                 document["void"] = True
         self._collection.delete_many(placeholders, session=session)
+        return {each["_id"] for each in found if "wait" in each}
+
+    def _link(self, referring: set[UUID], awaited: set[UUID], session: ClientSession) -> None:
+        """Write ``refs`` of what was just stored with a reference, and of those whose chain ended at ``awaited``."""
+        changed, level = set(referring), awaited
+        for _ in range(CHAIN):
+            if not level:
+                break
+            above = self._collection.find({"ref": {"$in": list(level)}}, {"_id": 1}, session=session)
+            level = {each["_id"] for each in above} - changed
+            changed |= level
+        known: dict[UUID, Document] = {}
+        sought = changed
+        for _ in range(CHAIN + 1):
+            fresh = [identity for identity in sought if identity not in known]
+            if not fresh:
+                break
+            wanted = {"_id": {"$in": fresh}, "stored": {"$exists": True}}
+            found = list(self._collection.find(wanted, {"t": 1, "ref": 1}, session=session))
+            known.update((each["_id"], each) for each in found)
+            sought = {each["ref"] for each in found if "ref" in each}
+        updates, ends = [], set()
+        for identity in changed:
+            chain: dict[UUID, Document] = {}
+            after = known[identity]["ref"]
+            while after in known and after not in chain and len(chain) < CHAIN:
+                chain[after] = {"i": after, "t": known[after]["t"]}
+                after = known[after].get("ref")
+            if after is not None and after not in known:
+                ends.add(after)
+            if chain:
+                updates.append(UpdateOne({"_id": identity}, {"$set": {"refs": list(chain.values())}}))
+        # A write even where nothing changes: whoever stores an end meanwhile must conflict with this.
+        updates += [UpdateOne({"_id": end}, {"$inc": {"wait": 1}}, upsert=True) for end in ends]
+        self._collection.bulk_write(updates, session=session)
 
     def _void(self, voidings: Sequence[Voiding], session: ClientSession) -> None:
         targets = sorted({voiding.target for voiding in voidings})
@@ -234,7 +290,10 @@ class Statements:
         if absent:
             self._collection.insert_many(absent, session=session)
         waiting = [
-            UpdateOne({"_id": target, "stored": {"$exists": False}}, {"$addToSet": {"by": {"$each": by}}})
+            UpdateOne(
+                {"_id": target, "stored": {"$exists": False}},
+                {"$set": {"void": True}, "$addToSet": {"by": {"$each": by}}},
+            )
             for target, by in early.items()
             if target in owners
         ]
@@ -264,10 +323,21 @@ class Statements:
 
     def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> list[Stored]:
         """The next ``limit`` statements that are not voided, in order of ``(stored, id)``, beyond ``after``."""
+        rows = self._found(query(wanted, after, ascending), ascending, limit)
+        if not wanted.tokens or not wanted.through:
+            return rows
+        # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
+        through = self._found(query_through(wanted, after, ascending), ascending, limit)
+        if not through:
+            return rows
+        both = {row.id: row for row in (*rows, *through)}
+        return sorted(both.values(), key=lambda row: (row.stored, row.id.bytes), reverse=not ascending)[:limit]
+
+    def _found(self, asked: Document, ascending: bool, limit: int) -> list[Stored]:
         way = 1 if ascending else -1
         with translated():
             cursor = (
-                self._collection.find_raw_batches(query(wanted, after, ascending), _FIELDS)
+                self._collection.find_raw_batches(asked, _FIELDS)
                 .sort([("stored", way), ("_id", way)])
                 .limit(limit)
                 .batch_size(limit + 1)
@@ -302,19 +372,39 @@ class _NotTheirs(Exception):
 
 
 def query(wanted: Filter, after: Position | None, ascending: bool) -> Document:
-    """The MongoDB filter. Its planner tries which token leads the index; the others are checked on what that finds."""
-    clauses: list[Document] = [_one_of(alternatives) for alternatives in wanted.tokens]
+    """The MongoDB filter of those that have the tokens themselves.
+
+    MongoDB's planner tries which token leads the index; the others are checked on what that finds.
+    """
+    return {"$and": [*map(_one_of, wanted.tokens), *_common(wanted, after, ascending)]}
+
+
+def query_through(wanted: Filter, after: Position | None, ascending: bool) -> Document:
+    """The MongoDB filter of those that refer to one that has the tokens, all of them."""
+    of_tokens = [_one_of(alternatives) for alternatives in wanted.tokens]
+    if wanted.mine is not None:
+        of_tokens.append({"t": wanted.mine})
+    # The first one leads the index: MongoDB takes no bounds of it from within $elemMatch with $and.
+    leading = {f"refs.{name}": value for name, value in _one_of(wanted.tokens[0]).items()}
+    met: list[Document] = [leading]
+    if len(of_tokens) > 1:
+        met.append({"refs": {"$elemMatch": {"$and": of_tokens}}})
+    return {"$and": [{"refs": {"$exists": True}}, *met, *_common(wanted, after, ascending)]}
+
+
+def _common(wanted: Filter, after: Position | None, ascending: bool) -> list[Document]:
     bounds: dict[str, int] = {}
     # xAPI-Communication 2.1.3: stored since (exclusive), until (inclusive).
     if wanted.since is not None:
         bounds["$gt"] = wanted.since
     if wanted.until is not None:
         bounds["$lte"] = wanted.until
+    clauses: list[Document] = [{"t": wanted.mine}] if wanted.mine is not None else []
     clauses.append({"stored": bounds or {"$exists": True}})
     clauses.append({"void": {"$exists": False}})
     if after is not None:
         clauses.append(_beyond(after, ascending))
-    return {"$and": clauses}
+    return clauses
 
 
 def _one_of(alternatives: Iterable[bytes]) -> Document:
@@ -344,6 +434,8 @@ def _document(row: Row) -> Document:
         document["v"] = row.verdict
         if row.templates:
             document["p"] = list(row.templates)
+    if row.refers is not None:
+        document["ref"] = row.refers
     return document
 
 

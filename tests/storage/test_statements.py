@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import permutations
 from uuid import UUID, uuid4
 
 import pytest
 
 from app.storage.connection import Store
-from app.storage.statements import Clash, Filter, Foreign, Inserted, Position, Row, Statements, Voiding
+from app.storage.statements import (
+    CHAIN,
+    NAME,
+    Clash,
+    Filter,
+    Foreign,
+    Inserted,
+    Position,
+    Row,
+    Statements,
+    Voiding,
+    query,
+    query_through,
+)
 
 VOIDS = b"verb:voided!"
 SOURCE = b"source-token"
@@ -268,3 +282,113 @@ def test_rows_come_back_as_they_were_whatever_their_layout(statements: Statement
     voided = statements.get(rows[3].id)
     assert voided is not None
     assert (voided.voided, voided.body) == (True, b"body")
+
+
+def referring(stored: int, target: UUID, identity: UUID | None = None, *more: bytes) -> Row:
+    return row(stored, identity, b"refers", *more)._replace(refers=target)
+
+
+def found(statements: Statements, *wanted: bytes, mine: bytes | None = None, since: int | None = None) -> list[int]:
+    asked = Filter(tuple((token,) for token in wanted), since=since, mine=mine)
+    return [one.stored for one in statements.page(asked, after=None, ascending=True, limit=100)]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_chain_of_references_is_found_by_its_end_in_any_order(
+    statements: Statements, order: tuple[int, ...], together: bool
+) -> None:
+    end = row(0, None, b"same", b"agent-of-end", b"verb-of-end")
+    first = referring(1, end.id, None, b"verb-of-first")
+    second = referring(2, first.id)
+    third = referring(3, second.id)
+    rows = [(end, first, second, third)[place] for place in order]
+    for batch in [rows] if together else [[one] for one in rows]:
+        statements.insert(batch)
+    assert found(statements, b"agent-of-end") == [0, 1, 2, 3]
+    assert found(statements, b"agent-of-end", since=1) == [2, 3]
+    # One statement of the chain meets all the conditions.
+    assert found(statements, b"agent-of-end", b"verb-of-end") == [0, 1, 2, 3]
+    assert found(statements, b"agent-of-end", b"verb-of-first") == []
+    assert found(statements, b"verb-of-first") == [1, 2, 3]
+
+
+def test_references_in_a_circle_end(statements: Statements) -> None:
+    one, two = uuid4(), uuid4()
+    statements.insert([referring(1, two, one, b"token-of-one")])
+    statements.insert([referring(2, one, two, b"token-of-two")])
+    itself = uuid4()
+    statements.insert([referring(3, itself, itself, b"token-itself")])
+    assert found(statements, b"token-of-one") == [1, 2]
+    assert found(statements, b"token-of-two") == [1, 2]
+    assert found(statements, b"token-itself") == [3]
+
+
+def test_a_chain_is_followed_twenty_deep(statements: Statements) -> None:
+    ids = [uuid4() for _ in range(30)]
+    statements.insert([row(0, ids[0], b"same", b"agent-of-end")])
+    for place in range(1, 30):
+        statements.insert([referring(place, ids[place - 1], ids[place])])
+    assert found(statements, b"agent-of-end") == list(range(CHAIN + 1))
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_voiding_statement_is_found_by_the_statement_that_it_voids(statements: Statements, early: bool) -> None:
+    target = row(1, None, b"same", b"agent-target")
+    by = row(2, None, b"void", VOIDS)._replace(refers=target.id)
+    sends = [([target], []), ([by], [Voiding(by.id, target.id, "tutor")])]
+    for rows, voidings in reversed(sends) if early else sends:
+        statements.insert(rows, voidings)
+    assert found(statements, b"agent-target") == [2]
+    late = referring(3, target.id)
+    statements.insert([late])
+    assert found(statements, b"agent-target") == [2, 3]
+
+
+def test_a_reference_does_not_hide_that_an_early_voiding_waits(statements: Statements) -> None:
+    target = row(9, None, b"same", b"agent-target")
+    statements.insert([referring(1, target.id)])
+    by, void = voiding(2, target.id)
+    statements.insert([by], [void])
+    statements.insert([target])
+    there = statements.get(target.id)
+    assert there is not None
+    assert there.voided
+    assert found(statements, b"agent-target") == [1]
+
+
+def test_a_source_finds_its_own_references_to_its_own_statements(statements: Statements) -> None:
+    other = b"other-source"
+    theirs = Row(uuid4(), 1, "other", b"s" * 16, (other, b"agent-target"), b"same", b"body")
+    statements.insert([theirs, referring(2, theirs.id)])
+    assert found(statements, b"agent-target") == [1, 2]
+    assert found(statements, b"agent-target", mine=SOURCE) == []
+    assert found(statements, b"agent-target", mine=other) == [1]
+
+
+def test_references_stored_at_the_same_moment_as_their_targets_are_linked(statements: Statements) -> None:
+    for turn in range(12):
+        token = b"agent-" + str(turn).encode()
+        end = row(1, None, b"same", token)
+        first = referring(2, end.id)
+        second = referring(3, first.id)
+        sends = [threading.Thread(target=statements.insert, args=([one],)) for one in (second, first, end)]
+        for send in sends:
+            send.start()
+        for send in sends:
+            send.join()
+        assert found(statements, token) == [1, 2, 3]
+
+
+def test_a_query_by_tokens_reads_its_indexes_in_order(store: Store, statements: Statements) -> None:
+    statements.insert([row(n, None, b"same", b"agent-target") for n in range(200)])
+    statements.insert([referring(200, statements.page(Filter(), after=None, ascending=True, limit=1)[0].id)])
+    for agents in ((b"agent-target",), (b"agent-target", b"agent-relatd")):
+        for after in (None, Position(150, uuid4())):
+            wanted = Filter((agents, (SOURCE,)), since=3)
+            for asked in (query, query_through):
+                cursor = store.collection(NAME).find(asked(wanted, after, False)).sort([("stored", -1), ("_id", -1)])
+                plan = str(cursor.limit(10).explain()["queryPlanner"]["winningPlan"])
+                assert asked is query or "'referred'" in plan
+                assert "'stage': 'SORT'" not in plan
+                assert "COLLSCAN" not in plan

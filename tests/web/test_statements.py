@@ -357,3 +357,23 @@ PROFILE = orjson.dumps(
         ],
     }
 )
+
+
+@pytest.mark.parametrize("version", ["1.0.3", "2.0.0"])
+@pytest.mark.parametrize("first", ["target", "reference"])
+def test_what_finds_a_statement_finds_those_that_refer_to_it(server: Server, version: str, first: str) -> None:
+    # xAPI-Communication 2.1.3, filter conditions for StatementRefs
+    tutor = server.source()
+    place = f"https://ent.example/lessons/{uuid4()}"
+    target = statement(id=str(uuid4()), object={"id": place})
+    comment = statement(id=str(uuid4()), object={"objectType": "StatementRef", "id": target["id"]})
+    voiding = statement(
+        id=str(uuid4()), verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": comment["id"]}
+    )
+    for each in (target, comment) if first == "target" else (comment, target):
+        assert server.post(tutor, each, version=version).status_code == 200
+    assert {each["id"] for each in stored(server, tutor, activity=place)} == {target["id"], comment["id"]}
+    assert server.post(tutor, voiding, version=version).status_code == 200
+    newest = stored(server, tutor, activity=place, limit=1)
+    assert [each["id"] for each in newest] == [voiding["id"]]
+    assert {each["id"] for each in stored(server, tutor, activity=place)} == {target["id"], voiding["id"]}

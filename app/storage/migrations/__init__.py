@@ -79,6 +79,7 @@ def create(store: Store, declared: tuple[Declared, ...]) -> None:
                 [(key, ASCENDING if way > 0 else -1) for key, way in index.keys],
                 name=index.name,
                 unique=index.unique,
+                **({"partialFilterExpression": {index.only_with: {"$exists": True}}} if index.only_with else {}),
             )
             for index in collection.indexes
         ]
