@@ -482,7 +482,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(agents.blueprint(gate, parts.people), url_prefix=PREFIX)
     app.register_blueprint(activities.blueprint(gate, parts.activities), url_prefix=PREFIX)
-    app.register_blueprint(about.blueprint(), url_prefix=PREFIX)
+    limits = {
+        "bodyBytes": chosen.max_body_bytes,
+        "attachmentsBytes": chosen.max_attachments_bytes,
+        "statementsPerRequest": chosen.max_batch,
+        "statementsPerPage": chosen.page_limit,
+    }
+    app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)
     app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"

@@ -135,7 +135,7 @@ def test_every_route_is_named() -> None:
         url_prefix="/xAPI",
     )
     app.register_blueprint(documents.blueprint(gate=none, documents=none, max_body_bytes=1), url_prefix="/xAPI")
-    app.register_blueprint(about.blueprint(), url_prefix="/xAPI")
+    app.register_blueprint(about.blueprint({}), url_prefix="/xAPI")
     app.register_blueprint(agents.blueprint(none, none), url_prefix="/xAPI")
     app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")
     for routes in (

@@ -213,6 +213,20 @@ def test_no_route_is_missing_from_the_table(server: Server) -> None:
     assert {one for one in served if one[0] != "HEAD" or one[1].startswith("/xAPI/")} == wanted
 
 
+def test_about_tells_the_limits_that_hold(server: Server) -> None:
+    # xAPI-Communication 2.8: versions, and extensions that are keyed by IRIs.
+    told = server.send("GET", "/xAPI/about", None).json()
+    assert told["version"] == ["1.0.3", "2.0.0"]
+    limits = told["extensions"]["urn:sillage:limits"]
+    assert set(limits) == {"bodyBytes", "attachmentsBytes", "statementsPerRequest", "statementsPerPage"}
+    tutor = server.source()
+    # JSON may be followed by spaces: the length is all that differs.
+    for more, status in ((0, 200), (1, 413)):
+        body = b"[]" + b" " * (limits["bodyBytes"] - 2 + more)
+        sent = server.send("POST", "/xAPI/statements", tutor, data=body, headers={"Content-Type": "application/json"})
+        assert sent.status_code == status
+
+
 def test_about_is_open(server: Server, strangers: list[NewCredential | None]) -> None:
     # xAPI-Communication 2.8
     for credential in strangers:

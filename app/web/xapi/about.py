@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, g, jsonify, request
 
 from app.web.xapi import headers
 from app.xapi.versions import SUPPORTED
 
+# The key of the extension: what a sender must know to cut its batches, a reader to choose its `limit`.
+LIMITS = "urn:sillage:limits"
 
-def blueprint() -> Blueprint:
-    """The route of the resource; it needs neither credentials nor a version header."""
+
+def blueprint(limits: Mapping[str, int]) -> Blueprint:
+    """The route of the resource; it needs neither credentials nor a version header.
+
+    Args:
+        limits: What this installation takes and gives at most, by name; shown as the extension ``LIMITS``.
+    """
     routes = Blueprint("xapi_about", __name__)
 
     @routes.get("/about")
     def about() -> Response:
         if request.headers.get(headers.VERSION):
             g.xapi_version = headers.version().value
-        return jsonify({"version": [version.value for version in SUPPORTED]})
+        return jsonify({"version": [version.value for version in SUPPORTED], "extensions": {LIMITS: dict(limits)}})
 
     return routes
