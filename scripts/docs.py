@@ -1,4 +1,4 @@
-"""Write ``docs/settings.md``, ``docs/errors.md`` and ``docs/commands.md`` from the code they describe."""
+"""Write the pages of ``docs/`` that tables in the code describe, and the table of conformance from its tests."""
 
 from __future__ import annotations
 
@@ -220,9 +220,53 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
 
 
+def conformance_page() -> str:
+    """What the standard asks, and the test that shows that it holds: from ``tests/standard``."""
+    # Only here: the other pages need no test to be there. Importing test_resources fills the registry.
+    from tests.standard import test_resources, test_statements  # noqa: F401
+    from tests.standard.requirement import REGISTRY
+
+    module = "tests/standard/test_statements.py"
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for case in test_statements.CASES:
+        place = (case.at if case.pointer is None else case.pointer) or "the statement"
+        text = f"`{place}`: accepted" if case.pointer is None else f"`{place}`: refused, `{case.rule}`"
+        names = found.setdefault((case.section, text, f"{module}::test_requirement"), [])
+        names += [version.value for version in case.versions if version.value not in names]
+    for each in REGISTRY:
+        found[each.section, each.text, each.test] = list(each.versions)
+    lines = [
+        WRITTEN,
+        "# Conformance",
+        "",
+        "Each line is a requirement of the standard, and the test that runs it in each of the versions named: statements",
+        "against the validator, resources against a server with two workers. They run with `scripts/test`.",
+        "Sections are those of xAPI 1.0.3 (parts Data and Communication); IEEE 9274.1.1 where only 2.0 has the",
+        "requirement.",
+        "",
+        f"{len(found)} requirements.",
+        "",
+        "| section | requirement | versions | test |",
+        "| --- | --- | --- | --- |",
+    ]
+    for (section, text, test), versions in sorted(found.items(), key=lambda item: _order(item[0][0])):
+        lines.append(f"| {section} | {_cell(text)} | {', '.join(sorted(versions))} | `{test}` |")
+    return "\n".join(lines) + "\n"
+
+
+def _order(section: str) -> tuple[str, list[int]]:
+    part, _, number = section.rpartition(" ")
+    return part, [int(each) if each.isdigit() else 0 for each in number.split(".")]
+
+
 def pages() -> dict[str, str]:
     """Every written page, by file name in ``docs/``."""
-    return {"settings.md": settings_page(), "errors.md": errors_page(), "commands.md": commands_page()}
+    return {
+        "settings.md": settings_page(),
+        "errors.md": errors_page(),
+        "commands.md": commands_page(),
+        "conformance.md": conformance_page(),
+    }
 
 
 def main() -> None:

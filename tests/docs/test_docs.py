@@ -54,7 +54,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md", "commands.md"])
+@pytest.mark.parametrize("name", ["settings.md", "errors.md", "commands.md", "conformance.md"])
 def test_written_pages_are_up_to_date(generator: ModuleType, name: str) -> None:
     assert generator.pages()[name] == page(name), "run scripts/docs"
 
