@@ -172,11 +172,11 @@ def test_more_pages(client: Client) -> None:
 
 def test_voiding(client: Client) -> None:
     wrong = client.saved()
-    client.saved(verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object=StatementRef(id=wrong.id))
+    void = client.saved(verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object=StatementRef(id=wrong.id))
     assert client.lrs.retrieve_statement(wrong.id).response.status == 404
     answer = client.lrs.retrieve_voided_statement(wrong.id)
     assert answer.success and answer.content.id == wrong.id
-    assert client.found(activity=client.activity, verb=Verb(id=EXPERIENCED)) == []
+    assert client.found(activity=client.activity, verb=Verb(id=EXPERIENCED)) == [str(void.id)]  # refers to it
 
 
 def test_an_attachment_elsewhere(client: Client) -> None:
