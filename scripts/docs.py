@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -222,13 +223,15 @@ def _cell(text: str) -> str:
 
 def conformance_page() -> str:
     """What the standard asks, and the test that shows that it holds: from ``tests/standard``."""
-    # Only here: the other pages need no test to be there. Importing test_resources fills the registry.
-    from tests.standard import test_resources, test_statements  # noqa: F401
+    # Only here: the other pages need no test to be there.
     from tests.standard.requirement import REGISTRY
+    from tests.standard.test_statements import CASES
+
+    import_module("tests.standard.test_resources")  # fills the registry
 
     module = "tests/standard/test_statements.py"
     found: dict[tuple[str, str, str], list[str]] = {}
-    for case in test_statements.CASES:
+    for case in CASES:
         place = (case.at if case.pointer is None else case.pointer) or "the statement"
         text = f"`{place}`: accepted" if case.pointer is None else f"`{place}`: refused, `{case.rule}`"
         names = found.setdefault((case.section, text, f"{module}::test_requirement"), [])

@@ -48,9 +48,9 @@ class People:
         """
         token = self._keys.token(kinds.AGENT, identifier)
         wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
-        if who.mine is not None:
-            wanted += ((self._keys.token(kinds.SOURCE, who.mine),),)
-        rows = self._statements.page(Filter(wanted, through=False), after=None, ascending=False, limit=LOOKED_AT)
+        mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
+        asked = Filter(wanted, mine=mine, through=False)
+        rows = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT)
         found = [orjson.loads(plain.body) for plain in self._reader.opened(rows)]
         # Before the answer: whoever got data left a trace of it.
         self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": len(found)})

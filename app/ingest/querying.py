@@ -154,7 +154,7 @@ class Library:
                 self._formed([plain.body for plain in opened], query.format, languages, _understood(who, query.as_kept))
             ),
             cursor,
-            tuple(token.hex() for alternatives in wanted.tokens for token in alternatives),
+            tuple(token.hex() for token in wanted.every_token()),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
             self._data(opened) if query.attachments else (),

@@ -23,6 +23,8 @@ one that makes it longer.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import NamedTuple, cast
@@ -53,7 +55,9 @@ COLLECTIONS = (
     ),
 )
 
-ATTEMPTS = 5
+# Many who refer at once to one statement that is not there yet write one placeholder: each round one gets through.
+ATTEMPTS = 12
+_LONGEST_WAIT_SECONDS = 0.1
 
 # A chain of references is followed this far, down to its end and up to those that refer.
 CHAIN = 20
@@ -149,6 +153,11 @@ class Filter(NamedTuple):
     mine: bytes | None = None
     through: bool = True
 
+    def every_token(self) -> tuple[bytes, ...]:
+        """All that it asks for, ``mine`` included: what the audit log keeps of a query."""
+        own = () if self.mine is None else (self.mine,)
+        return (*(token for alternatives in self.tokens for token in alternatives), *own)
+
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
 _IDS: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
@@ -175,7 +184,9 @@ class Statements:
         prints = {row.id: row.print for row in rows}
         repeated: list[UUID] = []
         waiting: set[UUID] = set()
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:  # the first retry has what it needs; further ones mean that others are at it
+                time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_WAIT_SECONDS)))  # noqa: S311 (spreads)
             try:
                 with translated():
                     self._write(documents, voidings, waiting)
@@ -241,6 +252,8 @@ class Statements:
             above = self._collection.find({"ref": {"$in": list(level)}}, {"_id": 1}, session=session)
             level = {each["_id"] for each in above} - changed
             changed |= level
+        if not changed:
+            return  # what referred to it was deleted since
         known: dict[UUID, Document] = {}
         sought = changed
         for _ in range(CHAIN + 1):
@@ -258,7 +271,8 @@ class Statements:
             while after in known and after not in chain and len(chain) < CHAIN:
                 chain[after] = {"i": after, "t": known[after]["t"]}
                 after = known[after].get("ref")
-            if after is not None and after not in known:
+            # Beyond the longest chain nothing was looked for: what is not known there may well be stored.
+            if len(chain) < CHAIN and after is not None and after not in known:
                 ends.add(after)
             if chain:
                 updates.append(UpdateOne({"_id": identity}, {"$set": {"refs": list(chain.values())}}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -30,7 +30,6 @@ def requirement(
     def mark(test: Callable[..., None]) -> Callable[..., None]:
         place = f"{test.__module__.replace('.', '/')}.py::{test.__name__}"
         REGISTRY.append(Requirement(section, text, versions, place))
-        parametrised: Any = pytest.mark.parametrize("version", versions)(test)
-        return parametrised  # type: ignore[no-any-return]
+        return pytest.mark.parametrize("version", versions)(test)
 
     return mark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from uuid import UUID, uuid4
 
@@ -324,12 +325,32 @@ def test_references_in_a_circle_end(statements: Statements) -> None:
     assert found(statements, b"token-itself") == [3]
 
 
-def test_a_chain_is_followed_twenty_deep(statements: Statements) -> None:
+def test_a_chain_is_followed_twenty_deep(store: Store, statements: Statements) -> None:
     ids = [uuid4() for _ in range(30)]
     statements.insert([row(0, ids[0], b"same", b"agent-of-end")])
     for place in range(1, 30):
         statements.insert([referring(place, ids[place - 1], ids[place])])
     assert found(statements, b"agent-of-end") == list(range(CHAIN + 1))
+    assert store.collection(NAME).count_documents({"wait": {"$exists": True}}) == 0
+
+
+def test_a_statement_comes_after_all_that_referred_to_it_was_deleted(store: Store, statements: Statements) -> None:
+    target = row(2)
+    early = referring(1, target.id)
+    statements.insert([early])
+    store.collection(NAME).delete_one({"_id": early.id})  # as retention does
+    assert statements.insert([target]) == Inserted((target.id,), ())
+    assert everything(statements) == [target.id]
+
+
+def test_many_refer_at_once_to_what_is_not_there(statements: Statements) -> None:
+    target = row(99, None, b"same", b"agent-target")
+    comments = [referring(n, target.id) for n in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(lambda one: statements.insert([one]), comments))
+    assert outcomes == [Inserted((one.id,), ()) for one in comments]
+    statements.insert([target])
+    assert found(statements, b"agent-target") == [*range(16), 99]
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -364,6 +385,7 @@ def test_a_source_finds_its_own_references_to_its_own_statements(statements: Sta
     assert found(statements, b"agent-target") == [1, 2]
     assert found(statements, b"agent-target", mine=SOURCE) == []
     assert found(statements, b"agent-target", mine=other) == [1]
+    assert Filter(((b"agent-target",),), mine=other).every_token() == (b"agent-target", other)
 
 
 def test_references_stored_at_the_same_moment_as_their_targets_are_linked(statements: Statements) -> None:
