@@ -263,6 +263,7 @@ class Parts:
             attachments=self.attachments,
             subjects=self.subjects,
             bodies=self.bodies,
+            opened=self.reader.opened,
             keys=self.keys,
             presence=self.presence,
             profiles=self.profiles,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 
@@ -19,15 +19,16 @@ from app.errors import (
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.verdicts import Checked, Profiles
+from app.storage import clock
 from app.storage.attachments import Attachment
 from app.storage.processes import Presence
 from app.storage.sources import Source
-from app.storage.statements import Clash, Foreign, Inserted, Row, Statements, Voiding
+from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
 from app.vault import kinds
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
-from app.xapi.content import content_print, normalise, stamp
+from app.xapi.content import members, normalise, same, stamp
 from app.xapi.decode import decode
 from app.xapi.identifiers import keys_of
 from app.xapi.validate import validate
@@ -35,6 +36,10 @@ from app.xapi.versions import Version
 
 Statement = dict[str, Any]
 _STAMPED_AGAIN_AT_MOST = 3
+_COMPARED_AGAIN_AT_MOST = 3
+# RFC 9562 5.4: the bits of a UUID that are not random in version 4.
+_RANDOM_BITS = ~((0xF000 << 64) | (0xC000 << 48))
+_VERSION_4 = (4 << 76) | (0x8000 << 48)
 _MOST_TOKENS = 10_000
 
 
@@ -52,6 +57,17 @@ class Recorded(NamedTuple):
     verdicts: Mapping[str, int]
 
 
+class _Batch(NamedTuple):
+    """A valid batch: statements as they are kept, and in step their JSON as sent; see ``app.xapi.content.members``."""
+
+    statements: Sequence[Statement]
+    members: Sequence[bytes]
+    source: Source
+    version: Version
+    checked: Checked
+    many: bool
+
+
 class Recorder:
     """Records batches of statements. Safe to share between threads."""
 
@@ -62,6 +78,7 @@ class Recorder:
         attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
+        opened: Callable[[Sequence[Stored]], Sequence[Plain]],
         keys: OrganisationKeys,
         presence: Presence,
         profiles: Profiles,
@@ -70,7 +87,9 @@ class Recorder:
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
     ) -> None:
-        """``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
+        """``opened`` opens stored statements, those of erased learners left out.
+
+        ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
         ``learn`` gets the statements of each batch that is stored; it must not fail.
         """
@@ -78,6 +97,7 @@ class Recorder:
         self._attachments = attachments
         self._subjects = subjects
         self._bodies = bodies
+        self._opened = opened
         self._keys = keys
         self._presence = presence
         self._profiles = profiles
@@ -121,7 +141,9 @@ class Recorder:
         validate(statements, version, many=decoded.many, data_follow=parts is not None)
         if not statements and parts is None:
             return Recorded((), Inserted((), ()), {})
-        statements = [normalise(statement, version) for statement in statements]
+        sent = statements
+        statements = [normalise(statement, version) for statement in sent]
+        parts_of = list(map(members, statements, sent, decoded.written))
         checked = self._profiles.check(source, statements, many=decoded.many)
         # A statement that no template describes breaks no rule: only a failed template is refused.
         if source.mode == "reject" and checked.tally.get("fails"):
@@ -132,7 +154,8 @@ class Recorder:
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
-        ids, inserted = self._store(statements, source, version, checked, parts, many=decoded.many, void_any=void_any)
+        batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
+        ids, inserted = self._store(batch, parts, void_any=void_any)
         self._learn(statements)
         fresh = set(inserted.stored)
         self._profiles.count(source, checked, [identity in fresh for identity in ids])
@@ -147,26 +170,19 @@ class Recorder:
         }
 
     def _store(
-        self,
-        statements: Sequence[Statement],
-        source: Source,
-        version: Version,
-        checked: Checked,
-        parts: Iterable[Part] | None,
-        *,
-        many: bool,
-        void_any: bool,
+        self, batch: _Batch, parts: Iterable[Part] | None, *, void_any: bool
     ) -> tuple[tuple[UUID, ...], Inserted]:
         keys = self._keys
-        # Before stamping: what the sender said is what a retry is compared with.
-        prints = [keys.fingerprint(content_print(statement)) for statement in statements]
-        found = [keys_of(statement) for statement in statements]
-        ids = tuple(UUID(statement["id"]) if "id" in statement else uuid4() for statement in statements)
+        statements, source = batch.statements, batch.source
+        # Of what the sender said, before anything is added: what a retry repeats.
+        prints = list(map(keys.fingerprint, batch.members))
+        found = list(map(keys_of, statements))
+        ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
         own = keys.token(kinds.SOURCE, source.id)
-        authority = self.authority(source)
+        authority = orjson.dumps(self.authority(source))
         blind = [tokens.of_statement(keys, own, one) for one in found]
-        _refuse_crowded(blind, many)
+        _refuse_crowded(blind, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.
         learner_keys = self._subjects.ensured(subjects)
         voidings = [
@@ -176,11 +192,17 @@ class Recorder:
         ]
 
         def rows(first: int) -> list[Row]:
-            stamped = [
-                stamp(statement, id=identity, stored_us=first + place, authority=authority, version=version)
-                for place, (statement, identity) in enumerate(zip(statements, ids, strict=True))
+            plain = [
+                stamp(
+                    batch.members[place],
+                    statements[place],
+                    id=ids[place],
+                    stored_us=first + place,
+                    authority=authority,
+                    version=batch.version,
+                )
+                for place in range(len(ids))
             ]
-            plain = [orjson.dumps(statement) for statement in stamped]
             sealed = self._bodies.seal(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
             return [
                 Row(
@@ -191,8 +213,8 @@ class Recorder:
                     blind[place],
                     prints[place],
                     sealed[place],
-                    checked.codes[place],
-                    checked.templates[place],
+                    batch.checked.codes[place],
+                    batch.checked.templates[place],
                     found[place].refers,
                 )
                 for place in range(len(ids))
@@ -200,21 +222,41 @@ class Recorder:
 
         attached: Sequence[Attachment] = ()
         if parts is not None:
-            attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, many))
+            attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, batch.many))
         if not ids:
             return ids, Inserted((), ())
         with self._presence.writing(len(ids)) as writing:
-            outcome = self._statements.insert(rows(writing.first), voidings)
+            outcome = self._insert(rows(writing.first), voidings, batch)
             lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
         self._attachments.settle(attached, outcome.stored if isinstance(outcome, Inserted) else ())
         if isinstance(outcome, Clash):
             self._refused("conflict", len(ids))
-            raise _conflict(ids, outcome, many)
+            raise _conflict(ids, outcome, batch.many)
         if isinstance(outcome, Foreign):
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
         if lapsed:
             self._stamp_again(rows, outcome)
         return ids, outcome
+
+    def _insert(self, rows: Sequence[Row], voidings: Sequence[Voiding], batch: _Batch) -> Inserted | Clash | Foreign:
+        """Store a batch; statements that are there already in other words are left as they are."""
+        outcome = self._statements.insert(rows, voidings)
+        for _ in range(_COMPARED_AGAIN_AT_MOST):
+            if not isinstance(outcome, Clash):
+                break
+            sent = {row.id: statement for row, statement in zip(rows, batch.statements, strict=True)}
+            kept = self._statements.some(outcome.prints)
+            alike = {
+                plain.id: outcome.prints[plain.id]
+                for plain in self._opened(kept)
+                if same(sent[plain.id], orjson.loads(plain.body))
+            }
+            if len(alike) < len(outcome.prints):
+                outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})
+                break
+            rows = [row._replace(print=alike.get(row.id, row.print)) for row in rows]
+            outcome = self._statements.insert(rows, voidings)
+        return outcome
 
     def _stamp_again(self, rows: Callable[[int], list[Row]], outcome: Inserted) -> None:
         """Move what was just stored to a later place in the order.
@@ -264,8 +306,19 @@ def _address(statements: Sequence[Statement], only: UUID, *, many: bool) -> None
         )
 
 
+def _ids(statements: Sequence[Statement]) -> tuple[UUID, ...]:
+    """Their ids: as sent, else random ones (version 4)."""
+    random = clock.random_bytes(16 * len(statements))
+    return tuple(
+        UUID(statement["id"])
+        if "id" in statement
+        else UUID(int=int.from_bytes(random[16 * place : 16 * place + 16]) & _RANDOM_BITS | _VERSION_4)
+        for place, statement in enumerate(statements)
+    )
+
+
 def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflict:
-    taken = set(clash.ids)
+    taken = clash.prints
     faults = [
         Fault(
             f"/{place}/id" if many else "/id",

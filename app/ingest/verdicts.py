@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import compress
 from typing import NamedTuple
 
 from app.errors import Fault, SillageError
@@ -110,13 +111,14 @@ class Profiles:
             day = datetime.now(UTC).date().isoformat()
             outcomes = {code: outcome.value for outcome, code in CODES.items()}
             new: Counter[tuple[str, str, str, str]] = Counter()
-            for code, templates, kept in zip(checked.codes, checked.templates, stored, strict=True):
-                if not kept or code is None:
+            alike = Counter(compress(zip(checked.codes, checked.templates, strict=True), stored))
+            for (code, templates), count in alike.items():
+                if code is None:
                     continue
-                new[source.id, day, "", outcomes[code]] += 1
+                new[source.id, day, "", outcomes[code]] += count
                 for number in templates:
                     outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
-                    new[source.id, day, checked.names[abs(number)], outcome.value] += 1
+                    new[source.id, day, checked.names[abs(number)], outcome.value] += count
             self._add(new)
 
     def count_rejected(self, source: Source, statements: int) -> None:

@@ -7,7 +7,7 @@ Document of a statement::
     source   str         id of the source, clear
     subject  binary(16)  token of the learner whose key seals the body
     t        [binary(12)] blind tokens: source, agents, verb, activities, registration, related ones
-    print    binary(16)  keyed fingerprint of the immutable content
+    print    binary(16)  keyed fingerprint of what was sent: equal for a retry in the same words
     body     binary      sealed JSON, see ``app/vault/bodies.py``
     v        int         profile verdict (absent: not checked)
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
@@ -128,9 +128,9 @@ class Inserted(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """Nothing was stored: these ids are taken by different statements."""
+    """Nothing was stored: these ids are taken by statements with other fingerprints, which are given."""
 
-    ids: tuple[UUID, ...]
+    prints: dict[UUID, bytes]
 
 
 class Foreign(NamedTuple):
@@ -196,7 +196,7 @@ class Statements:
                 return Foreign(refused.by)
             except _Taken:
                 taken, waiting = self._taken(prints)
-                clashes = tuple(identity for identity, mark in taken.items() if mark != prints[identity])
+                clashes = {identity: mark for identity, mark in taken.items() if mark != prints[identity]}
                 if clashes:
                     return Clash(clashes)
                 repeated = [row.id for row in rows if row.id in taken]
@@ -332,8 +332,15 @@ class Statements:
     def get(self, identity: UUID) -> Stored | None:
         """One statement by id, voided or not."""
         with translated():
-            found = _stored(self._collection.find_raw_batches({"_id": identity, "stored": {"$exists": True}}, _FIELDS))
+            found = self.some([identity])
         return found[0] if found else None
+
+    def some(self, identities: Iterable[UUID]) -> list[Stored]:
+        """Those of these ids that are there, voided or not, in any order."""
+        wanted = list(identities)
+        among = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}, "stored": {"$exists": True}}
+        with translated():
+            return _stored(self._collection.find_raw_batches(among, _FIELDS))
 
     def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> list[Stored]:
         """The next ``limit`` statements that are not voided, in order of ``(stored, id)``, beyond ``after``."""

@@ -89,6 +89,10 @@ class OrganisationKeys:
     """The index key, documents key and pseudonym root of one organisation, unwrapped.
 
     Holds secrets: never logged, never pickled.
+
+    Attributes:
+        token: From a kind and a text to its blind token of 12 bytes: equal for equal texts of one kind, meaningless
+            without the index key.
     """
 
     PURPOSES: tuple[str, ...] = ("index", "documents", "pseudonyms")
@@ -102,17 +106,14 @@ class OrganisationKeys:
         self._mac_root = keys["documents"]
         self._random = random
         # Verbs, activity types and a school's resources recur: most tokens are found here.
-        self._cached = lru_cache(maxsize=65_536)(self._token)
+        self.token = lru_cache(maxsize=65_536)(self._token)
 
     def _token(self, kind: str, value: str) -> bytes:
+        """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the index key."""
         # ``person`` separates the kinds, so that one text under two kinds gives unrelated tokens.
         return hashlib.blake2b(
             value.encode(), digest_size=TOKEN_BYTES, key=self._index, person=kind.encode()[:16]
         ).digest()
-
-    def token(self, kind: str, value: str) -> bytes:
-        """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the index key."""
-        return self._cached(kind, value)
 
     def subject(self, identifier: str) -> bytes:
         """Token of a learner, 16 bytes: which data key seals what is theirs."""

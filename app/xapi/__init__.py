@@ -1,7 +1,7 @@
 """The xAPI standard, 1.0.3 and 2.0, as pure functions: no I/O, no clock, no store.
 
 A statement travels as the decoded JSON object (``Statement``). The way in is ``decode`` -> ``validate`` ->
-``keys_of`` and ``content_print`` -> ``normalise`` -> ``stamp``; the way out is ``as_ids`` and ``as_canonical``.
+``normalise`` -> ``members`` and ``keys_of`` -> ``stamp``; the way out is ``as_ids`` and ``as_canonical``.
 Nothing here changes the object that it is given.
 
 Sections are cited as ``xAPI-Data 2.4.2`` and ``xAPI-Communication 2.1.3`` (parts two and three of xAPI 1.0.3) and

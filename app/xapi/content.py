@@ -17,7 +17,12 @@ from app.xapi.versions import Version
 _NOT_COMPARED = frozenset({"id", "stored", "authority", "version"})
 # xAPI-Data 2.4.10: a statement without a version is of 1.0.0, whatever the patch of the request. IEEE 9274.1.1
 # 4.2.4.3: of 2.0.0.
-_UNSAID = {Version.V1: "1.0.0", Version.V2: "2.0.0"}
+_UNSAID = {Version.V1: b',"version":"1.0.0"', Version.V2: b',"version":"2.0.0"'}
+# What the store says itself. A version that was sent stays (xAPI-Data 2.4.10).
+_ASSIGNED = frozenset({"id", "stored", "authority"})
+# The id comes first in what most senders write; a valid one has 36 characters.
+_ID_FIRST = b'{"id":"'
+_AFTER_ID = len(_ID_FIRST) + 36 + len(b'",')
 
 _Part = dict[str, Any]
 
@@ -29,8 +34,8 @@ def content_print(statement: Statement) -> bytes:
     instant in another zone, members of a group in another order, addresses, hashes and UUIDs in another case, one
     context activity and an array of that one, durations that differ below 0.01 s (xAPI-Data 4.6).
 
-    A timestamp counts only when it was sent: take the print of a statement before ``stamp`` gives it one. The print
-    is the same before and after ``normalise``.
+    A timestamp counts only when it was sent, not when ``stamp`` gave it. The print is the same before and after
+    ``normalise``.
     """
     return orjson.dumps(_content(statement), option=orjson.OPT_SORT_KEYS)
 
@@ -60,22 +65,57 @@ def normalise(statement: Statement, version: Version) -> Statement:
     return {**statement, **changes}
 
 
-def stamp(statement: Statement, *, id: UUID, stored_us: int, authority: _Part, version: Version) -> Statement:
-    """A copy of a statement with what only the store can say.
+def members(kept: Statement, sent: Statement, written: bytes) -> bytes:
+    """The JSON of a statement without its braces, less what only the store can say: id, stored and authority.
 
     Args:
-        statement: Valid and normalised.
+        kept: The statement after ``normalise``.
+        sent: The statement before it.
+        written: ``sent`` as JSON without spaces (``Decoded.written``), which is not encoded again where it can serve.
+    """
+    if kept is sent and "stored" not in kept and "authority" not in kept:
+        if "id" not in kept:
+            return written[1:-1]
+        if written.startswith(_ID_FIRST):
+            return written[_AFTER_ID:-1]
+    return orjson.dumps({name: part for name, part in kept.items() if name not in _ASSIGNED})[1:-1]
+
+
+def stamp(
+    members: bytes, statement: Statement, *, id: UUID, stored_us: int, authority: bytes, version: Version
+) -> bytes:
+    """The exact JSON in which a statement is kept: what was sent, and what only the store can say.
+
+    Args:
+        members: As ``members`` gives them.
+        statement: The statement that they are of.
         id: The statement's id: the one that was sent, or a new one.
         stored_us: When it is stored, in microseconds since 1970 UTC.
-        authority: The Agent that vouches for it; whatever was sent in its place is dropped (xAPI-Data 2.4.9).
+        authority: JSON of the Agent that vouches for it, in place of what was sent (xAPI-Data 2.4.9).
         version: Of the request; said in the statement unless it says one itself (xAPI-Data 2.4.10).
     """
-    stored = render(stored_us)
-    stamped = {**statement, "id": str(id), "stored": stored, "authority": authority}
+    stored = render(stored_us).encode()
     # xAPI-Data 2.4.7: a missing timestamp is the stored time.
-    stamped.setdefault("timestamp", stored)
-    stamped.setdefault("version", _UNSAID[version])
-    return stamped
+    time = b"" if "timestamp" in statement else b',"timestamp":"' + stored + b'"'
+    said = b"" if "version" in statement else _UNSAID[version]
+    return b'{"id":"%b","stored":"%b",%b,"authority":%b%b%b}' % (
+        str(id).encode(),
+        stored,
+        members,
+        authority,
+        time,
+        said,
+    )
+
+
+def same(sent: Statement, kept: Statement) -> bool:
+    """Whether a statement that is sent is the one that is kept under its id (xAPI-Data 2.3.1).
+
+    A timestamp counts when it was sent: one that ``stamp`` gave is that of ``stored``.
+    """
+    if "timestamp" not in sent and kept["timestamp"] == kept["stored"]:
+        kept = {name: part for name, part in kept.items() if name != "timestamp"}
+    return content_print(sent) == content_print(kept)
 
 
 def _content(statement: Statement) -> _Part:

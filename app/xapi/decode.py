@@ -11,8 +11,8 @@ import orjson
 from app.errors import BodyTooLarge, DuplicateKey, Fault, InvalidStatement, MalformedJSON
 from app.xapi import Statement
 
-# orjson writes at most 254 levels and jsonschema-rs reads at most 255: a statement is nested inside an array here
-# and inside a StatementResult on the way out, so deeper ones could be taken in but never given back.
+# orjson writes at most 254 levels and jsonschema-rs reads at most 255: deeper statements could be taken in but never
+# given back in another form.
 DEEPEST = 254
 
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -20,10 +20,17 @@ _DUPLICATE_SECTION = "xAPI-Data 2.2"
 
 
 class Decoded(NamedTuple):
-    """The statements of a body, and whether they came as an array (``many``) or as one object."""
+    """The statements of a body, in order.
+
+    Attributes:
+        statements: Each as Python values.
+        many: Whether they came as an array, or as one object.
+        written: Each as JSON again, UTF-8, without spaces, its members in the order sent: what is kept is made of it.
+    """
 
     statements: list[Statement]
     many: bool
+    written: list[bytes]
 
 
 def decode(body: bytes, *, max_statements: int) -> Decoded:
@@ -47,13 +54,13 @@ def decode(body: bytes, *, max_statements: int) -> Decoded:
     else:
         statements, many = [document], False
     try:
-        written = orjson.dumps(document)
+        written = list(map(orjson.dumps, statements))
     except TypeError:
         # All that orjson reads it also writes, but for nesting: it writes 254 levels at most.
         raise _too_deep() from None
     # A key given twice is decoded once, so written again it has fewer quotes. Only a quote hidden as an escape could
     # make up for that.
-    if b"\\u0022" in body or body.count(b'"') != written.count(b'"'):
+    if b"\\u0022" in body or body.count(b'"') != b"".join(written).count(b'"'):
         _refuse_duplicates(body)
     wrong = [place for place, each in enumerate(statements) if type(each) is not dict]
     if wrong:
@@ -64,7 +71,7 @@ def decode(body: bytes, *, max_statements: int) -> Decoded:
                 for place in wrong[:20]
             ],
         )
-    return Decoded(statements, many)
+    return Decoded(statements, many, written)
 
 
 def _parsed(body: bytes) -> object:

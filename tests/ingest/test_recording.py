@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
 
-from app.errors import DatabaseUnavailable, Unsealable
+from app.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
 from app.ingest.querying import Reader
 from app.settings import Settings
@@ -97,6 +98,39 @@ def test_a_failed_write_leaves_nothing_and_can_be_sent_again(parts: Parts, monke
     assert stored(parts) == 0
     parts.recorder.record(body, SOURCE, Version.V1)
     assert stored(parts) == 5
+
+
+def again(sent: dict[str, Any]) -> dict[str, Any]:
+    """The same statement in other words (xAPI-Data 2.3.1)."""
+    return {"timestamp": "2026-11-22T11:00:00+01:00", **{name: sent[name] for name in ("object", "verb", "actor", "id")}}
+
+
+def test_data_2_3_1_a_retry_in_other_words_is_a_retry(parts: Parts) -> None:
+    sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(3)]
+    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    body = orjson.dumps([*map(again, sent[:2]), statement(id=str(uuid4())), sent[2]])
+    recorded = parts.recorder.record(body, SOURCE, Version.V2)
+    assert [str(identity) for identity in recorded.inserted.repeated] == [each["id"] for each in (*sent[:2], sent[2])]
+    assert stored(parts) == 4
+
+
+def test_one_that_differs_among_retries_in_other_words_is_a_conflict(parts: Parts) -> None:
+    sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(2)]
+    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    other = {**again(sent[1]), "object": {"id": "https://ent.example/other"}}
+    with pytest.raises(StatementConflict) as refused:
+        parts.recorder.record(orjson.dumps([again(sent[0]), other, statement()]), SOURCE, Version.V1)
+    assert [fault.pointer for fault in refused.value.faults] == ["/1/id"]
+    assert stored(parts) == 2
+
+
+def test_what_no_key_opens_any_more_is_taken_for_another_statement(parts: Parts) -> None:
+    sent = statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z")
+    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    parts.store.collection("subjects").delete_many({})
+    parts.subjects.forget()
+    with pytest.raises(StatementConflict):
+        parts.recorder.record(orjson.dumps(again(sent)), SOURCE, Version.V1)
 
 
 def test_an_empty_batch_is_accepted_and_stores_nothing(parts: Parts) -> None:

@@ -62,7 +62,7 @@ def test_a_conflict_stores_nothing_of_the_batch(statements: Statements) -> None:
     taken = row(1)
     statements.insert([taken])
     batch = [row(2), taken._replace(stored=3, print=b"other"), row(4)]
-    assert statements.insert(batch) == Clash((taken.id,))
+    assert statements.insert(batch) == Clash({taken.id: taken.print})
     assert everything(statements) == [taken.id]
 
 

@@ -3,11 +3,12 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.xapi.content import content_print, normalise, stamp
+from app.xapi.content import content_print, members, normalise, same, stamp
 from app.xapi.timestamps import parse
 from app.xapi.versions import Version
 
@@ -145,22 +146,50 @@ def test_a_statement_already_in_that_form_is_not_copied(simple: dict[str, Any]) 
     assert normalise(simple, Version.V2) is simple
 
 
+def kept(statement: dict[str, Any], version: Version = Version.V1, **said: Any) -> dict[str, Any]:
+    """What comes back of a statement that was sent."""
+    normal = normalise(statement, version)
+    told = {"id": UUID(int=7), "stored_us": 1_500_000, "authority": b'{"openid":"https://x.fr"}', **said}
+    written = stamp(members(normal, statement, orjson.dumps(statement)), normal, version=version, **told)
+    assert written == orjson.dumps(orjson.loads(written))
+    return orjson.loads(written)
+
+
 @pytest.mark.parametrize(("version", "said"), [(Version.V1, "1.0.0"), (Version.V2, "2.0.0")])
-def test_data_2_4_8_the_store_says_what_only_it_can(simple: dict[str, Any], version: Version, said: str) -> None:
-    simple["authority"] = {"mbox": "mailto:forged@example.fr"}
-    simple["stored"] = "2001-01-01T00:00:00Z"
-    authority = {"account": {"homePage": "https://lrs.example.fr", "name": "ent"}}
-    identifier = UUID(int=7)
-    stamped = stamp(simple, id=identifier, stored_us=1_500_000, authority=authority, version=version)
-    assert stamped["id"] == str(identifier)
+@pytest.mark.parametrize("first", [True, False])
+def test_data_2_4_8_the_store_says_what_only_it_can(
+    simple: dict[str, Any], version: Version, said: str, first: bool
+) -> None:
+    own = {"id": str(UUID(int=8))}
+    forged = {"authority": {"mbox": "mailto:forged@example.fr"}, "stored": "2001-01-01T00:00:00Z"}
+    simple = {**own, **simple, **forged} if first else {**simple, **forged, **own}
+    stamped = kept(simple, version)
+    assert stamped["id"] == str(UUID(int=7))
     assert stamped["stored"] == stamped["timestamp"] == "1970-01-01T00:00:01.500000Z"
-    assert stamped["authority"] == authority
+    assert stamped["authority"] == {"openid": "https://x.fr"}
     assert stamped["version"] == said
-    assert "id" not in simple
 
 
-def test_stamping_keeps_the_timestamp_version_and_content_that_were_sent(full: dict[str, Any]) -> None:
-    stamped = stamp(full, id=UUID(int=1), stored_us=1, authority={"openid": "https://x.fr"}, version=Version.V2)
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("place", ["first", "last", "none", "upper"])
+def test_what_was_sent_comes_back_wherever_its_id_stood(full: dict[str, Any], version: Version, place: str) -> None:
+    identifier = full.pop("id")
+    if place == "first":
+        full = {"id": identifier, **full}
+    elif place != "none":
+        full["id"] = identifier.upper() if place == "upper" else identifier
+    stamped = kept(full, version)
     assert parse(stamped["timestamp"]) == parse(full["timestamp"])
     assert stamped["version"] == "1.0.3"
     assert content_print(stamped) == content_print(full)
+    assert same(full, stamped)
+
+
+@given(STATEMENTS, st.sampled_from(VERSIONS))
+def test_a_statement_is_the_same_as_what_is_kept_of_it(statement: dict[str, Any], version: Version) -> None:
+    stamped = kept(statement, version)
+    assert same(statement, stamped)
+    # What a reader got and sends back is the same too.
+    assert same(stamped, stamped)
+    assert not same({**statement, "verb": {"id": "https://x.fr/other"}}, stamped)
+    assert not same({**statement, "timestamp": "1999-01-01T00:00:00Z"}, stamped)

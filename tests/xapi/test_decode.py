@@ -21,9 +21,9 @@ def read(body: bytes, max_statements: int = 3):
 
 
 def test_one_statement_and_an_array_are_told_apart() -> None:
-    assert read(b'{"a": 1}') == ([{"a": 1}], False)
-    assert read(b'[{"a": 1}]') == ([{"a": 1}], True)
-    assert read(b"[]") == ([], True)
+    assert read(b'{"a": 1}') == ([{"a": 1}], False, [b'{"a":1}'])
+    assert read(b'[{"a": 1}, {}]') == ([{"a": 1}, {}], True, [b'{"a":1}', b"{}"])
+    assert read(b"[]") == ([], True, [])
 
 
 @pytest.mark.parametrize(
