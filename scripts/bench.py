@@ -351,9 +351,9 @@ def anatomy(parts: Parts, token: bytes) -> list[Row]:
     spent = {"MongoDB": 0.0, "keys and decryption": 0.0, "the answer's JSON": 0.0}
     for _ in range(rounds):
         began = time.perf_counter()
-        found = parts.statements.page(Filter(((token,),)), after=None, ascending=False, limit=101)
+        found = parts.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
         fetched = time.perf_counter()
-        plain = parts.reader.opened(found[:100])
+        plain = parts.reader.opened(found)
         opened = time.perf_counter()
         b",".join([each.body for each in plain])
         ended = time.perf_counter()

@@ -50,7 +50,7 @@ class People:
         wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
         mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
         asked = Filter(wanted, mine=mine, through=False)
-        rows = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT)
+        rows = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows
         found = [orjson.loads(plain.body) for plain in self._reader.opened(rows)]
         # Before the answer: whoever got data left a trace of it.
         self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": len(found)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,7 +15,8 @@ from app.ingest import tokens
 from app.ingest.attachments import Attachments, Data
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Plain, Position, Statements, Stored
+from app.storage.statements import Filter, Plain, Position, Statements, beyond
+from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, activities_in
@@ -24,6 +24,9 @@ from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of JSON in one page, but for its first statement: a page holds fewer than asked when they are large."""
 
 
 class Reader(NamedTuple):
@@ -48,6 +51,17 @@ class One(NamedTuple):
     data: Sequence[Data]
 
 
+class Asked(NamedTuple):
+    """A query as it goes on from page to page: what to find, how many at a time, in which form."""
+
+    wanted: Filter
+    ascending: bool
+    limit: int
+    form: str
+    as_kept: bool
+    attachments: bool
+
+
 class Page(NamedTuple):
     """A page: the JSON of each statement, and the cursor of the next page if there is one.
 
@@ -57,7 +71,8 @@ class Page(NamedTuple):
         tokens: Blind tokens of the filter, hexadecimal: fit for the audit log.
         first: ``stored`` of the first statement, microseconds; None for an empty page.
         last: ``stored`` of the last one.
-        data: The data of their attachments, each digest once, if asked for.
+        form: ``exact``, ``ids`` or ``canonical``.
+        data: The data of their attachments, each digest once; None when they were not asked for.
     """
 
     bodies: tuple[bytes, ...]
@@ -65,7 +80,8 @@ class Page(NamedTuple):
     tokens: tuple[str, ...]
     first: int | None
     last: int | None
-    data: Sequence[Data]
+    form: str
+    data: Sequence[Data] | None
 
 
 class Library:
@@ -130,34 +146,35 @@ class Library:
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
-        return self._page(query, who, None, languages)
+        wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
+        limit = min(query.limit or self._page_limit, self._page_limit)
+        asked = Asked(wanted, query.ascending, limit, query.format, query.as_kept, query.attachments)
+        return self._page(asked, who, None, languages)
 
-    def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> tuple[StatementQuery, Page]:
-        """The page that a cursor names, with the query it belongs to.
+    def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> Page:
+        """The page that a cursor names.
 
         Raises:
             BadCursor: altered, or made for other credentials.
         """
-        query, after = self._read_cursor(cursor, who)
-        return query, self._page(query, who, after, languages)
+        asked, after = self._read_cursor(cursor, who)
+        return self._page(asked, who, after, languages)
 
-    def _page(self, query: StatementQuery, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
-        wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
-        limit = min(query.limit or self._page_limit, self._page_limit)
-        # One more than asked tells whether a next page exists.
-        rows = self._statements.page(wanted, after=after, ascending=query.ascending, limit=limit + 1)
-        shown = rows[:limit]
-        cursor = self._write_cursor(query, shown[-1], who) if len(rows) > limit else None
-        opened = self._reader.opened(shown)
+    def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
+        rows, ended = self._statements.page(asked.wanted, after=after, ascending=asked.ascending, limit=asked.limit)
+        opened, gone = self._reader.opened_within(rows, MOST_BYTES)
+        shown = rows[:gone]
+        more = bool(shown) and not (ended and gone == len(rows))
         return Page(
             tuple(
-                self._formed([plain.body for plain in opened], query.format, languages, _understood(who, query.as_kept))
+                self._formed([plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept))
             ),
-            cursor,
-            tuple(token.hex() for token in wanted.every_token()),
+            self._write_cursor(asked, beyond(shown, after), who) if more else None,
+            tuple(token.hex() for token in asked.wanted.every_token()),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
-            self._data(opened) if query.attachments else (),
+            asked.form,
+            self._data(opened) if asked.attachments else None,
         )
 
     def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
@@ -184,16 +201,29 @@ class Library:
                 return source
         return None
 
-    def _write_cursor(self, query: StatementQuery, last: Stored, who: Reader) -> str:
-        # Sealed, not only signed: an agent's identifier must not stand in URLs that proxies log.
-        content = {"query": asdict(query), "stored": last.stored, "id": str(last.id)}
+    def _write_cursor(self, asked: Asked, after: Position, who: Reader) -> str:
+        # Tokens, not what was asked: an address stays short. Sealed, not only signed: URLs are logged by proxies, and
+        # tokens tell two queries for one person.
+        wanted = asked.wanted
+        content = {
+            "tokens": [[token.hex() for token in alternatives] for alternatives in wanted.tokens],
+            "since": wanted.since,
+            "until": wanted.until,
+            "asked": asked[1:],
+            "stored": after.stored,
+            "seen": after.seen,
+        }
         return base64.urlsafe_b64encode(self._keys.seal(_place(who), orjson.dumps(content))).decode().rstrip("=")
 
-    def _read_cursor(self, cursor: str, who: Reader) -> tuple[StatementQuery, Position]:
+    def _read_cursor(self, cursor: str, who: Reader) -> tuple[Asked, Position]:
         try:
             sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
             content: dict[str, Any] = orjson.loads(self._keys.open(_place(who), sealed))
-            return StatementQuery(**content["query"]), Position(content["stored"], UUID(content["id"]))
+            groups = tuple(tuple(map(bytes.fromhex, alternatives)) for alternatives in content["tokens"])
+            # What these credentials may see is settled now, not when the first page was asked for.
+            mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
+            wanted = Filter(groups, content["since"], content["until"], mine)
+            return Asked(wanted, *content["asked"]), Position(content["stored"], tuple(map(UUID, content["seen"])))
         except (binascii.Error, ValueError, KeyError, TypeError, Unsealable):
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."

@@ -21,7 +21,6 @@ from app.research.disclosure import protect
 from app.research.facts import extract
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Position
 from app.vault.keys import OrganisationKeys
 
 PARTITION = 1_000
@@ -149,12 +148,12 @@ class AggregateJob:
     def _step(
         self,
         together: Sequence[_Running],
-        start: Position | None,
-        goal: Position | None,
+        start: int | None,
+        goal: int | None,
         through: int,
         fence: int,
         meter: _Meter,
-    ) -> tuple[Position | None, int, bool]:
+    ) -> tuple[int | None, int, bool]:
         mark, read, facts, ended = start, 0, [], False
         while read < STEP and not ended:
             batch, reached = self._reader.scan(mark, through, PARTITION)
@@ -162,12 +161,12 @@ class AggregateJob:
                 ended = True
                 break
             if goal is not None and reached >= goal:
-                batch, reached, ended = [item for item in batch if (item.stored, item.id) <= goal], goal, True
+                batch, reached, ended = [item for item in batch if item.stored <= goal], goal, True
             mark = reached
             read += len(batch)
             if batch:
                 facts.append(extract(batch, self._timezone))
-            meter.passed(batch[0].stored if batch else mark.stored, mark.stored)
+            meter.passed(batch[0].stored if batch else mark, mark)
         if mark != start:
             everything = pl.concat(facts) if facts else None
             for item in together:
@@ -244,8 +243,8 @@ def gathered(plan: Plan, contents: Sequence[tuple[PartName, bytes]]) -> dict[str
     return {name: frames for name, frames in tables.items() if frames}
 
 
-def _order(mark: Position | None) -> tuple[int, int]:
-    return (-1, 0) if mark is None else (mark.stored, mark.id.int)
+def _order(mark: int | None) -> int:
+    return -1 if mark is None else mark
 
 
 def _month(bucket: date) -> str:

@@ -2,7 +2,7 @@
 
 ``aggregate_state``, one document an aggregate (``name@version``)::
 
-    watermark  {stored, id}  the last statement counted; null before the first
+    watermark  int64         every statement stored up to it is counted; null before the first
     through    int64         at the end of the last full run: every statement stored before is counted
     complete   bool          a run has reached the end once, so that this version can be served
     sequence   int           goes up by one with every commit
@@ -34,7 +34,6 @@ from app.errors import LeaseLost
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
-from app.storage.statements import Position
 from app.vault.keys import OrganisationKeys
 
 PARTS = "aggregate_parts"
@@ -53,7 +52,7 @@ class AggregateState(NamedTuple):
     version: int
     fingerprint: str
     definition: bytes
-    watermark: Position | None
+    watermark: int | None
     through: int
     complete: bool
     sequence: int
@@ -125,14 +124,14 @@ class AggregateRepository:
             return [_state(document) for document in self._state.find({}).sort([("name", 1), ("version", 1)])]
 
     def commit(
-        self, state: AggregateState, fence: int, watermark: Position | None, pieces: Sequence[Piece], late: int
+        self, state: AggregateState, fence: int, watermark: int | None, pieces: Sequence[Piece], late: int
     ) -> AggregateState:
         """Add parts and move the watermark, in one transaction.
 
         Args:
             state: As last read or returned: the commit holds only if nobody committed since.
             fence: Fencing number of this run.
-            watermark: The last statement counted in ``pieces``.
+            watermark: What was stored up to it is counted, in ``pieces`` or before; microseconds.
             pieces: New parts.
             late: Statements left out because their month is settled.
 
@@ -140,7 +139,7 @@ class AggregateRepository:
             LeaseLost: a run with a higher fence, or another run, has committed; nothing was written.
         """
         change: Document = {
-            "$set": {"watermark": watermark and {"stored": watermark.stored, "id": watermark.id}},
+            "$set": {"watermark": watermark},
             "$inc": {"late": late},
         }
         return self._change(state, fence, change, (), pieces)
@@ -246,14 +245,13 @@ class AggregateRepository:
 
 
 def _state(document: Document) -> AggregateState:
-    mark = document["watermark"]
     return AggregateState(
         id=document["_id"],
         name=document["name"],
         version=document["version"],
         fingerprint=document["fingerprint"],
         definition=bytes(document["definition"]),
-        watermark=None if mark is None else Position(mark["stored"], mark["id"]),
+        watermark=document["watermark"],
         through=document["through"],
         complete=document["complete"],
         sequence=document["sequence"],

@@ -10,16 +10,19 @@ class Index(NamedTuple):
 
     Attributes:
         only_with: Only documents that have this field are in it; the others cost nothing.
+        packed: Its blocks are compressed on disk.
     """
 
     name: str
     keys: tuple[tuple[str, int], ...]
     unique: bool = False
     only_with: str | None = None
+    packed: bool = False
 
 
 class Declared(NamedTuple):
-    """A collection with its indexes."""
+    """A collection with its indexes; ``packed``: compressed on disk more than MongoDB does by itself."""
 
     name: str
     indexes: tuple[Index, ...] = ()
+    packed: bool = False

@@ -75,7 +75,7 @@ class Observer:
         """Greatest ``stored`` of any statement, in microseconds; 0 without statements."""
         with translated():
             last = self._store.collection(_STATEMENTS).find_one(
-                {"stored": {"$exists": True}}, {"stored": 1}, sort=[("stored", -1), ("_id", -1)]
+                {"stored": {"$exists": True}}, {"stored": 1}, sort=[("stored", -1)]
             )
         return int(last["stored"]) if last else 0
 

@@ -1,4 +1,4 @@
-"""Counting and deleting the statements of a source by age, on the index (token, stored, id)."""
+"""Counting and deleting the statements of a source by age, on the index (token, stored)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RetentionRepository:
         """Count by index scans; ``source`` is the source's blind token, the bounds are microseconds."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             first = self._collection.find_one(
-                _stored_before(source, None), {"_id": 0, "stored": 1}, sort=[("stored", 1), ("_id", 1)]
+                _stored_before(source, None), {"_id": 0, "stored": 1}, sort=[("stored", 1)]
             )
             if first is None:
                 return Age(0, None, 0, 0)
@@ -62,7 +62,7 @@ class RetentionRepository:
             ids = [
                 document["_id"]
                 for document in self._collection.find(_stored_before(source, before), {"_id": 1})
-                .sort([("stored", 1), ("_id", 1)])
+                .sort([("stored", 1)])
                 .limit(limit)
             ]
             if not ids:

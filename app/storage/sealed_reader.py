@@ -8,7 +8,7 @@ import structlog
 
 from app.errors import Unsealable
 from app.storage.processes import Observer
-from app.storage.statements import Plain, Position, Statements, Stored
+from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 
@@ -30,19 +30,32 @@ class SealedReader:
         A body that does not open is left out too, and named in the log: one damaged document does not keep a page or
         a job from all the others.
         """
+        return self.opened_within(rows, None)[0]
+
+    def opened_within(self, rows: Sequence[Stored], most_bytes: int | None) -> tuple[list[Plain], int]:
+        """Open the first of these rows, as ``opened``, until there are ``most_bytes`` of JSON; at least one.
+
+        Returns:
+            What was opened, and how many of ``rows`` were gone through.
+        """
         keys = self._subjects.existing(row.subject for row in rows)
         living = [row for row in rows if row.subject in keys]
         bodies = self._bodies.open([(row.id, row.body) for row in living], [keys[row.subject] for row in living])
-        opened = [
-            Plain(row.id, row.stored, row.source, row.subject, body)
-            for row, body in zip(living, bodies, strict=True)
-            if body is not None
-        ]
-        if len(opened) < len(living):
-            found = {plain.id for plain in opened}
-            damaged = [str(row.id) for row in living if row.id not in found]
+        opened: list[Plain] = []
+        damaged: list[str] = []
+        total, gone = 0, len(rows)
+        for row, body in zip(living, bodies, strict=True):
+            if body is None:
+                damaged.append(str(row.id))
+                continue
+            opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
+            total += len(body)
+            if most_bytes is not None and total >= most_bytes:
+                gone = rows.index(row) + 1
+                break
+        if damaged:
             _log.error("statements that do not open", count=len(damaged), statements=damaged[:20])
-        return opened
+        return opened, gone
 
     def one(self, row: Stored) -> Plain | None:
         """Open one statement; None when its learner's key was destroyed.
@@ -57,15 +70,16 @@ class SealedReader:
             raise Unsealable("This statement is stored but does not open: it is damaged. Its operator must be told.")
         return None
 
-    def scan(self, after: Position | None, before: int, limit: int) -> tuple[list[Plain], Position | None]:
-        """Of the next ``limit`` statements beyond ``after`` and stored before ``before``, the readable, oldest first.
+    def scan(self, after: int | None, before: int, limit: int) -> tuple[list[Plain], int | None]:
+        """Of about the next ``limit`` statements stored after ``after`` and before ``before``, the readable, in order.
 
-        Voided, erased and damaged ones are left out. With them the position read up to; None when nothing is left.
+        Voided, erased and damaged ones are left out. With them the ``stored`` up to which everything was read; None
+        when nothing is left.
         """
         rows = self._statements.span(after, before, limit)
         if not rows:
             return [], None
-        return self.opened([row for row in rows if not row.voided]), Position(rows[-1].stored, rows[-1].id)
+        return self.opened([row for row in rows if not row.voided]), rows[-1].stored
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""

@@ -1,4 +1,7 @@
-"""The statements: sealed documents, blind tokens, keyset order ``(stored, id)``.
+"""The statements: sealed documents, blind tokens, in the order of ``stored``.
+
+Two processes may stamp the same microsecond, so what goes on from a place says which statements of its ``stored`` were
+seen; a process stamps each microsecond once, so they are few.
 
 Document of a statement::
 
@@ -47,17 +50,21 @@ COLLECTIONS = (
     Declared(
         NAME,
         (
-            Index("order", (("stored", 1), ("_id", 1))),
-            Index("tokens", (("t", 1), ("stored", 1), ("_id", 1))),
-            Index("references", (("ref", 1),), only_with="ref"),
-            Index("referred", (("refs.t", 1), ("stored", 1), ("_id", 1)), only_with="refs"),
+            Index("order", (("stored", 1),), packed=True),
+            Index("tokens", (("t", 1), ("stored", 1)), packed=True),
+            Index("references", (("ref", 1),), only_with="ref", packed=True),
+            Index("referred", (("refs.t", 1), ("stored", 1)), only_with="refs", packed=True),
         ),
+        packed=True,
     ),
 )
 
 # Many who refer at once to one statement that is not there yet write one placeholder: each round one gets through.
 ATTEMPTS = 12
 _LONGEST_WAIT_SECONDS = 0.1
+
+# Of sealed bodies in one page; MongoDB sends 16 MiB at a time.
+MOST_BYTES = 16 * 1024 * 1024
 
 # A chain of references is followed this far, down to its end and up to those that refer.
 CHAIN = 20
@@ -93,10 +100,10 @@ class Voiding(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in the order of statements."""
+    """A place in the order of statements: ``seen`` are those of exactly this ``stored`` that lie before it."""
 
     stored: int
-    id: UUID
+    seen: tuple[UUID, ...]
 
 
 class Stored(NamedTuple):
@@ -108,6 +115,13 @@ class Stored(NamedTuple):
     subject: bytes
     body: bytes
     voided: bool
+
+
+class Rows(NamedTuple):
+    """A page of sealed statements; ``ended``: nothing follows it."""
+
+    rows: list[Stored]
+    ended: bool
 
 
 class Plain(NamedTuple):
@@ -342,42 +356,76 @@ class Statements:
         with translated():
             return _stored(self._collection.find_raw_batches(among, _FIELDS))
 
-    def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> list[Stored]:
-        """The next ``limit`` statements that are not voided, in order of ``(stored, id)``, beyond ``after``."""
-        rows = self._found(query(wanted, after, ascending), ascending, limit)
-        if not wanted.tokens or not wanted.through:
-            return rows
-        # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
-        through = self._found(query_through(wanted, after, ascending), ascending, limit)
-        if not through:
-            return rows
-        both = {row.id: row for row in (*rows, *through)}
-        return sorted(both.values(), key=lambda row: (row.stored, row.id.bytes), reverse=not ascending)[:limit]
+    def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> Rows:
+        """The next statements that are not voided, in the order of ``stored``, beyond ``after``.
 
-    def _found(self, asked: Document, ascending: bool, limit: int) -> list[Stored]:
-        way = 1 if ascending else -1
+        At most ``limit`` and, but for the first one, ``MOST_BYTES`` of sealed bodies.
+        """
+        # One more than asked tells whether anything follows.
+        own = self._found(query(wanted, after, ascending), ascending, limit + 1)
+        if not wanted.tokens or not wanted.through:
+            return _first(own, limit)
+        # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
+        through = self._found(query_through(wanted, after, ascending), ascending, limit + 1)
+        return _first(_merged(own, through, ascending), limit)
+
+    def _found(self, asked: Document, ascending: bool, limit: int) -> Rows:
         with translated():
             cursor = (
                 self._collection.find_raw_batches(asked, _FIELDS)
-                .sort([("stored", way), ("_id", way)])
+                .sort([("stored", 1 if ascending else -1)])
                 .limit(limit)
                 .batch_size(limit + 1)
             )
-            return _stored(cursor)
+            with cursor:
+                rows = _stored(cursor, MOST_BYTES)
+                return Rows(rows, not cursor.alive)
 
-    def span(self, after: Position | None, before: int, limit: int) -> list[Stored]:
-        """Statements beyond ``after`` and stored before ``before``, oldest first, voided ones marked."""
-        bounds: Document = {"stored": {"$lt": before}}
-        clauses = [bounds] if after is None else [bounds, _beyond(after, ascending=True)]
+    def span(self, after: int | None, before: int, limit: int) -> list[Stored]:
+        """Statements stored after ``after`` and before ``before``, oldest first, voided ones marked.
+
+        About ``limit`` of them, and of the last ``stored`` all: whoever goes on after it misses none.
+        """
+        bounds = {"$lt": before} if after is None else {"$gt": after, "$lt": before}
         with translated():
             cursor = (
-                self._collection.find_raw_batches({"$and": clauses}, _FIELDS)
-                .sort([("stored", 1), ("_id", 1)])
+                self._collection.find_raw_batches({"stored": bounds}, _FIELDS)
+                .sort([("stored", 1)])
                 .hint("order")
                 .limit(limit)
                 .batch_size(limit + 1)
             )
-            return _stored(cursor)
+            rows = _stored(cursor)
+            if len(rows) < limit:
+                return rows
+            last = rows[-1].stored
+            level = _stored(self._collection.find_raw_batches({"stored": last}, _FIELDS).hint("order"))
+        return [row for row in rows if row.stored != last] + level
+
+
+def beyond(rows: Sequence[Stored], after: Position | None) -> Position:
+    """The place after these rows, at least one, that were read beyond ``after``."""
+    last = rows[-1].stored
+    earlier = after.seen if after is not None and after.stored == last else ()
+    return Position(last, (*earlier, *(row.id for row in rows if row.stored == last)))
+
+
+def _first(found: Rows, limit: int) -> Rows:
+    return Rows(found.rows[:limit], found.ended and len(found.rows) <= limit)
+
+
+def _merged(one: Rows, other: Rows, ascending: bool) -> Rows:
+    if not other.rows:
+        return one
+    both = {row.id: row for row in (*one.rows, *other.rows)}
+    rows = sorted(both.values(), key=lambda row: row.stored, reverse=not ascending)
+    # Where one was cut short, what the other has beyond its end is not next yet.
+    ends = [each.rows[-1].stored for each in (one, other) if not each.ended and each.rows]
+    if ends:
+        end = min(ends) if ascending else max(ends)
+        kept = [row for row in rows if (row.stored <= end if ascending else row.stored >= end)]
+        return Rows(kept, False)
+    return Rows(rows, True)
 
 
 class _Taken(Exception):
@@ -434,11 +482,7 @@ def _one_of(alternatives: Iterable[bytes]) -> Document:
 
 
 def _beyond(position: Position, ascending: bool) -> Document:
-    edge, step = ("$gte", "$gt") if ascending else ("$lte", "$lt")
-    return {
-        "stored": {edge: position.stored},
-        "$or": [{"stored": {step: position.stored}}, {"_id": {step: position.id}}],
-    }
+    return {"stored": {"$gte" if ascending else "$lte": position.stored}, "_id": {"$nin": list(position.seen)}}
 
 
 def _document(row: Row) -> Document:
@@ -468,12 +512,14 @@ _BODY_NAMES = (b"\x05subject\0\x10\0\0\0\0", b"\x05body\0", 0)
 _MARGIN = bytes(_HEAD.size + _BODY.size)
 
 
-def _stored(cursor: RawBatchCursor[Document]) -> list[Stored]:
+def _stored(cursor: RawBatchCursor[Document], most_bytes: int | None = None) -> list[Stored]:
     """Rows of raw batches, read in place: a fraction of what a dictionary of each costs, collecting them included.
 
-    A document of another layout, for example a voided one, is decoded as any.
+    A document of another layout, for example a voided one, is decoded as any. No further batch is asked for once there
+    are ``most_bytes``.
     """
-    rows = []
+    rows: list[Stored] = []
+    total = 0
     # PyMongo types the cursor by what the batches would decode to.
     for batch in cast(Iterable[bytes], cursor):
         at, end = 0, len(batch)
@@ -505,4 +551,7 @@ def _stored(cursor: RawBatchCursor[Document]) -> list[Stored]:
                 )
             )
             at = after
+        total += len(batch)
+        if most_bytes is not None and total >= most_bytes:
+            break
     return rows

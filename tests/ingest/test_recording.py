@@ -102,7 +102,10 @@ def test_a_failed_write_leaves_nothing_and_can_be_sent_again(parts: Parts, monke
 
 def again(sent: dict[str, Any]) -> dict[str, Any]:
     """The same statement in other words (xAPI-Data 2.3.1)."""
-    return {"timestamp": "2026-11-22T11:00:00+01:00", **{name: sent[name] for name in ("object", "verb", "actor", "id")}}
+    return {
+        "timestamp": "2026-11-22T11:00:00+01:00",
+        **{name: sent[name] for name in ("object", "verb", "actor", "id")},
+    }
 
 
 def test_data_2_3_1_a_retry_in_other_words_is_a_retry(parts: Parts) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from app.profiles import terms
-from app.storage.statements import Plain, Position
+from app.storage.statements import Plain
 
 STORED = 1_800_000_000_000_000
 """2027-01-15, in microseconds: about when the statements below were stored, after all they tell of."""
@@ -49,10 +49,12 @@ class MadeUpReader:
         self.statements = sorted([*self.statements, *statements], key=lambda item: (item.stored, item.id))
         self.through = self.statements[-1].stored + 1
 
-    def scan(self, after: Position | None, before: int, limit: int) -> tuple[list[Plain], Position | None]:
-        place = (-1, UUID(int=0)) if after is None else after
-        found = [item for item in self.statements if (item.stored, item.id) > place and item.stored < before][:limit]
-        return found, Position(found[-1].stored, found[-1].id) if found else None
+    def scan(self, after: int | None, before: int, limit: int) -> tuple[list[Plain], int | None]:
+        follow = [item for item in self.statements if (after is None or item.stored > after) and item.stored < before]
+        if not follow:
+            return [], None
+        last = follow[:limit][-1].stored
+        return [item for item in follow if item.stored <= last], last
 
     def consistent_through(self) -> int:
         return self.through

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import orjson
 import pytest
 
@@ -11,7 +9,6 @@ from app.errors import BadCursor, BadParameter, DefinitionInvalid, LeaseLost, No
 from app.research import refresh
 from app.research.aggregates import Query
 from app.research.definitions import load_all, parse
-from app.storage.statements import Position
 from tests.research.statements import STORED, class_of
 
 
@@ -99,7 +96,7 @@ def test_two_runs_at_once_one_is_refused(repository, make, reader):
     state = repository.states()[0]
     repository.commit(state, 0, state.watermark, (), 0)
     with pytest.raises(LeaseLost):
-        repository.commit(state, 0, Position(STORED * 2, UUID(int=1)), (), 0)
+        repository.commit(state, 0, STORED * 2, (), 0)
 
 
 def test_changed_figures_need_a_new_version(make, reader):

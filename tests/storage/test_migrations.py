@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from app.storage import statements
 from app.storage.audit import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.migrations import NOTES, check, migrate
+
+
+def test_the_indexes_of_statements_are_replaced(store: Store) -> None:
+    kept = store.collection("statements")
+    kept.drop_indexes()
+    kept.create_index([("stored", 1), ("_id", 1)], name="order")
+    kept.create_index([("t", 1), ("stored", 1), ("_id", 1)], name="tokens")
+    store.collection(NOTES).delete_one({"_id": "2026_11_24_smaller_indexes"})
+    assert migrate(store) == ["2026_11_24_smaller_indexes"]
+    assert list(kept.index_information()["tokens"]["key"]) == [("t", 1), ("stored", 1)]
+    assert list(kept.index_information()["order"]["key"]) == [("stored", 1)]
+    check(store, statements.COLLECTIONS)
+    assert migrate(store) == []
 
 
 def test_the_indexes_of_the_audit_log_are_replaced(store: Store) -> None:

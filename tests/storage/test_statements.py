@@ -22,6 +22,7 @@ from app.storage.statements import (
     Row,
     Statements,
     Voiding,
+    beyond,
     query,
     query_through,
 )
@@ -40,7 +41,7 @@ def statements(store: Store) -> Statements:
 
 
 def everything(statements: Statements) -> list[UUID]:
-    return [one.id for one in statements.page(Filter(), after=None, ascending=True, limit=10_000)]
+    return [one.id for one in statements.page(Filter(), after=None, ascending=True, limit=10_000).rows]
 
 
 def test_a_retry_stores_nothing_new(statements: Statements) -> None:
@@ -205,24 +206,47 @@ def test_target_and_voiding_at_the_same_moment_end_voided(statements: Statements
 
 
 @pytest.mark.parametrize("ascending", [True, False])
-def test_pages_visit_each_statement_once_in_order(statements: Statements, ascending: bool) -> None:
-    # Equal stored on purpose: the id decides.
-    rows = [row(n // 7) for n in range(100)]
+@pytest.mark.parametrize("limit", [1, 3, 9, 200])
+def test_pages_visit_each_statement_once_in_order(statements: Statements, ascending: bool, limit: int) -> None:
+    # Equal stored on purpose, and more of them than a page holds.
+    rows = [row(n // 7) for n in range(60)]
+    rows += [referring(n // 7, rows[0].id) for n in range(60, 75)]
     statements.insert(rows)
     seen: list[tuple[int, UUID]] = []
-    after = None
-    while page := statements.page(Filter(((SOURCE,),)), after=after, ascending=ascending, limit=9):
+    after, ended = None, False
+    while not ended:
+        page, ended = statements.page(Filter(((SOURCE,),)), after=after, ascending=ascending, limit=limit)
+        assert 0 < len(page) <= limit
         seen += [(one.stored, one.id) for one in page]
-        after = Position(page[-1].stored, page[-1].id)
-    expected = sorted(((one.stored, one.id) for one in rows), reverse=not ascending)
-    assert seen == expected
+        after = beyond(page, after)
+    assert sorted(seen) == sorted((one.stored, one.id) for one in rows)
+    assert [stored for stored, _ in seen] == sorted((one.stored for one in rows), reverse=not ascending)
+
+
+def test_a_page_is_cut_at_its_bytes_and_the_next_goes_on(
+    statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MongoDB sends 16 MiB at a time: three of these.
+    rows = [row(n)._replace(body=bytes(5_000_000)) for n in range(8)]
+    rows.append(referring(8, rows[0].id))
+    for one in rows:
+        statements.insert([one])
+    monkeypatch.setattr("app.storage.statements.MOST_BYTES", 10_000_000)
+    seen, after, ended, pages = [], None, False, 0
+    while not ended:
+        page, ended = statements.page(Filter(((SOURCE,),)), after=after, ascending=True, limit=100)
+        assert len(page) <= 4
+        seen += [one.stored for one in page]
+        after, pages = beyond(page, after), pages + 1
+    assert seen == list(range(9))
+    assert pages > 2
 
 
 def test_since_is_exclusive_and_until_inclusive(statements: Statements) -> None:
     # xAPI-Communication 2.1.3
     rows = [row(n) for n in range(5)]
     statements.insert(rows)
-    found = statements.page(Filter((), since=1, until=3), after=None, ascending=True, limit=10)
+    found = statements.page(Filter((), since=1, until=3), after=None, ascending=True, limit=10).rows
     assert [one.stored for one in found] == [2, 3]
 
 
@@ -232,7 +256,7 @@ def test_alternatives_give_each_statement_once(statements: Statements) -> None:
     statements.insert([both, other])
     found = statements.page(
         Filter(((b"agent-direct", b"agent-relatd"), (SOURCE,))), after=None, ascending=True, limit=10
-    )
+    ).rows
     assert [one.id for one in found] == [both.id, other.id]
 
 
@@ -241,14 +265,19 @@ def test_every_query_is_an_index_scan_in_order(store: Store, statements: Stateme
     from app.storage.statements import query
 
     for wanted in (Filter(), Filter(((SOURCE,),)), Filter(((b"agent-direct", b"agent-relatd"), (SOURCE,)), since=3)):
-        plan = (
-            store.collection("statements")
-            .find(query(wanted, Position(5, uuid4()), True))
-            .sort([("stored", 1), ("_id", 1)])
-        )
+        plan = store.collection("statements").find(query(wanted, Position(5, (uuid4(),)), True)).sort([("stored", 1)])
         stages = str(plan.explain()["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in stages
         assert "'stage': 'SORT'" not in stages
+
+
+def test_a_span_holds_all_of_its_last_stored(statements: Statements) -> None:
+    statements.insert([row(n // 7) for n in range(100)])
+    seen, after = [], None
+    while found := statements.span(after, 12, 10):
+        seen += [one.stored for one in found]
+        after = found[-1].stored
+    assert seen == [n // 7 for n in range(84)]
 
 
 def test_span_marks_the_voided(statements: Statements) -> None:
@@ -257,7 +286,7 @@ def test_span_marks_the_voided(statements: Statements) -> None:
     by, void = voiding(9, rows[1].id)
     statements.insert([by], [void])
     assert [one.voided for one in statements.span(None, 100, 10)] == [False, True, False, False, False]
-    assert [one.stored for one in statements.span(Position(1, rows[1].id), 3, 10)] == [2]
+    assert [one.stored for one in statements.span(1, 3, 10)] == [2]
 
 
 def test_rows_come_back_as_they_were_whatever_their_layout(statements: Statements, store: Store) -> None:
@@ -291,7 +320,7 @@ def referring(stored: int, target: UUID, identity: UUID | None = None, *more: by
 
 def found(statements: Statements, *wanted: bytes, mine: bytes | None = None, since: int | None = None) -> list[int]:
     asked = Filter(tuple((token,) for token in wanted), since=since, mine=mine)
-    return [one.stored for one in statements.page(asked, after=None, ascending=True, limit=100)]
+    return [one.stored for one in statements.page(asked, after=None, ascending=True, limit=100).rows]
 
 
 @pytest.mark.parametrize("order", [*permutations(range(4))])
@@ -404,12 +433,12 @@ def test_references_stored_at_the_same_moment_as_their_targets_are_linked(statem
 
 def test_a_query_by_tokens_reads_its_indexes_in_order(store: Store, statements: Statements) -> None:
     statements.insert([row(n, None, b"same", b"agent-target") for n in range(200)])
-    statements.insert([referring(200, statements.page(Filter(), after=None, ascending=True, limit=1)[0].id)])
+    statements.insert([referring(200, statements.page(Filter(), after=None, ascending=True, limit=1).rows[0].id)])
     for agents in ((b"agent-target",), (b"agent-target", b"agent-relatd")):
-        for after in (None, Position(150, uuid4())):
+        for after in (None, Position(150, (uuid4(),))):
             wanted = Filter((agents, (SOURCE,)), since=3)
             for asked in (query, query_through):
-                cursor = store.collection(NAME).find(asked(wanted, after, False)).sort([("stored", -1), ("_id", -1)])
+                cursor = store.collection(NAME).find(asked(wanted, after, False)).sort([("stored", -1)])
                 plan = str(cursor.limit(10).explain()["queryPlanner"]["winningPlan"])
                 assert asked is query or "'referred'" in plan
                 assert "'stage': 'SORT'" not in plan

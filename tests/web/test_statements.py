@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from typing import Any
@@ -105,6 +106,39 @@ def test_the_same_batch_from_many_connections_is_stored_once(server: Server) -> 
         thread.join()
     assert answers == [200] * 8
     assert len(stored(server, tutor)) == 100
+
+
+def test_a_page_of_large_statements_is_cut_and_the_next_goes_on(server: Server) -> None:
+    tutor = server.source()
+    ids = [str(uuid4()) for _ in range(40)]
+    context = {"extensions": {"https://ent.example/ext/text": "a" * 900_000}}
+    for place in range(0, 40, 10):
+        batch = [statement(id=identity, context=context) for identity in ids[place : place + 10]]
+        packed = gzip.compress(orjson.dumps(batch), 1)
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        assert server.send("POST", "/xAPI/statements", tutor, data=packed, headers=headers).status_code == 200
+    page = server.get(tutor, ascending="true").json()
+    seen, pages = [each["id"] for each in page["statements"]], 1
+    while page["more"]:
+        page = server.send("GET", page["more"], tutor).json()
+        seen += [each["id"] for each in page["statements"]]
+        pages += 1
+    assert seen == ids
+    assert pages == 2
+
+
+def test_the_next_page_of_a_query_longer_than_a_url_can_be_asked_for(server: Server) -> None:
+    tutor = server.source()
+    activity = "https://ent.example/" + "a" * 20_000
+    server.post(tutor, [statement(object={"id": activity}) for _ in range(2)])
+    form = {"activity": activity, "limit": "1", "X-Experience-API-Version": "1.0.3"}
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    first = server.send(
+        "POST", "/xAPI/statements", tutor, params={"method": "GET"}, data=form, version=None, headers=kind
+    ).json()
+    following = server.send("GET", first["more"], tutor)
+    assert following.status_code == 200
+    assert len(following.json()["statements"]) == 1
 
 
 def test_every_filter_finds_what_it_should(server: Server) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from pymongo import ASCENDING, IndexModel
 
@@ -19,6 +19,7 @@ from app.storage.connection import Store, translated
 from app.storage.declared import Declared
 
 NOTES = "migrations"
+_PACKED: dict[str, Any] = {"storageEngine": {"wiredTiger": {"configString": "block_compressor=zstd"}}}
 
 
 def names() -> list[str]:
@@ -73,13 +74,14 @@ def create(store: Store, declared: tuple[Declared, ...]) -> None:
     for collection in declared:
         if collection.name not in existing:
             # Creating an existing collection with the same options is a no-op since MongoDB 5.0; before, listed above.
-            store.db.create_collection(collection.name, check_exists=False)
+            store.db.create_collection(collection.name, check_exists=False, **(_PACKED if collection.packed else {}))
         models = [
             IndexModel(
                 [(key, ASCENDING if way > 0 else -1) for key, way in index.keys],
                 name=index.name,
                 unique=index.unique,
                 **({"partialFilterExpression": {index.only_with: {"$exists": True}}} if index.only_with else {}),
+                **(_PACKED if index.packed else {}),
             )
             for index in collection.indexes
         ]

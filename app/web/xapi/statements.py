@@ -19,7 +19,7 @@ from app.web.gate import Gate
 from app.web.operations import Metrics
 from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
-from app.xapi.query import StatementQuery, parse_put, parse_query
+from app.xapi.query import parse_put, parse_query
 
 VERDICT = "X-Sillage-Profile-Verdict"
 
@@ -82,8 +82,7 @@ def blueprint(
         if cursor is not None:
             if len(given) > 1:
                 raise BadParameter("A cursor comes alone: follow the `more` link as it was given.")
-            query, page = library.next_page(cursor, who, languages=languages)
-            return listed(page, credential, query)
+            return listed(library.next_page(cursor, who, languages=languages), credential)
         query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
@@ -102,16 +101,16 @@ def blueprint(
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
             answer.last_modified = datetime.fromtimestamp(found.stored // 1_000_000, UTC)
             return answer
-        return listed(library.page(query, who, languages=languages), credential, query)
+        return listed(library.page(query, who, languages=languages), credential)
 
-    def listed(page: Page, credential: Credential, query: StatementQuery) -> Response:
+    def listed(page: Page, credential: Credential) -> Response:
         detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
         # Before the answer: whoever got data left a trace of it.
-        audit("statements-read", credential.id, {**detail, "format": query.format})
+        audit("statements-read", credential.id, {**detail, "format": page.form})
         metrics.returned(len(page.bodies))
         more = f"{prefix}/statements?cursor={page.cursor}" if page.cursor else ""
         content = b'{"statements":[' + b",".join(page.bodies) + b'],"more":' + orjson.dumps(more) + b"}"
-        return answers.statements(content, page.data if query.attachments else None)
+        return answers.statements(content, page.data)
 
     return routes
 
