@@ -22,7 +22,6 @@ import base64
 import binascii
 import math
 import os
-import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,8 +30,9 @@ from typing import NamedTuple
 import orjson
 import structlog
 
-from app.errors import BadCursor, DatabaseUnavailable, SillageError, Unsealable
+from app.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.storage.audit import AuditRepository, Detail, Entry, Head
+from app.storage.shared_write import SharedWrite
 from app.vault.keys import OrganisationKeys
 
 CHAIN_OPENED = "chain-opened"
@@ -153,26 +153,19 @@ class Page(NamedTuple):
     next: str | None
 
 
-class _Ticket:
-    """An entry that waits for its insert."""
+class _New(NamedTuple):
+    """An entry that has no place yet."""
 
-    __slots__ = ("actor", "at", "detail", "done", "error", "kind", "mac")
-
-    def __init__(self, at: int, kind: str, actor: str, detail: Detail) -> None:
-        self.at = at
-        self.kind = kind
-        self.actor = actor
-        self.detail = detail
-        self.done = False
-        self.error: SillageError | None = None
-        self.mac = b""
+    at: int
+    kind: str
+    actor: str
+    detail: Detail
 
 
 class Audit:
     """Writes this process's chain, and checks all of them.
 
-    Threads share inserts: whoever comes while one is under way waits, and goes with all the others in the next one.
-    After a fork the child starts a chain of its own.
+    Threads share inserts (``app/storage/shared_write.py``). After a fork the child starts a chain of its own.
     """
 
     def __init__(
@@ -198,9 +191,7 @@ class Audit:
         os.register_at_fork(after_in_child=after_fork)
 
     def _begin(self) -> None:
-        self._turn = threading.Condition(threading.Lock())
-        self._waiting: list[_Ticket] = []
-        self._writing = False
+        self._inserts: SharedWrite[_New, bytes] = SharedWrite(self._insert)
         self._chain = ""
         self._next = 0
         self._prev = _FIRST_PREV
@@ -315,50 +306,26 @@ class Audit:
             raise ValueError(f"unknown kind of audit entry: {kind}")
         if not _is_json(detail):  # it fails its own caller, not all who share the insert
             raise TypeError("the detail of an audit entry is not JSON")
-        ticket = _Ticket(self._clock(), kind, actor, detail)
-        with self._turn:
-            self._waiting.append(ticket)
-            while self._writing and not ticket.done:
-                self._turn.wait()
-            if not ticket.done:
-                self._writing = True
-                group, self._waiting = self._waiting, []
-        if not ticket.done:
-            self._lead(group)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.mac
+        return self._inserts.put(_New(self._clock(), kind, actor, detail))
 
-    def _lead(self, group: list[_Ticket]) -> None:
-        error: SillageError | None = DatabaseUnavailable("The audit log could not be written.")
-        try:
-            self._insert(group)
-            error = None
-        except SillageError as failed:
-            error = failed
-        finally:
-            with self._turn:
-                self._writing = False
-                for ticket in group:
-                    ticket.error = error
-                    ticket.done = True
-                self._turn.notify_all()
-
-    def _insert(self, group: list[_Ticket]) -> None:
-        group.sort(key=lambda ticket: ticket.kind == CHAIN_CLOSED)  # nothing follows the end of a chain
+    def _insert(self, group: Sequence[_New]) -> list[bytes]:
+        """Write entries; the MAC of each."""
+        # Nothing follows the end of a chain.
+        order = sorted(range(len(group)), key=lambda place: group[place].kind == CHAIN_CLOSED)
         for _ in range(_TRIES):
             if not self._chain:
                 self._open()
             if not self._certain:
                 self._find_end()
-            entries = self._entries(group)
+            entries = self._entries([group[place] for place in order])
             self._certain = False
             if self._repository.insert(entries):
                 self._next, self._prev = entries[-1].n + 1, entries[-1].mac
                 self._certain = True
                 if entries[-1].kind == CHAIN_CLOSED:
                     self._chain = ""
-                return
+                macs = {place: entry.mac for place, entry in zip(order, entries, strict=True)}
+                return [macs[place] for place in range(len(group))]
             # A place was taken: an earlier insert, given up for lost, came through after all.
         raise DatabaseUnavailable("The audit log could not be written.")
 
@@ -366,7 +333,7 @@ class Audit:
         at = self._clock()
         # Sorts by time, so that a listing by chain is a listing by age.
         chain = f"{at:016x}-{self._random(6).hex()}"
-        opening = _Ticket(at, CHAIN_OPENED, "process", {"heads": self._heads(at)})
+        opening = _New(at, CHAIN_OPENED, "process", {"heads": self._heads(at)})
         first = self._entry(chain, 0, _FIRST_PREV, opening)
         if not self._repository.insert([first]):
             raise DatabaseUnavailable("The audit log could not be opened.")
@@ -380,18 +347,17 @@ class Audit:
             self._next, self._prev = head.n + 1, head.mac
         self._certain = True
 
-    def _entries(self, group: Sequence[_Ticket]) -> list[Entry]:
+    def _entries(self, group: Sequence[_New]) -> list[Entry]:
         n, prev = self._next, self._prev
         entries = []
-        for ticket in group:
-            entry = self._entry(self._chain, n, prev, ticket)
+        for new in group:
+            entry = self._entry(self._chain, n, prev, new)
             entries.append(entry)
             n, prev = n + 1, entry.mac
-            ticket.mac = entry.mac
         return entries
 
-    def _entry(self, chain: str, n: int, prev: bytes, ticket: _Ticket) -> Entry:
-        bare = Entry(chain, n, ticket.at, ticket.kind, ticket.actor, ticket.detail, prev, b"")
+    def _entry(self, chain: str, n: int, prev: bytes, new: _New) -> Entry:
+        bare = Entry(chain, n, new.at, new.kind, new.actor, new.detail, prev, b"")
         return bare._replace(mac=self._mac(bare))
 
     def _mac(self, entry: Entry) -> bytes:

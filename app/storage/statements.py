@@ -44,6 +44,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from app.errors import DatabaseUnavailable
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
+from app.storage.shared_write import SharedWrite
 
 NAME = "statements"
 COLLECTIONS = (
@@ -63,6 +64,9 @@ COLLECTIONS = (
 ATTEMPTS = 12
 _LONGEST_WAIT_SECONDS = 0.1
 
+_DUPLICATE = 11000
+# A body larger than this goes alone, so that nobody waits for it but its sender.
+_LARGEST_SHARED = 256 * 1024
 # Of sealed bodies in one page; MongoDB sends 16 MiB at a time.
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -185,6 +189,7 @@ class Statements:
         self._store = store
         self._collection = store.collection(NAME)
         self._voided_verbs = list(voided_verbs)
+        self._singles: SharedWrite[Document, bool] = SharedWrite(self._insert_singles)
 
     def insert(self, rows: Sequence[Row], voidings: Sequence[Voiding] = ()) -> Inserted | Clash | Foreign:
         """Store a batch, all or nothing; majority-acknowledged and journalled when this returns.
@@ -224,7 +229,8 @@ class Statements:
         try:
             referring = [document for document in documents if "ref" in document]
             if len(documents) == 1 and not voidings and not waiting and not referring:
-                self._collection.insert_one(documents[0])
+                if not self._insert_single(documents[0]):
+                    raise _Taken
                 return
             with self._store.transaction() as session:
                 awaited = self._replace_placeholders(documents, waiting, session) if waiting else set()
@@ -234,7 +240,9 @@ class Statements:
                 if voidings:
                     self._void(voidings, session)
         except (DuplicateKeyError, BulkWriteError) as error:
-            if isinstance(error, DuplicateKeyError) or all(e["code"] == 11000 for e in error.details["writeErrors"]):
+            if isinstance(error, DuplicateKeyError) or all(
+                e["code"] == _DUPLICATE for e in error.details["writeErrors"]
+            ):
                 raise _Taken from None
             raise
         except OperationFailure as error:
@@ -242,6 +250,25 @@ class Statements:
             if error.code == 112:
                 raise _Taken from None
             raise
+
+    def _insert_single(self, document: Document) -> bool:
+        if len(document["body"]) <= _LARGEST_SHARED:
+            return self._singles.put(document)
+        return self._insert_singles([document])[0]
+
+    def _insert_singles(self, documents: Sequence[Document]) -> list[bool]:
+        """Insert statements that have nothing to do with each other; whether each was, else its id is taken."""
+        try:
+            self._collection.insert_many(documents, ordered=False)
+        except BulkWriteError as failed:
+            faults = failed.details["writeErrors"]
+            refused = [fault for fault in faults if fault["code"] != _DUPLICATE] or failed.details["writeConcernErrors"]
+            if refused:
+                # Nobody can tell whose failed: each sends again, and what is there by then is not stored twice.
+                raise OperationFailure(str(refused[0].get("errmsg", "")), refused[0]["code"]) from None
+            taken = {fault["index"] for fault in faults}
+            return [place not in taken for place in range(len(documents))]
+        return [True] * len(documents)
 
     def _replace_placeholders(self, documents: list[Document], waiting: set[UUID], session: ClientSession) -> set[UUID]:
         """Delete them, carry out the voidings that waited; the ids to which chains of references led."""

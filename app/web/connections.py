@@ -214,7 +214,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
         conn.sock.begin(abandon)
         try:
-            return super().handle_request(req, conn)
+            kept = super().handle_request(req, conn)
+            conn.sock.flush()
+            return kept
         finally:
             # A cycle of references would wait for the garbage collector, which runs seldom here.
             conn.sock.end()

@@ -12,7 +12,6 @@ import re
 import sys
 import time
 import traceback
-import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import cast
@@ -23,6 +22,7 @@ from flask import Flask, Response, g, has_request_context, request
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.errors import SillageError
+from app.storage import clock
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -121,7 +121,7 @@ def request_id() -> str:
     known: str | None = g.get("request_id")
     if known is None:
         sent = request.headers.get("X-Request-ID", "")
-        known = g.request_id = sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex
+        known = g.request_id = sent if _SANE_ID.fullmatch(sent) else clock.random_bytes(16).hex()
     return known
 
 

@@ -292,16 +292,16 @@ def test_an_entry_after_the_end_is_found(make: Callable[[], Audit], store: Store
     assert closing.kind == CHAIN_CLOSED
     # Even the holder of the key cannot lengthen a closed chain unseen.
     forged = Audit(AuditRepository(store), vault, lambda: START, os.urandom)._entry(
-        closing.chain, closing.n + 1, closing.mac, _ticket()
+        closing.chain, closing.n + 1, closing.mac, _new()
     )
     AuditRepository(store).insert([forged])
     assert kinds(audit.verify()) == {"after-close"}
 
 
-def _ticket() -> object:
-    from app.governance.audit import _Ticket
+def _new() -> object:
+    from app.governance.audit import _New
 
-    return _Ticket(START, STATEMENTS_READ, "credential-1", {})
+    return _New(START, STATEMENTS_READ, "credential-1", {})
 
 
 def test_a_tail_cut_off_is_found_by_an_anchor_of_another_chain(make: Callable[[], Audit], store: Store) -> None:

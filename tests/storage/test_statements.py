@@ -372,6 +372,18 @@ def test_a_statement_comes_after_all_that_referred_to_it_was_deleted(store: Stor
     assert everything(statements) == [target.id]
 
 
+def test_singles_at_once_are_each_stored_repeated_or_refused(statements: Statements) -> None:
+    there = row(1)
+    statements.insert([there])
+    fresh = [row(n) for n in range(2, 30)]
+    sends = [*fresh, there, there._replace(print=b"other")]
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(lambda one: statements.insert([one]), sends))
+    assert outcomes[:-2] == [Inserted((one.id,), ()) for one in fresh]
+    assert outcomes[-2:] == [Inserted((), (there.id,)), Clash({there.id: there.print})]
+    assert sorted(everything(statements)) == sorted(one.id for one in (there, *fresh))
+
+
 def test_many_refer_at_once_to_what_is_not_there(statements: Statements) -> None:
     target = row(99, None, b"same", b"agent-target")
     comments = [referring(n, target.id) for n in range(16)]

@@ -70,3 +70,33 @@ def test_a_client_that_does_not_read_is_given_up(pair: tuple[Hasty, socket.socke
     with pytest.raises(TimeoutError):
         for _ in range(10_000):
             pair[0].sendall(b"x" * 100)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+def test_a_head_goes_with_what_follows_it(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    client.setblocking(False)
+    served.sendall(HEAD)
+    with pytest.raises(BlockingIOError):
+        client.recv(1_000)
+    served.sendall(b"ok")
+    assert client.recv(1_000) == HEAD + b"ok"
+    served.flush()
+    with pytest.raises(BlockingIOError):
+        client.recv(1_000)
+
+
+def test_a_head_that_nothing_follows_goes_when_the_answer_ends(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    served.sendall(HEAD)
+    served.flush()
+    assert client.recv(1_000) == HEAD
+
+
+def test_what_looks_like_a_head_within_a_body_waits_for_nothing(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    served.sendall(HEAD)
+    served.sendall(HEAD)
+    assert client.recv(1_000) == HEAD + HEAD
