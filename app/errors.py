@@ -215,10 +215,11 @@ class BodyTooLarge(SillageError):
 
 
 class UnsupportedContentType(SillageError):
-    """The content type is not one that this resource takes."""
+    """The content type, or encoding, is not one that this resource takes."""
 
     code = "unsupported-content-type"
-    status = 415
+    # xAPI-Communication 3.2: 400 where the content type does not fit; 415 is not among the standard's codes.
+    status = 400
     title = "The content type is not supported"
     title_fr = "Le type de contenu n'est pas pris en charge"
 
