@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -221,45 +220,78 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
 
 
+_CONFORMANCE_HEAD = f"""{WRITTEN}
+
+# Conformance
+
+What xAPI asks of a record store, and the test that shows that it holds. The tests run with `scripts/test`, each in the
+versions named: those of statements against the validator, those of resources against a server with two workers. Each
+may stand for many cases: what binds every agent, activity or IRI is tried at every place that has one.
+
+- **1.0.3**: section of xAPI 1.0.3, in its parts Data (two) and Communication (three); empty where only 2.0 asks for it.
+- **2.0**: section of IEEE 9274.1.1, as the public conformance suite names it; empty where that is not known, or the
+  requirement is of 1.0.3 alone.
+- **XAPI**: numbers of ADL's list of requirements of 1.0.3 (`XAPI-00001` is 1), which has no numbers for 2.0.
+- **test**: in `tests/standard/` where no folder is named. `test_requirement` runs once for each row that
+  names it, with its section and sentence as id.
+"""
+
+_CONFORMANCE_PARTS = {
+    "Data": "Statements (part Data)",
+    "Communication": "Requests and resources (part Communication)",
+    "": "What only 2.0 asks for",
+}
+
+
 def conformance_page() -> str:
     """What the standard asks, and the test that shows that it holds: from ``tests/standard``."""
     # Only here: the other pages need no test to be there.
-    from tests.standard.requirement import REGISTRY
-    from tests.standard.test_statements import CASES
+    from tests.standard.numbered import NOT_TESTED, NUMBERS
+    from tests.standard.registry import requirements
 
-    import_module("tests.standard.test_resources")  # fills the registry
-
-    module = "tests/standard/test_statements.py"
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for case in CASES:
-        place = (case.at if case.pointer is None else case.pointer) or "the statement"
-        text = f"`{place}`: accepted" if case.pointer is None else f"`{place}`: refused, `{case.rule}`"
-        names = found.setdefault((case.section, text, f"{module}::test_requirement"), [])
-        names += [version.value for version in case.versions if version.value not in names]
-    for each in REGISTRY:
-        found[each.section, each.text, each.test] = list(each.versions)
+    listed = requirements()
+    shown = len(NUMBERS) - len(NOT_TESTED)
     lines = [
-        WRITTEN,
-        "# Conformance",
-        "",
-        "Each line is a requirement of the standard, and the test that runs it in each of the versions named:",
-        "statements against the validator, resources against a server with two workers. They run with `scripts/test`.",
-        "Sections are those of xAPI 1.0.3 (parts Data and Communication); IEEE 9274.1.1 where only 2.0 has the",
-        "requirement.",
-        "",
-        f"{len(found)} requirements.",
-        "",
-        "| section | requirement | versions | test |",
-        "| --- | --- | --- | --- |",
+        _CONFORMANCE_HEAD,
+        f"{len(listed)} requirements; {shown} of the {len(NUMBERS)} numbers of ADL's list are shown to hold, and",
+        f"{len(NOT_TESTED)} are [not tested, for a reason](#numbers-without-a-test).",
     ]
-    for (section, text, test), versions in sorted(found.items(), key=lambda item: _order(item[0][0])):
-        lines.append(f"| {section} | {_cell(text)} | {', '.join(sorted(versions))} | `{test}` |")
+    for part, title in _CONFORMANCE_PARTS.items():
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| 1.0.3 | 2.0 | requirement | XAPI | versions | test |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for each in listed:
+            of, _, section = each.section.rpartition(" ")
+            if of == part:
+                test = each.test.removeprefix("tests/standard/")
+                cells = (
+                    section,
+                    each.ieee,
+                    _cell(each.text),
+                    _ranges(each.numbers),
+                    ", ".join(each.versions),
+                    f"`{test}`",
+                )
+                lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Numbers without a test", "", "| XAPI | requirement | why |", "| --- | --- | --- |"]
+    lines += [f"| {number} | {_cell(NUMBERS[number])} | {_cell(reason)} |" for number, reason in NOT_TESTED.items()]
     return "\n".join(lines) + "\n"
 
 
-def _order(section: str) -> tuple[str, list[int]]:
-    part, _, number = section.rpartition(" ")
-    return part, [int(each) if each.isdigit() else 0 for each in number.split(".")]
+def _ranges(numbers: Sequence[int]) -> str:
+    """Numbers in order, with a dash for three or more that follow each other."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(parts)
 
 
 def pages() -> dict[str, str]:

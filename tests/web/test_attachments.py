@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import gzip
 import hashlib
 import os
@@ -24,49 +22,15 @@ from app.access.credentials import NewCredential
 from app.storage import clock
 from app.storage.attachments import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
 from app.xapi.attachments import SIGNATURE
+from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, received, sha2_of, statement_with
 from tests.served import Server, serving, statement
 
 VERSIONS = ["1.0.3", "2.0.0"]
-BOUNDARY = "----sillage-test"
-JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
 def sender(server: Server) -> NewCredential:
     return server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-
-
-def _sha2(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _attachment(data: bytes, **changes: Any) -> dict[str, Any]:
-    return {
-        "usageType": "https://ent.example/copy",
-        "display": {"fr": "Copie"},
-        "contentType": "text/plain",
-        "length": len(data),
-        "sha2": _sha2(data),
-        **changes,
-    }
-
-
-def _with(*data: bytes, **changes: Any) -> dict[str, Any]:
-    return statement(id=str(uuid4()), attachments=[_attachment(each) for each in data], **changes)
-
-
-def _part(data: bytes, **headers: str) -> tuple[dict[str, str], bytes]:
-    given = {"Content-Type": "text/plain", "Content-Transfer-Encoding": "binary", "X-Experience-API-Hash": _sha2(data)}
-    return {**given, **{name.replace("_", "-"): text for name, text in headers.items()}}, data
-
-
-def _body(content: Any, *parts: tuple[dict[str, str], bytes], end: bytes = b"--\r\n") -> bytes:
-    first = content if isinstance(content, bytes) else orjson.dumps(content)
-    written = b""
-    for headers, data in ((JSON, first), *parts):
-        lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items() if text)
-        written += f"--{BOUNDARY}\r\n{lines}\r\n".encode() + data + b"\r\n"
-    return written + f"--{BOUNDARY}".encode() + end
 
 
 def _send(
@@ -77,38 +41,20 @@ def _send(
     return server.send("POST", "/xAPI/statements", sender, version=version, data=body, headers=said)
 
 
-def _received(answer: requests.Response) -> tuple[Any, dict[str, bytes]]:
-    """The JSON of an answer, and the data by hash, as the standard library reads the message."""
-    assert answer.headers["Content-Type"].startswith("multipart/mixed")
-    assert int(answer.headers["Content-Length"]) == len(answer.content)
-    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
-    first, *others = email.message_from_bytes(head + answer.content, policy=email.policy.HTTP).iter_parts()
-    assert first.get_content_type() == "application/json"
-    data = {}
-    for part in others:
-        assert part["Content-Transfer-Encoding"] == "binary"
-        # The library reads "binary" as text: the bytes are taken from between the boundaries instead.
-        mark = f"X-Experience-API-Hash: {part['X-Experience-API-Hash']}\r\n\r\n".encode()
-        start = answer.content.index(mark) + len(mark)
-        boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
-        data[part["X-Experience-API-Hash"]] = answer.content[start : answer.content.index(b"\r\n--" + boundary, start)]
-    return orjson.loads(first.get_payload()), data
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_sent_comes_back_byte_for_byte(server: Server, sender: NewCredential, version: str) -> None:
     one, two = os.urandom(3_000), b"\r\n--not-the-boundary\r\n\0"
-    sent = [_with(one, two), _with(one)]
-    answer = _send(server, sender, _body(sent, _part(one), _part(two)), version=version)
+    sent = [statement_with(one, two), statement_with(one)]
+    answer = _send(server, sender, body_of(sent, part_of(one), part_of(two)), version=version)
     assert answer.status_code == 200, answer.text
     single = server.get(sender, statementId=sent[0]["id"], attachments="true")
-    content, data = _received(single)
+    content, data = received(single)
     assert content["attachments"] == sent[0]["attachments"]
-    assert data == {_sha2(one): one, _sha2(two): two}
+    assert data == {sha2_of(one): one, sha2_of(two): two}
     page = server.get(sender, attachments="true")
-    content, data = _received(page)
+    content, data = received(page)
     assert len(content["statements"]) == 2
-    assert data == {_sha2(one): one, _sha2(two): two}
+    assert data == {sha2_of(one): one, sha2_of(two): two}
     plain = server.get(sender, attachments="false")
     assert plain.headers["Content-Type"] == "application/json"
     head = server.send("HEAD", "/xAPI/statements", sender, params={"attachments": "true"})
@@ -118,49 +64,53 @@ def test_what_is_sent_comes_back_byte_for_byte(server: Server, sender: NewCreden
 def test_pages_that_follow_have_their_data_too(server: Server, sender: NewCredential) -> None:
     data = [f"data {number}".encode() for number in range(3)]
     for each in data:
-        assert _send(server, sender, _body(_with(each), _part(each))).status_code == 200
+        assert _send(server, sender, body_of(statement_with(each), part_of(each))).status_code == 200
     answer = server.get(sender, attachments="true", limit=2, ascending="true")
-    content, first = _received(answer)
-    _, second = _received(server.send("GET", content["more"], sender))
+    content, first = received(answer)
+    _, second = received(server.send("GET", content["more"], sender))
     assert (list(first.values()), list(second.values())) == (data[:2], data[2:])
 
 
 def test_put_takes_data_and_substatements_have_some(server: Server, sender: NewCredential) -> None:
     data = b"in a substatement"
-    inner = {"objectType": "SubStatement", **statement(), "attachments": [_attachment(data, sha2=_sha2(data).upper())]}
+    inner = {
+        "objectType": "SubStatement",
+        **statement(),
+        "attachments": [attachment_of(data, sha2=sha2_of(data).upper())],
+    }
     identity = str(uuid4())
     answer = server.send(
         "PUT",
         "/xAPI/statements",
         sender,
         params={"statementId": identity},
-        data=_body(statement(object=inner), _part(data)),
+        data=body_of(statement(object=inner), part_of(data)),
         headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"'},
     )
     assert answer.status_code == 204, answer.text
-    assert _received(server.get(sender, statementId=identity, attachments="true"))[1] == {_sha2(data): data}
+    assert received(server.get(sender, statementId=identity, attachments="true"))[1] == {sha2_of(data): data}
 
 
 @pytest.mark.parametrize("algorithm", ["sha224", "sha384", "sha512"])
 def test_every_sha2_will_do(server: Server, sender: NewCredential, algorithm: str) -> None:
     data = b"data"
     sha2 = hashlib.new(algorithm, data).hexdigest()
-    sent = statement(id=str(uuid4()), attachments=[_attachment(data, sha2=sha2)])
-    assert _send(server, sender, _body(sent, _part(data, X_Experience_API_Hash=sha2))).status_code == 200
-    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {sha2: data}
+    sent = statement(id=str(uuid4()), attachments=[attachment_of(data, sha2=sha2)])
+    assert _send(server, sender, body_of(sent, part_of(data, X_Experience_API_Hash=sha2))).status_code == 200
+    assert received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {sha2: data}
 
 
 def test_nothing_needs_to_come_for_a_file_elsewhere(server: Server, sender: NewCredential) -> None:
-    there = statement(id=str(uuid4()), attachments=[_attachment(b"x", fileUrl="https://ent.example/f")])
-    assert _send(server, sender, _body(there), version="2.0.0").status_code == 200
-    assert _send(server, sender, _body(statement()), version="2.0.0").status_code == 200
-    content, data = _received(server.get(sender, statementId=there["id"], attachments="true"))
+    there = statement(id=str(uuid4()), attachments=[attachment_of(b"x", fileUrl="https://ent.example/f")])
+    assert _send(server, sender, body_of(there), version="2.0.0").status_code == 200
+    assert _send(server, sender, body_of(statement()), version="2.0.0").status_code == 200
+    content, data = received(server.get(sender, statementId=there["id"], attachments="true"))
     assert (content["id"], data) == (there["id"], {})
 
 
 def test_a_retry_stores_nothing_again(server: Server, sender: NewCredential) -> None:
     data = uuid4().bytes
-    body = _body(_with(data), _part(data))
+    body = body_of(statement_with(data), part_of(data))
     collection = server.parts.store.collection(NAME)
     assert _send(server, sender, body).status_code == 200
     kept = collection.count_documents({})
@@ -169,31 +119,31 @@ def test_a_retry_stores_nothing_again(server: Server, sender: NewCredential) -> 
 
 
 DATA = b"some data"
-SENT = _with(DATA)
+SENT = statement_with(DATA)
 OTHER = b"other data"
 CASES: dict[str, tuple[Any, str]] = {
-    "no part": (_body(SENT), "attachment-without-data"),
-    "an excess part": (_body(SENT, _part(DATA), _part(OTHER)), "part-excess"),
-    "a part for a statement without attachments": (_body(statement(), _part(DATA)), "part-excess"),
-    "other data under the hash": (_body(SENT, (_part(DATA)[0], OTHER)), "attachment-sha2"),
-    "no hash": (_body(SENT, _part(DATA, X_Experience_API_Hash="")), "part-hash"),
-    "no encoding": (_body(SENT, _part(DATA, Content_Transfer_Encoding="")), "part-encoding"),
-    "base64": (_body(SENT, _part(DATA, Content_Transfer_Encoding="base64")), "part-encoding"),
-    "statements second": (_body(SENT, _part(DATA)).replace(b"application/json", b"text/plain", 1), "part-first"),
-    "statements in two parts": (_body(SENT, (JSON, orjson.dumps(SENT)), _part(DATA)), "part-encoding"),
-    "cut in the data": (_body(SENT, _part(DATA))[:-40], ""),
-    "cut before the end": (_body(SENT, _part(DATA))[:-4], ""),
-    "cut in the statements": (_body(SENT, _part(DATA))[:100], ""),
+    "no part": (body_of(SENT), "attachment-without-data"),
+    "an excess part": (body_of(SENT, part_of(DATA), part_of(OTHER)), "part-excess"),
+    "a part for a statement without attachments": (body_of(statement(), part_of(DATA)), "part-excess"),
+    "other data under the hash": (body_of(SENT, (part_of(DATA)[0], OTHER)), "attachment-sha2"),
+    "no hash": (body_of(SENT, part_of(DATA, X_Experience_API_Hash="")), "part-hash"),
+    "no encoding": (body_of(SENT, part_of(DATA, Content_Transfer_Encoding="")), "part-encoding"),
+    "base64": (body_of(SENT, part_of(DATA, Content_Transfer_Encoding="base64")), "part-encoding"),
+    "statements second": (body_of(SENT, part_of(DATA)).replace(b"application/json", b"text/plain", 1), "part-first"),
+    "statements in two parts": (body_of(SENT, (JSON, orjson.dumps(SENT)), part_of(DATA)), "part-encoding"),
+    "cut in the data": (body_of(SENT, part_of(DATA))[:-40], ""),
+    "cut before the end": (body_of(SENT, part_of(DATA))[:-4], ""),
+    "cut in the statements": (body_of(SENT, part_of(DATA))[:100], ""),
     "empty": (b" ", ""),
     "no boundary in the body": (orjson.dumps(SENT), ""),
-    "another boundary": (_body(SENT, _part(DATA)).replace(BOUNDARY.encode(), b"other"), ""),
-    "a header twice": (_body(SENT, _part(DATA)).replace(b"binary\r\n", b"binary\r\nContent-Type: a/b\r\n"), ""),
-    "a control character in a header": (_body(SENT, _part(DATA, X_Name="a\x01b")), ""),
-    "a header without a name": (_body(SENT, _part(DATA)).replace(b"Content-Transfer-Encoding:", b":"), ""),
-    "a header folded over lines": (_body(SENT, _part(DATA, X_Name="a\r\n b")), ""),
-    "a header of 100,000 bytes": (_body(SENT, _part(DATA, X_Name="a" * 100_000)), ""),
-    "a thousand headers": (_body(SENT, _part(DATA, **{f"X_{n}": "a" for n in range(1_000)})), ""),
-    "bare line feeds": (_body(SENT, _part(DATA)).replace(b"\r\n", b"\n"), ""),
+    "another boundary": (body_of(SENT, part_of(DATA)).replace(BOUNDARY.encode(), b"other"), ""),
+    "a header twice": (body_of(SENT, part_of(DATA)).replace(b"binary\r\n", b"binary\r\nContent-Type: a/b\r\n"), ""),
+    "a control character in a header": (body_of(SENT, part_of(DATA, X_Name="a\x01b")), ""),
+    "a header without a name": (body_of(SENT, part_of(DATA)).replace(b"Content-Transfer-Encoding:", b":"), ""),
+    "a header folded over lines": (body_of(SENT, part_of(DATA, X_Name="a\r\n b")), ""),
+    "a header of 100,000 bytes": (body_of(SENT, part_of(DATA, X_Name="a" * 100_000)), ""),
+    "a thousand headers": (body_of(SENT, part_of(DATA, **{f"X_{n}": "a" for n in range(1_000)})), ""),
+    "bare line feeds": (body_of(SENT, part_of(DATA)).replace(b"\r\n", b"\n"), ""),
 }
 
 
@@ -223,31 +173,31 @@ def test_what_is_not_right_is_refused_and_nothing_of_it_kept(
     ],
 )
 def test_other_content_types_are_refused(server: Server, sender: NewCredential, kind: str) -> None:
-    answer = _send(server, sender, _body(SENT, _part(DATA)), kind=kind)
+    answer = _send(server, sender, body_of(SENT, part_of(DATA)), kind=kind)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed-multipart")
 
 
 def test_a_path_in_a_name_is_only_a_text(server: Server, sender: NewCredential) -> None:
     data = b"data"
     disposition = 'attachment; filename="../../../etc/passwd"'
-    sent = _with(data)
-    assert _send(server, sender, _body(sent, _part(data, Content_Disposition=disposition))).status_code == 200
+    sent = statement_with(data)
+    assert _send(server, sender, body_of(sent, part_of(data, Content_Disposition=disposition))).status_code == 200
     answer = server.get(sender, statementId=sent["id"], attachments="true")
     assert b"passwd" not in answer.content
 
 
 def test_a_content_type_cannot_bring_a_header_of_its_own(server: Server, sender: NewCredential) -> None:
-    sent = statement(attachments=[_attachment(DATA, contentType="text/plain\r\nX-Other: 1")])
-    answer = _send(server, sender, _body(sent, _part(DATA)))
+    sent = statement(attachments=[attachment_of(DATA, contentType="text/plain\r\nX-Other: 1")])
+    answer = _send(server, sender, body_of(sent, part_of(DATA)))
     assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (400, "/attachments/0/contentType")
 
 
 def test_a_conflict_keeps_no_data(server: Server, sender: NewCredential) -> None:
-    sent = _with(DATA)
+    sent = statement_with(DATA)
     assert server.post(sender, statement(id=sent["id"])).status_code == 200
-    assert _send(server, sender, _body(sent, _part(DATA))).status_code == 409
+    assert _send(server, sender, body_of(sent, part_of(DATA))).status_code == 409
     assert server.parts.store.collection(NAME).count_documents({"statements": {"$exists": True}, "pending": 1}) == 0
-    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {}
+    assert received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -256,9 +206,9 @@ def test_a_signed_statement_is_stored_and_another_is_not(server: Server, sender:
     plain = statement(id=str(uuid4()))
     for signed, status in ((plain, 200), ({**plain, "verb": {"id": "https://ent.example/v"}}, 400)):
         value = jwt.PyJWS().encode(orjson.dumps(signed), key, algorithm="RS256").encode()
-        attachment = _attachment(value, usageType=SIGNATURE, contentType="application/octet-stream")
+        attachment = attachment_of(value, usageType=SIGNATURE, contentType="application/octet-stream")
         sent = {**plain, "id": signed["id"] if status == 200 else str(uuid4()), "attachments": [attachment]}
-        assert _send(server, sender, _body(sent, _part(value)), version=version).status_code == status
+        assert _send(server, sender, body_of(sent, part_of(value)), version=version).status_code == status
         elsewhere = {**sent, "attachments": [{**attachment, "fileUrl": "https://ent.example/s"}]}
         assert server.post(sender, elsewhere, version=version).status_code == 400
 
@@ -266,30 +216,30 @@ def test_a_signed_statement_is_stored_and_another_is_not(server: Server, sender:
 def test_one_source_never_gets_the_data_of_another(server: Server, sender: NewCredential) -> None:
     other = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     data = uuid4().bytes
-    sent = _with(data)
-    assert _send(server, sender, _body(sent, _part(data))).status_code == 200
+    sent = statement_with(data)
+    assert _send(server, sender, body_of(sent, part_of(data))).status_code == 200
     assert server.get(other, statementId=sent["id"], attachments="true").status_code == 404
     # Knowing the digest is not having the data.
-    assert server.post(other, _with(data)).status_code == 400
+    assert server.post(other, statement_with(data)).status_code == 400
 
 
 def test_data_are_sealed_and_go_with_the_learner_and_the_statement(server: Server, sender: NewCredential) -> None:
     word = uuid4().hex.encode() * 10
     actor = {"account": {"homePage": "https://ent.example", "name": uuid4().hex}}
-    sent = [_with(word, actor=actor), _with(word)]
-    assert _send(server, sender, _body(sent, _part(word))).status_code == 200
+    sent = [statement_with(word, actor=actor), statement_with(word)]
+    assert _send(server, sender, body_of(sent, part_of(word))).status_code == 200
     store = server.parts.store
     rows = list(store.collection(NAME).find({"statements": {"$in": [_uuid(each["id"]) for each in sent]}}))
     assert len(rows) == 2
     frames = list(store.collection(FRAMES).find({}))
     assert word not in b"".join(bytes(each["data"]) for each in frames)
-    assert _sha2(word) not in repr(rows)
+    assert sha2_of(word) not in repr(rows)
     repository = AttachmentRepository(store)
     repository.release([_uuid(sent[0]["id"])])
     left = store.collection(FRAMES).count_documents({})
     assert left == len(frames) - 1
-    assert _received(server.get(sender, statementId=sent[0]["id"], attachments="true"))[1] == {}
-    assert _received(server.get(sender, statementId=sent[1]["id"], attachments="true"))[1] == {_sha2(word): word}
+    assert received(server.get(sender, statementId=sent[0]["id"], attachments="true"))[1] == {}
+    assert received(server.get(sender, statementId=sent[1]["id"], attachments="true"))[1] == {sha2_of(word): word}
 
 
 def test_data_whose_statements_never_came_are_swept_after_a_day(server: Server, sender: NewCredential) -> None:
@@ -325,15 +275,15 @@ def _most_memory(server: Server) -> int:
 def test_two_hundred_megabytes_go_through_a_worker_that_never_holds_them(roomy: Server) -> None:
     sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     small = b"warm"
-    assert _send(roomy, sender, _body(_with(small), _part(small))).status_code == 200
+    assert _send(roomy, sender, body_of(statement_with(small), part_of(small))).status_code == 200
     before = _most_memory(roomy)
     block, blocks = os.urandom(1024 * 1024), 200
     digest = hashlib.sha256()
     for _ in range(blocks):
         digest.update(block)
-    attachment = _attachment(b"", sha2=digest.hexdigest(), length=blocks * len(block))
+    attachment = attachment_of(b"", sha2=digest.hexdigest(), length=blocks * len(block))
     sent = statement(id=str(uuid4()), attachments=[attachment])
-    whole = _body(sent, _part(b"MARK", X_Experience_API_Hash=digest.hexdigest()))
+    whole = body_of(sent, part_of(b"MARK", X_Experience_API_Hash=digest.hexdigest()))
     head, _, tail = whole.partition(b"MARK")
 
     def body() -> Iterator[bytes]:
@@ -347,31 +297,31 @@ def test_two_hundred_megabytes_go_through_a_worker_that_never_holds_them(roomy: 
     content = roomy.get(sender, statementId=sent["id"], attachments="true").content
     mark = digest.hexdigest().encode() + b"\r\n\r\n"
     start = content.rindex(mark) + len(mark)
-    assert _sha2(content[start : start + blocks * len(block)]) == digest.hexdigest()
+    assert sha2_of(content[start : start + blocks * len(block)]) == digest.hexdigest()
     assert _most_memory(roomy) - before < 150
 
 
 def test_more_than_the_setting_is_refused(roomy: Server) -> None:
     sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     data = bytes(301 * 1024 * 1024)
-    packed = gzip.compress(_body(_with(data), _part(data)), 1)
+    packed = gzip.compress(body_of(statement_with(data), part_of(data)), 1)
     answer = _send(roomy, sender, packed, Content_Encoding="gzip")
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 def test_senders_at_the_same_time_do_not_mix(server: Server, sender: NewCredential) -> None:
     data = [os.urandom(200_000) for _ in range(8)]
-    sent = [_with(each) for each in data]
+    sent = [statement_with(each) for each in data]
 
     def send(place: int) -> None:
-        assert _send(server, sender, _body(sent[place], _part(data[place]))).status_code == 200
+        assert _send(server, sender, body_of(sent[place], part_of(data[place]))).status_code == 200
 
     threads = [threading.Thread(target=send, args=(place,)) for place in range(len(data))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert _received(server.get(sender, attachments="true"))[1] == {_sha2(each): each for each in data}
+    assert received(server.get(sender, attachments="true"))[1] == {sha2_of(each): each for each in data}
 
 
 def _uuid(text: str) -> Any:

@@ -18,6 +18,7 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.storage.documents import NAME
 from tests.served import Server
+from tests.standard.requirement import requirement
 
 VERSIONS = ["1.0.3", "2.0.0"]
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"
@@ -348,6 +349,7 @@ def at_once(calls: list[Any]) -> list[int]:
     return sorted(statuses)
 
 
+@requirement("Communication 3.1", "Of writers at the same time with one ETag one is done, the others are 412", [322])
 def test_of_many_writers_with_one_etag_one_wins(client: Client) -> None:
     client.created()
     for _ in range(3):
@@ -359,11 +361,15 @@ def test_of_many_writers_with_one_etag_one_wins(client: Client) -> None:
         assert at_once([write] * 8) == [204] + [412] * 7
 
 
+@requirement(
+    "Communication 3.1", "Of writers at the same time with If-None-Match: * one is done, the others are 412", [322]
+)
 def test_of_many_creators_one_wins(client: Client) -> None:
     calls = [lambda: client.send("PUT", uuid4().bytes, "text/plain", If_None_Match="*") for _ in range(8)]
     assert at_once(calls) == [204] + [412] * 7
 
 
+@requirement("Communication 2.2", "Documents that are posted at the same time are all merged")
 def test_merges_at_once_are_all_kept(client: Client) -> None:
     calls = [
         lambda number=number: client.send("POST", b'{"k%d":1}' % number, "application/json") for number in range(8)
