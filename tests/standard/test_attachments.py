@@ -14,6 +14,8 @@ from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, re
 from tests.served import statement
 from tests.standard.client import Client, an_activity, an_id
 from tests.standard.requirement import requirement
+from tests.xapi.test_signatures import KEY as CERTIFIED
+from tests.xapi.test_signatures import LEAF, ROOT
 
 MIXED = f"multipart/mixed; boundary={BOUNDARY}"
 SIGNATURE = "http://adlnet.gov/expapi/attachments/signature"
@@ -194,9 +196,9 @@ def test_encoding(ask: Client) -> None:
 # --- signatures -------------------------------------------------------------------------------------
 
 
-def signed(payload: Any, algorithm: str = "RS256", key: Any = KEY) -> bytes:
+def signed(payload: Any, algorithm: str = "RS256", key: Any = KEY, **header: Any) -> bytes:
     body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-    return jwt.PyJWS(algorithms=[algorithm]).encode(body, key, algorithm=algorithm).encode()
+    return jwt.PyJWS(algorithms=[algorithm]).encode(body, key, algorithm=algorithm, headers=header).encode()
 
 
 def with_signature(value: bytes, sent: dict[str, Any]) -> bytes:
@@ -248,3 +250,13 @@ def test_type_of_a_signature(ask: Client) -> None:
     value = signed(sent)
     attachment = attachment_of(value, usageType=SIGNATURE, contentType="text/plain")
     refused(ask, sent, body_of({**sent, "attachments": [attachment]}, part_of(value)))
+
+
+@requirement(
+    "Data 2.6", "A signature with certificates is verified with the first of them; one made with another key: 400"
+)
+def test_certificates(ask: Client) -> None:
+    sent = statement(id=an_id())
+    refused(ask, sent, with_signature(signed(sent, key=KEY, x5c=[LEAF, ROOT]), sent))
+    refused(ask, sent, with_signature(signed(sent, key=CERTIFIED, x5c=["AAAA"]), sent))
+    assert send(ask, with_signature(signed(sent, key=CERTIFIED, x5c=[LEAF, ROOT]), sent)).status_code == 200

@@ -312,6 +312,16 @@ def test_etag(document: Document) -> None:
         assert tag == f'"{hashlib.sha1(content).hexdigest()}"'
 
 
+@each_document
+@requirement("Communication 3.1", "The ETag is that of the document itself, whatever encodings the reader accepts")
+def test_etag_of_any_encoding(document: Document) -> None:
+    tag = document.create(b'{"a":"' + b"a" * 10_000 + b'"}')
+    for encoding in ("identity", "gzip", "br"):
+        answer = document("GET", Accept_Encoding=encoding)
+        assert answer.headers["ETag"] == tag, encoding
+        assert document("PUT", answer.content, "application/json", If_Match=answer.headers["ETag"]).status_code == 204
+
+
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 @each_document
 @requirement(

@@ -174,7 +174,7 @@ def test_errors_are_told(ask: Client) -> None:
 
 @requirement("Communication 3.2", "What the credentials do not permit: 403, and nothing is stored", [182, 327])
 def test_permissions(server: Server, version: str) -> None:
-    reader = Client(server, server.credential(scopes.ALL_READ), version)
+    reader = Client(server, server.source(scopes=[scopes.ALL_READ]), version)
     writer = Client(server, server.source(scopes=[scopes.WRITE]), version)
     sent = statement(id=an_id())
     assert reader("POST", json=sent).status_code == 403
@@ -260,6 +260,35 @@ def test_version_is_said(server: Server, ask: Client, version: str) -> None:
     assert server.send("GET", STATEMENTS, None, version=version).headers[VERSION] in ("1.0.3", "2.0.0")
     assert ask("GET", version=None).headers[VERSION] in ("1.0.3", "2.0.0")
     assert ask("GET", "/xAPI/nothing").headers[VERSION] in ("1.0.3", "2.0.0")
+
+
+@requirement("Communication 3.3", "What was written in one version is found in the other, statements and documents")
+def test_one_store(ask: Client, version: str) -> None:
+    other = {"1.0.3": "2.0.0", "2.0.0": "1.0.3"}[version]
+    (identity,) = ask.store(statement())
+    assert ask("GET", version=other, params={"statementId": identity}).json() == ask.one(identity)
+    for path in DOCUMENTS:
+        place = {**a_context(path), key(path): an_id()}
+        ask("PUT", path, params=place, data=b"1", headers={"If-None-Match": "*"})
+        assert ask("GET", path, version=other, params=place).content == b"1"
+
+
+@requirement(
+    "Communication 3.3",
+    "A reader of 1.0.3 gets a statement of 2.0 without what it does not know, under its own version; exact, whole",
+    versions=V1,
+)
+def test_what_a_reader_of_1_0_3_gets(ask: Client, version: str) -> None:
+    context = {
+        "registration": an_id(),
+        "contextAgents": [{"objectType": "contextAgent", "agent": an_agent()}],
+        "contextGroups": [{"objectType": "contextGroup", "group": {**an_agent(), "objectType": "Group"}}],
+    }
+    sent = statement(id=an_id(), context=context)
+    assert ask("POST", json=sent, version="2.0.0").status_code == 200
+    kept = ask.one(sent["id"])
+    assert (kept["context"], kept["version"]) == ({"registration": context["registration"]}, "2.0.0")
+    assert ask.one(sent["id"], format="exact")["context"] == context
 
 
 # --- credentials ------------------------------------------------------------------------------------

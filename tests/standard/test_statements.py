@@ -563,7 +563,7 @@ stated(
 for name, number in (("choices", 55), ("scale", 54), ("source", 53), ("target", 52), ("steps", 51)):
     stated(
         "Data 2.4.4.1",
-        f"The {name} of an interaction are an array of interaction components",
+        f"The {name} of an interaction is an array of interaction components",
         [number, 63],
         accepted(DEFINITIONS, [{"id": "a"}, {"id": "b", "description": {"fr": "B"}}], sub=f"/{name}"),
         refused(DEFINITIONS, "interaction-components-type", {"id": "a"}, "a", sub=f"/{name}"),
@@ -952,7 +952,7 @@ stated(
 
 stated(
     "Data 2.4.10",
-    "The version of a statement is 1.0 or 1.0.x; other ones are refused",
+    "The version of a statement is 1.0 or 1.0.x, in 2.0 also 2.0 or 2.0.x; other ones are refused",
     [101],
     accepted("/version", "1.0", "1.0.0", "1.0.9"),
     refused("/version", "version-format", "0.9.9", "1.1.0", "1", "3.0", ""),
