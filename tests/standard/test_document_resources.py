@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -262,7 +263,7 @@ def test_list_since(ask: Client, path: str) -> None:
     later.place = {**earlier.context, key(path): an_id()}
     tag = earlier.create()
     time.sleep(0.02)
-    since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1e6) % 1_000_000:06}Z"
+    since = datetime.now(UTC).isoformat()
     assert ask("GET", path, params={**earlier.context, "since": since}).json() == []
     time.sleep(0.02)
     later.create()
