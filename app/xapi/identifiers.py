@@ -9,6 +9,7 @@ from uuid import UUID
 from app.xapi import Statement
 
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
+_PLACES_OF_PEOPLE = frozenset({"instructor", "team", "contextAgents", "contextGroups"})
 
 
 class Keys(NamedTuple):
@@ -65,11 +66,11 @@ def keys_of(statement: Statement) -> Keys:
         members = sorted(_members(actor))
         # Lengths make the list unambiguous whatever the names hold.
         subject = "group:" + "".join(f"{len(each)}:{each}" for each in members)
-        agents = dict.fromkeys(members)
+        agents = tuple(dict.fromkeys(members))
+    elif "member" in actor:
+        agents = tuple(dict.fromkeys((subject, *_members(actor))))
     else:
-        agents = {subject: None}
-        if "member" in actor:
-            agents.update(dict.fromkeys(_members(actor)))
+        agents = (subject,)
     kind = target.get("objectType", "Activity")
     activities: tuple[str, ...] = ()
     related: dict[str, None] = {}
@@ -85,26 +86,31 @@ def keys_of(statement: Statement) -> Keys:
         related_agents.update(dict.fromkeys(inner.agents + inner.related_agents))
         related.update(dict.fromkeys(inner.activities + inner.related_activities))
     else:
-        agents.update(dict.fromkeys(_people(target)))
+        agents = tuple(dict.fromkeys((*agents, *_people(target))))
     registration = None
     if context is not None:
         registration = context.get("registration")
-        for given in context.get("contextActivities", {}).values():
-            if type(given) is list:
-                for activity in given:
+        if registration is not None:
+            registration = registration.lower()
+        if "contextActivities" in context:
+            for given in context["contextActivities"].values():
+                for activity in given if type(given) is list else (given,):
                     related[activity["id"]] = None
-            else:
-                related[given["id"]] = None
-        related_agents.update(dict.fromkeys(_context_people(context)))
+        if not _PLACES_OF_PEOPLE.isdisjoint(context):
+            related_agents.update(dict.fromkeys(_context_people(context)))
     verb: str = statement["verb"]["id"]
+    for each in activities:
+        related.pop(each, None)
+    for each in agents:
+        related_agents.pop(each, None)
     return Keys(
         subject,
-        tuple(agents),
-        tuple(each for each in related_agents if each not in agents) if related_agents else (),
+        agents,
+        tuple(related_agents),
         verb,
         activities,
-        tuple(each for each in related if each not in activities) if related else (),
-        registration.lower() if registration is not None else None,
+        tuple(related),
+        registration,
         refers if verb == VOIDED else None,
         refers,
     )

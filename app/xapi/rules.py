@@ -76,8 +76,8 @@ def repeated_ids(statements: Sequence[Statement], version: Version) -> list[Faul
 def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> list[Fault]:
     faults: list[Fault] = []
     for name in ("timestamp", "stored"):
-        text = statement.get(name)
-        if text is not None:
+        if name in statement:
+            text = statement[name]
             try:
                 parse(text)
             except ValueError as refused:
@@ -87,11 +87,11 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_
     result = statement.get("result")
     if result is not None and "score" in result:
         faults += _of_score(result["score"], f"{pointer}/result/score", sections)
-    for place, definition in _definitions(statement):
-        faults += _of_components(definition, pointer + place, sections)
-    attachments = statement.get("attachments")
-    if attachments:
-        faults += _of_attachments(attachments, f"{pointer}/attachments", sections, data_follow)
+    if statement["object"].get("definition") or "context" in statement:
+        for place, definition in _definitions(statement):
+            faults += _of_components(definition, pointer + place, sections)
+    if "attachments" in statement:
+        faults += _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
     return faults
 
 
