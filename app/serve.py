@@ -37,6 +37,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory; gunicorn makes unna
 # GET /statements carries agents and activities in its query; this is the most that gunicorn allows.
 _LONGEST_LINE = 8190
 _WORKER_BOOT_ERROR = 3
+_TURN_SECONDS = 0.0005
 # The workers of a master that was killed notice within a second, and finish what they are at.
 _PREDECESSOR_SECONDS = 5.0
 
@@ -138,6 +139,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        # A thread that waits for a socket, a lock or MongoDB asks for its turn again each time, and a batch that is
+        # being checked in the same process gives it up only so often (Python's default: every 5 ms).
+        sys.setswitchinterval(_TURN_SECONDS)
         structlog.stdlib.get_logger("sillage.serve").debug("worker ready", pid=worker.pid)
 
     def _child_exit(self, _arbiter: Any, worker: Any) -> None:

@@ -1,7 +1,8 @@
 """The benchmark: every figure beside a limit that is measured in the same run, on the same machine.
 
 The statements are simulated from a seed. The service runs as in production (gunicorn, sealed storage, validation, the
-profile's templates checked); the client is this process, so both share the machine.
+profile's templates checked); the client is this process, so both share the machine. With ``--against`` the same client
+load goes to any xAPI record store instead, for comparison.
 """
 
 from __future__ import annotations
@@ -11,110 +12,59 @@ import base64
 import http.client
 import os
 import platform
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import orjson
+from flask import Flask, Response
+from load import Load, Refused, Target, Timed, busiest, spread
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from app import contracts
+from app import contracts, create_app
+from app.access import scopes
 from app.factory import Parts
-from app.settings import load
+from app.serve import serve
+from app.settings import Settings, load
 from app.simulation.traces import simulate
 from app.storage.declared import Declared
 from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS, NAME, Filter
+from app.vault import kinds
+from app.web.gate import Gate
+from app.xapi.identifiers import agent_identifier
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = "raw insert_many, batch 500, 4 threads"
+CONSTANT = "/bench/constant"
+_MODE = "SERVE_FOR_BENCH"
 
 
 class Row(NamedTuple):
-    """One figure; ``ratio`` is to the limit that ``of`` names."""
+    """One figure; ``ratio`` is to the limit that ``of`` names, and is to be at least ``aim``."""
 
     name: str
     value: float
     unit: str
-    ratio: float | None
-    of: str
-
-
-class Client:
-    """One keep-alive connection to the service."""
-
-    def __init__(self, port: int, authorization: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._headers = {
-            "Authorization": authorization,
-            "X-Experience-API-Version": "1.0.3",
-            "Content-Type": "application/json",
-        }
-
-    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """One exchange; anything but 200 and 204 ends the benchmark."""
-        self._connection.request(method, path, body, self._headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status not in (200, 204):
-            raise SystemExit(f"{method} answered {answer.status}: {content[:300]!r}")
-        return content
-
-
-def spread(work: Sequence[Any], threads: int, make: Callable[[], Callable[[Any], object]]) -> tuple[float, list[float]]:
-    """Do every item of ``work`` over ``threads`` threads; seconds in all, and the seconds of each item."""
-    items = iter(work)
-    lock = threading.Lock()
-    times: list[float] = []
-    failed: list[BaseException] = []
-
-    def turn() -> None:
-        try:
-            do = make()
-            mine = []
-            while True:
-                with lock:
-                    item = next(items, None)
-                if item is None:
-                    break
-                began = time.perf_counter()
-                do(item)
-                mine.append(time.perf_counter() - began)
-            times.extend(mine)
-        except BaseException as error:  # told in the main thread
-            failed.append(error)
-
-    running = [threading.Thread(target=turn) for _ in range(threads)]
-    began = time.perf_counter()
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    if failed:
-        raise failed[0]
-    return time.perf_counter() - began, sorted(times)
-
-
-def quantile(times: Sequence[float], share: float) -> float:
-    """A quantile, in milliseconds, of sorted seconds."""
-    return times[min(len(times) - 1, int(len(times) * share))] * 1000
+    ratio: float | None = None
+    of: str = ""
+    aim: float | None = None
 
 
 def traces(count: int) -> list[dict[str, Any]]:
@@ -130,19 +80,37 @@ def traces(count: int) -> list[dict[str, Any]]:
     return made
 
 
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def with_constant(settings: Settings) -> Flask:
+    """The application, and a view beside its own that checks credentials and returns a constant: a limit for GET."""
+    app = create_app(settings)
+    parts: Parts = app.extensions["sillage"]
+    gate = Gate(parts.access, parts.presence.require)
+
+    @app.get(CONSTANT)
+    def constant() -> Response:
+        gate.credential(scopes.READ, scopes.READ_MINE)
+        return Response(b"{}", content_type="application/json")
+
+    return app
+
+
 @contextmanager
 def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
     """A store of its own, served by ``sillage serve``; gives the parts, the port and the authorization."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {
         "SILLAGE_DATA_DIR": str(folder),
         "SILLAGE_BIND": f"127.0.0.1:{port}",
         "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "SILLAGE_EMBEDDED_CACHE_MB": "1024",
+        "SILLAGE_EMBEDDED_CACHE_MB": "2048",
         "SILLAGE_LOG_LEVEL": "warning",
     }
     parts = Parts(load(given))
@@ -159,7 +127,7 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
         actor="cli:bench",
     )
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
-    process = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env={**environment, **given}, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, __file__], env={**environment, **given, _MODE: "1"}, cwd=ROOT)
     token = base64.b64encode(f"{credential.id}:{credential.secret}".encode()).decode()
     try:
         for _ in range(600):
@@ -180,169 +148,120 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
         parts.close()
 
 
-def raw(parts: Parts, documents: Sequence[dict[str, Any]], size: int, threads: int) -> tuple[float, list[float]]:
-    """Insert the same sealed documents into an empty collection with the same indexes and write concern."""
+def raw(parts: Parts, documents: Sequence[dict[str, Any]], size: int, threads: int) -> float:
+    """Statements a second: the same sealed documents into an empty collection, same indexes and write concern."""
     name = f"raw_{uuid4().hex[:8]}"
-    create(parts.store, (Declared(name, COLLECTIONS[0].indexes),))
+    create(parts.store, (Declared(name, COLLECTIONS[0].indexes, packed=COLLECTIONS[0].packed),))
     collection = parts.store.collection(name)
     batches = [documents[start : start + size] for start in range(0, len(documents), size)]
     if size == 1:
-        result = spread([batch[0] for batch in batches], threads, lambda: collection.insert_one)
+        timed = spread([batch[0] for batch in batches], threads, lambda: collection.insert_one)
     else:
-        result = spread(batches, threads, lambda: collection.insert_many)
+        timed = spread(batches, threads, lambda: collection.insert_many)
     collection.drop()
-    return result
+    return len(documents) / timed.seconds
 
 
-def run(count: int, quick: bool) -> list[Row]:
-    """Measure everything."""
-    rows: list[Row] = []
-    console = Console(stderr=True)
-    folder = Path(tempfile.mkdtemp(prefix="sillage-bench-"))
-    singles = 1_000 if quick else 4_000
-    gets = 200 if quick else 1_000
-    with Progress(console=console, transient=True) as progress:
-        steps = progress.add_task("simulating", total=9)
-
-        def step(words: str) -> None:
-            progress.update(steps, advance=1, description=words)
-
-        made = traces(count)
-        fifties = made[: min(count, 5_000 if quick else 50_000)]
-        try:
-            with service(folder) as (parts, port, authorization):
-
-                def poster() -> Callable[[bytes], object]:
-                    client = Client(port, authorization)
-                    return lambda body: client.call("POST", "/xAPI/statements", body)
-
-                def post(statements: Sequence[dict[str, Any]], size: int, threads: int) -> tuple[float, list[float]]:
-                    bodies = [
-                        orjson.dumps(statements[at : at + size] if size > 1 else statements[at])
-                        for at in range(0, len(statements), size)
-                    ]
-                    return spread(bodies, threads, poster)
-
-                # Warm: the learners' keys are made and the workers have compiled what they need.
-                post(made[:2_000], 500, 4)
-                collection = parts.store.collection(NAME)
-                step("HTTP, batch 500")
-                seconds, times = post(made, 500, 4)
-                batch_500 = len(made) / seconds, times
-                step("the limit: raw insert_many")
-                documents = list(collection.find({}).sort("stored", 1).limit(len(made)))
-                rates = {}
-                for size, threads, most in ((500, 4, len(documents)), (50, 4, len(fifties)), (1, 16, singles)):
-                    seconds, _ = raw(parts, documents[:most], size, threads)
-                    rates[size] = most / seconds
-                limit = rates[500]
-                rows.append(Row(LIMIT, limit, "statements/s", 1.0, "itself"))
-                rows.append(
-                    Row(
-                        "raw insert_many, batch 50, 4 threads",
-                        rates[50],
-                        "statements/s",
-                        rates[50] / limit,
-                        "the limit",
-                    )
-                )
-                rows.append(Row("raw insert_one, 16 threads", rates[1], "statements/s", rates[1] / limit, "the limit"))
-
-                rows.append(
-                    Row(
-                        "HTTP, batch 500, 4 connections",
-                        batch_500[0],
-                        "statements/s",
-                        batch_500[0] / limit,
-                        "the limit",
-                    )
-                )
-                rows.append(Row("  p50 of a batch", quantile(batch_500[1], 0.5), "ms", None, ""))
-                rows.append(Row("  p99 of a batch", quantile(batch_500[1], 0.99), "ms", None, ""))
-                step("HTTP, batch 50")
-                seconds, times = post(fifties, 50, 4)
-                rate = len(fifties) / seconds
-                rows.append(Row("HTTP, batch 50, 4 connections", rate, "statements/s", rate / limit, "the limit"))
-                step("HTTP, single")
-                seconds, times = post(made[:singles], 1, 16)
-                rows.append(
-                    Row(
-                        "HTTP, single, 16 connections",
-                        singles / seconds,
-                        "statements/s",
-                        singles / seconds / rates[1],
-                        "raw insert_one",
-                    )
-                )
-                rows.append(Row("  p50 of a POST", quantile(times, 0.5), "ms", None, ""))
-                rows.append(Row("  p99 of a POST", quantile(times, 0.99), "ms", None, ""))
-
-                step("GET by agent")
-                rows += by_agent(parts, made, port, authorization, gets)
-                step("State documents")
-                rows += states(parts, made, port, authorization, singles)
-                step("bytes on disk")
-                parts.store.client.admin.command("fsync")
-                stats = parts.store.db.command("collStats", NAME)
-                stored = stats["count"]
-                plain = sum(len(orjson.dumps(one)) for one in made[:2_000]) / 2_000
-                size = (stats["storageSize"] + stats["totalIndexSize"]) / stored
-                rows.append(
-                    Row(
-                        "bytes on disk per statement, indexes included",
-                        size,
-                        "B",
-                        size / plain,
-                        f"{plain:.0f} B of JSON",
-                    )
-                )
-                step("aggregate")
-                rows += aggregated(parts, collection)
-                step("done")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    return rows
-
-
-def by_agent(parts: Parts, made: Sequence[dict[str, Any]], port: int, authorization: str, gets: int) -> list[Row]:
-    """GET by agent, limit 100, beside the bare cursor over the same documents."""
-    from app.vault.kinds import AGENT
-    from app.xapi.identifiers import agent_identifier
-
-    busiest = Counter(orjson.dumps(one["actor"]) for one in made).most_common(50)
-    agents = [orjson.loads(actor) for actor, _ in busiest]
-    tokens = [parts.keys.token(AGENT, agent_identifier(agent) or "") for agent in agents]
-    collection = parts.store.collection(NAME)
-
-    def bare(token: bytes) -> int:
-        found = collection.find({"t": token, "stored": {"$exists": True}, "void": {"$exists": False}})
-        return len(list(found.sort([("stored", -1), ("_id", -1)]).limit(100).batch_size(101)))
-
-    def getter() -> Callable[[dict[str, Any]], object]:
-        client = Client(port, authorization)
-
-        def get(agent: dict[str, Any]) -> object:
-            return client.call(
-                "GET", "/xAPI/statements?" + urlencode({"agent": orjson.dumps(agent).decode(), "limit": 100})
-            )
-
-        return get
-
-    limit_seconds, _ = spread([tokens[n % len(tokens)] for n in range(gets)], 4, lambda: bare)
-    seconds, times = spread([agents[n % len(agents)] for n in range(gets)], 4, getter)
+def latencies(timed: Timed, of: str) -> list[Row]:
+    """The median and the slow end of requests; how far apart they are."""
+    middle, slow = timed.quantile(0.5), timed.quantile(0.99)
     return [
-        Row("bare cursor by agent, 100 documents, 4 threads", gets / limit_seconds, "requests/s", 1.0, "itself"),
-        Row(
-            "GET by agent, limit 100, 4 connections",
-            gets / seconds,
-            "requests/s",
-            limit_seconds / seconds,
-            "the bare cursor",
-        ),
-        Row("  p50 of a GET", quantile(times, 0.5), "ms", None, ""),
-        Row("  p99 of a GET", quantile(times, 0.99), "ms", None, ""),
-        *anatomy(parts, tokens[0]),
+        Row(f"  p50 of a {of}", middle, "ms"),
+        Row(f"  p99 of a {of}", slow, "ms", slow / middle, "times the p50"),
     ]
+
+
+def writing(parts: Parts, load: Load, made: Sequence[dict[str, Any]], singles: int, fifties: int) -> list[Row]:
+    """POST in batches of 500 and 50 and alone, beside the raw inserts of what was stored."""
+    # Warm: the learners' keys are made and the workers have compiled what they need.
+    load.post(made[:2_000], 500, 4)
+    big = load.post(made, 500, 4)
+    small = load.post(made[:fifties], 50, 4)
+    alone = load.post(made[:singles], 1, 16)
+    documents = list(parts.store.collection(NAME).find({}).sort("stored", 1).limit(min(len(made), 200_000)))
+    limit = raw(parts, documents, 500, 4)
+    fifty = raw(parts, documents[:fifties], 50, 4)
+    one = raw(parts, documents[:singles], 1, 16)
+    rates = len(made) / big.seconds, fifties / small.seconds, singles / alone.seconds
+    return [
+        Row(LIMIT, limit, "statements/s", 1.0, "itself"),
+        Row("raw insert_many, batch 50, 4 threads", fifty, "statements/s", fifty / limit, "the limit"),
+        Row("raw insert_one, 16 threads", one, "statements/s", one / limit, "the limit"),
+        Row("HTTP, batch 500, 4 connections", rates[0], "statements/s", rates[0] / limit, "the limit", 0.6),
+        *latencies(big, "batch"),
+        Row("HTTP, batch 50, 4 connections", rates[1], "statements/s", rates[1] / limit, "the limit", 0.5),
+        Row("HTTP, single, 16 connections", rates[2], "statements/s", rates[2] / one, "raw insert_one", 0.3),
+        *latencies(alone, "POST"),
+    ]
+
+
+def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int) -> list[Row]:
+    """GET by agent, verb and id, and pages, beside the bare cursor and the bare view."""
+    mine = parts.keys.token(kinds.SOURCE, "bench")
+    agents = busiest(made, 50)
+    verbs = sorted({one["verb"]["id"] for one in made})
+    rows: list[Row] = []
+    for kind, queries, tokens in (
+        (
+            "agent",
+            [{"agent": orjson.dumps(agent).decode(), "limit": 100} for agent in agents],
+            [parts.keys.token(kinds.AGENT, agent_identifier(agent) or "") for agent in agents],
+        ),
+        ("verb", [{"verb": verb, "limit": 100} for verb in verbs], [parts.keys.token(kinds.VERB, v) for v in verbs]),
+    ):
+        collection = parts.store.collection(NAME)
+
+        def bare(token: bytes) -> int:
+            found = collection.find({"t": token, "stored": {"$exists": True}, "void": {"$exists": False}})  # noqa: B023
+            return len(list(found.sort([("stored", -1)]).limit(100).batch_size(101)))
+
+        cursor = spread([tokens[n % len(tokens)] for n in range(gets)], 4, lambda: bare)
+        timed = load.get([queries[n % len(queries)] for n in range(gets)], 4)
+        of = f"bare cursor by {kind}, 100 documents, 4 threads"
+        rows += [
+            Row(of, gets / cursor.seconds, "requests/s", 1.0, "itself"),
+            Row(
+                f"GET by {kind}, limit 100, 4 connections",
+                gets / timed.seconds,
+                "requests/s",
+                cursor.seconds / timed.seconds,
+                "the bare cursor",
+                1 / 3,
+            ),
+            *latencies(timed, "GET"),
+        ]
+    rows += anatomy(parts, parts.keys.token(kinds.AGENT, agent_identifier(agents[0]) or ""))
+
+    constant = load.constant(CONSTANT, gets, 4)
+    single = load.get([{"statementId": identity} for identity in load.ids(gets)], 4)
+    rows += [
+        Row(
+            "a view that checks credentials and returns a constant",
+            gets / constant.seconds,
+            "requests/s",
+            1.0,
+            "itself",
+        ),
+        Row(
+            "GET by id, 4 connections",
+            len(single.times) / single.seconds,
+            "requests/s",
+            constant.seconds / single.seconds,
+            "that view",
+            0.5,
+        ),
+        *latencies(single, "GET"),
+    ]
+
+    pages = load.paging({"limit": 500}, 100_000)
+    stored = parts.store.collection(NAME).count_documents({"t": mine})
+    rate = stored / pages.seconds
+    rows.append(Row("following `more` to the end, limit 500", rate, "statements/s", rate / 40_000, "40,000", 1.0))
+    deep = load.paging({"limit": 100}, 1_001).times
+    if len(deep) > 1_000:
+        first, last = sorted(deep[1:51])[25], sorted(deep[-50:])[25]
+        rows.append(Row("page 1,000 of 100, median of 50 around it", last * 1000, "ms", first / last, "page 1", 0.8))
+    return rows
 
 
 def anatomy(parts: Parts, token: bytes) -> list[Row]:
@@ -366,58 +285,48 @@ def anatomy(parts: Parts, token: bytes) -> list[Row]:
     ]
 
 
-def states(parts: Parts, made: Sequence[dict[str, Any]], port: int, authorization: str, count: int) -> list[Row]:
+def states(parts: Parts, load: Load, made: Sequence[dict[str, Any]], count: int) -> list[Row]:
     """State documents of 1 KiB put and read over 16 connections, beside the bare operations on what was sealed."""
     body = orjson.dumps({"bookmark": "page-7", "answers": ["0123456789abcdef"] * 48})
-    paths = [
-        "/xAPI/activities/state?"
-        + urlencode(
-            {
-                "activityId": "https://example.fr/activities/bench",
-                "agent": orjson.dumps(one["actor"]).decode(),
-                "stateId": f"state-{place}",
-            }
-        )
-        for place, one in enumerate(made[:count])
-    ]
-
-    def caller(method: str, content: bytes | None) -> Callable[[], Callable[[str], object]]:
-        def make() -> Callable[[str], object]:
-            client = Client(port, authorization)
-            return lambda path: client.call(method, path, content)
-
-        return make
-
-    rows = []
-    put_seconds, put_times = spread(paths, 16, caller("PUT", body))
-    get_seconds, get_times = spread(paths, 16, caller("GET", None))
+    actors = [one["actor"] for one in made[:count]]
+    put = load.documents("PUT", actors, body, 16)
+    get = load.documents("GET", actors, None, 16)
     sealed = list(parts.store.collection(DOCUMENTS).find({}))
     name = f"raw_{uuid4().hex[:8]}"
     create(parts.store, (Declared(name, DOCUMENT_COLLECTIONS[0].indexes),))
     bare = parts.store.collection(name)
-    raw_put, _ = spread(sealed, 16, lambda: bare.insert_one)
-    raw_get, _ = spread([each["_id"] for each in sealed], 16, lambda: lambda key: bare.find_one({"_id": key}))
+    raw_put = spread(sealed, 16, lambda: bare.insert_one)
+    raw_get = spread([each["_id"] for each in sealed], 16, lambda: lambda key: bare.find_one({"_id": key}))
     bare.drop()
-    for verb, seconds, times, limit, of in (
-        ("PUT", put_seconds, put_times, raw_put, "raw insert_one"),
-        ("GET", get_seconds, get_times, raw_get, "raw find_one"),
-    ):
-        rows.append(Row(f"{of} of the same documents, 16 threads", len(sealed) / limit, "documents/s", 1.0, "itself"))
-        rate = len(paths) / seconds
-        rows.append(Row(f"State {verb}, 16 connections", rate, "documents/s", rate / (len(sealed) / limit), of))
-        rows.append(Row(f"  p50 of a State {verb}", quantile(times, 0.5), "ms", None, ""))
-        rows.append(Row(f"  p99 of a State {verb}", quantile(times, 0.99), "ms", None, ""))
+    rows = []
+    for verb, timed, limit, of in (("PUT", put, raw_put, "raw insert_one"), ("GET", get, raw_get, "raw find_one")):
+        of_limit, rate = len(sealed) / limit.seconds, len(actors) / timed.seconds
+        rows += [
+            Row(f"{of} of the same documents, 16 threads", of_limit, "documents/s", 1.0, "itself"),
+            Row(f"State {verb}, 16 connections", rate, "documents/s", rate / of_limit, of),
+            *latencies(timed, f"State {verb}"),
+        ]
     return rows
 
 
-def aggregated(parts: Parts, collection: Any) -> list[Row]:
+def disk(parts: Parts, made: Sequence[dict[str, Any]]) -> Row:
+    """Bytes a statement takes in MongoDB's files."""
+    parts.store.client.admin.command("fsync")
+    stats = parts.store.db.command("collStats", NAME)
+    plain = sum(len(orjson.dumps(one)) for one in made[:2_000]) / 2_000
+    size = (stats["storageSize"] + stats["totalIndexSize"]) / stats["count"]
+    return Row("bytes on disk per statement, indexes included", size, "B", size / plain, f"{plain:.0f} B of JSON")
+
+
+def aggregated(parts: Parts) -> list[Row]:
     """The aggregate job over everything stored, beside a bare scan of the same documents."""
     began = time.perf_counter()
-    scanned = sum(1 for _ in collection.find({}).sort([("stored", 1), ("_id", 1)]).batch_size(20_000))
+    scanned = sum(1 for _ in parts.store.collection(NAME).find({}).sort([("stored", 1)]).batch_size(20_000))
     scan = scanned / (time.perf_counter() - began)
     began, cpu = time.perf_counter(), time.process_time()
     summary = parts.aggregates.run()
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
+    rate = summary.statements / busy
     return [
         Row("bare scan of the stored documents", scan, "statements/s", 1.0, "itself"),
         Row(
@@ -427,8 +336,105 @@ def aggregated(parts: Parts, collection: Any) -> list[Row]:
             summary.statements / seconds / scan,
             "the bare scan",
         ),
-        Row("  per second of its CPU", summary.statements / busy, "statements/s", None, ""),
+        Row("  per second of its CPU", rate, "statements/s", rate / 60_000, "60,000", 1.0),
+        Row("  memory at its peak, this process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB"),
     ]
+
+
+def run(count: int, quick: bool) -> list[Row]:
+    """Measure everything."""
+    singles = min(count, 1_000 if quick else 5_000)
+    gets = min(count, 300 if quick else 2_000)
+    folder = Path(tempfile.mkdtemp(prefix="sillage-bench-"))
+    rows: list[Row] = []
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            steps = progress.add_task("simulating", total=6)
+            made = traces(count)
+            with service(folder) as (parts, port, authorization):
+                load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
+                stages: dict[str, Callable[[], list[Row]]] = {
+                    "writing": lambda: writing(parts, load, made, singles, min(count, 5_000 if quick else 50_000)),
+                    "reading": lambda: reading(parts, load, made, gets),
+                    "State documents": lambda: states(parts, load, made, singles),
+                    "disk": lambda: [disk(parts, made)],
+                    "aggregating": lambda: aggregated(parts),
+                }
+                for name, stage in stages.items():
+                    progress.update(steps, advance=1, description=name)
+                    rows += stage()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return rows
+
+
+def grow(count: int) -> list[Row]:
+    """Ingest ``count`` statements, batch 500 over 4 connections: the rate of each step of 100,000."""
+    step = min(100_000, count)
+    folder = Path(tempfile.mkdtemp(prefix="sillage-bench-"))
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            steps = progress.add_task("simulating", total=max(1, count // step))
+            made = traces(step)
+            with service(folder) as (parts, port, authorization):
+                load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
+                rates = []
+                for done in range(0, count, step):
+                    progress.update(steps, advance=1, description=f"{done:,} stored")
+                    rates.append(step / load.post(made, 500, 4).seconds)
+                # The second step stands for the beginning: the first makes the learners' keys.
+                early = rates[min(1, len(rates) - 1)]
+                late = sorted(rates[-3:])[len(rates[-3:]) // 2]
+                rows = [
+                    Row(f"HTTP, batch 500, with {min(step, count):,} stored", early, "statements/s", 1.0, "itself"),
+                    Row(f"HTTP, batch 500, with {count:,} stored", late, "statements/s", late / early, "that", 0.85),
+                ]
+                rows += [
+                    Row(f"  with {place * step:,} stored", rates[place], "statements/s", rates[place] / early, "that")
+                    for place in range(0, len(rates), max(1, len(rates) // 10))
+                ]
+                return [*rows, disk(parts, made), *aggregated(parts)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def against(target: Target, count: int, quick: bool) -> list[Row]:
+    """The client load alone, against a store that is there already; what it has is left there."""
+    load = Load(target)
+    made = traces(count)
+    singles, gets = (min(count, 500), min(count, 200)) if quick else (2_000, 1_000)
+    rows: list[Row] = []
+
+    def measured(name: str, unit: str, of: str, units: int, do: Callable[[], Timed]) -> None:
+        try:
+            timed = do()
+        except Refused as refused:
+            print(f"{name}: {refused}", file=sys.stderr)
+            return
+        rows.append(Row(name, units / timed.seconds, unit))
+        rows.extend(latencies(timed, of))
+
+    for size, connections, some in ((500, 4, made), (50, 4, made[: max(1, count // 4)]), (1, 16, made[:singles])):
+        name = f"batch {size}, {connections} connections" if size > 1 else f"single, {connections} connections"
+        measured(name, "statements/s", "POST", len(some), lambda: load.post(some, size, connections))  # noqa: B023
+    ids = load.ids(gets)
+    measured(
+        "GET by id, 4 connections",
+        "requests/s",
+        "GET",
+        len(ids),
+        lambda: load.get([{"statementId": identity} for identity in ids], 4),
+    )
+    agents = [{"agent": orjson.dumps(agent).decode(), "limit": 100} for agent in busiest(made, 50)]
+    verbs = [{"verb": verb, "limit": 100} for verb in sorted({one["verb"]["id"] for one in made})]
+    since = [{"since": f"{datetime.now(UTC):%Y-%m-%dT00:00:00Z}", "limit": 100, "ascending": "true"}]
+    for kind, queries in (("agent", agents), ("verb", verbs), ("since", since)):
+        name = f"GET by {kind}, limit 100, 4 connections"
+        asked = [queries[n % len(queries)] for n in range(gets)]
+        measured(name, "requests/s", "GET", gets, lambda: load.get(asked, 4))  # noqa: B023
+    pages = load.paging({"limit": 100}, 500)
+    rows.append(Row("`more`, limit 100", len(pages.times) / pages.seconds, "pages/s"))
+    return rows
 
 
 def main() -> None:
@@ -436,22 +442,38 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="smaller numbers: ends within a minute")
     options.add_argument("--statements", type=int, help="statements of the batch-500 row")
+    options.add_argument(
+        "--growth", type=int, metavar="N", help="ingest N statements only, and tell how the rate changes"
+    )
+    options.add_argument("--against", metavar="URL", help="the xAPI endpoint of any store, for the client load alone")
+    options.add_argument("--user", metavar="KEY:SECRET", default="", help="its Basic credentials, with --against")
     options.add_argument("--json", metavar="FILE", help="write the rows as JSON too")
     given = options.parse_args()
-    rows = run(given.statements or (20_000 if given.quick else 200_000), given.quick)
-    table = Table(
-        title=f"Sillage on {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
-    )
-    for column in ("what", "value", "unit", "ratio", "to"):
-        table.add_column(column, justify="right" if column in ("value", "ratio") else "left")
+    count = given.statements or (20_000 if given.quick else 200_000)
+    title = f"Sillage on {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
+    if given.against:
+        token = base64.b64encode(given.user.encode()).decode()
+        rows = against(Target(given.against, f"Basic {token}"), count, given.quick)
+        title = f"{given.against}, {datetime.now(UTC):%Y-%m-%d}"
+    elif given.growth:
+        rows = grow(given.growth)
+    else:
+        rows = run(count, given.quick)
+    table = Table(title=title)
+    for column in ("what", "value", "unit", "ratio", "to", "aim"):
+        table.add_column(column, justify="right" if column in ("value", "ratio", "aim") else "left")
     for row in rows:
         value = f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.1f}"
-        table.add_row(row.name, value, row.unit, "" if row.ratio is None else f"{row.ratio:.2f}", row.of)
-    Console(width=120).print(table)
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(row.name, value, row.unit, ratio, row.of, "" if row.aim is None else f"{row.aim:.2f}")
+    Console(width=130).print(table)
     if given.json:
-        lines = [{"name": row.name.strip(), "value": row.value, "unit": row.unit, "ratio": row.ratio} for row in rows]
+        lines = [{**row._asdict(), "name": row.name.strip()} for row in rows]
         Path(given.json).write_bytes(orjson.dumps(lines, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 if __name__ == "__main__":
-    main()
+    if _MODE in os.environ:
+        serve(load(os.environ), with_constant)
+    else:
+        main()

@@ -22,7 +22,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.int64 import Int64
 from bson.max_key import MaxKey
 from bson.son import SON
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
@@ -95,9 +95,15 @@ class AuditRepository:
         Returns:
             False when a place was already taken; the entries before it, and only they, were inserted.
         """
+        documents = [_document(entry) for entry in entries]
         with translated():
             try:
-                self._collection.insert_many([_document(entry) for entry in entries], ordered=True)
+                if len(documents) == 1:  # half the work of a bulk of one
+                    self._collection.insert_one(documents[0])
+                else:
+                    self._collection.insert_many(documents, ordered=True)
+            except DuplicateKeyError:
+                return False
             except BulkWriteError as failed:
                 if any(error["code"] != _DUPLICATE for error in failed.details["writeErrors"]):
                     raise

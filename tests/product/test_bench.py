@@ -1,0 +1,40 @@
+"""The benchmark runs, on the service and against any store: its figures are for people to read, not for a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.served import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bench(*options: str) -> list[dict[str, object]]:
+    out = Path(options[-1])
+    command = [sys.executable, str(ROOT / "scripts" / "bench.py"), "--quick", *options[:-1], "--json", str(out)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stderr[-2_000:]
+    rows: list[dict[str, object]] = json.loads(out.read_bytes())
+    return rows
+
+
+def test_every_figure_stands_beside_its_limit(tmp_path: Path) -> None:
+    rows = bench("--statements", "600", str(tmp_path / "rows.json"))
+    named = {row["name"] for row in rows}
+    assert {"HTTP, batch 500, 4 connections", "GET by id, 4 connections", "State PUT, 16 connections"} <= named
+    assert all(row["value"] for row in rows)
+    assert all(row["ratio"] is not None for row in rows if row["aim"])
+
+
+def test_the_same_load_goes_to_any_store(server: Server, tmp_path: Path) -> None:
+    tutor = server.source(scopes=["statements/write", "statements/read/mine"])
+    user = f"{tutor.id}:{tutor.secret}"
+    out = str(tmp_path / "rows.json")
+    rows = bench("--against", f"{server.url}/xAPI", "--user", user, "--statements", "600", out)
+    named = [row["name"] for row in rows]
+    for name in ("batch 500, 4 connections", "single, 16 connections", "GET by verb, limit 100, 4 connections"):
+        assert name in named
+    assert named[-1] == "`more`, limit 100"
