@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.settings import load
+from app.storage.catalogue import COLLECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -56,8 +57,9 @@ def test_it_runs_as_an_ordinary_user_with_a_health_check() -> None:
                 assert "--require-hashes" in install or "--no-deps" in install
 
 
-def test_compose_is_consistent() -> None:
-    compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.sharded.yaml"])
+def test_compose_is_consistent(file: str) -> None:
+    compose = yaml.safe_load((DOCKER / file).read_text())
     services = compose["services"]
     for name, service in services.items():
         for other in service.get("depends_on", []):
@@ -83,6 +85,16 @@ def test_the_settings_of_the_containers_are_accepted() -> None:
         "mongodb://root:x@mongodb-1,mongodb-2,mongodb-3/?replicaSet=sillage&authSource=admin"
     )
     assert load(environ).bind == "0.0.0.0:8000"
+
+
+def test_what_is_sharded_is_a_collection_and_has_no_other_unique_index() -> None:
+    text = (DOCKER / "compose.sharded.yaml").read_text()
+    listed = re.search(r"\[([^]]+)\]\.forEach\(\s+name => sh\.shardCollection", text)
+    assert listed is not None
+    declared = {each.name: each for each in COLLECTIONS}
+    for name in re.findall(r'"(\w+)"', listed[1]):
+        # MongoDB keeps an index unique over shards only when the shard key begins it.
+        assert not any(index.unique for index in declared[name].indexes), name
 
 
 @pytest.mark.parametrize("page", ["docker/README.md"])
