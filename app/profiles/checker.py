@@ -1,19 +1,25 @@
 """Checking statements against the templates of several profiles (xAPI Profiles 1.0, Communication 2.1).
 
-``compile`` once, then ``Checker.check`` statement by statement. An index on the verb decides which
-templates can apply at all.
+``compile`` once, then ``Checker.check`` statement by statement. An index on the verb and the type of the object decides
+which templates can apply at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.errors import Fault
 from app.profiles import templates
-from app.profiles.document import Profile
-from app.profiles.templates import Compiled, Statement
+from app.profiles.document import Profile, Template
+from app.profiles.templates import Compiled, Matches, Statement
+
+Find = Callable[[str], Statement | None]
+"""The statement of an id (a UUID in lower case), or ``None`` when it is not at hand."""
+
+# A chain of references is followed this far; what lies beyond counts as not at hand.
+_DEEPEST: Final = 8
 
 
 class Outcome(StrEnum):
@@ -67,52 +73,207 @@ class Checker:
 
     def __init__(self, entries: Sequence[_Entry], mode: Mode) -> None:
         self._mode = mode
-        self._any_verb = tuple(entry for entry in entries if entry.compiled.verb is None)
-        verbs = {entry.compiled.verb for entry in entries if entry.compiled.verb is not None}
-        self._by_verb = {
-            verb: tuple(entry for entry in entries if entry.compiled.verb in (None, verb)) for verb in verbs
+        self.refers = any(entry.compiled.references for entry in entries)
+        """Whether some template asks for the template of a statement that is referred to."""
+        self._index = _Index(entries)
+        self._of_profile = {
+            profile: _Index([entry for entry in entries if entry.followed.profile == profile])
+            for profile in {entry.followed.profile for entry in entries if entry.compiled.references}
         }
 
-    def check(self, statement: Statement) -> Verdict:
-        """Check one statement, a decoded JSON object that is valid xAPI; it is not changed."""
-        verb = statement.get("verb")
-        iri = verb.get("id") if type(verb) is dict else None
-        entries = self._by_verb.get(iri, self._any_verb) if type(iri) is str else self._any_verb
-        if not entries:
-            return _UNMATCHED
-        statement = _normalised(statement)
-        results: list[TemplateResult] = []
-        failed = False
-        for (_, _, others, checks), followed in entries:
-            for matches in others:
-                if not matches(statement):
-                    break
-            else:
-                faults = [fault for check in checks if (fault := check(statement)) is not None]
-                if faults:
-                    failed = True
-                    results.append(followed._replace(ok=False, faults=tuple(faults)))
-                else:
-                    results.append(followed)
+    def check(self, statement: Statement, find: Find | None = None) -> Verdict:
+        """Check one statement, a decoded JSON object that is valid xAPI; it is not changed.
+
+        Args:
+            statement: The statement.
+            find: Gives the statements that it may refer to. Without it they count as not at hand, and only that there
+                is a StatementRef is checked (Communication 2.1, follows_rules).
+        """
+        results = self._results(self._index, statement, find, 0)
         if not results:
             return _UNMATCHED
+        failed = False
+        for result in results:
+            if not result.ok:
+                failed = True
+                break
         if failed and (self._mode is Mode.EVERY or not any(result.ok for result in results)):
             return Verdict(Outcome.FAILS, tuple(results))
         return Verdict(Outcome.CONFORMS, tuple(results))
 
-    def check_all(self, statements: Iterable[Statement]) -> list[Verdict]:
-        """Check a batch: the verdicts in the order of the statements."""
-        return [self.check(statement) for statement in statements]
+    def check_all(self, statements: Iterable[Statement], find: Find | None = None) -> list[Verdict]:
+        """Check a batch: the verdicts in the order of the statements, which may refer to each other."""
+        given = list(statements)
+        if self.refers:
+            find = _within(given, find)
+        return [self.check(statement, find) for statement in given]
+
+    def _results(self, index: _Index, statement: Statement, find: Find | None, depth: int) -> list[TemplateResult]:
+        entries = index.of(statement)
+        if not entries:
+            return []
+        statement = _normalised(statement)
+        results: list[TemplateResult] = []
+        for compiled, followed in entries:
+            for matches in compiled.others:
+                if not matches(statement):
+                    break
+            else:
+                faults = [fault for check in compiled.checks if (fault := check(statement)) is not None]
+                if compiled.references:
+                    faults[:0] = self._misreferred(statement, compiled, followed.profile, find, depth)
+                results.append(followed._replace(ok=False, faults=tuple(faults)) if faults else followed)
+        return results
+
+    def _misreferred(
+        self, statement: Statement, compiled: Compiled, profile: str, find: Find | None, depth: int
+    ) -> list[Fault]:
+        faults = []
+        for reference in compiled.references:
+            identity = templates.referred(statement, reference)
+            if identity is None:
+                faults.append(reference.missing)
+                continue
+            other = find(identity.lower()) if find is not None and type(identity) is str else None
+            if other is not None and depth < _DEEPEST:
+                results = self._results(self._of_profile[profile], other, find, depth + 1)
+                # Communication 2.1, validates: the templates that are followed, or if some are not, those that are not.
+                failing = {result.template for result in results if not result.ok}
+                if (failing or {result.template for result in results}).isdisjoint(reference.templates):
+                    faults.append(reference.other)
+        return faults
 
 
-def compile(profiles: Sequence[Profile], mode: Mode = Mode.EVERY) -> Checker:
-    """Compile the templates of some profiles; one profile given twice counts once."""
-    entries = [
-        _Entry(templates.compile(template), TemplateResult(profile.id, template.id, True, ()))
-        for profile in {profile.version: profile for profile in profiles}.values()
-        for template in profile.templates
-    ]
+class _Index:
+    """The templates that can apply, by verb and by type of object; those that want any are with each."""
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        verbs = {entry.compiled.verb for entry in entries}
+        self._by_verb = {
+            verb: self._by_type([entry for entry in entries if entry.compiled.verb in (None, verb)]) for verb in verbs
+        }
+        self._any_verb = self._by_type([entry for entry in entries if entry.compiled.verb is None])
+
+    @staticmethod
+    def _by_type(entries: Sequence[_Entry]) -> Mapping[str | None, tuple[_Entry, ...]]:
+        kinds = {entry.compiled.object_type for entry in entries} | {None}
+        return {
+            kind: tuple(entry for entry in entries if entry.compiled.object_type in (None, kind)) for kind in kinds
+        }  # fmt: skip
+
+    def of(self, statement: Statement) -> tuple[_Entry, ...]:
+        verb = statement.get("verb")
+        iri = verb.get("id") if type(verb) is dict else None
+        by_type = self._by_verb.get(iri, self._any_verb) if type(iri) is str else self._any_verb
+        target = statement.get("object")
+        definition = target.get("definition") if type(target) is dict else None
+        kind = definition.get("type") if type(definition) is dict else None
+        entries = by_type.get(kind) if type(kind) is str else None
+        return by_type[None] if entries is None else entries
+
+
+def compile(profiles: Sequence[Profile], mode: Mode = Mode.EVERY, others: Sequence[Profile] = ()) -> Checker:
+    """Compile the templates of some profiles; one profile given twice counts once.
+
+    A document with several versions gives the templates of all: a statement is held to those of the versions that it
+    names among its category context activities (Structure 5), and to the newest when it names none.
+
+    Args:
+        profiles: What statements are held to.
+        mode: When several templates match.
+        others: Profiles at hand whose templates the patterns of ``profiles`` may use; such a template counts as one of
+            the profile that uses it (Structure 9).
+    """
+    chosen = {profile.version: profile for profile in profiles}.values()
+    entries = [entry for profile in chosen for entry in _entries(profile)]
+    known = {entry.compiled.id for entry in entries}
+    for profile in chosen:
+        for template in borrowed(profile, others):
+            if template.id not in known:
+                known.add(template.id)
+                entries.append(_Entry(templates.compile(template), TemplateResult(profile.id, template.id, True, ())))
     return Checker(entries, mode)
+
+
+def borrowed(profile: Profile, others: Sequence[Profile]) -> list[Template]:
+    """The templates of other profiles that the patterns of a profile use, directly or through patterns of those."""
+    own = {template.id for template in profile.templates} | {pattern.id for pattern in profile.patterns}
+    patterns = {pattern.id: pattern for other in others if other.id != profile.id for pattern in other.patterns}
+    found = {template.id: template for other in others if other.id != profile.id for template in other.templates}
+    sought = [member for pattern in profile.patterns for member in pattern.members if member not in own]
+    used: dict[str, Template] = {}
+    seen: set[str] = set()
+    while sought:
+        iri = sought.pop()
+        if iri in seen:
+            continue
+        seen.add(iri)
+        if iri in found:
+            used[iri] = found[iri]
+        elif iri in patterns:
+            sought += patterns[iri].members
+    return list(used.values())
+
+
+def _entries(profile: Profile) -> list[_Entry]:
+    # The same template in several versions is one.
+    groups: list[tuple[Template, set[str]]] = []
+    for template in profile.templates:
+        for first, within in groups:
+            if _same(first, template):
+                within.add(template.version)
+                break
+        else:
+            groups.append((template, {template.version}))
+    described = {template.version for template in profile.templates}
+    made = []
+    for template, within in groups:
+        compiled = templates.compile(template)
+        if within != described:
+            compiled = compiled._replace(others=(_of_version(profile, described, within), *compiled.others))
+        made.append(_Entry(compiled, TemplateResult(profile.id, template.id, True, ())))
+    return made
+
+
+def _same(one: Template, other: Template) -> bool:
+    return one.id == other.id and one.determining == other.determining and _rules(one) == _rules(other)
+
+
+def _rules(template: Template) -> list[tuple[object, ...]]:
+    return [
+        (rule.location.text, rule.selector and rule.selector.text, rule.presence, rule.any, rule.all, rule.none)
+        for rule in template.rules
+    ]
+
+
+def _of_version(profile: Profile, described: set[str], within: set[str]) -> Matches:
+    """Whether the statement is of these versions: of those it names, or of the newest that has templates."""
+    newest = next(version.id for version in profile.versions if version.id in described)
+
+    def matches(statement: Statement) -> bool:
+        named = described.intersection(categories(statement))
+        return not named.isdisjoint(within) if named else newest in within
+
+    return matches
+
+
+def categories(statement: Statement) -> list[str]:
+    """The ids of a statement's category context activities."""
+    context = statement.get("context")
+    related = context.get("contextActivities") if type(context) is dict else None
+    given = related.get("category") if type(related) is dict else None
+    listed = [given] if type(given) is dict else given if type(given) is list else []
+    return [each["id"] for each in listed if type(each) is dict and type(each.get("id")) is str]
+
+
+def _within(statements: Sequence[Statement], find: Find | None) -> Find:
+    own = {identity.lower(): each for each in statements if type(identity := each.get("id")) is str}
+
+    def found(identity: str) -> Statement | None:
+        statement = own.get(identity)
+        return statement if statement is not None or find is None else find(identity)
+
+    return found
 
 
 def _normalised(statement: Statement) -> Statement:

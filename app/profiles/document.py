@@ -1,15 +1,17 @@
 """Reading an xAPI Profile document (xAPI Profiles 1.0, Structure): JSON-LD read as plain JSON.
 
 Only the terms of the standard context are understood; a document that renames them with a context of its
-own is refused for its missing properties. Patterns are checked for their form and not kept.
+own is refused for its missing properties. ``load`` refuses what cannot be used; what is merely wrong or doubtful is for
+``app.profiles.lint`` to tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
+import jsonschema_rs
 import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -21,15 +23,53 @@ from app.profiles.jsonpath import Path
 
 SECTION: Final = "xAPI-Profiles Structure"
 MOST_FAULTS: Final = 50
+PATTERN_KINDS: Final = ("sequence", "alternates", "optional", "oneOrMore", "zeroOrMore")
+RELATIONS: Final = ("broader", "broadMatch", "narrower", "narrowMatch", "related", "relatedMatch", "exactMatch")
+
+Raw = Mapping[str, Any]
+
+
+class Version(NamedTuple):
+    """A version of a profile (Structure 6.1).
+
+    Attributes:
+        generated: When it was made, as written.
+        revises: The versions that it revises, of this profile or of others that it supersedes.
+    """
+
+    id: str
+    generated: str
+    revises: tuple[str, ...]
 
 
 class Concept(NamedTuple):
-    """A term that the profile defines: a verb, activity type, extension, document resource or activity."""
+    """A term that the profile defines (Structure 7).
+
+    Attributes:
+        type: ``Verb``, ``ActivityType``, ``AttachmentUsageType``, ``ContextExtension``, ``ResultExtension``,
+            ``ActivityExtension``, ``StateResource``, ``AgentProfileResource``, ``ActivityProfileResource`` or
+            ``Activity``.
+        version: The version that defines it (``inScheme``).
+        relations: IRIs of related concepts, by the name of the relation (``RELATIONS``).
+        recommended: Verbs or activity types that an extension is recommended for.
+        inline_schema: JSON Schema of the values of an extension or document resource, as written.
+        schema: IRI of such a schema; it is never fetched.
+        content_type: Media type of a document resource.
+        activity: Definition of an activity.
+    """
 
     id: str
     type: str
+    version: str
     label: Mapping[str, str]
+    definition: Mapping[str, str]
     deprecated: bool
+    relations: Mapping[str, tuple[str, ...]]
+    recommended: tuple[str, ...]
+    inline_schema: str | None
+    schema: str | None
+    content_type: str | None
+    activity: Raw | None
 
 
 class Rule(NamedTuple):
@@ -41,17 +81,23 @@ class Rule(NamedTuple):
     any: tuple[object, ...] | None
     all: tuple[object, ...] | None
     none: tuple[object, ...] | None
+    note: Mapping[str, str] = {}
 
 
 class Template(NamedTuple):
     """A statement template (Structure 8.0); absent determining properties are ``None`` or empty.
 
     Attributes:
+        version: The version that it belongs to (``inScheme``).
         context_types: Pairs of a contextActivities key (``parent``…) and the types it must hold.
+        object_reference, context_reference: Templates one of which the statement that is referred to must match.
     """
 
     id: str
+    version: str
     label: Mapping[str, str]
+    definition: Mapping[str, str]
+    deprecated: bool
     verb: str | None
     object_type: str | None
     context_types: tuple[tuple[str, frozenset[str]], ...]
@@ -60,23 +106,50 @@ class Template(NamedTuple):
     context_reference: tuple[str, ...]
     rules: tuple[Rule, ...]
 
+    @property
+    def determining(self) -> tuple[object, ...]:
+        """Its determining properties: equal for templates that match the same statements."""
+        return (self.verb, self.object_type, self.context_types, self.attachment_types)
 
-class Profile(NamedTuple):
-    """A profile that can be checked against.
+
+class Pattern(NamedTuple):
+    """A pattern (Structure 9).
 
     Attributes:
-        id: IRI of the profile, whatever the version.
-        version: IRI of its newest version, which the templates describe.
-        versions: IRIs of all its versions, newest first.
+        version: The version that it belongs to; the newest one where it does not say.
+        primary: Whether sequences of statements are held to it by itself.
+        kind: One of ``PATTERN_KINDS``.
+        members: IRIs of templates and patterns; one where the kind takes one.
     """
 
     id: str
     version: str
-    versions: tuple[str, ...]
+    primary: bool
     label: Mapping[str, str]
     definition: Mapping[str, str]
+    deprecated: bool
+    kind: str
+    members: tuple[str, ...]
+
+
+class Profile(NamedTuple):
+    """A profile that can be checked against; a document may describe several of its versions.
+
+    Attributes:
+        id: IRI of the profile, whatever the version.
+        version: IRI of its newest version.
+        versions: All its versions, newest first.
+    """
+
+    id: str
+    version: str
+    versions: tuple[Version, ...]
+    label: Mapping[str, str]
+    definition: Mapping[str, str]
+    see_also: str | None
     concepts: tuple[Concept, ...]
     templates: tuple[Template, ...]
+    patterns: tuple[Pattern, ...]
 
 
 def load(document: bytes) -> Profile:
@@ -85,16 +158,8 @@ def load(document: bytes) -> Profile:
     Raises:
         ProfileInvalid: the bytes are not JSON, or not a usable profile; ``faults`` say where (50 at most).
     """
-    try:
-        raw = orjson.loads(document)
-    except orjson.JSONDecodeError as refused:
-        place = f"line {refused.lineno}, column {refused.colno}"
-        raise ProfileInvalid(
-            f"The file is not well-formed UTF-8 JSON ({place}), so it is not JSON-LD either. "
-            "An xAPI Profile is a JSON-LD document: check that this is the right file.",
-            faults=[Fault("", "json", "RFC 8259", f"JSON cannot be read beyond {place}.")],
-        ) from None
-    faults = list(_structure(raw)) or list(_meaning(raw))
+    raw = parse(document)
+    faults = faults_of(raw)
     if faults:
         shown = faults[:MOST_FAULTS]
         raise ProfileInvalid(
@@ -102,7 +167,42 @@ def load(document: bytes) -> Profile:
             f"{shown[0].pointer or 'the root'}: {shown[0].message}",
             faults=shown,
         )
-    return _profile(raw)
+    return read(raw)
+
+
+def parse(document: bytes) -> Any:
+    """The JSON of a document.
+
+    Raises:
+        ProfileInvalid: the bytes are not JSON.
+    """
+    try:
+        return orjson.loads(document)
+    except orjson.JSONDecodeError as refused:
+        place = f"line {refused.lineno}, column {refused.colno}"
+        raise ProfileInvalid(
+            f"The file is not well-formed UTF-8 JSON ({place}), so it is not JSON-LD either. "
+            "An xAPI Profile is a JSON-LD document: check that this is the right file.",
+            faults=[Fault("", "json", "RFC 8259", f"JSON cannot be read beyond {place}.")],
+        ) from None
+
+
+def faults_of(raw: Any) -> list[Fault]:
+    """What makes a parsed document unusable; nothing when ``read`` can take it."""
+    return list(_structure(raw)) or list(_meaning(raw))
+
+
+class _Compiled(Protocol):
+    def is_valid(self, instance: Any) -> bool: ...
+
+
+@cache
+def _compiled() -> _Compiled:
+    # The fast validator decides, the reference one words the refusal (as in app/xapi/validate.py).
+    made: _Compiled = jsonschema_rs.Draft202012Validator(
+        contracts.load("sillage", "profile.schema.json"), pattern_options=jsonschema_rs.RegexOptions()
+    )
+    return made
 
 
 @cache
@@ -125,10 +225,13 @@ _WORDS: Final = {
     "contains": "The list must hold https://w3id.org/xapi/profiles/context.",
     "not": "These properties must not stand together: {}.",
     "anyOf": "None of the allowed forms fits; a rule needs presence, any, all or none.",
+    "oneOf": "Exactly one of these properties is needed: sequence, alternates, optional, oneOrMore, zeroOrMore.",
 }
 
 
 def _structure(raw: object) -> Iterator[Fault]:
+    if _compiled().is_valid(raw):
+        return
     # Each message is worded from the schema alone: what stands in the document is not repeated.
     errors: Sequence[ValidationError] = sorted(
         _validator().iter_errors(raw), key=lambda error: [str(part) for part in error.absolute_path]
@@ -149,10 +252,10 @@ def _structure(raw: object) -> Iterator[Fault]:
         )
 
 
-def _meaning(raw: Mapping[str, object]) -> Iterator[Fault]:
+def _meaning(raw: Raw) -> Iterator[Fault]:
     """What the schema cannot say; ``raw`` has the right structure."""
     # Structure 6.1: every version id is unique and different from the profile's.
-    versions = [str(version["id"]) for version in _objects(raw, "versions")]
+    versions = [str(version["id"]) for version in raw["versions"]]
     if len({*versions, raw["id"]}) != len(versions) + 1:
         yield Fault(
             "/versions",
@@ -160,31 +263,34 @@ def _meaning(raw: Mapping[str, object]) -> Iterator[Fault]:
             f"{SECTION} 6.1",
             "Each version needs an id of its own, different from the profile's id.",
         )
-    seen: set[str] = set()
+    newest = _newest(raw)
+    seen: set[tuple[str, str]] = set()
     for kind in ("concepts", "templates", "patterns"):
-        for at, item in enumerate(_objects(raw, kind)):
-            if str(item["id"]) in seen:
+        for at, item in enumerate(raw.get(kind, ())):
+            # Structure 8.0: what does not change keeps its id from version to version.
+            key = (item["id"], item.get("inScheme", newest))
+            if key in seen:
                 yield Fault(
                     f"/{kind}/{at}/id",
                     "profile-id-unique",
                     f"{SECTION} {_SECTIONS[kind]}",
-                    "Another concept, template or pattern of this profile has the same id.",
+                    "Another concept, template or pattern of this profile version has the same id.",
                 )
-            seen.add(str(item["id"]))
-    for at, template in enumerate(_objects(raw, "templates")):
-        if template["inScheme"] not in versions:
-            # Structure 8.0: inScheme is the version being described.
-            yield Fault(
-                f"/templates/{at}/inScheme",
-                "profile-in-scheme",
-                f"{SECTION} 8",
-                "inScheme must be the id of one of the profile's versions.",
-            )
-        for number, rule in enumerate(_objects(template, "rules")):
+            seen.add(key)
+            if kind != "concepts" and item.get("inScheme", newest) not in versions:
+                # Structure 8.0: inScheme is the version being described.
+                yield Fault(
+                    f"/{kind}/{at}/inScheme",
+                    "profile-in-scheme",
+                    f"{SECTION} {_SECTIONS[kind]}",
+                    "inScheme must be the id of one of the profile's versions.",
+                )
+    for at, template in enumerate(raw.get("templates", ())):
+        for number, rule in enumerate(template.get("rules", ())):
             for name in ("location", "selector"):
                 if name in rule:
                     try:
-                        jsonpath.compile(str(rule[name]))
+                        jsonpath.compile(rule[name])
                     except jsonpath.PathInvalid as refused:
                         yield Fault(
                             f"/templates/{at}/rules/{number}/{name}",
@@ -192,38 +298,84 @@ def _meaning(raw: Mapping[str, object]) -> Iterator[Fault]:
                             f"{SECTION} 8.1",
                             f"The JSONPath is not one that xAPI Profiles allow: {refused}.",
                         )
+    yield from _cycles(raw)
 
 
-def _objects(raw: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
-    listed = raw.get(key, [])
-    assert isinstance(listed, list)  # noqa: S101 - the schema has checked it
-    return listed
+def _cycles(raw: Raw) -> Iterator[Fault]:
+    """Structure 9: no pattern within itself, at any depth. Within one version, for ids may recur in others."""
+    newest = _newest(raw)
+    for version in raw["versions"]:
+        members = {
+            pattern["id"]: [inner for inner in members_of(pattern) if inner != ""]
+            for pattern in raw.get("patterns", ())
+            if pattern.get("inScheme", newest) == version["id"]
+        }
+        for at, pattern in enumerate(raw.get("patterns", ())):
+            if pattern.get("inScheme", newest) == version["id"]:
+                reached: set[str] = set()
+                stack = list(members[pattern["id"]])
+                while stack:
+                    inner = stack.pop()
+                    if inner not in reached:
+                        reached.add(inner)
+                        stack += members.get(inner, ())
+                if pattern["id"] in reached:
+                    yield Fault(
+                        f"/patterns/{at}",
+                        "profile-pattern-cycle",
+                        f"{SECTION} 9",
+                        "The pattern is within itself, directly or through others: it could never end.",
+                    )
 
 
-def _profile(raw: Mapping[str, object]) -> Profile:
-    versions = sorted(_objects(raw, "versions"), key=lambda v: str(v["generatedAtTime"]), reverse=True)
+def members_of(pattern: Raw) -> tuple[str, ...]:
+    """The IRIs that a pattern, valid or nearly, is made of."""
+    for kind in PATTERN_KINDS:
+        if kind in pattern:
+            given = pattern[kind]
+            return tuple(given) if isinstance(given, list) else (given,)
+    return ()
+
+
+def _newest(raw: Raw) -> str:
+    return str(max(raw["versions"], key=lambda version: str(version["generatedAtTime"]))["id"])
+
+
+def read(raw: Raw) -> Profile:
+    """The profile of a parsed document in which ``faults_of`` finds nothing."""
+    versions = sorted(raw["versions"], key=lambda version: str(version["generatedAtTime"]), reverse=True)
+    newest = str(versions[0]["id"])
     return Profile(
         id=str(raw["id"]),
-        version=str(versions[0]["id"]),
-        versions=tuple(str(version["id"]) for version in versions),
-        label=_texts(raw, "prefLabel"),
-        definition=_texts(raw, "definition"),
-        concepts=tuple(
-            Concept(str(c["id"]), str(c["type"]), _texts(c, "prefLabel"), c.get("deprecated") is True)
-            for c in _objects(raw, "concepts")
+        version=newest,
+        versions=tuple(
+            Version(version["id"], version["generatedAtTime"], tuple(version.get("wasRevisionOf", ())))
+            for version in versions
         ),
-        templates=tuple(_template(template) for template in _objects(raw, "templates")),
+        label=raw["prefLabel"],
+        definition=raw["definition"],
+        see_also=raw.get("seeAlso"),
+        concepts=tuple(map(_concept, raw.get("concepts", ()))),
+        templates=tuple(map(_template, raw.get("templates", ()))),
+        patterns=tuple(_pattern(pattern, newest) for pattern in raw.get("patterns", ())),
     )
 
 
-def _texts(raw: Mapping[str, object], key: str) -> Mapping[str, str]:
-    texts = raw.get(key, {})
-    assert isinstance(texts, dict)  # noqa: S101 - the schema has checked it
-    return texts
-
-
-def _iris(raw: Mapping[str, object], key: str) -> tuple[str, ...]:
-    return tuple(str(iri) for iri in _objects(raw, key))
+def _concept(raw: Raw) -> Concept:
+    return Concept(
+        id=raw["id"],
+        type=raw["type"],
+        version=raw["inScheme"],
+        label=raw.get("prefLabel", {}),
+        definition=raw.get("definition", {}),
+        deprecated=raw.get("deprecated") is True,
+        relations={name: tuple(raw[name]) for name in RELATIONS if name in raw},
+        recommended=tuple(raw.get("recommendedVerbs", raw.get("recommendedActivityTypes", ()))),
+        inline_schema=raw.get("inlineSchema"),
+        schema=raw.get("schema"),
+        content_type=raw.get("contentType"),
+        activity=raw.get("activityDefinition"),
+    )
 
 
 _CONTEXT_TYPES: Final = (
@@ -234,35 +386,53 @@ _CONTEXT_TYPES: Final = (
 )
 
 
-def _template(raw: Mapping[str, object]) -> Template:
+def _template(raw: Raw) -> Template:
     return Template(
-        id=str(raw["id"]),
-        label=_texts(raw, "prefLabel"),
-        verb=_text(raw, "verb"),
-        object_type=_text(raw, "objectActivityType"),
-        context_types=tuple((key, frozenset(_iris(raw, name))) for key, name in _CONTEXT_TYPES if name in raw),
-        attachment_types=frozenset(_iris(raw, "attachmentUsageType")),
-        object_reference=_iris(raw, "objectStatementRefTemplate"),
-        context_reference=_iris(raw, "contextStatementRefTemplate"),
-        rules=tuple(_rule(rule) for rule in _objects(raw, "rules")),
+        id=raw["id"],
+        version=raw["inScheme"],
+        label=raw["prefLabel"],
+        definition=raw.get("definition", {}),
+        deprecated=raw.get("deprecated") is True,
+        verb=raw.get("verb"),
+        object_type=raw.get("objectActivityType"),
+        context_types=tuple((key, frozenset(raw[name])) for key, name in _CONTEXT_TYPES if name in raw),
+        attachment_types=frozenset(raw.get("attachmentUsageType", ())),
+        object_reference=tuple(raw.get("objectStatementRefTemplate", ())),
+        context_reference=tuple(raw.get("contextStatementRefTemplate", ())),
+        rules=tuple(map(rule, raw.get("rules", ()))),
     )
 
 
-def _text(raw: Mapping[str, object], key: str) -> str | None:
-    return str(raw[key]) if key in raw else None
+def rule(raw: Raw) -> Rule:
+    """A rule of a template, from its JSON.
 
-
-def _rule(raw: Mapping[str, object]) -> Rule:
-    selector = _text(raw, "selector")
+    Raises:
+        PathInvalid: its location or selector is not a path that xAPI Profiles allow.
+    """
+    selector = raw.get("selector")
     return Rule(
-        location=jsonpath.compile(str(raw["location"])),
+        location=jsonpath.compile(raw["location"]),
         selector=None if selector is None else jsonpath.compile(selector),
-        presence=_text(raw, "presence"),
+        presence=raw.get("presence"),
         any=_values(raw, "any"),
         all=_values(raw, "all"),
         none=_values(raw, "none"),
+        note=raw.get("scopeNote", {}),
     )
 
 
-def _values(raw: Mapping[str, object], key: str) -> tuple[object, ...] | None:
-    return tuple(_objects(raw, key)) if key in raw else None
+def _values(raw: Raw, key: str) -> tuple[object, ...] | None:
+    return tuple(raw[key]) if key in raw else None
+
+
+def _pattern(raw: Raw, newest: str) -> Pattern:
+    return Pattern(
+        id=raw["id"],
+        version=raw.get("inScheme", newest),
+        primary=raw.get("primary") is True,
+        label=raw.get("prefLabel", {}),
+        definition=raw.get("definition", {}),
+        deprecated=raw.get("deprecated") is True,
+        kind=next(kind for kind in PATTERN_KINDS if kind in raw),
+        members=members_of(raw),
+    )

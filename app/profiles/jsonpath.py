@@ -16,27 +16,7 @@ Find = Callable[[object], list[object]]
 """The values that a path selects in a document, in document order; empty when there is none."""
 
 
-class Path(NamedTuple):
-    """A compiled path.
-
-    Attributes:
-        text: The path as it was written.
-        find: Selects the values.
-        keys: The keys from the root when the path is one plain chain of children, else ``None``.
-        pointer: JSON pointer of the deepest place that is on every way the path can take.
-    """
-
-    text: str
-    find: Find
-    keys: tuple[str, ...] | None
-    pointer: str
-
-
-class PathInvalid(ValueError):
-    """The text is not a JSONPath that xAPI Profiles allow; the message says what and where."""
-
-
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One step: ``names`` of children, ``numbers`` of members, or ``every`` one; at any depth if ``deep``."""
 
     names: tuple[str, ...]
@@ -46,7 +26,30 @@ class _Step(NamedTuple):
 
     @property
     def plain(self) -> bool:
+        """Whether it leads to one child by its name."""
         return len(self.names) == 1 and not (self.numbers or self.every or self.deep)
+
+
+class Path(NamedTuple):
+    """A compiled path.
+
+    Attributes:
+        text: The path as it was written.
+        find: Selects the values.
+        keys: The keys from the root when the path is one plain chain of children, else ``None``.
+        pointer: JSON pointer of the deepest place that is on every way the path can take.
+        branches: The steps of each alternative.
+    """
+
+    text: str
+    find: Find
+    keys: tuple[str, ...] | None
+    pointer: str
+    branches: tuple[tuple[Step, ...], ...] = ()
+
+
+class PathInvalid(ValueError):
+    """The text is not a JSONPath that xAPI Profiles allow; the message says what and where."""
 
 
 _BARE: Final = re.compile(r"[^\s.\[\]|'\"()?@,*$]+")
@@ -81,7 +84,7 @@ class _Reader:
         self.at = found.end()
         return found.group()
 
-    def alternatives(self) -> list[tuple[_Step, ...]]:
+    def alternatives(self) -> list[tuple[Step, ...]]:
         paths = []
         while True:
             self.skip_space()
@@ -92,8 +95,8 @@ class _Reader:
             if not self.take("|"):
                 raise self.refuse("unexpected text")
 
-    def path(self) -> tuple[_Step, ...]:
-        steps: list[_Step] = []
+    def path(self) -> tuple[Step, ...]:
+        steps: list[Step] = []
         if not self.take("$"):
             # The specification's own examples leave `$` out: `context.contextActivities…`.
             if self.text.startswith("[", self.at):
@@ -111,15 +114,15 @@ class _Reader:
             else:
                 return tuple(steps)
 
-    def name(self, *, deep: bool) -> _Step:
+    def name(self, *, deep: bool) -> Step:
         if self.take("*"):
-            return _Step((), (), True, deep)
+            return Step((), (), True, deep)
         name = self.match(_BARE)
         if name is None:
             raise self.refuse("a property name is expected")
-        return _Step((name,), (), False, deep)
+        return Step((name,), (), False, deep)
 
-    def bracket(self, *, deep: bool) -> _Step:
+    def bracket(self, *, deep: bool) -> Step:
         self.at += 1
         names: list[str] = []
         numbers: list[int] = []
@@ -139,7 +142,7 @@ class _Reader:
                 raise self.refuse("a quoted string, a number from 0 or * is expected")
             self.skip_space()
             if self.take("]"):
-                return _Step(tuple(names), tuple(numbers), every, deep)
+                return Step(tuple(names), tuple(numbers), every, deep)
             if not self.take(","):
                 raise self.refuse("a comma or a closing bracket is expected")
 
@@ -155,7 +158,7 @@ def compile(text: str) -> Path:
     only = branches[0] if len(branches) == 1 else None
     keys = tuple(step.names[0] for step in only) if only is not None and all(s.plain for s in only) else None
     find = finds[0] if len(finds) == 1 else _alternatives(finds)
-    return Path(text, find, keys, pointer(_common(branches)))
+    return Path(text, find, keys, pointer(_common(branches)), tuple(branches))
 
 
 def pointer(keys: Iterable[str]) -> str:
@@ -163,7 +166,7 @@ def pointer(keys: Iterable[str]) -> str:
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def _common(branches: list[tuple[_Step, ...]]) -> list[str]:
+def _common(branches: list[tuple[Step, ...]]) -> list[str]:
     shared: list[str] = []
     for level in zip(*branches, strict=False):
         first = level[0]
@@ -178,7 +181,7 @@ def _alternatives(finds: list[Find]) -> Find:
     return lambda document: [value for find in finds for value in find(document)]
 
 
-def _chain(steps: tuple[_Step, ...]) -> Find:
+def _chain(steps: tuple[Step, ...]) -> Find:
     if all(step.plain for step in steps):
         return children(tuple(step.names[0] for step in steps))
     lead = next(at for at, step in enumerate(steps) if not step.plain)
@@ -212,7 +215,7 @@ def children(keys: tuple[str, ...]) -> Find:
     return find
 
 
-def _move(step: _Step) -> Find:
+def _move(step: Step) -> Find:
     names, numbers = step.names, step.numbers
 
     def every(value: object) -> list[object]:

@@ -19,52 +19,60 @@ Check = Callable[[Statement], Fault | None]
 Matches = Callable[[Statement], bool]
 
 
+class Reference(NamedTuple):
+    """A place that must hold a StatementRef, to a statement of one of some templates.
+
+    Attributes:
+        keys: The place.
+        templates: IRIs of templates of the same profile.
+        missing: The fault when there is no StatementRef.
+        other: The fault when the statement is at hand and is of none of these templates.
+    """
+
+    keys: tuple[str, ...]
+    templates: frozenset[str]
+    missing: Fault
+    other: Fault
+
+
 class Compiled(NamedTuple):
     """A template ready to check.
 
     Attributes:
         verb: IRI of the verb it determines, or ``None`` for any verb; the checker's index uses it, so
             ``others`` does not look at the verb again.
+        object_type: IRI of the object's type that it determines, likewise.
         others: Conditions on the other determining properties, all of which must hold.
+        references: What it wants of the statements that are referred to.
         checks: Give the fault of a broken rule, or ``None``.
     """
 
     id: str
     verb: str | None
+    object_type: str | None
     others: tuple[Matches, ...]
+    references: tuple[Reference, ...]
     checks: tuple[Check, ...]
 
 
 def compile(template: Template) -> Compiled:
     """Compile one template."""
-    others: list[Matches] = []
-    if template.object_type is not None:
-        others.append(_object_type(template.object_type))
-    others += [_context_types(key, wanted) for key, wanted in template.context_types]
+    others = [_context_types(key, wanted) for key, wanted in template.context_types]
     if template.attachment_types:
         others.append(_attachment_types(template.attachment_types))
-    checks: list[Check] = []
+    references = []
     if template.object_reference:
-        checks.append(_reference(template.id, "object", "objectStatementRefTemplate", ("object",)))
+        references.append(_reference(template.id, "object", ("object",), template.object_reference))
     if template.context_reference:
-        checks.append(_reference(template.id, "context", "contextStatementRefTemplate", ("context", "statement")))
-    checks += [check for rule in template.rules for check in _rule(template.id, rule)]
-    return Compiled(template.id, template.verb, tuple(others), tuple(checks))
+        references.append(_reference(template.id, "context", ("context", "statement"), template.context_reference))
+    checks = [check for rule in template.rules for check in _rule(template.id, rule)]
+    return Compiled(
+        template.id, template.verb, template.object_type, tuple(others), tuple(references), tuple(checks)
+    )  # fmt: skip
 
 
 # --- determining properties -----------------------------------------------------------------------
 # Communication 2.1, matches_determining_properties: the statement's values equal or contain the template's.
-
-
-def _object_type(wanted: str) -> Matches:
-    def matches(statement: Statement) -> bool:
-        target = statement.get("object")
-        if type(target) is not dict:
-            return False
-        definition = target.get("definition")
-        return type(definition) is dict and definition.get("type") == wanted
-
-    return matches
 
 
 def _context_types(key: str, wanted: frozenset[str]) -> Matches:
@@ -95,19 +103,27 @@ def _attachment_types(wanted: frozenset[str]) -> Matches:
 # --- rules ----------------------------------------------------------------------------------------
 
 
-def _reference(template: str, rule: str, name: str, keys: tuple[str, ...]) -> Check:
-    """The place must hold a StatementRef; the statement it points to is not available to this check."""
-    fault = Fault(
-        "/" + "/".join(keys), f"template-{rule}-reference", template, f"A StatementRef is needed here ({name})."
+def _reference(template: str, which: str, keys: tuple[str, ...], templates: Iterable[str]) -> Reference:
+    place, name = "/" + "/".join(keys), f"{which}StatementRefTemplate"
+    return Reference(
+        keys,
+        frozenset(templates),
+        Fault(place, f"template-{which}-reference", template, f"A StatementRef is needed here ({name})."),
+        Fault(
+            place,
+            f"template-{which}-reference-template",
+            template,
+            f"The statement that is referred to follows none of the templates that {name} lists.",
+        ),
     )
 
-    def check(statement: Statement) -> Fault | None:
-        here: object = statement
-        for key in keys:
-            here = here.get(key) if type(here) is dict else None
-        return None if type(here) is dict and here.get("objectType") == "StatementRef" else fault
 
-    return check
+def referred(statement: Statement, reference: Reference) -> object:
+    """The id of the StatementRef at the place, or ``None`` when there is no StatementRef there."""
+    here: object = statement
+    for key in reference.keys:
+        here = here.get(key) if type(here) is dict else None
+    return here.get("id", "") if type(here) is dict and here.get("objectType") == "StatementRef" else None
 
 
 _UNMATCHABLE: Final = object()

@@ -17,14 +17,15 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def profile(*described, number=1):
-    return document.Profile(
-        f"urn:p{number}", f"urn:p{number}:v1", (), {}, {}, (), tuple(template(**each) for each in described)
-    )
+    version = document.Version(f"urn:p{number}:v1", "2026-01-01T00:00:00Z", ())
+    templates = tuple(template(**each) for each in described)
+    return document.Profile(f"urn:p{number}", version.id, (version,), {}, {}, None, (), templates, ())
 
 
 def template(id="urn:t", rules=(), **given):
     named = {"parent": "contextParentActivityType", "other": "contextOtherActivityType"}
-    raw = {"id": id, "rules": list(rules)} | {named.get(key, key): value for key, value in given.items()}
+    raw = {"id": id, "inScheme": "urn:v", "prefLabel": {}, "rules": list(rules)}
+    raw |= {named.get(key, key): value for key, value in given.items()}
     return document._template(raw)
 
 
@@ -144,6 +145,71 @@ def test_a_template_that_wants_a_reference_needs_a_statement_ref():
     wants = {"objectStatementRefTemplate": ["urn:x"]}
     assert check({"object": {"objectType": "StatementRef"}}, wants).outcome is Outcome.CONFORMS
     assert check(STATEMENT, wants).outcome is Outcome.FAILS
+
+
+REFERRED = {"id": "urn:wanted", "verb": "urn:v", "rules": [{"location": "$.r", "presence": "included"}]}
+OTHER = {"id": "urn:other", "verb": "urn:v"}
+REFERS = {"id": "urn:refers", "verb": "urn:w", "objectStatementRefTemplate": ["urn:wanted"]}
+
+
+def reference(identity, verb="urn:w"):
+    return {"verb": {"id": verb}, "object": {"objectType": "StatementRef", "id": identity}}
+
+
+@pytest.mark.parametrize(
+    ("statement", "outcome"),
+    [
+        ({"verb": {"id": "urn:v"}, "r": 1}, Outcome.CONFORMS),  # follows both: the wanted one is among them
+        # The pseudocode gives the failing templates of an invalid statement: the wanted one is among these.
+        ({"verb": {"id": "urn:v"}}, Outcome.CONFORMS),
+        ({"verb": {"id": "urn:x"}}, Outcome.FAILS),
+        (None, Outcome.CONFORMS),  # not available to the checking system
+    ],
+)
+def test_the_statement_that_is_referred_to_must_be_of_a_wanted_template(statement, outcome):
+    made = checker.compile([profile(REFERRED, OTHER, REFERS)])
+    assert made.refers
+    assert made.check(reference("ABC"), {"abc": statement}.get).outcome is outcome
+
+
+def test_statements_of_a_batch_may_refer_to_each_other_and_to_themselves_in_a_circle():
+    made = checker.compile([profile(REFERRED, REFERS)])
+    good = {"id": "1", "verb": {"id": "urn:v"}, "r": 1}
+    verdicts = made.check_all([{"id": "2"} | reference("1"), good, {"id": "3"} | reference("3")])
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.CONFORMS, Outcome.CONFORMS, Outcome.FAILS]
+    assert verdicts[2].matched[0].faults[0].rule == "template-object-reference-template"
+
+
+def test_a_template_of_another_profile_does_not_make_up_for_the_wanted_one():
+    made = checker.compile([profile(REFERS), profile(REFERRED, number=2)])
+    assert made.check(reference("1"), {"1": {"verb": {"id": "urn:v"}, "r": 1}}.get).outcome is Outcome.FAILS
+
+
+def test_a_statement_is_held_to_the_version_that_it_names_and_to_the_newest_otherwise():
+    versions = tuple(document.Version(f"urn:p1:v{n}", f"202{n}-01-01T00:00:00Z", ()) for n in (2, 1))
+    old, new, same = (
+        template(id=name, verb="urn:v")._replace(version=f"urn:p1:v{n}")
+        for name, n in (("urn:old", 1), ("urn:new", 2), ("urn:same", 1))
+    )
+    described = (old, new, same, same._replace(version="urn:p1:v2"))
+    made = checker.compile([profile()._replace(version="urn:p1:v2", versions=versions, templates=described)])
+
+    def matched(*named):
+        context = {"contextActivities": {"category": [{"id": each} for each in named]}}
+        verdict = made.check({"verb": {"id": "urn:v"}, "context": context})
+        return sorted(result.template for result in verdict.matched)
+
+    assert matched() == matched("urn:p1:v2") == matched("urn:elsewhere") == ["urn:new", "urn:same"]
+    assert matched("urn:p1:v1") == ["urn:old", "urn:same"]
+    assert matched("urn:p1:v1", "urn:p1:v2") == ["urn:new", "urn:old", "urn:same"]
+
+
+def test_only_templates_of_the_verb_and_type_are_tried():
+    described = [{"id": f"urn:{n}", "verb": f"urn:v{n}", "objectActivityType": f"urn:t{n % 7}"} for n in range(100)]
+    index = checker.compile([profile(*described, {"id": "urn:any"}, {"id": "urn:t", "objectActivityType": "urn:t3"})])
+    tried = index._index.of({"verb": {"id": "urn:v3"}, "object": {"definition": {"type": "urn:t3"}}})
+    assert {entry.compiled.id for entry in tried} == {"urn:3", "urn:any", "urn:t"}
+    assert len(index._index.of({"verb": {"id": "urn:v3"}, "object": {}})) == 1
 
 
 UNMATCHABLE = object()

@@ -54,7 +54,7 @@ def altered(*path, to):
 def test_a_profile_is_read_with_its_newest_version_first():
     profile = document.load(json.dumps(MINIMAL).encode())
     assert (profile.id, profile.version) == ("https://example.org/p", "https://example.org/p/v2")
-    assert profile.versions == ("https://example.org/p/v2", "https://example.org/p/v1")
+    assert [version.id for version in profile.versions] == ["https://example.org/p/v2", "https://example.org/p/v1"]
     assert profile.label == {"en": "A profile"}
     assert profile.concepts[0].deprecated
     assert profile.templates[0].rules[0].location.keys == ("id",)
