@@ -1,0 +1,277 @@
+"""Patterns: the engine that takes one statement at a time, beside a slow and obvious one."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.profiles import checker, document, patterns
+from app.profiles.document import Pattern, Template
+from app.profiles.patterns import Progress
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
+V = "urn:p:v1"
+LETTERS = "abcd"
+
+
+def template(name):
+    return Template(f"urn:{name}", V, {}, {}, False, None, None, (), frozenset(), (), (), ())
+
+
+def seq(*parts):
+    return ("sequence", parts)
+
+
+def alt(*parts):
+    return ("alternates", parts)
+
+
+def star(part):
+    return ("zeroOrMore", (part,))
+
+
+def plus(part):
+    return ("oneOrMore", (part,))
+
+
+def opt(part):
+    return ("optional", (part,))
+
+
+def profile(element):
+    """A profile whose one primary pattern is an element: a letter, or a kind with its parts."""
+    made = []
+
+    def name(part):
+        if isinstance(part, str):
+            return f"urn:{part}"
+        kind, parts = part
+        iri = f"urn:pattern:{len(made)}"
+        made.append(None)
+        place = len(made) - 1
+        members = tuple(name(each) for each in parts)
+        made[place] = Pattern(iri, V, place == 0, {}, {}, False, kind, members)
+        return iri
+
+    name(element)
+    version = document.Version(V, "2026-01-01T00:00:00Z", ())
+    return document.Profile(
+        "urn:p", V, (version,), {}, {}, None, (), tuple(map(template, LETTERS)), tuple(made)
+    )  # fmt: skip
+
+
+def compiled(element):
+    made = profile(element)
+    return patterns.compile(made, patterns.primaries(made)[0])
+
+
+def word(text):
+    return [[f"urn:{letter}"] for letter in text]
+
+
+# --- the slow and obvious matcher -----------------------------------------------------------------
+
+
+class Reference:
+    """Communication 2.2 read as: match greedily, nothing given back; notes whether it looked beyond the last one."""
+
+    def __init__(self, statements):
+        self.statements = [set(each) for each in statements]
+        self.looked_beyond = False
+
+    def match(self, element, at):
+        """Where the element's greedy match ends, or None when it does not match."""
+        if isinstance(element, str):
+            if at == len(self.statements):
+                self.looked_beyond = True
+                return None
+            return at + 1 if f"urn:{element}" in self.statements[at] else None
+        kind, parts = element
+        if kind == "sequence":
+            for part in parts:
+                at = self.match(part, at)
+                if at is None:
+                    return None
+            return at
+        if kind == "alternates":
+            ends = [end for part in parts if (end := self.match(part, at)) is not None]
+            return max(ends, default=None)
+        (part,) = parts
+        if kind == "optional":
+            end = self.match(part, at)
+            return at if end is None else end
+        if kind == "oneOrMore":
+            at = self.match(part, at)
+            if at is None:
+                return None
+        while True:
+            end = self.match(part, at)
+            if end is None or end == at:
+                return at
+            at = end
+
+    def progress(self, element):
+        end = self.match(element, 0)
+        if end == len(self.statements):
+            return Progress.SUCCESS
+        return Progress.PARTIAL if self.looked_beyond else Progress.FAILURE
+
+
+ELEMENTS = st.recursive(
+    st.sampled_from(LETTERS),
+    lambda inner: (
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: seq(*parts))
+        | st.lists(inner, min_size=2, max_size=3).map(lambda parts: alt(*parts))
+        | inner.map(star)
+        | inner.map(plus)
+        | inner.map(opt)
+    ),
+    max_leaves=6,
+).filter(lambda element: not isinstance(element, str))
+STATEMENTS = st.lists(
+    st.sets(st.sampled_from([f"urn:{letter}" for letter in LETTERS]), max_size=2).map(sorted), max_size=8
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(ELEMENTS, STATEMENTS)
+def test_one_at_a_time_gives_what_the_obvious_matcher_gives_at_each_statement(element, statements):
+    pattern = compiled(element)
+    state = patterns.start(pattern)
+    failed = False
+    for taken in range(len(statements) + 1):
+        expected = Reference(statements[:taken]).progress(element)
+        assert patterns.progress(state) is expected, (element, statements[:taken])
+        if expected is Progress.FAILURE and not failed:
+            failed = True
+            assert state.broken is not None and state.broken.at == taken - 1
+        if taken < len(statements):
+            # Put away and taken up again between any two.
+            state = patterns.restore(pattern, orjson.loads(orjson.dumps(patterns.dump(pattern, state))))
+            state = patterns.advance(pattern, state, statements[taken])
+
+
+@settings(max_examples=200, deadline=None)
+@given(ELEMENTS, st.text(LETTERS, min_size=30, max_size=60))
+def test_a_state_stays_small_however_long_the_session(element, text):
+    pattern = compiled(element)
+    state = patterns.follow(pattern, word(text * 4))
+    assert state.broken is not None or patterns._size(state.node, 10_000) < 400
+
+
+# --- what is known of some patterns -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("element", "text", "outcome", "at", "wanted"),
+    [
+        (seq("a", "b"), "", "partial", None, "a"),
+        (seq("a", "b"), "a", "partial", None, "b"),
+        (seq("a", "b"), "ab", "success", None, ""),
+        (seq("a", "b"), "abc", "failure", 2, ""),
+        (seq("a", "b"), "ac", "failure", 1, "b"),
+        (seq("a", star(alt("b", "c")), "d"), "abccbd", "success", None, ""),
+        (seq("a", star(alt("b", "c")), "d"), "abccba", "failure", 5, "bcd"),
+        # the alternate that takes most, though another matched before it
+        (seq(alt("a", seq("a", "b")), "c"), "abc", "success", None, ""),
+        (seq(alt("a", seq("a", "b")), "c"), "ac", "success", None, ""),
+        # begun and not ended: what follows begins where it began
+        (seq(star(seq("a", "b")), "a", "c"), "abac", "success", None, ""),
+        # greedy: nothing is left for what must follow
+        (seq(star("a"), "a"), "aa", "partial", None, "a"),
+        (seq(star("a"), "a"), "aab", "failure", 2, "a"),
+        # within something repeated that is cut, the end is not a success
+        (star(seq("a", "b")), "aba", "partial", None, "b"),
+        (plus(opt("a")), "", "success", None, "a"),
+        (plus(opt("a")), "aaa", "success", None, "a"),
+    ],
+)
+def test_where_a_session_stands(element, text, outcome, at, wanted):
+    pattern = compiled(element)
+    state = patterns.follow(pattern, word(text))
+    assert patterns.progress(state).value == outcome
+    assert (state.broken and state.broken.at) == at
+    awaited = state.broken.wanted if state.broken else patterns.wanted(pattern, state)
+    assert sorted(awaited) == [f"urn:{letter}" for letter in wanted]
+
+
+def test_a_statement_that_fails_its_template_breaks_the_session_where_it_stands():
+    pattern = compiled(seq("a", "b"))
+    state = patterns.follow(pattern, [["urn:a"], [], ["urn:b"]])
+    assert state.broken == patterns.Break(1, ("urn:b",), ())
+    assert state.seen == 3
+
+
+def test_a_state_of_another_pattern_is_not_taken_up():
+    one, other = compiled(seq("a", "b")), compiled(seq("a", "c"))
+    dumped = patterns.dump(one, patterns.follow(one, word("a")))
+    assert patterns.restore(other, dumped) is None
+    assert patterns.restore(one, dumped) is not None
+
+
+def test_templates_and_patterns_of_other_profiles_are_used_as_if_they_were_here():
+    other = profile(seq("a", "b"))._replace(id="urn:q")
+    mine = profile(star("a"))._replace(
+        templates=(), patterns=(Pattern("urn:mine", V, True, {}, {}, False, "optional", ("urn:pattern:0",)),)
+    )
+    with pytest.raises(patterns.Unresolved) as refused:
+        patterns.compile(mine, mine.patterns[0])
+    assert refused.value.names == ("urn:pattern:0",)
+    made = patterns.compile(mine, mine.patterns[0], [other])
+    assert patterns.progress(patterns.follow(made, word("ab"))) is Progress.SUCCESS
+    assert {template.id for template in checker.borrowed(mine, [other])} == {"urn:a", "urn:b"}
+
+
+@pytest.mark.parametrize(
+    ("element", "completes", "unused"),
+    [
+        (seq("a", star(alt("b", "c")), "d"), True, ""),
+        (seq(star("a"), "a", "b"), False, "ab"),
+        (seq(star(alt("a", "b")), opt("a"), "c"), True, ""),
+        (seq(star(alt("a", "b")), opt(seq("a", "d")), "c"), True, "d"),
+        (seq(opt("a"), opt("b"), opt("c")), True, ""),
+    ],
+)
+def test_what_can_complete_and_what_cannot_is_told(element, completes, unused):
+    pattern = compiled(element)
+    reach = patterns.explore(pattern)
+    assert (reach.completes, reach.whole) == (completes, True)
+    assert set(pattern.symbols) - reach.used == {f"urn:{letter}" for letter in unused}
+
+
+def test_a_pattern_that_explodes_is_refused_rather_than_followed():
+    part = "a"
+    for _ in range(14):
+        part = alt(seq(opt("a"), opt("b")), seq(opt("b"), part))
+    with pytest.raises(patterns.TooAmbiguous):
+        compiled(seq(part, part, part))
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published profiles are not beside this checkout")
+@pytest.mark.parametrize(
+    ("name", "session", "outcome"),
+    [
+        ("scorm-1.0", "initialization scoactivity suspension resumption completing termination", "success"),
+        ("scorm-1.0", "initialization suspension termination", "failure"),
+        ("cmi5-1.0", "satisfied launched initialized completed passed satisfied terminated", "success"),
+        (
+            "cmi5-1.0",
+            "launched initialized passed completed terminated launched initialized failed abandoned",
+            "success",
+        ),
+        ("cmi5-1.0", "launched initialized completed", "partial"),
+        ("cmi5-1.0", "launched completed", "failure"),
+        ("video-1.0.3", "templates#initialized templates#played templates#terminated", "success"),
+        ("audio-1.0", "templates#played", "failure"),
+    ],
+)
+def test_sessions_of_published_profiles(name, session, outcome):
+    published = document.load((PUBLISHED / f"{name}.jsonld").read_bytes())
+    (primary,) = patterns.primaries(published)
+    pattern = patterns.compile(published, primary)
+    base = published.id + ("#" if "#" not in session else "/")
+    state = patterns.follow(pattern, [[base + each] for each in session.split()])
+    assert patterns.progress(state).value == outcome
+    assert patterns.explore(pattern).completes
