@@ -142,8 +142,8 @@ _COMMANDS_HEAD = f"""{WRITTEN}
 
 `sillage COMMAND`, or `python -m app.cli COMMAND`. [Settings](settings.md) come from the environment; they are
 read first, so a malformed one stops every command. A command that needs the database starts the embedded one when no
-MongoDB is configured, and lets go of it at its end. Exit codes: 0 done, 2 an [error](errors.md) or wrong usage, 3 a
-worker of `serve` could not start, 130 stopped by Ctrl-C.
+MongoDB is configured, and lets go of it at its end. Exit codes: 0 done, 1 something was found wrong (`profile lint`,
+`profile check`), 2 an [error](errors.md) or wrong usage, 3 a worker of `serve` could not start, 130 stopped by Ctrl-C.
 """
 
 

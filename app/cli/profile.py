@@ -1,15 +1,24 @@
-"""``sillage profile``: load xAPI Profiles, list them, see how statements fare against them."""
+"""``sillage profile …``: load xAPI Profiles, lint them, see how statements fare against them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+import orjson
+from rich.text import Text
 
+from app import contracts
 from app.cli.screen import out, table
-from app.errors import FileRefused
+from app.errors import FileRefused, ProfileInvalid
 from app.factory import Parts
+from app.profiles.document import Profile, load
+from app.profiles.findings import Finding, Severity
+from app.profiles.lint import lint
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
 @click.group()
@@ -22,21 +31,60 @@ def profile() -> None:
 @click.pass_obj
 def add(parts: Parts, file: Path) -> None:
     """Load the xAPI Profile in FILE (JSON-LD), or a new version of one already loaded."""
-    try:
-        document = file.read_bytes()
-    except OSError as refused:
-        raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
+    document = _bytes(file)
     added = parts.profiles.add(document, actor="cli:profile add")
-    click.echo(f"{added.id}: version {added.version}, {len(added.templates)} statement templates")
+    patterns = sum(pattern.primary for pattern in added.patterns)
+    click.echo(
+        f"{added.id}: version {added.version}, {len(added.templates)} statement templates, {patterns} primary patterns"
+    )
+    found = lint(document, [each for each in parts.profiles.list() if each.id != added.id])
+    if found:
+        click.echo(f"{_counted(found)}: `sillage profile lint {file}` shows them.", err=True)
+
+
+@profile.command("lint")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A profile that FILE refers to. Repeatable.",
+)
+@click.option("--loaded", is_flag=True, help="Look references up in the profiles loaded into the store, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_obj
+def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_json: bool) -> None:
+    """Say what is wrong or doubtful in the xAPI Profile in FILE; exit code 1 when there is an error.
+
+    References to other profiles are looked up in the project's own, and in those given; nothing is fetched.
+    """
+    others = {each.id: each for each in _own()}
+    others |= {each.id: each for path in beside for each in [load(_bytes(path))]}
+    if loaded:
+        others |= {each.id: each for each in parts.profiles.list()}
+    found = lint(_bytes(file), list(others.values()))
+    if as_json:
+        click.echo(orjson.dumps([finding._asdict() for finding in found], option=orjson.OPT_INDENT_2))
+    else:
+        screen = out()
+        for finding in found:
+            screen.print(Text(f"{finding.severity}", _STYLES[finding.severity]), finding.pointer or "/")
+            screen.print(f"  {finding.message} {finding.advice}")
+            screen.print(f"  [{finding.rule}, {finding.section}]")
+        screen.print(_counted(found) if found else "Nothing found.")
+    if any(finding.severity is Severity.ERROR for finding in found):
+        sys.exit(1)
 
 
 @profile.command(name="list")
 @click.pass_obj
 def list_(parts: Parts) -> None:
     """List the profiles loaded."""
-    rows = table("profile", "title", "version", "templates")
+    rows = table("profile", "title", "version", "templates", "patterns")
     for loaded in parts.profiles.list():
-        rows.add_row(loaded.id, _title(loaded.label), loaded.version, str(len(loaded.templates)))
+        primary = sum(pattern.primary for pattern in loaded.patterns)
+        rows.add_row(loaded.id, _title(loaded.label), loaded.version, str(len(loaded.templates)), str(primary))
     out().print(rows)
 
 
@@ -54,6 +102,28 @@ def report(parts: Parts, source: str | None) -> None:
 
 def _title(label: Mapping[str, str]) -> str:
     return label.get("en") or next(iter(label.values()), "")
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as refused:
+        raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
+
+
+def _own() -> list[Profile]:
+    made = []
+    for path in sorted(contracts.folder("profiles").glob("*.jsonld")):
+        try:
+            made.append(load(path.read_bytes()))
+        except ProfileInvalid:
+            continue  # one that is being worked on
+    return made
+
+
+def _counted(found: Sequence[Finding]) -> str:
+    errors = sum(finding.severity is Severity.ERROR for finding in found)
+    return f"{errors} errors, {len(found) - errors} warnings"
 
 
 COMMANDS = (profile,)

@@ -3,6 +3,7 @@
 from collections import Counter
 from types import SimpleNamespace
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -35,7 +36,8 @@ def run(repository):
 
 def test_a_profile_added_is_listed_and_audited(run):
     done = run("add", str(contracts.folder("profiles", "ent.jsonld")))
-    assert done.output.split() == f"{terms.ENT_PROFILE}: version {terms.ENT_VERSION}, 2 statement templates".split()
+    assert done.output.startswith(f"{terms.ENT_PROFILE}: version {terms.ENT_VERSION}, ")
+    assert "lint" not in done.output
     listed = run("list").output
     assert terms.ENT_PROFILE in listed
     assert "Digital workspace (ENT)" in listed
@@ -49,6 +51,40 @@ def test_a_file_that_is_absent_or_no_profile_is_refused(run, tmp_path):
     with pytest.raises(ProfileInvalid, match="not JSON-LD"):
         run("add", str(tmp_path / "page.html"))
     assert terms.ENT_PROFILE not in run("list").output
+
+
+def test_the_linter_says_where_what_and_what_to_do(run, tmp_path):
+    raw = orjson.loads(contracts.folder("profiles", "ent.jsonld").read_bytes())
+    assert run("lint", str(contracts.folder("profiles", "ent.jsonld"))).output == "Nothing found.\n"
+    raw["templates"][0]["rules"][0]["location"] = "$.context.contextActivities.grouping.id"
+    raw["patterns"] = []
+    (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
+    told = run("lint", str(tmp_path / "mine.jsonld"))
+    assert told.exit_code == 1
+    assert "error /templates/0/rules/0/location" in told.output
+    assert "Write [*] before it" in told.output
+    findings = orjson.loads(run("lint", str(tmp_path / "mine.jsonld"), "--json").output)
+    assert next(finding["rule"] for finding in findings if finding["severity"] == "error") == "empty-value"
+    added = run("add", str(tmp_path / "mine.jsonld"))
+    assert "sillage profile lint" in added.output
+
+
+def test_references_are_looked_up_in_the_profiles_given_and_in_those_loaded(run, tmp_path):
+    text = contracts.folder("profiles", "ent.jsonld").read_text()
+    other = text.replace("w3id.org/sillage", "example.org/theirs")
+    (tmp_path / "theirs.jsonld").write_text(other)
+    mine = orjson.loads(text.replace("w3id.org/sillage", "example.org/mine"))
+    template = orjson.loads(other)["templates"][0]["id"]
+    pattern = {"id": "https://example.org/mine/x", "type": "Pattern", "inScheme": mine["versions"][0]["id"]}
+    mine["patterns"] = [
+        {**pattern, "primary": True, "prefLabel": {"en": "x"}, "definition": {"en": "x"}, "zeroOrMore": template}
+    ]
+    (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(mine))
+    path = str(tmp_path / "mine.jsonld")
+    assert "pattern-reference-broken" in run("lint", path).output
+    assert "pattern-reference-broken" not in run("lint", path, "--with", str(tmp_path / "theirs.jsonld")).output
+    run("add", str(tmp_path / "theirs.jsonld"))
+    assert "pattern-reference-broken" not in run("lint", path, "--loaded").output
 
 
 def test_the_report_counts_by_source_and_template(run, repository):

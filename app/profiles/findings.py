@@ -1,0 +1,42 @@
+"""What the linter of profiles has to say: findings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Finding(NamedTuple):
+    """One thing found.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) of the place.
+        rule: Stable short name of what is wrong.
+        section: Section of xAPI Profiles 1.0 (Structure), or other standard, that the rule comes from.
+        message: What is wrong.
+        advice: What to do.
+    """
+
+    pointer: str
+    severity: Severity
+    rule: str
+    section: str
+    message: str
+    advice: str
+
+
+def error(pointer: str, rule: str, section: str, message: str, advice: str) -> Finding:
+    """A finding that a MUST is broken, or that something can never work."""
+    return Finding(pointer, Severity.ERROR, rule, section, message, advice)
+
+
+def warning(pointer: str, rule: str, section: str, message: str, advice: str) -> Finding:
+    """A finding of something that is most likely not as it is meant."""
+    return Finding(pointer, Severity.WARNING, rule, section, message, advice)

@@ -1,0 +1,352 @@
+"""The linter: each kind of finding, at its place, and nothing in a clean profile."""
+
+import copy
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from app import contracts
+from app.profiles import document
+from app.profiles.findings import Severity
+from app.profiles.lint import lint
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
+P = "https://example.org/p"
+V = f"{P}/v1"
+
+
+def term(name, kind, **more):
+    return {
+        "id": f"{P}/{name}", "type": kind, "inScheme": V, "prefLabel": {"en": name}, "definition": {"en": name}, **more
+    }  # fmt: skip
+
+
+def template(name, *rules, **more):
+    return {
+        "id": f"{P}/t/{name}", "type": "StatementTemplate", "inScheme": V, "prefLabel": {"en": name},
+        "definition": {"en": name}, "verb": f"{P}/{name}", **({"rules": list(rules)} if rules else {}), **more,
+    }  # fmt: skip
+
+
+def pattern(name, *, primary=False, **more):
+    return {
+        "id": f"{P}/p/{name}", "type": "Pattern", "inScheme": V, "primary": primary, "prefLabel": {"en": name},
+        "definition": {"en": name}, **more,
+    }  # fmt: skip
+
+
+def clean(**changes):
+    raw = {
+        "@context": "https://w3id.org/xapi/profiles/context",
+        "id": P,
+        "type": "Profile",
+        "conformsTo": "https://w3id.org/xapi/profiles#1.0",
+        "prefLabel": {"en": "A profile"},
+        "definition": {"en": "For tests"},
+        "versions": [{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z"}],
+        "author": {"type": "Organization", "name": "Tests"},
+        "concepts": [
+            term("opened", "Verb"),
+            term("closed", "Verb", broader=[f"{P}/opened"]),
+            term("page", "ActivityType"),
+            term("where", "ContextExtension", inlineSchema='{"type": "string"}', recommendedVerbs=[f"{P}/opened"]),
+            term("note", "StateResource", contentType="application/json"),
+        ],
+        "templates": [
+            template("opened", {"location": f"$.context.extensions['{P}/where']", "presence": "included"}),
+            template("closed", {"location": "$.result.success", "all": [True]}),
+        ],
+        "patterns": [pattern("visit", primary=True, sequence=[f"{P}/t/opened", f"{P}/t/closed"])],
+    }
+    return raw | changes
+
+
+def found(raw, others=()):
+    return [(each.pointer, each.rule, each.severity.value) for each in lint(json.dumps(raw).encode(), others)]
+
+
+def test_nothing_is_found_in_a_clean_profile():
+    assert found(clean()) == []
+
+
+ERROR, WARNING = "error", "warning"
+ELSEWHERE = "https://elsewhere.example/x"
+RULE = "/templates/0/rules/0"
+
+
+def ruled(*rules, **more):
+    """The clean profile with other rules for its first template."""
+    return clean(templates=[template("opened", *rules, **more), clean()["templates"][1]])
+
+
+def concepts(*made):
+    return clean(concepts=[*clean()["concepts"], *made])
+
+
+def patterned(*made):
+    return clean(patterns=list(made))
+
+
+OPENED, CLOSED = f"{P}/t/opened", f"{P}/t/closed"
+VISIT = pattern("visit", primary=True, sequence=[OPENED, f"{P}/p/part", CLOSED])
+CASES = [
+    # Structure 4 and 6
+    (clean(preflabel={"en": "x"}), "/preflabel", "unknown-property", ERROR),
+    (clean(seeAlso=""), "/seeAlso", "empty-value", ERROR),
+    (clean(prefLabel={"english!": "x"}), "/prefLabel/english!", "language-tag", ERROR),
+    (clean(conformsTo="https://w3id.org/xapi/profiles#0.9"), "/conformsTo", "conforms-to", WARNING),
+    (clean(**{"@context": "https://example.org/context"}), "/@context", "context", WARNING),
+    (clean(id="no iri"), "/id", "profile-pattern", ERROR),
+    # 6.1
+    (clean(versions=[{"id": V, "generatedAtTime": "last spring"}]), "/versions/0/generatedAtTime", "timestamp", ERROR),
+    (
+        clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z"},
+                        {"id": f"{P}/v0", "generatedAtTime": "2025-01-01T00:00:00Z"}]),
+        "/versions/0", "revision-missing", ERROR,
+    ),
+    (
+        clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [f"{P}/v0"]}]),
+        "/versions/0/wasRevisionOf/0", "revision-unknown", WARNING,
+    ),
+    (
+        clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [P]}]),
+        "/versions/0/wasRevisionOf/0", "revision-of-profile", ERROR,
+    ),
+    (
+        clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [V]}]),
+        "/versions/0/wasRevisionOf/0", "revision-order", ERROR,
+    ),
+    # 7
+    (concepts(term("x", "Verb", inScheme=f"{P}/v9")), "/concepts/5/inScheme", "in-scheme", ERROR),
+    (concepts({**term("x", "Verb"), "id": V}), "/concepts/5/id", "id-of-profile", ERROR),
+    (concepts({"id": f"{P}/x", "type": "Verb", "inScheme": V}), "/concepts/5", "missing-property", ERROR),
+    (concepts(term("x", "Verb", inlineSchema="{}")), "/concepts/5/inlineSchema", "unknown-property", ERROR),
+    (concepts(term("x", "Verb", broader=[f"{P}/y"])), "/concepts/5/broader/0", "relation-broken", ERROR),
+    (concepts(term("x", "Verb", broader=[f"{P}/page"])), "/concepts/5/broader/0", "relation-type", ERROR),
+    (concepts(term("x", "Verb", broader=[f"{P}/x"])), "/concepts/5/broader/0", "relation-to-itself", ERROR),
+    (concepts(term("x", "Verb", broadMatch=[f"{P}/opened"])), "/concepts/5/broadMatch/0", "match-within", ERROR),
+    (concepts(term("x", "Verb", exactMatch=[f"{P}/gone"])), "/concepts/5/exactMatch/0", "reference-broken", WARNING),
+    (concepts(term("x", "Verb", related=[f"{P}/opened"])), "/concepts/5/related", "related-not-deprecated", ERROR),
+    (
+        concepts(term("x", "Verb", broader=[f"{P}/y"]), term("y", "Verb", broader=[f"{P}/x"])),
+        "/concepts/5", "broader-cycle", ERROR,
+    ),
+    (
+        concepts(term("x", "ResultExtension", recommendedVerbs=[f"{P}/page"])),
+        "/concepts/5/recommendedVerbs/0", "reference-type", ERROR,
+    ),
+    (concepts(term("x", "ResultExtension", inlineSchema="{]")),
+     "/concepts/5/inlineSchema", "inline-schema-json", ERROR),
+    # The specification's own example of 7.2 is of an older draft.
+    (
+        concepts(term("x", "ResultExtension", inlineSchema='{"properties": {"rank": {"required": true}}}')),
+        "/concepts/5/inlineSchema", "inline-schema", ERROR,
+    ),
+    (concepts(term("x", "StateResource")), "/concepts/5", "missing-property", ERROR),
+    (concepts(term("x", "StateResource", contentType="json")), "/concepts/5/contentType", "content-type", ERROR),
+    (
+        concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {"name": {"en": "x"}}}),
+        "/concepts/5/activityDefinition/@context", "activity-context", ERROR,
+    ),
+    (
+        concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {
+            "@context": "https://w3id.org/xapi/profiles/activity-context", "title": "x"}}),
+        "/concepts/5/activityDefinition/title", "activity-property", ERROR,
+    ),
+    # 8
+    (ruled(verb=f"{P}/gone"), "/templates/0/verb", "reference-broken", ERROR),
+    (ruled(verb=f"{P}/page"), "/templates/0/verb", "reference-type", ERROR),
+    (
+        clean(templates=[{name: part for name, part in template("x").items() if name != "verb"}], patterns=[]),
+        "/templates/0", "matches-everything", WARNING,
+    ),
+    (
+        ruled(objectStatementRefTemplate=[f"{P}/t/gone"]),
+        "/templates/0/objectStatementRefTemplate/0", "template-reference-broken", ERROR,
+    ),
+    (
+        clean(templates=[template("opened"), template("again", verb=f"{P}/opened")], patterns=[]),
+        "/templates/1", "indistinguishable", WARNING,
+    ),
+    (
+        clean(templates=[template("opened", {"location": "$.result", "presence": "included"}),
+                         template("again", {"location": "result", "presence": "excluded"}, verb=f"{P}/opened")],
+              patterns=[]),
+        "/templates/1", "indistinguishable", ERROR,
+    ),
+    # 8.1: paths that can never find anything
+    (
+        ruled({"location": "$.context.contextActivities.grouping.id", "presence": "included"}),
+        f"{RULE}/location", "never-matches", ERROR,
+    ),
+    (ruled({"location": "$.attachments.usageType", "any": ["x"]}), f"{RULE}/location", "never-matches", ERROR),
+    (ruled({"location": "$.results.score", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
+    (ruled({"location": "$.verb.id.x", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
+    (ruled({"location": "$.actor[0]", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
+    (ruled({"location": "$.results", "presence": "recommended"}), f"{RULE}/location", "never-matches", WARNING),
+    (
+        ruled({"location": "$.id | $.actor.member.name", "presence": "included"}),
+        f"{RULE}/location", "never-matches", ERROR,
+    ),
+    (
+        ruled({"location": "$.context.contextActivities.parent[*]", "selector": "$.typ", "presence": "included"}),
+        f"{RULE}/selector", "never-matches", ERROR,
+    ),
+    (
+        ruled({"location": f"$.result.extensions['{P}/where']", "presence": "included"}),
+        f"{RULE}/location", "extension-misplaced", ERROR,
+    ),
+    (
+        ruled({"location": f"$.context.extensions['{P}/wher']", "presence": "included"}),
+        f"{RULE}/location", "reference-broken", ERROR,
+    ),
+    # 8.1: values that are never there, rules that nothing follows
+    (ruled({"location": "$.result.success", "any": ["true"]}), f"{RULE}/any/0", "value-never-there", ERROR),
+    (ruled({"location": "$.result.success", "any": [True, "true"]}), f"{RULE}/any/1", "value-never-there", WARNING),
+    (ruled({"location": "$.result", "presence": "excluded", "any": [{}]}), RULE, "never-followed", ERROR),
+    (ruled({"location": "$.actor", "presence": "excluded"}), RULE, "never-followed", ERROR),
+    (ruled({"location": "$.id", "any": ["a"], "none": ["a", "b"]}), RULE, "never-followed", ERROR),
+    (ruled({"location": "$.id", "any": ["a"], "all": ["b"]}), RULE, "never-followed", ERROR),
+    (ruled({"location": "$.id", "presence": "excluded", "none": ["b"]}), RULE, "values-of-nothing", WARNING),
+    (ruled({"location": "$.verb.id", "all": [ELSEWHERE]}), RULE, "contradicts-determining", ERROR),
+    (
+        ruled({"location": "$.result", "presence": "included"}, {"location": "$['result']", "presence": "excluded"}),
+        "/templates/0/rules/1", "rules-contradict", ERROR,
+    ),
+    (
+        ruled({"location": "$.id", "presence": "included", "all": ["a"]}, {"location": "$.id", "all": ["b"]}),
+        "/templates/0/rules/1", "rules-contradict", ERROR,
+    ),
+    (
+        ruled({"location": "$.id", "presence": "included"}, {"location": "$.id", "presence": "included"}),
+        "/templates/0/rules/1", "rule-repeated", WARNING,
+    ),
+    # 9
+    (patterned(pattern("visit", sequence=[OPENED, CLOSED])), "/patterns", "no-primary", WARNING),
+    (
+        patterned(pattern("visit", primary=True, sequence=[OPENED, CLOSED]), pattern("x", optional=OPENED)),
+        "/patterns/1", "pattern-unused", WARNING,
+    ),
+    (patterned({**VISIT, "sequence": [f"{P}/p/part"]}, pattern("part", optional=OPENED)),
+     "/patterns/0/sequence", "too-few-members", ERROR),
+    (
+        patterned(pattern("visit", primary=True, sequence=[OPENED, f"{P}/gone"])),
+        "/patterns/0/sequence/1", "pattern-reference-broken", ERROR,
+    ),
+    (
+        patterned(pattern("visit", primary=True, sequence=[OPENED, f"{P}/opened"])),
+        "/patterns/0/sequence/1", "pattern-reference-type", ERROR,
+    ),
+    (
+        patterned(pattern("visit", primary=True, alternates=[CLOSED, f"{P}/p/part"]), pattern("part", optional=OPENED)),
+        "/patterns/0/alternates/1", "optional-in-alternates", ERROR,
+    ),
+    (
+        patterned(VISIT, pattern("part", sequence=[OPENED, f"{P}/p/part"])),
+        "/patterns/1", "profile-pattern-cycle", ERROR,
+    ),
+    (patterned(pattern("visit", primary=True)), "/patterns/0", "profile-oneOf", ERROR),
+    # what is repeated leaves nothing for what must follow
+    (
+        patterned(pattern("visit", primary=True, sequence=[f"{P}/p/part", OPENED, CLOSED]),
+                  pattern("part", zeroOrMore=OPENED)),
+        "/patterns/0", "pattern-never-completes", ERROR,
+    ),
+    (
+        patterned(pattern("visit", primary=True, sequence=[f"{P}/p/part", f"{P}/p/more", CLOSED]),
+                  pattern("part", zeroOrMore=f"{P}/p/each"), pattern("each", alternates=[OPENED, CLOSED]),
+                  pattern("more", optional=OPENED)),
+        "/patterns/0", "pattern-never-completes", ERROR,
+    ),
+    (
+        clean(templates=[*clean()["templates"], template("page", verb=ELSEWHERE)]),
+        "/templates/2", "template-in-no-pattern", WARNING,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer", "rule", "severity"), CASES, ids=lambda each: each if "-" in str(each) else ""
+)
+def test_a_defect_is_found_at_its_place(raw, pointer, rule, severity):
+    assert (pointer, rule, severity) in found(raw)
+
+
+def test_the_paths_of_the_specification_that_lead_somewhere_are_not_complained_of():
+    for location in (
+        "context.contextActivities.grouping[*].id",
+        "$..id",
+        "$.actor.*",
+        "$.object['definition','id']",
+        "$.object.member[0,1].name | $.actor.name",
+        "$.result.extensions['https://elsewhere.example/x'].deep[*].er",
+    ):
+        assert found(ruled({"location": location, "presence": "included"})) == [], location
+
+
+def test_a_changed_template_or_pattern_needs_a_new_id_in_a_new_version():
+    old = f"{P}/v0"
+    versions = [
+        {"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [old]},
+        {"id": old, "generatedAtTime": "2025-01-01T00:00:00Z"},
+    ]
+    before = template("opened", {"location": "$.result", "presence": "included"}, inScheme=old)
+    unchanged = copy.deepcopy(clean()["templates"][1]) | {"inScheme": old}
+    raw = clean(versions=versions, templates=[*clean()["templates"], before, unchanged])
+    assert [each[:2] for each in found(raw)] == [("/templates/2/id", "changed-template")]
+    turned = {**clean()["patterns"][0], "inScheme": old, "sequence": [CLOSED, OPENED]}
+    raw = clean(versions=versions, patterns=[*clean()["patterns"], turned])
+    assert ("/patterns/1/id", "changed-pattern", "error") in found(raw)
+
+
+def test_references_to_other_profiles_are_looked_up_in_those_at_hand():
+    other = document.load(json.dumps(clean()).encode())
+    mine = json.loads(json.dumps(clean()).replace(P, "https://example.org/mine"))
+    mine["concepts"][0] = {**mine["concepts"][0], "id": f"{P}/opened"}
+    mine["patterns"][0]["sequence"].append(CLOSED)
+    without = {each[:2] for each in found(mine)}
+    assert ("/patterns/0/sequence/2", "pattern-reference-broken") in without
+    both = {each[:2] for each in found(mine, [other])}
+    assert ("/patterns/0/sequence/2", "pattern-reference-broken") not in both
+    assert ("/concepts/0/id", "defined-elsewhere") in both
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"null", b"{}", b'{"id": {"id": []}, "templates": [[{}], 3]}'])
+def test_anything_can_be_linted(content):
+    assert lint(content)
+
+
+def test_a_key_given_twice_is_told():
+    content = json.dumps(clean()).replace('"type": "Profile"', '"type": "Profile", "type": "Profile"').encode()
+    assert [each.rule for each in lint(content)] == ["duplicate-key"]
+
+
+def test_a_finding_says_what_to_do():
+    raw = ruled({"location": "$.result.sucess", "presence": "included"})
+    assert lint(json.dumps(raw).encode())[0].advice == "Did you mean success?"
+
+
+@pytest.mark.parametrize("name", ["ent", "p2ia"])
+def test_the_projects_own_profiles_are_clean(name):
+    others = [document.load(path.read_bytes()) for path in contracts.folder("profiles").glob("*.jsonld")]
+    assert lint(contracts.folder("profiles", f"{name}.jsonld").read_bytes(), others) == []
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published profiles are not beside this checkout")
+def test_the_defects_of_the_published_profiles_are_found():
+    others = [document.load(path.read_bytes()) for path in PUBLISHED.glob("*.jsonld")]
+    told = {path.stem: lint(path.read_bytes(), others) for path in PUBLISHED.glob("*.jsonld")}
+    rules = {name: Counter(each.rule for each in findings) for name, findings in told.items()}
+    assert rules == {
+        "acrossx-1.0.1": {"related-not-deprecated": 1, "relation-broken": 1, "revision-unknown": 1},
+        # $.duration, for $.result.duration
+        "audio-1.0": {"never-matches": 1},
+        # $.result['…/reason'], for $.result.extensions['…/reason']
+        "cmi5-1.0": {"missing-property": 10, "matches-everything": 1, "never-matches": 1, "revision-unknown": 1},
+        "scorm-1.0": {"matches-everything": 1, "empty-value": 8, "revision-of-profile": 1},
+        # cc-enabled is used and not defined (cc-subtitle-enabled is); three templates of one verb and type
+        "video-1.0.3": {"reference-broken": 2, "indistinguishable": 2, "revision-unknown": 1},
+    }
+    assert all(each.severity in (Severity.ERROR, Severity.WARNING) for findings in told.values() for each in findings)
