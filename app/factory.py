@@ -32,6 +32,8 @@ from app.ingest.documents import Documents
 from app.ingest.people import People
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
+from app.ingest.referred import Referred
+from app.ingest.sessions import Sessions
 from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
@@ -48,6 +50,7 @@ from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.jobs import JobRepository, LeaseRepository
+from app.storage.pattern_sessions import SessionRepository
 from app.storage.processes import Observer, Presence, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.register import ActivityRepository
@@ -162,13 +165,38 @@ class Parts:
             return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
 
         return Retention(
-            RetentionRepository(self.store, self.attachment_repository), self.register, links, self.audit, self.keys
+            RetentionRepository(self.store, self.attachment_repository),
+            self.register,
+            links,
+            self.audit,
+            self.keys,
+            SessionRepository(self.store).forget,
         )
 
     @cached_property
     def profiles(self) -> Profiles:
         """Loaded profiles and verdicts."""
-        return Profiles(ProfileRepository(self.store), self._audited, self._announce)
+        # The reader only when a profile asks: most commands need no key.
+        return Profiles(
+            ProfileRepository(self.store),
+            self._audited,
+            self._announce,
+            lambda source, identities: Referred(self.statements, self.reader).find(source, identities),
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions held to the patterns of profiles."""
+        return Sessions(
+            repository=SessionRepository(self.store),
+            profiles=self.profiles,
+            statements=self.statements,
+            reader=self.reader,
+            subjects=self.subjects,
+            keys=self.keys,
+            random=clock.random_bytes,
+            now_us=clock.now_us,
+        )
 
     @cached_property
     def sources(self) -> Sources:
@@ -224,6 +252,9 @@ class Parts:
             package = self.exports.run(actor="job:export", progress=lambda *_: lease.check())
             return {"package": package.path.name, "new": package.new, "rows": package.rows, "hidden": package.hidden}
 
+        def patterns(lease: Lease) -> Mapping[str, object]:
+            return self.sessions.run(self.sources_repository.list(), lease.check)._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -231,6 +262,7 @@ class Parts:
         return (
             Job("aggregate", settings.aggregate_cron, aggregate),
             Job("retention", settings.retention_cron, retention),
+            Job("patterns", settings.patterns_cron, patterns),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
         )
@@ -271,6 +303,7 @@ class Parts:
             max_batch=self.settings.max_batch,
             refused=self.metrics.refused,
             learn=self.activities.learn,
+            follow=self.sessions.receive,
         )
 
     @cached_property
@@ -494,7 +527,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
     )
-    app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles), url_prefix="/api/v1")
+    app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(
         operations.blueprint(
             metrics,

@@ -190,6 +190,9 @@ class Settings:
     anchor_cron: str = _setting(
         "When the ends of the audit log's chains are recorded (cron).", form.String(validate=_cron), "*/10 * * * *"
     )
+    patterns_cron: str = _setting(
+        "When sessions are held to the patterns of profiles (cron).", form.String(validate=_cron), "*/15 * * * *"
+    )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0

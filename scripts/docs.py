@@ -38,6 +38,7 @@ _FORMS = {
     "retention_cron": "five-field cron",
     "anchor_cron": "five-field cron",
     "export_cron": "five-field cron",
+    "patterns_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}

@@ -17,6 +17,9 @@ from app.storage.sources import Source, SourceRepository, StoredCredential
 
 SECRET_BYTES = 32
 MODES = ("observe", "warn", "reject")
+MATCHINGS = ("every", "any")
+PATTERNS = ("off", "job", "live")
+MINORS = ("off", "refuse", "strip", "pseudonymise")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 _UNKNOWN = hashlib.sha256(b"no such credential").digest()
 
@@ -136,6 +139,9 @@ class Sources:
         activity: str,
         profiles: Sequence[str] = (),
         mode: str = "observe",
+        matching: str = "every",
+        patterns: str = "job",
+        minors: str = "off",
         scopes: Sequence[str] = scope.SOURCE_DEFAULT,
         actor: str,
     ) -> tuple[Source, NewCredential]:
@@ -149,35 +155,39 @@ class Sources:
         # GDPR art. 30: nothing is processed outside a registered activity.
         if not self._activity_exists(activity):
             raise RegisterInvalid("No such processing activity. Add it first: `sillage activity add FILE`.")
-        self._check(profiles, mode)
+        source = Source(identity, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, minors)
+        self._check(source)
         _known_scopes(scopes)
-        source = Source(identity, name, activity, tuple(profiles), mode, clock.now())
         if self._repository.get(identity) is not None:
             raise RegisterInvalid(f"A source named {identity} is registered already.")
-        self._audit(
-            "source-added",
-            actor,
-            {"source": identity, "activity": activity, "profiles": [*profiles], "mode": mode},
-        )
+        self._audit("source-added", actor, {"source": identity, "activity": activity, **_configuration(source)})
         self._repository.add(source)
         return source, self.issue(source=identity, label="first", scopes=scopes, actor=actor)
 
     def change(
-        self, identity: str, *, profiles: Sequence[str] | None = None, mode: str | None = None, actor: str
+        self,
+        identity: str,
+        *,
+        profiles: Sequence[str] | None = None,
+        mode: str | None = None,
+        matching: str | None = None,
+        patterns: str | None = None,
+        minors: str | None = None,
+        actor: str,
     ) -> Source:
-        """Change the promised profiles or the mode; in force everywhere when this returns."""
+        """Change the promised profiles, or how statements are held to them; in force everywhere when this returns."""
         source = self._repository.get(identity)
         if source is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         changed = source._replace(
-            profiles=source.profiles if profiles is None else tuple(profiles), mode=mode or source.mode
+            profiles=source.profiles if profiles is None else tuple(profiles),
+            mode=mode or source.mode,
+            matching=matching or source.matching,
+            patterns=patterns or source.patterns,
+            minors=minors or source.minors,
         )
-        self._check(changed.profiles, changed.mode)
-        self._audit(
-            "configuration-changed",
-            actor,
-            {"source": identity, "profiles": [*changed.profiles], "mode": changed.mode},
-        )
+        self._check(changed)
+        self._audit("configuration-changed", actor, {"source": identity, **_configuration(changed)})
         self._repository.replace(changed)
         self._announce()
         return changed
@@ -231,15 +241,31 @@ class Sources:
         """Credentials of people rather than sources."""
         return [credential for credential in self._repository.credentials() if credential.source is None]
 
-    def _check(self, profiles: Sequence[str], mode: str) -> None:
-        if mode not in MODES:
-            raise RegisterInvalid(f"The mode is one of: {', '.join(MODES)}.")
-        for profile in profiles:
+    def _check(self, source: Source) -> None:
+        for name, value, known in (
+            ("mode", source.mode, MODES),
+            ("matching", source.matching, MATCHINGS),
+            ("patterns", source.patterns, PATTERNS),
+            ("minors", source.minors, MINORS),
+        ):
+            if value not in known:
+                raise RegisterInvalid(f"{name} is one of: {', '.join(known)}.")
+        for profile in source.profiles:
             if not self._profile_exists(profile):
                 raise RegisterInvalid(
                     f"Profile {profile} is not loaded: `sillage profile list` shows those that are, "
                     "`sillage profile add FILE` adds one."
                 )
+
+
+def _configuration(source: Source) -> dict[str, object]:
+    return {
+        "profiles": [*source.profiles],
+        "mode": source.mode,
+        "matching": source.matching,
+        "patterns": source.patterns,
+        "minors": source.minors,
+    }
 
 
 def _known_scopes(scopes: Sequence[str]) -> None:

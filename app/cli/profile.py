@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app import contracts
 from app.cli.screen import out, table
-from app.errors import FileRefused, ProfileInvalid
+from app.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.profiles.document import Profile, load
 from app.profiles.findings import Finding, Severity
@@ -92,12 +92,45 @@ def list_(parts: Parts) -> None:
 @click.option("--source", help="Only this source.")
 @click.pass_obj
 def report(parts: Parts, source: str | None) -> None:
-    """Count statements per source, template and verdict."""
+    """Count statements per source, template and verdict, and sessions per pattern and outcome."""
     rows = table("source", "template", "verdict")
     rows.add_column("statements", justify="right")
     for row in parts.profiles.counts(source):
         rows.add_row(row.source, row.template or "(whole statements)", row.outcome, f"{row.statements:,}")
     out().print(rows)
+    standings = parts.sessions.standings(source)
+    if not standings:
+        return
+    rows = table("source", "pattern", "in order of", "outcome")
+    rows.add_column("sessions", justify="right")
+    for each in standings:
+        order = "receipt" if each.live else "timestamp"
+        rows.add_row(each.source, each.pattern, order, each.outcome, f"{each.sessions:,}")
+    out().print(rows)
+    rows = table("source", "went wrong: wanted", "found")
+    rows.add_column("sessions", justify="right")
+    for each_break in parts.sessions.breaks(source):
+        wanted = ", ".join(each_break.wanted) or "nothing more"
+        rows.add_row(
+            each_break.source, wanted, ", ".join(each_break.found) or "no template", f"{each_break.sessions:,}"
+        )
+    out().print(rows)
+
+
+@profile.command()
+@click.option("--source", help="Only this source.")
+@click.option("--again", is_flag=True, help="Read from the beginning, as after a change of patterns.")
+@click.pass_obj
+def follow(parts: Parts, source: str | None, again: bool) -> None:
+    """Hold stored sessions to the patterns of profiles, in order of timestamp: what the job `patterns` does."""
+    chosen = [each for each in parts.sources_repository.list() if source in (None, each.id)]
+    if not chosen:
+        raise NotFound("No such source. `sillage source list` shows those that exist.")
+    if again:
+        for each in chosen:
+            parts.sessions.restart(each.id)
+    done = parts.sessions.run(chosen)
+    click.echo(f"{done.statements:,} statements, {done.sessions:,} sessions, {done.reordered:,} put in order anew")
 
 
 def _title(label: Mapping[str, str]) -> str:

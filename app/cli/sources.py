@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 
 from app.access import scopes
-from app.access.credentials import MODES, NewCredential
+from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, NewCredential
 from app.cli.screen import out, table
 from app.factory import Parts
 
 _out = out()
+_MATCHING = "When several templates match: each must be followed, or one is enough."
+_PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
+_MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
 
 
 def _show(credential: NewCredential) -> None:
@@ -29,10 +32,22 @@ def source() -> None:
 @click.option("--activity", required=True, help="Processing activity it belongs to.")
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile it promises. Repeatable.")
 @click.option("--mode", type=click.Choice(MODES), default="observe", show_default=True, help="On a failed profile.")
+@click.option("--matching", type=click.Choice(MATCHINGS), default="every", show_default=True, help=_MATCHING)
+@click.option("--patterns", type=click.Choice(PATTERNS), default="job", show_default=True, help=_PATTERNS)
+@click.option("--minors", type=click.Choice(MINORS), default="off", show_default=True, help=_MINORS)
 @click.option("--scope", "wanted", multiple=True, help=f"Default: {', '.join(scopes.SOURCE_DEFAULT)}. Repeatable.")
 @click.pass_obj
 def add(
-    parts: Parts, identity: str, name: str, activity: str, profiles: tuple[str, ...], mode: str, wanted: tuple[str, ...]
+    parts: Parts,
+    identity: str,
+    name: str,
+    activity: str,
+    profiles: tuple[str, ...],
+    mode: str,
+    matching: str,
+    patterns: str,
+    minors: str,
+    wanted: tuple[str, ...],
 ) -> None:
     """Register a source and print its first credential."""
     registered, credential = parts.sources.add(
@@ -41,6 +56,9 @@ def add(
         activity=activity,
         profiles=profiles,
         mode=mode,
+        matching=matching,
+        patterns=patterns,
+        minors=minors,
         scopes=wanted or scopes.SOURCE_DEFAULT,
         actor="cli:source add",
     )
@@ -53,15 +71,37 @@ def add(
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile; replaces the list.")
 @click.option("--no-profile", is_flag=True, help="It promises none any more.")
 @click.option("--mode", type=click.Choice(MODES), help="On a failed profile.")
+@click.option("--matching", type=click.Choice(MATCHINGS), help=_MATCHING)
+@click.option("--patterns", type=click.Choice(PATTERNS), help=_PATTERNS)
+@click.option("--minors", type=click.Choice(MINORS), help=_MINORS)
 @click.pass_obj
-def change(parts: Parts, identity: str, profiles: tuple[str, ...], no_profile: bool, mode: str | None) -> None:
-    """Change the promised profiles or the mode; in force everywhere when this returns."""
+def change(
+    parts: Parts,
+    identity: str,
+    profiles: tuple[str, ...],
+    no_profile: bool,
+    mode: str | None,
+    matching: str | None,
+    patterns: str | None,
+    minors: str | None,
+) -> None:
+    """Change the promised profiles, or what becomes of statements; in force everywhere when this returns."""
     if profiles and no_profile:
         raise click.UsageError("Give --profile or --no-profile, not both.")
     promised = () if no_profile else profiles or None
-    changed = parts.sources.change(identity, profiles=promised, mode=mode, actor="cli:source set")
+    changed = parts.sources.change(
+        identity,
+        profiles=promised,
+        mode=mode,
+        matching=matching,
+        patterns=patterns,
+        minors=minors,
+        actor="cli:source set",
+    )
     _out.print(
-        f"Source {changed.id}: mode {changed.mode}, profiles {', '.join(changed.profiles) or 'none'}.", markup=False
+        f"Source {changed.id}: mode {changed.mode}, matching {changed.matching}, patterns {changed.patterns}, "
+        f"minors {changed.minors}, profiles {', '.join(changed.profiles) or 'none'}.",
+        markup=False,
     )
 
 

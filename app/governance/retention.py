@@ -87,13 +87,18 @@ class Retention:
         sources: Callable[[], Iterable[SourceLink]],
         audit: Audit,
         keys: OrganisationKeys,
+        forget: Callable[[str, int], object] = lambda source, before: None,
     ) -> None:
-        """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time."""
+        """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
+
+        ``forget(source, before)`` deletes what else is kept of its statements stored before (microseconds).
+        """
         self._repository = repository
         self._register = register
         self._sources = sources
         self._audit = audit
         self._keys = keys
+        self._forget = forget
 
     def report(self, now: int) -> list[RetentionLine]:
         """Per activity and source, what is kept and what is due at ``now`` (microseconds since 1970 UTC)."""
@@ -145,6 +150,8 @@ class Retention:
             )
         if dry_run:
             return RetentionRun(True, tuple(planned))
+        for deletion in planned:
+            self._forget(deletion.source, deletion.cutoff)
         total = sum(deletion.statements for deletion in planned)
         done = 0
 

@@ -86,12 +86,14 @@ class Recorder:
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
+        follow: Callable[[Source, Sequence[Statement], Checked, Sequence[bool]], None] = lambda *batch: None,
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
-        ``learn`` gets the statements of each batch that is stored; it must not fail.
+        ``learn`` gets the statements of each batch that is stored, ``follow`` their source, their verdicts and which
+        are new, too; neither must fail.
         """
         self._statements = statements
         self._attachments = attachments
@@ -105,6 +107,7 @@ class Recorder:
         self._max_batch = max_batch
         self._refused = refused
         self._learn = learn
+        self._follow = follow
 
     def record(
         self,
@@ -157,8 +160,10 @@ class Recorder:
         batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
         ids, inserted = self._store(batch, parts, void_any=void_any)
         self._learn(statements)
-        fresh = set(inserted.stored)
-        self._profiles.count(source, checked, [identity in fresh for identity in ids])
+        stored = set(inserted.stored)
+        fresh = [identity in stored for identity in ids]
+        self._profiles.count(source, checked, fresh)
+        self._follow(source, statements, checked, fresh)
         return Recorded(ids, inserted, checked.tally)
 
     def authority(self, source: Source) -> Statement:

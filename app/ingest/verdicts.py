@@ -9,10 +9,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import compress
 from typing import NamedTuple
+from uuid import UUID
 
 from app.errors import Fault, SillageError
-from app.profiles.checker import Checker, Outcome, Verdict, compile
+from app.ingest.referred import identifiers
+from app.profiles import sessions
+from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
 from app.profiles.document import Profile, load
+from app.profiles.sessions import Follower
 from app.storage import clock
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
 from app.storage.sources import Source
@@ -31,6 +35,7 @@ class Checked(NamedTuple):
         faults: The first broken rules of failing statements, pointers from the root of the body.
         tally: How many statements had each outcome.
         names: IRI of each template number.
+        verdicts: The verdicts in full, when the source's profiles have patterns to follow.
     """
 
     codes: tuple[int | None, ...]
@@ -38,12 +43,26 @@ class Checked(NamedTuple):
     faults: tuple[Fault, ...]
     tally: Mapping[str, int]
     names: Mapping[int, str]
+    verdicts: Sequence[Verdict] = ()
 
 
-class _Compiled(NamedTuple):
+class Held(NamedTuple):
+    """What the statements of a source are held to, compiled.
+
+    Attributes:
+        numbers: Number of each template, by IRI.
+        names: IRI of each template, by number.
+        followers: Of the profiles that have primary patterns.
+    """
+
     checker: Checker
     numbers: Mapping[str, int]
     names: Mapping[int, str]
+    followers: tuple[Follower, ...]
+
+
+Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
+"""Gives the statements of these ids that a source has stored, by id."""
 
 
 class Profiles:
@@ -54,11 +73,14 @@ class Profiles:
         repository: ProfileRepository,
         audit: Callable[[str, str, Mapping[str, object]], object],
         announce: Callable[[], object],
+        lookup: Lookup = lambda source, identities: {},
     ) -> None:
+        """``lookup`` is asked for what statements refer to, once a batch, by profiles that want to know."""
         self._repository = repository
+        self._lookup = lookup
         self._audit = audit
         self._announce = announce
-        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
         self._tally: Counter[tuple[str, str, str, str]] = Counter()
         self._lock = threading.Lock()
 
@@ -92,18 +114,27 @@ class Profiles:
         """Verdicts of a batch under the profiles that its source promised; ``many``: it was sent as an array."""
         if not source.profiles:
             return Checked((None,) * len(statements), ((),) * len(statements), (), {}, {})
-        checker, numbers, names = self._compile(source.profiles)
-        verdicts = checker.check_all(statements)
+        held = self.held(source)
+        verdicts = self.verdicts(source, statements)
         return Checked(
             tuple(CODES[verdict.outcome] for verdict in verdicts),
             tuple(
-                tuple(numbers[result.template] * (1 if result.ok else -1) for result in verdict.matched)
+                tuple(held.numbers[result.template] * (1 if result.ok else -1) for result in verdict.matched)
                 for verdict in verdicts
             ),
             _faults(verdicts, many),
             Counter(verdict.outcome.value for verdict in verdicts),
-            names,
+            held.names,
+            verdicts if held.followers else (),
         )
+
+    def verdicts(self, source: Source, statements: Sequence[Mapping[str, object]]) -> Sequence[Verdict]:
+        """The verdicts of statements under the profiles of a source, in full."""
+        checker = self.held(source).checker
+        if not checker.refers:
+            return checker.check_all(statements)
+        sought = identifiers(statements)
+        return checker.check_all(statements, self._lookup(source.id, sought).get if sought else None)
 
     def count(self, source: Source, checked: Checked, stored: Sequence[bool]) -> None:
         """Add a batch to the counters: the statements stored now, not those that were there already."""
@@ -145,13 +176,21 @@ class Profiles:
         with self._lock:
             self._tally.update(tally)
 
-    def _compile(self, wanted: tuple[str, ...]) -> _Compiled:
-        cache = self._compiled
+    def held(self, source: Source) -> Held:
+        """What the statements of a source are held to; compiled once for all sources that promise the same."""
+        cache, wanted = self._compiled, (source.matching, source.profiles)
         if wanted not in cache:
-            loaded = [load(item.document) for item in self._repository.list() if item.id in wanted]
-            templates = [template.id for profile in loaded for template in profile.templates]
-            numbers = self._repository.number(templates)
-            cache[wanted] = _Compiled(compile(loaded), numbers, {number: iri for iri, number in numbers.items()})
+            loaded = self.list()
+            chosen = [profile for profile in loaded if profile.id in source.profiles]
+            checker = compile(chosen, Mode(source.matching), loaded)
+            numbers = self._repository.number(checker.templates)
+            followers = [sessions.compile(profile, loaded) for profile in chosen]
+            cache[wanted] = Held(
+                checker,
+                numbers,
+                {number: iri for iri, number in numbers.items()},
+                tuple(follower for follower in followers if follower.patterns),
+            )
         return cache[wanted]
 
 

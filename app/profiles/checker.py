@@ -73,6 +73,8 @@ class Checker:
 
     def __init__(self, entries: Sequence[_Entry], mode: Mode) -> None:
         self._mode = mode
+        self.templates = tuple(dict.fromkeys(entry.compiled.id for entry in entries))
+        """IRIs of the templates."""
         self.refers = any(entry.compiled.references for entry in entries)
         """Whether some template asks for the template of a statement that is referred to."""
         self._index = _Index(entries)

@@ -30,6 +30,11 @@ class Source(NamedTuple):
         profiles: IRIs of the xAPI Profiles it promises.
         mode: What becomes of a statement that fails them: ``observe``, ``warn`` or ``reject``.
         created: When it was registered.
+        matching: When several templates match a statement: ``every`` one must be followed, or ``any``.
+        patterns: How its sessions are held to patterns: ``off``, ``job`` (by a job, in order of timestamp) or ``live``
+            (as they arrive, too).
+        minors: What becomes of names, e-mail addresses and national pupil numbers in its statements: ``off`` (nothing),
+            ``refuse``, ``strip`` or ``pseudonymise``.
     """
 
     id: str
@@ -38,6 +43,9 @@ class Source(NamedTuple):
     profiles: tuple[str, ...]
     mode: str
     created: datetime
+    matching: str = "every"
+    patterns: str = "job"
+    minors: str = "off"
 
 
 class StoredCredential(NamedTuple):
@@ -85,6 +93,9 @@ class SourceRepository:
                         "activity": source.activity,
                         "profiles": list(source.profiles),
                         "mode": source.mode,
+                        "matching": source.matching,
+                        "patterns": source.patterns,
+                        "minors": source.minors,
                     }
                 },
             )
@@ -138,6 +149,9 @@ def _source(document: Document) -> Source:
         tuple(document["profiles"]),
         document["mode"],
         document["created"],
+        document["matching"],
+        document["patterns"],
+        document["minors"],
     )
 
 

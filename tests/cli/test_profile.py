@@ -1,6 +1,8 @@
 """``sillage profile``, on the real service and a real database."""
 
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import orjson
@@ -9,10 +11,13 @@ from click.testing import CliRunner
 
 from app import contracts
 from app.cli.profile import profile
-from app.errors import FileRefused, ProfileInvalid
+from app.errors import FileRefused, NotFound, ProfileInvalid
+from app.factory import Parts
 from app.ingest.verdicts import Profiles
 from app.profiles import terms
+from app.storage.pattern_sessions import Fault, SessionRepository, SessionRow
 from app.storage.profiles import ProfileRepository
+from app.storage.sources import Source
 
 
 @pytest.fixture
@@ -21,10 +26,11 @@ def repository(store):
 
 
 @pytest.fixture
-def run(repository):
+def run(repository, store):
     audited = []
     parts = SimpleNamespace(
-        profiles=Profiles(repository, lambda *entry: audited.append(entry), lambda: None), audited=audited
+        profiles=Profiles(repository, lambda *entry: audited.append(entry), lambda: None),
+        sessions=SimpleNamespace(standings=SessionRepository(store).standings, breaks=SessionRepository(store).breaks),
     )
 
     def invoke(*arguments):
@@ -99,3 +105,27 @@ def test_the_report_counts_by_source_and_template(run, repository):
     assert ["one", template, "conforms", "1,200"] in lines
     assert ["two", "(whole", "statements)", "fails", "3"] in lines
     assert "two" not in run("report", "--source", "one").output
+
+
+def test_the_report_counts_sessions_and_shows_where_they_went_wrong(run, store):
+    fault = Fault(2, ("urn:answered",), ())
+    rows = [
+        SessionRow(bytes([at]) * 16, "one", at > 1, "urn:p", "urn:session", outcome, broken, b"s" * 16, 1, 0, b"")
+        for at, (outcome, broken) in enumerate([("success", None), ("failure", fault), ("failure", fault)])
+    ]
+    SessionRepository(store).put(rows, b"12345678")
+    lines = [line.split() for line in run("report").output.splitlines()]
+    assert ["one", "urn:session", "timestamp", "success", "1"] in lines
+    assert ["one", "urn:session", "receipt", "failure", "1"] in lines
+    assert ["one", "urn:answered", "no", "template", "1"] in lines
+
+
+def test_stored_sessions_are_followed_by_hand(settings, store):
+    parts = Parts(replace(settings, organisation=store.db.name.removeprefix("sillage_")))
+    parts.initialise()
+    with pytest.raises(NotFound):
+        CliRunner().invoke(profile, ["follow", "--source", "nobody"], obj=parts, catch_exceptions=False)
+    parts.sources_repository.add(Source("one", "One", "p2ia", (), "observe", datetime.now(UTC)))
+    done = CliRunner().invoke(profile, ["follow", "--again"], obj=parts, catch_exceptions=False)
+    assert done.output == "0 statements, 0 sessions, 0 put in order anew\n"
+    parts.close()

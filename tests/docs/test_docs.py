@@ -141,7 +141,7 @@ def test_every_route_is_named() -> None:
     for routes in (
         aggregates.blueprint(none, none, none),
         retention.blueprint(none, none, none, none),
-        verdicts.blueprint(none, none),
+        verdicts.blueprint(none, none, none),
     ):
         app.register_blueprint(routes, url_prefix="/api/v1")
     app.register_blueprint(operations.blueprint(none, {}, cast(Callable[[], object], none), trust_host=False))

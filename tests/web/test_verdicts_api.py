@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from uuid import uuid4
 
 from app.access import scopes
+from tests.ingest.test_sessions import PROFILE as RELAY
+from tests.ingest.test_sessions import step
 from tests.served import Server, statement
 from tests.web.test_statements import PROFILE
 
@@ -32,6 +35,23 @@ def test_a_source_sees_its_own_counts_and_a_dpo_those_of_any(server: Server) -> 
     assert counts(server, dpo, source="counted-source") == expected
     assert server.send("GET", "/api/v1/verdicts", tutor, params={"source": "other"}).status_code == 403
     assert counts(server, tutor, since="2100-01-01") == {}
+
+
+def test_sessions_are_counted_with_where_they_went_wrong(server: Server) -> None:
+    relay = server.parts.profiles.add(RELAY).id
+    stadium = server.source("stadium", profiles=[relay], patterns="live")
+    one, two = str(uuid4()), str(uuid4())
+    server.post(stadium, [step(name, one, at) for at, name in enumerate(("start", "handoff", "placing"))])
+    server.post(stadium, [step("placing", two, 1)])
+    answer = server.send("GET", "/api/v1/verdicts", stadium).json()
+    common = {"source": "stadium", "pattern": f"{relay}/race", "order": "receipt"}
+    assert answer["patterns"] == [
+        {**common, "profile": relay, "outcome": outcome, "sessions": 1} for outcome in ("failure", "success")
+    ]
+    wanted, found = [f"{relay}/start"], [f"{relay}/placing"]
+    assert answer["breaks"] == [{**common, "wanted": wanted, "found": found, "sessions": 1}]
+    later = server.send("GET", "/api/v1/verdicts", stadium, params={"since": "2100-01-01"}).json()
+    assert later["patterns"] == later["breaks"] == []
 
 
 def test_bad_parameters(server: Server) -> None:

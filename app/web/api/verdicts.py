@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields
 
 from app.access import scopes
 from app.errors import BadParameter, ScopeMissing
+from app.ingest.sessions import Sessions
 from app.ingest.verdicts import Profiles
 from app.web.api.answers import answer
 from app.web.gate import Gate
+
+ORDERS = {True: "receipt", False: "timestamp"}
 
 
 class _Parameters(Schema):
@@ -19,7 +22,7 @@ class _Parameters(Schema):
     source = fields.String(load_default=None)
 
 
-def blueprint(gate: Gate, profiles: Profiles) -> Blueprint:
+def blueprint(gate: Gate, profiles: Profiles, sessions: Sessions) -> Blueprint:
     """The route: a source sees its own counts; a DPO those of any source, named by ``source``."""
     routes = Blueprint("verdicts", __name__)
 
@@ -49,6 +52,33 @@ def blueprint(gate: Gate, profiles: Profiles) -> Blueprint:
             }
             for count in counts
         ]
-        return answer({"verdicts": lines})
+        moment = None if since is None else _microseconds(since)
+        patterns = [
+            {
+                "source": each.source,
+                "profile": each.profile,
+                "pattern": each.pattern,
+                "order": ORDERS[each.live],
+                "outcome": each.outcome,
+                "sessions": each.sessions,
+            }
+            for each in sessions.standings(source, moment)
+        ]
+        breaks = [
+            {
+                "source": each.source,
+                "pattern": each.pattern,
+                "order": ORDERS[each.live],
+                "wanted": [*each.wanted],
+                "found": [*each.found],
+                "sessions": each.sessions,
+            }
+            for each in sessions.breaks(source, moment)
+        ]
+        return answer({"verdicts": lines, "patterns": patterns, "breaks": breaks})
 
     return routes
+
+
+def _microseconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000

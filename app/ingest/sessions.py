@@ -1,0 +1,338 @@
+"""Sessions held to the patterns of profiles: live, in the order of receipt, and by a job, in the order of timestamps.
+
+What is possible of a pattern after each session's last statement is kept, sealed with the key of the learner whose
+statement came first. Sessions are read and written by the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from app.errors import SillageError
+from app.ingest.verdicts import Checked, Held, Profiles
+from app.profiles import sessions
+from app.profiles.checker import Mode, Verdict
+from app.profiles.sessions import Follower, SessionKey
+from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
+from app.storage.sealed_reader import SealedReader
+from app.storage.sources import Source
+from app.storage.statements import Filter, Plain, Position, Statements, beyond
+from app.storage.subjects import SubjectKeys
+from app.vault import documents as sealing
+from app.vault import kinds
+from app.vault.keys import OrganisationKeys, RandomBytes
+from app.xapi.identifiers import keys_of
+from app.xapi.timestamps import parse
+
+Statement = dict[str, Any]
+PAGE = 1_000
+LONGEST = 20_000
+"""Statements of one session that the job puts in order; of a longer one, those stored first."""
+
+_TRIES = 20
+_TOKEN_BYTES = 16
+_BY_BYTES = 8
+_log = structlog.stdlib.get_logger("sillage.sessions")
+
+
+class Followed(NamedTuple):
+    """What the job did: statements read, sessions changed, and of these the ones put in order anew."""
+
+    statements: int
+    sessions: int
+    reordered: int
+
+
+class _Event(NamedTuple):
+    """A statement of a session: when it says it happened, and when it was stored (microseconds; 0 when live)."""
+
+    token: bytes
+    key: SessionKey
+    moment: int
+    stored: int
+    templates: tuple[str, ...]
+    statement: Statement
+
+
+class _Kept(NamedTuple):
+    """What is sealed of a session: states, latest moment and place in the order of storage that they include."""
+
+    states: list[Any]
+    last: int
+    stored: int
+
+
+class Sessions:
+    """Follows sessions. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        repository: SessionRepository,
+        profiles: Profiles,
+        statements: Statements,
+        reader: SealedReader,
+        subjects: SubjectKeys,
+        keys: OrganisationKeys,
+        random: RandomBytes,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._repository = repository
+        self._profiles = profiles
+        self._statements = statements
+        self._reader = reader
+        self._subjects = subjects
+        self._keys = keys
+        self._random = random
+        self._now_us = now_us
+
+    def receive(self, source: Source, statements: Sequence[Statement], checked: Checked, fresh: Sequence[bool]) -> None:
+        """Take in a batch that is durable. Never fails: what is not followed live, the job follows.
+
+        Args:
+            source: Whose batch it is; nothing is done unless its patterns are followed live.
+            statements: As normalised.
+            checked: Their verdicts.
+            fresh: Which were stored now; the others were followed when they were.
+        """
+        if source.patterns != "live" or not checked.verdicts:
+            return
+        try:
+            held = self._profiles.held(source)
+            now = self._now_us()
+            for follower in held.followers:
+                events = [
+                    event._replace(moment=now if event.moment < 0 else event.moment)
+                    for event in self._events(source, follower, statements, checked.verdicts, live=True, fresh=fresh)
+                ]
+                # Communication 2.2: within a batch by timestamp, then by place; sorting keeps the place.
+                events.sort(key=lambda event: event.moment)
+                self._advance(source, follower, events, live=True)
+        except SillageError as failed:
+            _log.warning("sessions not followed", source=source.id, code=failed.code, statements=len(statements))
+
+    def run(self, sources: Iterable[Source], check: Callable[[], None] = lambda: None) -> Followed:
+        """Follow what was stored since the last run, in the order of timestamps.
+
+        Resumable: what is noted as read has been followed, and a session does not take a statement twice. What a
+        statement that came late belongs before is put in order anew. When patterns have changed, a source is read from
+        the beginning.
+
+        Args:
+            sources: The sources.
+            check: Called before each page; what it raises (a lost lease) ends the run.
+        """
+        marks = self._repository.marks()
+        total = Followed(0, 0, 0)
+        for source in sources:
+            held = self._profiles.held(source) if source.patterns != "off" and source.profiles else None
+            if held is None or not held.followers:
+                continue
+            fingerprint = "-".join([source.matching, *(follower.fingerprint for follower in held.followers)])
+            mark = marks.get(source.id)
+            if mark is not None and mark.fingerprint != fingerprint:
+                self.restart(source.id)
+                mark = None
+            before = self._reader.consistent_through()
+            own = self._keys.token(kinds.SOURCE, source.id)
+            wanted = Filter(((own,),), until=before - 1, through=False)
+            after = None if mark is None else Position(mark.stored, mark.seen)
+            while True:
+                check()
+                rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
+                if not rows:
+                    break
+                done = self._follow(source, held, self._reader.opened(rows), before)
+                total = Followed(*map(sum, zip(total, done, strict=True)))
+                after = beyond(rows, after)
+                self._repository.mark(source.id, Mark(after.stored, after.seen, fingerprint))
+        return total
+
+    def restart(self, source: str) -> None:
+        """Have the job read a source from the beginning."""
+        self._repository.mark(source, None)
+        self._repository.forget(source, live=False)
+
+    def standings(self, source: str | None = None, since: int | None = None) -> list[Standings]:
+        """Counts of sessions by source, order, profile, pattern and outcome."""
+        return self._repository.standings(source, since)
+
+    def breaks(self, source: str | None = None, since: int | None = None) -> list[Breaks]:
+        """The commonest ways in which sessions went wrong."""
+        return self._repository.breaks(source, since)
+
+    def forget(self, source: str, before: int) -> int:
+        """Delete the sessions of a source that did not change since (microseconds): retention."""
+        return self._repository.forget(source, before)
+
+    # --- the job --------------------------------------------------------------------------------------
+
+    def _follow(self, source: Source, held: Held, plain: Sequence[Plain], before: int) -> Followed:
+        statements = [orjson.loads(each.body) for each in plain]
+        verdicts = self._profiles.verdicts(source, statements)
+        changed = late_in_all = 0
+        for follower in held.followers:
+            events = self._events(
+                source, follower, statements, verdicts, live=False, stored=[each.stored for each in plain]
+            )
+            events.sort(key=lambda event: (event.moment, event.stored))
+            tokens = {event.token for event in events}
+            late = self._advance(source, follower, events, live=False)
+            for key in {event.token: event.key for event in events if event.token in late}.values():
+                self._reorder(source, held, follower, key, before)
+            changed += len(tokens)
+            late_in_all += len(late)
+        return Followed(len(plain), changed, late_in_all)
+
+    def _reorder(self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int) -> None:
+        """Follow a whole session from its beginning, in order."""
+        tokens = (self._keys.token(kinds.SOURCE, source.id), self._keys.token(kinds.REGISTRATION, key.registration))
+        wanted = Filter(tuple((token,) for token in tokens), until=before - 1, through=False)
+        after: Position | None = None
+        events: list[_Event] = []
+        read = 0
+        while read < LONGEST:
+            rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
+            if not rows:
+                break
+            read += len(rows)
+            after = beyond(rows, after)
+            plain = self._reader.opened(rows)
+            statements = [orjson.loads(each.body) for each in plain]
+            verdicts = self._profiles.verdicts(source, statements)
+            stored = [each.stored for each in plain]
+            events += [
+                event
+                for event in self._events(source, follower, statements, verdicts, live=False, stored=stored)
+                if event.key == key
+            ]
+        events.sort(key=lambda event: (event.moment, event.stored))
+        self._advance(source, follower, events, live=False, anew=True)
+
+    # --- both -----------------------------------------------------------------------------------------
+
+    def _events(
+        self,
+        source: Source,
+        follower: Follower,
+        statements: Sequence[Statement],
+        verdicts: Sequence[Verdict],
+        *,
+        live: bool,
+        fresh: Sequence[bool] | None = None,
+        stored: Sequence[int] | None = None,
+    ) -> list[_Event]:
+        events = []
+        for place, (statement, verdict) in enumerate(zip(statements, verdicts, strict=True)):
+            key = sessions.session_of(statement, follower) if fresh is None or fresh[place] else None
+            if key is not None:
+                said = statement.get("timestamp")
+                events.append(
+                    _Event(
+                        self._token(source.id, key, live),
+                        key,
+                        parse(said) if said is not None else -1,
+                        0 if stored is None else stored[place],
+                        _followed(verdict, follower.profile, source.matching),
+                        statement,
+                    )
+                )
+        return events
+
+    def _token(self, source: str, key: SessionKey, live: bool) -> bytes:
+        return self._keys.mac("pattern-session", orjson.dumps([source, live, *key]))[:_TOKEN_BYTES]
+
+    def _advance(
+        self, source: Source, follower: Follower, events: Sequence[_Event], *, live: bool, anew: bool = False
+    ) -> set[bytes]:
+        """Take each session's next statements into its state; tokens of those that come before what it has."""
+        by_session: dict[bytes, list[_Event]] = {}
+        for event in events:
+            by_session.setdefault(event.token, []).append(event)
+        late: set[bytes] = set()
+        for _ in range(_TRIES):
+            if not by_session:
+                return late
+            found = self._repository.get(by_session)
+            subjects = {
+                token: found[token].subject if token in found else self._subject(given[0])
+                for token, given in by_session.items()
+            }
+            opened = self._subjects.existing(subjects.values())
+            rows = []
+            for token, given in by_session.items():
+                row, key = found.get(token), opened.get(subjects[token])
+                if key is None:
+                    continue  # erased meanwhile
+                kept = None if row is None or anew else self._unsealed(row, key, follower)
+                if kept is not None and not live:
+                    given = [event for event in given if event.stored > kept.stored]
+                    if not given:
+                        continue
+                    if given[0].moment < kept.last:
+                        late.add(token)
+                        continue
+                rows.append(self._row(source, follower, live, token, given, kept, row, subjects[token], key))
+            lost = self._repository.put(rows, self._random(_BY_BYTES))
+            by_session = {token: given for token, given in by_session.items() if token in lost}
+        _log.warning("sessions given up", source=source.id, sessions=len(by_session))
+        return late
+
+    def _row(
+        self,
+        source: Source,
+        follower: Follower,
+        live: bool,
+        token: bytes,
+        events: Sequence[_Event],
+        kept: _Kept | None,
+        row: SessionRow | None,
+        subject: bytes,
+        key: Any,
+    ) -> SessionRow:
+        states = None if kept is None else sessions.restore(follower, kept.states)
+        if states is None:
+            states = sessions.start(follower)
+        for event in events:
+            states = sessions.advance(follower, states, event.templates)
+        stands = sessions.standing(follower, states)
+        last = max(events[-1].moment, -1 if kept is None else kept.last)
+        through = max(max(event.stored for event in events), 0 if kept is None else kept.stored)
+        plain = orjson.dumps([sessions.dump(follower, states), last, through])
+        sealed = sealing.seal(key, self._keys.organisation, _place(token), plain, self._random)
+        fault = None if stands.broken is None else Fault(*stands.broken)
+        return SessionRow(
+            token,
+            source.id,
+            live,
+            follower.profile,
+            stands.pattern,
+            stands.progress.value,
+            fault,
+            subject,
+            self._now_us(),
+            0 if row is None else row.revision,
+            sealed,
+        )
+
+    def _unsealed(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
+        plain = sealing.unseal(key, self._keys.organisation, _place(row.id), row.state)
+        return None if plain is None else _Kept(*orjson.loads(plain))
+
+    def _subject(self, event: _Event) -> bytes:
+        return self._keys.subject(keys_of(event.statement).subject)
+
+
+def _followed(verdict: Verdict, profile: str, matching: str) -> tuple[str, ...]:
+    # Communication 2.2, follows: a statement that fails a template of the profile is of none.
+    if matching == Mode.EVERY and any(not each.ok for each in verdict.matched if each.profile == profile):
+        return ()
+    return tuple(each.template for each in verdict.matched if each.ok)
+
+
+def _place(token: bytes) -> str:
+    return f"pattern-session:{token.hex()}"

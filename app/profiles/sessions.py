@@ -1,0 +1,128 @@
+"""Which statements belong together, and how they stand to a profile's patterns (xAPI Profiles 1.0, Structure 9)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from app.profiles import patterns
+from app.profiles.checker import categories
+from app.profiles.document import Profile
+from app.profiles.patterns import Break, CompiledPattern, Progress, State, Unresolved
+
+SUBREGISTRATION: Final = "https://w3id.org/xapi/profiles/extensions/subregistration"
+
+
+class SessionKey(NamedTuple):
+    """Statements with equal keys follow one primary pattern: of a profile, in a registration or a part of one."""
+
+    profile: str
+    registration: str
+    subregistration: str | None
+
+
+class Standing(NamedTuple):
+    """How a session stands.
+
+    Attributes:
+        progress: The best of the primary patterns: a session follows one of them.
+        pattern: IRI of that pattern.
+        broken: Where it was left, when it failed.
+    """
+
+    progress: Progress
+    pattern: str
+    broken: Break | None
+
+
+class Follower(NamedTuple):
+    """The primary patterns of a profile, ready to follow.
+
+    Attributes:
+        names: IRIs of the profile and of its versions: what says that a statement is of this profile.
+        unresolved: IRIs that patterns name and that no profile at hand defines; such patterns are left out.
+    """
+
+    profile: str
+    names: frozenset[str]
+    patterns: tuple[CompiledPattern, ...]
+    unresolved: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when what is followed changes."""
+        return hashlib.sha256("".join(pattern.fingerprint for pattern in self.patterns).encode()).hexdigest()[:16]
+
+
+def compile(profile: Profile, others: Sequence[Profile] = ()) -> Follower:
+    """The follower of a profile; ``others`` are where templates and patterns of other profiles are looked up."""
+    compiled: list[CompiledPattern] = []
+    missing: list[str] = []
+    for pattern in patterns.primaries(profile):
+        try:
+            compiled.append(patterns.compile(profile, pattern, others))
+        except Unresolved as refused:
+            missing += refused.names
+        except patterns.TooAmbiguous:
+            missing.append(pattern.id)
+    names = frozenset({profile.id, *(version.id for version in profile.versions)})
+    return Follower(profile.id, names, tuple(compiled), tuple(missing))
+
+
+def session_of(statement: Mapping[str, Any], follower: Follower) -> SessionKey | None:
+    """The session of a valid statement; None when it is in none.
+
+    Structure 9: statements of a registration that have the profile's version among their category context activities;
+    the profile's own IRI counts as well. A subregistration divides the registration, for the profile it names.
+    """
+    context = statement.get("context")
+    registration = context.get("registration") if type(context) is dict else None
+    if type(context) is not dict or type(registration) is not str:
+        return None
+    if follower.names.isdisjoint(categories(statement)):
+        return None
+    extensions = context.get("extensions")
+    given = extensions.get(SUBREGISTRATION) if type(extensions) is dict else None
+    part = None
+    for each in given if type(given) is list else ():
+        if type(each) is dict and each.get("profile") in follower.names and type(each.get("subregistration")) is str:
+            part = each["subregistration"].lower()
+    return SessionKey(follower.profile, registration.lower(), part)
+
+
+def start(follower: Follower) -> list[State]:
+    """The states before any statement, one for each pattern."""
+    return [patterns.start(pattern) for pattern in follower.patterns]
+
+
+def advance(follower: Follower, states: Sequence[State], templates: Iterable[str]) -> list[State]:
+    """The states after one more statement, which follows these templates (``patterns.advance``)."""
+    followed = tuple(templates)
+    return [
+        patterns.advance(pattern, state, followed) for pattern, state in zip(follower.patterns, states, strict=True)
+    ]
+
+
+def standing(follower: Follower, states: Sequence[State]) -> Standing:
+    """How a session stands: by the pattern that it follows best, or furthest."""
+
+    def merit(pair: tuple[CompiledPattern, State]) -> tuple[int, int]:
+        place = (Progress.FAILURE, Progress.PARTIAL, Progress.SUCCESS).index(patterns.progress(pair[1]))
+        return place, pair[1].broken.at if pair[1].broken else 0
+
+    pattern, state = max(zip(follower.patterns, states, strict=True), key=merit)
+    return Standing(patterns.progress(state), pattern.id, state.broken)
+
+
+def dump(follower: Follower, states: Sequence[State]) -> list[Any]:
+    """States as JSON values."""
+    return [patterns.dump(pattern, state) for pattern, state in zip(follower.patterns, states, strict=True)]
+
+
+def restore(follower: Follower, dumped: Sequence[Any]) -> list[State] | None:
+    """What ``dump`` made states of; None when a pattern has changed since."""
+    if len(dumped) != len(follower.patterns):
+        return None
+    states = [patterns.restore(pattern, each) for pattern, each in zip(follower.patterns, dumped, strict=True)]
+    return None if any(state is None for state in states) else [state for state in states if state is not None]

@@ -1,0 +1,15 @@
+"""Sessions held to patterns; sources say how their statements are held to profiles, and whether they are of minors."""
+
+from __future__ import annotations
+
+from app.storage import sources
+from app.storage.connection import Store
+from app.storage.migrations import create
+from app.storage.pattern_sessions import COLLECTIONS
+
+
+def apply(store: Store) -> None:
+    """Create the collections and indexes; give sources registered before what new ones have by default."""
+    create(store, COLLECTIONS)
+    for name, default in (("matching", "every"), ("patterns", "job"), ("minors", "off")):
+        store.collection(sources.SOURCES).update_many({name: {"$exists": False}}, {"$set": {name: default}})

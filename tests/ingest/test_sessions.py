@@ -1,0 +1,237 @@
+"""Sessions held to patterns, on a real store: live and by the job, put away and taken up, sealed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from app.factory import Parts
+from app.settings import Settings
+from app.storage.sources import Source
+from app.xapi.versions import Version
+from tests.served import statement
+
+P = "https://example.org/relay"
+V = f"{P}/v1"
+TEMPLATES = ("start", "handoff", "placing")
+PROFILE = orjson.dumps(
+    {
+        "@context": "https://w3id.org/xapi/profiles/context",
+        "id": P,
+        "type": "Profile",
+        "conformsTo": "https://w3id.org/xapi/profiles#1.0",
+        "prefLabel": {"en": "Relay"},
+        "definition": {"en": "A relay race"},
+        "versions": [{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z"}],
+        "author": {"type": "Organization", "name": "Tests"},
+        "templates": [
+            {
+                "id": f"{P}/{name}",
+                "type": "StatementTemplate",
+                "inScheme": V,
+                "prefLabel": {"en": name},
+                "definition": {"en": name},
+                "verb": f"{P}/verbs/{name}",
+                "rules": [{"location": "$.result", "presence": "excluded"}],
+            }
+            for name in TEMPLATES
+        ],
+        "patterns": [
+            {
+                "id": f"{P}/race",
+                "type": "Pattern",
+                "primary": True,
+                "inScheme": V,
+                "prefLabel": {"en": "Race"},
+                "definition": {"en": "Race"},
+                "sequence": [f"{P}/start", f"{P}/handoffs", f"{P}/placing"],
+            },
+            {"id": f"{P}/handoffs", "type": "Pattern", "inScheme": V, "oneOrMore": f"{P}/handoff"},
+        ],
+    }
+)
+SOURCE = Source("stadium", "Stadium", "p2ia", (P,), "observe", datetime.now(UTC), patterns="live")
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    made.profiles.add(PROFILE)
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def step(name: str, registration: str, second: int | None = None, **more: Any) -> dict[str, Any]:
+    made = statement(
+        id=str(uuid4()),
+        verb={"id": f"{P}/verbs/{name}"},
+        context={"registration": registration, "contextActivities": {"category": {"id": V}}},
+        **more,
+    )
+    if second is not None:
+        made["timestamp"] = f"2026-09-07T08:00:{second:02}Z"
+    return made
+
+
+def send(parts: Parts, *statements: dict[str, Any], source: Source = SOURCE) -> None:
+    parts.recorder.record(orjson.dumps(statements), source, Version.V1)
+
+
+def stands(parts: Parts, live: bool) -> dict[str, int]:
+    return {each.outcome: each.sessions for each in parts.sessions.standings("stadium") if each.live is live}
+
+
+def follow(parts: Parts, statements: int) -> tuple[int, int]:
+    """Run the job until it has read so many statements; sessions changed and put in order anew."""
+    read = changed = reordered = 0
+    limit = time.monotonic() + 20
+    while read < statements:
+        assert time.monotonic() < limit, read
+        done = parts.sessions.run([SOURCE])
+        read, changed, reordered = read + done.statements, changed + done.sessions, reordered + done.reordered
+        time.sleep(0.02)
+    return changed, reordered
+
+
+def test_live_sessions_go_on_from_batch_to_batch_and_through_a_restart(parts: Parts) -> None:
+    one, two = str(uuid4()), str(uuid4())
+    # Within a batch by timestamp, whatever the order of the array.
+    send(parts, step("handoff", one, 2), step("start", one, 1), step("start", two, 1))
+    assert stands(parts, live=True) == {"partial": 2}
+    again = Parts(parts.settings)
+    again.start()
+    send(again, step("placing", one, 3), step("placing", two, 2))
+    assert stands(again, live=True) == {"success": 1, "failure": 1}
+    (broken,) = again.sessions.breaks("stadium")
+    assert (broken.wanted, broken.found, broken.sessions) == ((f"{P}/handoff",), (f"{P}/placing",), 1)
+    again.close()
+
+
+def test_a_retry_is_not_followed_twice(parts: Parts) -> None:
+    race = [step(name, "2f1c1f7e-2f7c-4a2b-8f0e-5b2f6f1c9d11", at) for at, name in enumerate(TEMPLATES)]
+    send(parts, *race)
+    send(parts, *race)
+    assert stands(parts, live=True) == {"success": 1}
+
+
+def test_a_statement_that_fails_its_template_breaks_its_session(parts: Parts) -> None:
+    one = str(uuid4())
+    send(parts, step("start", one, 1), step("handoff", one, 2, result={"success": True}), step("placing", one, 3))
+    assert parts.sessions.breaks("stadium")[0].found == ()
+
+
+def test_writers_of_one_session_do_not_lose_each_others_statements(parts: Parts) -> None:
+    one = str(uuid4())
+    send(parts, step("start", one, 1))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda at: send(parts, step("handoff", one, 2)), range(24)))
+    send(parts, step("placing", one, 3))
+    assert stands(parts, live=True) == {"success": 1}
+    (document,) = parts.store.collection("pattern_sessions").find({})
+    assert document["n"] == 26
+
+
+def test_nothing_is_kept_of_a_source_that_is_not_followed_live(parts: Parts) -> None:
+    for source in (SOURCE._replace(patterns="job"), SOURCE._replace(patterns="off"), SOURCE._replace(profiles=())):
+        send(parts, step("start", str(uuid4())), source=source)
+    assert parts.store.collection("pattern_sessions").count_documents({}) == 0
+
+
+def test_the_job_follows_in_the_order_of_timestamps(parts: Parts) -> None:
+    one, two = str(uuid4()), str(uuid4())
+    send(parts, step("placing", one, 9), step("start", two, 1))
+    send(parts, step("handoff", one, 5), step("start", one, 1), step("handoff", two, 2))
+    follow(parts, 5)
+    assert stands(parts, live=False) == {"success": 1, "partial": 1}
+    # By order of receipt the first was broken at once.
+    assert stands(parts, live=True) == {"failure": 1, "partial": 1}
+
+
+def test_what_comes_late_is_put_in_order_anew_and_nothing_is_taken_twice(parts: Parts) -> None:
+    one = str(uuid4())
+    send(parts, step("start", one, 1), step("placing", one, 9))
+    follow(parts, 2)
+    assert stands(parts, live=False) == {"failure": 1}
+    marks = parts.store.collection("pattern_marks")
+    before = marks.find_one({})
+    send(parts, step("handoff", one, 5))
+    assert follow(parts, 1) == (1, 1)
+    assert stands(parts, live=False) == {"success": 1}
+    # As after a process that was killed between the sessions and the mark.
+    assert before is not None
+    marks.replace_one({"_id": before["_id"]}, before)
+    follow(parts, 1)
+    assert stands(parts, live=False) == {"success": 1}
+
+
+def test_changed_patterns_are_followed_from_the_beginning(parts: Parts) -> None:
+    send(parts, *(step(name, "2f1c1f7e-2f7c-4a2b-8f0e-5b2f6f1c9d11", at) for at, name in enumerate(TEMPLATES)))
+    follow(parts, 3)
+    changed = orjson.loads(PROFILE)
+    changed["patterns"][0]["sequence"].reverse()
+    parts.profiles.add(orjson.dumps(changed))
+    parts.profiles.forget()
+    follow(parts, 3)
+    assert stands(parts, live=False) == {"failure": 1}
+
+
+def test_a_session_is_sealed(parts: Parts) -> None:
+    one = str(uuid4())
+    race = [step("start", one, 1), step("placing", one, 2)]
+    send(parts, *race)
+    (document,) = parts.store.collection("pattern_sessions").find({})
+    kept = repr(document)
+    assert one not in kept and "eleve-1" not in kept and race[1]["id"] not in kept
+    fields = {"_id", "source", "live", "profile", "pattern", "outcome", "wanted", "found", "at", "subject"}
+    assert set(document) == fields | {"updated", "n", "by", "state"}
+
+
+def test_an_erased_learner_leaves_no_state_that_opens(parts: Parts) -> None:
+    one = str(uuid4())
+    send(parts, step("start", one, 1))
+    parts.store.collection("subjects").delete_many({})
+    again = Parts(parts.settings)
+    again.start()
+    send(again, step("handoff", one, 2))
+    (document,) = again.store.collection("pattern_sessions").find({})
+    assert document["outcome"] == "failure"  # it began anew
+    again.close()
+
+
+def test_retention_takes_sessions_with_it(parts: Parts) -> None:
+    send(parts, step("start", str(uuid4()), 1))
+    assert parts.sessions.forget("stadium", 1) == 0
+    assert parts.sessions.forget("stadium", 1 << 62) == 1
+
+
+def test_a_template_may_ask_for_the_template_of_a_stored_statement(parts: Parts) -> None:
+    raw = orjson.loads(PROFILE)
+    raw["templates"][2]["contextStatementRefTemplate"] = [f"{P}/start"]
+    parts.profiles.add(orjson.dumps(raw))
+    parts.profiles.forget()
+    one, first = str(uuid4()), step("start", str(uuid4()), 1)
+    send(parts, first, other := step("handoff", one, 1))
+
+    def refers(identity: str) -> dict[str, Any]:
+        made = step("placing", one, 2)
+        made["context"]["statement"] = {"objectType": "StatementRef", "id": identity.upper()}
+        return made
+
+    placings = [refers(first["id"]), refers(other["id"]), refers(str(uuid4()))]
+    verdicts = parts.profiles.verdicts(SOURCE, placings)
+    assert [verdict.outcome.value for verdict in verdicts] == ["conforms", "fails", "conforms"]
+    # What another source has stored is not looked into.
+    foreign = parts.profiles.verdicts(SOURCE._replace(id="other"), placings)
+    assert Counter(verdict.outcome.value for verdict in foreign) == {"conforms": 3}

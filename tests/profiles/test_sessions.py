@@ -1,0 +1,81 @@
+"""Sessions: which statements belong together, and the pattern that they follow best."""
+
+import pytest
+
+from app.profiles import document, patterns, sessions
+from app.profiles.document import Pattern
+from tests.profiles.test_patterns import V, profile, seq, word
+
+FOLLOWER = sessions.compile(profile(seq("a", "b")))
+REGISTRATION = "2F1C1F7E-2f7c-4a2b-8f0e-5b2f6f1c9d11"
+
+
+def statement(*categories, registration=REGISTRATION, **extensions):
+    return {
+        "context": {
+            "registration": registration,
+            "contextActivities": {"category": [{"id": each} for each in categories]},
+            "extensions": extensions,
+        }
+    }
+
+
+@pytest.mark.parametrize("named", [V, "urn:p"])
+def test_a_statement_of_the_profile_is_in_the_session_of_its_registration(named):
+    key = sessions.session_of(statement("urn:other", named), FOLLOWER)
+    assert key == sessions.SessionKey("urn:p", REGISTRATION.lower(), None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"context": {}},
+        statement(),
+        statement("urn:other"),
+        statement(V, registration=None),
+        {"context": {"registration": REGISTRATION}},
+    ],
+)
+def test_a_statement_without_registration_or_of_another_profile_is_in_none(other):
+    assert sessions.session_of(other, FOLLOWER) is None
+
+
+def test_a_subregistration_divides_the_registration_for_its_profile_only():
+    parts = [
+        {"profile": "urn:other", "subregistration": "00000000-0000-4000-8000-000000000001"},
+        {"profile": V, "subregistration": "AAAAAAAA-0000-4000-8000-000000000002"},
+    ]
+    divided = sessions.session_of(statement(V, **{sessions.SUBREGISTRATION: parts}), FOLLOWER)
+    assert divided.subregistration == "aaaaaaaa-0000-4000-8000-000000000002"
+    for undivided in (parts[:1], [], "text", [None, {"profile": V}]):
+        key = sessions.session_of(statement(V, **{sessions.SUBREGISTRATION: undivided}), FOLLOWER)
+        assert key.subregistration is None
+
+
+def test_a_session_stands_as_the_pattern_it_follows_best():
+    made = profile(seq("a", "b"))
+    other = Pattern("urn:second", V, True, {}, {}, False, "sequence", ("urn:a", "urn:c", "urn:d"))
+    follower = sessions.compile(made._replace(patterns=(*made.patterns, other)))
+    states = sessions.start(follower)
+    stands = []
+    for templates in word("acb"):
+        states = sessions.restore(follower, sessions.dump(follower, sessions.advance(follower, states, templates)))
+        stands.append(sessions.standing(follower, states))
+    assert [each.progress.value for each in stands] == ["partial", "partial", "failure"]
+    assert stands[1].pattern == stands[2].pattern == "urn:second"
+    assert stands[2].broken == patterns.Break(2, ("urn:d",), ("urn:b",))
+
+
+def test_a_pattern_that_names_what_no_profile_defines_is_left_out_and_told():
+    made = profile(seq("a", "b"))
+    broken = Pattern("urn:broken", V, True, {}, {}, False, "optional", ("urn:gone",))
+    follower = sessions.compile(made._replace(patterns=(*made.patterns, broken)))
+    assert [pattern.id for pattern in follower.patterns] == ["urn:pattern:0"]
+    assert follower.unresolved == ("urn:gone",)
+
+
+def test_states_of_other_patterns_are_not_taken_up():
+    dumped = sessions.dump(FOLLOWER, sessions.start(FOLLOWER))
+    assert sessions.restore(sessions.compile(profile(seq("a", "c"))), dumped) is None
+    assert sessions.restore(sessions.compile(document.Profile(*profile("a")[:-1], ())), dumped) is None
