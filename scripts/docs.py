@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 from marshmallow import fields as form
 from marshmallow import validate
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app import errors  # noqa: E402
+from app import contracts, errors  # noqa: E402
 from app.cli import cli  # noqa: E402
+from app.profiles.document import Profile, Template  # noqa: E402
+from app.profiles.document import load as load_profile  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
 
 WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run it. -->"
@@ -295,6 +299,112 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(parts)
 
 
+# --- the project's own profiles -------------------------------------------------------------------
+
+_PROFILES = ("ent", "p2ia")
+_DETERMINING = (
+    ("parent", "contextParentActivityType"),
+    ("grouping", "contextGroupingActivityType"),
+    ("category", "contextCategoryActivityType"),
+    ("other", "contextOtherActivityType"),
+)
+_PRESENCES = {
+    "included": "required / obligatoire",
+    "excluded": "forbidden / interdit",
+    "recommended": "recommended / recommandé",
+    None: "",
+}
+
+
+def _last(iri: str) -> str:
+    return re.split(r"[/#]", iri)[-1]
+
+
+def _both(texts: Mapping[str, str]) -> str:
+    return f"{texts['en']} / {texts['fr']}"
+
+
+def profile_pages() -> dict[str, str]:
+    """A page for each of the project's profiles and one for each of their templates."""
+    made = {}
+    for name in _PROFILES:
+        profile = load_profile(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
+        made[f"profiles/{name}.md"] = _profile_page(name, profile)
+        for template in profile.templates:
+            made[f"profiles/{name}/{_last(template.id)}.md"] = _template_page(name, profile, template)
+    return made
+
+
+def _profile_page(name: str, profile: Profile) -> str:
+    lines = [
+        WRITTEN, "", f"# {_both(profile.label)}", "", profile.definition["en"], "", f"*{profile.definition['fr']}*", "",
+        f"`schemas/profiles/{name}.jsonld`; profile `{profile.id}`, version `{profile.version}`.",
+        "Statements name the version among their category context activities.", "",
+        "## Templates / Modèles", "", "| template | | verb | object type |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for template in profile.templates:
+        page = f"{name}/{_last(template.id)}.md"
+        lines.append(
+            f"| [`{_last(template.id)}`]({page}) | {_both(template.label)} | `{template.verb}` "
+            f"| `{template.object_type}` |"
+        )
+    lines += ["", "## Patterns / Motifs", "", "| pattern | | made of |", "| --- | --- | --- |"]
+    for pattern in profile.patterns:
+        kind = f"{pattern.kind}: " + ", ".join(f"`{_last(member)}`" for member in pattern.members)
+        primary = " (primary / principal)" if pattern.primary else ""
+        lines.append(
+            f"| `{_last(pattern.id)}`{primary} | {_both(pattern.label)}. {_both(pattern.definition)} | {kind} |"
+        )
+    lines += ["", "## Concepts", "", "| concept | type | | values |", "| --- | --- | --- | --- |"]
+    for concept in profile.concepts:
+        values = f"`{concept.inline_schema}`" if concept.inline_schema else ""
+        described = f"{_both(concept.label)}. {_both(concept.definition)}"
+        lines.append(f"| `{concept.id}` | {concept.type} | {_cell(described)} | {_cell(values)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _template_page(name: str, profile: Profile, template: Template) -> str:
+    example = orjson.loads((ROOT / f"tests/profiles/examples/{name}-{_last(template.id)}.json").read_bytes())
+    lines = [
+        WRITTEN, "", f"# {_both(template.label)}", "",
+        template.definition["en"], "", f"*{template.definition['fr']}*", "",
+        f"Template `{template.id}` of the profile [{_both(profile.label)}](../{name}.md).", "",
+        "A statement is one of these when / un énoncé en est un lorsque :", "",
+        f"- verb `{template.verb}`", f"- object of type `{template.object_type}`",
+    ]  # fmt: skip
+    of_context = dict(template.context_types)
+    lines += [
+        f"- {key} context activity of type `{kind}`" for key, _ in _DETERMINING for kind in of_context.get(key, ())
+    ]
+    lines += ["", "Then / alors :", "", "| place | | values | |", "| --- | --- | --- | --- |"]
+    for place, listed in (("object", template.object_reference), ("context.statement", template.context_reference)):
+        if listed:
+            wanted = ", ".join(f"`{_last(each)}`" for each in listed)
+            note = "A StatementRef, to one of these / un StatementRef, vers l'un de ceux-ci"
+            lines.append(f"| `{place}` | required / obligatoire | {wanted} | {note} |")
+    for rule in template.rules:
+        values = "; ".join(
+            f"{word} {', '.join(f'`{orjson.dumps(each).decode()}`' for each in given)}"
+            for word, given in (("one of them at least:", rule.any), ("only:", rule.all), ("none of:", rule.none))
+            if given is not None
+        )
+        note = _both(rule.note) if rule.note else ""
+        lines.append(
+            f"| `{_cell(rule.location.text)}` | {_PRESENCES[rule.presence]} | {_cell(values)} | {_cell(note)} |"
+        )
+    lines += [
+        "", "## A statement that conforms / un énoncé conforme", "", "```json",
+        orjson.dumps(example["valid"][0], option=orjson.OPT_INDENT_2).decode(), "```", "",
+        "## And changes to it that do not / et des modifications qui ne le sont pas", "",
+        "Merge patches (RFC 7396); the tests run them all.", "",
+        "| | change | broken rule | at |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for case in example["invalid"]:
+        change = orjson.dumps(case["change"]).decode()
+        lines.append(f"| {case['about']} | `{_cell(change)}` | `{case['rule']}` | `{case['pointer'] or '/'}` |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[str, str]:
     """Every written page, by file name in ``docs/``."""
     return {
@@ -302,6 +412,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "commands.md": commands_page(),
         "conformance.md": conformance_page(),
+        **profile_pages(),
     }
 
 
@@ -310,14 +421,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is not up to date")
     given = options.parse_args()
+    made = pages()
     stale = [
         name
-        for name, text in pages().items()
+        for name, text in made.items()
         if not (ROOT / "docs" / name).exists() or (ROOT / "docs" / name).read_text() != text
     ]
     for name in stale:
         if not given.check:
-            (ROOT / "docs" / name).write_text(pages()[name])
+            (ROOT / "docs" / name).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / "docs" / name).write_text(made[name])
         print(f"docs/{name}: {'not up to date, run scripts/docs' if given.check else 'written'}")
     if given.check and stale:
         sys.exit(1)

@@ -31,6 +31,14 @@ SERVICE_TYPE: Final = f"{_EXTENSIONS}/service-type"
 """``NATIF`` (part of the workspace) or ``TIERS`` (reached through it)."""
 TOOL: Final = f"{_EXTENSIONS}/tool"
 """Name of the adaptive tool that sends the trace, a string."""
+MODEL: Final = f"{_EXTENSIONS}/model"
+"""Name of the model that estimates or recommends, a string."""
+MODEL_VERSION: Final = f"{_EXTENSIONS}/model-version"
+"""Version of that model, a string."""
+REASON: Final = f"{_EXTENSIONS}/reason"
+"""Code of the reason of a recommendation or decision, a string; never free text."""
+DECIDED_BY: Final = f"{_EXTENSIONS}/decided-by"
+"""``OUTIL`` or ``ENSEIGNANT``: who changed the level."""
 
 # --- result.extensions ----------------------------------------------------------------------------
 
@@ -43,8 +51,25 @@ OLD_LEVEL: Final = f"{_EXTENSIONS}/old-level"
 NEW_LEVEL: Final = f"{_EXTENSIONS}/new-level"
 """Level of the learner in the tool after a change, an integer."""
 
-CONTEXT_EXTENSIONS: Final = (SCHOOL, LEVEL, CLASS, PERSON_PROFILE, SERVICE, SERVICE_TYPE, TOOL)
-RESULT_EXTENSIONS: Final = (ATTEMPT, HINTS, OLD_LEVEL, NEW_LEVEL)
+FEEDBACK: Final = f"{_EXTENSIONS}/feedback"
+"""Kind of feedback, one of ``FEEDBACKS``."""
+UNCERTAINTY: Final = f"{_EXTENSIONS}/uncertainty"
+"""Standard deviation of an estimate of mastery, a number from 0 to 1."""
+DOCUMENTS: Final = f"{_EXTENSIONS}/documents"
+"""Number of documents deposited together, an integer from 1."""
+BYTES: Final = f"{_EXTENSIONS}/bytes"
+"""Their size together in bytes, an integer from 0."""
+RECIPIENTS: Final = f"{_EXTENSIONS}/recipients"
+"""Number of recipients of a message, an integer from 1."""
+ATTACHED: Final = f"{_EXTENSIONS}/attached"
+"""Number of files attached to a message, an integer from 0."""
+
+CONTEXT_EXTENSIONS: Final = (
+    SCHOOL, LEVEL, CLASS, PERSON_PROFILE, SERVICE, SERVICE_TYPE, TOOL, MODEL, MODEL_VERSION, REASON, DECIDED_BY,
+)  # fmt: skip
+RESULT_EXTENSIONS: Final = (
+    ATTEMPT, HINTS, OLD_LEVEL, NEW_LEVEL, FEEDBACK, UNCERTAINTY, DOCUMENTS, BYTES, RECIPIENTS, ATTACHED,
+)  # fmt: skip
 
 # --- values ---------------------------------------------------------------------------------------
 
@@ -60,16 +85,25 @@ PERSON_PROFILES: Final = (
     "National_doc",
 )
 SERVICE_TYPES: Final = ("NATIF", "TIERS")
+FEEDBACKS: Final = ("JUSTESSE", "CORRECTION", "EXPLICATION", "ENCOURAGEMENT")
 
 # --- verbs ----------------------------------------------------------------------------------------
 
 LOGGED_IN: Final = "https://w3id.org/xapi/adl/verbs/logged-in"
 ACCESSED: Final = "http://activitystrea.ms/schema/1.0/access"
+CONSULTED: Final = "http://id.tincanapi.com/verb/viewed"
+DEPOSITED: Final = "http://activitystrea.ms/schema/1.0/submit"
+SENT: Final = "http://activitystrea.ms/schema/1.0/send"
 ATTEMPTED: Final = "http://adlnet.gov/expapi/verbs/attempted"
 ANSWERED: Final = "http://adlnet.gov/expapi/verbs/answered"
 REQUESTED_HINT: Final = "https://w3id.org/sillage/verbs/requested-hint"
 COMPLETED: Final = "http://adlnet.gov/expapi/verbs/completed"
 CHANGED_LEVEL: Final = "https://w3id.org/sillage/verbs/changed-level"
+RECEIVED_FEEDBACK: Final = "https://w3id.org/sillage/verbs/received-feedback"
+MASTERY_ESTIMATED: Final = "https://w3id.org/sillage/verbs/mastery-estimated"
+RECOMMENDED: Final = "https://w3id.org/sillage/verbs/was-recommended"
+ACCEPTED: Final = "https://w3id.org/sillage/verbs/accepted-recommendation"
+REFUSED: Final = "https://w3id.org/sillage/verbs/refused-recommendation"
 
 # --- activity types -------------------------------------------------------------------------------
 
@@ -78,3 +112,7 @@ SERVICE_ACTIVITY: Final = "https://w3id.org/sillage/activity-types/service"
 EXERCISE: Final = "http://adlnet.gov/expapi/activities/assessment"
 ITEM: Final = "http://adlnet.gov/expapi/activities/question"
 TOOL_ACTIVITY: Final = "https://w3id.org/sillage/activity-types/adaptive-tool"
+RESOURCE: Final = "https://w3id.org/sillage/activity-types/resource"
+DOCUMENT: Final = "https://w3id.org/sillage/activity-types/document"
+MESSAGE: Final = "https://w3id.org/sillage/activity-types/message"
+SKILL: Final = "https://w3id.org/sillage/activity-types/skill"

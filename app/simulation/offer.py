@@ -10,13 +10,14 @@ from app.simulation.population import TOOLS_HOME, WORKSPACE_HOME
 
 
 class Service(NamedTuple):
-    """A service of the workspace; ``weight`` is how often it is opened beside the others."""
+    """A service of the workspace; ``weight``: how often it is opened beside others; ``resources``: what it gives."""
 
     name: str
     kind: str
     tool: str
     weight: int
     activity: dict[str, object]
+    resources: tuple[dict[str, object], ...] = ()
 
 
 class Item(NamedTuple):
@@ -36,12 +37,13 @@ class Exercise(NamedTuple):
 
 
 class Tool(NamedTuple):
-    """An adaptive tool: ``levels[n]`` are the exercises of its level ``n + 1``."""
+    """An adaptive tool: ``levels[n]`` are the exercises of its level ``n + 1``, ``skills[n]`` what they practise."""
 
     name: str
     activity: dict[str, object]
     levels: tuple[tuple[Exercise, ...], ...]
     seconds: float
+    skills: tuple[dict[str, object], ...]
 
 
 WORKSPACE: Final[dict[str, object]] = {
@@ -75,6 +77,16 @@ SERVICES: Final = tuple(
             "id": f"{WORKSPACE_HOME}/services/{name}",
             "definition": {"type": terms.SERVICE_ACTIVITY, "name": {"fr": french, "en": english}},
         },
+        tuple(
+            {
+                "objectType": "Activity",
+                "id": f"{WORKSPACE_HOME}/resources/{name}-{number}",
+                "definition": {"type": terms.RESOURCE, "name": {"fr": f"{french}, n° {number}"}},
+            }
+            for number in range(1, 13)
+        )
+        if kind == "TIERS"
+        else (),
     )
     for name, kind, french, english, weight in _SERVICES
 )
@@ -107,7 +119,15 @@ def _tool(random: Random, name: str, french: str, english: str, answers: tuple[s
         )
         for level in range(_LEVELS)
     )
-    return Tool(name, activity, levels, seconds)
+    skills: tuple[dict[str, object], ...] = tuple(
+        {
+            "objectType": "Activity",
+            "id": f"{home}/competences/{level}",
+            "definition": {"type": terms.SKILL, "name": {"fr": f"{french}, compétence {level}"}},
+        }
+        for level in range(1, _LEVELS + 1)
+    )
+    return Tool(name, activity, levels, seconds, skills)
 
 
 def _exercise(random: Random, home: str, french: str, english: str, answers: tuple[str, ...], level: int) -> Exercise:

@@ -23,11 +23,12 @@ _LYCEE: Final = ("20010018110",)
 
 
 class Classroom(NamedTuple):
-    """A class of a school; ``code`` is opaque within the school."""
+    """A class of a school; ``code`` is opaque within the school, ``teacher`` an account of the tools."""
 
     school: str
     mef: str
     code: str
+    teacher: dict[str, object]
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Pupil(Person):
         practice: Items answered so far, by tool.
         level: Level reached in each tool, from 1.
         tries: Attempts so far, by exercise.
+        recommended: What was recommended and nobody decided on yet: the statement, its activity, the tool.
     """
 
     learner: dict[str, object] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Pupil(Person):
     practice: dict[str, int] = field(default_factory=dict)
     level: dict[str, int] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    recommended: list[tuple[str, dict[str, object], str]] = field(default_factory=list)
 
 
 class Population(NamedTuple):
@@ -83,7 +86,8 @@ def populate(random: Random, pupils: int) -> Population:
         rooms = max(1, round(size / _PUPILS_PER_CLASS))
         for room in range(rooms):
             head = size * (room + 1) // rooms - size * room // rooms
-            classroom = Classroom(school, mefs[room % len(mefs)], f"{random.getrandbits(32):08x}")
+            code = f"{random.getrandbits(32):08x}"
+            classroom = Classroom(school, mefs[room % len(mefs)], code, account(random, TOOLS_HOME))
             members = [_pupil(random, classroom) for _ in range(head)]
             classes.append((classroom, members))
             adults += [_adult(random, "PARENT", school) for _ in range(head)]

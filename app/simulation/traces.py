@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from app.profiles import terms
 from app.simulation import offer
-from app.simulation.population import Person, Population, Pupil, populate
+from app.simulation.population import WORKSPACE_HOME, Classroom, Person, Population, Pupil, populate
 
 ENT: Final = "ent"
 P2IA: Final = "p2ia"
@@ -107,7 +107,13 @@ def _openings(
             opens = midnight + random.randint(first * 60 * _MINUTE, last * 60 * _MINUTE)
             openings.append((opens, _workspace_session(random, person, opens)))
 
-    for _, members in population.classes:
+    for classroom, members in population.classes:
+        waiting = [(pupil, each) for pupil in members for each in pupil.recommended]
+        if lessons and waiting:
+            opens = midnight + random.randint(17 * 60 * _MINUTE, 19 * 60 * _MINUTE)
+            openings.append((opens, _decisions(random, classroom, waiting, opens)))
+            for pupil in members:
+                pupil.recommended.clear()
         if lessons and random.random() < 0.25:
             tool = random.choice(tools)
             bell = midnight + random.randint(8, last_hour) * 60 * _MINUTE + 5 * _MINUTE
@@ -146,6 +152,15 @@ _ANSWERED: Final = _verb(terms.ANSWERED, "a répondu à", "answered")
 _HINTED: Final = _verb(terms.REQUESTED_HINT, "a demandé un indice", "requested a hint")
 _COMPLETED: Final = _verb(terms.COMPLETED, "a terminé", "completed")
 _CHANGED: Final = _verb(terms.CHANGED_LEVEL, "a changé de niveau", "changed level")
+_CONSULTED: Final = _verb(terms.CONSULTED, "a consulté", "viewed")
+_DEPOSITED: Final = _verb(terms.DEPOSITED, "a déposé", "submitted")
+_SENT: Final = _verb(terms.SENT, "a envoyé", "sent")
+_FEEDBACK: Final = _verb(terms.RECEIVED_FEEDBACK, "a reçu un retour", "received feedback")
+_MASTERY: Final = _verb(terms.MASTERY_ESTIMATED, "a vu sa maîtrise estimée", "had mastery estimated")
+_RECOMMENDED: Final = _verb(terms.RECOMMENDED, "s'est vu recommander", "was recommended")
+_ACCEPTED: Final = _verb(terms.ACCEPTED, "a accepté une recommandation", "accepted a recommendation")
+_REFUSED: Final = _verb(terms.REFUSED, "a refusé une recommandation", "refused a recommendation")
+_MODEL: Final[dict[str, object]] = {terms.MODEL: "irt-1pl", terms.MODEL_VERSION: "2026.09"}
 _ENT_CATEGORY: Final = [{"id": terms.ENT_VERSION}]
 _P2IA_CATEGORY: Final = [{"id": terms.P2IA_VERSION}]
 _WEIGHTS: Final = [service.weight for service in offer.SERVICES]
@@ -179,6 +194,31 @@ def _workspace_session(random: Random, person: Person, opens: int) -> _Session:
         }
         where = context(about, {"grouping": [{"id": offer.WORKSPACE["id"]}]})
         yield _timed(random, ENT, at, person.actor, _ACCESSED, service.activity, where)
+        done = _within_service(random, service)
+        if done is not None:
+            verb, target, result = done
+            at += random.randint(5_000, 3 * _MINUTE)
+            yield _timed(random, ENT, at, person.actor, verb, target, where, result)
+
+
+def _within_service(
+    random: Random, service: offer.Service
+) -> tuple[dict[str, object], dict[str, object], dict[str, object]] | None:
+    """What somebody does in a service, if anything is told of it: verb, object, result."""
+    if service.resources and random.random() < 0.7:
+        return _CONSULTED, random.choice(service.resources), {"duration": _duration(random.randint(20_000, 900_000))}
+    number = random.getrandbits(48)
+    if service.name == "messagerie" and random.random() < 0.35:
+        told: dict[str, object] = {terms.RECIPIENTS: 1 + int(random.expovariate(0.5)), terms.ATTACHED: 0}
+        return _SENT, _unnamed(f"messages/{number:012x}", terms.MESSAGE), {"extensions": told}
+    if service.name in ("documents", "cahier-de-textes") and random.random() < 0.2:
+        told = {terms.DOCUMENTS: 1 + int(random.random() < 0.2), terms.BYTES: random.randint(20_000, 4_000_000)}
+        return _DEPOSITED, _unnamed(f"documents/{number:012x}", terms.DOCUMENT), {"extensions": told}
+    return None
+
+
+def _unnamed(path: str, kind: str) -> dict[str, object]:
+    return {"objectType": "Activity", "id": f"{WORKSPACE_HOME}/{path}", "definition": {"type": kind}}
 
 
 def _tool_session(random: Random, pupil: Pupil, tool: offer.Tool, opens: int, length: int) -> _Session:
@@ -207,7 +247,23 @@ def _tool_session(random: Random, pupil: Pupil, tool: offer.Tool, opens: int, le
             pupil.level[tool.name] = moved
             at += 1_000
             change: dict[str, object] = {"extensions": {terms.OLD_LEVEL: level, terms.NEW_LEVEL: moved}}
-            yield _timed(random, P2IA, at, pupil.learner, _CHANGED, tool.activity, context, change)
+            decided = _with(context, {terms.DECIDED_BY: "OUTIL"})
+            yield _timed(random, P2IA, at, pupil.learner, _CHANGED, tool.activity, decided, change)
+        if random.random() < 0.5:
+            at += 500
+            estimate: dict[str, object] = {
+                "score": {"scaled": round(min(max(0.5 * share + 0.1 * level, 0.0), 1.0), 4)},
+                "extensions": {terms.UNCERTAINTY: round(random.uniform(0.05, 0.3), 3)},
+            }
+            modelled = _with(context, _MODEL)
+            yield _timed(random, P2IA, at, pupil.learner, _MASTERY, tool.skills[level - 1], modelled, estimate)
+        if random.random() < 0.12:
+            at += 500
+            advised = random.choice(tool.levels[moved - 1]).activity
+            why = _with(context, {**_MODEL, terms.REASON: "maitrise-fragile"})
+            timed = _timed(random, P2IA, at, pupil.learner, _RECOMMENDED, advised, why)
+            pupil.recommended.append((str(timed.trace.statement["id"]), advised, tool.name))
+            yield timed
         at += random.randint(3_000, _MINUTE)
 
 
@@ -249,6 +305,11 @@ def _exercise(
             "extensions": {terms.ATTEMPT: attempt, terms.HINTS: hints},
         }
         yield _timed(random, P2IA, at, pupil.learner, _ANSWERED, item.activity, within, result)
+        if not success and random.random() < 0.5:
+            at += 300
+            kind = random.choice(terms.FEEDBACKS)
+            told: dict[str, object] = {"extensions": {terms.ATTEMPT: attempt, terms.FEEDBACK: kind}}
+            yield _timed(random, P2IA, at, pupil.learner, _FEEDBACK, item.activity, within, told)
     at += random.randint(800, 4_000)
     share = right / len(exercise.items)
     outcome: dict[str, object] = {
@@ -262,10 +323,42 @@ def _exercise(
     return at, share
 
 
+def _decisions(
+    random: Random, classroom: Classroom, waiting: list[tuple[Pupil, tuple[str, dict[str, object], str]]], opens: int
+) -> _Session:
+    """A teacher decides on what the tools recommended to the pupils of a class."""
+    registration = _uuid(random)
+    at = opens
+    for _, (statement, activity, tool) in waiting:
+        context: dict[str, object] = {
+            "registration": registration,
+            "platform": tool,
+            "language": "fr-FR",
+            "statement": {"objectType": "StatementRef", "id": statement},
+            "contextActivities": {"category": _P2IA_CATEGORY},
+            "extensions": {
+                terms.SCHOOL: classroom.school,
+                terms.CLASS: classroom.code,
+                terms.PERSON_PROFILE: "ENSEIGNANT",
+                terms.TOOL: tool,
+                terms.REASON: "suivi-de-la-classe",
+            },
+        }
+        verb = _ACCEPTED if random.random() < 0.7 else _REFUSED
+        yield _timed(random, P2IA, at, classroom.teacher, verb, activity, context)
+        at += random.randint(4_000, 40_000)
+
+
 def _chance(pupil: Pupil, tool: offer.Tool, item: offer.Item) -> float:
     """Probability of a right answer: a one-parameter logistic curve whose ability grows with practice."""
     skill = pupil.ability + 0.45 * log1p(pupil.practice.get(tool.name, 0) / 10)
     return 1 / (1 + exp(item.difficulty - skill))
+
+
+def _with(context: dict[str, object], more: dict[str, object]) -> dict[str, object]:
+    extensions = context["extensions"]
+    assert isinstance(extensions, dict)  # noqa: S101 - made above
+    return {**context, "extensions": {**extensions, **more}}
 
 
 def _within(context: dict[str, object], exercise: offer.Exercise) -> dict[str, object]:

@@ -11,7 +11,7 @@ import pytest
 
 from app import contracts
 from app.france import ine, mef, uai
-from app.profiles import checker, document, terms
+from app.profiles import checker, document, patterns, sessions, terms
 from app.simulation.traces import simulate
 
 MONDAY = date(2026, 9, 7)
@@ -48,6 +48,21 @@ def test_every_statement_conforms_to_exactly_one_template_of_its_profile(traces)
         seen = Counter(result.template for verdict in verdicts for result in verdict.matched)
         assert set(seen) == {template.id for template in profile.templates}
         assert seen.total() == len(sent)
+
+
+def test_every_session_follows_a_pattern_of_its_profile(traces):
+    for source in ("ent", "p2ia"):
+        profile = document.load(contracts.folder("profiles", f"{source}.jsonld").read_bytes())
+        follower = sessions.compile(profile)
+        sent = [orjson.loads(orjson.dumps(trace.statement)) for trace in traces if trace.source == source]
+        states = {}
+        for statement, verdict in zip(sent, checker.compile([profile]).check_all(sent), strict=True):
+            key = sessions.session_of(statement, follower)
+            before = states.get(key) or sessions.start(follower)
+            states[key] = sessions.advance(follower, before, [result.template for result in verdict.matched])
+        stands = Counter(sessions.standing(follower, each)[:2] for each in states.values())
+        assert {progress.value for progress, _ in stands} == {"success"}
+        assert {pattern for _, pattern in stands} == {pattern.id for pattern in patterns.primaries(profile)}
 
 
 def test_ids_are_unique_version_4_uuids_and_times_are_in_order_in_utc(traces):
@@ -94,8 +109,11 @@ def test_a_session_has_one_person_and_begins_with_its_opening(traces):
         sessions[trace.statement["context"]["registration"]].append(trace)
     for session in sessions.values():
         assert len({orjson.dumps(trace.statement["actor"]) for trace in session}) == 1
-        opening = terms.LOGGED_IN if session[0].source == "ent" else terms.ATTEMPTED
-        assert session[0].statement["verb"]["id"] == opening
+        # A learner starts an exercise, a teacher decides on what was recommended.
+        openings = (
+            (terms.LOGGED_IN,) if session[0].source == "ent" else (terms.ATTEMPTED, terms.ACCEPTED, terms.REFUSED)
+        )
+        assert session[0].statement["verb"]["id"] in openings
         assert moment(session[-1]) - moment(session[0]) < timedelta(hours=2)
 
 
