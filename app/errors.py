@@ -109,6 +109,14 @@ class ProfileRejected(BadRequest):
     title_fr = "Un énoncé ne respecte pas les profils de sa source"
 
 
+class PersonalDataRefused(BadRequest):
+    """A statement of a source about minors holds a name, an e-mail address or a national pupil number."""
+
+    code = "personal-data-refused"
+    title = "A statement about minors names a person"
+    title_fr = "Un énoncé concernant des mineurs nomme une personne"
+
+
 class BadParameter(BadRequest):
     """A query parameter is unknown, repeated, malformed, or excluded by another one."""
 

@@ -29,6 +29,8 @@ from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
 from app.ingest.attachments import Attachments
 from app.ingest.documents import Documents
+from app.ingest.french import OUTCOMES, French
+from app.ingest.nomenclatures import Nomenclatures
 from app.ingest.people import People
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
@@ -50,13 +52,14 @@ from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.jobs import JobRepository, LeaseRepository
+from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.processes import Observer, Presence, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import SourceRepository
+from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
@@ -182,6 +185,30 @@ class Parts:
             self._audited,
             self._announce,
             lambda source, identities: Referred(self.statements, self.reader).find(source, identities),
+            lambda statements: self.french.schools(statements),
+        )
+
+    @cached_property
+    def nomenclatures(self) -> Nomenclatures:
+        """The nomenclature of courses of study, with its history."""
+        return Nomenclatures(NomenclatureRepository(self.store), self._audited, self._announce)
+
+    @cached_property
+    def french(self) -> French:
+        """The French checks."""
+
+        def count(source: Source, outcome: str, statements: int, found: Mapping[str, int]) -> None:
+            self.profiles.count_protected(source, outcome, found)
+            if outcome == OUTCOMES["refuse"]:
+                self.metrics.refused("rejected", statements)
+
+        return French(
+            self.nomenclatures.editions,
+            self.keys,
+            self._audited,
+            count,
+            lambda: clock.now().date(),
+            self.settings.public_url,
         )
 
     @cached_property
@@ -299,6 +326,7 @@ class Parts:
             keys=self.keys,
             presence=self.presence,
             profiles=self.profiles,
+            protect=self.french.protect,
             public_url=self.settings.public_url,
             max_batch=self.settings.max_batch,
             refused=self.metrics.refused,
@@ -444,6 +472,7 @@ class Parts:
     def _forget(self) -> None:
         self.access.forget()
         self.profiles.forget()
+        self.nomenclatures.forget()
 
     def _trusted(self) -> bool:
         return self._presence is not None and self._presence.fresh()

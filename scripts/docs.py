@@ -87,6 +87,8 @@ _ADVICE = {
     "duplicate-key": "Keep one of the two keys; the fault points to it.",
     "invalid-statement": "Correct the places that `faults` name (20 at most are shown), then send the batch again.",
     "profile-rejected": "Correct what `faults` name, or ask the operator for another mode of the source.",
+    "personal-data-refused": "Identify people by an opaque account alone, and leave out what `faults` name; or ask the "
+    "operator for another policy of the source (`sillage source set ID --minors`).",
     "bad-parameter": "Correct the parameter that the detail names. Names are case-sensitive.",
     "bad-cursor": "Start the query again from its first page, with the same credentials throughout.",
     "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",

@@ -52,6 +52,38 @@ class Nomenclature:
         )
 
 
+class Edition(NamedTuple):
+    """A nomenclature as published, in force from a day until the next edition's."""
+
+    since: date
+    nomenclature: Nomenclature
+
+
+def state(editions: Sequence[Edition], code: str, day: date) -> str:
+    """What a code is on a day: ``open``, ``closed`` (it exists, and not on that day), ``unknown`` or ``malformed``.
+
+    The edition in force that day decides; before the first one, the first. Without any, only the form is known, and a
+    well-formed code counts as open.
+    """
+    if not well_formed(code):
+        return "malformed"
+    in_force = [edition for edition in editions if edition.since <= day]
+    chosen = max(in_force, key=_since) if in_force else min(editions, key=_since, default=None)
+    if chosen is None or chosen.nomenclature.valid_on(code, day):
+        return "open"
+    return "closed" if code[:10] in chosen.nomenclature.courses else "unknown"
+
+
+def _since(edition: Edition) -> date:
+    return edition.since
+
+
+def school_year(name: str) -> date | None:
+    """The first day of the school year that a file's name tells, such as ``mef-2025-2026.csv``; None for any other."""
+    found = re.search(r"(?<![0-9])(20[0-9]{2})-(20[0-9]{2})(?![0-9])", name)
+    return date(int(found[1]), 9, 1) if found and int(found[2]) == int(found[1]) + 1 else None
+
+
 def well_formed(code: str) -> bool:
     """Whether the code has the form of a MEF; not whether the course exists."""
     return _FORM.fullmatch(code) is not None and code.isascii()

@@ -53,6 +53,8 @@ EXPORT_WRITTEN = "export-written"
 RETENTION_STARTED = "retention-started"
 RETENTION_APPLIED = "retention-applied"
 CONFIGURATION_CHANGED = "configuration-changed"
+NOMENCLATURE_LOADED = "nomenclature-loaded"
+MINORS_DATA = "minors-data"
 
 KINDS = frozenset(
     {
@@ -74,6 +76,8 @@ KINDS = frozenset(
         RETENTION_STARTED,
         RETENTION_APPLIED,
         CONFIGURATION_CHANGED,
+        NOMENCLATURE_LOADED,
+        MINORS_DATA,
     }
 )
 

@@ -18,6 +18,7 @@ from app.errors import (
 )
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
+from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
 from app.storage import clock
 from app.storage.attachments import Attachment
@@ -82,6 +83,7 @@ class Recorder:
         keys: OrganisationKeys,
         presence: Presence,
         profiles: Profiles,
+        protect: Protect,
         public_url: str,
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
@@ -89,6 +91,8 @@ class Recorder:
         follow: Callable[[Source, Sequence[Statement], Checked, Sequence[bool]], None] = lambda *batch: None,
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
+
+        ``protect`` applies the source's policy about minors before anything else looks at the statements.
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
@@ -107,6 +111,7 @@ class Recorder:
         self._max_batch = max_batch
         self._refused = refused
         self._learn = learn
+        self._protect = protect
         self._follow = follow
 
     def record(
@@ -132,6 +137,7 @@ class Recorder:
 
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
+            PersonalDataRefused: the source's policy about minors refuses something.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             StatementConflict: an id is taken by a different statement.
             ScopeMissing: a voiding names a statement of another source.
@@ -146,14 +152,16 @@ class Recorder:
             return Recorded((), Inserted((), ()), {})
         sent = statements
         statements = [normalise(statement, version) for statement in sent]
+        statements = self._protect(source, statements, many=decoded.many)
+        # Of what is left: a statement that was changed is another object, and encoded again.
         parts_of = list(map(members, statements, sent, decoded.written))
         checked = self._profiles.check(source, statements, many=decoded.many)
         # A statement that no template describes breaks no rule: only a failed template is refused.
-        if source.mode == "reject" and checked.tally.get("fails"):
+        if source.mode == "reject" and checked.failing:
             self._profiles.count_rejected(source, len(statements))
             self._refused("rejected", len(statements))
             raise ProfileRejected(
-                f"{checked.tally['fails']} of {len(statements)} statements fail the profiles of source {source.id}; "
+                f"{checked.failing} of {len(statements)} statements fail the profiles of source {source.id}; "
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )

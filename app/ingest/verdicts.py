@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.errors import Fault, SillageError
@@ -23,6 +23,7 @@ from app.storage.sources import Source
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"
+SCHOOLS = "schools"
 FAULTS_SHOWN = 20
 
 
@@ -36,6 +37,8 @@ class Checked(NamedTuple):
         tally: How many statements had each outcome.
         names: IRI of each template number.
         verdicts: The verdicts in full, when the source's profiles have patterns to follow.
+        schools: How many faults of schools and courses of study there are, by rule and statement.
+        failing: How many statements fail a template, or have such a fault.
     """
 
     codes: tuple[int | None, ...]
@@ -44,6 +47,8 @@ class Checked(NamedTuple):
     tally: Mapping[str, int]
     names: Mapping[int, str]
     verdicts: Sequence[Verdict] = ()
+    schools: Sequence[tuple[Fault, ...]] = ()
+    failing: int = 0
 
 
 class Held(NamedTuple):
@@ -74,9 +79,19 @@ class Profiles:
         audit: Callable[[str, str, Mapping[str, object]], object],
         announce: Callable[[], object],
         lookup: Lookup = lambda source, identities: {},
+        schools: Callable[[Sequence[Any]], Sequence[tuple[Fault, ...]]] = lambda statements: ((),) * len(statements),
     ) -> None:
-        """``lookup`` is asked for what statements refer to, once a batch, by profiles that want to know."""
+        """Make the service.
+
+        Args:
+            repository: Profiles and counters.
+            audit: ``audit(kind, actor, detail)`` records.
+            announce: Returns once every process has emptied its caches.
+            lookup: Asked for what statements refer to, once a batch, by profiles that want to know.
+            schools: Faults of the schools and courses of study that statements name, statement by statement.
+        """
         self._repository = repository
+        self._schools = schools
         self._lookup = lookup
         self._audit = audit
         self._announce = announce
@@ -116,16 +131,26 @@ class Profiles:
             return Checked((None,) * len(statements), ((),) * len(statements), (), {}, {})
         held = self.held(source)
         verdicts = self.verdicts(source, statements)
+        schools = self._schools(statements)
+        tally = Counter(verdict.outcome.value for verdict in verdicts)
+        misplaced = sum(map(bool, schools))
+        if misplaced:
+            tally[SCHOOLS] = misplaced
+        failing = sum(
+            verdict.outcome is Outcome.FAILS or bool(listed) for verdict, listed in zip(verdicts, schools, strict=True)
+        )
         return Checked(
             tuple(CODES[verdict.outcome] for verdict in verdicts),
             tuple(
                 tuple(held.numbers[result.template] * (1 if result.ok else -1) for result in verdict.matched)
                 for verdict in verdicts
             ),
-            _faults(verdicts, many),
-            Counter(verdict.outcome.value for verdict in verdicts),
+            _faults(verdicts, schools, many),
+            tally,
             held.names,
             verdicts if held.followers else (),
+            schools,
+            failing,
         )
 
     def verdicts(self, source: Source, statements: Sequence[Mapping[str, object]]) -> Sequence[Verdict]:
@@ -150,12 +175,20 @@ class Profiles:
                 for number in templates:
                     outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
                     new[source.id, day, checked.names[abs(number)], outcome.value] += count
+            for faults, kept in zip(checked.schools, stored, strict=True):
+                for rule in {fault.rule for fault in faults} if kept else ():
+                    new[source.id, day, f"{SCHOOLS}:{rule}", Outcome.FAILS.value] += 1
             self._add(new)
 
     def count_rejected(self, source: Source, statements: int) -> None:
         """Add a refused batch to the counters."""
         day = datetime.now(UTC).date().isoformat()
         self._add(Counter({(source.id, day, "", REJECTED): statements}))
+
+    def count_protected(self, source: Source, outcome: str, found: Mapping[str, int]) -> None:
+        """Add what was found in statements about minors to the counters: ``minors:KIND``, how often."""
+        day = datetime.now(UTC).date().isoformat()
+        self._add(Counter({(source.id, day, f"minors:{kind}", outcome): count for kind, count in found.items()}))
 
     def flush(self) -> None:
         """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
@@ -194,15 +227,12 @@ class Profiles:
         return cache[wanted]
 
 
-def _faults(verdicts: Sequence[Verdict], many: bool) -> tuple[Fault, ...]:
+def _faults(verdicts: Sequence[Verdict], schools: Sequence[tuple[Fault, ...]], many: bool) -> tuple[Fault, ...]:
     faults: list[Fault] = []
-    for position, verdict in enumerate(verdicts):
-        if verdict.outcome is Outcome.FAILS:
-            for result in verdict.matched:
-                faults += [
-                    fault._replace(pointer=f"/{position}{fault.pointer}" if many else fault.pointer)
-                    for fault in result.faults
-                ]
+    for position, (verdict, listed) in enumerate(zip(verdicts, schools, strict=True)):
+        broken = [fault for result in verdict.matched for fault in result.faults]
+        for fault in (*(broken if verdict.outcome is Outcome.FAILS else ()), *listed):
+            faults.append(fault._replace(pointer=f"/{position}{fault.pointer}" if many else fault.pointer))
         if len(faults) >= FAULTS_SHOWN:
             break
     return tuple(faults[:FAULTS_SHOWN])

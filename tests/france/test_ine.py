@@ -2,7 +2,10 @@
 
 import json
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.france import ine
 
@@ -23,6 +26,39 @@ def test_each_form_is_recognised(text):
 )  # fmt: skip
 def test_other_identifiers_are_not(text):
     assert not ine.looks_like(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("123456789AB", "#"),
+        ("mailto:123456789ab@ent.example", "mailto:#@ent.example"),
+        ("https://ent.example/eleves/1234567890A/notes", "https://ent.example/eleves/#/notes"),
+        ("https://ent.example/?ine=0_12345678Z", "https://ent.example/?ine=#"),
+        ("eleve.123456789AB, 1234A56789B", "eleve.#, #"),
+        ("\n123456789AB\x01", "\n#\x01"),
+    ],
+)
+def test_one_that_stands_by_itself_is_found_within_a_text_and_replaced(text, hidden):
+    assert ine.within(text)
+    assert ine.replace(text, lambda found: "#" * found.isupper()) == hidden
+    assert ine.possible(orjson.dumps({"x": text}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x123456789AB", "123456789ABC", "1.123456789AB", "2f1c1f7e-123456789AB-2f7c", "a_123456789AB", "123456789AB-x"],
+)
+def test_a_part_of_something_else_is_not_found(text):
+    assert not ine.within(text)
+    assert ine.replace(text, lambda found: "#") == text
+
+
+@given(
+    st.recursive(st.text() | st.just("123456789AB"), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+def test_the_quick_look_misses_nothing(tree):
+    assert ine.possible(orjson.dumps(tree)) or ine.find(tree) == []
 
 
 def test_values_and_keys_are_found_anywhere_without_being_repeated():

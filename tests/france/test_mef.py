@@ -61,6 +61,37 @@ def test_a_file_that_is_no_nomenclature_is_refused(text, message):
         mef.parse(text)
 
 
+OLD, NEW = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n", "2403112111,ONE,1/9/97,\n"
+EDITIONS = (
+    mef.Edition(date(2024, 9, 1), mef.parse(OLD + NEW + "2403112112,TWO,1/9/97,\n")),
+    mef.Edition(date(2025, 9, 1), mef.parse(OLD + NEW.replace("97,", "97,31/8/25"))),
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "state"),
+    [
+        ("2403112111", date(2025, 8, 31), "open"),
+        ("2403112111", date(2025, 9, 1), "closed"),
+        # the edition in force that day knows it, the next one does not
+        ("24031121129", date(2025, 8, 31), "open"),
+        ("2403112112", date(2026, 1, 1), "unknown"),
+        # before the first edition, the first
+        ("2403112112", date(2020, 1, 1), "open"),
+        ("2403112112", date(1990, 1, 1), "closed"),
+        ("240311211", date(2025, 1, 1), "malformed"),
+    ],
+)
+def test_a_code_is_looked_up_in_the_edition_of_the_day(code, day, state):
+    assert mef.state(EDITIONS, code, day) == state
+    assert mef.state((), code, day) == ("malformed" if state == "malformed" else "open")
+
+
+def test_a_file_name_tells_its_school_year():
+    assert mef.school_year("mef-2025-2026.csv") == date(2025, 9, 1)
+    assert mef.school_year("mef-2025-2027.csv") is mef.school_year("mef.csv") is None
+
+
 @pytest.mark.parametrize(
     ("code", "level"),
     [

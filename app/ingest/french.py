@@ -1,0 +1,125 @@
+"""What French education asks of statements: valid schools and courses, and nothing that names a minor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from typing import Any, Protocol
+
+from app.errors import Fault, PersonalDataRefused
+from app.france import minors, schools
+from app.france.mef import Edition
+from app.france.schools import Keys
+from app.profiles import terms
+from app.storage.sources import Source
+from app.vault.keys import OrganisationKeys
+
+Statement = dict[str, Any]
+AUDIT_KIND = "minors-data"
+OUTCOMES = {"refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
+_KEYS = Keys(terms.SCHOOL, terms.LEVEL)
+_SHOWN = 20
+_SCOPE = "minors"
+
+
+class Protect(Protocol):
+    """What ``French.protect`` does."""
+
+    def __call__(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
+        """The batch after the policy of a source about minors."""
+
+
+class French:
+    """Applies the French checks. Safe to share between threads."""
+
+    def __init__(
+        self,
+        editions: Callable[[], Sequence[Edition]],
+        keys: OrganisationKeys,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        count: Callable[[Source, str, int, Mapping[str, int]], None],
+        today: Callable[[], date],
+        public_url: str,
+    ) -> None:
+        """Make the service.
+
+        Args:
+            editions: The nomenclature in force.
+            keys: Makes pseudonyms.
+            audit: ``audit(kind, actor, detail)`` records, durably.
+            count: Told of each batch in which something was found: source, what became of it (``OUTCOMES``), statements
+                of the batch, what was found by kind.
+            today: The date.
+            public_url: Home page of the accounts that replace addresses.
+        """
+        self._editions = editions
+        self._keys = keys
+        self._audit = audit
+        self._count = count
+        self._today = today
+        self._home = public_url
+
+    def schools(self, statements: Sequence[Statement]) -> Sequence[tuple[Fault, ...]]:
+        """The faults of the schools and courses that statements name, statement by statement."""
+        editions, today = self._editions(), self._today()
+        return [tuple(schools.faults(each, _KEYS, editions, today)) for each in statements]
+
+    def protect(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
+        """Apply the policy of a source about minors to a batch that is valid, before it is stored.
+
+        What was done is in the audit log before this returns, once a batch and without any value.
+
+        Returns:
+            The batch in its order; statements in which something was found are replaced.
+
+        Raises:
+            PersonalDataRefused: the policy is ``refuse`` and something was found, or it was in a signed statement.
+        """
+        if source.minors == "off":
+            return list(statements)
+        found = [minors.find(each) for each in statements]
+        if not any(found):
+            return list(statements)
+        counts = Counter(each.kind for listed in found for each in listed)
+        faults = refusals(source.minors, statements, found, many=many)
+        outcome = OUTCOMES["refuse" if faults else source.minors]
+        detail = {
+            "source": source.id,
+            "policy": source.minors,
+            "outcome": outcome,
+            "statements": sum(map(bool, found)),
+            **{kind: counts[kind] for kind in minors.KINDS},
+        }
+        self._audit(AUDIT_KIND, f"source:{source.id}", detail)
+        self._count(source, outcome, len(statements), counts)
+        if faults:
+            raise PersonalDataRefused(
+                f"{sum(map(bool, found))} of {len(statements)} statements name people openly, and source {source.id} "
+                "sends statements about minors; nothing of the batch was stored.",
+                faults=faults[:_SHOWN],
+            )
+        pseudonym = partial(self._pseudonym, source.id)
+        return [
+            minors.cleaned(each, source.minors, pseudonym, self._home) if listed else each
+            for each, listed in zip(statements, found, strict=True)
+        ]
+
+    def _pseudonym(self, source: str, kind: str, value: str) -> str:
+        # By source: what two sources sent cannot be put together by it.
+        return self._keys.pseudonym(f"{_SCOPE}:{source}", self._keys.subject(f"{kind}:{value}")).hex()
+
+
+def refusals(
+    policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], *, many: bool
+) -> list[Fault]:
+    """Why a policy refuses a batch; nothing when it does not."""
+    faults = []
+    for place, (statement, listed) in enumerate(zip(statements, found, strict=True)):
+        prefix = f"/{place}" if many else ""
+        if listed and policy == "refuse":
+            faults += [minors.fault(each, prefix) for each in listed]
+        elif listed and minors.signed(statement):
+            faults.append(minors.signed_fault(prefix))
+    return faults

@@ -1,0 +1,67 @@
+"""The nomenclature of courses of study (MEF): loaded edition by edition, looked up on the date of a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+from app.errors import FileRefused
+from app.france import mef
+from app.france.mef import Edition
+from app.storage import clock
+from app.storage.nomenclatures import LoadedEdition, NomenclatureRepository
+
+
+class Nomenclatures:
+    """Editions of the nomenclature. Safe to share between threads."""
+
+    def __init__(
+        self,
+        repository: NomenclatureRepository,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        announce: Callable[[], object],
+    ) -> None:
+        self._repository = repository
+        self._audit = audit
+        self._announce = announce
+        self._editions: tuple[Edition, ...] | None = None
+
+    def load(self, content: bytes, since: date, *, actor: str) -> LoadedEdition:
+        """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
+
+        Raises:
+            FileRefused: it is not the published CSV file.
+        """
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise FileRefused("The file is not UTF-8 text, so not the published nomenclature (CSV).") from None
+        try:
+            read = mef.parse(text)
+        except ValueError as refused:
+            raise FileRefused(f"The file is not the published nomenclature (CSV): {refused}.") from None
+        edition = LoadedEdition(since, content, len(read.courses), clock.now())
+        self._audit("nomenclature-loaded", actor, {"since": since.isoformat(), "codes": edition.codes})
+        self._repository.add(edition)
+        self.forget()
+        self._announce()
+        return edition
+
+    def list(self) -> Sequence[LoadedEdition]:
+        """Every edition ever loaded, in that order."""
+        return self._repository.list()
+
+    def editions(self) -> tuple[Edition, ...]:
+        """What is in force: of the editions of one day, the one loaded last."""
+        known = self._editions
+        if known is None:
+            latest = {each.since: each for each in self._repository.list()}
+            known = tuple(
+                Edition(since, mef.parse(each.content.decode("utf-8-sig"))) for since, each in sorted(latest.items())
+            )
+            self._editions = known
+        return known
+
+    def forget(self) -> None:
+        """Look again the next time."""
+        self._editions = None

@@ -1,0 +1,12 @@
+"""Nomenclatures have a collection of their own, with their history."""
+
+from __future__ import annotations
+
+from app.storage.connection import Store
+from app.storage.migrations import create
+from app.storage.nomenclatures import COLLECTIONS
+
+
+def apply(store: Store) -> None:
+    """Create the collection."""
+    create(store, COLLECTIONS)

@@ -1,0 +1,126 @@
+"""Statements about minors: what names people openly is found wherever it stands, and taken out."""
+
+import copy
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.france import minors
+from app.xapi.validate import validate
+from app.xapi.versions import Version
+from tests.served import statement
+
+INE = "123456789AB"
+HOME = "https://lrs.example"
+
+
+def pseudonym(kind, value):
+    return f"p-{kind}-{len(value)}"
+
+
+OPEN = statement(
+    actor={"objectType": "Group", "name": "6e B", "account": {"homePage": "https://ent.example", "name": "6b"},
+           "member": [{"name": "Camille Exemple", "mbox": "mailto:Camille@ent.example"}]},
+    object={"objectType": "Activity", "id": f"https://ent.example/eleves/{INE}"},
+    context={
+        "instructor": {"name": "M. X", "account": {"homePage": "https://ent.example", "name": "prof@ent.example"}},
+        "extensions": {"https://x.example/ine": INE, "https://x.example/note": f"de {INE}", "https://x.example/n": 1},
+    },
+    result={"response": INE, "extensions": {"https://x.example/list": ["a", INE]}},
+)  # fmt: skip
+FOUND = [
+    ("name", "/actor/name"),
+    ("name", "/actor/member/0/name"),
+    ("email", "/actor/member/0/mbox"),
+    ("name", "/context/instructor/name"),
+    ("email", "/context/instructor/account/name"),
+    ("ine", "/context/extensions/https:~1~1x.example~1ine"),
+    ("ine", "/context/extensions/https:~1~1x.example~1note"),
+    ("ine", "/object/id"),
+    ("ine", "/result/extensions/https:~1~1x.example~1list/1"),
+    ("ine", "/result/response"),
+]
+
+
+def test_names_addresses_and_ine_are_found_with_their_places():
+    assert minors.find(OPEN) == FOUND
+    assert minors.find(statement()) == []
+
+
+@pytest.mark.parametrize(
+    "agent", [{"mbox_sha1sum": "0" * 40}, {"account": {"homePage": "https://ent.example", "name": "a.b@ent.example"}}]
+)
+def test_an_address_is_one_in_any_form(agent):
+    inner = statement(actor=agent, object={"objectType": "Agent", **agent})
+    inner["object"] = {**inner["object"]}
+    whole = statement(object={"objectType": "SubStatement", **inner})
+    kinds = [found.kind for found in minors.find(whole)]
+    assert kinds == ["email", "email"]
+    assert minors.find(minors.cleaned(whole, "strip", pseudonym, HOME)) == []
+
+
+def test_strip_takes_names_out_and_leaves_a_valid_statement():
+    before = copy.deepcopy(OPEN)
+    left = minors.cleaned(OPEN, "strip", pseudonym, HOME)
+    assert before == OPEN
+    assert minors.find(left) == []
+    validate([left], Version.V1, many=False)
+    assert "name" not in left["actor"]
+    assert left["actor"]["member"] == [{"account": {"homePage": HOME, "name": "p-email-26"}}]
+    assert left["context"]["extensions"] == {"https://x.example/note": "de p-ine-11", "https://x.example/n": 1}
+    assert left["object"]["id"] == "https://ent.example/eleves/p-ine-11"
+    assert left["result"] == {"extensions": {"https://x.example/list": ["a"]}}
+
+
+def test_pseudonymise_replaces_what_it_finds():
+    left = minors.cleaned(OPEN, "pseudonymise", pseudonym, HOME)
+    validate([left], Version.V1, many=False)
+    assert left["actor"]["name"] == "p-name-4"
+    assert left["context"]["instructor"]["account"]["name"] == "p-email-23"
+    assert left["context"]["extensions"]["https://x.example/ine"] == "p-ine-11"
+    assert left["result"]["response"] == "p-ine-11"
+    assert INE not in str(left) and "Camille" not in str(left)
+
+
+def test_one_address_gives_one_account_however_it_is_written():
+    def account(**agent):
+        made = minors.cleaned(statement(actor=agent), "strip", lambda kind, value: value, HOME)
+        return made["actor"]["account"]["name"]
+
+    assert account(mbox="mailto:Camille@Ent.example") == account(mbox="mailto:camille@ent.example")
+    of_account = account(account={"homePage": "https://ent.example", "name": "Camille@Ent.example"})
+    assert of_account == account(mbox="mailto:camille@ent.example")
+
+
+def test_version_2_agents_of_the_context_are_looked_at():
+    agent = {"objectType": "Agent", "name": "Camille", "account": {"homePage": "https://ent.example", "name": "c"}}
+    group = {"objectType": "Group", "member": [agent]}
+    context = {
+        "contextAgents": [{"objectType": "contextAgent", "agent": agent}],
+        "contextGroups": [{"objectType": "contextGroup", "group": group}],
+        "team": group,
+    }
+    assert [found.pointer for found in minors.find(statement(context=context))] == [
+        "/context/team/member/0/name",
+        "/context/contextAgents/0/agent/name",
+        "/context/contextGroups/0/group/member/0/name",
+    ]
+
+
+@given(st.dictionaries(st.sampled_from(["https://x.example/a", f"https://x.example/{INE}"]), st.recursive(
+    st.sampled_from([INE, f"x {INE}", "x", 1, None]), lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["k", INE]), inner, max_size=2), max_leaves=6), max_size=2),
+    st.sampled_from(["strip", "pseudonymise"]))  # fmt: skip
+def test_nothing_that_was_found_is_left(extensions, policy):
+    cleaned = minors.cleaned(statement(context={"extensions": extensions}), policy, pseudonym, HOME)
+    assert [found for found in minors.find(cleaned) if found.kind == "ine"] == []
+    assert INE.encode() not in orjson.dumps(cleaned)
+
+
+def test_a_fault_does_not_repeat_what_it_found():
+    for found in minors.find(OPEN):
+        fault = minors.fault(found, "/3")
+        assert fault.pointer.startswith("/3/") and fault.rule == f"minors-{found.kind}"
+        assert "Camille" not in str(fault) and INE not in str(fault)

@@ -1,0 +1,57 @@
+"""Schools and courses that statements name, on the statement's date."""
+
+from datetime import date
+
+import pytest
+
+from app.france import mef, schools
+from tests.served import statement
+
+KEYS = schools.Keys("urn:uai", "urn:mef")
+HEAD = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n"
+EDITIONS = (
+    mef.Edition(date(2024, 9, 1), mef.parse(HEAD + "1001001211,SIXIEME,1/9/97,\n")),
+    mef.Edition(date(2025, 9, 1), mef.parse(HEAD + "1001001211,SIXIEME,1/9/97,31/8/25\n")),
+)
+TODAY = date(2026, 1, 1)
+
+
+def faults(timestamp=None, **said):
+    made = statement(context={"extensions": {f"urn:{key}": value for key, value in said.items()}})
+    if timestamp:
+        made["timestamp"] = timestamp
+    return [(fault.pointer, fault.rule) for fault in schools.faults(made, KEYS, EDITIONS, TODAY)]
+
+
+@pytest.mark.parametrize(
+    ("said", "rules"),
+    [
+        ({"uai": "0750654D", "mef": "10010012110", "timestamp": "2025-08-31T23:00:00+02:00"}, []),
+        ({"uai": "0750001D"}, ["uai-key"]),
+        ({"uai": 750654}, ["uai-key"]),
+        ({"mef": "10010012110", "timestamp": "2025-09-01T08:00:00Z"}, ["mef-closed"]),
+        ({"mef": "10010012110"}, ["mef-closed"]),  # today
+        ({"mef": "9999999999", "timestamp": "2025-01-01T08:00:00Z"}, ["mef-unknown"]),
+        ({"mef": "6EME"}, ["mef-malformed"]),
+        ({"mef": None, "uai": None}, []),
+        ({}, []),
+    ],
+)
+def test_a_school_and_a_course_are_held_to_the_date(said, rules):
+    assert [rule for _, rule in faults(**said)] == rules
+
+
+def test_the_place_is_told_wherever_it_is_said():
+    wrong = {"urn:uai": "0750001D"}
+    made = statement(
+        context={"extensions": wrong},
+        result={"extensions": wrong},
+        object={"id": "https://x.example/a", "definition": {"extensions": wrong}},
+    )
+    places = [fault.pointer for fault in schools.faults(made, KEYS, (), TODAY)]
+    assert places == [f"{place}/extensions/urn:uai" for place in ("/context", "/result", "/object/definition")]
+
+
+def test_without_a_nomenclature_only_the_form_of_a_code_is_held_against_it():
+    made = statement(context={"extensions": {"urn:mef": "9999999999"}})
+    assert schools.faults(made, KEYS, (), TODAY) == []

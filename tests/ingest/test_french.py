@@ -1,0 +1,153 @@
+"""The policy of a source about minors on the way in: refused, stripped, pseudonymised; counted and audited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from app import contracts
+from app.errors import FileRefused, PersonalDataRefused, ProfileRejected
+from app.factory import Parts
+from app.profiles import terms
+from app.settings import Settings
+from app.storage.sources import Source
+from app.xapi.versions import Version
+from tests.served import statement
+
+SOURCE = Source("school", "School", "p2ia", (), "observe", datetime.now(UTC))
+NAMED = {"name": "Camille Exemple", "mbox": "mailto:camille@ent.example"}
+INE = "123456789AB"
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def send(parts: Parts, policy: str, *statements: dict[str, Any]) -> Any:
+    return parts.recorder.record(orjson.dumps(statements), SOURCE._replace(minors=policy), Version.V1)
+
+
+def stored(parts: Parts) -> list[dict[str, Any]]:
+    return [orjson.loads(plain.body) for plain in parts.reader.scan(None, 1 << 62, 100)[0]]
+
+
+def audited(parts: Parts) -> list[dict[str, Any]]:
+    return [entry["detail"] for entry in parts.store.collection("audit").find({"kind": "minors-data"})]
+
+
+def counts(parts: Parts) -> dict[tuple[str, str], int]:
+    return {(each.template, each.outcome): each.statements for each in parts.profiles.counts("school")}
+
+
+def named(**more: Any) -> dict[str, Any]:
+    return statement(id=str(uuid4()), actor=NAMED, **more)
+
+
+def test_without_a_policy_statements_stay_as_they_are(parts: Parts) -> None:
+    send(parts, "off", named())
+    assert stored(parts)[0]["actor"] == NAMED
+    assert audited(parts) == []
+
+
+def test_refuse_stores_nothing_and_says_where(parts: Parts) -> None:
+    with pytest.raises(PersonalDataRefused) as refused:
+        send(parts, "refuse", statement(), named(result={"response": INE}))
+    assert {fault.pointer for fault in refused.value.faults} == {"/1/actor/name", "/1/actor/mbox", "/1/result/response"}
+    assert "camille" not in (refused.value.detail + str(refused.value.faults)).lower()
+    assert stored(parts) == []
+    detail = {"source": "school", "policy": "refuse", "outcome": "refused", "statements": 1}
+    assert [each | detail for each in audited(parts)] == [detail | {"name": 1, "email": 1, "ine": 1}]
+    assert counts(parts)["minors:ine", "refused"] == 1
+
+
+@pytest.mark.parametrize(("policy", "outcome"), [("strip", "stripped"), ("pseudonymise", "pseudonymised")])
+def test_names_are_taken_out_before_anything_is_stored_and_once_a_batch_it_is_audited(
+    parts: Parts, policy: str, outcome: str
+) -> None:
+    send(parts, policy, named(), named(), statement())
+    assert b"amille" not in orjson.dumps(stored(parts))
+    actors = [each["actor"] for each in stored(parts)]
+    # The same person throughout.
+    assert actors[0]["account"] == actors[1]["account"] != actors[2]["account"]
+    assert actors[0]["account"]["homePage"] == parts.settings.public_url
+    assert len(audited(parts)) == 1
+    assert (audited(parts)[0]["outcome"], audited(parts)[0]["statements"]) == (outcome, 2)
+    assert counts(parts) == {("minors:email", outcome): 2, ("minors:name", outcome): 2}
+
+
+def test_a_retry_is_still_a_retry(parts: Parts) -> None:
+    sent = named()
+    send(parts, "pseudonymise", sent)
+    assert send(parts, "pseudonymise", sent).inserted.repeated
+
+
+def test_pseudonyms_of_two_sources_cannot_be_put_together(parts: Parts) -> None:
+    one = parts.french.protect(SOURCE._replace(minors="strip"), [named()], many=False)
+    two = parts.french.protect(SOURCE._replace(id="other", minors="strip"), [named()], many=False)
+    assert one[0]["actor"]["account"]["name"] != two[0]["actor"]["account"]["name"]
+
+
+def test_a_signed_statement_is_refused_rather_than_altered(parts: Parts) -> None:
+    signature = {
+        "usageType": "http://adlnet.gov/expapi/attachments/signature",
+        "display": {"en": "Signature"},
+        "contentType": "application/octet-stream",
+        "length": 1,
+        "sha2": "0" * 64,
+    }
+    batch = [named(attachments=[signature]), statement(attachments=[signature])]
+    source = SOURCE._replace(minors="strip")
+    with pytest.raises(PersonalDataRefused) as refused:
+        parts.french.protect(source, batch, many=True)
+    assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [("/0/attachments", "minors-signed")]
+    assert parts.french.protect(source, batch[1:], many=True) == batch[1:]
+
+
+HEAD = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n"
+
+
+def test_schools_and_courses_are_checked_counted_and_refused_like_templates(parts: Parts) -> None:
+    profile = parts.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
+    parts.nomenclatures.load((HEAD + "1001001211,SIXIEME,1/9/97,\n").encode(), date(2025, 9, 1), actor="cli:test")
+    source = SOURCE._replace(profiles=(profile,))
+    wrong = {terms.SCHOOL: "0750001D", terms.LEVEL: "9999999999"}
+    batch = [statement(context={"extensions": wrong}), statement(context={"extensions": {terms.LEVEL: "1001001211"}})]
+    recorded = parts.recorder.record(orjson.dumps(batch), source, Version.V1)
+    assert recorded.verdicts == {"unmatched": 2, "schools": 1}
+    assert counts(parts) == {
+        ("", "unmatched"): 2,
+        ("schools:uai-key", "fails"): 1,
+        ("schools:mef-unknown", "fails"): 1,
+    }
+    with pytest.raises(ProfileRejected) as refused:
+        parts.recorder.record(orjson.dumps(batch), source._replace(mode="reject"), Version.V1)
+    pointers = {fault.pointer.rpartition("/")[2] for fault in refused.value.faults}
+    assert pointers == {terms.SCHOOL.replace("/", "~1"), terms.LEVEL.replace("/", "~1")}
+    assert all(fault.pointer.startswith("/0/context/extensions/") for fault in refused.value.faults)
+
+
+def test_every_edition_is_kept_and_the_last_one_of_a_day_counts(parts: Parts) -> None:
+    for line in ("1001001211,ONE,1/9/97,\n", "1001001212,TWO,1/9/97,\n"):
+        parts.nomenclatures.load((HEAD + line).encode(), date(2025, 9, 1), actor="cli:test")
+    assert [each.codes for each in parts.nomenclatures.list()] == [1, 1]
+    (edition,) = parts.nomenclatures.editions()
+    assert set(edition.nomenclature.courses) == {"1001001212"}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a;b\n1;2\n", (HEAD + "1,X,soon,\n").encode()])
+def test_a_file_that_is_no_nomenclature_is_refused(parts: Parts, content: bytes) -> None:
+    with pytest.raises(FileRefused):
+        parts.nomenclatures.load(content, date(2025, 9, 1), actor="cli:test")
+    assert parts.nomenclatures.list() == []
