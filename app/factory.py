@@ -28,6 +28,7 @@ from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
 from app.ingest.attachments import Attachments
+from app.ingest.checking import Checking
 from app.ingest.documents import Documents
 from app.ingest.french import OUTCOMES, French
 from app.ingest.nomenclatures import Nomenclatures
@@ -67,6 +68,7 @@ from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import aggregates as aggregates_api
+from app.web.api import check as check_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
@@ -335,6 +337,11 @@ class Parts:
         )
 
     @cached_property
+    def checking(self) -> Checking:
+        """Tells what would become of statements."""
+        return Checking(self.profiles, self.french, self.settings.max_batch)
+
+    @cached_property
     def library(self) -> Library:
         """Answers queries."""
         return Library(
@@ -557,6 +564,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
     )
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
+    app.register_blueprint(
+        check_api.blueprint(gate, parts.access, parts.checking, chosen.max_body_bytes), url_prefix="/api/v1"
+    )
     app.register_blueprint(
         operations.blueprint(
             metrics,

@@ -11,13 +11,18 @@ import orjson
 from rich.text import Text
 
 from app import contracts
+from app.cli import check
 from app.cli.screen import out, table
 from app.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
+from app.ingest.checking import INVALID
+from app.profiles.checker import Mode
 from app.profiles.document import Profile, load
 from app.profiles.findings import Finding, Severity
 from app.profiles.lint import lint
 
+_MODES = [each.value for each in Mode]
+_MODE = "When several templates match: each must be followed, or one is enough."
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
@@ -59,7 +64,7 @@ def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_j
 
     References to other profiles are looked up in the project's own, and in those given; nothing is fetched.
     """
-    others = {each.id: each for each in _own()}
+    others = {each.id: each for each in _own().values()}
     others |= {each.id: each for path in beside for each in [load(_bytes(path))]}
     if loaded:
         others |= {each.id: each for each in parts.profiles.list()}
@@ -74,6 +79,48 @@ def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_j
             screen.print(f"  [{finding.rule}, {finding.section}]")
         screen.print(_counted(found) if found else "Nothing found.")
     if any(finding.severity is Severity.ERROR for finding in found):
+        sys.exit(1)
+
+
+@profile.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--profile",
+    "wanted",
+    required=True,
+    multiple=True,
+    help="An xAPI Profile: a file, ent or p2ia (the project's own), or the IRI of one that is loaded. Repeatable.",
+)
+@click.option(
+    "--mode", type=click.Choice([each.value for each in Mode]), default=Mode.EVERY.value, show_default=True, help=_MODE
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_obj
+def check_(parts: Parts, file: Path, wanted: tuple[str, ...], mode: str, as_json: bool) -> None:
+    """Hold the statements in FILE (JSON lines or a JSON array, gzip or not) to profiles; nothing is stored.
+
+    Structure, templates, patterns, schools, and what names people. Exit code 1 when a statement is not as it should be.
+    """
+    own = {Path(name).stem: each for name, each in _own().items()}
+    at_hand = {each.id: each for each in own.values()}
+    chosen = []
+    for each in wanted:
+        path = Path(each)
+        found = own.get(each) or at_hand.get(each) or (load(_bytes(path)) if path.exists() else None)
+        if found is None:
+            loaded = {one.id: one for one in parts.profiles.list()}
+            at_hand = loaded | at_hand
+            found = loaded.get(each)
+        if found is None:
+            raise NotFound("No such profile: give a file, ent, p2ia, or an IRI that `sillage profile list` shows.")
+        at_hand.setdefault(found.id, found)
+        chosen.append(found)
+    tally = check.check(file, chosen, list(at_hand.values()), Mode(mode))
+    if as_json:
+        check.dump(tally)
+    else:
+        check.show(tally)
+    if tally.failing or tally.outcomes[INVALID]:
         sys.exit(1)
 
 
@@ -144,11 +191,12 @@ def _bytes(file: Path) -> bytes:
         raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
 
 
-def _own() -> list[Profile]:
-    made = []
+def _own() -> dict[str, Profile]:
+    """The project's own profiles, by the name of their file."""
+    made = {}
     for path in sorted(contracts.folder("profiles").glob("*.jsonld")):
         try:
-            made.append(load(path.read_bytes()))
+            made[path.name] = load(path.read_bytes())
         except ProfileInvalid:
             continue  # one that is being worked on
     return made

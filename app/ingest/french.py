@@ -19,7 +19,9 @@ from app.vault.keys import OrganisationKeys
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
 OUTCOMES = {"refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
-_KEYS = Keys(terms.SCHOOL, terms.LEVEL)
+KEYS = Keys(terms.SCHOOL, terms.LEVEL)
+"""Where statements say their school and course of study."""
+
 _SHOWN = 20
 _SCOPE = "minors"
 
@@ -64,7 +66,7 @@ class French:
     def schools(self, statements: Sequence[Statement]) -> Sequence[tuple[Fault, ...]]:
         """The faults of the schools and courses that statements name, statement by statement."""
         editions, today = self._editions(), self._today()
-        return [tuple(schools.faults(each, _KEYS, editions, today)) for each in statements]
+        return [tuple(schools.faults(each, KEYS, editions, today)) for each in statements]
 
     def protect(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
         """Apply the policy of a source about minors to a batch that is valid, before it is stored.
@@ -100,6 +102,14 @@ class French:
                 "sends statements about minors; nothing of the batch was stored.",
                 faults=faults[:_SHOWN],
             )
+        return self.cleaned(source, statements, found)
+
+    def cleaned(
+        self, source: Source, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]]
+    ) -> list[Statement]:
+        """Statements as the policy of a source leaves them, given what ``minors.find`` found in each."""
+        if source.minors not in ("strip", "pseudonymise"):
+            return list(statements)
         pseudonym = partial(self._pseudonym, source.id)
         return [
             minors.cleaned(each, source.minors, pseudonym, self._home) if listed else each
@@ -115,7 +125,9 @@ def refusals(
     policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], *, many: bool
 ) -> list[Fault]:
     """Why a policy refuses a batch; nothing when it does not."""
-    faults = []
+    faults: list[Fault] = []
+    if policy == "off":
+        return faults
     for place, (statement, listed) in enumerate(zip(statements, found, strict=True)):
         prefix = f"/{place}" if many else ""
         if listed and policy == "refuse":

@@ -15,7 +15,7 @@ import structlog
 from app.errors import SillageError
 from app.ingest.verdicts import Checked, Held, Profiles
 from app.profiles import sessions
-from app.profiles.checker import Mode, Verdict
+from app.profiles.checker import Mode, Verdict, followed
 from app.profiles.sessions import Follower, SessionKey
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.storage.sealed_reader import SealedReader
@@ -237,7 +237,7 @@ class Sessions:
                         key,
                         parse(said) if said is not None else -1,
                         0 if stored is None else stored[place],
-                        _followed(verdict, follower.profile, source.matching),
+                        followed(verdict, follower.profile, Mode(source.matching)),
                         statement,
                     )
                 )
@@ -325,13 +325,6 @@ class Sessions:
 
     def _subject(self, event: _Event) -> bytes:
         return self._keys.subject(keys_of(event.statement).subject)
-
-
-def _followed(verdict: Verdict, profile: str, matching: str) -> tuple[str, ...]:
-    # Communication 2.2, follows: a statement that fails a template of the profile is of none.
-    if matching == Mode.EVERY and any(not each.ok for each in verdict.matched if each.profile == profile):
-        return ()
-    return tuple(each.template for each in verdict.matched if each.ok)
 
 
 def _place(token: bytes) -> str:

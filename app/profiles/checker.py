@@ -259,6 +259,17 @@ def _of_version(profile: Profile, described: set[str], within: set[str]) -> Matc
     return matches
 
 
+def followed(verdict: Verdict, profile: str, mode: Mode) -> tuple[str, ...]:
+    """IRIs of the templates that a statement is of, for the patterns of a profile.
+
+    Communication 2.2, follows: one that fails a template of the profile is of none. In the mode ``any`` it is of those
+    that it follows.
+    """
+    if mode is Mode.EVERY and any(not each.ok for each in verdict.matched if each.profile == profile):
+        return ()
+    return tuple(each.template for each in verdict.matched if each.ok)
+
+
 def categories(statement: Statement) -> list[str]:
     """The ids of a statement's category context activities."""
     context = statement.get("context")

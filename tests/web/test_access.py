@@ -109,6 +109,7 @@ TABLE = [
     Row("GET", "/api/v1/activities/p2ia", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/retention", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/audit", (scopes.GOVERNANCE_READ,)),
+    Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement()),
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)),
 ]
 OPEN = {"/xAPI/about", "/healthz", "/readyz"}

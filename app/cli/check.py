@@ -1,0 +1,185 @@
+"""``sillage profile check``: a file of statements held to profiles, and nothing stored."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.cli.screen import out, table
+from app.errors import Fault, FileRefused, SillageError
+from app.france import schools
+from app.ingest.checking import INVALID, Judge, Tally
+from app.ingest.french import KEYS
+from app.profiles import checker, sessions
+from app.profiles.checker import Mode
+from app.profiles.document import Profile
+from app.storage import clock
+from app.xapi.decode import decode
+from app.xapi.versions import Version
+
+_PAGE = 500
+_GZIP = b"\x1f\x8b"
+_SHOWN = 15
+
+
+class Line(NamedTuple):
+    """A line of a file: its number, and the statement on it or why there is none."""
+
+    number: int
+    statement: dict[str, Any] | None
+    refused: Sequence[Fault]
+
+
+def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mode: Mode) -> Tally:
+    """Judge every statement of a file: JSON lines or a JSON array, gzip or not.
+
+    Args:
+        file: The file.
+        profiles: What its statements are held to.
+        others: Profiles at hand, for templates and patterns that ``profiles`` use of others.
+        mode: When several templates match.
+
+    Raises:
+        FileRefused: it cannot be read, or unpacked.
+    """
+    made = checker.compile(profiles, mode, others)
+    today = clock.now().date()
+    followers = tuple(each for each in (sessions.compile(profile, others) for profile in profiles) if each.patterns)
+    tally = Tally(
+        Judge(
+            made.check_all,
+            lambda given: [tuple(schools.faults(each, KEYS, (), today)) for each in given],
+            lambda given, found: given,
+            followers,
+            mode,
+        )
+    )
+    try:
+        with file.open("rb") as raw, _bar() as bar:
+            task = bar.add_task(file.name, total=file.stat().st_size)
+            lines = _lines(raw)
+            while page := list(islice(lines, _PAGE)):
+                _add(tally, page)
+                bar.update(task, completed=raw.tell())
+    except (OSError, EOFError) as refused:
+        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else "it is not whole gzip data"
+        raise FileRefused(f"{file} cannot be read: {reason}.") from None
+    return tally
+
+
+def _add(tally: Tally, page: Sequence[Line]) -> None:
+    for line in page:
+        if line.statement is None:
+            tally.invalid(line.refused, line.number)
+    for version in Version:
+        held = [
+            (line.number, line.statement)
+            for line in page
+            if line.statement is not None and _version(line.statement) is version
+        ]
+        # What the file holds may come with data elsewhere.
+        tally.add([each for _, each in held], [number for number, _ in held], version, data_follow=True)
+
+
+def _version(statement: dict[str, Any]) -> Version:
+    # xAPI-Data 2.4.10: a statement without a version is of 1.0.0.
+    return Version.V2 if str(statement.get("version", "")).startswith("2") else Version.V1
+
+
+def _lines(raw: BufferedReader) -> Iterator[Line]:
+    packed = raw.read(2) == _GZIP
+    raw.seek(0)
+    content = gzip.GzipFile(fileobj=raw) if packed else raw
+    if content.peek(1)[:1] == b"[":
+        yield from _decoded(1, content.read(), 1 << 62)
+        return
+    for number, line in enumerate(content, start=1):
+        if line.strip():
+            yield from _decoded(number, line, 1)
+
+
+def _decoded(number: int, text: bytes, most: int) -> Iterator[Line]:
+    try:
+        for place, statement in enumerate(decode(text, max_statements=most).statements):
+            yield Line(number + place, statement, ())
+    except SillageError as refused:
+        yield Line(number, None, refused.faults or [Fault("", refused.code, "xAPI-Data 2.2", refused.detail)])
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def show(tally: Tally) -> None:
+    """Print what was found, as tables."""
+    screen = out()
+    rows = table("verdict")
+    rows.add_column("statements", justify="right")
+    for name in ("conforms", "fails", "unmatched", INVALID):
+        rows.add_row(_VERDICTS[name], f"{tally.outcomes[name]:,}")
+    screen.print(rows)
+    if tally.templates:
+        rows = table("template")
+        rows.add_column("conform", justify="right")
+        rows.add_column("fail", justify="right")
+        for iri, counts in sorted(tally.templates.items()):
+            rows.add_row(iri, f"{counts['conforms']:,}", f"{counts['fails']:,}")
+        screen.print(rows)
+    if tally.people or tally.schools:
+        rows = table("beside templates")
+        rows.add_column("found", justify="right")
+        for kind, words in _BESIDE.items():
+            rows.add_row(words, f"{tally.people[kind]:,}")
+        rows.add_row("statements with a wrong UAI or MEF code", f"{tally.schools:,}")
+        screen.print(rows)
+    standings = tally.sessions()
+    if standings:
+        rows = table("pattern", "outcome", "wanted next", "found")
+        rows.add_column("sessions", justify="right")
+        for standing, count in standings[:_SHOWN]:
+            wanted = found = ""
+            if standing.broken is not None:
+                wanted = ", ".join(standing.broken.wanted) or "nothing more"
+                found = ", ".join(standing.broken.found) or "no template"
+            rows.add_row(standing.pattern, standing.progress.value, wanted, found, f"{count:,}")
+        screen.print(rows)
+    common = tally.commonest(_SHOWN)
+    if common:
+        rows = table("commonest faults", "at", "rule of")
+        rows.add_column("statements", justify="right")
+        rows.add_column("first", justify="right")
+        for each in common:
+            fault = each.fault
+            what = f"{fault.message} [{fault.rule}]"
+            rows.add_row(what, fault.pointer or "/", fault.section, f"{each.times:,}", f"{each.first:,}")
+        screen.print(rows)
+
+
+_BESIDE = {"name": "names of people", "email": "e-mail addresses", "ine": "national pupil numbers (INE)"}
+_VERDICTS = {
+    "conforms": "conforms",
+    "fails": "fails",
+    "unmatched": "no template matches",
+    INVALID: "breaks the xAPI standard",
+}
+
+
+def dump(tally: Tally) -> None:
+    """Print what was found, as JSON."""
+    click.echo(orjson.dumps(tally.report(), option=orjson.OPT_INDENT_2))

@@ -1,0 +1,252 @@
+"""Statements judged as the way in would judge them, and nothing stored: what a producer is told before it sends.
+
+The functions are those of the way in: ``decode``, ``validate``, ``normalise``, the checks of ``French``, the verdicts
+of the profiles. Where the way in stops at the first thing that refuses a batch, this looks at the rest too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from app.errors import Fault, InvalidStatement
+from app.france import minors
+from app.ingest.french import French, refusals
+from app.ingest.verdicts import SCHOOLS, Profiles
+from app.profiles import sessions
+from app.profiles.checker import Mode, Outcome, Verdict, followed
+from app.profiles.sessions import Follower, SessionKey
+from app.storage.sources import Source
+from app.xapi.content import normalise
+from app.xapi.decode import decode
+from app.xapi.timestamps import parse
+from app.xapi.validate import validate
+from app.xapi.versions import Version
+
+Statement = dict[str, Any]
+INVALID = "invalid"
+MOST_FAULTS = 50
+
+
+class Judge(NamedTuple):
+    """What statements are held to.
+
+    Attributes:
+        verdicts: Gives the verdicts of valid statements.
+        schools: Gives the faults of the schools and courses that they name.
+        cleaned: Gives them as the policy about minors would leave them.
+        followers: The patterns that sessions are held to.
+        mode: When several templates match.
+    """
+
+    verdicts: Callable[[Sequence[Statement]], Sequence[Verdict]]
+    schools: Callable[[Sequence[Statement]], Sequence[tuple[Fault, ...]]]
+    cleaned: Callable[[Sequence[Statement], Sequence[Sequence[minors.Found]]], Sequence[Statement]]
+    followers: tuple[Follower, ...]
+    mode: Mode
+
+
+class Common(NamedTuple):
+    """A fault that occurs so many ``times``; ``first``: where it does first, counted from 1 (a line, or a place)."""
+
+    fault: Fault
+    times: int
+    first: int
+
+
+class Tally:
+    """Adds up what is found in statements, page after page. Not shared between threads."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.outcomes: Counter[str] = Counter()
+        """Statements by verdict: ``conforms``, ``fails``, ``unmatched``; ``invalid`` by the standard."""
+        self.templates: dict[str, Counter[str]] = {}
+        """Statements that matched each template, by ``conforms`` and ``fails``."""
+        self.people: Counter[str] = Counter()
+        """Names, e-mail addresses and INE found (``minors.KINDS``)."""
+        self.schools = 0
+        """Statements with a fault of school or course of study."""
+        self.failing = 0
+        """Statements that a source in the mode ``reject`` would not get through: they fail a template or have such a
+        fault."""
+        self._faults: dict[tuple[str, str, str], tuple[Fault, int]] = {}
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._events: dict[SessionKey, list[tuple[int, tuple[str, ...]]]] = {}
+
+    def add(
+        self, statements: Sequence[Statement], places: Sequence[int], version: Version, *, data_follow: bool
+    ) -> None:
+        """Judge some statements.
+
+        Args:
+            statements: As decoded.
+            places: The place of each, from 1, for what is told of faults.
+            version: What they are held to.
+            data_follow: Whether the data of attachments would come with them.
+        """
+        valid: list[tuple[int, Statement]] = []
+        for place, statement in zip(places, statements, strict=True):
+            faults = structure(statement, version, data_follow=data_follow)
+            if faults:
+                self.invalid(faults, place)
+            else:
+                valid.append((place, normalise(statement, version)))
+        if not valid:
+            return
+        given = [statement for _, statement in valid]
+        found = [minors.find(statement) for statement in given]
+        cleaned = self._judge.cleaned(given, found)
+        verdicts, schools = self._judge.verdicts(cleaned), self._judge.schools(cleaned)
+        for at, (place, statement) in enumerate(valid):
+            verdict = verdicts[at]
+            self.outcomes[verdict.outcome.value] += 1
+            for result in verdict.matched:
+                outcome = Outcome.CONFORMS if result.ok else Outcome.FAILS
+                self.templates.setdefault(result.template, Counter())[outcome.value] += 1
+                if verdict.outcome is Outcome.FAILS:
+                    self._note(result.faults, place)
+            self._note(schools[at], place)
+            self.schools += bool(schools[at])
+            self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
+            self.people.update(each.kind for each in found[at])
+            self._note(map(minors.fault, found[at]), place)
+            self._follow(statement, verdict)
+
+    def invalid(self, faults: Iterable[Fault], place: int) -> None:
+        """Add a statement that is none, for these reasons."""
+        self.outcomes[INVALID] += 1
+        self._note(faults, place)
+
+    def commonest(self, limit: int = MOST_FAULTS) -> list[Common]:
+        """The faults that occur most."""
+        return [
+            Common(self._faults[key][0], count, self._faults[key][1]) for key, count in self._counts.most_common(limit)
+        ]
+
+    def sessions(self) -> list[tuple[sessions.Standing, int]]:
+        """How the sessions stand that the statements make, in order of timestamps, and how many stand so."""
+        by_profile = {follower.profile: follower for follower in self._judge.followers}
+        stands: Counter[sessions.Standing] = Counter()
+        for key, events in self._events.items():
+            follower = by_profile[key.profile]
+            states = sessions.start(follower)
+            for _, templates in sorted(events, key=lambda event: event[0]):
+                states = sessions.advance(follower, states, templates)
+            standing = sessions.standing(follower, states)
+            broken = standing.broken and standing.broken._replace(at=0)
+            stands[standing._replace(broken=broken)] += 1
+        return stands.most_common()
+
+    def report(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "statements": sum(self.outcomes.values()),
+            "verdicts": dict(sorted(self.outcomes.items())),
+            "templates": [
+                {"template": iri, **{each.value: counts[each.value] for each in (Outcome.CONFORMS, Outcome.FAILS)}}
+                for iri, counts in sorted(self.templates.items())
+            ],
+            SCHOOLS: self.schools,
+            "people": {kind: self.people[kind] for kind in minors.KINDS},
+            "sessions": [
+                {
+                    "pattern": standing.pattern,
+                    "outcome": standing.progress.value,
+                    "sessions": count,
+                    **(
+                        {"wanted": [*standing.broken.wanted], "found": [*standing.broken.found]}
+                        if standing.broken
+                        else {}
+                    ),
+                }
+                for standing, count in self.sessions()
+            ],
+            "faults": [{**each.fault._asdict(), "count": each.times, "first": each.first} for each in self.commonest()],
+        }
+
+    def _note(self, faults: Iterable[Fault], place: int) -> None:
+        for fault in faults:
+            key = (fault.pointer, fault.rule, fault.section)
+            self._faults.setdefault(key, (fault, place))
+            self._counts[key] += 1
+
+    def _follow(self, statement: Statement, verdict: Verdict) -> None:
+        for follower in self._judge.followers:
+            key = sessions.session_of(statement, follower)
+            if key is not None:
+                said = statement.get("timestamp")
+                templates = followed(verdict, follower.profile, self._judge.mode)
+                # One without a timestamp would get that of its receipt: later than those that have one.
+                moment = 1 << 62 if said is None else parse(said)
+                self._events.setdefault(key, []).append((moment, templates))
+
+
+def structure(statement: Statement, version: Version, *, data_follow: bool) -> Sequence[Fault]:
+    """The rules of the standard that one statement breaks."""
+    try:
+        validate([statement], version, many=False, data_follow=data_follow)
+    except InvalidStatement as refused:
+        return refused.faults
+    return ()
+
+
+class Checking:
+    """Judges batches as the way in would. Safe to share between threads."""
+
+    def __init__(self, profiles: Profiles, french: French, max_batch: int) -> None:
+        self._profiles = profiles
+        self._french = french
+        self._max_batch = max_batch
+
+    def check(self, body: bytes, source: Source, version: Version) -> dict[str, Any]:
+        """What would become of a request body of a source; nothing of it is stored, counted or audited.
+
+        Returns:
+            The report of ``Tally``, and: ``accepted``, whether the way in would take the batch (but for ids that are
+            taken, and what a voiding may void); ``refusals``, the faults for which it would not.
+
+        Raises:
+            MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: it is not even statements.
+        """
+        decoded = decode(body, max_statements=self._max_batch)
+        statements, many = decoded.statements, decoded.many
+        held = self._profiles.held(source)
+        tally = Tally(
+            Judge(
+                lambda given: self._profiles.verdicts(source, given),
+                self._french.schools if source.profiles else lambda given: ((),) * len(given),
+                lambda given, found: self._french.cleaned(source, given, found),
+                held.followers,
+                Mode(source.matching),
+            )
+        )
+        tally.add(statements, range(1, len(statements) + 1), version, data_follow=False)
+        return {
+            "source": source.id,
+            "mode": source.mode,
+            "minors": source.minors,
+            **self._refusal(source, statements, version, many=many),
+            **tally.report(),
+        }
+
+    def _refusal(
+        self, source: Source, statements: Sequence[Statement], version: Version, *, many: bool
+    ) -> dict[str, Any]:
+        """Whether the way in would take a batch, and why not: in its order, up to the first reason."""
+        try:
+            validate(statements, version, many=many)
+        except InvalidStatement as refused:
+            return _told(refused.faults)
+        given = [normalise(statement, version) for statement in statements]
+        found = [minors.find(statement) for statement in given]
+        reasons = refusals(source.minors, given, found, many=many)
+        if not reasons and source.mode == "reject":
+            checked = self._profiles.check(source, self._french.cleaned(source, given, found), many=many)
+            reasons = list(checked.faults) if checked.failing else []
+        return _told(reasons)
+
+
+def _told(reasons: Sequence[Fault]) -> dict[str, Any]:
+    return {"accepted": not reasons, "refusals": [reason._asdict() for reason in reasons[:MOST_FAULTS]]}

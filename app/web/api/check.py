@@ -1,0 +1,37 @@
+"""What would become of statements, told before they are sent (``/api/v1/check``)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from app.access import scopes
+from app.access.credentials import Access
+from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
+from app.ingest.checking import Checking
+from app.web import body
+from app.web.api.answers import answer
+from app.web.gate import Gate
+from app.web.xapi.headers import VERSION
+from app.xapi.versions import Version, negotiate
+
+
+def blueprint(gate: Gate, access: Access, checking: Checking, max_body_bytes: int) -> Blueprint:
+    """The route: whoever may write statements may have them checked, under the profiles and policies of its source."""
+    routes = Blueprint("check", __name__)
+
+    @routes.post("/check")
+    def check() -> Response:
+        credential = gate.credential(scopes.WRITE)
+        if credential.source is None:
+            raise ScopeMissing("Only the credentials of a source may have statements checked.")
+        if request.args:
+            raise BadParameter("This resource takes no parameters.")
+        source = access.source(credential.source)
+        given = request.headers.get(VERSION)
+        version = Version.V1 if given is None else negotiate(given)
+        if (request.mimetype or "").lower() != "application/json":
+            message = "Send the statements as application/json."
+            raise UnsupportedContentType(message, faults=[Fault("", "content-type", "xAPI-Communication 1.5", message)])
+        return answer(checking.check(body.read(max_body_bytes), source, version))
+
+    return routes

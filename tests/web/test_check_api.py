@@ -1,0 +1,123 @@
+"""What would become of statements: judged as on the way in, and nothing stored."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app import contracts
+from app.access import scopes
+from app.profiles import terms
+from tests.cli.test_check import VALID, of
+from tests.served import Server, statement
+
+
+def check(server: Server, credential: Any, content: Any, **options: Any) -> dict[str, Any]:
+    answer = server.send("POST", "/api/v1/check", credential, json=content, **options)
+    assert answer.status_code == 200, answer.text
+    report: dict[str, Any] = answer.json()
+    return report
+
+
+@pytest.fixture(scope="module")
+def profile(server: Server) -> str:
+    return server.parts.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes()).id
+
+
+NAMED = {**VALID["p2ia-answered"], "actor": {"name": "Camille", "mbox": "mailto:camille@ent.example"}}
+FAILING = {**VALID["p2ia-answered"], "result": {}}
+INVALID = {**VALID["p2ia-answered"], "verb": {"id": "no iri"}}
+WRONG_SCHOOL = {**VALID["p2ia-answered"], "context": {"extensions": {terms.SCHOOL: "0750001D"}}}
+
+
+def anew(*statements: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same under ids that nothing has."""
+    return [{**each, "id": str(uuid4())} for each in statements]
+
+
+def test_a_batch_is_reported_whole(server: Server, profile: str) -> None:
+    tutor = server.source(profiles=[profile], mode="warn")
+    told = check(server, tutor, anew(*of("attempted", "answered", "completed"), FAILING, statement(), INVALID))
+    assert not told["accepted"]
+    assert told["verdicts"] == {"conforms": 3, "fails": 1, "unmatched": 1, "invalid": 1}
+    assert [each["pointer"] for each in told["refusals"]] == ["/5/verb/id"]
+    assert told["sessions"][0]["outcome"] in ("success", "failure")
+    faults = {(each["rule"], each["pointer"], each["first"]) for each in told["faults"]}
+    assert ("template-included", "/result/success", 4) in faults
+    assert server.get(tutor).json()["statements"] == []
+
+
+REPEATED = [VALID["p2ia-answered"], VALID["p2ia-answered"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "content"),
+    [
+        ({"mode": "observe"}, FAILING),
+        ({"mode": "reject"}, FAILING),
+        ({"mode": "reject"}, [VALID["p2ia-answered"], statement(), FAILING]),
+        ({"mode": "reject"}, WRONG_SCHOOL),
+        ({"mode": "observe"}, WRONG_SCHOOL),
+        ({"mode": "reject"}, of("attempted")),
+        ({"mode": "reject", "minors": "refuse"}, NAMED),
+        ({"mode": "reject", "minors": "strip"}, {**NAMED}),
+        ({"mode": "reject", "minors": "off"}, NAMED),
+        ({"mode": "reject"}, REPEATED),
+        ({"mode": "reject"}, INVALID),
+        ({"mode": "reject"}, statement()),
+    ],
+)
+def test_it_says_what_the_way_in_does(server: Server, profile: str, options: dict[str, str], content: Any) -> None:
+    tutor = server.source(profiles=[profile], **options)
+    if content is not REPEATED:
+        content = anew(*content) if type(content) is list else anew(content)[0]
+    told = check(server, tutor, content)
+    done = server.post(tutor, content)
+    assert told["accepted"] is (done.status_code == 200), (told, done.text)
+    if done.status_code == 400:
+        assert told["refusals"] == done.json()["faults"]
+
+
+def test_the_policy_about_minors_is_applied_before_the_verdict(server: Server, profile: str) -> None:
+    def verdicts(minors: str) -> dict[str, int]:
+        found: dict[str, int] = check(server, server.source(profiles=[profile], minors=minors), NAMED)["verdicts"]
+        return found
+
+    # The template refuses names and addresses: stripped, they are not there.
+    assert verdicts("off") == {"fails": 1}
+    assert verdicts("strip") == {"conforms": 1}
+
+
+def test_nothing_is_counted_nor_audited(server: Server, profile: str) -> None:
+    tutor = server.source("checking-only", profiles=[profile], minors="strip", patterns="live")
+    check(server, tutor, NAMED)
+    server.parts.profiles.flush()
+    assert server.send("GET", "/api/v1/verdicts", tutor).json() == {"verdicts": [], "patterns": [], "breaks": []}
+    entries = server.parts.store.collection("audit").count_documents({"actor": "source:checking-only"})
+    assert entries == 0
+
+
+def test_what_is_not_even_statements_is_refused_as_on_the_way_in(server: Server) -> None:
+    tutor = server.source()
+    for body, code in ((b"{", "malformed-json"), (b"3", "invalid-statement"), (b'{"a":1,"a":2}', "duplicate-key")):
+        answer = server.send("POST", "/api/v1/check", tutor, data=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
+    plain = server.send("POST", "/api/v1/check", tutor, data=b"{}", headers={"Content-Type": "text/plain"})
+    assert plain.status_code == 415
+    assert server.send("POST", "/api/v1/check", tutor, json=statement(), params={"x": "1"}).status_code == 400
+
+
+def test_the_version_is_that_of_the_header_and_1_0_3_without(server: Server) -> None:
+    tutor = server.source()
+    two = statement(
+        context={"contextAgents": [{"objectType": "contextAgent", "agent": {"mbox": "mailto:a@b.example"}}]}
+    )
+    assert check(server, tutor, two, version="2.0.0")["accepted"]
+    assert not check(server, tutor, two, version=None)["accepted"]
+
+
+def test_people_have_nothing_checked(server: Server) -> None:
+    answer = server.send("POST", "/api/v1/check", server.credential(scopes.WRITE), json=statement())
+    assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing")
