@@ -437,6 +437,54 @@ def against(target: Target, count: int, quick: bool) -> list[Row]:
     return rows
 
 
+def profiles() -> list[Row]:
+    """Loading profiles, and holding statements to P2IA, cmi5 and video together, in this process.
+
+    cmi5 and video are the published ones; where the folder of public data is not beside this checkout, ENT stands in.
+    """
+    from app.profiles import checker, document, sessions
+    from app.profiles.extensions import Extensions
+
+    public = ROOT.parent / "shared" / "data" / "profiles"
+    paths = [contracts.folder("profiles", "p2ia.jsonld")]
+    paths += [public / f"{name}.jsonld" for name in ("cmi5-1.0", "video-1.0.3")] if public.is_dir() else []
+    paths += [] if public.is_dir() else [contracts.folder("profiles", "ent.jsonld")]
+    documents = [path.read_bytes() for path in paths]
+    document.load(documents[0])  # the validator of documents is made once
+    began = time.perf_counter()
+    loaded = [document.load(each) for each in documents]
+    made = checker.compile(loaded)
+    followers = [sessions.compile(each) for each in loaded]
+    extensions = Extensions(loaded)
+    load_ms = (time.perf_counter() - began) * 1000
+    statements = traces(5_000)
+
+    def best(do: Callable[[dict[str, Any]], object]) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            for statement in statements:
+                do(statement)
+            times.append((time.perf_counter() - began) / len(statements))
+        return min(times) * 1e6
+
+    templates = [[each.template for each in made.check(one).matched if each.ok] for one in statements]
+    follower = followers[0]
+    began = time.perf_counter()
+    states: dict[object, Any] = {}
+    for statement, followed in zip(statements, templates, strict=True):
+        key = sessions.session_of(statement, follower)
+        states[key] = sessions.advance(follower, states.get(key) or sessions.start(follower), followed)
+    follow_us = (time.perf_counter() - began) / len(statements) * 1e6
+    names = ", ".join(path.stem.partition("-")[0] for path in paths)
+    return [
+        Row(f"profiles {names}: load and compile", load_ms, "ms", load_ms / 200, "the limit of 200 ms"),
+        Row("  check a statement against all of them", each := best(made.check), "µs", each / 50, "the limit of 50 µs"),
+        Row("  look at its extensions", best(extensions.faults), "µs"),
+        Row("  follow it in its session", follow_us, "µs"),
+    ]
+
+
 def main() -> None:
     """Read the options, measure, print."""
     options = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
@@ -445,6 +493,7 @@ def main() -> None:
     options.add_argument(
         "--growth", type=int, metavar="N", help="ingest N statements only, and tell how the rate changes"
     )
+    options.add_argument("--profiles", action="store_true", help="measure the profiles alone: seconds, no service")
     options.add_argument("--against", metavar="URL", help="the xAPI endpoint of any store, for the client load alone")
     options.add_argument("--user", metavar="KEY:SECRET", default="", help="its Basic credentials, with --against")
     options.add_argument("--json", metavar="FILE", help="write the rows as JSON too")
@@ -457,8 +506,10 @@ def main() -> None:
         title = f"{given.against}, {datetime.now(UTC):%Y-%m-%d}"
     elif given.growth:
         rows = grow(given.growth)
+    elif given.profiles:
+        rows = profiles()
     else:
-        rows = run(count, given.quick)
+        rows = [*profiles(), *run(count, given.quick)]
     table = Table(title=title)
     for column in ("what", "value", "unit", "ratio", "to", "aim"):
         table.add_column(column, justify="right" if column in ("value", "ratio", "aim") else "left")

@@ -22,6 +22,7 @@ from app.ingest.french import KEYS
 from app.profiles import checker, sessions
 from app.profiles.checker import Mode
 from app.profiles.document import Profile
+from app.profiles.extensions import Extensions
 from app.storage import clock
 from app.xapi.decode import decode
 from app.xapi.versions import Version
@@ -58,6 +59,7 @@ def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mo
         Judge(
             made.check_all,
             lambda given: [tuple(schools.faults(each, KEYS, (), today)) for each in given],
+            Extensions([*profiles, *others]),
             lambda given, found: given,
             followers,
             mode,
@@ -141,12 +143,13 @@ def show(tally: Tally) -> None:
         for iri, counts in sorted(tally.templates.items()):
             rows.add_row(iri, f"{counts['conforms']:,}", f"{counts['fails']:,}")
         screen.print(rows)
-    if tally.people or tally.schools:
+    if tally.people or tally.schools or tally.extensions:
         rows = table("beside templates")
         rows.add_column("found", justify="right")
         for kind, words in _BESIDE.items():
             rows.add_row(words, f"{tally.people[kind]:,}")
         rows.add_row("statements with a wrong UAI or MEF code", f"{tally.schools:,}")
+        rows.add_row("statements that misuse an extension of a profile", f"{tally.extensions:,}")
         screen.print(rows)
     standings = tally.sessions()
     if standings:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from app.errors import Fault, InvalidStatement
 from app.france import minors
 from app.ingest.french import French, refusals
-from app.ingest.verdicts import SCHOOLS, Profiles
+from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles
 from app.profiles import sessions
 from app.profiles.checker import Mode, Outcome, Verdict, followed
+from app.profiles.extensions import Extensions
 from app.profiles.sessions import Follower, SessionKey
 from app.storage.sources import Source
 from app.xapi.content import normalise
@@ -35,6 +36,7 @@ class Judge(NamedTuple):
     Attributes:
         verdicts: Gives the verdicts of valid statements.
         schools: Gives the faults of the schools and courses that they name.
+        extensions: Those that profiles at hand define.
         cleaned: Gives them as the policy about minors would leave them.
         followers: The patterns that sessions are held to.
         mode: When several templates match.
@@ -42,6 +44,7 @@ class Judge(NamedTuple):
 
     verdicts: Callable[[Sequence[Statement]], Sequence[Verdict]]
     schools: Callable[[Sequence[Statement]], Sequence[tuple[Fault, ...]]]
+    extensions: Extensions
     cleaned: Callable[[Sequence[Statement], Sequence[Sequence[minors.Found]]], Sequence[Statement]]
     followers: tuple[Follower, ...]
     mode: Mode
@@ -66,6 +69,8 @@ class Tally:
         """Statements that matched each template, by ``conforms`` and ``fails``."""
         self.people: Counter[str] = Counter()
         """Names, e-mail addresses and INE found (``minors.KINDS``)."""
+        self.extensions = 0
+        """Statements with an extension that does not follow the profile that defines it."""
         self.schools = 0
         """Statements with a fault of school or course of study."""
         self.failing = 0
@@ -109,6 +114,9 @@ class Tally:
                     self._note(result.faults, place)
             self._note(schools[at], place)
             self.schools += bool(schools[at])
+            misused = self._judge.extensions.faults(cleaned[at])
+            self._note(misused, place)
+            self.extensions += bool(misused)
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
             self.people.update(each.kind for each in found[at])
             self._note(map(minors.fault, found[at]), place)
@@ -148,6 +156,7 @@ class Tally:
                 {"template": iri, **{each.value: counts[each.value] for each in (Outcome.CONFORMS, Outcome.FAILS)}}
                 for iri, counts in sorted(self.templates.items())
             ],
+            EXTENSIONS: self.extensions,
             SCHOOLS: self.schools,
             "people": {kind: self.people[kind] for kind in minors.KINDS},
             "sessions": [
@@ -217,6 +226,7 @@ class Checking:
             Judge(
                 lambda given: self._profiles.verdicts(source, given),
                 self._french.schools if source.profiles else lambda given: ((),) * len(given),
+                held.extensions,
                 lambda given, found: self._french.cleaned(source, given, found),
                 held.followers,
                 Mode(source.matching),

@@ -16,6 +16,7 @@ from app.ingest.referred import identifiers
 from app.profiles import sessions
 from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
 from app.profiles.document import Profile, load
+from app.profiles.extensions import Extensions
 from app.profiles.sessions import Follower
 from app.storage import clock
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
@@ -24,6 +25,7 @@ from app.storage.sources import Source
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"
 SCHOOLS = "schools"
+EXTENSIONS = "extensions"
 FAULTS_SHOWN = 20
 
 
@@ -37,8 +39,9 @@ class Checked(NamedTuple):
         tally: How many statements had each outcome.
         names: IRI of each template number.
         verdicts: The verdicts in full, when the source's profiles have patterns to follow.
-        schools: How many faults of schools and courses of study there are, by rule and statement.
-        failing: How many statements fail a template, or have such a fault.
+        schools: Faults of schools and courses of study, statement by statement.
+        extensions: Faults of extensions that profiles define, statement by statement.
+        failing: How many statements fail a template, or have a fault of a school or course.
     """
 
     codes: tuple[int | None, ...]
@@ -48,6 +51,7 @@ class Checked(NamedTuple):
     names: Mapping[int, str]
     verdicts: Sequence[Verdict] = ()
     schools: Sequence[tuple[Fault, ...]] = ()
+    extensions: Sequence[tuple[Fault, ...]] = ()
     failing: int = 0
 
 
@@ -58,12 +62,14 @@ class Held(NamedTuple):
         numbers: Number of each template, by IRI.
         names: IRI of each template, by number.
         followers: Of the profiles that have primary patterns.
+        extensions: Those that any loaded profile defines.
     """
 
     checker: Checker
     numbers: Mapping[str, int]
     names: Mapping[int, str]
     followers: tuple[Follower, ...]
+    extensions: Extensions
 
 
 Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
@@ -133,11 +139,12 @@ class Profiles:
         verdicts = self.verdicts(source, statements)
         schools = self._schools(statements)
         tally = Counter(verdict.outcome.value for verdict in verdicts)
-        misplaced = sum(map(bool, schools))
-        if misplaced:
-            tally[SCHOOLS] = misplaced
+        extensions = [held.extensions.faults(statement) for statement in statements]
+        for name, listed in ((SCHOOLS, schools), (EXTENSIONS, extensions)):
+            if any(listed):
+                tally[name] = sum(map(bool, listed))
         failing = sum(
-            verdict.outcome is Outcome.FAILS or bool(listed) for verdict, listed in zip(verdicts, schools, strict=True)
+            verdict.outcome is Outcome.FAILS or bool(faults) for verdict, faults in zip(verdicts, schools, strict=True)
         )
         return Checked(
             tuple(CODES[verdict.outcome] for verdict in verdicts),
@@ -150,6 +157,7 @@ class Profiles:
             held.names,
             verdicts if held.followers else (),
             schools,
+            extensions,
             failing,
         )
 
@@ -175,9 +183,10 @@ class Profiles:
                 for number in templates:
                     outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
                     new[source.id, day, checked.names[abs(number)], outcome.value] += count
-            for faults, kept in zip(checked.schools, stored, strict=True):
-                for rule in {fault.rule for fault in faults} if kept else ():
-                    new[source.id, day, f"{SCHOOLS}:{rule}", Outcome.FAILS.value] += 1
+            for name, listed in ((SCHOOLS, checked.schools), (EXTENSIONS, checked.extensions)):
+                for faults, kept in zip(listed, stored, strict=True):
+                    for rule in {fault.rule for fault in faults} if kept else ():
+                        new[source.id, day, f"{name}:{rule}", Outcome.FAILS.value] += 1
             self._add(new)
 
     def count_rejected(self, source: Source, statements: int) -> None:
@@ -223,6 +232,7 @@ class Profiles:
                 numbers,
                 {number: iri for iri, number in numbers.items()},
                 tuple(follower for follower in followers if follower.patterns),
+                Extensions(loaded),
             )
         return cache[wanted]
 

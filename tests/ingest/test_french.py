@@ -151,3 +151,13 @@ def test_a_file_that_is_no_nomenclature_is_refused(parts: Parts, content: bytes)
     with pytest.raises(FileRefused):
         parts.nomenclatures.load(content, date(2025, 9, 1), actor="cli:test")
     assert parts.nomenclatures.list() == []
+
+
+def test_misused_extensions_are_counted_and_never_refused(parts: Parts) -> None:
+    profile = parts.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
+    source = SOURCE._replace(profiles=(profile,), mode="reject")
+    misused = statement(context={"extensions": {terms.SERVICE_TYPE: "AUTRE", terms.DOCUMENTS: 1}})
+    recorded = parts.recorder.record(orjson.dumps([misused, statement()]), source, Version.V1)
+    assert recorded.verdicts == {"unmatched": 2, "extensions": 1}
+    found = {key[0]: count for key, count in counts(parts).items() if key[0]}
+    assert found == {"extensions:extension-value": 1, "extensions:extension-misplaced": 1}

@@ -12,6 +12,7 @@ import pytest
 from app import contracts
 from app.france import ine, mef, uai
 from app.profiles import checker, document, patterns, sessions, terms
+from app.profiles.extensions import Extensions
 from app.simulation.traces import simulate
 
 MONDAY = date(2026, 9, 7)
@@ -63,6 +64,12 @@ def test_every_session_follows_a_pattern_of_its_profile(traces):
         stands = Counter(sessions.standing(follower, each)[:2] for each in states.values())
         assert {progress.value for progress, _ in stands} == {"success"}
         assert {pattern for _, pattern in stands} == {pattern.id for pattern in patterns.primaries(profile)}
+
+
+def test_extensions_stand_at_their_place_and_follow_their_schema(traces):
+    names = [contracts.folder("profiles", f"{name}.jsonld") for name in ("ent", "p2ia")]
+    extensions = Extensions([document.load(path.read_bytes()) for path in names])
+    assert all(extensions.faults(orjson.loads(orjson.dumps(trace.statement))) == () for trace in traces)
 
 
 def test_ids_are_unique_version_4_uuids_and_times_are_in_order_in_utc(traces):
