@@ -94,6 +94,19 @@ def test_every_change_is_audited_and_revocation_announced(sources: Sources, log:
     ]
 
 
+def test_how_statements_are_held_to_profiles_can_be_said_and_changed(sources: Sources, repository: Counting) -> None:
+    made, _ = sources.add("tutor", name="Tutor", activity="p2ia", matching="any", minors="strip", actor="t")
+    assert (made.matching, made.patterns, made.minors) == ("any", "job", "strip")
+    changed = sources.change("tutor", patterns="live", minors="refuse", actor="t")
+    assert (changed.matching, changed.patterns, changed.minors) == ("any", "live", "refuse")
+    assert repository.get("tutor") == changed
+    for wrong in ({"matching": "some"}, {"patterns": "often"}, {"minors": "hide"}, {"mode": "maybe"}):
+        with pytest.raises(RegisterInvalid):
+            sources.change("tutor", actor="t", **wrong)
+        with pytest.raises(RegisterInvalid):
+            sources.add("other", name="Other", activity="p2ia", actor="t", **wrong)
+
+
 def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> None:
     def refuse(kind: str, actor: str, detail: object) -> None:
         raise DatabaseUnavailable

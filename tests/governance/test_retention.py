@@ -104,6 +104,19 @@ def test_what_is_due_goes_and_nothing_else(house: House) -> None:
     assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 9, "complete": True}]
 
 
+def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house: House) -> None:
+    forgotten: list[tuple[str, int]] = []
+    retention = Retention(
+        house.repository, house.register, lambda: LINKS, house.audit, house.vault, lambda *what: forgotten.append(what)
+    )
+    retention.apply(NOW)
+    assert forgotten == []
+    retention.apply(NOW, dry_run=False)
+    assert forgotten == [
+        (source, NOW - days * DAY_US) for source, days in (("ent1", 10), ("quiet", 100), ("tutor", 100))
+    ]
+
+
 def test_a_second_run_has_nothing_to_do_and_says_nothing(house: House) -> None:
     house.retention.apply(NOW, dry_run=False)
     assert house.retention.apply(NOW, dry_run=False).statements == 0
