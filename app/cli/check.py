@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from itertools import islice
@@ -54,11 +55,12 @@ def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mo
     """
     made = checker.compile(profiles, mode, others)
     today = clock.now().date()
+    places = schools.Checks(KEYS, ())
     followers = tuple(each for each in (sessions.compile(profile, others) for profile in profiles) if each.patterns)
     tally = Tally(
         Judge(
             made.check_all,
-            lambda given: [tuple(schools.faults(each, KEYS, (), today)) for each in given],
+            lambda given: [places.faults(each, today) for each in given],
             Extensions([*profiles, *others]),
             lambda given, found: given,
             followers,
@@ -72,7 +74,7 @@ def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mo
             while page := list(islice(lines, _PAGE)):
                 _add(tally, page)
                 bar.update(task, completed=raw.tell())
-    except (OSError, EOFError) as refused:
+    except (OSError, EOFError, zlib.error) as refused:
         reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else "it is not whole gzip data"
         raise FileRefused(f"{file} cannot be read: {reason}.") from None
     return tally

@@ -20,7 +20,9 @@ _FORMS: Final = re.compile(_FORM)
 # By itself: no part of a word, nor the decimals of a number.
 _WITHIN: Final = re.compile(rf"(?<![\w+-])(?<![0-9]\.){_FORM}(?![\w+-])", re.IGNORECASE | re.ASCII)
 # Whatever stands before, for that may be an escape: it finds too much, and nothing too little.
-_BYTES: Final = re.compile(_FORM.encode() + rb"(?![0-9A-Za-z_])", re.IGNORECASE)
+_BYTES: Final = re.compile(
+    rb"[0-9_](?:[0-9]{8}[A-Za-z]{2}|[0-9_]{9}[A-Za-z]|[0-9]{3}[Aa][0-9]{5}[A-Za-z])(?![0-9A-Za-z_])"
+)
 
 
 def looks_like(text: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.errors import Fault
@@ -30,44 +31,55 @@ _WORDS: Final = {
 }
 
 
-def faults(statement: Mapping[str, Any], keys: Keys, editions: Sequence[Edition], today: date) -> list[Fault]:
-    """The faults of one valid statement; none where it says neither school nor course.
+class Checks:
+    """The checks, with one nomenclature. Safe to share between threads."""
 
-    Args:
-        statement: The statement.
-        keys: Where it says them: in the context, the result, or the definition of the object.
-        editions: The nomenclature, with its history.
-        today: Its date when it has no timestamp.
-    """
-    found = []
-    for place, extensions in _extensions(statement):
-        school = extensions.get(keys.school)
-        if school is not None and not (type(school) is str and uai.valid(school)):
-            found.append(_fault("uai-key", UAI_SECTION, place, keys.school))
-        level = extensions.get(keys.level)
-        if level is not None:
-            state = mef.state(editions, level, _day(statement, today)) if type(level) is str else "malformed"
-            if state != "open":
-                found.append(_fault(f"mef-{state}", MEF_SECTION, place, keys.level))
-    return found
+    def __init__(self, keys: Keys, editions: Sequence[Edition]) -> None:
+        """Make the checks.
+
+        Args:
+            keys: Where statements say them: in the context, the result or the definition of the object.
+            editions: The nomenclature, with its history.
+        """
+        self._keys = keys
+        # Schools and courses of one day recur.
+        self._valid = lru_cache(maxsize=65_536)(uai.valid)
+        self._state = lru_cache(maxsize=65_536)(lambda code, day: mef.state(editions, code, _day(day)))
+
+    def faults(self, statement: Mapping[str, Any], today: date) -> tuple[Fault, ...]:
+        """The faults of one valid statement; none where it says neither school nor course.
+
+        Args:
+            statement: The statement.
+            today: Its date when it has no timestamp.
+        """
+        found = []
+        for place, extensions in _extensions(statement):
+            school = extensions.get(self._keys.school)
+            if school is not None and not (type(school) is str and self._valid(school)):
+                found.append(_fault("uai-key", UAI_SECTION, place, self._keys.school))
+            level = extensions.get(self._keys.level)
+            if level is not None:
+                # The date as the statement writes it: that of its own clock.
+                day = statement["timestamp"][:10] if "timestamp" in statement else today.isoformat()
+                state = self._state(level, day) if type(level) is str else "malformed"
+                if state != "open":
+                    found.append(_fault(f"mef-{state}", MEF_SECTION, place, self._keys.level))
+        return tuple(found)
 
 
-def _extensions(statement: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name in ("context", "result"):
-        part = statement.get(name)
-        if part is not None and "extensions" in part:
-            yield f"/{name}", part["extensions"]
-    definition = statement["object"].get("definition")
-    if definition is not None and "extensions" in definition:
-        yield "/object/definition", definition["extensions"]
+def _extensions(statement: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    places = (
+        ("/context", statement.get("context")),
+        ("/result", statement.get("result")),
+        ("/object/definition", statement["object"].get("definition")),
+    )
+    return [(place, part["extensions"]) for place, part in places if part is not None and "extensions" in part]
 
 
-def _day(statement: Mapping[str, Any], today: date) -> date:
-    """The date as the statement writes it: that of its own clock."""
-    try:
-        return date.fromisoformat(statement["timestamp"][:10])
-    except (KeyError, ValueError):
-        return today
+def _day(text: str) -> date:
+    """The date that the first ten characters of a timestamp say: ``2026-09-07`` or ``20260907T0``."""
+    return date.fromisoformat(text.upper().partition("T")[0])
 
 
 def _fault(rule: str, section: str, place: str, key: str) -> Fault:

@@ -62,11 +62,17 @@ class French:
         self._count = count
         self._today = today
         self._home = public_url
+        self._checks: tuple[Sequence[Edition], schools.Checks] = ((), schools.Checks(KEYS, ()))
 
     def schools(self, statements: Sequence[Statement]) -> Sequence[tuple[Fault, ...]]:
         """The faults of the schools and courses that statements name, statement by statement."""
         editions, today = self._editions(), self._today()
-        return [tuple(schools.faults(each, KEYS, editions, today)) for each in statements]
+        # A new nomenclature is another object.
+        known, checks = self._checks
+        if known is not editions:
+            checks = schools.Checks(KEYS, editions)
+            self._checks = (editions, checks)
+        return [checks.faults(each, today) for each in statements]
 
     def protect(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
         """Apply the policy of a source about minors to a batch that is valid, before it is stored.

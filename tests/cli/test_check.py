@@ -111,8 +111,12 @@ def test_what_cannot_be_read_is_refused(lines, tmp_path):
     with pytest.raises(FileRefused, match="cannot be read"):
         run(tmp_path / "absent", "--profile", "ent")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(lines(*of(*P2IA)).read_bytes())[:60])
-    with pytest.raises(FileRefused, match="gzip"):
-        run(tmp_path / "cut.gz", "--profile", "ent")
+    damaged = bytearray(gzip.compress(lines(*of(*P2IA)).read_bytes()))
+    damaged[20:40] = b"\xff" * 20
+    (tmp_path / "damaged.gz").write_bytes(damaged)
+    for name in ("cut.gz", "damaged.gz"):
+        with pytest.raises(FileRefused, match="gzip"):
+            run(tmp_path / name, "--profile", "ent")
     with pytest.raises(NotFound):
         run(lines(), "--profile", "https://example.org/unknown")
 

@@ -20,7 +20,7 @@ def faults(timestamp=None, **said):
     made = statement(context={"extensions": {f"urn:{key}": value for key, value in said.items()}})
     if timestamp:
         made["timestamp"] = timestamp
-    return [(fault.pointer, fault.rule) for fault in schools.faults(made, KEYS, EDITIONS, TODAY)]
+    return [(fault.pointer, fault.rule) for fault in schools.Checks(KEYS, EDITIONS).faults(made, TODAY)]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,8 @@ def faults(timestamp=None, **said):
         ({"uai": "0750001D"}, ["uai-key"]),
         ({"uai": 750654}, ["uai-key"]),
         ({"mef": "10010012110", "timestamp": "2025-09-01T08:00:00Z"}, ["mef-closed"]),
+        ({"mef": "10010012110", "timestamp": "20250901t080000Z"}, ["mef-closed"]),
+        ({"mef": "10010012110", "timestamp": "20250831T080000Z"}, []),
         ({"mef": "10010012110"}, ["mef-closed"]),  # today
         ({"mef": "9999999999", "timestamp": "2025-01-01T08:00:00Z"}, ["mef-unknown"]),
         ({"mef": "6EME"}, ["mef-malformed"]),
@@ -48,10 +50,10 @@ def test_the_place_is_told_wherever_it_is_said():
         result={"extensions": wrong},
         object={"id": "https://x.example/a", "definition": {"extensions": wrong}},
     )
-    places = [fault.pointer for fault in schools.faults(made, KEYS, (), TODAY)]
+    places = [fault.pointer for fault in schools.Checks(KEYS, ()).faults(made, TODAY)]
     assert places == [f"{place}/extensions/urn:uai" for place in ("/context", "/result", "/object/definition")]
 
 
 def test_without_a_nomenclature_only_the_form_of_a_code_is_held_against_it():
     made = statement(context={"extensions": {"urn:mef": "9999999999"}})
-    assert schools.faults(made, KEYS, (), TODAY) == []
+    assert schools.Checks(KEYS, ()).faults(made, TODAY) == ()

@@ -105,7 +105,7 @@ def test_what_is_not_even_statements_is_refused_as_on_the_way_in(server: Server)
         answer = server.send("POST", "/api/v1/check", tutor, data=body)
         assert (answer.status_code, answer.json()["code"]) == (400, code)
     plain = server.send("POST", "/api/v1/check", tutor, data=b"{}", headers={"Content-Type": "text/plain"})
-    assert plain.status_code == 415
+    assert (plain.status_code, plain.json()["code"]) == (400, "unsupported-content-type")
     assert server.send("POST", "/api/v1/check", tutor, json=statement(), params={"x": "1"}).status_code == 400
 
 
