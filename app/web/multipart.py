@@ -22,6 +22,7 @@ _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _MOST_HEADERS = 16
 _LONGEST_HEADER = 4_096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSAFE = re.compile(r"[^\t -~]")
 
 
 class Received(NamedTuple):
@@ -90,8 +91,10 @@ def write(written: Iterable[Written], named: str) -> tuple[int, Iterator[bytes]]
 
 
 def _head(part: Written, named: str) -> bytes:
-    lines = "".join(f"{name}: {text}\r\n" for name, text in part.headers.items())
-    return f"\r\n--{named}\r\n{lines}\r\n".encode("latin-1")
+    # A line end in a value would begin another header (RFC 9110 5.5), and statements stored before their content types
+    # were held to ASCII have others.
+    lines = "".join(f"{name}: {_UNSAFE.sub('?', text)}\r\n" for name, text in part.headers.items())
+    return f"\r\n--{named}\r\n{lines}\r\n".encode("ascii")
 
 
 class _Reading:

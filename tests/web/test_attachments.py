@@ -186,10 +186,34 @@ def test_a_path_in_a_name_is_only_a_text(server: Server, sender: NewCredential) 
     assert b"passwd" not in answer.content
 
 
-def test_a_content_type_cannot_bring_a_header_of_its_own(server: Server, sender: NewCredential) -> None:
-    sent = statement(attachments=[attachment_of(DATA, contentType="text/plain\r\nX-Other: 1")])
-    answer = _send(server, sender, body_of(sent, part_of(DATA)))
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text/plain\r\nX-Other: 1",
+        "text/plain;\rX-Other: 1",
+        "text/plain; a=\x00",
+        'text/plain; name="€.txt"',
+        'text/plain; name="é.txt"',
+        "text/plain;\u2028",
+        "text/pla(in",
+    ],
+)
+def test_a_content_type_is_one_that_a_header_can_say(
+    server: Server, sender: NewCredential, text: str, version: str
+) -> None:
+    # xAPI-Communication 1.5.2, RFC 9110 8.3.1
+    sent = statement(attachments=[attachment_of(DATA, contentType=text)])
+    answer = _send(server, sender, body_of(sent, part_of(DATA)), version=version)
     assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (400, "/attachments/0/contentType")
+
+
+@pytest.mark.parametrize("text", ["text/plain", 'text/plain ; name="a b.txt";charset=utf-8', "a!#$%&'*+.^_`|~-0/Z"])
+def test_content_types_come_back_as_they_were_declared(server: Server, sender: NewCredential, text: str) -> None:
+    sent = statement(id=str(uuid4()), attachments=[attachment_of(DATA, contentType=text)])
+    assert _send(server, sender, body_of(sent, part_of(DATA))).status_code == 200
+    answer = server.get(sender, statementId=sent["id"], attachments="true")
+    assert f"\r\nContent-Type: {text}\r\n".encode() in answer.content
 
 
 def test_a_conflict_keeps_no_data(server: Server, sender: NewCredential) -> None:

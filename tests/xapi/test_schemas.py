@@ -87,7 +87,7 @@ TEXTS = st.sampled_from(
         "00000000-0000-4000-8000-000000000000\n", "A" * 40, "a" * 64, "PT1S", "P1W2D", "PT1.5M2S", "P",
         "2026-11-22T10:00:00Z", "2026-11-22T10:00:00", "20261122T1000Z", "2026-11-22T10:00:00Z\n", "1.0",
         "1.0.9", "2.0.0", "2.1", "http://adlnet.gov/expapi/verbs/voided", "text/plain", "choice", "true",
-        "\u2028", "é",
+        "\u2028", "é", "text/plain;\rX: 1", "text/plain; name=é", "a$/b; c",
     ]
 )  # fmt: skip
 SCALARS = st.one_of(
@@ -99,7 +99,7 @@ NAMES = st.sampled_from(
         "id", "objectType", "actor", "verb", "object", "member", "mbox", "openid", "account", "name", "context",
         "revision", "team", "platform", "contextAgents", "contextGroups", "relevantTypes", "extensions", "score",
         "raw", "duration", "authority", "version", "timestamp", "attachments", "definition", "choices",
-        "interactionType", "display", "unknown", "Actor",
+        "interactionType", "display", "unknown", "Actor", "contentType",
     ]
 )  # fmt: skip
 
