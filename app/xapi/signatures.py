@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from itertools import pairwise
 from typing import Any
 
 import jwt
 import orjson
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from app.errors import Fault
@@ -21,6 +20,8 @@ from app.xapi.content import content_print
 SECTION = "xAPI-Data 2.6"
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
 _LONGEST_CHAIN = 10
+# Of a key of 1,024 bits, as in the example of xAPI-Data, Appendix D; RFC 7518 3.3 asks for twice that.
+_SHORTEST_VALUE = 128
 _JWS = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
@@ -50,8 +51,11 @@ def signature_faults(each: Declared, data: bytes, statement: Statement) -> list[
         return [_fault(each, "value", "The signature is not one of its content by the key of its certificate.")]
     except _BadChain:
         return [_fault(each, "chain", "`x5c` must be a chain of certificates, each signed by the next, of RSA keys.")]
-    except (UnicodeDecodeError, jwt.PyJWTError, orjson.JSONDecodeError):
+    except (ValueError, jwt.PyJWTError, UnsupportedAlgorithm, RecursionError):
+        # Whatever the libraries find wrong with bytes that anybody can send.
         return [_fault(each, "form", "The signature must be a JWS in compact serialisation, of the statement's JSON.")]
+    if len(opened["signature"]) < _SHORTEST_VALUE:
+        return [_fault(each, "value", "The signature is shorter than any that an RSA key of 1,024 bits makes.")]
     if not _same(signed, statement):
         return [_fault(each, "content", "What is signed is not this statement without its signature.")]
     return []
@@ -70,7 +74,7 @@ def _leaf_key(chain: object) -> RSAPublicKey:
         for certificate, issuer in pairwise(certificates):
             certificate.verify_directly_issued_by(issuer)
         key = certificates[0].public_key()
-    except (ValueError, TypeError, binascii.Error, InvalidSignature, x509.InvalidVersion) as refused:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion) as refused:
         raise _BadChain from refused
     if not isinstance(key, RSAPublicKey):
         raise _BadChain
@@ -86,7 +90,7 @@ def _same(signed: Any, statement: Statement) -> bool:
         if "id" in signed and "id" in plain and signed["id"].lower() != plain["id"].lower():
             return False
         return content_print(signed) == content_print(plain)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         # Not even a statement.
         return False
 

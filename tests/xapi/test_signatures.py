@@ -43,6 +43,14 @@ def _certificate(subject: str, key: Any, issuer: str, signer: Any) -> str:
     return base64.b64encode(made.public_bytes(serialization.Encoding.DER)).decode()
 
 
+def _of_an_unknown_curve() -> str:
+    """A certificate whose key is on a curve that nobody implements: its object identifier is altered in place."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = base64.b64decode(_certificate("exotic", key, "exotic", key))
+    return base64.b64encode(der.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f"))).decode()
+
+
+EXOTIC = _of_an_unknown_curve()
 LEAF, ROOT = _certificate("leaf", KEY, "root", OTHER), _certificate("root", OTHER, "root", OTHER)
 
 
@@ -66,6 +74,19 @@ def _signed(payload: Any = STATEMENT, algorithm: str = "RS256", key: Any = KEY, 
     return jwt.PyJWS(algorithms=["RS256", "RS384", "RS512", "HS256", "ES256", "none"]).encode(
         body, key, algorithm=algorithm, headers=header
     )
+
+
+def _raw(header: bytes, value: bytes = b"v" * 256) -> str:
+    """A token that no library would make."""
+    return ".".join(
+        base64.urlsafe_b64encode(each).decode().rstrip("=") for each in (header, orjson.dumps(STATEMENT), value)
+    )
+
+
+def _nested(levels: int) -> bytes:
+    """A statement about a statement about a statement…"""
+    start = b'{"actor":{"mbox":"mailto:a@example.fr"},"verb":{"id":"x:v"},"objectType":"SubStatement","object":'
+    return start * levels + b'{"id":"x:a"}' + b"}" * levels
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512"])
@@ -100,6 +121,11 @@ def test_durations_are_compared_to_a_hundredth_of_a_second() -> None:
         (_signed({}), "signature-content"),
         (_signed(7), "signature-content"),
         (_signed(b"{"), "signature-form"),
+        (_signed(x5c=[EXOTIC]), "signature-chain"),
+        (_signed(_nested(1_015)), "signature-content"),
+        (_raw(b'{"alg":"RS256","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "signature-form"),
+        (_raw(b'{"alg":"RS256"}', value=b""), "signature-value"),
+        (_raw(b'{"alg":"RS256"}', value=b"v" * 127), "signature-value"),
         (b"", "signature-form"),
         (b"a.b", "signature-form"),
         (b"\xff.\xff.\xff", "signature-form"),
