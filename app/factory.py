@@ -27,7 +27,7 @@ from app.governance.audit import Audit
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
-from app.ingest.attachments import Attachments
+from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.ingest.checking import Checking
 from app.ingest.documents import Documents
 from app.ingest.french import OUTCOMES, French
@@ -371,9 +371,7 @@ class Parts:
     @cached_property
     def attachments(self) -> Attachments:
         """Takes the data of attachments in and gives them out."""
-        return Attachments(
-            self.attachment_repository, self.subjects, self.keys, clock.random_bytes, self.settings.max_body_bytes
-        )
+        return Attachments(self.attachment_repository, self.subjects, self.keys, clock.random_bytes)
 
     @cached_property
     def activities(self) -> Activities:
@@ -555,6 +553,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limits = {
         "bodyBytes": chosen.max_body_bytes,
         "attachmentsBytes": chosen.max_attachments_bytes,
+        "attachmentsPerRequest": MOST_ATTACHMENTS,
         "statementsPerRequest": chosen.max_batch,
         "statementsPerPage": chosen.page_limit,
     }

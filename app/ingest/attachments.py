@@ -9,18 +9,26 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import Fault, InvalidStatement, SillageError
+from app.errors import BodyTooLarge, Fault, InvalidStatement, SillageError
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.storage.subjects import SubjectKeys
-from app.vault.attachments import FrameSealer, opened
+from app.vault.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
 from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi import Statement
-from app.xapi.attachments import Declared, declared, hasher, missing
+from app.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.xapi.signatures import signature_faults
+
+MOST_ATTACHMENTS = 1_000
+"""Most different data in one request: each costs a place in the store before the statements are there."""
 
 _ID_BYTES = 16
 _MARK_BYTES = 16
+# The statement that is signed has its own limit; in base64 it is a third longer, and certificates come on top.
+_MOST_SIGNATURE_BYTES = 2 * 1024 * 1024
+# Written together: two frames of large data, many small ones.
+_BYTES_AT_ONCE = 2 * FRAME_BYTES + 1024
+_ROWS_AT_ONCE = 100
 
 
 class Part(NamedTuple):
@@ -58,13 +66,11 @@ class Attachments:
         subjects: SubjectKeys,
         keys: OrganisationKeys,
         random: RandomBytes,
-        max_signature_bytes: int,
     ) -> None:
         self._repository = repository
         self._subjects = subjects
         self._keys = keys
         self._random = random
-        self._max_signature_bytes = max_signature_bytes
 
     def receive(self, parts: Iterable[Part], batch: Batch) -> list[Attachment]:
         """Store the data that a batch declares; until ``settle`` they are pending.
@@ -72,25 +78,34 @@ class Attachments:
         Raises:
             InvalidStatement: data that no statement declares, or other ones than it declares, or none where it needs
                 some, or a signature that does not sign it. Nothing of the data was kept.
+            BodyTooLarge: more of them than ``MOST_ATTACHMENTS``.
         """
+        listed = declared(batch.statements, many=batch.many)
+        faults = shared_signatures(listed)
+        if faults:
+            raise _refused(faults)
+        _refuse_many(len({each.digest for each in listed if each.needs_data}))
         wanted: dict[str, list[Declared]] = {}
-        for each in declared(batch.statements, many=batch.many):
-            wanted.setdefault(each.sha2, []).append(each)
+        for each in listed:
+            wanted.setdefault(each.digest, []).append(each)
         kept: list[Attachment] = []
         received: set[str] = set()
+        gathered = _Gathered(self._repository)
         try:
-            for part in parts:
-                sha2 = part.sha2.lower()
-                if sha2 not in wanted:
+            for number, part in enumerate(parts, 1):
+                _refuse_many(number)
+                digest = part.sha2.lower()
+                if digest not in wanted:
                     raise _refused(
                         [_fault("", "part-excess", "A part has an X-Experience-API-Hash that no attachment has.")]
                     )
-                if sha2 not in received:
-                    received.add(sha2)
-                    self._receive(part, wanted[sha2], batch, kept)
-            faults = missing((each for listed in wanted.values() for each in listed), received)
+                if digest not in received:
+                    received.add(digest)
+                    self._receive(part.chunks, digest, wanted[digest], batch, kept, gathered)
+            faults = missing(listed, received)
             if faults:
                 raise _refused(faults)
+            gathered.write()
         except BaseException:
             self.drop(kept)
             raise
@@ -113,7 +128,7 @@ class Attachments:
                 self._repository.drop([each.id for each in attachments])
 
     def of(self, plain: Sequence[tuple[Plain, Statement]]) -> list[Data]:
-        """The data of statements that were opened (and decoded), each digest once."""
+        """The data of statements that were opened (and decoded), each digest once, as it was first declared."""
         named = {one.id: declared([statement], many=False) for one, statement in plain}
         named = {identity: listed for identity, listed in named.items() if listed}
         if not named:
@@ -121,46 +136,55 @@ class Attachments:
         rows = self._repository.of(named)
         by_statement = {(identity, row.mark): row for row in rows for identity in row.statements}
         subjects = {one.id: one.subject for one, _ in plain}
-        keys = self._subjects.existing(row.subject for row in rows)
+        keys = self._subjects.existing(subjects[identity] for identity in named)
         found: dict[str, Data] = {}
         for identity, listed in named.items():
+            learner = keys.get(subjects[identity])
             for each in listed:
-                row = by_statement.get((identity, self._mark(each.sha2)))
-                if row is None or each.sha2 in found or row.subject != subjects[identity]:
+                row = by_statement.get((identity, self._mark(each.digest)))
+                if row is None or learner is None or each.digest in found:
                     continue
-                key = keys.get(row.subject)
-                if key is None:
+                wrapped = row.keys.get(subjects[identity])
+                if wrapped is None:
                     continue
+                key = unwrapped(learner, self._keys.organisation, row.id, wrapped)
                 chunks = opened(key, self._keys.organisation, row.id, self._repository.frames(row.id))
-                found[each.sha2] = Data(each.sha2, each.content_type, row.length, chunks)
+                found[each.digest] = Data(each.sha2, each.content_type, row.length, chunks)
         return list(found.values())
 
-    def _receive(self, part: Part, wanted: Sequence[Declared], batch: Batch, kept: list[Attachment]) -> None:
-        ids: dict[bytes, dict[UUID, None]] = {}
-        for each in wanted:
-            ids.setdefault(batch.subjects[each.statement], {})[batch.ids[each.statement]] = None
-        sealers: list[tuple[Attachment, FrameSealer]] = []
-        for subject, statements in ids.items():
-            row = Attachment(self._random(_ID_BYTES), self._mark(part.sha2.lower()), subject, tuple(statements), 0)
-            kept.append(row)
-            self._repository.begin(row)
-            sealers.append((row, FrameSealer(batch.keys[subject], self._keys.organisation, row.id, self._random)))
-        numbers = [0] * len(sealers)
+    def _receive(
+        self,
+        chunks: Iterator[bytes],
+        digest: str,
+        wanted: Sequence[Declared],
+        batch: Batch,
+        kept: list[Attachment],
+        gathered: _Gathered,
+    ) -> None:
+        """Seal the data of one digest, once, whoever declares them."""
+        identity, organisation = self._random(_ID_BYTES), self._keys.organisation
+        subjects = {batch.subjects[each.statement] for each in wanted}
+        learners = {subject: batch.keys[subject] for subject in subjects}
+        key, wrapped = new_key(learners, organisation, identity, self._random)
+        statements = tuple(dict.fromkeys(batch.ids[each.statement] for each in wanted))
+        row = Attachment(identity, self._mark(digest), wrapped, statements, 0)
+        kept.append(row)
+        gathered.begin(row)
+        sealer = FrameSealer(key, organisation, identity, self._random)
         signs = any(each.signature for each in wanted)
         signature = bytearray()
-        digest, length = hasher(part.sha2), 0
-        for chunk in part.chunks:
-            digest.update(chunk)
+        hashed, length = hasher(digest), 0
+        for chunk in chunks:
+            hashed.update(chunk)
             length += len(chunk)
             if signs:
                 signature += chunk
-                if len(signature) > self._max_signature_bytes:
-                    raise _refused([_fault(wanted[0].pointer, "signature-size", "The signature is too long.")])
-            for place, (row, sealer) in enumerate(sealers):
-                for frame in sealer.feed(chunk):
-                    self._repository.add(row.id, numbers[place], frame)
-                    numbers[place] += 1
-        if digest.hexdigest() != part.sha2.lower():
+                if len(signature) > _MOST_SIGNATURE_BYTES:
+                    message = f"A signature has at most {_MOST_SIGNATURE_BYTES} bytes."
+                    raise _refused([_fault(wanted[0].pointer, "signature-size", message)])
+            for frame in sealer.feed(chunk):
+                gathered.add(identity, frame)
+        if hashed.hexdigest() != digest:
             raise _refused(
                 [_fault(each.pointer, "attachment-sha2", "`sha2` is not that of the data sent.") for each in wanted]
             )
@@ -172,12 +196,59 @@ class Attachments:
         ]
         if faults:
             raise _refused(faults)
-        for place, (row, sealer) in enumerate(sealers):
-            self._repository.add(row.id, numbers[place], sealer.finish())
-            self._repository.complete(row.id, length)
+        gathered.add(identity, sealer.finish())
+        gathered.complete(identity, length)
 
-    def _mark(self, sha2: str) -> bytes:
-        return self._keys.mac("attachment", sha2.encode())[:_MARK_BYTES]
+    def _mark(self, digest: str) -> bytes:
+        return self._keys.mac("attachment", digest.encode())[:_MARK_BYTES]
+
+
+class _Gathered:
+    """What is on its way to the store, written together: a request of many small attachments costs few writes."""
+
+    def __init__(self, repository: AttachmentRepository) -> None:
+        self._repository = repository
+        self._rows: list[Attachment] = []
+        self._frames: list[tuple[bytes, int, bytes]] = []
+        self._lengths: dict[bytes, int] = {}
+        self._bytes = 0
+        self._number = 0
+
+    def begin(self, row: Attachment) -> None:
+        """An attachment whose frames follow."""
+        if len(self._rows) >= _ROWS_AT_ONCE:
+            self.write()
+        self._rows.append(row)
+        self._number = 0
+
+    def add(self, attachment: bytes, frame: bytes) -> None:
+        """Its next frame."""
+        if self._bytes + len(frame) > _BYTES_AT_ONCE:
+            self.write()
+        self._frames.append((attachment, self._number, frame))
+        self._number += 1
+        self._bytes += len(frame)
+
+    def complete(self, attachment: bytes, length: int) -> None:
+        """All of its frames were added."""
+        self._lengths[attachment] = length
+
+    def write(self) -> None:
+        """Store what there is: first what says that frames are there, last what says that they are whole."""
+        if self._rows:
+            self._repository.begin(self._rows)
+        if self._frames:
+            self._repository.add(self._frames)
+        if self._lengths:
+            self._repository.complete(self._lengths)
+        self._rows, self._frames, self._lengths, self._bytes = [], [], {}, 0
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_ATTACHMENTS:
+        raise BodyTooLarge(
+            f"The request has the data of more than {MOST_ATTACHMENTS} attachments. Send several smaller batches."
+        )
 
 
 def _fault(pointer: str, rule: str, message: str) -> Fault:

@@ -5,18 +5,20 @@ They come in before the statements that declare them, marked as pending; once th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from pymongo import UpdateOne
+
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
+from app.storage.statements import NAME as STATEMENTS
 
 NAME = "attachments"
 FRAMES = "attachment_frames"
-STATEMENTS = "statements"
 COLLECTIONS = (
     Declared(NAME, (Index("statements", (("statements", 1),)), Index("pending", (("pending", 1),)))),
     Declared(FRAMES),
@@ -34,14 +36,14 @@ class Attachment(NamedTuple):
     Attributes:
         id: 16 random bytes.
         mark: Keyed token of their digest.
-        subject: Token of the learner whose key seals them.
-        statements: The statements of the batch, and of that learner, that declare them.
-        length: Bytes, opened.
+        keys: The key that seals them, wrapped for each learner who has statements that declare them, by subject token.
+        statements: The statements of the batch that declare them.
+        length: Bytes, opened; 0 before all have come.
     """
 
     id: bytes
     mark: bytes
-    subject: bytes
+    keys: Mapping[bytes, bytes]
     statements: tuple[UUID, ...]
     length: int
 
@@ -54,27 +56,35 @@ class AttachmentRepository:
         self._frames = store.collection(FRAMES)
         self._statements = store.collection(STATEMENTS)
 
-    def begin(self, attachment: Attachment) -> None:
-        """Note that frames will come."""
-        document = {
-            "_id": attachment.id,
-            "mark": attachment.mark,
-            "subject": attachment.subject,
-            "statements": list(attachment.statements),
-            "pending": clock.now(),
-        }
+    def begin(self, attachments: Sequence[Attachment]) -> None:
+        """Note that their frames will come; at least one."""
+        pending = clock.now()
+        documents = [
+            {
+                "_id": attachment.id,
+                "mark": attachment.mark,
+                "keys": [{"subject": subject, "key": wrapped} for subject, wrapped in attachment.keys.items()],
+                "statements": list(attachment.statements),
+                "pending": pending,
+            }
+            for attachment in attachments
+        ]
         with translated():
-            self._attachments.insert_one(document)
+            self._attachments.insert_many(documents)
 
-    def add(self, attachment: bytes, number: int, frame: bytes) -> None:
-        """Store a sealed frame; ``number`` counts from 0."""
+    def add(self, frames: Sequence[tuple[bytes, int, bytes]]) -> None:
+        """Store sealed frames, at least one: of which attachment, the number, from 0, and the frame."""
         with translated():
-            self._frames.insert_one({"_id": _frame(attachment, number), "data": frame})
+            self._frames.insert_many(
+                [{"_id": _frame(attachment, number), "data": frame} for attachment, number, frame in frames]
+            )
 
-    def complete(self, attachment: bytes, length: int) -> None:
-        """Every frame is there."""
+    def complete(self, lengths: Mapping[bytes, int]) -> None:
+        """Every frame of these attachments, at least one, is there: their lengths."""
         with translated():
-            self._attachments.update_one({"_id": attachment}, {"$set": {"length": length}})
+            self._attachments.bulk_write(
+                [UpdateOne({"_id": identity}, {"$set": {"length": length}}) for identity, length in lengths.items()]
+            )
 
     def confirm(self, attachments: Sequence[bytes]) -> None:
         """The statements are stored."""
@@ -86,20 +96,20 @@ class AttachmentRepository:
         with translated():
             for attachment in attachments:
                 # Frames first: whatever is left when this process ends here can still be found.
-                self._frames.delete_many({"_id": {"$gte": _frame(attachment, 0), "$lte": attachment + b"\xff" * 4}})
+                self._frames.delete_many({"_id": _bounds(attachment)})
             self._attachments.delete_many({"_id": {"$in": list(attachments)}})
 
     def of(self, statements: Iterable[UUID]) -> list[Attachment]:
-        """The attachments of these statements whose data came whole."""
+        """The attachments of these statements whose data came whole; those that may yet be dropped come first."""
         wanted: Document = {"statements": {"$in": list(statements)}, "length": {"$exists": True}}
         with translated():
-            return [_attachment(found) for found in self._attachments.find(wanted)]
+            found = sorted(self._attachments.find(wanted), key=lambda each: "pending" not in each)
+        return list(map(_attachment, found))
 
     def frames(self, attachment: bytes) -> Iterator[bytes]:
         """The sealed frames in order, a few at a time."""
-        bounds = {"$gte": _frame(attachment, 0), "$lte": attachment + b"\xff" * _NUMBER_BYTES}
         with translated():
-            for found in self._frames.find({"_id": bounds}).sort([("_id", 1)]).batch_size(2):
+            for found in self._frames.find({"_id": _bounds(attachment)}).sort([("_id", 1)]).batch_size(2):
                 yield bytes(found["data"])
 
     def release(self, statements: Sequence[UUID]) -> None:
@@ -136,11 +146,15 @@ def _frame(attachment: bytes, number: int) -> bytes:
     return attachment + number.to_bytes(_NUMBER_BYTES, "big")
 
 
+def _bounds(attachment: bytes) -> Document:
+    return {"$gte": _frame(attachment, 0), "$lte": attachment + b"\xff" * _NUMBER_BYTES}
+
+
 def _attachment(found: Document) -> Attachment:
     return Attachment(
         bytes(found["_id"]),
         bytes(found["mark"]),
-        bytes(found["subject"]),
+        {bytes(each["subject"]): bytes(each["key"]) for each in found["keys"]},
         tuple(found["statements"]),
         int(found["length"]),
     )

@@ -1,4 +1,8 @@
-"""The data of attachments: frames, each sealed with AES-256-GCM and the learner's key.
+"""The data of attachments: frames, each sealed with AES-256-GCM and a key of their own.
+
+The key of an attachment is random, made for it, and wrapped with the key of each learner whose statement declares it:
+data that many declare are sealed once, and each learner's key, as long as it exists, opens them. A wrapped key is a
+nonce of 12 bytes, the ciphertext of 32, its tag of 16.
 
 A frame is a nonce of 12 bytes, the ciphertext of at most ``FRAME_BYTES``, its tag of 16. The additional data are the
 organisation, the attachment, the number of the frame and whether it is the last: frames cannot be exchanged, left out,
@@ -7,15 +11,37 @@ repeated or cut off without notice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.errors import Unsealable
-from app.vault.keys import NONCE_BYTES, RandomBytes
+from app.vault.keys import KEY_BYTES, NONCE_BYTES, RandomBytes
 
 FRAME_BYTES = 1024 * 1024
+
+
+def new_key(
+    learners: Mapping[bytes, AESGCM], organisation: str, attachment: bytes, random: RandomBytes
+) -> tuple[AESGCM, dict[bytes, bytes]]:
+    """A key for an attachment, and that key wrapped for each learner; ``learners``: their keys by subject token."""
+    key = random(KEY_BYTES)
+    place = _key_bound(organisation, attachment)
+    wrapped = {}
+    for subject, learner in learners.items():
+        nonce = random(NONCE_BYTES)
+        wrapped[subject] = nonce + learner.encrypt(nonce, key, place)
+    return AESGCM(key), wrapped
+
+
+def unwrapped(learner: AESGCM, organisation: str, attachment: bytes, wrapped: bytes) -> AESGCM:
+    """The key of an attachment, from what was wrapped for a learner.
+
+    Raises:
+        Unsealable: damaged, of another attachment, or wrapped for another learner.
+    """
+    return AESGCM(_opened(learner, wrapped, _key_bound(organisation, attachment)))
 
 
 class FrameSealer:
@@ -70,6 +96,10 @@ def _opened(key: AESGCM, frame: bytes, bound: bytes) -> bytes:
         return key.decrypt(frame[:NONCE_BYTES], frame[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
         raise Unsealable("The data of an attachment do not open: they are damaged.") from None
+
+
+def _key_bound(organisation: str, attachment: bytes) -> bytes:
+    return f"{organisation}\0attachment-key:{attachment.hex()}".encode()
 
 
 def _bound(organisation: str, attachment: bytes, number: int, last: bool) -> bytes:

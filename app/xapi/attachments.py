@@ -26,7 +26,8 @@ class Declared(NamedTuple):
     Attributes:
         statement: Place of the statement in its batch.
         pointer: JSON pointer of the attachment in the body.
-        sha2: Hexadecimal digest of its data, in lower case.
+        sha2: Hexadecimal digest of its data, as declared.
+        digest: The same in lower case, to compare.
         content_type: Of its data.
         needs_data: Whether the data must come with the request: there is no ``fileUrl``.
         signature: Whether its data sign the statement.
@@ -35,6 +36,7 @@ class Declared(NamedTuple):
     statement: int
     pointer: str
     sha2: str
+    digest: str
     content_type: str
     needs_data: bool
     signature: bool
@@ -55,13 +57,31 @@ def declared(statements: Sequence[Statement], *, many: bool) -> list[Declared]:
     return [each for place, one in enumerate(statements) for each in _of(one, place, f"/{place}" if many else "")]
 
 
+def shared_signatures(listed: Iterable[Declared]) -> list[Fault]:
+    """A fault for each further declaration of a digest that is declared as a signature.
+
+    A signature is of one statement (xAPI-Data 2.6); each declaration would cost another verification.
+    """
+    first: dict[str, Declared] = {}
+    return [
+        Fault(
+            each.pointer,
+            "signature-shared",
+            "xAPI-Data 2.6",
+            "Another attachment of this request has the same `sha2`; a signature is of one statement only.",
+        )
+        for each in listed
+        if (before := first.setdefault(each.digest, each)) is not each and (before.signature or each.signature)
+    ]
+
+
 def hasher(sha2: str) -> Hash:
     """A hash of the kind that a hexadecimal digest of the schema's form is of."""
     return hashlib.new(_ALGORITHMS[len(sha2)])
 
 
 def missing(wanted: Iterable[Declared], received: Iterable[str]) -> list[Fault]:
-    """A fault for each attachment whose data neither came (by digest) nor are elsewhere."""
+    """A fault for each attachment whose data neither came (by digest, in lower case) nor are elsewhere."""
     came = set(received)
     return [
         Fault(
@@ -71,7 +91,7 @@ def missing(wanted: Iterable[Declared], received: Iterable[str]) -> list[Fault]:
             "An attachment without `fileUrl` needs its data in a part of its own, after the statements.",
         )
         for each in wanted
-        if each.needs_data and each.sha2 not in came
+        if each.needs_data and each.digest not in came
     ]
 
 
@@ -81,6 +101,7 @@ def _of(statement: Statement, place: int, pointer: str) -> Iterator[Declared]:
         yield Declared(
             place,
             f"{pointer}/attachments/{number}",
+            each["sha2"],
             each["sha2"].lower(),
             each["contentType"],
             "fileUrl" not in each,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Unsealable
-from app.vault.attachments import FRAME_BYTES, FrameSealer, opened
+from app.vault.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16
 
@@ -44,3 +44,23 @@ def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
     ):
         with pytest.raises(Unsealable):
             list(opened(KEY, "org", ID, wrong))
+
+
+def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None:
+    learners = {bytes([each]) * 16: AESGCM(bytes([each]) * 32) for each in (1, 2)}
+    key, wrapped = new_key(learners, "org", ID, os.urandom)
+    sealer = FrameSealer(key, "org", ID, os.urandom)
+    frames = [*sealer.feed(b"data"), sealer.finish()]
+    assert wrapped.keys() == learners.keys()
+    for subject, learner in learners.items():
+        assert b"".join(opened(unwrapped(learner, "org", ID, wrapped[subject]), "org", ID, frames)) == b"data"
+    first, second = learners
+    for learner, organisation, place, one in (
+        (KEY, "org", ID, wrapped[first]),
+        (learners[first], "org", ID, wrapped[second]),
+        (learners[first], "other", ID, wrapped[first]),
+        (learners[first], "org", b"j" * 16, wrapped[first]),
+        (learners[first], "org", ID, wrapped[first][:20]),
+    ):
+        with pytest.raises(Unsealable):
+            unwrapped(learner, organisation, place, one)

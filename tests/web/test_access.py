@@ -219,7 +219,13 @@ def test_about_tells_the_limits_that_hold(server: Server) -> None:
     told = server.send("GET", "/xAPI/about", None).json()
     assert told["version"] == ["1.0.3", "2.0.0"]
     limits = told["extensions"]["urn:sillage:limits"]
-    assert set(limits) == {"bodyBytes", "attachmentsBytes", "statementsPerRequest", "statementsPerPage"}
+    assert set(limits) == {
+        "bodyBytes",
+        "attachmentsBytes",
+        "attachmentsPerRequest",
+        "statementsPerRequest",
+        "statementsPerPage",
+    }
     tutor = server.source()
     # JSON may be followed by spaces: the length is all that differs.
     for more, status in ((0, 200), (1, 413)):

@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.storage import clock
 from app.storage.attachments import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
+from app.storage.statements import Plain
 from app.xapi.attachments import SIGNATURE
 from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, received, sha2_of, statement_with
 from tests.served import Server, serving, statement
@@ -88,7 +90,8 @@ def test_put_takes_data_and_substatements_have_some(server: Server, sender: NewC
         headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"'},
     )
     assert answer.status_code == 204, answer.text
-    assert received(server.get(sender, statementId=identity, attachments="true"))[1] == {sha2_of(data): data}
+    # xAPI-Communication 1.5.2: the hash of the part matches the `sha2` of the attachment.
+    assert received(server.get(sender, statementId=identity, attachments="true"))[1] == {sha2_of(data).upper(): data}
 
 
 @pytest.mark.parametrize("algorithm", ["sha224", "sha384", "sha512"])
@@ -237,6 +240,33 @@ def test_a_signed_statement_is_stored_and_another_is_not(server: Server, sender:
         assert server.post(sender, elsewhere, version=version).status_code == 400
 
 
+@pytest.mark.parametrize("usage", [SIGNATURE, "https://ent.example/copy"])
+def test_a_signature_is_of_one_statement(server: Server, sender: NewCredential, usage: str) -> None:
+    # xAPI-Data 2.6
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    plain = statement()
+    value = jwt.PyJWS().encode(orjson.dumps(plain), key, algorithm="RS256").encode()
+    signed = {
+        **plain,
+        "attachments": [attachment_of(value, usageType=SIGNATURE, contentType="application/octet-stream")],
+    }
+    other = {**plain, "attachments": [{**signed["attachments"][0], "usageType": usage}]}
+    answer = _send(server, sender, body_of([signed, other], part_of(value)))
+    assert answer.status_code == 400
+    assert [(fault["pointer"], fault["rule"]) for fault in answer.json()["faults"]] == [
+        ("/1/attachments/0", "signature-shared")
+    ]
+    twice = {**plain, "attachments": signed["attachments"] * 2}
+    assert _send(server, sender, body_of(twice, part_of(value))).status_code == 400
+
+
+def test_a_signature_is_no_longer_than_it_needs_to_be(server: Server, sender: NewCredential) -> None:
+    value = bytes(2 * 1024 * 1024 + 1)
+    attachment = attachment_of(value, usageType=SIGNATURE, contentType="application/octet-stream")
+    answer = _send(server, sender, body_of(statement(attachments=[attachment]), part_of(value)))
+    assert (answer.status_code, answer.json()["faults"][0]["rule"]) == (400, "signature-size")
+
+
 def test_one_source_never_gets_the_data_of_another(server: Server, sender: NewCredential) -> None:
     other = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     data = uuid4().bytes
@@ -254,26 +284,57 @@ def test_data_are_sealed_and_go_with_the_learner_and_the_statement(server: Serve
     assert _send(server, sender, body_of(sent, part_of(word))).status_code == 200
     store = server.parts.store
     rows = list(store.collection(NAME).find({"statements": {"$in": [_uuid(each["id"]) for each in sent]}}))
-    assert len(rows) == 2
+    assert len(rows) == 1
+    assert len(rows[0]["keys"]) == 2
     frames = list(store.collection(FRAMES).find({}))
     assert word not in b"".join(bytes(each["data"]) for each in frames)
     assert sha2_of(word) not in repr(rows)
     repository = AttachmentRepository(store)
     repository.release([_uuid(sent[0]["id"])])
-    left = store.collection(FRAMES).count_documents({})
-    assert left == len(frames) - 1
     assert received(server.get(sender, statementId=sent[0]["id"], attachments="true"))[1] == {}
     assert received(server.get(sender, statementId=sent[1]["id"], attachments="true"))[1] == {sha2_of(word): word}
+    repository.release([_uuid(sent[1]["id"])])
+    assert store.collection(FRAMES).count_documents({}) == len(frames) - 1
+
+
+def test_erasing_one_learner_leaves_the_others_their_data(server: Server, sender: NewCredential) -> None:
+    data = uuid4().bytes
+    actors = [{"account": {"homePage": "https://ent.example", "name": uuid4().hex}} for _ in range(3)]
+    sent = [statement_with(data, actor=actor) for actor in actors]
+    assert _send(server, sender, body_of(sent, part_of(data))).status_code == 200
+    store = server.parts.store
+    repository, keys = AttachmentRepository(store), server.parts.subjects
+    [row] = repository.of([_uuid(sent[0]["id"])])
+    attachments = Attachments(repository, keys, server.parts.keys, os.urandom)
+
+    def read(place: int) -> list[bytes]:
+        kept = {**sent[place], "stored": ""}
+        subject = server.parts.keys.subject(f"account:https://ent.example|{actors[place]['account']['name']}")
+        plain = Plain(_uuid(kept["id"]), 0, "", subject, b"")
+        return [b"".join(each.chunks) for each in attachments.of([(plain, kept)])]
+
+    assert [read(place) for place in range(3)] == [[data]] * 3
+    for gone, subject in enumerate(
+        server.parts.keys.subject(f"account:https://ent.example|{actor['account']['name']}") for actor in actors
+    ):
+        store.collection("subjects").delete_one({"_id": subject})
+        keys.forget()
+        assert [read(place) for place in range(3)] == [[]] * (gone + 1) + [[data]] * (2 - gone)
+    assert keys.existing(row.keys) == {}
 
 
 def test_data_whose_statements_never_came_are_swept_after_a_day(server: Server, sender: NewCredential) -> None:
     repository = AttachmentRepository(server.parts.store)
     lost, waiting = os.urandom(16), os.urandom(16)
     kept = server.post(sender, statement()).json()[0]
-    repository.begin(Attachment(lost, b"m" * 16, b"s" * 16, (uuid4(),), 0))
-    repository.add(lost, 0, b"frame")
-    repository.begin(Attachment(waiting, b"m" * 16, b"s" * 16, (_uuid(kept),), 0))
-    repository.add(waiting, 0, b"frame")
+    keys = {b"s" * 16: b"wrapped"}
+    repository.begin(
+        [
+            Attachment(lost, b"m" * 16, keys, (uuid4(),), 0),
+            Attachment(waiting, b"m" * 16, keys, (_uuid(kept),), 0),
+        ]
+    )
+    repository.add([(lost, 0, b"frame"), (waiting, 0, b"frame")])
     assert repository.sweep(clock.now()) == 0
     assert repository.sweep(clock.now() + 2 * ABANDONED) >= 1
     assert list(repository.frames(lost)) == []
@@ -323,6 +384,37 @@ def test_two_hundred_megabytes_go_through_a_worker_that_never_holds_them(roomy: 
     start = content.rindex(mark) + len(mark)
     assert sha2_of(content[start : start + blocks * len(block)]) == digest.hexdigest()
     assert _most_memory(roomy) - before < 150
+
+
+def test_data_that_hundreds_of_learners_share_take_the_place_of_one(roomy: Server) -> None:
+    sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    frames, before = roomy.parts.store.collection(FRAMES), _most_memory(roomy)
+    kept, data = frames.count_documents({}), os.urandom(3 * 1024 * 1024 + 1)
+    actors = [{"account": {"homePage": "https://ent.example", "name": f"eleve-{each}"}} for each in range(400)]
+    sent = [statement_with(data, actor=actor) for actor in actors]
+    assert _send(roomy, sender, body_of(sent, part_of(data))).status_code == 200
+    assert frames.count_documents({}) - kept == 4
+    for place in (0, 399):
+        answer = roomy.get(sender, statementId=sent[place]["id"], attachments="true")
+        assert received(answer)[1] == {sha2_of(data): data}
+    assert _most_memory(roomy) - before < 60
+
+
+def test_attachments_are_limited_in_number_and_a_thousand_are_taken(roomy: Server) -> None:
+    sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    data = [f"data {number}".encode() for number in range(MOST_ATTACHMENTS + 1)]
+    answer = _send(roomy, sender, body_of(statement_with(*data), *map(_part, data)))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    again = _send(
+        roomy, sender, body_of(statement_with(*data[:2]), *map(_part, data[:2]), *[part_of(data[0])] * MOST_ATTACHMENTS)
+    )
+    assert (again.status_code, again.json()["code"]) == (413, "body-too-large")
+    assert roomy.get(sender).json()["statements"] == []
+    assert roomy.parts.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
+    sent = statement_with(*data[:-1])
+    assert _send(roomy, sender, body_of(sent, *map(_part, data[:-1]))).status_code == 200
+    found = received(roomy.get(sender, statementId=sent["id"], attachments="true"))[1]
+    assert found == {sha2_of(each): each for each in data[:-1]}
 
 
 def test_more_than_the_setting_is_refused(roomy: Server) -> None:
