@@ -21,6 +21,10 @@ from app.errors import MalformedMultipart
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _MOST_HEADERS = 16
 _LONGEST_HEADER = 4_096
+# What may follow the first boundary on its line: some spaces and tabs, or the two hyphens of the last one; and the same
+# while more of it is to come.
+_LINE_END = re.compile(rb"--|[ \t]{0,256}\r\n")
+_LINE_BEGUN = re.compile(rb"-|[ \t]{0,256}\r?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSAFE = re.compile(r"[^\t -~]")
 
@@ -101,7 +105,7 @@ class _Reading:
     """Turns what the parser pushes into what a reader pulls: at most one chunk's worth of it is held."""
 
     def __init__(self, chunks: Iterable[bytes], named: str) -> None:
-        self._chunks = iter(chunks)
+        self._chunks = _from_first_boundary(chunks, named)
         self._events: deque[tuple[str, bytes]] = deque()
         self._ended = False
 
@@ -167,11 +171,42 @@ class _Reading:
             try:
                 self._parser.write(chunk)
             except FormParserError:
-                raise MalformedMultipart(
-                    "The body is not well-formed multipart: each part begins with the boundary line, then its headers, "
-                    "an empty line, and its content; lines end with CR LF (RFC 2046 5.1)."
-                ) from None
+                raise _malformed() from None
         return self._events.popleft()
+
+
+def _from_first_boundary(chunks: Iterable[bytes], named: str) -> Iterator[bytes]:
+    """A body without what the parser does not take: text before the first boundary, and padding after it.
+
+    RFC 2046 5.1.1: the preamble is to be ignored, and a boundary may be followed by spaces and tabs. What begins like
+    the boundary line and goes on otherwise is refused: one reader could take it for the boundary, another not.
+    """
+    delimiter = b"\r\n--" + named.encode()
+    coming = iter(chunks)
+    # As if a line end came before: the boundary begins a line.
+    held = b"\r\n"
+    for chunk in coming:
+        held += chunk
+        at = held.find(delimiter)
+        if at < 0:
+            held = held[-len(delimiter) :]
+            continue
+        held, after = held[at:], len(delimiter)
+        found = _LINE_END.match(held, after)
+        if found is not None:
+            yield delimiter[2:] + (b"--" if found[0] == b"--" else b"\r\n")
+            yield held[found.end() :]
+            yield from coming
+            return
+        if not _LINE_BEGUN.fullmatch(held, after):
+            raise _malformed()
+
+
+def _malformed() -> MalformedMultipart:
+    return MalformedMultipart(
+        "The body is not well-formed multipart: each part begins with the boundary line, then its headers, an empty "
+        "line, and its content; lines end with CR LF (RFC 2046 5.1)."
+    )
 
 
 def _header(name: bytes, value: bytes) -> tuple[str, str]:

@@ -103,6 +103,16 @@ def test_every_sha2_will_do(server: Server, sender: NewCredential, algorithm: st
     assert received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {sha2: data}
 
 
+def test_a_preamble_and_padded_boundaries_are_taken(server: Server, sender: NewCredential) -> None:
+    # RFC 2046 5.1.1
+    data = f"\r\n--{BOUNDARY[:-1]}\r\nContent-Type: text/html\r\n\r\n".encode()
+    sent = _with(data)
+    padded = _body(sent, _part(data)).replace(f"--{BOUNDARY}\r\n".encode(), f"--{BOUNDARY} \t\r\n".encode())
+    body = b"This is a message in several parts.\r\nIt has - hyphens.\r\n" + padded
+    assert _send(server, sender, body).status_code == 200
+    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {_sha2(data): data}
+
+
 def test_nothing_needs_to_come_for_a_file_elsewhere(server: Server, sender: NewCredential) -> None:
     there = statement(id=str(uuid4()), attachments=[attachment_of(b"x", fileUrl="https://ent.example/f")])
     assert _send(server, sender, body_of(there), version="2.0.0").status_code == 200
