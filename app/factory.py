@@ -63,6 +63,7 @@ from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys
+from app.vault import kinds
 from app.vault.bodies import Bodies
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import body, compression, cors, logs, operations
@@ -130,7 +131,7 @@ class Parts:
     @cached_property
     def statements(self) -> Statements:
         """The stored statements."""
-        return Statements(self.store, (self.keys.token("verb", VOIDED),))
+        return Statements(self.store, (self.keys.token(kinds.VERB, VOIDED),))
 
     @cached_property
     def attachment_repository(self) -> AttachmentRepository:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 import structlog
 
 from app.errors import SillageError
+from app.storage import clock
 from app.storage.activity_definitions import Defined, DefinitionRepository
+from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
-from app.xapi.activities import Definition, definitions_of, merge
+from app.xapi.activities import Definition, definitions_of, merge, shared
+
+MOST_BYTES = 64 * 1024
+"""Of a definition's JSON: one that would become longer stays as it was."""
 
 _REMEMBERED = 65_536
+# What another process has learnt meanwhile is noticed after this long.
+_REMEMBERED_SECONDS = 60.0
+# Activities looked up together, and different definitions of one in a batch that are merged: the last ones.
+_AT_ONCE = 256
+_MERGED_AT_ONCE = 100
+_MOST_BYTES_TOLD = 16 * 1024 * 1024
 _TRIES = 20
 _log = structlog.stdlib.get_logger("sillage.activities")
 
@@ -27,8 +37,9 @@ class Activities:
     def __init__(self, repository: DefinitionRepository, keys: OrganisationKeys) -> None:
         self._repository = repository
         self._keys = keys
-        # What this process has merged already: most statements define activities that others defined before.
-        self._merged: dict[bytes, None] = {}
+        # By a hash of the activity: what this process last merged of it, as a hash too, and until when that is taken to
+        # stand. Most statements define activities that others defined before, in the same words.
+        self._merged: dict[int, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
     def learn(self, statements: Sequence[Statement]) -> None:
@@ -36,44 +47,69 @@ class Activities:
 
         Never fails: the statements are stored by now. What could not be merged is, when it comes again.
         """
-        unseen: dict[bytes, tuple[str, Definition]] = {}
+        now = clock.steady()
+        unseen: dict[str, dict[int, Definition]] = {}
+        last: dict[int, int] = {}
         for statement in statements:
-            for identity, definition in definitions_of(statement):
-                mark = hashlib.blake2b(identity.encode() + b"\n" + orjson.dumps(definition), digest_size=16).digest()
-                if mark not in self._merged:
-                    unseen[mark] = identity, definition
-        if not unseen:
+            for identity, given in definitions_of(statement):
+                definition = shared(given)
+                written = orjson.dumps(definition)
+                # Python's hashes of texts and bytes are keyed by a secret of the process.
+                place, mark = hash(identity), hash(written)
+                if place in last:
+                    if last[place] == mark:
+                        continue
+                else:
+                    known = self._merged.get(place)
+                    if known is not None and known[0] == mark and known[1] > now:
+                        continue
+                last[place] = mark
+                if len(written) <= MOST_BYTES:
+                    seen = unseen.setdefault(identity, {})
+                    seen.pop(mark, None)  # so that it is the last one
+                    seen[mark] = definition
+        if not last:
             return
         try:
-            self._merge(list(unseen.values()))
+            for some in _slices(list(unseen)):
+                self._merge({identity: list(unseen[identity].values())[-_MERGED_AT_ONCE:] for identity in some})
         except SillageError as failed:
             _log.warning("definitions not merged", code=failed.code, count=len(unseen))
             return
         with self._lock:
-            for mark in unseen:
+            for place, mark in last.items():
+                self._merged.pop(place, None)
                 if len(self._merged) >= _REMEMBERED:
                     del self._merged[next(iter(self._merged))]
-                self._merged[mark] = None
+                self._merged[place] = mark, now + _REMEMBERED_SECONDS
 
     def definitions(self, identities: Iterable[str]) -> dict[str, Definition]:
-        """What is known of these activities (IRIs), in one query; one never defined is left out."""
-        tokens = {self._token(identity): identity for identity in identities}
-        found = self._repository.existing(tokens) if tokens else {}
-        return {tokens[token]: self._opened(token, defined) for token, defined in found.items()}
+        """What is known of these activities (IRIs); one never defined is left out, and so are those beyond 16 MiB."""
+        known: dict[str, Definition] = {}
+        length = 0
+        for some in _slices(sorted(identities)):
+            tokens = {self._token(identity): identity for identity in some}
+            for token, defined in self._repository.existing(tokens).items():
+                written = self._keys.open(_place(token), defined.body)
+                length += len(written)
+                if length > _MOST_BYTES_TOLD:
+                    return known
+                known[tokens[token]] = orjson.loads(written)
+        return known
 
-    def _merge(self, seen: Sequence[tuple[str, Definition]]) -> None:
-        by_token: dict[bytes, list[Definition]] = {}
-        for identity, definition in seen:
-            by_token.setdefault(self._token(identity), []).append(definition)
+    def _merge(self, seen: Mapping[str, Sequence[Definition]]) -> None:
+        by_token = {self._token(identity): definitions for identity, definitions in seen.items()}
         for _ in range(_TRIES):
             known = self._repository.existing(by_token)
             changes = {}
             for token, definitions in by_token.items():
                 present = known.get(token)
-                before = None if present is None else self._opened(token, present)
-                after: Definition = before or {}
+                before: Definition = {} if present is None else self._opened(token, present)
+                after = before
                 for definition in definitions:
-                    after = merge(after, definition)
+                    longer = merge(after, definition)
+                    if len(orjson.dumps(longer)) <= MOST_BYTES:
+                        after = longer
                 if after != before:
                     revision = 1 if present is None else present.revision + 1
                     changes[token] = Defined(self._keys.seal(_place(token), orjson.dumps(after)), revision)
@@ -82,7 +118,7 @@ class Activities:
         _log.warning("definitions not merged", code="contended", count=len(by_token))
 
     def _token(self, identity: str) -> bytes:
-        return self._keys.token("definition", identity)
+        return self._keys.token(kinds.DEFINITION, identity)
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
         opened: dict[str, Any] = orjson.loads(self._keys.open(_place(token), defined.body))
@@ -91,3 +127,8 @@ class Activities:
 
 def _place(token: bytes) -> str:
     return f"activity:{token.hex()}"
+
+
+def _slices(identities: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(identities), _AT_ONCE):
+        yield identities[start : start + _AT_ONCE]

@@ -10,7 +10,8 @@ from app.xapi.identifiers import keys_of
 
 Definition = dict[str, Any]
 
-_MERGED_BY_KEY = ("name", "description", "extensions")
+_MERGED_BY_KEY = ("name", "description")
+_OF_AN_INTERACTION = ("correctResponsesPattern", "choices", "scale", "source", "target", "steps")
 
 
 def definitions_of(statement: Statement) -> Iterator[tuple[str, Definition]]:
@@ -35,12 +36,25 @@ def activities_in(statement: Statement) -> tuple[str, ...]:
     return found.activities + found.related_activities
 
 
-def merge(known: Definition, seen: Definition) -> Definition:
-    """The definition that holds both: languages and extensions side by side, and of the rest what was seen last.
+def shared(definition: Definition) -> Definition:
+    """What of a statement's definition is the activity's, for whoever asks: all but its extensions.
 
-    xAPI-Data 2.4.4.1 leaves to the store what it keeps of an activity's definition. Merging the same again changes
-    nothing.
+    These hold what a sender likes, of a learner too, and would outlive the statement. xAPI-Data 2.4.4.1 leaves to the
+    store what it keeps of an activity's definition.
     """
+    if "extensions" not in definition:
+        return definition
+    return {name: part for name, part in definition.items() if name != "extensions"}
+
+
+def merge(known: Definition, seen: Definition) -> Definition:
+    """The definition that holds both: languages side by side, and of the rest what was seen last.
+
+    Another ``interactionType`` leaves nothing of the interaction known before: its components mean nothing to it.
+    Merging the same again changes nothing.
+    """
+    if seen.get("interactionType", known.get("interactionType")) != known.get("interactionType"):
+        known = {name: part for name, part in known.items() if name not in _OF_AN_INTERACTION}
     merged = {**known, **seen}
     for name in _MERGED_BY_KEY:
         if name in known and name in seen:

@@ -73,8 +73,14 @@ def as_canonical(
         return {**given, "display": _one_language(given["display"], ranges)} if "display" in given else given
 
     def activity(given: _Part) -> _Part:
-        definition = definitions.get(given["id"], given.get("definition"))
-        return given if definition is None else {**given, "definition": _one_definition(definition, ranges)}
+        own = given.get("definition")
+        definition = definitions.get(given["id"], own)
+        if definition is None:
+            return given
+        if own is not None and "extensions" in own:
+            # The store knows none: they are the statement's.
+            definition = {**definition, "extensions": own["extensions"]}
+        return {**given, "definition": _one_definition(definition, ranges)}
 
     return _reshaped(statement, lambda agent: agent, verb, activity)
 

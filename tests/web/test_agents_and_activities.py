@@ -132,6 +132,19 @@ def test_an_activity_has_what_all_statements_say_of_it(server: Server, version: 
     assert [each["object"]["definition"]["name"] for each in canonical] == [{"en": "Lesson"}]
 
 
+def test_a_statements_extensions_are_given_with_it_alone(server: Server) -> None:
+    writer, other = (server.source(scopes=[scopes.WRITE, scopes.READ_MINE]) for _ in range(2))
+    identity = f"https://ent.example/{uuid4()}"
+    extensions = {"https://ent.example/pupil": "Camille"}
+    target = {"id": identity, "definition": {"name": {"fr": "Leçon"}, "extensions": extensions}}
+    assert server.post(writer, statement(object=target)).status_code == 200
+    assert server.post(other, statement(object={"id": identity})).status_code == 200
+    assert _activity(server, other, identity).json()["definition"] == {"name": {"fr": "Leçon"}}
+    for credential, definition in ((writer, target["definition"]), (other, {"name": {"fr": "Leçon"}})):
+        [found] = server.get(credential, activity=identity, format="canonical").json()["statements"]
+        assert found["object"]["definition"] == definition
+
+
 def test_writers_that_learn_at_the_same_time_lose_no_language(server: Server) -> None:
     credential = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     identity = f"https://ent.example/{uuid4()}"

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.xapi.activities import activities_in, definitions_of, merge
+from app.xapi.activities import activities_in, definitions_of, merge, shared
 
 LANGUAGES = st.dictionaries(st.sampled_from(["fr", "en", "de"]), st.text(max_size=3), max_size=3)
 DEFINITIONS = st.fixed_dictionaries(
@@ -16,7 +16,6 @@ DEFINITIONS = st.fixed_dictionaries(
         "name": LANGUAGES,
         "description": LANGUAGES,
         "type": st.sampled_from(["x:a", "x:b"]),
-        "extensions": st.dictionaries(st.sampled_from(["x:e", "x:f"]), st.integers(), max_size=2),
     },
 )
 
@@ -42,14 +41,29 @@ def test_definitions_are_found_in_the_object_the_context_and_a_substatement() ->
     assert sorted(identity[-1] for identity in activities_in(statement)) == ["1", "2", "3", "4"]
 
 
-def test_languages_and_extensions_stand_side_by_side_and_the_rest_is_the_last() -> None:
-    known = {"name": {"fr": "Un", "en": "One"}, "type": "x:old", "extensions": {"x:e": 1}}
-    seen = {"name": {"en": "1"}, "type": "x:new", "extensions": {"x:f": 2}}
-    assert merge(known, seen) == {
-        "name": {"fr": "Un", "en": "1"},
-        "type": "x:new",
-        "extensions": {"x:e": 1, "x:f": 2},
+def test_languages_stand_side_by_side_and_the_rest_is_the_last() -> None:
+    known = {"name": {"fr": "Un", "en": "One"}, "type": "x:old"}
+    seen = {"name": {"en": "1"}, "type": "x:new"}
+    assert merge(known, seen) == {"name": {"fr": "Un", "en": "1"}, "type": "x:new"}
+
+
+def test_extensions_are_the_statements_own() -> None:
+    assert shared({"type": "x:t", "extensions": {"x:e": "Camille"}}) == {"type": "x:t"}
+    assert shared({"type": "x:t"}) == {"type": "x:t"}
+
+
+def test_another_kind_of_interaction_leaves_nothing_of_the_one_before() -> None:
+    choice = {
+        "name": {"fr": "Q"},
+        "interactionType": "choice",
+        "choices": [{"id": "a"}],
+        "correctResponsesPattern": ["a"],
     }
+    assert merge(choice, {"interactionType": "numeric"}) == {"name": {"fr": "Q"}, "interactionType": "numeric"}
+    assert merge(choice, {"interactionType": "choice"}) == choice
+    assert merge(choice, {"name": {"en": "Q"}}) == {**choice, "name": {"fr": "Q", "en": "Q"}}
+    likert = {"interactionType": "likert", "scale": [{"id": "1"}]}
+    assert merge(choice, likert) == {"name": {"fr": "Q"}, **likert}
 
 
 @given(DEFINITIONS, DEFINITIONS)
@@ -58,5 +72,5 @@ def test_merging_again_changes_nothing_and_loses_no_key(known: dict[str, Any], s
     assert merge(merged, seen) == merged
     assert merge({}, seen) == seen
     assert merged.keys() == known.keys() | seen.keys()
-    for name in ("name", "description", "extensions"):
+    for name in ("name", "description"):
         assert merged.get(name, {}).keys() == known.get(name, {}).keys() | seen.get(name, {}).keys()

@@ -1,0 +1,81 @@
+"""What the store learns of activities: the last words stand, within bounds, and without the statements' extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from app.ingest import activities
+from app.ingest.activities import MOST_BYTES, Activities
+from app.storage import clock
+from app.storage.activity_definitions import DefinitionRepository
+from app.storage.connection import Store
+from app.vault.keys import OrganisationKeys
+from tests.served import statement
+
+ID = "https://ent.example/lessons/1"
+
+
+@pytest.fixture
+def worker(store: Store, vault: OrganisationKeys) -> Iterator[Any]:
+    """Makes one more process that learns into the same store."""
+    return lambda: Activities(DefinitionRepository(store), vault)
+
+
+def _named(*names: str, **more: Any) -> list[dict[str, Any]]:
+    return [statement(object={"id": ID, "definition": {"name": {"fr": name}, **more}}) for name in names]
+
+
+def _name(known: Activities) -> str:
+    return str(known.definitions([ID])[ID]["name"]["fr"])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_last_one_seen_stands(worker: Any, together: bool) -> None:
+    one = worker()
+    for batch in [_named("Alpha", "Beta", "Alpha")] if together else map(_named, ("Alpha", "Beta", "Alpha")):
+        one.learn(batch)
+    assert _name(one) == "Alpha"
+
+
+def test_what_another_process_learnt_gives_way_after_a_minute(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = worker(), worker()
+    one.learn(_named("Alpha"))
+    other.learn(_named("Beta"))
+    now = clock.steady()
+    monkeypatch.setattr(clock, "steady", lambda: now + 59)
+    one.learn(_named("Alpha"))
+    assert _name(one) == "Beta"
+    monkeypatch.setattr(clock, "steady", lambda: now + 61)
+    one.learn(_named("Alpha"))
+    assert _name(one) == "Alpha"
+
+
+def test_the_same_words_again_cost_no_query(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = worker()
+    one.learn(_named("Alpha"))
+    monkeypatch.setattr(DefinitionRepository, "existing", None)
+    one.learn(_named("Alpha", "Alpha"))
+    one.learn([*_named("Alpha", extensions={"x:e": 1}), *_named("Alpha", extensions={"x:e": 2})])
+
+
+def test_extensions_are_not_learnt(worker: Any) -> None:
+    one = worker()
+    one.learn(_named("Alpha", extensions={"https://ent.example/pupil": "Camille"}))
+    assert one.definitions([ID]) == {ID: {"name": {"fr": "Alpha"}}}
+
+
+def test_a_definition_does_not_grow_beyond_its_bound(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = worker()
+    for tag in range(100):
+        one.learn(_named("Alpha", description={f"fr-x-{tag}": "d" * 1_000}))
+    known = one.definitions([ID])[ID]
+    assert 50_000 < len(orjson.dumps(known)) <= MOST_BYTES
+    one.learn(_named("Beta"))
+    one.learn(_named("Gamma", description={"fr": "d" * MOST_BYTES}))
+    assert one.definitions([ID])[ID] == {**known, "name": {"fr": "Beta"}}
+    monkeypatch.setattr(activities, "_MOST_BYTES_TOLD", 1_000)
+    assert one.definitions([ID]) == {}
