@@ -76,6 +76,7 @@ from app.web.gate import Gate
 from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
+from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
 from app.xapi.identifiers import VOIDED
 
 PREFIX = "/xAPI"
@@ -556,6 +557,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         "attachmentsBytes": chosen.max_attachments_bytes,
         "attachmentsPerRequest": MOST_ATTACHMENTS,
         "statementsPerRequest": chosen.max_batch,
+        "statementBytes": MOST_STATEMENT_BYTES,
+        "valuesPerRequest": MOST_VALUES,
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)

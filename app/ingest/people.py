@@ -20,6 +20,7 @@ from app.xapi.people import names_in, person
 
 LOOKED_AT = 20
 """How many of the latest statements are searched for names."""
+_OPENED_BYTES = 1024 * 1024
 
 
 class People:
@@ -51,7 +52,15 @@ class People:
         mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
         asked = Filter(wanted, mine=mine, through=False)
         rows = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows
-        found = [orjson.loads(plain.body) for plain in self._reader.opened(rows)]
+        names: dict[str, None] = {}
+        searched = 0
+        while rows:
+            # A few at a time: twenty large statements, decoded, would take hundreds of megabytes.
+            opened, gone = self._reader.opened_within(rows, _OPENED_BYTES)
+            rows = rows[gone:]
+            for plain in opened:
+                names |= dict.fromkeys(names_in(orjson.loads(plain.body), identifier))
+            searched += len(opened)
         # Before the answer: whoever got data left a trace of it.
-        self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": len(found)})
-        return person(agent, (name for statement in found for name in names_in(statement, identifier)))
+        self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": searched})
+        return person(agent, names)

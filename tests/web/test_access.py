@@ -224,6 +224,8 @@ def test_about_tells_the_limits_that_hold(server: Server) -> None:
         "attachmentsBytes",
         "attachmentsPerRequest",
         "statementsPerRequest",
+        "statementBytes",
+        "valuesPerRequest",
         "statementsPerPage",
     }
     tutor = server.source()

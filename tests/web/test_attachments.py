@@ -106,11 +106,11 @@ def test_every_sha2_will_do(server: Server, sender: NewCredential, algorithm: st
 def test_a_preamble_and_padded_boundaries_are_taken(server: Server, sender: NewCredential) -> None:
     # RFC 2046 5.1.1
     data = f"\r\n--{BOUNDARY[:-1]}\r\nContent-Type: text/html\r\n\r\n".encode()
-    sent = _with(data)
-    padded = _body(sent, _part(data)).replace(f"--{BOUNDARY}\r\n".encode(), f"--{BOUNDARY} \t\r\n".encode())
+    sent = statement_with(data)
+    padded = body_of(sent, part_of(data)).replace(f"--{BOUNDARY}\r\n".encode(), f"--{BOUNDARY} \t\r\n".encode())
     body = b"This is a message in several parts.\r\nIt has - hyphens.\r\n" + padded
     assert _send(server, sender, body).status_code == 200
-    assert _received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {_sha2(data): data}
+    assert received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {sha2_of(data): data}
 
 
 def test_nothing_needs_to_come_for_a_file_elsewhere(server: Server, sender: NewCredential) -> None:
@@ -413,16 +413,15 @@ def test_data_that_hundreds_of_learners_share_take_the_place_of_one(roomy: Serve
 def test_attachments_are_limited_in_number_and_a_thousand_are_taken(roomy: Server) -> None:
     sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     data = [f"data {number}".encode() for number in range(MOST_ATTACHMENTS + 1)]
-    answer = _send(roomy, sender, body_of(statement_with(*data), *map(_part, data)))
+    answer = _send(roomy, sender, body_of(statement_with(*data), *map(part_of, data)))
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    again = _send(
-        roomy, sender, body_of(statement_with(*data[:2]), *map(_part, data[:2]), *[part_of(data[0])] * MOST_ATTACHMENTS)
-    )
+    parts = [*map(part_of, data[:2]), *[part_of(data[0])] * MOST_ATTACHMENTS]
+    again = _send(roomy, sender, body_of(statement_with(*data[:2]), *parts))
     assert (again.status_code, again.json()["code"]) == (413, "body-too-large")
     assert roomy.get(sender).json()["statements"] == []
     assert roomy.parts.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
     sent = statement_with(*data[:-1])
-    assert _send(roomy, sender, body_of(sent, *map(_part, data[:-1]))).status_code == 200
+    assert _send(roomy, sender, body_of(sent, *map(part_of, data[:-1]))).status_code == 200
     found = received(roomy.get(sender, statementId=sent["id"], attachments="true"))[1]
     assert found == {sha2_of(each): each for each in data[:-1]}
 

@@ -39,6 +39,21 @@ BODIES = {
         "malformed-json",
     ),
     "a 100,000-statement array": (b"[" + b",".join([GOOD] * 100_000) + b"]", 413, "body-too-large"),
+    "millions of values": (
+        GOOD[:-1] + b',"result":{"extensions":{"https://e.example/x":[' + b"{}," * 6_500_000 + b"0]}}}",
+        413,
+        "body-too-large",
+    ),
+    "a statement of two megabytes": (
+        GOOD[:-1] + b',"result":{"response":"' + b"x" * 2_000_000 + b'"}}',
+        400,
+        "invalid-statement",
+    ),
+    "an integer of 23 digits": (
+        GOOD[:-1] + b',"result":{"score":{"raw":12345678901234567890123}}}',
+        400,
+        "invalid-statement",
+    ),
     "a number": (b"42", 400, "invalid-statement"),
     "an array of arrays": (b"[[]]", 400, "invalid-statement"),
     "null": (b"null", 400, "invalid-statement"),
@@ -56,7 +71,14 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_bodies(server: Server, tutor: NewCredential, name: str) -> None:
     body, status, code = BODIES[name]
-    answer = server.send("POST", "/xAPI/statements", tutor, data=body)
+    packed = len(body) > 1_000_000
+    answer = server.send(
+        "POST",
+        "/xAPI/statements",
+        tutor,
+        data=gzip.compress(body, 1) if packed else body,
+        headers={"Content-Encoding": "gzip"} if packed else {},
+    )
     assert answer.status_code == status, answer.text
     problem = answer.json()
     assert code is None or problem["code"] == code
@@ -109,7 +131,7 @@ def test_what_is_refused_leaves_no_learner_key(server: Server) -> None:
 
 def test_a_very_large_statement_is_stored_and_read_back(server: Server) -> None:
     mine = server.source()
-    sent = statement(result={"response": os.urandom(9_000_000).hex()})
+    sent = statement(result={"response": os.urandom(500_000).hex()})
     assert server.post(mine, sent).status_code == 200
     assert server.get(mine, limit=1).json()["statements"][0]["result"] == sent["result"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON
-from app.xapi.decode import decode
+from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES, decode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8) | st.floats(-1e9, 1e9),
@@ -120,3 +120,67 @@ def test_every_duplicate_is_found(value: dict, data: st.DataObject) -> None:
 def test_no_bytes_crash_it(body: bytes) -> None:
     with contextlib.suppress(BadRequest, BodyTooLarge):
         read(body)
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 2**63, 10**18, 9_999_999_999_999_999_999])
+@pytest.mark.parametrize("places", ["[%d]", '{"x":%d}', '{"a":[1,{"b":%d}]}', "[%d,%d]"])
+def test_integers_of_64_bits_come_back_as_they_were(number: int, places: str) -> None:
+    text = '{"e":' + places.replace("%d", str(number)) + "}"
+    assert json.loads(read(text.encode()).written[0]) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "number", ["18446744073709551616", "-9223372036854775809", "12345678901234567890123", "9" * 300]
+)
+def test_longer_integers_are_refused_where_they_stand(number: str) -> None:
+    for body, pointer in (
+        (f'{{"a": [1, {number}]}}', "/a/1"),
+        (f'[{{}}, {{"x/y": {{"n": {number}}}}}]', "/1/x~1y/n"),
+    ):
+        with pytest.raises(InvalidStatement) as refused:
+            read(body.encode())
+        assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [(pointer, "integer-size")]
+        assert number not in str(refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"12345678901234567890123"',
+        "0.12345678901234567890123",
+        "12345678901234567890123.5",
+        "1e30",
+        "1e-0000000000000000000001",
+        "-0.0000000000000000000001",
+        '"\\"9"',
+    ],
+)
+def test_long_digits_that_are_no_integer_are_taken(text: str) -> None:
+    assert read(f'{{"a": {text}}}'.encode()).statements == [{"a": json.loads(text)}]
+
+
+def test_a_statement_is_limited_in_length() -> None:
+    def sized(length: int) -> bytes:
+        return b'{"a":"' + b"x" * (length - 8) + b'"}'
+
+    read(sized(MOST_STATEMENT_BYTES) + b" " * 10)
+    for body, pointer in (
+        (sized(MOST_STATEMENT_BYTES + 1), ""),
+        (b"[{}," + sized(MOST_STATEMENT_BYTES + 1) + b"]", "/1"),
+    ):
+        with pytest.raises(InvalidStatement) as refused:
+            read(body)
+        [fault] = refused.value.faults
+        assert (fault.pointer, fault.rule, fault.section) == (pointer, "statement-size", "Sillage")
+
+
+@pytest.mark.parametrize("value", [b"{},", b"[],", b'{"":0},', b"0,", b"[[[]]],"])
+def test_a_body_is_limited_in_values(value: bytes) -> None:
+    crowded = b'{"a":[' + value * (MOST_VALUES // sum(value.count(each) for each in b",[{:") + 1) + b"0]}"
+    with pytest.raises(BodyTooLarge, match="JSON values"):
+        read(crowded)
+
+
+def test_what_separates_values_may_fill_texts() -> None:
+    texts = [',[{:\\"' * 100_000] * 10
+    assert read(orjson.dumps([{"a": text} for text in texts]), 10).statements == [{"a": text} for text in texts]

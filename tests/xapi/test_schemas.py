@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -136,8 +137,8 @@ def test_both_validators_give_the_same_verdict(
     statement = copy.deepcopy(full)
     for _ in range(rounds):
         mutate(statement, data)
-    # Through JSON, as statements come: numbers beyond 64 bits arrive as floats.
-    [statement] = decode(json.dumps(statement).encode(), max_statements=1).statements
+    # Through JSON, as statements come: numbers beyond 64 bits, which decoding refuses, arrive as floats.
+    statement = orjson.loads(json.dumps(statement))
     fast = _compiled(version).is_valid(statement)
     assert fast is _reference(version).is_valid(statement)
     if not fast:

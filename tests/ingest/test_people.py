@@ -1,0 +1,46 @@
+"""What looking for a person's names costs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from app.factory import Parts
+from app.ingest.querying import Reader
+from app.settings import Settings
+from app.storage.sources import Source
+from app.xapi.identifiers import agent_identifier
+from app.xapi.versions import Version
+from tests.served import statement
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def test_one_statement_is_held_decoded_at_a_time(parts: Parts) -> None:
+    large = statement(result={"extensions": {"https://ent.example/e": [{} for _ in range(100_000)]}})
+    source = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
+    for number in range(6):
+        named = {**large["actor"], "name": str(number)}
+        parts.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
+    tracemalloc.start()
+    try:
+        told = parts.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert set(told["name"]) == set(map(str, range(6)))
+    one = 100_000 * 72
+    assert most < 3 * one
