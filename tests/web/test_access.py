@@ -188,6 +188,14 @@ def test_strangers_get_nothing_and_change_nothing(
         assert server.send("GET", row.path, owner, params=row.params).json()["kept"] is True
 
 
+@pytest.mark.parametrize(("method", "params"), [("POST", {"x": "1"}), ("PUT", {}), ("PUT", {"statementId": "1"})])
+def test_a_stranger_is_not_told_what_else_is_wrong(server: Server, method: str, params: dict[str, str]) -> None:
+    asked = {"params": params, "json": statement()}
+    assert server.send(method, "/xAPI/statements", None, **asked).status_code == 401
+    assert server.send(method, "/xAPI/statements", server.credential(scopes.ALL), **asked).status_code == 403
+    assert server.send(method, "/xAPI/statements", server.source(), **asked).status_code == 400
+
+
 def test_people_read_but_do_not_write(server: Server) -> None:
     person = server.credential(scopes.ALL)
     for row in TABLE:

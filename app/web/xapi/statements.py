@@ -40,11 +40,13 @@ def blueprint(
     """The routes of the resource. ``audit(kind, actor, detail)`` records a reading, durably."""
     routes = Blueprint("xapi_statements", __name__)
 
-    def record(only: UUID | None) -> Recorded:
+    def record(address: Callable[[], UUID | None]) -> Recorded:
         credential = gate.credential(scopes.WRITE)
         if credential.source is None:
             raise ScopeMissing("Only the credentials of a source may write statements.")
         source = access.source(credential.source)
+        # Only now: a stranger is told nothing else.
+        only = address()
         spoken = headers.version()
         content, parts = submitted.read(max_body_bytes, max_attachments_bytes)
         recorded = recorder.record(
@@ -57,16 +59,14 @@ def blueprint(
 
     @routes.post("/statements")
     def post() -> Response:
-        if request.args:
-            raise BadParameter("POST takes no query parameters here.")
-        recorded = record(None)
+        recorded = record(_unaddressed)
         return _told(
             Response(orjson.dumps([str(identity) for identity in recorded.ids]), content_type="application/json")
         )
 
     @routes.put("/statements")
     def put() -> Response:
-        record(parse_put(parameters.given()))
+        record(lambda: parse_put(parameters.given()))
         return _told(Response(status=204))
 
     @routes.get("/statements")
@@ -113,6 +113,11 @@ def blueprint(
         return answers.statements(content, page.data)
 
     return routes
+
+
+def _unaddressed() -> None:
+    if request.args:
+        raise BadParameter("POST takes no query parameters here.")
 
 
 def _told(answer: Response) -> Response:
