@@ -81,6 +81,9 @@ from app.xapi.identifiers import VOIDED
 
 PREFIX = "/xAPI"
 VERSION = distribution_version("sillage")
+# How often a process looks for references that are still to be linked, and how many times it goes on at once.
+_LINKING_SECONDS = 5.0
+_LINKED_IN_A_ROW = 20
 _log = structlog.stdlib.get_logger("sillage.parts")
 
 
@@ -460,14 +463,22 @@ class Parts:
         self._stack.callback(stop.set)
 
     def _keep(self, stop: threading.Event) -> None:
-        """Write the verdict counters and anchor the audit log, now and then, beside the requests."""
+        """Write the verdict counters, anchor the audit log and link references, now and then, beside the requests."""
         ended = False
+        due = 0.0
         while not ended:
             ended = stop.wait(self.settings.heartbeat_seconds)
             try:
                 self.profiles.flush()
                 if not ended:
                     self.audit.anchor_if_due(clock.now_us())
+                    if clock.steady() >= due:
+                        due = clock.steady() + _LINKING_SECONDS
+                        for _ in range(_LINKED_IN_A_ROW):
+                            if stop.is_set() or not self.statements.link_some():
+                                break
+                        else:
+                            due = 0.0
             except Exception as failed:
                 # What could not be written now is tried again; this thread must not end.
                 _log.warning("housekeeping failed", kind=type(failed).__name__)

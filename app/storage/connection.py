@@ -34,10 +34,11 @@ Document = dict[str, Any]
 _NO_SPACE = {14031, 12501}
 # InterruptedAtShutdown, Interrupted, NotWritablePrimary, PrimarySteppedDown, ShutdownInProgress,
 # InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, MaxTimeMSExpired, WriteConcernFailed,
-# NoSuchTransaction, WriteConflict, LockTimeout, and host or network failures reported by a server.
+# NoSuchTransaction, WriteConflict, LockTimeout, TransactionExceededLifetimeLimitSeconds, TransactionTooLargeForCache,
+# and host or network failures reported by a server.
 # AuthenticationFailed, Unauthorized.
 _REFUSED = {18, 13}
-_PASSING = {11600, 11601, 10107, 189, 91, 11602, 13435, 50, 64, 251, 112, 24, 6, 7, 89, 9001, 262, 134}
+_PASSING = {11600, 11601, 10107, 189, 91, 11602, 13435, 50, 64, 251, 112, 24, 6, 7, 89, 9001, 262, 134, 290, 388}
 
 
 def _no_space(error: PyMongoError) -> bool:

@@ -22,6 +22,14 @@ A *placeholder* has no ``stored``: its statement is not there yet, and others na
 that voided it (null: one that may void anything). ``wait``: how often a chain of references was found to end there.
 The unique index on ``_id`` then tells the statement's writer, and a transaction that reads a chain conflicts with the
 one that makes it longer.
+
+When a statement comes that thousands of chains wait for, they are linked afterwards, some at a time. Until then it
+stands in ``linking``, which its transaction writes::
+
+    _id      UUID        the statement; later, those among its referrers that have referrers themselves
+    depth    int         how many references lead from them to the statement that came, and one
+    after    UUID        referrers up to this one are linked; absent at first
+    until    date        somebody is at it until then; absent otherwise
 """
 
 from __future__ import annotations
@@ -29,8 +37,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from struct import Struct
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeGuard, cast
 from uuid import UUID
 
 from bson import decode
@@ -42,22 +51,25 @@ from pymongo.cursor import RawBatchCursor
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from app.errors import DatabaseUnavailable
+from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.shared_write import SharedWrite
 
 NAME = "statements"
+LINKING = "linking"
 COLLECTIONS = (
     Declared(
         NAME,
         (
             Index("order", (("stored", 1),), packed=True),
             Index("tokens", (("t", 1), ("stored", 1)), packed=True),
-            Index("references", (("ref", 1),), only_with="ref", packed=True),
+            Index("referrers", (("ref", 1), ("_id", 1)), only_with="ref", packed=True),
             Index("referred", (("refs.t", 1), ("stored", 1)), only_with="refs", packed=True),
         ),
         packed=True,
     ),
+    Declared(LINKING),
 )
 
 # Many who refer at once to one statement that is not there yet write one placeholder: each round one gets through.
@@ -72,6 +84,11 @@ MOST_BYTES = 16 * 1024 * 1024
 
 # A chain of references is followed this far, down to its end and up to those that refer.
 CHAIN = 20
+
+# Most referrers that one transaction links. MongoDB cuts transactions off after a minute: anybody can make thousands of
+# statements wait for an id, and must not keep that one from being stored.
+LINKED_AT_ONCE = 1_000
+_LINKING_TIME = timedelta(seconds=30)
 
 
 class Row(NamedTuple):
@@ -188,6 +205,7 @@ class Statements:
         """``voided_verbs``: tokens of the verb that voids; a statement that has one is never voided itself."""
         self._store = store
         self._collection = store.collection(NAME)
+        self._linking = store.collection(LINKING)
         self._voided_verbs = list(voided_verbs)
         self._singles: SharedWrite[Document, bool] = SharedWrite(self._insert_singles)
 
@@ -291,13 +309,21 @@ class Statements:
         return {each["_id"] for each in found if "wait" in each}
 
     def _link(self, referring: set[UUID], awaited: set[UUID], session: ClientSession) -> None:
-        """Write ``refs`` of what was just stored with a reference, and of those whose chain ended at ``awaited``."""
+        """Write ``refs`` of what was just stored with a reference, and of those whose chain ended at ``awaited``.
+
+        If these are too many, note that they are still to be linked.
+        """
         changed, level = set(referring), awaited
         for _ in range(CHAIN):
             if not level:
                 break
             above = self._collection.find({"ref": {"$in": list(level)}}, {"_id": 1}, session=session)
-            level = {each["_id"] for each in above} - changed
+            those = {each["_id"] for each in above.limit(LINKED_AT_ONCE + 1)}
+            if len(those) > LINKED_AT_ONCE or len(changed | those) > LINKED_AT_ONCE + len(referring):
+                changed = set(referring)
+                self._link_later(awaited, 1, session)
+                break
+            level = those - changed
             changed |= level
         if not changed:
             return  # what referred to it was deleted since
@@ -326,6 +352,58 @@ class Statements:
         # A write even where nothing changes: whoever stores an end meanwhile must conflict with this.
         updates += [UpdateOne({"_id": end}, {"$inc": {"wait": 1}}, upsert=True) for end in ends]
         self._collection.bulk_write(updates, session=session)
+
+    def _link_later(self, identities: Iterable[UUID], depth: int, session: ClientSession) -> None:
+        # From the start again if it is there already. In a circle the depth ends it.
+        change = {"$max": {"depth": depth}, "$unset": {"after": "", "until": ""}}
+        updates = [UpdateOne({"_id": identity}, change, upsert=True) for identity in identities]
+        if updates:
+            self._linking.bulk_write(updates, session=session)
+
+    def link_some(self) -> bool:
+        """Link some of those that refer to a statement that many waited for; whether there were any.
+
+        Any process may go on where another one left off.
+
+        Raises:
+            DatabaseUnavailable: it is not done; what is done stays.
+        """
+        now = clock.now()
+        free = {"$or": [{"until": {"$exists": False}}, {"until": {"$lt": now}}]}
+        with translated():
+            noted = self._linking.find_one_and_update(free, {"$set": {"until": now + _LINKING_TIME}})
+            if noted is None:
+                return False
+            try:
+                with self._store.transaction() as session:
+                    self._link_next(noted["_id"], session)
+            except (BulkWriteError, OperationFailure) as error:
+                codes = {each["code"] for each in error.details["writeErrors"]} if _many(error) else {error.code}
+                # Somebody stores what a chain leads to, or another such statement: it is tried again.
+                if not codes <= {112, 11000}:
+                    raise
+                self._linking.update_one({"_id": noted["_id"]}, {"$unset": {"until": ""}})
+        return True
+
+    def _link_next(self, target: UUID, session: ClientSession) -> None:
+        # Read again: if somebody has it begin anew meanwhile, one of the two conflicts with the other.
+        noted = self._linking.find_one({"_id": target}, session=session)
+        if noted is None:
+            return
+        wanted: Document = {"ref": target, **({"_id": {"$gt": noted["after"]}} if "after" in noted else {})}
+        found = self._collection.find(wanted, {"_id": 1}, session=session).sort([("_id", 1)]).limit(LINKED_AT_ONCE)
+        some = [each["_id"] for each in found]
+        if some:
+            self._link(set(some), set(), session)
+        if len(some) < LINKED_AT_ONCE:
+            self._linking.delete_one({"_id": target}, session=session)
+        else:
+            self._linking.update_one(
+                {"_id": target}, {"$set": {"after": some[-1]}, "$unset": {"until": ""}}, session=session
+            )
+        if some and noted["depth"] < CHAIN:
+            further = self._collection.distinct("ref", {"ref": {"$in": some}}, session=session)
+            self._link_later(further, noted["depth"] + 1, session)
 
     def _void(self, voidings: Sequence[Voiding], session: ClientSession) -> None:
         targets = sorted({voiding.target for voiding in voidings})
@@ -459,6 +537,10 @@ def _merged(one: Rows, other: Rows, ascending: bool) -> Rows:
         kept = [row for row in rows if (row.stored <= end if ascending else row.stored >= end)]
         return Rows(kept, False)
     return Rows(rows, True)
+
+
+def _many(error: OperationFailure) -> TypeGuard[BulkWriteError]:
+    return isinstance(error, BulkWriteError)
 
 
 class _Taken(Exception):

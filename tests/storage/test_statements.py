@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import permutations
 from uuid import UUID, uuid4
 
 import pytest
 
+from app.errors import DatabaseUnavailable
+from app.storage import clock
+from app.storage import statements as module
 from app.storage.connection import Store
 from app.storage.statements import (
     CHAIN,
+    LINKED_AT_ONCE,
+    LINKING,
     NAME,
     Clash,
     Filter,
@@ -455,3 +461,109 @@ def test_a_query_by_tokens_reads_its_indexes_in_order(store: Store, statements: 
                 assert asked is query or "'referred'" in plan
                 assert "'stage': 'SORT'" not in plan
                 assert "COLLSCAN" not in plan
+
+
+def link_all(statements: Statements) -> int:
+    steps = 0
+    while statements.link_some():
+        steps += 1
+        assert steps < 10_000
+    return steps
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two referrers are the most that one transaction links."""
+    monkeypatch.setattr(module, "LINKED_AT_ONCE", 2)
+
+
+def test_thousands_that_wait_for_a_statement_do_not_keep_it_from_being_stored(
+    store: Store, statements: Statements
+) -> None:
+    target = row(99_999, None, b"same", b"agent-target")
+    statements.insert([referring(0, target.id)])
+    count = 3 * LINKED_AT_ONCE
+    waiting = [{**module._document(referring(n, target.id))} for n in range(1, count)]
+    store.collection(NAME).insert_many(waiting)  # as if each had come by itself: the placeholder is there
+    assert statements.insert([target]) == Inserted((target.id,), ())
+    linked = {"refs.i": target.id}
+    assert store.collection(NAME).count_documents(linked) == 0
+    assert link_all(statements) == 4
+    assert store.collection(NAME).count_documents(linked) == count
+    assert store.collection(LINKING).count_documents({}) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_chains_to_what_many_wait_for_are_linked_up_to_their_beginning(statements: Statements, store: Store) -> None:
+    target = row(99, None, b"same", b"agent-target")
+    direct = [referring(n, target.id) for n in range(5)]
+    above = [referring(10 + n, direct[2].id) for n in range(5)]
+    top = [referring(20 + n, above[n].id) for n in range(5)]
+    for one in (*top, *above, *direct):
+        statements.insert([one])
+        link_all(statements)
+    statements.insert([target, referring(30, target.id)])
+    late = referring(31, target.id)
+    statements.insert([late])
+    assert found(statements, b"agent-target") == [30, 31, 99]
+    link_all(statements)
+    assert found(statements, b"agent-target") == [*range(5), *range(10, 15), *range(20, 25), 30, 31, 99]
+    assert store.collection(LINKING).count_documents({}) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_another_process_goes_on_linking_where_one_died(
+    store: Store, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = row(99, None, b"same", b"agent-target")
+    for n in range(7):
+        statements.insert([referring(n, target.id)])
+    statements.insert([target])
+    assert statements.link_some()
+
+    def died(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statements, "_link", died)
+        with pytest.raises(DatabaseUnavailable):
+            statements.link_some()
+    other = Statements(store, (VOIDS,))
+    assert not other.link_some()
+    assert len(found(statements, b"agent-target")) == 3
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(seconds=40))
+    assert link_all(other) == 3
+    assert found(other, b"agent-target") == [*range(7), 99]
+
+
+@pytest.mark.usefixtures("few")
+def test_a_circle_that_many_wait_for_ends(statements: Statements) -> None:
+    one, two = uuid4(), uuid4()
+    for n in range(5):
+        statements.insert([referring(n, one)])
+    statements.insert([referring(10, one, two, b"token-of-two")])
+    statements.insert([referring(11, two, one, b"token-of-one")])
+    link_all(statements)
+    assert found(statements, b"token-of-one") == found(statements, b"token-of-two") == [*range(5), 10, 11]
+
+
+@pytest.mark.usefixtures("few")
+def test_linking_goes_on_while_what_the_chains_lead_to_comes(statements: Statements, store: Store) -> None:
+    for turn in range(6):
+        token = b"agent-" + str(turn).encode()
+        end = row(90, None, b"same", token)
+        middle = referring(80, end.id)
+        waiting = [referring(n, middle.id) for n in range(9)]
+        for one in waiting:
+            statements.insert([one])
+        statements.insert([middle])
+        others = [Statements(store, (VOIDS,)) for _ in range(2)]
+        sends = [threading.Thread(target=link_all, args=(each,)) for each in others]
+        sends += [threading.Thread(target=statements.insert, args=([one],)) for one in (end, referring(50, middle.id))]
+        for send in sends:
+            send.start()
+        for send in sends:
+            send.join()
+        link_all(statements)
+        assert found(statements, token) == [*range(9), 50, 80, 90]

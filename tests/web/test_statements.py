@@ -7,12 +7,13 @@ import threading
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 
 from app.access import scopes
+from app.storage.statements import LINKED_AT_ONCE, LINKING, NAME
 from tests.served import Server, statement
 
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
@@ -411,3 +412,22 @@ def test_what_finds_a_statement_finds_those_that_refer_to_it(server: Server, ver
     newest = stored(server, tutor, activity=place, limit=1)
     assert [each["id"] for each in newest] == [voiding["id"]]
     assert {each["id"] for each in stored(server, tutor, activity=place)} == {target["id"], voiding["id"]}
+
+
+def test_what_many_refer_to_before_it_comes_is_stored_and_found_through_them(server: Server) -> None:
+    source = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
+    target, registration = str(uuid4()), str(uuid4())
+    reference = {"objectType": "StatementRef", "id": target}
+    waiting = [statement(object=reference) for _ in range(LINKED_AT_ONCE + 200)]
+    assert server.post(source, waiting).status_code == 200
+    assert server.post(source, statement(id=target, context={"registration": registration})).status_code == 200
+    assert server.post(source, statement(object=reference)).status_code == 200
+
+    assert len(stored(server, source, registration=registration)) == 2
+    limit = time.monotonic() + 30
+    store = server.parts.store
+    while store.collection(LINKING).count_documents({}):
+        assert time.monotonic() < limit
+        time.sleep(0.5)
+    assert store.collection(NAME).count_documents({"refs.i": UUID(target)}) == LINKED_AT_ONCE + 201
+    assert len(stored(server, source, registration=registration, limit=500)) == 500
