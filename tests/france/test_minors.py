@@ -61,6 +61,14 @@ def test_an_address_is_one_in_any_form(agent):
     assert minors.find(minors.cleaned(whole, "strip", pseudonym, HOME)) == []
 
 
+def test_an_agent_or_group_as_object_is_looked_at_too():
+    for kind in ("Agent", "Group"):
+        target = {"objectType": kind, "name": "x", "account": {"homePage": "https://ent.example", "name": "x"}}
+        assert minors.find(statement(object=target)) == [("name", "/object/name")]
+    activity = {"objectType": "Activity", "id": "https://x.example/a", "definition": {"name": {"fr": "x"}}}
+    assert minors.find(statement(object=activity)) == []
+
+
 def test_strip_takes_names_out_and_leaves_a_valid_statement():
     before = copy.deepcopy(OPEN)
     left = minors.cleaned(OPEN, "strip", pseudonym, HOME)

@@ -172,7 +172,7 @@ def test_what_comes_late_is_put_in_order_anew_and_nothing_is_taken_twice(parts: 
     # As after a process that was killed between the sessions and the mark.
     assert before is not None
     marks.replace_one({"_id": before["_id"]}, before)
-    follow(parts, 1)
+    assert follow(parts, 1) == (1, 0)
     assert stands(parts, live=False) == {"success": 1}
 
 

@@ -176,6 +176,13 @@ def test_the_statement_that_is_referred_to_must_be_of_a_wanted_template(statemen
     assert made.check(reference("ABC"), {"abc": statement}.get).outcome is outcome
 
 
+def test_of_a_statement_that_fails_a_template_those_count_that_it_fails():
+    # Communication 2.1: it follows the wanted one, but validates gives the failing ones.
+    fails = {"id": "urn:fails", "verb": "urn:v", "rules": [{"location": "$.r", "presence": "excluded"}]}
+    made = checker.compile([profile(REFERRED, fails, REFERS)])
+    assert made.check(reference("1"), {"1": {"verb": {"id": "urn:v"}, "r": 1}}.get).outcome is Outcome.FAILS
+
+
 def test_statements_of_a_batch_may_refer_to_each_other_and_to_themselves_in_a_circle():
     made = checker.compile([profile(REFERRED, REFERS)])
     good = {"id": "1", "verb": {"id": "urn:v"}, "r": 1}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import contracts
-from app.profiles import document
+from app.profiles import document, patterns
 from app.profiles.findings import Severity
 from app.profiles.lint import lint
 
@@ -272,6 +272,12 @@ CASES = [
 )
 def test_a_defect_is_found_at_its_place(raw, pointer, rule, severity):
     assert (pointer, rule, severity) in found(raw)
+
+
+def test_a_pattern_too_ambiguous_to_be_looked_at_is_told(monkeypatch):
+    reach = patterns.Reach(True, frozenset(), False)
+    monkeypatch.setattr(patterns, "explore", lambda pattern: reach)
+    assert found(clean()) == [("/patterns/0", "pattern-ambiguous", "warning")]
 
 
 def test_the_paths_of_the_specification_that_lead_somewhere_are_not_complained_of():

@@ -161,6 +161,14 @@ def test_a_state_stays_small_however_long_the_session(element, text):
     assert state.broken is not None or patterns._size(state.node, 10_000) < 400
 
 
+def test_what_is_tried_already_is_not_tried_again():
+    # Each a may end a round or be one of many before a b: every round would open one more way.
+    pattern = compiled(star(alt("a", seq(plus("a"), "b"))))
+    state = patterns.follow(pattern, word("a" * 500))
+    assert patterns._size(state.node, 1_000) < 20
+    assert patterns.progress(patterns.follow(pattern, word("a" * 500 + "ba"))) is Progress.SUCCESS
+
+
 # --- what is known of some patterns -----------------------------------------------------------------
 
 
