@@ -282,11 +282,18 @@ class _Build:
         return _try(self.enter((element, _PASSED, -3 - 2 * element, *rest)), self.enter(rest))
 
     def step(self, node: Node, symbols: set[int]) -> Node:
-        """The node after a statement."""
+        """The node after a statement.
+
+        Raises:
+            TooAmbiguous: it would be larger than what is followed.
+        """
         stepped = self._step(node, symbols)
-        if stepped is not None and stepped[0] in (_TRY, _ALTERNATES) and _size(stepped, _LARGE) > _LARGE:
-            return _pruned(stepped, frozenset())
-        return stepped
+        if stepped is None or stepped[0] not in (_TRY, _ALTERNATES) or _size(stepped, _LARGE) <= _LARGE:
+            return stepped
+        pruned = _pruned(stepped, frozenset())
+        if _size(pruned, _MOST_NODES) > _MOST_NODES:
+            raise TooAmbiguous
+        return pruned
 
     def _step(self, node: Node, symbols: set[int]) -> Node:
         if node is None:
