@@ -28,6 +28,7 @@ ABANDONED = timedelta(days=1)
 
 _NUMBER_BYTES = 4
 _SWEPT_AT_ONCE = 1_000
+_DROPPED_AT_ONCE = 100
 
 
 class Attachment(NamedTuple):
@@ -94,9 +95,10 @@ class AttachmentRepository:
     def drop(self, attachments: Sequence[bytes]) -> None:
         """Delete attachments with their frames."""
         with translated():
-            for attachment in attachments:
-                # Frames first: whatever is left when this process ends here can still be found.
-                self._frames.delete_many({"_id": _bounds(attachment)})
+            # Frames first: whatever is left when this process ends here can still be found.
+            for start in range(0, len(attachments), _DROPPED_AT_ONCE):
+                some = attachments[start : start + _DROPPED_AT_ONCE]
+                self._frames.delete_many({"$or": [{"_id": _bounds(attachment)} for attachment in some]})
             self._attachments.delete_many({"_id": {"$in": list(attachments)}})
 
     def of(self, statements: Iterable[UUID]) -> list[Attachment]:
