@@ -140,7 +140,7 @@ def serving(folder: Path, mongodb_uri: str, **changes: str) -> Iterator[Server]:
         parts.close()
 
 
-def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
     """Wait until the server says that it is ready."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
@@ -148,7 +148,7 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: f
         try:
             if requests.get(f"{url}/readyz", timeout=2).status_code == 200:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:  # not there yet, or too busy starting
             pass
         time.sleep(0.05)
     raise AssertionError(log.read_text())
