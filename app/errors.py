@@ -232,6 +232,15 @@ class UnsupportedContentType(SillageError):
     title_fr = "Le type de contenu n'est pas pris en charge"
 
 
+class TooManyRequests(SillageError):
+    """The source asks for more than its share of a server that others ask too; nothing of the request was read."""
+
+    code = "too-many-requests"
+    status = 429
+    title = "This source sends too much at once"
+    title_fr = "Cette source envoie trop à la fois"
+
+
 # --- what the store cannot do now -----------------------------------------------------------------
 
 
@@ -245,6 +254,14 @@ class Unavailable(SillageError):
 
     def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = 5) -> None:
         super().__init__(detail, faults=faults, retry_after=retry_after)
+
+
+class Overloaded(Unavailable):
+    """More requests wait, or more bytes are on their way, than this server can take; nothing was stored."""
+
+    code = "overloaded"
+    title = "The server has more to do than it can"
+    title_fr = "Le serveur est surchargé"
 
 
 class DatabaseUnavailable(Unavailable):

@@ -73,6 +73,8 @@ from app.web.api import check as check_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
+from app.web.refusal import EXTENSION, Refusal
+from app.web.turns import Turns
 from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
@@ -539,7 +541,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     compression.install(app)
     body.install(app)
     alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes, threads=chosen.threads)
-    cors.install(app, split_origins(chosen.cors_origins), (PREFIX, "/api/v1"))
+    origins, prefixes = split_origins(chosen.cors_origins), (PREFIX, "/api/v1")
+    cors.install(app, origins, prefixes)
+    app.extensions[EXTENSION] = Refusal(
+        headers.headers_outside(PREFIX, chosen.default_version, parts.library.consistent_through),
+        cors.headers_outside(origins, prefixes),
+        count=metrics.shed,
+    )
     gate = Gate(parts.access, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
@@ -550,6 +558,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             library=parts.library,
             audit=parts.audit.append,
             metrics=metrics,
+            turns=Turns(chosen.threads),
             max_body_bytes=chosen.max_body_bytes,
             max_attachments_bytes=chosen.max_attachments_bytes,
             page_limit=chosen.page_limit,

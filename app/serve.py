@@ -30,8 +30,10 @@ from app.errors import DatabaseUnavailable, SettingsInvalid, SillageError, Stora
 from app.settings import Settings
 from app.storage import clock, embedded
 from app.web import logs
+from app.web.admission import Limits
 from app.web.connections import Worker, most_connections
 from app.web.operations import MULTIPROCESS
+from app.web.refusal import EXTENSION, Refusal
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory; gunicorn makes unnamed files there for its heartbeat
 # GET /statements carries agents and activities in its query; this is the most that gunicorn allows.
@@ -93,7 +95,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "bind": settings.bind,
             "workers": settings.workers,
             "worker_class": Worker,
-            "threads": settings.threads,
+            "threads": settings.threads,  # and those that Worker keeps for special cases
             "worker_connections": most_connections(settings.threads),
             "preload_app": False,
             "timeout": 60,
@@ -132,6 +134,15 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def _post_worker_init(self, worker: Any) -> None:
         self._served[0] = 1
+        settings = self._settings
+        limits = Limits(
+            threads=settings.threads,
+            body_bytes=settings.max_held_bytes,
+            largest_body=settings.max_body_bytes,
+            waiting=settings.max_waiting,
+            seconds=settings.max_wait_seconds,
+        )
+        worker.share_out(limits, worker.wsgi.extensions.get(EXTENSION) or Refusal())
         # A terminal sends Ctrl-C to the workers as well; the master tells them what to do.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # A batch makes tens of thousands of small containers, none of them cyclic: Python's defaults would walk the

@@ -155,6 +155,17 @@ class Settings:
     graceful_seconds: float = _setting(
         "Seconds that requests under way get to finish when the server stops.", _seconds(1, 600), 30.0
     )
+    max_held_bytes: int = _setting(
+        "Most bytes of request bodies that one HTTP worker holds and works on at once; a larger body is taken alone.",
+        _count(1_024, 1 << 40),
+        64 * 1024 * 1024,
+    )
+    max_waiting: int = _setting(
+        "Most writes that wait for a thread of one HTTP worker; beyond, 429 or 503.", _count(1, 10_000), 256
+    )
+    max_wait_seconds: float = _setting(
+        "Longest wait of a request for a thread of its HTTP worker before 503.", _seconds(0.1, 60), 5.0
+    )
     max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
     max_attachments_bytes: int = _setting(
         "Largest multipart request, in bytes: statements with the data of their attachments.",

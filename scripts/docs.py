@@ -102,6 +102,9 @@ _ADVICE = {
     "precondition-failed": "Read the document again, apply the change to what is there now, send its present `ETag`.",
     "body-too-large": "Send smaller batches.",
     "unsupported-content-type": "Send `application/json`, without a content encoding.",
+    "too-many-requests": "Send the same request again after `Retry-After` seconds, and fewer at once.",
+    "overloaded": "Send the same request again after `Retry-After` seconds: nothing is stored twice. Operator: "
+    "[operations](operations.md#overload).",
     "unavailable": "Send the same request again after `Retry-After` seconds.",
     "database-unavailable": "Send the same request again after `Retry-After` seconds: nothing is stored twice. "
     "Operator: look at MongoDB.",

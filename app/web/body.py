@@ -58,13 +58,29 @@ def read(limit: int) -> bytes:
     Raises:
         UnsupportedContentType: it is compressed with something else than gzip.
         MalformedEncoding: it is not what gzip makes.
+        Overloaded: its head did not tell its length, and there is no room for it now.
         SillageError: it is too long, or does not arrive; as ``whole``.
     """
-    if _gzipped():
-        return b"".join(chunks(limit))
+    if _gzipped() or request.content_length is None:
+        gathered = bytearray()
+        for chunk in chunks(limit):
+            gathered += chunk
+            hold(len(gathered))
+        return bytes(gathered)
     body = whole(request.stream, request.content_length, limit)
     g.body_read = True
     return body
+
+
+def hold(size: int) -> None:
+    """Account for so many bytes of this request's body in memory; for one whose head did not tell how many will come.
+
+    Raises:
+        Overloaded: there is no room for them now.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if isinstance(connection, ClientSocket):
+        connection.hold(size)
 
 
 def chunks(limit: int) -> Iterator[bytes]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from app.storage import clock
+from app.web.admission import Admitted
 
 _HEAD = b"HTTP/1.1 "
 _HEAD_END = b"\r\n\r\n"
@@ -28,17 +29,33 @@ class ClientSocket(socket.socket):
 
     _deadline = 0.0
     _abandon: Callable[[], None] | None = None
+    _admitted: Admitted[Any] | None = None
     _held = b""
 
-    def begin(self, abandon: Callable[[], None]) -> None:
-        """Start the time of one request's body; ``abandon`` is what ``abandon`` calls."""
+    def begin(self, abandon: Callable[[], None], admitted: Admitted[Any] | None = None) -> None:
+        """Start the time of one request's body; ``abandon`` is what ``abandon`` calls, ``admitted`` its place here."""
+        self._admitted = admitted
         self._deadline = clock.steady() + self.patience_seconds
         self._abandon = abandon
         self._held = b""
 
     def end(self) -> None:
-        """The request is answered; its ``abandon`` is let go of."""
-        self._abandon = None
+        """The request is answered; what ``begin`` was given is let go of."""
+        self._abandon = self._admitted = None
+
+    def hold(self, size: int) -> None:
+        """Say that so many bytes of the request's body are in memory.
+
+        Raises:
+            Overloaded: there is no room for more than its head let foresee.
+        """
+        if self._admitted is not None:
+            self._admitted.hold(size)
+
+    def learn(self, source: str) -> None:
+        """Say which source the request's credentials belong to."""
+        if self._admitted is not None:
+            self._admitted.learn(source)
 
     def abandon(self) -> None:
         """Say, before the answer, that the rest of the body will not be read, so no request can follow."""
@@ -96,10 +113,10 @@ class ClientSocket(socket.socket):
         """
         return self.recv_into(room, 0, socket.MSG_DONTWAIT)
 
-    def send_now(self, data: bytes) -> None:
-        """Send what the system takes without waiting; for a last word to a client that may not listen.
+    def send_now(self, data: bytes) -> int:
+        """Send what the system takes without waiting, for a client that may not listen; how many bytes it took.
 
         Raises:
             OSError: it took nothing.
         """
-        self.send(data, socket.MSG_DONTWAIT)
+        return self.send(data, socket.MSG_DONTWAIT)

@@ -2,7 +2,7 @@
 
 Gunicorn's threaded worker reads the head of a request in a pool thread, without a limit of time, and closes
 connections in its event loop, for up to two seconds each: a few silent clients stop it. Here the event loop
-gathers the head and gives the connection to a thread once it is whole, and lets a connection that closes
+gathers the head and asks ``Admission`` for a thread once it is whole, and lets a connection that closes
 linger among those it polls. In a thread, ``ClientSocket`` bounds the waiting.
 """
 
@@ -12,16 +12,21 @@ import errno
 import resource
 import socket
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from app.storage import clock
+from app.web.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
+from app.web.asking import asking, whole
 from app.web.client_socket import ClientSocket
+from app.web.refusal import Refusal
 
 HEAD_SECONDS = 10.0
 """How long a client may take for the head of a request; it counts from connecting, or from the request before."""
@@ -35,6 +40,10 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _MOST_CONNECTIONS = 1_000
 _OTHER_FILES = 200
+# One line for all that was refused since the last one: overload must not fill the log.
+_TOLD_EVERY_SECONDS = 5.0
+
+_log = structlog.stdlib.get_logger("sillage.connections")
 
 
 def most_connections(threads: int) -> int:
@@ -56,6 +65,7 @@ class _Client(TConn):  # type: ignore[misc] # gunicorn has no types
         self.thrown_away = 0
         # A thread gets it when there is something to read.
         self.data_ready = True
+        self.admitted: Admitted[_Client] | None = None
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
@@ -66,6 +76,19 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         # Each in the order of its timeouts, like gunicorn's `keepalived_conns` and `pending_conns`.
         self._lingering: deque[_Client] = deque()
         self._room = bytearray(_HEAD_BYTES)
+        self._admission: Admission[_Client]
+        self._refusal: Refusal
+        self._untold = 0
+        self._told_at = 0.0
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """As many threads as ``Admission`` may start requests at once."""
+        return ThreadPoolExecutor(max_workers=self.cfg.threads + SPARE_THREADS + OPERATIONS_THREADS)
+
+    def share_out(self, limits: Limits, refusal: Refusal) -> None:
+        """Say, before anything is served, what there is, and how those are answered that get nothing of it."""
+        self._admission = Admission(limits)
+        self._refusal = refusal
 
     # --- the event loop -----------------------------------------------------------------------------
 
@@ -111,9 +134,19 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         else:
             super().finish_request(conn, done)
 
+    def enqueue_req(self, conn: _Client) -> None:
+        """A head is whole: serve the request, let it wait, or refuse it or another one."""
+        started, shed = self._admission.arrive(conn, asking(conn.head), clock.steady())
+        self._start(started)
+        for each in shed:
+            self._refuse(each)
+
     def murder_pending(self) -> None:
-        """Close what has had its time: heads that are not whole, and connections that linger."""
+        """Close what has had its time: heads that are not whole, waiting requests, connections that linger."""
         now = clock.steady()
+        for each in self._admission.sweep(now):
+            self._refuse(each)
+        self._tell(now)
         while self.pending_conns and self.pending_conns[0].timeout <= now:
             conn = self.pending_conns[0]
             self._forget(conn, self.pending_conns)
@@ -153,6 +186,36 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         elif end >= 0:
             self._forget(conn, self.pending_conns)
             self.enqueue_req(conn)
+
+    def _start(self, admitted: Iterable[Admitted[_Client]]) -> None:
+        for each in admitted:
+            each.item.admitted = each
+            # A pool that is shut down belongs to a worker that has had its time to stop.
+            with suppress(RuntimeError):
+                self.tpool.submit(self._serve, each)
+
+    def _refuse(self, shed: Shed[_Client]) -> None:
+        conn = shed.item
+        self._refusal.count(shed.reason)
+        self._untold += 1
+        keep = self.alive and whole(conn.head)
+        answer = self._refusal(conn.head, shed.error, keep=keep)
+        if not keep:
+            self._last_word(conn, answer)
+            return
+        try:
+            sent = conn.sock.send_now(answer)
+        except OSError:
+            sent = 0
+        if sent == len(answer):
+            self._await_head(conn, b"")
+        else:
+            self._close(conn)
+
+    def _tell(self, now: float) -> None:
+        if self._untold and now - self._told_at > _TOLD_EVERY_SECONDS:
+            _log.warning("requests refused for overload", requests=self._untold)
+            self._untold, self._told_at = 0, now
 
     def _last_word(self, conn: _Client, answer: bytes) -> None:
         with suppress(OSError):
@@ -199,6 +262,23 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     # --- a thread -----------------------------------------------------------------------------------
 
+    def _serve(self, admitted: Admitted[_Client] | None) -> None:
+        """Serve a request, and then those whose turn it is: a trip to the event loop between them would cost time."""
+        while admitted is not None:
+            done: Future[bool] = Future()
+            try:
+                done.set_result(self.handle(admitted.item))
+            except BaseException as failed:
+                done.set_exception(failed)
+            conn = admitted.item
+            conn.admitted = None
+            turn = self._admission.leave(admitted)
+            self.method_queue.defer(self.finish_request, conn, done)
+            self._start(turn[1:])
+            admitted = turn[0] if turn else None
+            if admitted is not None:
+                admitted.item.admitted = admitted
+
     def handle(self, conn: _Client) -> Any:
         """Serve the request whose head is there."""
         conn.init()
@@ -212,7 +292,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         def abandon() -> None:
             req.must_close = True
 
-        conn.sock.begin(abandon)
+        conn.sock.begin(abandon, conn.admitted)
         try:
             kept = super().handle_request(req, conn)
             conn.sock.flush()

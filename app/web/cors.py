@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flask import Flask, Response, request
 from flask_cors import CORS
@@ -36,6 +36,24 @@ _READ = (
 )
 # Chromium keeps what a preflight said two hours at most.
 _MAX_AGE_SECONDS = 7_200
+
+
+def headers_outside(origins: Sequence[str], prefixes: Sequence[str]) -> Callable[[str, str], dict[str, str]]:
+    """What ``install`` gives every answer, for answers that Flask does not make: by path, and by origin (or none)."""
+    anyone = ANY in origins
+    beginnings = tuple(f"{prefix}/" for prefix in prefixes)
+    exposed = ", ".join(sorted(_READ))
+
+    def given(path: str, origin: str) -> dict[str, str]:
+        if not origins or not path.startswith(beginnings):
+            return {}
+        vary = {} if anyone else {"Vary": "Origin"}
+        if not origin or not (anyone or origin in origins):
+            return vary
+        allowed = ANY if anyone else origin
+        return {**vary, "Access-Control-Allow-Origin": allowed, "Access-Control-Expose-Headers": exposed}
+
+    return given
 
 
 def install(app: Flask, origins: Sequence[str], prefixes: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import structlog
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 
 from app.errors import (
@@ -19,6 +20,8 @@ from app.errors import (
     SillageError,
     UnsupportedContentType,
 )
+
+CONTENT_TYPE = "application/problem+json"
 
 _BY_STATUS: dict[int, tuple[type[SillageError], str]] = {
     404: (NotFound, "No such resource. `/xAPI/about` and the documentation name those that exist."),
@@ -37,20 +40,31 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unknown)
 
 
-def problem(error: SillageError) -> Response:
-    """The answer to an error: title in the reader's language, code, detail, faults, request id."""
-    french = request.accept_languages.best_match(["en", "fr"], default="en") == "fr"
-    document: dict[str, Any] = {
+def in_french(languages: LanguageAccept) -> bool:
+    """Whether a reader of these languages prefers French to English."""
+    return languages.best_match(["en", "fr"], default="en") == "fr"
+
+
+def document(error: SillageError, *, french: bool, request_id: str) -> dict[str, Any]:
+    """The problem document of an error: title in the reader's language, code, detail, faults, request id."""
+    made: dict[str, Any] = {
         "type": f"urn:sillage:error:{error.code}",
         "code": error.code,
         "status": error.status,
         "title": error.title_fr if french else error.title,
         "detail": error.detail,
-        "request_id": g.get("request_id", ""),
+        "request_id": request_id,
     }
     if error.faults:
-        document["faults"] = [fault._asdict() for fault in error.faults]
-    answer = Response(orjson.dumps(document), status=error.status, content_type="application/problem+json")
+        made["faults"] = [fault._asdict() for fault in error.faults]
+    return made
+
+
+def problem(error: SillageError) -> Response:
+    """The answer to an error, for the request being served."""
+    french = in_french(request.accept_languages)
+    made = document(error, french=french, request_id=g.get("request_id", ""))
+    answer = Response(orjson.dumps(made), status=error.status, content_type=CONTENT_TYPE)
     answer.headers["Content-Language"] = "fr" if french else "en"
     if error.retry_after is not None:
         answer.headers["Retry-After"] = str(error.retry_after)

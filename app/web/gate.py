@@ -8,6 +8,7 @@ from flask import g, request
 
 from app.access.credentials import Access, Credential
 from app.errors import ScopeMissing
+from app.web.client_socket import ClientSocket
 
 
 class Gate:
@@ -30,6 +31,9 @@ class Gate:
         self._require()
         credential = self._access.verify(request.headers.get("Authorization"))
         g.credential = credential.id
+        connection = request.environ.get("gunicorn.socket")
+        if isinstance(connection, ClientSocket):
+            connection.learn(credential.source or f"credential:{credential.id}")
         if credential.scopes.isdisjoint(scopes):
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
         return credential

@@ -114,14 +114,18 @@ def configure(level: str, form: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def sane_id(sent: str) -> str:
+    """The ``X-Request-ID`` that a sender gave, when it is a plain one; else nothing."""
+    return sent if _SANE_ID.fullmatch(sent) else ""
+
+
 def request_id() -> str:
     """The id of the request being served: the sender's ``X-Request-ID`` when it is a plain one, else a new one."""
     if not has_request_context():
         return ""
     known: str | None = g.get("request_id")
     if known is None:
-        sent = request.headers.get("X-Request-ID", "")
-        known = g.request_id = sent if _SANE_ID.fullmatch(sent) else clock.random_bytes(16).hex()
+        known = g.request_id = sane_id(request.headers.get("X-Request-ID", "")) or clock.random_bytes(16).hex()
     return known
 
 

@@ -49,12 +49,20 @@ class Metrics:
         self._batch = Histogram(
             "sillage_batch_statements", "Statements in one write.", buckets=_BATCH, registry=self._registry
         )
+        self._shed = Counter(
+            "sillage_requests_shed",
+            "Requests refused for overload before a thread took them: source (429), waiting, time (503).",
+            ("reason",),
+            registry=self._registry,
+        )
         self._returned = Counter("sillage_statements_returned", "Statements given in answers.", registry=self._registry)
         Gauge(
             "sillage_info", "The running version.", ("version",), registry=self._registry, multiprocess_mode="max"
         ).labels(version).set(1)
         for outcome in ("stored", "repeated", "rejected", "conflict"):
             self._statements.labels(outcome)
+        for reason in ("source", "waiting", "time"):
+            self._shed.labels(reason)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP answer; the ``observe`` of ``app.web.logs.install``."""
@@ -70,6 +78,10 @@ class Metrics:
     def refused(self, outcome: str, statements: int) -> None:
         """Statements of a batch that was not stored; ``outcome`` is ``rejected`` or ``conflict``."""
         self._statements.labels(outcome).inc(statements)
+
+    def shed(self, reason: str) -> None:
+        """A request refused for overload; it is not among those of ``answered``."""
+        self._shed.labels(reason).inc()
 
     def returned(self, statements: int) -> None:
         """Statements given in an answer to GET."""

@@ -133,7 +133,7 @@ def test_every_scope_and_role_is_named() -> None:
 def test_every_route_is_named() -> None:
     none: Any = None
     app = Flask("docs", static_folder=None)
-    options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics"))
+    options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics", "turns"))
     app.register_blueprint(
         statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
         url_prefix="/xAPI",

@@ -29,6 +29,22 @@ def install(app: Flask, prefix: str, default_version: str, consistent_through: C
         return answer
 
 
+def headers_outside(
+    prefix: str, default_version: str, consistent_through: Callable[[], int]
+) -> Callable[[str, str], dict[str, str]]:
+    """What ``install`` gives every answer, for answers made without Flask, by path; the origin is not looked at."""
+
+    def given(path: str, _origin: str) -> dict[str, str]:
+        if not path.startswith(f"{prefix}/"):
+            return {}
+        made = {VERSION: default_version}
+        if path == f"{prefix}/statements":
+            made[CONSISTENT_THROUGH] = render(consistent_through() - 1)
+        return made
+
+    return given
+
+
 def version() -> Version:
     """The version this request is made in.
 

@@ -17,6 +17,7 @@ from app.ingest.recording import Recorded, Recorder
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
+from app.web.turns import Turns
 from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
 from app.xapi.query import parse_put, parse_query
@@ -32,6 +33,7 @@ def blueprint(
     library: Library,
     audit: Callable[[str, str, Mapping[str, object]], object],
     metrics: Metrics,
+    turns: Turns,
     max_body_bytes: int,
     max_attachments_bytes: int,
     page_limit: int,
@@ -49,9 +51,11 @@ def blueprint(
         only = address()
         spoken = headers.version()
         content, parts = submitted.read(max_body_bytes, max_attachments_bytes)
-        recorded = recorder.record(
-            content, source, spoken, only=only, void_any=scopes.ALL in credential.scopes, parts=parts
-        )
+        # Not while attachments are still to come: a slow sender would keep the turn.
+        with turns.take(len(content) if parts is None else 0):
+            recorded = recorder.record(
+                content, source, spoken, only=only, void_any=scopes.ALL in credential.scopes, parts=parts
+            )
         metrics.written(stored=len(recorded.inserted.stored), repeated=len(recorded.inserted.repeated))
         # What the source promised and did not keep: told at once in the mode ``warn``.
         g.verdicts = recorded.verdicts if source.mode == "warn" else {}

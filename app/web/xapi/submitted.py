@@ -37,6 +37,7 @@ def read(max_body_bytes: int, max_attachments_bytes: int) -> tuple[bytes, Iterat
     content = bytearray()
     for chunk in first.chunks:
         content += chunk
+        body.hold(len(content))
         if len(content) > max_body_bytes:
             raise BodyTooLarge(
                 f"The statements are larger than the {max_body_bytes} bytes that one request may hold. "

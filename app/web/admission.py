@@ -1,0 +1,316 @@
+"""Which request gets a thread of this worker next, and which is refused before anything of its body is read.
+
+What is short in a worker are threads, and memory for bodies. Each source's share of them is the greater of its share of
+the threads and its share of the bytes; whenever a thread is free, it goes to the source whose share is the smallest
+(dominant resource fairness: Ghodsi et al., NSDI 2011). A source alone may hold everything. When too many writes wait,
+the source with most of them loses its last one (longest queue drop), so that whoever asks within its share is heard.
+
+Nothing here reads a socket or the clock. Methods may be called by any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from app.errors import Overloaded, SillageError, TooManyRequests
+from app.web.asking import OPERATIONS, Asking, Kind
+
+Item = TypeVar("Item")
+
+SPARE_THREADS = 1
+"""Threads beside those of the setting, each with room for one body, for sources that hold none."""
+OPERATIONS_THREADS = 2
+"""Threads beside them for health checks and metrics."""
+PRESENT_SECONDS = 1.0
+"""How long after its last request a source counts as one that others share with."""
+RETRY_SECONDS = 1
+_STRANGERS = ""
+_MOST_CREDENTIALS = 10_000
+
+
+class Limits(NamedTuple):
+    """What one worker may hold.
+
+    Attributes:
+        threads: Requests served at once, beside those of the spare threads.
+        body_bytes: Bytes of bodies held at once. A body that is larger alone is taken when no other is held.
+        largest_body: Bytes of the largest body.
+        waiting: Writes that wait for a thread.
+        seconds: How long any request may wait.
+    """
+
+    threads: int
+    body_bytes: int
+    largest_body: int
+    waiting: int
+    seconds: float
+
+
+class Shed(NamedTuple, Generic[Item]):
+    """A request that is refused, why (``source``, ``waiting``, ``time``), and the error it is answered with."""
+
+    item: Item
+    reason: str
+    error: SillageError
+
+
+@dataclass(eq=False, slots=True)
+class _Source(Generic[Item]):
+    """What one source holds and waits for."""
+
+    key: str
+    threads: int = 0
+    reads_served: int = 0
+    bytes: int = 0
+    served: int = 0
+    seen: float = 0.0
+    reads: deque[Admitted[Item]] = field(default_factory=deque)
+    writes: deque[Admitted[Item]] = field(default_factory=deque)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.reads) + len(self.writes)
+
+    def queue(self) -> deque[Admitted[Item]]:
+        """Where its next request is: neither its reads nor its writes wait for all of the others."""
+        writes_served = self.threads - self.reads_served
+        return self.reads if self.reads and (self.reads_served <= writes_served or not self.writes) else self.writes
+
+
+class Admitted(Generic[Item]):
+    """A request that waits or is served; ``hold`` and ``learn`` are for the thread that serves it."""
+
+    __slots__ = ("_admission", "bytes", "credential", "item", "kind", "since", "source", "spare")
+
+    def __init__(
+        self, admission: Admission[Item], item: Item, asking: Asking, source: _Source[Item], claim: int, since: float
+    ) -> None:
+        self._admission = admission
+        self.item = item
+        self.kind = asking.kind
+        self.credential = asking.credential
+        self.source = source
+        self.bytes = claim
+        self.since = since
+        self.spare = False
+
+    def hold(self, size: int) -> None:
+        """Say that so many bytes of the body are in memory now.
+
+        Raises:
+            Overloaded: there is no room for more than were foreseen.
+        """
+        if size > self.bytes:
+            self._admission.grow(self, size)
+
+    def learn(self, source: str) -> None:
+        """Say whose credentials these turned out to be, so that the next request with them counts as theirs."""
+        if self.credential is not None and self.source.key != source:
+            self._admission.learn(self.credential, source)
+
+
+class Admission(Generic[Item]):
+    """The threads and the bytes of one worker, and who waits for them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._sources: dict[str, _Source[Item]] = {}
+        # Those with requests that wait, in the order of their coming.
+        self._waiting: dict[str, _Source[Item]] = {}
+        self._operations: deque[Admitted[Item]] = deque()
+        self._operations_source: _Source[Item] = _Source(OPERATIONS)
+        self._threads = 0
+        self._spare = 0
+        self._bytes = 0
+        self._writes_waiting = 0
+        self._turn = 0
+        self._swept = 0.0
+        self._owners: dict[bytes, str] = {}
+
+    def arrive(self, item: Item, asking: Asking, now: float) -> tuple[list[Admitted[Item]], list[Shed[Item]]]:
+        """A request whose head is there; those that are to be served at once, and those that are refused."""
+        with self._lock:
+            if asking.kind is Kind.OPERATIONS:
+                self._operations.append(Admitted(self, item, asking, self._operations_source, 0, now))
+                return list(self._startable()), []
+            source = self._source(asking.credential)
+            source.seen = now
+            admitted = Admitted(self, item, asking, source, min(asking.body_bytes, self._limits.largest_body), now)
+            if asking.kind is Kind.READ:
+                source.reads.append(admitted)
+            else:
+                source.writes.append(admitted)
+                self._writes_waiting += 1
+            self._waiting[source.key] = source
+            started = list(self._startable())
+            if self._writes_waiting <= self._limits.waiting:
+                return started, []
+            writers = (each for each in self._waiting.values() if each.writes)
+            # Among equals it is this one, whose request is its last.
+            longest = max(writers, key=lambda each: (_asked(each), each is source))
+            dropped = longest.writes.pop()
+            self._writes_waiting -= 1
+            self._tidy(longest)
+            return started, [self._refused(dropped, "waiting", now)]
+
+    def leave(self, admitted: Admitted[Item]) -> list[Admitted[Item]]:
+        """A request is answered; those that are to be served now."""
+        with self._lock:
+            source = admitted.source
+            source.threads -= 1
+            source.bytes -= admitted.bytes
+            if admitted.kind is Kind.READ:
+                source.reads_served -= 1
+            if admitted.spare:
+                self._spare -= 1
+            elif admitted.kind is not Kind.OPERATIONS:
+                self._threads -= 1
+                self._bytes -= admitted.bytes
+            return list(self._startable())
+
+    def sweep(self, now: float) -> list[Shed[Item]]:
+        """Refuse those that have waited too long, and forget sources that have gone; costs nothing when none waits."""
+        if now - self._swept < PRESENT_SECONDS / 4:
+            return []
+        self._swept = now
+        with self._lock:
+            shed = []
+            for source in list(self._waiting.values()):
+                for queue in (source.reads, source.writes):
+                    while queue and now - queue[0].since > self._limits.seconds:
+                        late = queue.popleft()
+                        self._writes_waiting -= late.kind is Kind.WRITE
+                        shed.append(self._refused(late, "time", now))
+                self._tidy(source)
+            for key, source in list(self._sources.items()):
+                if not source.threads and not source.waiting and now - source.seen > PRESENT_SECONDS:
+                    del self._sources[key]
+            return shed
+
+    def grow(self, admitted: Admitted[Item], size: int) -> None:
+        """``Admitted.hold``."""
+        with self._lock:
+            more = size - admitted.bytes
+            alone = self._bytes == admitted.bytes
+            # In the spare thread there is room for the largest body.
+            if not (admitted.spare or alone or self._bytes + more <= self._limits.body_bytes):
+                raise Overloaded(
+                    "Too many bytes of bodies are on their way. Send it again; a Content-Length, without "
+                    "Content-Encoding, lets the store wait for room.",
+                    retry_after=RETRY_SECONDS,
+                )
+            admitted.bytes = size
+            admitted.source.bytes += more
+            if not admitted.spare:
+                self._bytes += more
+
+    def learn(self, credential: bytes, source: str) -> None:
+        """``Admitted.learn``."""
+        if len(self._owners) >= _MOST_CREDENTIALS:
+            self._owners.clear()
+        self._owners[credential] = source
+
+    # --- with the lock held -------------------------------------------------------------------------
+
+    def _source(self, credential: bytes | None) -> _Source[Item]:
+        # Those who have not shown valid credentials lately share one place: they could say any name.
+        key = _STRANGERS if credential is None else self._owners.get(credential, _STRANGERS)
+        known = self._sources.get(key)
+        if known is None:
+            known = self._sources[key] = _Source(key)
+        return known
+
+    def _share(self, source: _Source[Item]) -> tuple[float, int]:
+        limits = self._limits
+        return max(source.threads / limits.threads, source.bytes / limits.body_bytes), source.served
+
+    def _startable(self) -> Iterator[Admitted[Item]]:
+        while self._operations and self._operations_source.threads < OPERATIONS_THREADS:
+            self._operations_source.threads += 1
+            yield self._operations.popleft()
+        while self._waiting and (self._threads < self._limits.threads or self._spare < SPARE_THREADS):
+            found = self._next()
+            if found is None:
+                return
+            yield found
+
+    def _next(self) -> Admitted[Item] | None:
+        """The next request, of the source with the smallest share."""
+        room = True
+        waiting = self._waiting.values()
+        for source in waiting if len(waiting) == 1 else sorted(waiting, key=self._share):
+            queue = source.queue()
+            if source.reads and not self._free(queue[0]):
+                queue = source.reads
+            first = queue[0]
+            # What has no room keeps its place: smaller bodies that came later do not pass it for ever.
+            if self._free(first) and (room or not first.bytes):
+                return self._start(source, queue, spare=False)
+            if self._spare < SPARE_THREADS and not source.threads:
+                return self._start(source, queue, spare=True)
+            room = False
+        return None
+
+    def _free(self, admitted: Admitted[Item]) -> bool:
+        fits = self._bytes + admitted.bytes <= self._limits.body_bytes
+        return self._threads < self._limits.threads and (fits or not self._bytes or not admitted.bytes)
+
+    def _start(self, source: _Source[Item], queue: deque[Admitted[Item]], *, spare: bool) -> Admitted[Item]:
+        first = queue.popleft()
+        first.spare = spare
+        if first.kind is Kind.READ:
+            source.reads_served += 1
+        else:
+            self._writes_waiting -= 1
+        if spare:
+            self._spare += 1
+        else:
+            self._threads += 1
+            self._bytes += first.bytes
+        source.threads += 1
+        source.bytes += first.bytes
+        self._turn += 1
+        source.served = self._turn
+        self._tidy(source)
+        return first
+
+    def _tidy(self, source: _Source[Item]) -> None:
+        if not source.waiting:
+            self._waiting.pop(source.key, None)
+
+    def _refused(self, admitted: Admitted[Item], reason: str, now: float) -> Shed[Item]:
+        source = admitted.source
+        present = [
+            each
+            for each in self._sources.values()
+            if each is source or each.threads or each.waiting or now - each.seen <= PRESENT_SECONDS
+        ]
+        # The one that is refused is no longer counted among those that wait, but it was asked for.
+        asked = _asked(source) + 1
+        total = sum(map(_asked, present)) + 1
+        if reason == "waiting" and source.key != _STRANGERS and len(present) > 1 and asked > total / len(present):
+            return Shed(
+                admitted.item,
+                "source",
+                TooManyRequests(
+                    "This source asks for more than its share while others ask too. Send fewer requests at once.",
+                    retry_after=RETRY_SECONDS,
+                ),
+            )
+        return Shed(
+            admitted.item,
+            reason,
+            Overloaded(
+                "More is asked of this server than it can do now. Nothing of the request was read; send it again.",
+                retry_after=RETRY_SECONDS,
+            ),
+        )
+
+
+def _asked(source: _Source[Item]) -> int:
+    return source.threads + source.waiting
