@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from app.errors import DatabaseUnavailable
 from app.web.turns import Turns
 
 
@@ -29,3 +30,15 @@ def test_so_many_large_bodies_are_worked_on_together(threads: int, together: int
             stack.enter_context(turns.take(1_000))
     assert entered.wait(5)
     thread.join()
+
+
+def test_whoever_waited_for_a_turn_does_not_wait_for_a_database_that_went_away_meanwhile() -> None:
+    def away() -> None:
+        raise DatabaseUnavailable
+
+    turns = Turns(8, away)
+    with turns.take(1_000):
+        pass
+    for _ in range(3):  # and the turn is given back
+        with pytest.raises(DatabaseUnavailable), turns.take(100_000):
+            pytest.fail("it was given a turn")
