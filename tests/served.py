@@ -24,10 +24,10 @@ from app.settings import Settings, load
 ACTIVITY = orjson.loads((Path(__file__).parents[1] / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
 
 
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of this host that was free a moment ago."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

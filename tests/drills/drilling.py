@@ -203,8 +203,12 @@ class Senders:
         return False
 
 
-def reckon(server: Server, *records: Record) -> None:
-    """Every acknowledged statement is stored once, every batch is whole or absent, nothing is there unsent."""
+def reckon(server: Server, *records: Record) -> set[str]:
+    """Every acknowledged statement is stored once, every batch is whole or absent, nothing is there unsent.
+
+    Returns:
+        Ids of all that is stored.
+    """
     faults = [fault for record in records for fault in record.faults]
     assert not faults, faults[:5]
     size = {label: number for record in records for label, number in record.size.items()}
@@ -230,6 +234,21 @@ def reckon(server: Server, *records: Record) -> None:
     partial = {label: stored for label, stored in labels.items() if stored != size.get(label)}
     assert not partial, f"batches stored in part, or twice: {partial}"
     assert len(places) == labels.total()
+    return set(ids)
+
+
+def followed(server: Server, poller: Poller, *records: Record) -> None:
+    """``reckon``; and one who follows the store saw all that was acknowledged once, and nothing that is not there."""
+    stored = reckon(server, *records)
+    poller.saw_once([identity for record in records for identity in record.ids])
+    assert set(poller.seen) <= stored, "a statement was shown that is not stored"
+
+
+def told(name: str, record: Record, back: float) -> None:
+    """Print the figures of a drill; pytest shows them with ``-rP``, which ``scripts/drill`` gives it."""
+    answers = ", ".join(f"{number} x {status} {code}".strip() for (status, code), number in record.answers.items())
+    slowest = ", ".join(f"{status}: {seconds:.1f} s" for status, seconds in record.slowest.items())
+    print(f"{name}: served again after {back:.1f} s; {answers}; slowest {slowest}")
 
 
 class Poller:
