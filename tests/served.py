@@ -103,8 +103,13 @@ def environment(settings_given: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, mongodb_uri: str, **changes: str) -> Iterator[Server]:
-    """Start a server over a database of its own; stopped, and the database dropped, afterwards."""
+def serving(
+    folder: Path, mongodb_uri: str, *, environ: Mapping[str, str] | None = None, **changes: str
+) -> Iterator[Server]:
+    """Start a server over a database of its own; stopped, and the database dropped, afterwards.
+
+    ``environ`` is added to the environment of the server; ``changes`` are settings.
+    """
     port = free_port()
     given = {
         "SILLAGE_DATA_DIR": str(folder / "data"),
@@ -124,7 +129,10 @@ def serving(folder: Path, mongodb_uri: str, **changes: str) -> Iterator[Server]:
     log = folder / f"serve-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve"], env=environment(given), stdout=out, stderr=out
+            [sys.executable, "-m", "app.cli", "serve"],
+            env={**environment(given), **(environ or {})},
+            stdout=out,
+            stderr=out,
         )
     try:
         wait_ready(f"http://127.0.0.1:{port}", process, log)

@@ -321,7 +321,10 @@ class Presence:
             self._epoch = epoch
         # Only now: until its caches are emptied, one that was silent may not trust them.
         self._beat_at = started
-        bound = min([floor, *(int(document["floor"]) for document in entries.values())])
+        floors = [floor, *(int(document["floor"]) for document in entries.values())]
+        # Clocks differ, and step: one that is behind would hold every bound back for as long as it is.
+        self._raise_to(max(floors))
+        bound = min(floors)
         with self._lock:
             self._bound = max(self._bound, bound)
 

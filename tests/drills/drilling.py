@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from pymongo import MongoClient
 from app.access.credentials import NewCredential
 from app.storage.embedded import EmbeddedServer
 from app.storage.supervisor import Layout, State, read_state
-from tests.served import Server, statement
+from tests.served import Server, serving, statement
 
 LABEL = "https://drill.example/batch"
 SEED = int(os.environ.get("DRILL_SEED", "1"))
@@ -321,6 +322,17 @@ class Poller:
         if answer.status_code != 503 or "Retry-After" not in answer.headers:
             self.faults.append(f"{answer.status_code} {answer.text}")
         return None
+
+
+@contextmanager
+def twin(folder: Path, one: Server, **options: Any) -> Iterator[Server]:
+    """Another server over the database of ``one``, with its key and nothing else, as on another host."""
+    (folder / "other").mkdir(mode=0o700)
+    shutil.copy2(one.settings.key_path, folder / "other" / "keys.json")
+    shared = ("organisation", "process_ttl_seconds", "mongodb_timeout_seconds")
+    given = {name: str(getattr(one.settings, name)) for name in shared}
+    with serving(folder, one.settings.mongodb_uri, data_dir=str(folder / "other"), **{**given, **options}) as other:
+        yield other
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ import requests
 
 from app.storage import clock
 from app.xapi.timestamps import render
-from tests.drills.drilling import Poller, Senders, children, impatient, own_mongodb, ready, reckon
+from tests.drills.drilling import Poller, Senders, children, impatient, own_mongodb, ready, reckon, twin
 from tests.served import Server, serving, statement
 
 TTL = 2.0
@@ -26,17 +25,8 @@ def pair(folder: Path) -> Iterator[tuple[Server, Server]]:
     """Two servers that share a database and a key, and nothing else."""
     with own_mongodb(folder / "mongodb") as (uri, _):
         impatient(uri)
-        with serving(folder, uri, process_ttl_seconds=str(TTL)) as one:
-            (folder / "other").mkdir(mode=0o700)
-            shutil.copy2(one.settings.key_path, folder / "other" / "keys.json")
-            with serving(
-                folder,
-                uri,
-                organisation=one.settings.organisation,
-                data_dir=str(folder / "other"),
-                process_ttl_seconds=str(TTL),
-            ) as other:
-                yield one, other
+        with serving(folder, uri, process_ttl_seconds=str(TTL)) as one, twin(folder, one) as other:
+            yield one, other
 
 
 def bound(server: Server) -> str:

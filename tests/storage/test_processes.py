@@ -76,6 +76,20 @@ def test_a_process_started_with_a_clock_behind_stamps_above_every_bound_given(
                 assert writing.first >= given
 
 
+def test_a_clock_that_steps_back_holds_nobody_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with present(store) as other:
+        ahead = clock.now_us() + 3_600_000_000
+        with monkeypatch.context() as patch:
+            patch.setattr(clock, "now_us", lambda: ahead)
+            beats()
+            with present(store) as one, one.writing(5) as writing:
+                pass
+        # The clock of this process is an hour behind what was stamped: its floor follows all the same.
+        assert writing.first >= ahead
+        beats(10)
+        assert other.consistent_through() > writing.first + 5
+
+
 def test_a_write_of_unknown_outcome_holds_the_bound_for_a_while(store: Store) -> None:
     with present(store) as one:
         with pytest.raises(DatabaseUnavailable), one.writing(1) as writing:

@@ -1,0 +1,142 @@
+"""Drills: the clock of one host of two is stepped back an hour, for real as far as its processes can tell."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.settings import env_name
+from app.storage import clock
+from app.storage.jobs import LeaseRepository
+from tests.drills.drilling import Poller, Senders, followed, impatient, own_mongodb, twin, until
+from tests.served import Server, environment, serving
+
+TTL = 2.0
+LEASE = 2.0
+HOUR = 3_600
+
+
+# libfaketime 0.9.10 refuses the sleep that Python 3.11 asks for (clock_nanosleep until a monotonic time).
+SLEEP = """
+import select, time
+def sleep(seconds):
+    select.select([], [], [], seconds)
+time.sleep = sleep
+"""
+
+
+class Shifted:
+    """The clock of the processes that are given ``environ``: that of this host, shifted by what the file says."""
+
+    def __init__(self, folder: Path) -> None:
+        libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+        if not libraries:
+            pytest.skip("no libfaketime to step a clock with (Debian: apt-get install libfaketime)")
+        (folder / "python").mkdir()
+        (folder / "python" / "sitecustomize.py").write_text(SLEEP)
+        self._file = folder / "shift"
+        self.step(0)
+        self.environ = {
+            "LD_PRELOAD": str(libraries[0]),
+            "PYTHONPATH": str(folder / "python"),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            # What steps is the time of day; the clock that counts from the start of the machine does not.
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def step(self, seconds: int) -> None:
+        """Set the shift, in the midst of whatever they do."""
+        draft = self._file.with_suffix(".new")
+        draft.write_text(f"{seconds:+d}s\n")
+        draft.replace(self._file)
+
+
+def stamps(server: Server, ids: list[str]) -> list[int]:
+    """``stored`` of these statements, in this order."""
+    found = server.parts.store.collection("statements").find({}, {"stored": 1})
+    stored = {str(each["_id"]): int(each["stored"]) for each in found}
+    return [stored[identity] for identity in ids]
+
+
+@pytest.mark.parametrize("steps", [(-HOUR,), (HOUR, 0)], ids=["back", "ahead-and-back"])
+def test_a_stepped_clock_hides_nothing_and_holds_nobody_back(tmp_path: Path, steps: tuple[int, ...]) -> None:
+    shifted = Shifted(tmp_path)
+    with own_mongodb(tmp_path / "mongodb") as (uri, _):
+        impatient(uri)
+        with (
+            serving(tmp_path, uri, process_ttl_seconds=str(TTL), workers="1") as one,
+            twin(tmp_path, one, workers="1", environ=shifted.environ) as other,
+        ):
+            writer, reader = one.source(), one.credential("statements/read")
+            with (
+                Poller(one, reader) as first,
+                Poller(other, reader) as second,
+                Senders(one, writer, threads=2) as here,
+                Senders(other, writer, threads=2) as there,
+            ):
+                for shift in steps:
+                    here.acknowledged(5)
+                    there.acknowledged(5)
+                    shifted.step(shift)
+                    here.acknowledged(5)
+                    there.acknowledged(5)
+                here.finish()
+                there.finish()
+                # Within seconds, not when the clock has made up for its hour.
+                for poller in (first, second):
+                    followed(one, poller, here.record, there.record)
+                    seen = stamps(one, poller.seen)
+                    assert all(before <= after for before, after in itertools.pairwise(seen))
+
+
+@contextmanager
+def scheduling(server: Server, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """``sillage scheduler`` over the server's database."""
+    settings = server.settings
+    names = ("data_dir", "mongodb_uri", "organisation", "heartbeat_seconds", "process_ttl_seconds")
+    given = {env_name(name): str(getattr(settings, name)) for name in names}
+    given |= {"SILLAGE_LEASE_SECONDS": str(LEASE), "SILLAGE_AGGREGATE_CRON": "* * * * *"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "scheduler"],
+        env={**environment(given), **environ},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others(tmp_path: Path) -> None:
+    shifted = Shifted(tmp_path)
+    with own_mongodb(tmp_path / "mongodb") as (uri, _), serving(tmp_path, uri, workers="1") as server:
+        leases = LeaseRepository(server.parts.store)
+
+        def fence() -> int:
+            held = leases.held()
+            return held.fence if held is not None else 0
+
+        with scheduling(server, shifted.environ) as one:
+            until(fence)
+            first = fence()
+            with scheduling(server, {}):
+                for shift in (-HOUR, HOUR, 0, -HOUR):
+                    shifted.step(shift)
+                    time.sleep(1.5 * LEASE)
+                    assert fence() == first, "a second one leads beside the first"
+                os.kill(one.pid, signal.SIGKILL)
+                began = clock.steady()
+                until(lambda: fence() > first)
+                assert clock.steady() - began < LEASE + 10
