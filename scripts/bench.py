@@ -26,10 +26,10 @@ from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from load import Load, Refused, Target, Timed, busiest, spread
 from rich.console import Console
 from rich.progress import Progress
@@ -48,11 +48,14 @@ from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS, NAME, Filter
 from app.vault import kinds
 from app.web.gate import Gate
+from app.web.xapi.reading import reader
 from app.xapi.identifiers import agent_identifier
+from app.xapi.versions import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = "raw insert_many, batch 500, 4 threads"
 CONSTANT = "/bench/constant"
+UNAUDITED = "/bench/unaudited"
 _MODE = "SERVE_FOR_BENCH"
 
 
@@ -89,7 +92,7 @@ def free_port() -> int:
 
 
 def with_constant(settings: Settings) -> Flask:
-    """The application, and a view beside its own that checks credentials and returns a constant: a limit for GET."""
+    """The application, and two views beside its own: one only checks credentials, one reads without an audit entry."""
     app = create_app(settings)
     parts: Parts = app.extensions["sillage"]
     gate = Gate(parts.access, parts.presence.require)
@@ -98,6 +101,12 @@ def with_constant(settings: Settings) -> Flask:
     def constant() -> Response:
         gate.credential(scopes.READ, scopes.READ_MINE)
         return Response(b"{}", content_type="application/json")
+
+    @app.get(UNAUDITED)
+    def unaudited() -> Response:
+        who = reader(gate.credential(scopes.READ, scopes.READ_MINE), Version.V1)
+        found = parts.library.one(UUID(request.args["statementId"]), who, voided=False)
+        return Response(found.body, content_type="application/json")
 
     return app
 
@@ -232,8 +241,10 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
         ]
     rows += anatomy(parts, parts.keys.token(kinds.AGENT, agent_identifier(agents[0]) or ""))
 
-    constant = load.constant(CONSTANT, gets, 4)
-    single = load.get([{"statementId": identity} for identity in load.ids(gets)], 4)
+    constant = load.constant([CONSTANT], gets, 4)
+    ids = load.ids(gets)
+    single = load.get([{"statementId": identity} for identity in ids], 4)
+    silent = load.constant([f"{UNAUDITED}?statementId={identity}" for identity in ids], len(ids), 4)
     rows += [
         Row(
             "a view that checks credentials and returns a constant",
@@ -251,6 +262,13 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
             0.5,
         ),
         *latencies(single, "GET"),
+        Row(
+            "  the same without its audit entry",
+            len(ids) / silent.seconds,
+            "requests/s",
+            constant.seconds / silent.seconds,
+            "that view",
+        ),
     ]
 
     pages = load.paging({"limit": 500}, 100_000)

@@ -236,9 +236,10 @@ class Load:
         ]
         return spread(paths, connections, self._caller(method, lambda path: (path, body)))
 
-    def constant(self, path: str, count: int, connections: int) -> Timed:
-        """GET one path again and again."""
-        return spread([path] * count, connections, self._caller("GET", lambda one: (one, None)))
+    def constant(self, paths: Sequence[str], count: int, connections: int) -> Timed:
+        """GET these paths in turn, ``count`` times in all."""
+        asked = [paths[place % len(paths)] for place in range(count)]
+        return spread(asked, connections, self._caller("GET", lambda one: (one, None)))
 
     def _caller(
         self, method: str, request: Callable[[Any], tuple[str, bytes | None]]

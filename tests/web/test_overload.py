@@ -277,7 +277,7 @@ def test_a_small_request_that_is_refused_keeps_its_connection(small: Server) -> 
 def test_a_body_that_does_not_tell_its_length_is_counted_as_it_comes(tmp_path: Path, mongodb_uri: str) -> None:
     with serving(tmp_path, mongodb_uri, workers="1", max_held_bytes=str(MIB)) as server:
         tutor, other = server.source(), server.source(scopes=[scopes.ALL])
-        large = orjson.dumps([statement(result={"response": "x" * 3 * MIB})])
+        large = orjson.dumps([statement(result={"response": "x" * (MIB // 2)}) for _ in range(6)])
         # Alone, more than the room there is.
         assert server.send("POST", "/xAPI/statements", tutor, data=iter([large])).status_code == 200
         packed = gzip.compress(large)
