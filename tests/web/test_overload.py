@@ -233,7 +233,7 @@ def test_what_has_no_place_is_refused_by_its_head_while_others_are_served(small:
     noisy, quiet = small.source(), small.source(scopes=["statements/write", "statements/read"])
     for credential in (noisy, quiet):
         assert small.post(credential, statement()).status_code == 200
-    with stalled(small, noisy, 4), socket.create_connection(address(small), timeout=5) as client:
+    with stalled(small, noisy, 4), socket.create_connection(address(small), timeout=20) as client:
         # Every thread holds an upload that has stopped, and two more wait.
         assert small.get(quiet).status_code == 200
         assert small.post(quiet, statement()).status_code == 200
