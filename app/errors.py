@@ -316,6 +316,46 @@ class KeyRefused(OperatorError):
     title_fr = "La clé maîtresse n'ouvre pas ce dépôt"
 
 
+class KeysBusy(OperatorError):
+    """Another command is changing the key file."""
+
+    code = "keys-busy"
+    title = "The key file is being changed"
+    title_fr = "Le fichier de clés est en cours de modification"
+
+
+class KeyInUse(OperatorError):
+    """A version of the key-encryption key cannot be destroyed: something needs it, or may still."""
+
+    code = "key-in-use"
+    title = "This version of the key is still needed"
+    title_fr = "Cette version de la clé sert encore"
+
+
+class KeyNotShared(OperatorError):
+    """A process does not hold the new version of the key-encryption key, so nothing is wrapped with it yet."""
+
+    code = "key-not-shared"
+    title = "A process does not have the new key yet"
+    title_fr = "Un processus n'a pas encore la nouvelle clé"
+
+
+class KeysUnopened(OperatorError):
+    """Keys or statements do not open with the key-encryption keys at hand."""
+
+    code = "keys-unopened"
+    title = "Not everything opens with these keys"
+    title_fr = "Ces clés n'ouvrent pas tout"
+
+
+class KeyBackupRefused(OperatorError):
+    """A copy of the key file cannot be read: wrong passphrase, cut, altered, or of a later version."""
+
+    code = "key-backup-refused"
+    title = "The copy of the key file cannot be used"
+    title_fr = "La copie du fichier de clés n'est pas utilisable"
+
+
 class Unsealable(SillageError):
     """A sealed value is damaged, was moved, or its key was destroyed."""
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from importlib.metadata import version as distribution_version
 from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,8 +23,9 @@ from flask import Flask
 from app import contracts
 from app.access import scopes
 from app.access.credentials import Access, Sources
-from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, SillageError
+from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, SillageError
 from app.governance.audit import Audit
+from app.governance.keys import Keys
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
@@ -44,7 +46,7 @@ from app.jobs.scheduler import Scheduler
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings, load, split_origins
-from app.storage import clock, embedded, keyfile, migrations, organisation_keys
+from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.attachments import AttachmentRepository
@@ -53,6 +55,8 @@ from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.jobs import JobRepository, LeaseRepository
+from app.storage.key_holders import HolderRepository, HolderThread
+from app.storage.keyring import Keyring
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.processes import Observer, Presence, next_epoch
@@ -62,10 +66,10 @@ from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Statements
-from app.storage.subjects import SubjectKeys
+from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.vault import kinds
 from app.vault.bodies import Bodies
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from app.vault.keys import OrganisationKeys
 from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import aggregates as aggregates_api
@@ -108,21 +112,21 @@ class Parts:
         return opened
 
     @cached_property
-    def keks(self) -> KeyEncryptionKeys:
-        """The key-encryption keys, from the environment or the key file."""
+    def keyring(self) -> Keyring:
+        """The key-encryption keys, from the environment or the key file, as they change."""
         if self.settings.keys:
-            return keyfile.parse(self.settings.keys)
-        return keyfile.read(self.settings.key_path)
+            return keyring.of_text(self.settings.keys)
+        return keyring.of_file(self.settings.key_path)
 
     @cached_property
     def keys(self) -> OrganisationKeys:
         """The organisation's keys, opened."""
-        return organisation_keys.unlock(self.store, self.keks, self.settings.organisation)
+        return organisation_keys.unlock(self.store, self.keyring, self.settings.organisation)
 
     @cached_property
     def subjects(self) -> SubjectKeys:
         """The learners' keys."""
-        return SubjectKeys(self.store, self.keks, self.settings.organisation)
+        return SubjectKeys(self.store, self.keyring, self.settings.organisation)
 
     @cached_property
     def bodies(self) -> Bodies:
@@ -183,6 +187,23 @@ class Parts:
             self.audit,
             self.keys,
             SessionRepository(self.store).forget,
+        )
+
+    @cached_property
+    def key_service(self) -> Keys:
+        """The life of the key-encryption keys."""
+
+        def opens(identity: UUID) -> bool:
+            return all(self.reader.one(row) is not None for row in self.statements.some([identity]))
+
+        return Keys(
+            self.store,
+            lambda: self.keyring,
+            None if self.settings.keys else self.settings.key_path,
+            self.settings.organisation,
+            self._audited,
+            opens,
+            self.settings.process_ttl_seconds,
         )
 
     @cached_property
@@ -291,6 +312,9 @@ class Parts:
         def patterns(lease: Lease) -> Mapping[str, object]:
             return self.sessions.run(self.sources_repository.list(), lease.check)._asdict()
 
+        def rewrap(lease: Lease) -> Mapping[str, object]:
+            return self.key_service.rewrap("job:rewrap", check=lease.check)._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -299,6 +323,7 @@ class Parts:
             Job("aggregate", settings.aggregate_cron, aggregate),
             Job("retention", settings.retention_cron, retention),
             Job("patterns", settings.patterns_cron, patterns),
+            Job("rewrap", settings.rewrap_cron, rewrap),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
         )
@@ -307,6 +332,7 @@ class Parts:
     def scheduler(self) -> Scheduler:
         """Runs the jobs while this process leads."""
         self.check()
+        self._hold_keys()
         return Scheduler(
             self.jobs,
             self.leadership,
@@ -411,12 +437,14 @@ class Parts:
         if not self.settings.keys:
             # A new key beside data sealed with a lost one would hide the loss: the data decide.
             if not self.settings.key_path.exists() and self._has_keys():
-                raise KeyMissing("The database has data but its key file is missing. Restore the file from its copy.")
-            if keyfile.create(self.settings.key_path, clock.random_bytes):
+                raise KeyMissing(
+                    "The database has data but its key file is missing. Restore it: `sillage keys restore FILE`."
+                )
+            if keyfile.create(self.settings.key_path, clock.random_bytes, clock.now()):
                 done.append("key file")
         self.store.require_transactions()
         done += migrations.migrate(self.store)
-        organisation_keys.ensure(self.store, self.keks, self.settings.organisation)
+        organisation_keys.ensure(self.store, self.keyring, self.settings.organisation)
         return done
 
     def _has_keys(self) -> bool:
@@ -431,6 +459,24 @@ class Parts:
         self.store.require_transactions()
         migrations.check(self.store, COLLECTIONS)
         _ = self.keys
+        self.keyring.refresh()
+        lacking = sorted(set(WrappedKeys(self.store).versions()) - self.keyring.current.keys.keys())
+        if lacking:
+            raise KeyRefused(
+                f"Learners' keys are wrapped with version {', '.join(map(str, lacking))} of the key-encryption key, "
+                "which is not here. Give the key file as the last rotation left it."
+            )
+
+    def _hold_keys(self) -> None:
+        """Say to those who rotate which keys this process holds, and notice when they change."""
+        thread = HolderThread(
+            HolderRepository(self.store),
+            self.keyring,
+            interval=self.settings.heartbeat_seconds,
+            ttl=self.settings.process_ttl_seconds,
+        )
+        thread.start()
+        self._stack.callback(thread.close)
 
     def reach(self) -> None:
         """Ask MongoDB for a sign of life; at once, when it did not answer the last beat.
@@ -449,6 +495,7 @@ class Parts:
     def start(self) -> None:
         """Check everything, and join the processes that serve."""
         self.check()
+        self._hold_keys()
         presence = Presence(
             self.store,
             interval=self.settings.heartbeat_seconds,

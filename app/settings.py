@@ -128,7 +128,7 @@ class Settings:
     )
     keys: str = _setting(
         "Key-encryption keys given in the environment instead of a file: `VERSION:BASE64` of 32 bytes, "
-        "comma-separated, the last one active.",
+        "comma-separated, the last one active. `VERSION:BASE64:STATE` says the state: `active` or `decrypt-only`.",
         form.String(),
         "",
         secret=True,
@@ -203,6 +203,11 @@ class Settings:
     )
     patterns_cron: str = _setting(
         "When sessions are held to the patterns of profiles (cron).", form.String(validate=_cron), "*/15 * * * *"
+    )
+    rewrap_cron: str = _setting(
+        "When keys under another version than the active one are wrapped anew, if there are any (cron).",
+        form.String(validate=_cron),
+        "*/10 * * * *",
     )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(

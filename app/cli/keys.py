@@ -1,0 +1,195 @@
+"""``sillage keys``: the life of key-encryption keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from app.cli.screen import out, table
+from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
+from app.governance.keys import Keys, Told, refuse_unopened
+
+_MOST_PASSPHRASE = 4_096
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class Custody(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def key_service(self) -> Keys:
+        """The key-encryption keys."""
+
+
+@click.group()
+def keys() -> None:
+    """The key-encryption keys. Whoever loses the key file loses the data: keep a `sillage keys backup` elsewhere."""
+
+
+@keys.command("status")
+@click.pass_obj
+def keys_status(parts: Custody) -> None:
+    """Show each version of the key, its state, and what is wrapped with it."""
+    with _progress("Counting") as told:
+        status = parts.key_service.status(progress=told)
+    rows = table("version", "state", "made", "since", "organisation keys", "learners", "fingerprint", "held by")
+    for one in status.versions:
+        rows.add_row(
+            str(one.number),
+            Text(one.state, style={"active": "green", "missing": "red"}.get(one.state, "")),
+            "-" if one.created is None else f"{one.created:%Y-%m-%d %H:%M:%SZ}",
+            "-" if one.since is None else f"{one.since:%Y-%m-%d %H:%M:%SZ}",
+            f"{one.organisation_keys:,}",
+            f"{one.learners:,}",
+            one.fingerprint or "-",
+            f"{one.holders} of {status.processes} processes",
+        )
+    out().print(rows)
+    missing = [str(one.number) for one in status.versions if one.state == "missing"]
+    if missing:
+        raise KeysUnopened(f"Something is wrapped with version {', '.join(missing)}, whose key is not at hand.")
+
+
+@keys.command("rotate")
+@click.pass_obj
+def keys_rotate(parts: Custody) -> None:
+    """Make a new version active; the old one only opens from then on. Services notice without a restart."""
+    console = out()
+    with console.status("Giving the new version to every process"):
+        done = parts.key_service.rotate()
+    if done.version == done.before:
+        console.print(f"The rotation to version {done.version}, which had been cut off, is finished.")
+    else:
+        console.print(f"Version {done.version} is active; version {done.before} is decrypt-only.")
+    console.print("Make a new copy now (`sillage keys backup`): older ones do not open what is written from now on.")
+    console.print("Learners' keys follow by the job `rewrap`, or at once by `sillage keys rewrap`.")
+
+
+@keys.command("rewrap")
+@click.pass_obj
+def keys_rewrap(parts: Custody) -> None:
+    """Wrap every key that is under another version with the active one. May be cut off and run again."""
+    with _progress("Wrapping learners' keys") as told:
+        done = parts.key_service.rewrap(progress=told)
+    console = out()
+    console.print(f"Wrapped anew: {done.learners:,} learners' keys, {done.organisation_keys} of the organisation.")
+    if done.meanwhile:
+        console.print(f"Changed or destroyed meanwhile, and left as they are: {done.meanwhile:,}.")
+    if done.unopened:
+        raise KeysUnopened(f"{done.unopened} learners' keys do not open and were left. Run `sillage keys verify`.")
+
+
+@keys.command("verify")
+@click.option(
+    "--sample",
+    default=200,
+    show_default=True,
+    type=click.IntRange(0, 100_000),
+    help="Learners of whom one statement, taken at random, is opened too.",
+)
+@click.pass_obj
+def keys_verify(parts: Custody, sample: int) -> None:
+    """Open every key of the organisation and of learners, and some statements; exit code 2 if one does not open."""
+    with _progress("Opening learners' keys") as told:
+        found = parts.key_service.verify(sample, progress=told)
+    console = out()
+    console.print(f"Opened: {found.learners - sum(found.unopened.values()):,} of {found.learners:,} learners' keys, ")
+    console.print(f"        {found.statements - len(found.damaged):,} of {found.statements:,} statements tried.")
+    for subject in found.subjects:
+        console.print(f"Does not open: the key of learner {subject}")
+    for identity in found.damaged:
+        console.print(f"Does not open: statement {identity}")
+    refuse_unopened(found)
+
+
+@keys.command("retire")
+@click.argument("version", type=click.IntRange(1))
+@click.pass_obj
+def keys_retire(parts: Custody, version: int) -> None:
+    """Destroy VERSION, if it is decrypt-only and nothing is wrapped with it any more."""
+    parts.key_service.retire(version)
+    out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it: destroy them too.")
+
+
+def _passphrase_options(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--passphrase-fd",
+            type=click.IntRange(0),
+            metavar="N",
+            help="Read the passphrase from this file descriptor: its first line.",
+        ),
+        click.option(
+            "--passphrase-file",
+            type=click.Path(path_type=Path),
+            help="Read the passphrase from this file: its first line.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@keys.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@_passphrase_options
+@click.pass_obj
+def keys_backup(parts: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
+    """Write a copy of all keys to FILE, under a passphrase. Keep it, and the passphrase, away from the data."""
+    passphrase = _passphrase(passphrase_file, passphrase_fd, twice=True)
+    versions = parts.key_service.backup(file, passphrase)
+    console = out()
+    console.print(f"Versions {', '.join(map(str, versions))} are in {file}, read back and whole.")
+    console.print("Without the key file, or such a copy AND its passphrase, nobody can read what is stored.")
+
+
+@keys.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@_passphrase_options
+@click.pass_obj
+def keys_restore(parts: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
+    """Write the key file from the copy in FILE. A key file that is there is never overwritten."""
+    passphrase = _passphrase(passphrase_file, passphrase_fd, twice=False)
+    versions, proved = parts.key_service.restore(file, passphrase)
+    console = out()
+    console.print(f"The key file holds versions {', '.join(map(str, versions))} again.")
+    console.print("They open this store." if proved else "This database has no keys yet, so they were not tried.")
+
+
+def _passphrase(file: Path | None, descriptor: int | None, *, twice: bool) -> str:
+    if file is not None and descriptor is not None:
+        raise click.UsageError("Give --passphrase-file or --passphrase-fd, not both.")
+    if file is None and descriptor is None:
+        typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+        return typed
+    try:
+        # The number of an open descriptor is a name that the system knows.
+        with (Path(f"/dev/fd/{descriptor}") if file is None else file).open("rb") as source:
+            line = source.readline(_MOST_PASSPHRASE)
+    except OSError:
+        raise FileRefused("The passphrase cannot be read.") from None
+    try:
+        return line.rstrip(b"\r\n").decode()
+    except UnicodeDecodeError:
+        raise KeyBackupRefused("The passphrase is not UTF-8 text.") from None
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Told]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = out()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield told
+
+
+COMMANDS = (keys,)

@@ -1,0 +1,125 @@
+"""Which processes hold which key-encryption keys: ``key_holders``.
+
+A learner's key must not be wrapped with a version that another process cannot have yet. So a rotation first gives the
+new version out, waits until each living process says here that it holds it, and only then lets it wrap
+(``docs/adr/0027-key-rotation.md``). What is said is versions and fingerprints, never a key. Times are MongoDB's own.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+from uuid import uuid4
+
+import structlog
+
+from app.errors import SillageError
+from app.storage import clock
+from app.storage.connection import Store, translated
+from app.storage.declared import Declared
+from app.storage.keyring import Keyring
+
+NAME = "key_holders"
+COLLECTIONS = (Declared(NAME),)
+
+_log = structlog.stdlib.get_logger("sillage.keys")
+_FORGOTTEN_MS = 3_600_000
+
+
+class Holder(NamedTuple):
+    """A living process: its host, the version it wraps with, fingerprints of the keys it holds, by version."""
+
+    host: str
+    active: int
+    prints: Mapping[int, str]
+
+
+class HolderRepository:
+    """What each process says of the keys it holds."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def say(self, identity: str, holder: Holder) -> None:
+        """Note what a process holds, now."""
+        said = {
+            "host": {"$literal": holder.host},
+            "active": holder.active,
+            "prints": {"$literal": [[version, text] for version, text in sorted(holder.prints.items())]},
+            "at": "$$NOW",
+        }
+        with translated():
+            self._collection.update_one({"_id": identity}, [{"$set": said}], upsert=True)
+
+    def leave(self, identity: str) -> None:
+        """Take the note of a process away."""
+        with translated():
+            self._collection.delete_one({"_id": identity})
+
+    def living(self, seconds: float) -> list[Holder]:
+        """The processes that spoke within ``seconds``; those silent for an hour are forgotten."""
+        with translated():
+            self._collection.delete_many({"$expr": {"$lt": ["$at", {"$subtract": ["$$NOW", _FORGOTTEN_MS]}]}})
+            found = self._collection.find({"$expr": {"$gte": ["$at", {"$subtract": ["$$NOW", round(seconds * 1000)]}]}})
+            return [
+                Holder(
+                    str(one["host"]), int(one["active"]), {int(version): str(text) for version, text in one["prints"]}
+                )
+                for one in found
+            ]
+
+
+class HolderThread:
+    """Says for this process what it holds, and has it look at the key file, every ``interval`` seconds.
+
+    Made after a fork, never before.
+    """
+
+    def __init__(self, repository: HolderRepository, keyring: Keyring, *, interval: float, ttl: float) -> None:
+        """``ttl``: silence in seconds after which a process is held for dead."""
+        self._repository = repository
+        self._keyring = keyring
+        self._interval = interval
+        self._ttl = ttl
+        self._identity = uuid4().hex
+        self._host = socket.gethostname()
+        self._stop = threading.Event()
+        self._said: Holder | None = None
+        self._said_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="key-holder", daemon=True)
+
+    def start(self) -> None:
+        """Say it a first time, and begin to repeat it.
+
+        Raises:
+            DatabaseUnavailable: MongoDB does not answer.
+        """
+        self._speak()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and take the note away, so that nobody waits for this process."""
+        self._stop.set()
+        self._thread.join()
+        with suppress(SillageError):
+            self._repository.leave(self._identity)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                self._keyring.refresh()
+                self._speak()
+            except Exception as failed:
+                # Said again at the next turn; this thread must not end.
+                _log.warning("key versions not published", kind=type(failed).__name__)
+
+    def _speak(self) -> None:
+        versions = self._keyring.versions
+        holder = Holder(self._host, versions.active, versions.prints())
+        now = clock.steady()
+        if holder != self._said or now - self._said_at >= self._ttl / 3:
+            self._repository.say(self._identity, holder)
+            self._said, self._said_at = holder, now

@@ -1,0 +1,118 @@
+"""The key-encryption keys of a process that lives on while they change.
+
+The file is looked at again whenever it may have changed: a look costs one ``stat``. So a service needs no restart for a
+rotation, and a version that another process made is found when something wrapped with it is met.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from app.errors import SillageError
+from app.storage import clock, keyfile
+from app.storage.keyfile import KeySet
+from app.vault.keys import KeyEncryptionKeys, RandomBytes, Wrapped
+
+_log = structlog.stdlib.get_logger("sillage.keys")
+
+# A version nobody here has is asked for by every request about its learners: the file is not read for each.
+_RELOAD_SECONDS = 1.0
+
+
+class Keyring:
+    """The keys as they are now. Wraps and opens like ``KeyEncryptionKeys``; safe to share between threads."""
+
+    def __init__(self, read: Callable[[], KeySet], stamp: Callable[[], object], steady: Callable[[], float]) -> None:
+        """Read the keys a first time.
+
+        Args:
+            read: Reads every version, or raises what a start-up should stop at.
+            stamp: Something cheap that differs once the keys may have changed.
+            steady: Seconds on a clock that never steps back.
+        """
+        self._read = read
+        self._stamp = stamp
+        self._steady = steady
+        self._lock = threading.Lock()
+        self._seen = stamp()
+        self._set = read()
+        self._read_at = steady()
+
+    @property
+    def versions(self) -> KeySet:
+        """Every version, as last read."""
+        return self._set
+
+    @property
+    def current(self) -> KeyEncryptionKeys:
+        """The keys, as last read."""
+        return self._set.keks
+
+    def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
+        """Seal ``key`` for one place under the active version."""
+        return self._set.keks.wrap(place, key, random)
+
+    def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
+        """Open a wrapped key; the keys are read again for a version that is not known.
+
+        Raises:
+            KeyRefused: the version is not held here, or the key does not open it.
+        """
+        if wrapped.version not in self._set.keks.keys:
+            self._look(unknown=True)
+        return self._set.keks.unwrap(place, wrapped)
+
+    def refresh(self) -> None:
+        """Read the keys again if they may have changed."""
+        self._look(unknown=False)
+
+    def _look(self, *, unknown: bool) -> None:
+        with self._lock:
+            stamp = self._stamp()
+            # A stamp may lie, on a network file system for one: then time decides, for what is missing.
+            late = unknown and self._steady() - self._read_at >= _RELOAD_SECONDS
+            if stamp == self._seen and not late:
+                return
+            self._seen, self._read_at = stamp, self._steady()
+            try:
+                found = self._read()
+            except SillageError as refused:
+                _log.error("the changed key file is not used", code=refused.code)
+                return
+            lost = self._set.lost_in(found)
+            if lost:
+                # What opens the store is not given up for a file that does not.
+                _log.error("the changed key file lacks keys and is not used", versions=lost)
+            elif found != self._set:
+                self._set = found
+                _log.info("key-encryption keys read again", active=found.active)
+
+
+def of_file(path: Path) -> Keyring:
+    """The keys in a key file.
+
+    Raises:
+        KeyMissing, KeyRefused: as ``keyfile.read``.
+    """
+
+    def stamp() -> object:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
+
+    return Keyring(lambda: keyfile.read(path), stamp, clock.steady)
+
+
+def of_text(text: str) -> Keyring:
+    """The keys in ``SILLAGE_KEYS``, which cannot change while a process lives.
+
+    Raises:
+        KeyRefused: malformed.
+    """
+    return Keyring(lambda: keyfile.parse(text), lambda: None, clock.steady)

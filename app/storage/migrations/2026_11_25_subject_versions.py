@@ -1,0 +1,15 @@
+"""Learners' keys are found by the version that wraps them, and processes say which versions they hold.
+
+Without the index, knowing whether a version may be destroyed would read every learner's key.
+"""
+
+from __future__ import annotations
+
+from app.storage import key_holders, subjects
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the index and the collection."""
+    create(store, (*subjects.COLLECTIONS, *key_holders.COLLECTIONS))

@@ -1,0 +1,100 @@
+"""``sillage keys``, on a real store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from app.cli.keys import keys
+from app.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
+from app.factory import Parts
+from app.governance import keys as rules
+from tests.governance.test_keys import PASSPHRASE, parts
+
+__all__ = ("parts",)
+
+
+def run(parts: Parts, *args: str, typed: str = "") -> str:
+    answer = CliRunner().invoke(keys, args, obj=parts, input=typed, env={"COLUMNS": "200"})
+    if answer.exception is not None:
+        raise answer.exception
+    return answer.output
+
+
+@pytest.fixture
+def learner(parts: Parts) -> Iterator[bytes]:
+    """A learner with a key."""
+    subject = os.urandom(16)
+    parts.subjects.ensured([subject])
+    yield subject
+
+
+def test_from_a_rotation_to_a_retirement(parts: Parts, learner: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "active" in run(parts, "status")
+    assert "Version 2 is active; version 1 is decrypt-only." in run(parts, "rotate")
+    assert "Wrapped anew: 1 learners' keys, 0 of the organisation." in run(parts, "rewrap")
+    assert "1 of 1 learners' keys" in run(parts, "verify")
+    monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
+    assert "Version 1 is destroyed" in run(parts, "retire", "1")
+    assert "destroyed" in run(parts, "status")
+
+
+def test_what_does_not_open_is_named_and_an_error(parts: Parts, learner: bytes) -> None:
+    parts.store.collection("subjects").update_one({"_id": learner}, {"$set": {"key": bytes(60)}})
+    answer = CliRunner().invoke(keys, ["verify"], obj=parts)
+    assert isinstance(answer.exception, KeysUnopened)
+    assert learner.hex() in answer.output
+
+
+def test_a_missing_version_is_an_error_of_status(parts: Parts) -> None:
+    parts.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
+    with pytest.raises(KeysUnopened, match="version 9"):
+        run(parts, "status")
+
+
+def test_the_passphrase_is_asked_twice_and_not_shown(parts: Parts, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.json"
+    with pytest.raises(SystemExit):
+        run(parts, "backup", str(copy), typed=f"{PASSPHRASE}\nanother\n")
+    assert not copy.exists()
+    said = run(parts, "backup", str(copy), typed=f"{PASSPHRASE}\n{PASSPHRASE}\n")
+    assert PASSPHRASE not in said
+    parts.settings.key_path.unlink()
+    assert "They open this store." in run(Parts(parts.settings), "restore", str(copy), typed=f"{PASSPHRASE}\n")
+
+
+def test_the_passphrase_comes_from_a_file_or_a_descriptor(parts: Parts, tmp_path: Path) -> None:
+    secret, copy = tmp_path / "secret", tmp_path / "copy.json"
+    secret.write_text(PASSPHRASE + "\n")
+    run(parts, "backup", str(copy), "--passphrase-file", str(secret))
+    parts.settings.key_path.unlink()
+    reading, writing = os.pipe()
+    os.write(writing, PASSPHRASE.encode() + b"\r\nnothing of this\n")
+    os.close(writing)
+    try:
+        run(Parts(parts.settings), "restore", str(copy), "--passphrase-fd", str(reading))
+    finally:
+        os.close(reading)
+    with pytest.raises(KeyRefused, match="already"):
+        run(parts, "restore", str(copy), "--passphrase-file", str(secret))
+    with pytest.raises(click.UsageError):
+        click_error(parts, "backup", str(copy), "--passphrase-file", str(secret), "--passphrase-fd", "0")
+
+
+def click_error(parts: Parts, *args: str) -> None:
+    keys.main(list(args), obj=parts, standalone_mode=False)
+
+
+def test_a_passphrase_that_cannot_be_read_is_refused(parts: Parts, tmp_path: Path) -> None:
+    copy, odd = str(tmp_path / "copy.json"), tmp_path / "odd"
+    odd.write_bytes(b"\xff" * 20)
+    with pytest.raises(FileRefused):
+        run(parts, "backup", copy, "--passphrase-file", str(tmp_path / "absent"))
+    with pytest.raises(KeyBackupRefused, match="UTF-8"):
+        run(parts, "backup", copy, "--passphrase-file", str(odd))

@@ -1,0 +1,477 @@
+"""The life of key-encryption keys, on a real key file and a real MongoDB."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from app.errors import (
+    FileRefused,
+    KeyBackupRefused,
+    KeyInUse,
+    KeyMissing,
+    KeyNotShared,
+    KeyRefused,
+    KeysBusy,
+    KeysUnopened,
+    NotFound,
+    SettingsInvalid,
+)
+from app.factory import Parts
+from app.governance import keys as rules
+from app.governance.keys import Keys, refuse_unopened
+from app.settings import load
+from app.storage import keyfile, organisation_keys
+from app.storage.key_holders import Holder, HolderRepository, HolderThread
+from app.storage.keyfile import KeySet
+from app.vault.keys import subject_place
+
+PASSPHRASE = "une phrase que personne ne devine"
+
+
+@pytest.fixture
+def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
+    """The parts of a store of its own, initialised."""
+    made = Parts(
+        load(
+            {
+                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
+                "SILLAGE_MONGODB_URI": mongodb_uri,
+                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                "SILLAGE_PROCESS_TTL_SECONDS": "1",
+            }
+        )
+    )
+    made.initialise()
+    yield made
+    made.close()
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        client.drop_database(made.settings.database)
+
+
+@pytest.fixture
+def service(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    """The service, small batches, and no minute to wait."""
+    monkeypatch.setattr(rules, "BATCH", 7)
+    monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
+    monkeypatch.setattr(rules, "_MARGIN_SECONDS", 0.0)
+    return parts.key_service
+
+
+def learners(parts: Parts, count: int) -> list[bytes]:
+    subjects = [os.urandom(16) for _ in range(count)]
+    parts.subjects.ensured(subjects)
+    return subjects
+
+
+def content(parts: Parts) -> KeySet:
+    return keyfile.read(parts.settings.key_path)
+
+
+def opened(parts: Parts) -> dict[bytes, bytes]:
+    """Every learner's key in clear, by subject."""
+    keks = content(parts).keks
+    return {
+        one.subject: keks.unwrap(subject_place(parts.settings.organisation, one.subject), one.wrapped)
+        for one in parts.key_service._learners.every(None, 10_000)
+    }
+
+
+def kinds(parts: Parts) -> list[str]:
+    return [entry.kind for entry in reversed(parts.audit.newest()) if entry.kind.startswith("key")]
+
+
+# --- rotation -----------------------------------------------------------------------------------
+
+
+def test_a_rotation_makes_a_version_and_wraps_the_organisations_keys(parts: Parts, service: Keys) -> None:
+    token = parts.keys.token("agent", "x")
+    done = service.rotate()
+    assert (done.version, done.before, done.resumed) == (2, 1, False)
+    assert [version.state for version in content(parts).versions] == ["decrypt-only", "active"]
+    assert set(organisation_keys.versions(parts.store)) == {2}
+    again = organisation_keys.unlock(parts.store, content(parts).keks, parts.settings.organisation)
+    assert again.token("agent", "x") == token
+    assert kinds(parts) == ["keys-rotated"]
+
+
+def test_learners_keys_follow_and_stay_the_same(parts: Parts, service: Keys) -> None:
+    learners(parts, 30)
+    before = opened(parts)
+    service.rotate()
+    told: list[tuple[int, int]] = []
+    done = service.rewrap(progress=lambda *now: told.append(now))
+    assert (done.learners, done.meanwhile, done.unopened) == (30, 0, 0)
+    assert told[-1] == (30, 30)
+    assert len(told) == 5
+    assert opened(parts) == before
+    assert parts.key_service._learners.versions() == [2]
+    assert kinds(parts) == ["keys-rotated", "keys-rewrap-started", "keys-rewrapped"]
+
+
+def test_a_rewrap_with_nothing_to_do_leaves_no_trace(parts: Parts, service: Keys) -> None:
+    learners(parts, 3)
+    assert service.rewrap() == (0, 0, 0, 0)
+    assert kinds(parts) == []
+
+
+def test_a_rewrap_that_is_stopped_goes_on_from_there(parts: Parts, service: Keys) -> None:
+    learners(parts, 30)
+    service.rotate()
+    turns = iter([None, None, KeysBusy("stop")])
+
+    def check() -> None:
+        stop = next(turns, None)
+        if stop is not None:
+            raise stop
+
+    with pytest.raises(KeysBusy):
+        service.rewrap(check=check)
+    assert [use.learners for use in service.status().versions] == [16, 14]
+    assert service.rewrap().learners == 16
+
+
+def test_what_does_not_open_is_left_and_counted(parts: Parts, service: Keys) -> None:
+    damaged = learners(parts, 20)[7]
+    parts.store.collection("subjects").update_one({"_id": damaged}, {"$set": {"key": bytes(60)}})
+    service.rotate()
+    done = service.rewrap()
+    assert (done.learners, done.unopened) == (19, 1)
+    found = service.verify()
+    assert (found.learners, found.unopened, found.subjects) == (20, {1: 1}, (damaged.hex(),))
+    with pytest.raises(KeysUnopened, match="1 learners' keys of version 1"):
+        refuse_unopened(found)
+
+
+def test_a_key_destroyed_during_a_rewrap_stays_destroyed(parts: Parts, service: Keys) -> None:
+    subjects = sorted(learners(parts, 5))
+    service.rotate()
+    replace = parts.key_service._learners.replace
+
+    def slow(ready: object) -> int:
+        parts.store.collection("subjects").delete_one({"_id": subjects[2]})
+        return replace(ready)  # type: ignore[arg-type]
+
+    service._learners.replace = slow  # type: ignore[method-assign]
+    done = service.rewrap()
+    assert (done.learners, done.meanwhile) == (4, 1)
+    assert set(opened(parts)) == set(subjects) - {subjects[2]}
+
+
+def test_keys_made_behind_a_rewrap_by_a_process_that_had_not_noticed_follow_too(parts: Parts, service: Keys) -> None:
+    learners(parts, 5)
+    late = content(parts).keks
+    service.rotate()
+    replace, made = parts.key_service._learners.replace, [3, 2]
+
+    def beside(ready: object) -> int:
+        done = replace(ready)  # type: ignore[arg-type]
+        for _ in range(made.pop() if made else 0):
+            subject = os.urandom(16)
+            wrapped = late.wrap(subject_place(parts.settings.organisation, subject), bytes(32), os.urandom)
+            parts.store.collection("subjects").insert_one({"_id": subject, "version": 1, "key": wrapped.sealed})
+        return done
+
+    service._learners.replace = beside  # type: ignore[method-assign]
+    assert service.rewrap().learners == 10
+    assert service._learners.versions() == [2]
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_rotation_that_was_cut_off_goes_on(
+    parts: Parts, service: Keys, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Cut off once the new version is given out (1), once it is active (2)."""
+    replace, done = keyfile.replace, []
+
+    def cut(*given: object) -> None:
+        replace(*given)  # type: ignore[arg-type]
+        done.append(given)
+        if len(done) == written:
+            raise InterruptedError
+
+    monkeypatch.setattr(keyfile, "replace", cut)
+    with pytest.raises(InterruptedError):
+        service.rotate()
+    parts.check()
+    monkeypatch.setattr(keyfile, "replace", replace)
+    assert service.rotate().resumed
+    assert [version.state for version in content(parts).versions] == ["decrypt-only", "active"]
+    assert set(organisation_keys.versions(parts.store)) == {2}
+    assert not service.rotate().resumed
+    assert content(parts).active == 3
+
+
+def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, service: Keys) -> None:
+    prints = content(parts).prints()
+    holders = HolderRepository(parts.store)
+    stop = threading.Event()
+
+    def other_host() -> None:
+        while not stop.wait(0.2):
+            holders.say("other", Holder("other-host", 1, prints))
+
+    speaking = threading.Thread(target=other_host)
+    holders.say("other", Holder("other-host", 1, prints))
+    speaking.start()
+    try:
+        with pytest.raises(KeyNotShared, match="other-host"):
+            service.rotate()
+        assert content(parts).active == 1
+        assert set(organisation_keys.versions(parts.store)) == {1}
+        learners(parts, 1)
+        assert service._learners.versions() == [1]
+        prints.update(content(parts).prints())  # the file is copied to the other host
+        assert service.rotate() == (2, 1, True)
+    finally:
+        stop.set()
+        speaking.join()
+
+
+def test_another_key_under_the_same_number_is_not_the_new_version(parts: Parts, service: Keys) -> None:
+    HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: content(parts).prints()[1], 2: "00"}))
+    service._ttl = 0.5
+
+    def again() -> None:
+        HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: "x", 2: "00"}))
+
+    timer = threading.Timer(0.3, again)
+    timer.start()
+    with pytest.raises(KeyNotShared):
+        service.rotate()
+    timer.join()
+
+
+def test_a_process_that_is_gone_is_not_waited_for(parts: Parts, service: Keys) -> None:
+    HolderRepository(parts.store).say("other", Holder("other-host", 1, {}))
+    assert service.rotate().version == 2
+
+
+def test_a_living_process_takes_up_what_is_rotated(parts: Parts, service: Keys, mongodb_uri: str) -> None:
+    other = Parts(parts.settings)
+    thread = HolderThread(HolderRepository(other.store), other.keyring, interval=0.05, ttl=1)
+    thread.start()
+    try:
+        service.rotate()
+        (holder,) = HolderRepository(parts.store).living(1)
+        assert set(holder.prints) == {1, 2}
+        learners(parts, 1)
+        subjects = [one.subject for one in service._learners.every(None, 10)]
+        assert set(other.subjects.existing(subjects)) == set(subjects)
+    finally:
+        thread.close()
+        other.close()
+    assert HolderRepository(parts.store).living(1) == []
+
+
+def test_two_rotations_at_once_are_one(parts: Parts, service: Keys) -> None:
+    with keyfile.locked(parts.settings.key_path), pytest.raises(KeysBusy):
+        service.rotate()
+
+
+def test_keys_of_the_environment_are_not_changed_here(parts: Parts) -> None:
+    service = Keys(parts.store, lambda: parts.keyring, None, "x", parts._audited, lambda _: True, 1)
+    for command in (service.rotate, lambda: service.retire(1)):
+        with pytest.raises(SettingsInvalid, match="SILLAGE_KEYS"):
+            command()
+
+
+# --- states and counts ----------------------------------------------------------------------------
+
+
+def test_status_counts_what_is_wrapped_with_each_version(parts: Parts, service: Keys) -> None:
+    learners(parts, 20)
+    service.rotate()
+    learners(parts, 3)
+    one, two = service.status().versions
+    assert (one.number, one.state, one.organisation_keys, one.learners) == (1, "decrypt-only", 0, 20)
+    assert (two.number, two.state, two.organisation_keys, two.learners) == (2, "active", 3, 3)
+    assert one.created is not None and two.since is not None
+    assert "keys-shown" in kinds(parts)
+
+
+def test_status_shows_a_version_that_is_not_at_hand(parts: Parts, service: Keys) -> None:
+    parts.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
+    nine = service.status().versions[-1]
+    assert (nine.number, nine.state, nine.learners) == (9, "missing", 1)
+
+
+# --- retirement -----------------------------------------------------------------------------------
+
+
+def test_a_version_is_destroyed_once_nothing_needs_it(parts: Parts, service: Keys) -> None:
+    learners(parts, 3)
+    service.rotate()
+    with pytest.raises(KeyInUse, match="3 of learners"):
+        service.retire(1)
+    service.rewrap()
+    service.retire(1)
+    one, two = content(parts).versions
+    assert (one.state, one.key, two.state) == ("destroyed", None, "active")
+    parts.check()
+    assert len(opened(parts)) == 3
+    with pytest.raises(NotFound):
+        service.retire(1)
+    assert kinds(parts)[-1] == "key-retired"
+    assert service.rotate().version == 3
+
+
+def test_the_active_and_unknown_versions_are_not_destroyed(parts: Parts, service: Keys) -> None:
+    with pytest.raises(KeyInUse, match="active"):
+        service.retire(1)
+    with pytest.raises(NotFound):
+        service.retire(7)
+
+
+def test_a_version_is_not_destroyed_while_a_process_wraps_with_it(parts: Parts, service: Keys) -> None:
+    service.rotate()
+    HolderRepository(parts.store).say("other", Holder("other-host", 1, {}))
+    with pytest.raises(KeyInUse, match="other-host"):
+        service.retire(1)
+    assert content(parts).get(1) is not None
+
+
+def test_a_version_is_not_destroyed_at_once(parts: Parts, service: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.rotate()
+    monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(minutes=1))
+    with pytest.raises(KeyInUse, match="minute"):
+        service.retire(1)
+
+
+def test_a_version_that_another_organisation_needs_is_kept(parts: Parts, service: Keys, tmp_path: Path) -> None:
+    given = {
+        "SILLAGE_DATA_DIR": str(tmp_path / "second"),
+        "SILLAGE_KEY_FILE": str(parts.settings.key_path),
+        "SILLAGE_MONGODB_URI": parts.settings.mongodb_uri,
+        "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+    }
+    second = Parts(load(given))
+    try:
+        second.initialise()
+        service.rotate()
+        with pytest.raises(KeyInUse, match=second.settings.organisation):
+            service.retire(1)
+        second.key_service.rewrap()
+        service.retire(1)
+        second.check()
+    finally:
+        second.store.client.drop_database(second.settings.database)
+        second.close()
+
+
+# --- start-up ---------------------------------------------------------------------------------------
+
+
+def test_a_start_needs_every_version_in_use(parts: Parts, service: Keys, mongodb_uri: str) -> None:
+    learners(parts, 3)
+    old = parts.settings.key_path.read_bytes()
+    service.rotate()
+    new = parts.settings.key_path.read_bytes()
+    parts.settings.key_path.write_bytes(old)
+    with pytest.raises(KeyRefused, match="Version 2"):
+        Parts(parts.settings).check()
+    parts.settings.key_path.write_bytes(keyfile.dump(KeySet(keyfile.load(new).versions[1:])))
+    with pytest.raises(KeyRefused, match="version 1"):
+        Parts(parts.settings).check()
+    parts.settings.key_path.write_bytes(new)
+    Parts(parts.settings).check()
+
+
+# --- verification -----------------------------------------------------------------------------------
+
+
+def test_everything_opens(parts: Parts, service: Keys) -> None:
+    learners(parts, 20)
+    service.rotate()
+    found = service.verify()
+    assert found.whole
+    assert found.learners == 20
+    refuse_unopened(found)
+    assert kinds(parts)[-1] == "keys-verified"
+
+
+def test_organisation_keys_that_do_not_open_are_reported(parts: Parts, service: Keys) -> None:
+    learners(parts, 2)
+    parts.store.collection("organisation_keys").update_one({}, {"$set": {"keys.index.sealed": bytes(60)}})
+    found = service.verify()
+    assert not found.organisation_opens
+    assert found.learners == 2
+    with pytest.raises(KeysUnopened, match="organisation"):
+        refuse_unopened(found)
+
+
+# --- copies -----------------------------------------------------------------------------------------
+
+
+def test_a_copy_brings_the_keys_back(parts: Parts, service: Keys, tmp_path: Path) -> None:
+    learners(parts, 2)
+    service.rotate()
+    before = content(parts)
+    copy = tmp_path / "copy.json"
+    assert service.backup(copy, PASSPHRASE) == (1, 2)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(KeyRefused, match="already"):
+        service.restore(copy, PASSPHRASE)
+    parts.settings.key_path.unlink()
+    fresh = Parts(parts.settings)
+    assert fresh.key_service.restore(copy, PASSPHRASE) == ((1, 2), True)
+    assert content(parts) == before
+    assert parts.settings.key_path.stat().st_mode & 0o777 == 0o600
+    fresh.check()
+    assert kinds(parts)[-2:] == ["keys-copied", "keys-restored"]
+    fresh.close()
+
+
+def test_a_copy_never_overwrites(parts: Parts, service: Keys, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("kept")
+    with pytest.raises(FileRefused):
+        service.backup(there, PASSPHRASE)
+    assert there.read_text() == "kept"
+
+
+def test_a_short_passphrase_is_refused(service: Keys, tmp_path: Path) -> None:
+    with pytest.raises(KeyBackupRefused, match="12"):
+        service.backup(tmp_path / "copy.json", "trop court")
+    assert list(tmp_path.glob("copy*")) == []
+
+
+def test_a_copy_that_does_not_open_the_store_is_not_put_in_place(parts: Parts, service: Keys, tmp_path: Path) -> None:
+    old, wrong = tmp_path / "old.json", tmp_path / "wrong.json"
+    service.backup(old, PASSPHRASE)
+    learners(parts, 1)
+    service.rotate()
+    service.rewrap()
+    parts.settings.key_path.unlink()
+    fresh = Parts(parts.settings)
+    with pytest.raises(KeyRefused, match="lacks version 2"):
+        fresh.key_service.restore(old, PASSPHRASE)
+    with pytest.raises(KeyBackupRefused, match="passphrase"):
+        fresh.key_service.restore(old, PASSPHRASE + "!")
+    with pytest.raises(FileRefused):
+        fresh.key_service.restore(wrong, PASSPHRASE)
+    assert not parts.settings.key_path.exists()
+    with pytest.raises(KeyMissing, match="keys restore"):
+        fresh.initialise()
+    fresh.close()
+
+
+def test_no_entry_of_the_audit_log_holds_a_secret(parts: Parts, service: Keys, tmp_path: Path) -> None:
+    learners(parts, 3)
+    service.rotate()
+    service.rewrap()
+    service.backup(tmp_path / "copy.json", PASSPHRASE)
+    service.verify()
+    service.status()
+    service.retire(1)
+    text = repr([(entry.kind, entry.actor, dict(entry.detail)) for entry in parts.audit.newest()])
+    assert PASSPHRASE not in text
+    assert all(word not in text for word in parts.settings.key_path.read_text().split('"') if len(word) > 30)

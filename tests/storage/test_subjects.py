@@ -1,0 +1,72 @@
+"""Learners' keys under versions of the key-encryption key: counted by the index, replaced only as they were read."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from app.errors import KeyRefused
+from app.storage.connection import Store
+from app.storage.subjects import Replacement, SubjectKeys, WrappedKeys
+from app.vault.keys import Wrapped, subject_place
+from tests.storage.test_keyfile import versions
+
+ONE = versions("active").keks
+TWO = versions("decrypt-only", "active").keks
+
+
+def make(store: Store, count: int, keks: object = ONE) -> list[bytes]:
+    subjects = [os.urandom(16) for _ in range(count)]
+    SubjectKeys(store, keks, "default").ensured(subjects)  # type: ignore[arg-type]
+    return subjects
+
+
+def test_keys_are_counted_by_version_and_listed_in_order(store: Store) -> None:
+    old, new = make(store, 30), make(store, 12, TWO)
+    keys = WrappedKeys(store)
+    assert keys.versions() == [1, 2]
+    assert [keys.count(version) for version in (1, 2, 3)] == [30, 12, 0]
+    assert keys.total() == 42
+    first = keys.under(1, None, 20)
+    rest = keys.under(1, first[-1].subject, 20)
+    assert [one.subject for one in first + rest] == sorted(old)
+    assert [one.subject for one in keys.every(None, 100)] == sorted(old + new)
+
+
+def test_the_edges_of_the_slices_are_counted_once(store: Store) -> None:
+    for first in range(256):
+        for rest in (bytes(15), b"\xff" * 15):
+            store.collection("subjects").insert_one({"_id": bytes([first]) + rest, "version": 1, "key": b""})
+    assert WrappedKeys(store).count(1) == 512
+
+
+def test_counting_reads_the_index_alone(store: Store) -> None:
+    make(store, 200)
+    explained = store.db.command("explain", {"distinct": "subjects", "key": "version"}, verbosity="executionStats")
+    assert explained["executionStats"]["totalDocsExamined"] == 0
+    assert explained["executionStats"]["totalKeysExamined"] <= 2
+
+
+def test_a_key_is_replaced_only_as_it_was_read(store: Store) -> None:
+    make(store, 3)
+    keys = WrappedKeys(store)
+    rows = keys.under(1, None, 10)
+    again = [
+        Replacement(row.subject, row.wrapped, TWO.wrap(subject_place("default", row.subject), b"n" * 32, os.urandom))
+        for row in rows
+    ]
+    store.collection("subjects").delete_one({"_id": rows[0].subject})
+    store.collection("subjects").update_one({"_id": rows[1].subject}, {"$set": {"key": b"another"}})
+    assert keys.replace(again) == 1
+    stored = {one.subject: one.wrapped for one in keys.every(None, 10)}
+    assert rows[0].subject not in stored
+    assert stored[rows[1].subject] == Wrapped(1, b"another")
+    assert stored[rows[2].subject] == again[2].after
+    assert keys.replace([]) == 0
+
+
+def test_a_version_that_is_not_held_is_named(store: Store) -> None:
+    (subject,) = make(store, 1, TWO)
+    with pytest.raises(KeyRefused, match="Version 2"):
+        SubjectKeys(store, ONE, "default").existing([subject])
