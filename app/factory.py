@@ -501,6 +501,7 @@ class Parts:
             interval=self.settings.heartbeat_seconds,
             ttl=self.settings.process_ttl_seconds,
             on_epoch=self._forget,
+            writers=self.settings.threads,
         )
         presence.start()
         self._presence = presence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
 from app.storage import clock
 from app.storage.attachments import Attachment
-from app.storage.processes import Presence
+from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
@@ -38,6 +39,7 @@ from app.xapi.versions import Version
 Statement = dict[str, Any]
 _STAMPED_AGAIN_AT_MOST = 3
 _COMPARED_AGAIN_AT_MOST = 3
+_OUT_OF_TOUCH = "This server loses touch with the others. Send the same request again."
 # RFC 9562 5.4: the bits of a UUID that are not random in version 4.
 _RANDOM_BITS = ~((0xF000 << 64) | (0xC000 << 48))
 _VERSION_4 = (4 << 76) | (0x8000 << 48)
@@ -238,9 +240,13 @@ class Recorder:
             attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, batch.many))
         if not ids:
             return ids, Inserted((), ())
-        with self._presence.writing(len(ids)) as writing:
-            outcome = self._insert(rows(writing.first), voidings, batch)
-            lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
+        for _ in range(_STAMPED_AGAIN_AT_MOST):
+            with suppress(Lapsed), self._presence.writing(len(ids)) as writing:
+                outcome = self._insert(rows(writing.first), voidings, batch, writing)
+                lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
+                break
+        else:
+            raise DatabaseUnavailable(_OUT_OF_TOUCH)
         self._attachments.settle(attached, outcome.stored if isinstance(outcome, Inserted) else ())
         if isinstance(outcome, Clash):
             self._refused("conflict", len(ids))
@@ -251,9 +257,11 @@ class Recorder:
             self._stamp_again(rows, outcome)
         return ids, outcome
 
-    def _insert(self, rows: Sequence[Row], voidings: Sequence[Voiding], batch: _Batch) -> Inserted | Clash | Foreign:
+    def _insert(
+        self, rows: Sequence[Row], voidings: Sequence[Voiding], batch: _Batch, writing: Writing
+    ) -> Inserted | Clash | Foreign:
         """Store a batch; statements that are there already in other words are left as they are."""
-        outcome = self._statements.insert(rows, voidings)
+        outcome = self._statements.insert(rows, voidings, writing)
         for _ in range(_COMPARED_AGAIN_AT_MOST):
             if not isinstance(outcome, Clash):
                 break
@@ -268,7 +276,7 @@ class Recorder:
                 outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})
                 break
             rows = [row._replace(print=alike.get(row.id, row.print)) for row in rows]
-            outcome = self._statements.insert(rows, voidings)
+            outcome = self._statements.insert(rows, voidings, writing)
         return outcome
 
     def _stamp_again(self, rows: Callable[[int], list[Row]], outcome: Inserted) -> None:
@@ -279,11 +287,10 @@ class Recorder:
         """
         stored = set(outcome.stored)
         for _ in range(_STAMPED_AGAIN_AT_MOST):
-            with self._presence.writing(len(stored) + len(outcome.repeated)) as writing:
-                self._statements.restamp([row for row in rows(writing.first) if row.id in stored])
-                if not writing.lapsed():
-                    return
-        raise DatabaseUnavailable("This server loses touch with the others. Send the same request again.")
+            with suppress(Lapsed), self._presence.writing(len(stored) + len(outcome.repeated)) as writing:
+                self._statements.restamp([row for row in rows(writing.first) if row.id in stored], writing)
+                return
+        raise DatabaseUnavailable(_OUT_OF_TOUCH)
 
 
 def _refuse_crowded(blind: Sequence[Sequence[bytes]], many: bool) -> None:

@@ -10,6 +10,9 @@ Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
 
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
 it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.
+
+With its entry go its **fences**: every transaction that stores statements ends by touching one, so it cannot commit
+once they are gone, however late it comes; and they cannot go while such a transaction is about to commit.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from math import inf
 from uuid import uuid4
 
 import structlog
+from pymongo.client_session import ClientSession
 
 from app.errors import DatabaseUnavailable, SillageError, StorageFull
 from app.storage import clock
@@ -28,7 +32,9 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 
 NAME = "processes"
-COLLECTIONS = (Declared(NAME),)
+# Of the process ``name``: ``name/0``, ``name/1``, …, so that its threads do not wait for each other.
+FENCES = "fences"
+COLLECTIONS = (Declared(NAME), Declared(FENCES))
 
 EPOCH = "epoch"
 _log = structlog.stdlib.get_logger("sillage.processes")
@@ -62,9 +68,8 @@ class Observer:
             self._beats[name] = document["beat"]
         dead = [name for name in documents if self._silence[name] > self._ttl]
         for name in dead:
-            with translated():
-                # Only as it was read: a process that spoke meanwhile stays, and its floor with it.
-                gone = self._collection.delete_one({"_id": name, "beat": documents[name]["beat"]}).deleted_count
+            # Only as it was read: a process that spoke meanwhile stays, and its floor with it.
+            gone = _removed(self._store, {"_id": name, "beat": documents[name]["beat"]})
             if gone:
                 del documents[name]
         for name in self._beats.keys() - documents.keys():
@@ -109,6 +114,19 @@ class Observer:
             threading.Event().wait(self._interval / 2)
 
 
+def _removed(store: Store, entry: Document) -> bool:
+    """Remove a process and its fences; false when it is not as described, or about to commit something."""
+    try:
+        with translated(), store.transaction() as session:
+            if not store.collection(NAME).delete_one(entry, session=session).deleted_count:
+                return False
+            store.collection(FENCES).delete_many({"_id": {"$regex": f"^{entry['_id']}/"}}, session=session)
+        return True
+    except DatabaseUnavailable:
+        # Another transaction holds one of them: it, or somebody who removes it as well. Whoever reads next looks again.
+        return False
+
+
 def next_epoch(store: Store) -> int:
     """Announce that credentials or sources changed; returns the epoch to wait for."""
     with translated():
@@ -118,17 +136,43 @@ def next_epoch(store: Store) -> int:
     return int((document or {"n": 0})["n"])
 
 
+class Lapsed(Exception):
+    """Others may have held this process for dead since the stamps were reserved; nothing was stored with them."""
+
+
 class Writing:
     """Stamps reserved for one batch: ``first``, ``first + 1``, … in microseconds."""
 
-    def __init__(self, first: int, presence: Presence, generation: int) -> None:
+    def __init__(self, first: int, presence: Presence, generation: int, fence: str) -> None:
         self.first = first
         self._presence = presence
         self._generation = generation
+        self._fence = fence
+        self._fenced = False
+
+    def fence(self, session: ClientSession) -> None:
+        """End a transaction that stores with these stamps: it commits only while this process is held for living.
+
+        Raises:
+            Lapsed: it no longer is.
+        """
+        self._fenced = True
+        if not self._presence.touch(self._fence, session):
+            raise Lapsed
+
+    def require(self) -> None:
+        """Make sure, just before a write that no transaction fences, that this process has spoken lately.
+
+        Raises:
+            Lapsed: it has not, so others may be holding it for dead.
+        """
+        self._fenced = False
+        if not self._presence.fresh(self._generation):
+            raise Lapsed
 
     def lapsed(self) -> bool:
-        """Whether others may have held this process for dead since the stamps were reserved."""
-        return self._presence.lapsed(self._generation)
+        """Whether others may have held this process for dead before what it just wrote was stored."""
+        return not self._fenced and self._presence.lapsed(self._generation)
 
 
 class Presence:
@@ -144,10 +188,12 @@ class Presence:
         interval: float,
         ttl: float,
         on_epoch: Callable[[], None] = lambda: None,
+        writers: int = 8,
     ) -> None:
-        """``on_epoch`` empties caches; it must not block."""
+        """``on_epoch`` empties caches; it must not block. ``writers``: threads that write at the same time."""
         self._store = store
         self._collection = store.collection(NAME)
+        self._fences = store.collection(FENCES)
         self._interval = interval
         self._ttl = ttl
         self._on_epoch = on_epoch
@@ -166,6 +212,9 @@ class Presence:
         self._bound = 0
         self._epoch = -1
         self._away = False
+        # Fences that no write uses now.
+        self._writers = writers
+        self._free = list(range(writers))
 
     def start(self) -> None:
         """Register, learn what the others have promised, and begin to beat.
@@ -183,17 +232,21 @@ class Presence:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with suppress(SillageError), translated():
-            self._collection.delete_one({"_id": self._name})
+        with suppress(SillageError):
+            _removed(self._store, {"_id": self._name})
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
         with self._lock:
             return self._bound
 
-    def fresh(self) -> bool:
-        """Whether this process may trust its caches: it has spoken with MongoDB lately."""
-        return clock.steady() - self._beat_at < self._ttl / 2
+    def fresh(self, generation: int | None = None) -> bool:
+        """Whether this process has spoken with MongoDB lately, as one of this generation: it may trust its caches."""
+        return clock.steady() - self._beat_at < self._ttl / 2 and generation in {None, self._generation}
+
+    def touch(self, fence: str, session: ClientSession) -> bool:
+        """Change a fence within a transaction; false when it is gone, and this process held for dead."""
+        return bool(self._fences.update_one({"_id": fence}, {"$inc": {"n": 1}}, session=session).matched_count)
 
     def require(self) -> None:
         """Refuse to go on when MongoDB did not answer the last beat: waiting for it again would only hold a thread.
@@ -227,9 +280,12 @@ class Presence:
             self._last = first + count - 1
             generation = self._generation
             self._under_way[first] = None
+            # With none free two share one, and the later of them conflicts with the other and tries again.
+            place = self._free.pop() if self._free else None
+            fence = f"{self._name}/{place or 0}"
         release: float | None = None
         try:
-            yield Writing(first, self, generation)
+            yield Writing(first, self, generation, fence)
         except (DatabaseUnavailable, StorageFull):
             # The write may still happen inside MongoDB, for as long as nobody has heard of it and a while longer: its
             # stamp holds the bound back.
@@ -237,6 +293,8 @@ class Presence:
             raise
         finally:
             with self._lock:
+                if place is not None:
+                    self._free.append(place)
                 if release is None:
                     del self._under_way[first]
                 else:
@@ -260,9 +318,9 @@ class Presence:
         name = uuid4().hex
         entries, _ = self._observer.read()
         self._raise_to(max([self._observer.last_stored(), *(int(d["floor"]) for d in entries.values())]))
-        with translated():
-            self._collection.insert_one({"_id": name, "floor": self._floor(), "epoch": 0, "beat": 0})
-        self._name, self._beat = name, 0
+        with translated(), self._store.transaction() as session:
+            self._fences.insert_many([{"_id": f"{name}/{n}", "n": 0} for n in range(self._writers)], session=session)
+            self._collection.insert_one({"_id": name, "floor": self._floor(), "epoch": 0, "beat": 0}, session=session)
         if entries:
             # Others may give a bound without knowing of this entry until they have read it; by then their floors tell.
             threading.Event().wait(2.5 * self._interval)
@@ -275,6 +333,10 @@ class Presence:
                     ]
                 )
             )
+        with self._lock:
+            # What was reserved meanwhile has lapsed too: it was not above every bound yet.
+            self._generation += 1
+            self._name, self._beat = name, 0
         self._speak()
 
     def _raise_to(self, stamp: int) -> None:

@@ -54,6 +54,7 @@ from app.errors import DatabaseUnavailable
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
+from app.storage.processes import Writing
 from app.storage.shared_write import SharedWrite
 
 NAME = "statements"
@@ -207,15 +208,18 @@ class Statements:
         self._collection = store.collection(NAME)
         self._linking = store.collection(LINKING)
         self._voided_verbs = list(voided_verbs)
-        self._singles: SharedWrite[Document, bool] = SharedWrite(self._insert_singles)
+        self._singles: SharedWrite[_Single, bool] = SharedWrite(self._insert_singles)
 
-    def insert(self, rows: Sequence[Row], voidings: Sequence[Voiding] = ()) -> Inserted | Clash | Foreign:
+    def insert(
+        self, rows: Sequence[Row], voidings: Sequence[Voiding] = (), writing: Writing | None = None
+    ) -> Inserted | Clash | Foreign:
         """Store a batch, all or nothing; majority-acknowledged and journalled when this returns.
 
-        Ids that are already there with the same fingerprint are left as they are.
+        Ids that are already there with the same fingerprint are left as they are. ``writing`` is that of the stamps.
 
         Raises:
             DatabaseUnavailable, StorageFull: nothing was stored, or it is not known; a retry is safe.
+            Lapsed: nothing was stored; the batch needs new stamps.
         """
         documents = [_document(row) for row in rows]
         prints = {row.id: row.print for row in rows}
@@ -226,7 +230,7 @@ class Statements:
                 time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_WAIT_SECONDS)))  # noqa: S311 (spreads)
             try:
                 with translated():
-                    self._write(documents, voidings, waiting)
+                    self._write(documents, voidings, waiting, writing)
                 stored = tuple(document["_id"] for document in documents)
                 return Inserted(stored, tuple(repeated))
             except _NotTheirs as refused:
@@ -243,11 +247,13 @@ class Statements:
                     return Inserted((), tuple(repeated))
         raise DatabaseUnavailable("Other writers hold the same statements. Send the same request again.", retry_after=1)
 
-    def _write(self, documents: list[Document], voidings: Sequence[Voiding], waiting: set[UUID]) -> None:
+    def _write(
+        self, documents: list[Document], voidings: Sequence[Voiding], waiting: set[UUID], writing: Writing | None
+    ) -> None:
         try:
             referring = [document for document in documents if "ref" in document]
             if len(documents) == 1 and not voidings and not waiting and not referring:
-                if not self._insert_single(documents[0]):
+                if not self._insert_single(_Single(documents[0], writing)):
                     raise _Taken
                 return
             with self._store.transaction() as session:
@@ -257,6 +263,8 @@ class Statements:
                     self._link({document["_id"] for document in referring}, awaited, session)
                 if voidings:
                     self._void(voidings, session)
+                if writing is not None:
+                    writing.fence(session)
         except (DuplicateKeyError, BulkWriteError) as error:
             if isinstance(error, DuplicateKeyError) or all(
                 e["code"] == _DUPLICATE for e in error.details["writeErrors"]
@@ -269,13 +277,18 @@ class Statements:
                 raise _Taken from None
             raise
 
-    def _insert_single(self, document: Document) -> bool:
-        if len(document["body"]) <= _LARGEST_SHARED:
-            return self._singles.put(document)
-        return self._insert_singles([document])[0]
+    def _insert_single(self, single: _Single) -> bool:
+        if len(single.document["body"]) <= _LARGEST_SHARED:
+            return self._singles.put(single)
+        return self._insert_singles([single])[0]
 
-    def _insert_singles(self, documents: Sequence[Document]) -> list[bool]:
+    def _insert_singles(self, singles: Sequence[_Single]) -> list[bool]:
         """Insert statements that have nothing to do with each other; whether each was, else its id is taken."""
+        documents = [single.document for single in singles]
+        # Not earlier: each may have waited for the write before this one. If one has lapsed, all stamp again.
+        for single in singles:
+            if single.writing is not None:
+                single.writing.require()
         if len(documents) == 1:  # half the work of a bulk of one
             try:
                 self._collection.insert_one(documents[0])
@@ -448,11 +461,18 @@ class Statements:
             {document["_id"] for document in found if "print" not in document},
         )
 
-    def restamp(self, rows: Sequence[Row]) -> None:
-        """Give stored statements a later place in the order: their ``stored``, and the body that says it."""
+    def restamp(self, rows: Sequence[Row], writing: Writing | None = None) -> None:
+        """Give stored statements a later place in the order: their ``stored``, and the body that says it.
+
+        Raises:
+            DatabaseUnavailable: they were not moved, or it is not known.
+            Lapsed: they were not moved; they need other stamps.
+        """
         changes = [UpdateOne({"_id": row.id}, {"$set": {"stored": row.stored, "body": row.body}}) for row in rows]
         with translated(), self._store.transaction() as session:
             self._collection.bulk_write(changes, session=session)
+            if writing is not None:
+                writing.fence(session)
 
     def get(self, identity: UUID) -> Stored | None:
         """One statement by id, voided or not."""
@@ -541,6 +561,13 @@ def _merged(one: Rows, other: Rows, ascending: bool) -> Rows:
 
 def _many(error: OperationFailure) -> TypeGuard[BulkWriteError]:
     return isinstance(error, BulkWriteError)
+
+
+class _Single(NamedTuple):
+    """A statement that is written alone, and the reservation of its stamp."""
+
+    document: Document
+    writing: Writing | None
 
 
 class _Taken(Exception):
