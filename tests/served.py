@@ -45,11 +45,19 @@ def statement(**changes: Any) -> dict[str, Any]:
 class Server:
     """A running server, its settings, and the parts with which a test does what an operator does."""
 
-    def __init__(self, settings: Settings, parts: Parts, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        environ: Mapping[str, str],
+    ) -> None:
         self.settings = settings
         self.parts = parts
         self.process = process
         self.log = log
+        self.environ = environ
         self.url = settings.public_url
         self.xapi = f"{self.url}/xAPI"
 
@@ -127,16 +135,11 @@ def serving(
     parts.initialise()
     parts.register.add(orjson.dumps(ACTIVITY))
     log = folder / f"serve-{port}.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve"],
-            env={**environment(given), **(environ or {})},
-            stdout=out,
-            stderr=out,
-        )
+    environ = {**environment(given), **(environ or {})}
+    process = _start(environ, log)
     try:
         wait_ready(f"http://127.0.0.1:{port}", process, log)
-        yield Server(settings, parts, process, log)
+        yield Server(settings, parts, process, log, environ)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -146,6 +149,24 @@ def serving(
             process.wait()
         parts.store.client.drop_database(settings.database)
         parts.close()
+
+
+def _start(environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environ, stdout=out, stderr=out)
+
+
+@contextmanager
+def restarted(server: Server) -> Iterator[None]:
+    """Start a server that has ended anew, with its settings; ``server.process`` is the new one."""
+    server.process.wait()
+    server.process = _start(server.environ, server.log)
+    try:
+        wait_ready(server.url, server.process, server.log)
+        yield
+    finally:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(30)
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:

@@ -13,6 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
@@ -30,20 +31,41 @@ from app.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, Setti
 
 Document = dict[str, Any]
 
-# MongoDB error codes: OutOfDiskSpace, and what WiredTiger reports through them.
+# MongoDB error codes (its ``error_codes.yml``). OutOfDiskSpace, and what WiredTiger reports through it.
 _NO_SPACE = {14031, 12501}
-# InterruptedAtShutdown, Interrupted, NotWritablePrimary, PrimarySteppedDown, ShutdownInProgress,
-# InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, MaxTimeMSExpired, WriteConcernFailed,
-# NoSuchTransaction, WriteConflict, LockTimeout, TransactionExceededLifetimeLimitSeconds, TransactionTooLargeForCache,
-# and host or network failures reported by a server.
 # AuthenticationFailed, Unauthorized.
 _REFUSED = {18, 13}
-_PASSING = {11600, 11601, 10107, 189, 91, 11602, 13435, 50, 64, 251, 112, 24, 6, 7, 89, 9001, 262, 134, 290, 388}
+_PASSING = {
+    # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, ShutdownInProgress, TemporarilyUnavailable.
+    *(11600, 11601, 11602, 91, 365),
+    # No primary, or not this one: NotWritablePrimary, its older form, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary,
+    # PrimarySteppedDown, ReadConcernMajorityNotAvailableYet, FailedToSatisfyReadPreference.
+    *(10107, 10058, 13435, 13436, 189, 134, 133),
+    # MaxTimeMSExpired, ExceededTimeLimit, NetworkInterfaceExceededTimeLimit, LockTimeout.
+    *(50, 262, 202, 24),
+    # WriteConcernFailed, UnsatisfiableWriteConcern.
+    *(64, 100),
+    # NoSuchTransaction, WriteConflict, TransactionExceededLifetimeLimitSeconds, PreparedTransactionInProgress,
+    # SnapshotUnavailable, SnapshotTooOld, TransactionTooLargeForCache.
+    *(251, 112, 290, 267, 246, 239, 388),
+    # The server that had the cursor was started anew: CursorNotFound, CursorKilled, QueryPlanKilled.
+    *(43, 237, 175),
+    # HostUnreachable, HostNotFound, NetworkTimeout, SocketException.
+    *(6, 7, 89, 9001),
+}
+
+
+def _codes(error: PyMongoError) -> set[int]:
+    """Codes of an error; of a bulk write, those of its parts."""
+    codes = {getattr(error, "code", None)}
+    if isinstance(error, BulkWriteError):
+        for part in (*error.details.get("writeErrors", ()), *error.details.get("writeConcernErrors", ())):
+            codes.add(part.get("code"))
+    return {code for code in codes if code is not None}
 
 
 def _no_space(error: PyMongoError) -> bool:
-    code = getattr(error, "code", None)
-    return code in _NO_SPACE or "No space left" in str(error) or "OutOfDiskSpace" in str(error)
+    return bool(_codes(error) & _NO_SPACE) or "No space left" in str(error) or "OutOfDiskSpace" in str(error)
 
 
 @contextmanager
@@ -71,7 +93,7 @@ def translated() -> Iterator[None]:
             ) from error
         passing = isinstance(
             error, ConnectionFailure | NetworkTimeout | NotPrimaryError | ExecutionTimeout | WTimeoutError
-        ) or (isinstance(error, OperationFailure) and error.code in _PASSING)
+        ) or bool(_codes(error) & _PASSING)
         # A member that has just started does not know its replica set yet, and says that it has no sessions.
         passing = passing or (isinstance(error, ConfigurationError) and "Sessions are not supported" in str(error))
         if (

@@ -141,6 +141,16 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         for each in shed:
             self._refuse(each)
 
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; without it this worker stops as if told to.
+
+        Gunicorn's goes on to keep connections alive, so that busy ones hold it, and with it the next server, up for all
+        of the time that a stop may take.
+        """
+        if not super().is_parent_alive():
+            self.alive = False
+        return bool(self.alive)
+
     def murder_pending(self) -> None:
         """Close what has had its time: heads that are not whole, waiting requests, connections that linger."""
         now = clock.steady()

@@ -7,25 +7,67 @@ import signal
 import time
 from pathlib import Path
 
-from tests.drills.drilling import Senders, children, impatient, own_mongodb, ready, reckon, state_of, until
-from tests.served import serving
+from tests.drills.drilling import (
+    Poller,
+    Senders,
+    alive,
+    children,
+    followed,
+    impatient,
+    own_mongodb,
+    ready,
+    reckon,
+    state_of,
+    twin,
+    until,
+)
+from tests.served import restarted, serving
 
 
 def test_a_killed_worker_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    with own_mongodb(tmp_path / "mongodb") as (uri, _), serving(tmp_path, uri) as server:
+    with (
+        own_mongodb(tmp_path / "mongodb") as (uri, _),
+        serving(tmp_path, uri, process_ttl_seconds="1") as server,
+    ):
         impatient(uri)
-        credential = server.source()
-        with Senders(server, credential) as senders:
+        writer, reader = server.source(), server.credential("statements/read")
+        with Poller(server, reader) as poller, Senders(server, writer) as senders:
             senders.acknowledged(8)
             for _ in range(3):
                 workers = children(server.process.pid)
                 os.kill(workers[0], signal.SIGKILL)
                 senders.acknowledged(8)
             senders.finish()
-        until(lambda: len(children(server.process.pid)) == 2)
-        assert ready(server) == 200
-        assert senders.record.resets <= 3 * 4 * 2, "more was cut than what was under way"
-        reckon(server, senders.record)
+            until(lambda: len(children(server.process.pid)) == 2)
+            assert ready(server) == 200
+            assert senders.record.resets <= 3 * 4 * 2, "more was cut than what was under way"
+            followed(server, poller, senders.record)
+
+
+def test_a_killed_master_takes_nothing_acknowledged_with_it(tmp_path: Path) -> None:
+    with (
+        own_mongodb(tmp_path / "mongodb") as (uri, _),
+        serving(tmp_path, uri, process_ttl_seconds="1") as server,
+        twin(tmp_path, server) as other,
+    ):
+        impatient(uri)
+        writer, reader = server.source(), server.credential("statements/read")
+        with (
+            Poller(other, reader) as poller,
+            Senders(server, writer) as senders,
+            Senders(other, writer, threads=1) as others,
+        ):
+            senders.acknowledged(8)
+            workers = children(server.process.pid)
+            os.kill(server.process.pid, signal.SIGKILL)
+            # Its workers finish what they are at, and go.
+            until(lambda: not any(map(alive, workers)), 10)
+            # Whoever starts it anew does so with the same settings; senders that wait find it again.
+            with restarted(server):
+                senders.acknowledged(8)
+                senders.finish()
+                others.finish()
+                followed(other, poller, senders.record, others.record)
 
 
 def test_a_worker_that_dies_while_mongodb_is_away_is_replaced_and_the_server_lives(tmp_path: Path) -> None:

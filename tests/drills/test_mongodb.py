@@ -16,6 +16,7 @@ from tests.drills.drilling import (
     MARGIN_SECONDS,
     Poller,
     Senders,
+    followed,
     impatient,
     own_mongodb,
     ready,
@@ -65,8 +66,7 @@ def test_a_killed_mongodb_comes_back_with_everything_acknowledged(tmp_path: Path
             assert ready(server) == 200
             assert senders.record.resets == 0
             assert max(senders.record.slowest.values()) < TIMEOUT + MARGIN_SECONDS
-            reckon(server, senders.record)
-            poller.saw_once(senders.record.ids)
+            followed(server, poller, senders.record)
         assert audited(server).intact
 
 
@@ -101,8 +101,7 @@ def test_a_mongodb_that_stops_in_mid_request(tmp_path: Path) -> None:
             senders.acknowledged(10)
             senders.finish()
             assert senders.record.resets == 0
-            reckon(server, senders.record)
-            poller.saw_once(senders.record.ids)
+            followed(server, poller, senders.record)
         assert audited(server).intact
 
 
