@@ -29,7 +29,7 @@ LABEL = "https://drill.example/batch"
 SEED = int(os.environ.get("DRILL_SEED", "1"))
 _CREWS = count()
 # What a request may take beyond its wait for MongoDB: two busy cores carry servers, senders and MongoDB alike.
-MARGIN_SECONDS = 2.5
+MARGIN_SECONDS = 8.0
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -86,7 +86,9 @@ def stopped(pid: int) -> bool:
             1,
             "insert",
             marks=pytest.mark.xfail(
-                strict=True, reason="docs/adr/0006: nothing fences a single statement that is on its way to MongoDB"
+                # It may be well all the same: whether MongoDB has it before the fence goes is a race.
+                strict=False,
+                reason="docs/adr/0006: nothing fences a single statement that is on its way to MongoDB",
             ),
         ),
     ],
