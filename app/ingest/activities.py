@@ -15,7 +15,7 @@ from app.storage.activity_definitions import Defined, DefinitionRepository
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
-from app.xapi.activities import Definition, definitions_of, merge, shared
+from app.xapi.activities import Definition, definitions_of, merge
 
 MOST_BYTES = 64 * 1024
 """Of a definition's JSON: one that would become longer stays as it was."""
@@ -51,8 +51,7 @@ class Activities:
         unseen: dict[str, dict[int, Definition]] = {}
         last: dict[int, int] = {}
         for statement in statements:
-            for identity, given in definitions_of(statement):
-                definition = shared(given)
+            for identity, definition in definitions_of(statement):
                 written = orjson.dumps(definition)
                 # Python's hashes of texts and bytes are keyed by a secret of the process.
                 place, mark = hash(identity), hash(written)

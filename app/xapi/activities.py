@@ -36,19 +36,8 @@ def activities_in(statement: Statement) -> tuple[str, ...]:
     return found.activities + found.related_activities
 
 
-def shared(definition: Definition) -> Definition:
-    """What of a statement's definition is the activity's, for whoever asks: all but its extensions.
-
-    These hold what a sender likes, of a learner too, and would outlive the statement. xAPI-Data 2.4.4.1 leaves to the
-    store what it keeps of an activity's definition.
-    """
-    if "extensions" not in definition:
-        return definition
-    return {name: part for name, part in definition.items() if name != "extensions"}
-
-
 def merge(known: Definition, seen: Definition) -> Definition:
-    """The definition that holds both: languages side by side, and of the rest what was seen last.
+    """The definition that holds both: languages side by side, and of the rest, extensions too, what was seen last.
 
     Another ``interactionType`` leaves nothing of the interaction known before: its components mean nothing to it.
     Merging the same again changes nothing.

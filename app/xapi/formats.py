@@ -77,9 +77,10 @@ def as_canonical(
         definition = definitions.get(given["id"], own)
         if definition is None:
             return given
+        # Extensions may say something of a learner: those of other statements are not given with this one.
+        definition = {name: part for name, part in definition.items() if name != "extensions"}
         if own is not None and "extensions" in own:
-            # The store knows none: they are the statement's.
-            definition = {**definition, "extensions": own["extensions"]}
+            definition["extensions"] = own["extensions"]
         return {**given, "definition": _one_definition(definition, ranges)}
 
     return _reshaped(statement, lambda agent: agent, verb, activity)

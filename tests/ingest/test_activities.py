@@ -1,4 +1,4 @@
-"""What the store learns of activities: the last words stand, within bounds, and without the statements' extensions."""
+"""What the store learns of activities: the last words stand, within bounds."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_the_same_words_again_cost_no_query(worker: Any, monkeypatch: pytest.Mon
     one.learn(_named("Alpha"))
     monkeypatch.setattr(DefinitionRepository, "existing", None)
     one.learn(_named("Alpha", "Alpha"))
-    one.learn([*_named("Alpha", extensions={"x:e": 1}), *_named("Alpha", extensions={"x:e": 2})])
 
 
-def test_extensions_are_not_learnt(worker: Any) -> None:
+def test_extensions_do_not_pile_up(worker: Any) -> None:
     one = worker()
-    one.learn(_named("Alpha", extensions={"https://ent.example/pupil": "Camille"}))
-    assert one.definitions([ID]) == {ID: {"name": {"fr": "Alpha"}}}
+    for number in range(3):
+        one.learn(_named("Alpha", extensions={f"https://ent.example/{number}": number}))
+    assert one.definitions([ID]) == {ID: {"name": {"fr": "Alpha"}, "extensions": {"https://ent.example/2": 2}}}
 
 
 def test_a_definition_does_not_grow_beyond_its_bound(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_activity(ask: Client) -> None:
     definitions = (
         {"name": {"fr": "Leçon"}, "type": "https://ent.example/type"},
         {"name": {"en": "Lesson"}, "moreInfo": "https://ent.example/more"},
-        {"description": {"fr": "Une leçon"}},
+        {"description": {"fr": "Une leçon"}, "extensions": {"https://ent.example/e": 1}},
     )
     for each in definitions:
         ask.store(statement(object={"id": activity, "definition": each}))

@@ -132,14 +132,15 @@ def test_an_activity_has_what_all_statements_say_of_it(server: Server, version: 
     assert [each["object"]["definition"]["name"] for each in canonical] == [{"en": "Lesson"}]
 
 
-def test_a_statements_extensions_are_given_with_it_alone(server: Server) -> None:
+def test_the_extensions_of_one_statement_are_not_given_with_another(server: Server) -> None:
     writer, other = (server.source(scopes=[scopes.WRITE, scopes.READ_MINE]) for _ in range(2))
     identity = f"https://ent.example/{uuid4()}"
     extensions = {"https://ent.example/pupil": "Camille"}
     target = {"id": identity, "definition": {"name": {"fr": "Leçon"}, "extensions": extensions}}
     assert server.post(writer, statement(object=target)).status_code == 200
     assert server.post(other, statement(object={"id": identity})).status_code == 200
-    assert _activity(server, other, identity).json()["definition"] == {"name": {"fr": "Leçon"}}
+    # xAPI-Communication 2.5: the complete Activity Object.
+    assert _activity(server, other, identity).json()["definition"] == target["definition"]
     for credential, definition in ((writer, target["definition"]), (other, {"name": {"fr": "Leçon"}})):
         [found] = server.get(credential, activity=identity, format="canonical").json()["statements"]
         assert found["object"]["definition"] == definition

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.xapi.activities import activities_in, definitions_of, merge, shared
+from app.xapi.activities import activities_in, definitions_of, merge
 
 LANGUAGES = st.dictionaries(st.sampled_from(["fr", "en", "de"]), st.text(max_size=3), max_size=3)
 DEFINITIONS = st.fixed_dictionaries(
@@ -47,9 +47,9 @@ def test_languages_stand_side_by_side_and_the_rest_is_the_last() -> None:
     assert merge(known, seen) == {"name": {"fr": "Un", "en": "1"}, "type": "x:new"}
 
 
-def test_extensions_are_the_statements_own() -> None:
-    assert shared({"type": "x:t", "extensions": {"x:e": "Camille"}}) == {"type": "x:t"}
-    assert shared({"type": "x:t"}) == {"type": "x:t"}
+def test_extensions_are_those_seen_last() -> None:
+    assert merge({"extensions": {"x:a": 1}}, {"extensions": {"x:b": 2}}) == {"extensions": {"x:b": 2}}
+    assert merge({"extensions": {"x:a": 1}}, {"type": "x:t"}) == {"extensions": {"x:a": 1}, "type": "x:t"}
 
 
 def test_another_kind_of_interaction_leaves_nothing_of_the_one_before() -> None:
