@@ -112,11 +112,11 @@ def environment(settings_given: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def serving(
-    folder: Path, mongodb_uri: str, *, environ: Mapping[str, str] | None = None, **changes: str
+    folder: Path, mongodb_uri: str, *, environ: Mapping[str, str] | None = None, drop: bool = True, **changes: str
 ) -> Iterator[Server]:
     """Start a server over a database of its own; stopped, and the database dropped, afterwards.
 
-    ``environ`` is added to the environment of the server; ``changes`` are settings.
+    ``environ`` is added to the environment of the server; ``drop``: the database is its own; ``changes`` are settings.
     """
     port = free_port()
     given = {
@@ -147,7 +147,8 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        parts.store.client.drop_database(settings.database)
+        if drop:
+            parts.store.client.drop_database(settings.database)
         parts.close()
 
 

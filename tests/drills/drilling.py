@@ -331,7 +331,9 @@ def twin(folder: Path, one: Server, **options: Any) -> Iterator[Server]:
     shutil.copy2(one.settings.key_path, folder / "other" / "keys.json")
     shared = ("organisation", "process_ttl_seconds", "mongodb_timeout_seconds")
     given = {name: str(getattr(one.settings, name)) for name in shared}
-    with serving(folder, one.settings.mongodb_uri, data_dir=str(folder / "other"), **{**given, **options}) as other:
+    with serving(
+        folder, one.settings.mongodb_uri, data_dir=str(folder / "other"), drop=False, **{**given, **options}
+    ) as other:
         yield other
 
 
