@@ -57,6 +57,9 @@ _NOT_YET_INITIALIZED = 94
 # A writer that is killed leaves its transaction open, and its statements locked, for as long as MongoDB lets it: 60 s
 # unless told. A batch takes well under a second.
 _TRANSACTION_SECONDS = 10
+# A file for each collection and index. Those idle for a while are closed beyond the first thousand: a server that runs out
+# of files ends itself (it keeps them ten minutes by default).
+_FILES = "file_manager=(close_handle_minimum=1000,close_idle_time=30,close_scan_interval=10)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +344,7 @@ class _Supervisor:
             *("--filePermissions", "0600"),
             *("--replSet", REPLICA_SET, "--oplogSize", "1024"),
             *("--wiredTigerCacheSizeGB", f"{self._cache_mb / 1024:.3f}"),
+            *("--wiredTigerEngineConfigString", _FILES),
             *("--logpath", str(self._layout.log), "--logappend", "--logRotate", "reopen", "--quiet"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_SECONDS}"),
