@@ -57,8 +57,8 @@ _NOT_YET_INITIALIZED = 94
 # A writer that is killed leaves its transaction open, and its statements locked, for as long as MongoDB lets it: 60 s
 # unless told. A batch takes well under a second.
 _TRANSACTION_SECONDS = 10
-# A file for each collection and index. Those idle for a while are closed beyond the first thousand: a server that runs out
-# of files ends itself (it keeps them ten minutes by default).
+# A file for each collection and index. Those idle for a while are closed beyond the first thousand: a server that runs
+# out of files ends itself (it keeps them ten minutes by default).
 _FILES = "file_manager=(close_handle_minimum=1000,close_idle_time=30,close_scan_interval=10)"
 
 
