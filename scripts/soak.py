@@ -524,15 +524,16 @@ def loaded(
     polling = Load(service.port, tally, batches, singles)
     polling.begin(polling.paced(1.0, polling.poller(reader)))
 
-    trial = max(3.0, min(60.0, seconds / 6))
-    bar.update(task, description="measuring the limit", total=trial, completed=0)
+    warming = min(30.0, seconds / 6)
+    # A whole minute where there is time for it, so that aggregates are computed within.
+    trial = min(60.0, max(3.0, seconds / 2))
+    bar.update(task, description="measuring the limit", total=warming + trial, completed=0)
     run = load()
     for _ in range(SENDERS):
         run.begin(run.flat_out(run.poster(authorizations["batches"], WRITE)))
-    # The first third warms up.
-    watch(trial / 3, lambda done: bar.update(task, completed=done))
+    watch(warming, lambda done: bar.update(task, completed=done))
     before, began = tally.stored, time.perf_counter()
-    watch(trial * 2 / 3, lambda done: bar.update(task, completed=trial / 3 + done))
+    watch(trial, lambda done: bar.update(task, completed=warming + done))
     limit = (tally.stored - before) / (time.perf_counter() - began)
     run.end()
     tally.cut()

@@ -131,7 +131,8 @@ def stored(server: Server) -> set[str]:
 
 
 def test_a_noisy_source_does_not_starve_a_quiet_one(tmp_path: Path, mongodb_uri: str) -> None:
-    with serving(tmp_path, mongodb_uri, log_level="warning", max_waiting="8") as server:
+    limits = {"threads": "2", "max_waiting": "8", "log_level": "warning"}
+    with serving(tmp_path, mongodb_uri, **limits) as server:
         noisy, quiet = server.source(), server.source()
         # Each worker has seen both once.
         for credential in (noisy, quiet):
@@ -145,8 +146,9 @@ def test_a_noisy_source_does_not_starve_a_quiet_one(tmp_path: Path, mongodb_uri:
         assert 200 in loud.statuses() <= {200, 429, 503} and not loud.broken
         served = [answer.seconds for answer in loud.answers if answer.status == 200]
         # First come, first served would give both the same.
-        assert soft.median() < statistics.median(served)
-        assert soft.quantile(0.95) < 3 * statistics.median(served)
+        assert soft.median() < statistics.median(served) / 2
+        # The slowest shared the processors with the noisy one's; they did not wait behind all of them.
+        assert soft.quantile(0.95) < 2 * statistics.median(served)
 
 
 def test_far_too_much_is_refused_early_and_full_speed_is_back_at_once(tmp_path: Path, mongodb_uri: str) -> None:
