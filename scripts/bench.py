@@ -386,20 +386,49 @@ def run(count: int, quick: bool) -> list[Row]:
     return rows
 
 
+def aggregated_apart(given: dict[str, str]) -> tuple[float, float]:
+    """Run the aggregate job in a process of its own: seconds, and the most memory that it took in MB."""
+    began = time.perf_counter()
+    job = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "aggregate", "run"],
+        env={**os.environ, **given},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, used = os.wait4(job.pid, 0)
+    if status:
+        raise SystemExit("The aggregate job failed.")
+    return time.perf_counter() - began, used.ru_maxrss / 1024
+
+
 def grow(count: int) -> list[Row]:
-    """Ingest ``count`` statements, batch 500 over 4 connections: the rate of each step of 100,000."""
+    """Ingest ``count`` statements, batch 500 over 4 connections: the rate of each step of 100,000.
+
+    When 1,000,000 are stored (or all, if fewer) they are read; the aggregate job runs over the first 100,000 and over
+    all the others, in processes of their own.
+    """
     step = min(100_000, count)
+    read_at = min(1_000_000, count) // step * step
     folder = Path(tempfile.mkdtemp(prefix="sillage-bench-"))
+    reads: list[Row] = []
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             steps = progress.add_task("simulating", total=max(1, count // step))
             made = traces(step)
             with service(folder) as (parts, port, authorization):
+                given = {"SILLAGE_DATA_DIR": str(folder), "SILLAGE_LOG_LEVEL": "warning"}
                 load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
                 rates = []
                 for done in range(0, count, step):
                     progress.update(steps, advance=1, description=f"{done:,} stored")
                     rates.append(step / load.post(made, 500, 4).seconds)
+                    if done == 0:
+                        first = aggregated_apart(given)
+                    if done + step == read_at:
+                        progress.update(steps, description=f"reading among {read_at:,}")
+                        reads = reading(parts, load, made, 2_000)
+                progress.update(steps, description="aggregating")
+                rest = aggregated_apart(given)
                 # The second step stands for the beginning: the first makes the learners' keys.
                 early = rates[min(1, len(rates) - 1)]
                 late = sorted(rates[-3:])[len(rates[-3:]) // 2]
@@ -409,9 +438,16 @@ def grow(count: int) -> list[Row]:
                 ]
                 rows += [
                     Row(f"  with {place * step:,} stored", rates[place], "statements/s", rates[place] / early, "that")
-                    for place in range(0, len(rates), max(1, len(rates) // 10))
+                    for place in range(0, len(rates), max(1, len(rates) // 20))
                 ]
-                return [*rows, disk(parts, made), *aggregated(parts)]
+                rows += reads
+                later = (len(rates) - 1) * step
+                rows += [
+                    Row(f"aggregate job over {step:,}: peak memory", first[1], "MB", 1.0, "itself"),
+                    Row(f"over {later:,} more: peak memory", rest[1], "MB", first[1] / rest[1], "that"),
+                    Row("  statements of them a second", later / rest[0], "statements/s"),
+                ]
+                return [*rows, disk(parts, made)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
