@@ -495,6 +495,8 @@ class Parts:
     def start(self) -> None:
         """Check everything, and join the processes that serve."""
         self.check()
+        # Before the threads: what is made first is closed last, and an entry after the close would begin a new chain.
+        _ = self.audit
         self._hold_keys()
         presence = Presence(
             self.store,

@@ -42,6 +42,8 @@ _WORKER_BOOT_ERROR = 3
 _TURN_SECONDS = 0.0005
 # The workers of a master that was killed notice within a second, and finish what they are at.
 _PREDECESSOR_SECONDS = 5.0
+# Of the master's patience, what a worker has left for closing once its requests have had their time.
+_CLOSING_SECONDS = 5
 
 
 class _Closable(Protocol):
@@ -99,7 +101,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_connections": most_connections(settings.threads),
             "preload_app": False,
             "timeout": 60,
-            "graceful_timeout": max(1, round(settings.graceful_seconds)),
+            "graceful_timeout": max(1, round(settings.graceful_seconds)) + _CLOSING_SECONDS,
             "keepalive": 15,
             "limit_request_line": _LONGEST_LINE,
             "limit_request_fields": 100,
@@ -135,6 +137,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _post_worker_init(self, worker: Any) -> None:
         self._served[0] = 1
         settings = self._settings
+        # Its own, made by the fork. With the same limit as the master's it would be killed just when it is to write
+        # what is pending and close its chain of the audit log.
+        worker.cfg.set("graceful_timeout", max(1, round(settings.graceful_seconds)))
         limits = Limits(
             threads=settings.threads,
             body_bytes=settings.max_held_bytes,

@@ -271,8 +271,14 @@ class Audit:
 
     def close(self) -> None:
         """End this process's chain, if it has begun one; a later entry would begin another."""
-        if self._chain:
+        if not self._chain:
+            return
+        try:
             self._write(CHAIN_CLOSED, "process", {})
+        except DatabaseUnavailable:
+            # Once more: this process has no later occasion.
+            if self._chain:
+                self._write(CHAIN_CLOSED, "process", {})
 
     def verify(self, progress: Callable[[int], None] | None = None, anchors: Collection[str] = ()) -> Verification:
         """Read the whole log and check every entry, chain by chain; memory grows with chains, not entries.
