@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -13,8 +12,8 @@ from app.settings import Settings, load
 from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.embedded import EmbeddedServer
-from app.storage.migrations import migrate
 from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
+from tests.databases import Databases
 from tests.served import Server, serving
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -29,19 +28,24 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
+@pytest.fixture(scope="session")
+def databases(mongodb_uri: str) -> Databases:
+    """The databases that the tests of this process use one after the other."""
+    return Databases(mongodb_uri)
+
+
 @pytest.fixture
-def database_name() -> str:
-    """A database of its own for each test."""
-    return f"sillage_t{uuid4().hex[:12]}"
+def database_name(databases: Databases) -> Iterator[str]:
+    """A database of its own for each test: empty, with every declared collection and index."""
+    with databases.lent() as name:
+        yield name
 
 
 @pytest.fixture
 def store(mongodb_uri: str, database_name: str) -> Iterator[Store]:
-    """A connection to a fresh database with every declared collection and index; dropped afterwards."""
+    """A connection to the test's own database."""
     opened = Store.open(mongodb_uri, database_name, timeout_seconds=20)
-    migrate(opened)
     yield opened
-    opened.client.drop_database(database_name)
     opened.close()
 
 

@@ -64,7 +64,6 @@ def installed(tmp_path: Path, mongodb_uri: str, database_name: str, monkeypatch:
     parts.register.add(orjson.dumps(ACTIVITY))
     parts.profiles.add(PROFILE, actor="cli:drill")
     yield parts
-    parts.store.client.drop_database(parts.settings.database)
     parts.close()
 
 

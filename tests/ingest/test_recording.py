@@ -30,7 +30,6 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made.initialise()
     made.start()
     yield made
-    made.store.client.drop_database(made.settings.database)
     made.close()
 
 

@@ -69,7 +69,6 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made.start()
     made.profiles.add(PROFILE)
     yield made
-    made.store.client.drop_database(made.settings.database)
     made.close()
 
 
