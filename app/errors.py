@@ -444,6 +444,14 @@ class LeaseHeld(OperatorError):
     title_fr = "Un ordonnanceur est déjà à l'œuvre"
 
 
+class SignatureRefused(OperatorError):
+    """A signed document (a receipt, a checkpoint) does not verify with the public key given."""
+
+    code = "signature-refused"
+    title = "The signature does not verify"
+    title_fr = "La signature n'est pas valable"
+
+
 class JobFailed(OperatorError):
     """A job run by hand did not succeed; the history and the log say how."""
 

@@ -44,6 +44,7 @@ _FORMS = {
     "export_cron": "five-field cron",
     "patterns_cron": "five-field cron",
     "rewrap_cron": "five-field cron",
+    "erasure_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}
@@ -130,6 +131,7 @@ _ADVICE = {
     "`schemas/sillage/processing-activity.schema.json`.",
     "definition-invalid": "Correct the definition, or raise its `version` when what it computes has changed.",
     "chain-broken": "Leave the database as it is, compare with a backup, find out who had write access.",
+    "signature-refused": "Take the document as it was issued, and its issuer's public key (`sillage keys public`).",
     "lease-held": "Wait for the job's time, or stop the scheduler that leads.",
     "job-failed": "`sillage jobs history NAME` and the log say where it failed. The next run goes on from there.",
     "lease-lost": "Nothing: the scheduler that leads now does the work.",

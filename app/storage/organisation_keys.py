@@ -12,9 +12,13 @@ from app.storage import clock
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
 from app.vault.keys import KeyEncryptionKeys, KeyWrapping, OrganisationKeys, Wrapped, new_keys, organisation_place
+from app.vault.signing import SEED_BYTES
 
 NAME = "organisation_keys"
 COLLECTIONS = (Declared(NAME),)
+
+SIGNING = "signing"
+"""The purpose of the key that signs receipts and checkpoints: made at its first use, not with the others."""
 
 _TRIES = 5
 
@@ -51,8 +55,33 @@ def unlock(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKe
     opened = {
         purpose: keks.unwrap(place[purpose], Wrapped(stored["version"], bytes(stored["sealed"])))
         for purpose, stored in document["keys"].items()
+        if purpose in OrganisationKeys.PURPOSES
     }
     return OrganisationKeys(organisation, opened, clock.random_bytes)
+
+
+def signing_seed(store: Store, keks: KeyWrapping, organisation: str) -> bytes:
+    """The 32 secret bytes with which the organisation signs; made, and kept wrapped beside its keys, at the first use.
+
+    Raises:
+        KeyMissing: the organisation has no keys yet.
+        KeyRefused: the key-encryption key does not open it.
+    """
+    place = _places(organisation)[SIGNING]
+    collection = store.collection(NAME)
+    with translated():
+        for _ in range(2):
+            document = collection.find_one({"_id": organisation})
+            if document is None:
+                raise KeyMissing("This database has no keys yet. Run `sillage init`.")
+            stored = document["keys"].get(SIGNING)
+            if stored is not None:
+                return keks.unwrap(place, Wrapped(stored["version"], bytes(stored["sealed"])))
+            new = _stored(keks.wrap(place, clock.random_bytes(SEED_BYTES), clock.random_bytes))
+            # Only where there is none: one that another process made just now is the one.
+            absent = {"_id": organisation, f"keys.{SIGNING}": {"$exists": False}}
+            collection.update_one(absent, {"$set": {f"keys.{SIGNING}": new}})
+    raise DatabaseUnavailable("The signing key was made and is not there. Run the command again.")
 
 
 def versions(store: Store) -> Counter[int]:
@@ -94,7 +123,7 @@ def rewrap(store: Store, keks: KeyEncryptionKeys, organisation: str) -> int:
 
 
 def _places(organisation: str) -> dict[str, str]:
-    return {purpose: organisation_place(organisation, purpose) for purpose in OrganisationKeys.PURPOSES}
+    return {purpose: organisation_place(organisation, purpose) for purpose in (*OrganisationKeys.PURPOSES, SIGNING)}
 
 
 def _stored(wrapped: Wrapped) -> dict[str, object]:
