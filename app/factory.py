@@ -25,7 +25,9 @@ from app.access import scopes
 from app.access.credentials import Access, Sources
 from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, SillageError
 from app.governance.audit import Audit
+from app.governance.erasure import Erasures, Link, Processes, Surroundings
 from app.governance.keys import Keys
+from app.governance.persons import Persons
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
 from app.ingest.activities import Activities
@@ -54,12 +56,14 @@ from app.storage.audit import AuditRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
+from app.storage.erasures import ErasureRepository, Remains
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import Keyring
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
-from app.storage.processes import Observer, Presence, next_epoch
+from app.storage.persons import PersonRepository
+from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
@@ -67,13 +71,16 @@ from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys, WrappedKeys
+from app.storage.tombstones import Tombstones
 from app.vault import kinds
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
+from app.vault.signing import Signer
 from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import aggregates as aggregates_api
 from app.web.api import check as check_api
+from app.web.api import persons as persons_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
@@ -151,8 +158,7 @@ class Parts:
     @cached_property
     def reader(self) -> SealedReader:
         """Opens stored statements."""
-        observer = Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
-        return SealedReader(self.statements, self.subjects, self.bodies, observer)
+        return SealedReader(self.statements, self.subjects, self.bodies, self._observer())
 
     @cached_property
     def sources_repository(self) -> SourceRepository:
@@ -204,6 +210,52 @@ class Parts:
             self._audited,
             opens,
             self.settings.process_ttl_seconds,
+        )
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs receipts and checkpoints for the organisation."""
+        return Signer(organisation_keys.signing_seed(self.store, self.keyring, self.settings.organisation))
+
+    @cached_property
+    def persons(self) -> Persons:
+        """Finds persons."""
+        return Persons(PersonRepository(self.store), self.keys, self._audited)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Erases people."""
+        places = PersonRepository(self.store)
+        holders = HolderRepository(self.store)
+        interval, ttl = self.settings.heartbeat_seconds, self.settings.process_ttl_seconds
+
+        def forgotten(epoch: int) -> bool:
+            return self._observer().wait_for_epoch(epoch) and holders.wait_for_epoch(epoch, interval=interval, ttl=ttl)
+
+        def links() -> list[Link]:
+            return [Link(source.id, source.activity) for source in self.sources_repository.list()]
+
+        return Erasures(
+            repository=ErasureRepository(self.store),
+            remains=Remains(self.store, places, self.attachment_repository),
+            tombstones=Tombstones(self.store),
+            persons=self.persons,
+            places=places,
+            subjects=self.subjects,
+            learners=WrappedKeys(self.store),
+            bodies=self.bodies,
+            keys=self.keys,
+            signer=lambda: self.signer,
+            audit=self._audited,
+            processes=Processes(lambda: next_epoch(self.store), forgotten, self._observer),
+            surroundings=Surroundings(
+                lambda learners, since, check, note: self.aggregates.recount(learners, since, check, note),
+                AuditRepository(self.store).of_kinds,
+                self.register.list,
+                links,
+            ),
+            home_page=f"{self.settings.public_url.rstrip('/')}/erased",
+            scan=self.statements.span,
         )
 
     @cached_property
@@ -315,6 +367,9 @@ class Parts:
         def rewrap(lease: Lease) -> Mapping[str, object]:
             return self.key_service.rewrap("job:rewrap", check=lease.check)._asdict()
 
+        def erasure(lease: Lease) -> Mapping[str, object]:
+            return self.erasures.run(lease.check)
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -324,6 +379,7 @@ class Parts:
             Job("retention", settings.retention_cron, retention),
             Job("patterns", settings.patterns_cron, patterns),
             Job("rewrap", settings.rewrap_cron, rewrap),
+            Job("erasure", settings.erasure_cron, erasure),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
         )
@@ -332,7 +388,7 @@ class Parts:
     def scheduler(self) -> Scheduler:
         """Runs the jobs while this process leads."""
         self.check()
-        self._hold_keys()
+        self._hold_keys(alone=True)
         return Scheduler(
             self.jobs,
             self.leadership,
@@ -467,13 +523,18 @@ class Parts:
                 "which is not here. Give the key file as the last rotation left it."
             )
 
-    def _hold_keys(self) -> None:
-        """Say to those who rotate which keys this process holds, and notice when they change."""
+    def _hold_keys(self, *, alone: bool = False) -> None:
+        """Say to those who rotate which keys this process holds, and notice when they change.
+
+        ``alone``: it has no presence that has it empty its caches.
+        """
         thread = HolderThread(
             HolderRepository(self.store),
             self.keyring,
             interval=self.settings.heartbeat_seconds,
             ttl=self.settings.process_ttl_seconds,
+            epoch=(lambda: current_epoch(self.store)) if alone else None,
+            on_epoch=self._forget_keys,
         )
         thread.start()
         self._stack.callback(thread.close)
@@ -540,18 +601,26 @@ class Parts:
         self._stack.close()
 
     def _forget(self) -> None:
+        self._forget_keys()
         self.access.forget()
         self.profiles.forget()
         self.nomenclatures.forget()
 
+    def _forget_keys(self) -> None:
+        """What is in memory of learners: their keys, and identifiers beside their tokens."""
+        self.subjects.forget()
+        self.keys.token.cache_clear()
+
     def _trusted(self) -> bool:
         return self._presence is not None and self._presence.fresh()
+
+    def _observer(self) -> Observer:
+        return Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
 
     def _announce(self) -> None:
         # Nobody may still accept what was revoked when the command ends.
         epoch = next_epoch(self.store)
-        observer = Observer(self.store, interval=self.settings.heartbeat_seconds, ttl=self.settings.process_ttl_seconds)
-        if not observer.wait_for_epoch(epoch):
+        if not self._observer().wait_for_epoch(epoch):
             raise DatabaseUnavailable(
                 "The change is stored, but a process has not taken notice of it in time. Run the command again."
             )
@@ -636,6 +705,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
     )
+    app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(
         check_api.blueprint(gate, parts.access, parts.checking, chosen.max_body_bytes), url_prefix="/api/v1"

@@ -11,18 +11,19 @@ ALL_READ = "all/read"
 ALL = "all"
 RESEARCH = "research/read"
 GOVERNANCE_READ = "governance/read"
+RIGHTS = "rights"
 OWN_QUALITY = "sources/read"
 METRICS = "metrics/read"
 
 XAPI = (WRITE, READ_MINE, READ, STATE, PROFILE, ALL_READ, ALL)
-EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, OWN_QUALITY, METRICS)
+EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, METRICS)
 
 SOURCE_DEFAULT = (WRITE, READ_MINE, OWN_QUALITY)
 """What a new source gets: it writes, and sees its own statements and how they fared."""
 
 ROLES = {
     "researcher": (RESEARCH,),
-    "dpo": (GOVERNANCE_READ,),
+    "dpo": (GOVERNANCE_READ, RIGHTS),
     "operator": (METRICS,),
 }
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from app.cli.screen import out, table
 from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.governance.keys import Keys, Told, refuse_unopened
+from app.vault.signing import Signer
 
 _MOST_PASSPHRASE = 4_096
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -25,6 +26,10 @@ class Custody(Protocol):
     @property
     def key_service(self) -> Keys:
         """The key-encryption keys."""
+
+    @property
+    def signer(self) -> Signer:
+        """Signs for the organisation."""
 
 
 @click.group()
@@ -106,6 +111,13 @@ def keys_verify(parts: Custody, sample: int) -> None:
     for identity in found.damaged:
         console.print(f"Does not open: statement {identity}")
     refuse_unopened(found)
+
+
+@keys.command("public")
+@click.pass_obj
+def keys_public(parts: Custody) -> None:
+    """Print the public key that receipts and checkpoints are verified with (PEM, Ed25519). Give it to whoever asks."""
+    click.echo(parts.signer.pem, nl=False)
 
 
 @keys.command("retire")

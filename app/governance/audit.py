@@ -63,6 +63,10 @@ KEYS_VERIFIED = "keys-verified"
 KEY_RETIRED = "key-retired"
 KEYS_COPIED = "keys-copied"
 KEYS_RESTORED = "keys-restored"
+PERSON_FOUND = "person-found"
+ERASURE_STARTED = "erasure-started"
+ERASURE_FINISHED = "erasure-finished"
+ERASURES_REAPPLIED = "erasures-reapplied"
 
 KINDS = frozenset(
     {
@@ -94,6 +98,10 @@ KINDS = frozenset(
         KEY_RETIRED,
         KEYS_COPIED,
         KEYS_RESTORED,
+        PERSON_FOUND,
+        ERASURE_STARTED,
+        ERASURE_FINISHED,
+        ERASURES_REAPPLIED,
     }
 )
 

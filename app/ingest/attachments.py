@@ -9,11 +9,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import BodyTooLarge, Fault, InvalidStatement, SillageError
+from app.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.storage.subjects import SubjectKeys
-from app.vault.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
+from app.vault.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
 from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi import Statement
 from app.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
@@ -23,7 +23,6 @@ MOST_ATTACHMENTS = 1_000
 """Most different data in one request: each costs a place in the store before the statements are there."""
 
 _ID_BYTES = 16
-_MARK_BYTES = 16
 # The statement that is signed has its own limit; in base64 it is a third longer, and certificates come on top.
 _MOST_SIGNATURE_BYTES = 2 * 1024 * 1024
 # Written together: two frames of large data, many small ones.
@@ -127,6 +126,16 @@ class Attachments:
             with suppress(SillageError):
                 self._repository.drop([each.id for each in attachments])
 
+    def still_open(self, attachments: Sequence[Attachment], keys: Mapping[bytes, AESGCM]) -> bool:
+        """Whether these keys of learners open what was wrapped for them."""
+        try:
+            for each in attachments:
+                for subject, wrapped in each.keys.items():
+                    unwrapped(keys[subject], self._keys.organisation, each.id, wrapped)
+        except Unsealable:
+            return False
+        return True
+
     def of(self, plain: Sequence[tuple[Plain, Statement]]) -> list[Data]:
         """The data of statements that were opened (and decoded), each digest once, as it was first declared."""
         named = {one.id: declared([statement], many=False) for one, statement in plain}
@@ -200,7 +209,7 @@ class Attachments:
         gathered.complete(identity, length)
 
     def _mark(self, digest: str) -> bytes:
-        return self._keys.mac("attachment", digest.encode())[:_MARK_BYTES]
+        return mark(self._keys, digest)
 
 
 class _Gathered:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import orjson
-
 from app.errors import BodyTooLarge, DocumentConflict, NotFound, PreconditionFailed, Unavailable
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.subjects import SubjectKeys
@@ -29,7 +27,6 @@ from app.xapi.versions import Version
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""
 
-_TOKEN_BYTES = 16
 _TRIES = 50
 # No entity tag holds a quote.
 _ANOTHER = '"'
@@ -118,7 +115,7 @@ class Documents:
         subject = self._subject(place)
         names: dict[str, None] = {}
         for row in rows:
-            name = self._unsealed(subject, _place(row.id, "name"), row.name)
+            name = self._unsealed(subject, sealing.place(row.id, "name"), row.name)
             if name is not None:
                 names[name.decode()] = None
         self._audit("documents-read", actor, {**_detail(place), "context": group.hex(), "count": len(names)})
@@ -217,15 +214,24 @@ class Documents:
 
     def _stored(self, row: DocumentRow, current: bytes | None) -> bool:
         """Write where there is still what was looked at; False when another writer was first."""
-        if current is None:
-            return self._repository.insert(row)
-        return self._repository.replace(row, expected=current)
+        repository = self._repository
+        done = repository.insert(row) if current is None else repository.replace(row, expected=current)
+        if done:
+            self._require_living(row)
+        return done
 
     def _overwrite(self, row: DocumentRow) -> None:
         for _ in range(_TRIES):
             if self._repository.replace(row) or self._repository.insert(row):
+                self._require_living(row)
                 return
         raise _contended()
+
+    def _require_living(self, row: DocumentRow) -> None:
+        """Take back what was just written if its learner's key was destroyed between the sealing and the writing."""
+        if row.subject is not None and self._unsealed(row.subject, sealing.place(row.id, "name"), row.name) is None:
+            self._repository.withdraw(row)
+            raise Unavailable("The learner was erased in the meantime. Send the same request again.", retry_after=1)
 
     def _require(self, address: _Address, conditions: Conditions, current: bytes | None) -> None:
         tag = None
@@ -247,8 +253,8 @@ class Documents:
             source,
             self._now_us(),
             self._tag(address.id, etag(content.body)),
-            self._sealed(subject, _place(address.id, "name"), address.name.encode()),
-            self._sealed(subject, _place(address.id, "body"), body),
+            self._sealed(subject, sealing.place(address.id, "name"), address.name.encode()),
+            self._sealed(subject, sealing.place(address.id, "body"), body),
         )
 
     # --- tokens and seals -----------------------------------------------------------------------------
@@ -264,7 +270,7 @@ class Documents:
 
     def _tag(self, identity: bytes, tag: str) -> bytes:
         # A plain SHA-1 of a small document would tell it to whoever tries the likely contents.
-        return self._keys.mac("document-etag", identity + tag.encode("latin-1", "replace"))[:_TOKEN_BYTES]
+        return self._keys.mac("document-etag", identity + tag.encode("latin-1", "replace"))[: sealing.TOKEN_BYTES]
 
     def _sealed(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
         if subject is None:
@@ -279,7 +285,7 @@ class Documents:
         return None if key is None else sealing.unseal(key, self._keys.organisation, place, sealed)
 
     def _opened(self, row: DocumentRow) -> Content | None:
-        plain = self._unsealed(row.subject, _place(row.id, "body"), row.body)
+        plain = self._unsealed(row.subject, sealing.place(row.id, "body"), row.body)
         if plain is None:
             return None
         kind, _, body = plain.partition(b"\n")
@@ -287,17 +293,11 @@ class Documents:
 
 
 def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | None, *more: str) -> bytes:
-    # An array of JSON is unambiguous, whatever the parts hold.
-    parts = orjson.dumps([place.resource.value, place.activity, place.agent, registration, *more])
-    return keys.mac(kind, parts)[:_TOKEN_BYTES]
+    return sealing.token(keys, kind, place.resource.value, place.activity, place.agent, registration, *more)
 
 
 def _group(keys: OrganisationKeys, place: Place) -> bytes:
     return _token(keys, "document-context", place, place.registration)
-
-
-def _place(identity: bytes, part: str) -> str:
-    return f"document:{identity.hex()}:{part}"
 
 
 def _detail(place: Place) -> dict[str, object]:

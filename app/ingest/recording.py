@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.errors import (
     DatabaseUnavailable,
@@ -16,6 +17,7 @@ from app.errors import (
     ProfileRejected,
     ScopeMissing,
     StatementConflict,
+    Unavailable,
 )
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
@@ -199,7 +201,8 @@ class Recorder:
         blind = [tokens.of_statement(keys, own, one) for one in found]
         _refuse_crowded(blind, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.
-        learner_keys = self._subjects.ensured(subjects)
+        generation, learner_keys = self._learner_keys(subjects)
+        attached: Sequence[Attachment] = ()
         voidings = [
             Voiding(identity, one.voids, None if void_any else source.id)
             for identity, one in zip(ids, found, strict=True)
@@ -207,6 +210,13 @@ class Recorder:
         ]
 
         def rows(first: int) -> list[Row]:
+            nonlocal generation, learner_keys
+            # With the stamp reserved: whoever destroys a key takes all that is stamped before this process emptied its
+            # caches for sealed with it, and nothing that is stamped afterwards.
+            if generation != self._subjects.generation:
+                generation, learner_keys = self._learner_keys(subjects)
+                if not self._attachments.still_open(attached, learner_keys):
+                    raise Unavailable("A learner was erased while the data came in. Send the same request again.")
             plain = [
                 stamp(
                     batch.members[place],
@@ -235,14 +245,18 @@ class Recorder:
                 for place in range(len(ids))
             ]
 
-        attached: Sequence[Attachment] = ()
         if parts is not None:
             attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, batch.many))
         if not ids:
             return ids, Inserted((), ())
         for _ in range(_STAMPED_AGAIN_AT_MOST):
             with suppress(Lapsed), self._presence.writing(len(ids)) as writing:
-                outcome = self._insert(rows(writing.first), voidings, batch, writing)
+                try:
+                    sealed = rows(writing.first)
+                except Unavailable:
+                    self._attachments.drop(attached)
+                    raise
+                outcome = self._insert(sealed, voidings, batch, writing)
                 lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
                 break
         else:
@@ -256,6 +270,11 @@ class Recorder:
         if lapsed:
             self._stamp_again(rows, outcome)
         return ids, outcome
+
+    def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, AESGCM]]:
+        """Learners' keys, and the generation under which they were got."""
+        generation = self._subjects.generation
+        return generation, self._subjects.ensured(subjects)
 
     def _insert(
         self, rows: Sequence[Row], voidings: Sequence[Voiding], batch: _Batch, writing: Writing

@@ -303,7 +303,7 @@ class Sessions:
         last = max(events[-1].moment, -1 if kept is None else kept.last)
         through = max(max(event.stored for event in events), 0 if kept is None else kept.stored)
         plain = orjson.dumps([sessions.dump(follower, states), last, through])
-        sealed = sealing.seal(key, self._keys.organisation, _place(token), plain, self._random)
+        sealed = sealing.seal(key, self._keys.organisation, sealing.session_place(token), plain, self._random)
         fault = None if stands.broken is None else Fault(*stands.broken)
         return SessionRow(
             token,
@@ -320,12 +320,8 @@ class Sessions:
         )
 
     def _unsealed(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
-        plain = sealing.unseal(key, self._keys.organisation, _place(row.id), row.state)
+        plain = sealing.unseal(key, self._keys.organisation, sealing.session_place(row.id), row.state)
         return None if plain is None else _Kept(*orjson.loads(plain))
 
     def _subject(self, event: _Event) -> bytes:
         return self._keys.subject(keys_of(event.statement).subject)
-
-
-def _place(token: bytes) -> str:
-    return f"pattern-session:{token.hex()}"

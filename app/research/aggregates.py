@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from io import BytesIO
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from app.research.compute import PERIOD, Plan, merged, tables
 from app.research.definitions import Definition
 from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
-from app.research.refresh import CELLS, ROLLUP, AggregateJob, Progress, RunSummary, gathered
+from app.research.refresh import CELLS, ROLLUP, AggregateJob, Progress, Recounted, RunSummary, gathered
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
 from app.storage.sealed_reader import SealedReader
@@ -123,6 +123,16 @@ class Aggregates:
     def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
         """Count what is new; see ``AggregateJob.run``."""
         return self._job.run(fence, progress)
+
+    def recount(
+        self,
+        learners: Sequence[bytes],
+        kept_since: int,
+        check: Callable[[], None] = lambda: None,
+        note: Callable[[Recounted], None] = lambda _: None,
+    ) -> Recounted:
+        """Count months anew without these learners; see ``AggregateJob.recount``."""
+        return self._job.recount(learners, kept_since, check, note)
 
     def definitions(self) -> list[Definition]:
         """The declared definitions, by name."""

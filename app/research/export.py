@@ -104,6 +104,8 @@ class Exports:
         detail = {
             "package": folder,
             "aggregates": [table.definition.id for table in tables],
+            "first": None if first is None else first.isoformat(),
+            "last": None if last is None else last.isoformat(),
             "rows": sum(table.cells.height for table in tables),
             "hidden": sum(item["small_group"] + item["secondary"] for item in hidden.values()),
         }

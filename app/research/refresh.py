@@ -15,10 +15,12 @@ from typing import NamedTuple
 import polars as pl
 
 from app.errors import DefinitionInvalid, LeaseLost
-from app.research.compute import Plan, State, first_stored, merged, partial
-from app.research.definitions import Definition
+from app.research.columns import LEARNER
+from app.research.compute import KEY, Plan, State, first_stored, merge, merged, partial
+from app.research.definitions import Definition, parse
 from app.research.disclosure import protect
 from app.research.facts import extract
+from app.storage import clock
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece
 from app.storage.sealed_reader import SealedReader
 from app.vault.keys import OrganisationKeys
@@ -38,6 +40,11 @@ ROLLUP = "rollup"
 DAY = 86_400_000_000
 """Microseconds."""
 
+RECOUNT_ATTEMPTS = 5
+"""How often a month is counted again when a refresh commits meanwhile."""
+RECOUNT_MERGED = 32
+"""Partial states of one month kept before they are merged, while it is counted again."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -49,6 +56,20 @@ class RunSummary(NamedTuple):
     compacted: int
     settled: int
     through: int
+
+
+class Recounted(NamedTuple):
+    """What became of the months that may have counted a learner, as pairs of aggregate (``name@version``) and month.
+
+    Attributes:
+        recounted: Counted again, without them.
+        published: Left as they are: settled, so that nobody can tell who was counted; or some of their statements are
+            gone already, and counting what is left would take others out too. Of these no pseudonym of the learner
+            stays.
+    """
+
+    recounted: tuple[tuple[str, str], ...]
+    published: tuple[tuple[str, str], ...]
 
 
 @dataclass
@@ -117,6 +138,145 @@ class AggregateJob:
         self._drop_superseded(running)
         late = sum(item.state.late - before[item.state.id] for item in running)
         return RunSummary(statements, late, compacted, settled, through)
+
+    def recount(
+        self,
+        learners: Sequence[bytes],
+        kept_since: int,
+        check: Callable[[], None] = lambda: None,
+        note: Callable[[Recounted], None] = lambda _: None,
+    ) -> Recounted:
+        """Count the months anew that counted these learners, whose statements are gone.
+
+        May be cut off and run again: a month that is done does not count them any more. Costs the reading of every
+        statement stored since the first one that the earliest of these months counted.
+
+        Args:
+            learners: Subject tokens.
+            kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
+            check: Called before each partition; what it raises ends the run.
+            note: Told of the months of each aggregate just before anything of them changes.
+
+        Raises:
+            LeaseLost: the aggregates are being refreshed all the time.
+        """
+        recounted: set[tuple[str, str]] = set()
+        published: set[tuple[str, str]] = set()
+        for identity in sorted(state.id for state in self._parts.states()):
+            for attempt in range(RECOUNT_ATTEMPTS):
+                state = next((each for each in self._parts.states() if each.id == identity), None)
+                if state is None:
+                    break
+                try:
+                    done = self._recount(state, learners, kept_since, check, note)
+                except LeaseLost:
+                    # A refresh has committed meanwhile: look again at what there is.
+                    check()
+                    if attempt == RECOUNT_ATTEMPTS - 1:
+                        raise
+                    continue
+                recounted.update(done.recounted)
+                published.update(done.published)
+                break
+        return Recounted(tuple(sorted(recounted)), tuple(sorted(published - recounted)))
+
+    def _recount(
+        self,
+        state: AggregateState,
+        learners: Sequence[bytes],
+        kept_since: int,
+        check: Callable[[], None],
+        note: Callable[[Recounted], None],
+    ) -> Recounted:
+        plan = Plan(parse(state.definition))
+        keys = [self._keys.pseudonym(f"aggregate:{plan.definition.name}", learner) for learner in learners]
+        months: dict[str, list[PartName]] = {}
+        for name in self._parts.names(state.id):
+            months.setdefault(name.bucket, []).append(name)
+        # A settled month keeps protected cells only: that it counted somebody cannot be told from it.
+        published = sorted(months.keys() & state.settled)
+        affected = {
+            month: names
+            for month, names in months.items()
+            if month not in state.settled and self._counts(names, keys, check)
+        }
+        identity = state.id
+        again = {month: names for month, names in affected.items() if _first(names) >= kept_since}
+        kept = sorted(affected.keys() - again.keys())
+        done = Recounted(
+            tuple((identity, month) for month in sorted(again)),
+            tuple((identity, month) for month in sorted([*published, *kept])),
+        )
+        note(done)
+        found = self._again(plan, state, again, check)
+        for month, names in again.items():
+            state = self._parts.replace(state, state.fence, names, found.get(month, []), None)
+        for month in kept:
+            old = [name for name in affected[month] if name.table == LEARNER]
+            state = self._parts.replace(state, state.fence, old, self._unnamed(old, keys), None)
+        return done
+
+    def _counts(self, names: Sequence[PartName], keys: Sequence[bytes], check: Callable[[], None]) -> bool:
+        check()
+        return any(
+            pl.read_ipc(BytesIO(content))[KEY].is_in(keys).any()
+            for _, content in self._contents([name for name in names if name.table == LEARNER])
+        )
+
+    def _unnamed(self, names: Sequence[PartName], keys: Sequence[bytes]) -> list[Piece]:
+        """Learner tables in which nobody's pseudonym stands for these: the figures stay as they were published."""
+        nobody = clock.random_bytes(16)
+        theirs = pl.col(KEY).is_in(keys)
+        pieces = []
+        for name, content in self._contents(names):
+            table = pl.read_ipc(BytesIO(content)).with_columns(
+                pl.when(theirs).then(pl.lit(nobody, dtype=pl.Binary)).otherwise(pl.col(KEY)).alias(KEY)
+            )
+            pieces += _cut(name.bucket, name.level, name.first, {LEARNER: table})
+        return pieces
+
+    def _again(
+        self,
+        plan: Plan,
+        state: AggregateState,
+        months: Mapping[str, Sequence[PartName]],
+        check: Callable[[], None],
+    ) -> dict[str, list[Piece]]:
+        """Count months anew from the statements, up to the same watermark."""
+        if not months or state.watermark is None:
+            return {}
+        mark, through = min(map(_first, months.values())) - 1, state.watermark + 1
+        states: dict[str, list[State]] = {month: [] for month in months}
+        firsts: dict[str, int] = {}
+        while True:
+            check()
+            batch, reached = self._reader.scan(mark, through, PARTITION)
+            if reached is None:
+                break
+            mark = reached
+            if not batch:
+                continue
+            facts = extract(batch, self._timezone)
+            for bucket, found in self._partial(plan, facts).items():
+                if _month(bucket) in states:
+                    kept = states[_month(bucket)]
+                    kept.append(found)
+                    if len(kept) > RECOUNT_MERGED:
+                        states[_month(bucket)] = [merge(plan, kept)]
+            for bucket, stored in first_stored(facts, plan).items():
+                firsts[_month(bucket)] = min(stored, firsts.get(_month(bucket), stored))
+        return {
+            month: _cut(month, max(name.level for name in months[month]), firsts[month], merge(plan, kept))
+            for month, kept in states.items()
+            if kept
+        }
+
+    def _contents(self, names: Sequence[PartName]) -> list[tuple[PartName, bytes]]:
+        contents = self._parts.contents(names)
+        if contents is None:
+            # Never go on with what is left: the parts would be replaced by less than they hold.
+            raise LeaseLost("Parts of this aggregate were replaced by another run; nothing of this step was kept.")
+        return contents
 
     def _begun(self, definition: Definition) -> AggregateState:
         state = self._parts.begin(
@@ -222,11 +382,7 @@ class AggregateJob:
         return done
 
     def _tables(self, plan: Plan, names: Sequence[PartName]) -> Mapping[str, list[pl.DataFrame]]:
-        contents = self._parts.contents(names)
-        if contents is None:
-            # Never go on with what is left: the parts would be replaced by less than they hold.
-            raise LeaseLost("Parts of this aggregate were replaced by another run; nothing of this step was kept.")
-        return gathered(plan, contents)
+        return gathered(plan, self._contents(names))
 
     def _drop_superseded(self, running: Sequence[_Running]) -> None:
         current = {item.plan.definition.name: item.plan.definition.version for item in running}

@@ -20,7 +20,14 @@ from app.storage.statements import NAME as STATEMENTS
 NAME = "attachments"
 FRAMES = "attachment_frames"
 COLLECTIONS = (
-    Declared(NAME, (Index("statements", (("statements", 1),)), Index("pending", (("pending", 1),)))),
+    Declared(
+        NAME,
+        (
+            Index("statements", (("statements", 1),)),
+            Index("pending", (("pending", 1),)),
+            Index("learners", (("keys.subject", 1),)),
+        ),
+    ),
     Declared(FRAMES),
 )
 ABANDONED = timedelta(days=1)

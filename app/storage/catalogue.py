@@ -8,6 +8,7 @@ from app.storage import (
     attachments,
     audit,
     documents,
+    erasures,
     jobs,
     key_holders,
     nomenclatures,
@@ -19,6 +20,7 @@ from app.storage import (
     sources,
     statements,
     subjects,
+    tombstones,
 )
 from app.storage.declared import Declared
 
@@ -39,4 +41,6 @@ COLLECTIONS: tuple[Declared, ...] = (
     *audit.COLLECTIONS,
     *jobs.COLLECTIONS,
     *aggregates.COLLECTIONS,
+    *erasures.COLLECTIONS,
+    *tombstones.COLLECTIONS,
 )

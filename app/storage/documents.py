@@ -10,7 +10,16 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 
 NAME = "documents"
-COLLECTIONS = (Declared(NAME, (Index("group", (("group", 1), ("updated", 1))),)),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        (
+            Index("group", (("group", 1), ("updated", 1))),
+            # What is a learner's: for whoever asks about one, and for erasure.
+            Index("learner", (("subject", 1),), only_with="subject"),
+        ),
+    ),
+)
 
 
 class DocumentRow(NamedTuple):
@@ -91,6 +100,11 @@ class DocumentRepository:
         """Delete a document that has the tag token ``expected``; False when it is not so."""
         with translated():
             return self._collection.delete_one(_wanted(identity, expected)).deleted_count == 1
+
+    def withdraw(self, row: DocumentRow) -> None:
+        """Delete a document if it is still the very one that was written."""
+        with translated():
+            self._collection.delete_one({"_id": row.id, "body": row.body})
 
     def delete_group(self, group: bytes) -> int:
         """Delete every document of a context; how many there were."""

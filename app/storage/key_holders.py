@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import uuid4
@@ -30,11 +30,16 @@ _FORGOTTEN_MS = 3_600_000
 
 
 class Holder(NamedTuple):
-    """A living process: its host, the version it wraps with, fingerprints of the keys it holds, by version."""
+    """A living process: its host, the version it wraps with, fingerprints of the keys it holds, by version.
+
+    Attributes:
+        epoch: Up to which it has emptied its caches; none of one that says so in ``processes``.
+    """
 
     host: str
     active: int
     prints: Mapping[int, str]
+    epoch: int | None = None
 
 
 class HolderRepository:
@@ -49,6 +54,7 @@ class HolderRepository:
             "host": {"$literal": holder.host},
             "active": holder.active,
             "prints": {"$literal": [[version, text] for version, text in sorted(holder.prints.items())]},
+            "epoch": {"$literal": holder.epoch},
             "at": "$$NOW",
         }
         with translated():
@@ -66,10 +72,22 @@ class HolderRepository:
             found = self._collection.find({"$expr": {"$gte": ["$at", {"$subtract": ["$$NOW", round(seconds * 1000)]}]}})
             return [
                 Holder(
-                    str(one["host"]), int(one["active"]), {int(version): str(text) for version, text in one["prints"]}
+                    str(one["host"]),
+                    int(one["active"]),
+                    {int(version): str(text) for version, text in one["prints"]},
+                    one.get("epoch"),
                 )
                 for one in found
             ]
+
+    def wait_for_epoch(self, epoch: int, *, interval: float, ttl: float) -> bool:
+        """Wait until every living process that says so here has noticed ``epoch``; false when it takes too long."""
+        limit = clock.steady() + ttl + 8 * interval
+        while any(holder.epoch is not None and holder.epoch < epoch for holder in self.living(ttl)):
+            if clock.steady() > limit:
+                return False
+            threading.Event().wait(interval / 2)
+        return True
 
 
 class HolderThread:
@@ -78,8 +96,24 @@ class HolderThread:
     Made after a fork, never before.
     """
 
-    def __init__(self, repository: HolderRepository, keyring: Keyring, *, interval: float, ttl: float) -> None:
-        """``ttl``: silence in seconds after which a process is held for dead."""
+    def __init__(
+        self,
+        repository: HolderRepository,
+        keyring: Keyring,
+        *,
+        interval: float,
+        ttl: float,
+        epoch: Callable[[], int] | None = None,
+        on_epoch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``ttl``: silence in seconds after which a process is held for dead.
+
+        ``epoch`` gives the one announced last, for a process that is not in ``processes``; ``on_epoch`` then empties
+        its caches when it has changed.
+        """
+        self._epoch = epoch
+        self._on_epoch = on_epoch
+        self._noticed: int | None = None
         self._repository = repository
         self._keyring = keyring
         self._interval = interval
@@ -117,8 +151,13 @@ class HolderThread:
                 _log.warning("key versions not published", kind=type(failed).__name__)
 
     def _speak(self) -> None:
+        if self._epoch is not None:
+            epoch = self._epoch()
+            if epoch != self._noticed:
+                self._on_epoch()
+                self._noticed = epoch
         versions = self._keyring.versions
-        holder = Holder(self._host, versions.active, versions.prints())
+        holder = Holder(self._host, versions.active, versions.prints(), self._noticed)
         now = clock.steady()
         if holder != self._said or now - self._said_at >= self._ttl / 3:
             self._repository.say(self._identity, holder)

@@ -43,6 +43,7 @@ COLLECTIONS = (
                 (("source", 1), ("live", 1), ("profile", 1), ("pattern", 1), ("outcome", 1), ("updated", 1)),
             ),
             Index("age", (("source", 1), ("updated", 1))),
+            Index("learner", (("subject", 1),)),
         ),
     ),
     Declared(MARKS),

@@ -6,7 +6,8 @@ Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
   below which it will never stamp again: the oldest stamp it has under way, or its clock. The bound is the least
   floor.
 * *Revocation at once*: each process publishes the access **epoch** up to which it has emptied its caches. Who revokes
-  waits until every living process has published it.
+  waits until every living process has published it. Who destroys a learner's key does the same, and learns with it the
+  **last** stamp that each has reserved: what was sealed with a key that it had before has no later one.
 
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
 it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.
@@ -113,6 +114,24 @@ class Observer:
                 return False
             threading.Event().wait(self._interval / 2)
 
+    def highest(self) -> int:
+        """The last stamp that any living process had reserved when it spoke last, or that is stored; 0 for none."""
+        entries, _ = self.read()
+        # A process of an earlier version says no ``last``.
+        reserved = [int(document["last"] if "last" in document else document["floor"]) for document in entries.values()]
+        return max([self.last_stored(), *reserved])
+
+    def wait_for_floor(self, stamp: int) -> bool:
+        """Wait until no statement with this stamp or an earlier one can still appear; false when it takes too long."""
+        limit = clock.steady() + self._ttl + 8 * self._interval
+        while True:
+            entries, _ = self.read()
+            if all(int(document["floor"]) > stamp for document in entries.values()):
+                return True
+            if clock.steady() > limit:
+                return False
+            threading.Event().wait(self._interval / 2)
+
 
 def _removed(store: Store, entry: Document) -> bool:
     """Remove a process and its fences; false when it is not as described, or about to commit something."""
@@ -127,8 +146,15 @@ def _removed(store: Store, entry: Document) -> bool:
         return False
 
 
+def current_epoch(store: Store) -> int:
+    """The epoch announced last; 0 for none."""
+    with translated():
+        document = store.collection(NAME).find_one({"_id": EPOCH})
+    return int((document or {"n": 0})["n"])
+
+
 def next_epoch(store: Store) -> int:
-    """Announce that credentials or sources changed; returns the epoch to wait for."""
+    """Announce that credentials or sources changed, or a key was destroyed; returns the epoch to wait for."""
     with translated():
         document = store.collection(NAME).find_one_and_update(
             {"_id": EPOCH}, {"$inc": {"n": 1}}, upsert=True, return_document=True
@@ -364,11 +390,13 @@ class Presence:
     def _beat_once(self) -> None:
         """Publish the floor and the epoch, read the others, compute the bound."""
         floor = self._floor()
+        # In this order: a stamp that was reserved before the caches were emptied is not beyond ``last``.
+        epoch, last = max(self._epoch, 0), self._last
         started = clock.steady()
         with translated():
             answer = self._collection.update_one(
                 {"_id": self._name},
-                {"$set": {"floor": floor, "beat": self._beat + 1, "epoch": max(self._epoch, 0)}},
+                {"$set": {"floor": floor, "last": last, "beat": self._beat + 1, "epoch": epoch}},
             )
         if not answer.matched_count:
             self._register()

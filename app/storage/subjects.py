@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from app.errors import DatabaseUnavailable
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
@@ -21,13 +23,19 @@ NAME = "subjects"
 COLLECTIONS = (Declared(NAME, (Index("version", (("version", 1), ("_id", 1)), packed=True),)),)
 
 DUPLICATE = 11000
+# Between its making and its reading a key may be destroyed: then it is made again.
+_MADE_AT_MOST = 5
 
 
 class SubjectKeys:
     """Learners' keys by subject token, with a bounded cache of opened ones.
 
     An opened key stays in this process's memory for ``keep_seconds`` at most: that bounds how long a destroyed
-    key could still be used. Safe to share between threads.
+    key could still be used by a process that is not told. Safe to share between threads.
+
+    Attributes:
+        generation: Goes up each time the keys are forgotten. What was got under another one than the present may be
+            a key that was destroyed since; whoever is about to seal with it, its stamp reserved, gets it again.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class SubjectKeys:
         self._keep = keep_seconds
         self._cache: OrderedDict[bytes, tuple[AESGCM, float]] = OrderedDict()
         self._lock = threading.Lock()
+        self.generation = 0
 
     def existing(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
         """The keys of these learners; one that has no key (never had, or destroyed) is left out."""
@@ -58,17 +67,19 @@ class SubjectKeys:
         """The keys of these learners, made for those who have none: durable before this returns."""
         wanted = set(subjects)
         found = self.existing(wanted)
-        missing = wanted - found.keys()
-        if not missing:
-            return found
-        self._make(sorted(missing))
-        # Read back rather than trusted: another process may have made one of them first.
-        found.update(self._fetch(missing))
-        return found
+        for _ in range(_MADE_AT_MOST):
+            missing = wanted - found.keys()
+            if not missing:
+                return found
+            self._make(sorted(missing))
+            # Read back rather than trusted: another process may have made one of them first.
+            found.update(self._fetch(missing))
+        raise DatabaseUnavailable("A learner is being erased again and again. Send the same request later.")
 
     def forget(self) -> None:
-        """Drop every opened key from memory."""
+        """Drop every opened key from memory, and keep none that is being fetched now."""
         with self._lock:
+            self.generation += 1
             self._cache.clear()
 
     def _cached(self, wanted: set[bytes]) -> tuple[dict[bytes, AESGCM], set[bytes]]:
@@ -82,6 +93,7 @@ class SubjectKeys:
         return found, wanted - found.keys()
 
     def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
+        generation = self.generation
         with translated():
             documents = list(self._collection.find({"_id": {"$in": list(subjects)}}, {"version": 1, "key": 1}))
         opened = {}
@@ -91,6 +103,9 @@ class SubjectKeys:
             opened[subject] = AESGCM(self._keks.unwrap(subject_place(self._organisation, subject), wrapped))
         until = clock.steady() + self._keep
         with self._lock:
+            if generation != self.generation:
+                # It may have been read before a destruction that this process was told of meanwhile.
+                return opened
             for subject, key in opened.items():
                 self._cache[subject] = (key, until)
                 self._cache.move_to_end(subject)
@@ -198,6 +213,11 @@ class WrappedKeys:
         ]
         with translated():
             return self._collection.bulk_write(writes, ordered=False).modified_count
+
+    def destroy(self, subject: bytes, *, made_before: datetime) -> bool:
+        """Destroy a key that was made before an instant; whether there was such a one."""
+        with translated():
+            return self._collection.delete_one({"_id": subject, "created": {"$lt": made_before}}).deleted_count == 1
 
     def _page(self, asked: Document, index: str, limit: int) -> list[WrappedKey]:
         with translated():

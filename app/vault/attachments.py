@@ -17,9 +17,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.errors import Unsealable
-from app.vault.keys import KEY_BYTES, NONCE_BYTES, RandomBytes
+from app.vault.keys import KEY_BYTES, NONCE_BYTES, OrganisationKeys, RandomBytes
 
 FRAME_BYTES = 1024 * 1024
+MARK_BYTES = 16
+
+
+def mark(keys: OrganisationKeys, digest: str) -> bytes:
+    """Token, 16 bytes, of the digest of data (lower-case hexadecimal): equal for equal data."""
+    return keys.mac("attachment", digest.encode())[:MARK_BYTES]
 
 
 def new_key(

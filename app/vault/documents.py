@@ -1,4 +1,4 @@
-"""Documents of a learner: zstd, then AES-256-GCM with the learner's key.
+"""Documents of a learner: zstd, then AES-256-GCM with the learner's key; and the tokens that they are found by.
 
 Layout: a nonce of 12 bytes, the ciphertext, its tag of 16. The additional data are the organisation and the place, so a
 value copied to another document or another field does not open.
@@ -6,11 +6,48 @@ value copied to another document or another field does not open.
 
 from __future__ import annotations
 
+import orjson
 import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.vault.keys import NONCE_BYTES, RandomBytes
+from app.vault.keys import NONCE_BYTES, OrganisationKeys, RandomBytes
+
+TOKEN_BYTES = 16
+
+
+def token(
+    keys: OrganisationKeys,
+    kind: str,
+    resource: str,
+    activity: str | None,
+    agent: str | None,
+    registration: str | None,
+    *more: str,
+) -> bytes:
+    """Blind token, 16 bytes, of where a document is (``document``) or of its context (``document-context``).
+
+    Args:
+        keys: The organisation's keys.
+        kind: What the token is of, see above.
+        resource: Name of the resource.
+        activity: IRI, where the resource has one.
+        agent: Canonical identifier, where the resource has one.
+        registration: UUID in lower case, or none.
+        more: The document's id, for the token of a document.
+    """
+    # An array of JSON is unambiguous, whatever the parts hold.
+    return keys.mac(kind, orjson.dumps([resource, activity, agent, registration, *more]))[:TOKEN_BYTES]
+
+
+def place(identity: bytes, part: str) -> str:
+    """What a part of a document, ``name`` or ``body``, is bound to; ``identity`` is the token of the document."""
+    return f"document:{identity.hex()}:{part}"
+
+
+def session_place(identity: bytes) -> str:
+    """What the state of a session held to patterns is bound to; ``identity`` is the token of the session."""
+    return f"pattern-session:{identity.hex()}"
 
 
 def seal(key: AESGCM, organisation: str, place: str, plain: bytes, random: RandomBytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -58,14 +58,19 @@ def agent_identifier(agent: dict[str, Any]) -> str | None:
     return None
 
 
+def group_identifier(members: Sequence[str]) -> str:
+    """What stands for an anonymous group: its members' canonical identifiers, in any order."""
+    # Lengths make the list unambiguous whatever the names hold.
+    return "group:" + "".join(f"{len(each)}:{each}" for each in sorted(members))
+
+
 def keys_of(statement: Statement) -> Keys:
     """The keys of a valid statement, with or without what ``stamp`` adds."""
     actor, target, context = statement["actor"], statement["object"], statement.get("context")
     subject = agent_identifier(actor)
     if subject is None:
         members = sorted(_members(actor))
-        # Lengths make the list unambiguous whatever the names hold.
-        subject = "group:" + "".join(f"{len(each)}:{each}" for each in members)
+        subject = group_identifier(members)
         agents = tuple(dict.fromkeys(members))
     elif "member" in actor:
         agents = tuple(dict.fromkeys((subject, *_members(actor))))

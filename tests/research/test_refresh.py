@@ -9,7 +9,7 @@ from app.errors import BadCursor, BadParameter, DefinitionInvalid, LeaseLost, No
 from app.research import refresh
 from app.research.aggregates import Query
 from app.research.definitions import load_all, parse
-from tests.research.statements import STORED, class_of
+from tests.research.statements import STORED, class_of, plain
 
 
 def rows(aggregates, name="daily_activity", **asked):
@@ -237,3 +237,89 @@ def test_filters_give_what_the_rollup_gives(make, reader):
     ]
     assert rows(aggregates, by=(), where=(("school", ""),)) == [row for row in whole if row["school"] is None]
     assert rows(aggregates, by=("school",), where=(("school", "nowhere"),)) == []
+
+
+# --- a learner who was erased -----------------------------------------------------------------------
+
+
+def erased(reader, number):
+    """Take a learner's statements away; their subject token."""
+    learner = str(number).encode().ljust(16)
+    reader.statements = [item for item in reader.statements if item.subject != learner]
+    return learner
+
+
+def test_a_month_is_counted_again_without_a_learner(make, reader, small_steps):
+    aggregates = make()
+    reader.store(*class_of(13), *class_of(13, 100, timestamp="2026-10-05T09:00:00Z"), *class_of(1, 200))
+    aggregates.run()
+    aggregates.run()
+    done = aggregates.recount([erased(reader, 12)], 0)
+    assert {month for _, month in done.recounted} == {"2026-10", "2026-11"}
+    assert done.published == ()
+    figures = {row["day"]: (row["statements"], row["learners"]) for row in rows(aggregates, by=())}
+    assert figures == {"2026-10-05": (12, 12), "2026-11-03": (13, 12)}
+    # As if it had been counted without them from the beginning.
+    reader.store(*class_of(1, 300))
+    assert aggregates.run().statements == 1
+    assert aggregates.recount([erased(reader, 12)], 0).recounted == ()
+
+
+def test_other_months_and_aggregates_are_left_alone(make, reader, repository):
+    aggregates = make()
+    reader.store(*class_of(12), plain(50, learner=99, timestamp="2026-10-05T09:00:00Z"))
+    aggregates.run()
+    before = {
+        part.id for state in repository.states() for part in repository.names(state.id) if part.bucket == "2026-11"
+    }
+    done = aggregates.recount([erased(reader, 99)], 0)
+    assert {month for _, month in done.recounted} == {"2026-10"}
+    after = {part.id for state in repository.states() for part in repository.names(state.id)}
+    assert after == before
+
+
+def test_a_month_whose_statements_are_partly_gone_stays_as_published_without_the_pseudonym(make, reader, repository):
+    aggregates = make()
+    reader.store(*class_of(13))
+    aggregates.run()
+    before = rows(aggregates)
+    learner = erased(reader, 12)
+    noted = []
+    done = aggregates.recount([learner], STORED + 5, note=noted.append)
+    assert done.recounted == ()
+    assert {month for _, month in done.published} == {"2026-11"}
+    assert tuple(pair for each in noted for pair in each.published) == done.published
+    assert rows(aggregates) == before
+    assert aggregates.recount([learner], STORED + 5).published == ()
+
+
+def test_a_settled_month_is_listed(make, reader):
+    aggregates = make()
+    reader.store(*class_of(12))
+    aggregates.run()
+    reader.through = STORED + 400 * refresh.DAY
+    aggregates.run()
+    done = aggregates.recount([erased(reader, 3)], 0)
+    assert done.recounted == ()
+    assert {month for _, month in done.published} == {"2026-11"}
+
+
+def test_a_refresh_that_commits_meanwhile_is_seen(make, reader, repository, monkeypatch):
+    aggregates = make()
+    reader.store(*class_of(13))
+    aggregates.run()
+    learner = erased(reader, 12)
+    replace = type(repository).replace
+    raced = []
+
+    def late(*given):
+        if not raced:
+            raced.append(1)
+            reader.store(*class_of(2, 500))
+            make().run()
+        return replace(*given)
+
+    monkeypatch.setattr(type(repository), "replace", late)
+    aggregates.recount([learner], 0)
+    (row,) = rows(aggregates, by=())
+    assert (row["statements"], row["learners"]) == (14, 12)

@@ -265,3 +265,31 @@ def test_an_epoch_is_noticed_by_all_before_the_wait_ends(store: Store) -> None:
     assert sorted(noticed) == ["a", "b"]
     for presence in presences:
         presence.close()
+
+
+# --- who destroys a key -----------------------------------------------------------------------------
+
+
+def test_whoever_has_noticed_an_epoch_has_said_its_last_stamp_of_before(store: Store) -> None:
+    with present(store) as one, present(store):
+        ahead = clock.now_us() + 60_000_000
+        one._raise_to(ahead)
+        with one.writing(5) as writing:
+            epoch = next_epoch(store)
+            assert observer(store).wait_for_epoch(epoch)
+            assert observer(store).highest() >= writing.first + 4 > ahead
+
+
+def test_a_floor_is_waited_for_until_the_write_under_way_has_ended(store: Store) -> None:
+    with present(store) as one:
+        with one.writing(1) as writing:
+            beats()
+            assert not observer(store).wait_for_floor(writing.first)
+        assert observer(store).wait_for_floor(writing.first)
+    assert observer(store).wait_for_floor(1 << 62), "nobody is there to write"
+
+
+def test_without_anybody_the_highest_is_what_is_stored(store: Store) -> None:
+    assert observer(store).highest() == 0
+    store.collection("statements").insert_one({"_id": uuid4(), "stored": 77})
+    assert observer(store).highest() == 77

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import pytest
 
 from app.errors import KeyRefused
 from app.storage.connection import Store
 from app.storage.subjects import Replacement, SubjectKeys, WrappedKeys
-from app.vault.keys import Wrapped, subject_place
+from app.vault.keys import KeyEncryptionKeys, Wrapped, subject_place
 from tests.storage.test_keyfile import versions
 
 ONE = versions("active").keks
@@ -70,3 +71,56 @@ def test_a_version_that_is_not_held_is_named(store: Store) -> None:
     (subject,) = make(store, 1, TWO)
     with pytest.raises(KeyRefused, match="Version 2"):
         SubjectKeys(store, ONE, "default").existing([subject])
+
+
+# --- destroyed keys ---------------------------------------------------------------------------------
+
+
+def test_a_key_read_before_it_was_forgotten_is_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (subject,) = make(store, 1)
+    keys = SubjectKeys(store, ONE, "default")
+    real = KeyEncryptionKeys.unwrap
+
+    def late(keks: KeyEncryptionKeys, place: str, wrapped: Wrapped) -> bytes:
+        # Between the reading and the keeping: destroyed, and told.
+        store.collection("subjects").delete_one({"_id": subject})
+        keys.forget()
+        return real(keks, place, wrapped)
+
+    monkeypatch.setattr(KeyEncryptionKeys, "unwrap", late)
+    assert subject in keys.existing([subject])
+    assert keys.existing([subject]) == {}
+
+
+def test_forgetting_shows(store: Store) -> None:
+    keys = SubjectKeys(store, ONE, "default")
+    before = keys.generation
+    keys.forget()
+    assert keys.generation != before
+
+
+def test_a_key_destroyed_between_its_making_and_its_reading_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = SubjectKeys(store, ONE, "default")
+    real = SubjectKeys._make
+    made: list[int] = []
+
+    def destroyed_at_first(self: SubjectKeys, subjects: list[bytes]) -> None:
+        real(self, subjects)
+        made.append(1)
+        if len(made) == 1:
+            store.collection("subjects").delete_many({})
+
+    monkeypatch.setattr(SubjectKeys, "_make", destroyed_at_first)
+    assert bytes(16) in keys.ensured([bytes(16)])
+    assert len(made) == 2
+
+
+def test_a_key_is_destroyed_only_if_it_was_made_before(store: Store) -> None:
+    (subject,) = make(store, 1)
+    keys = WrappedKeys(store)
+    made = store.collection("subjects").find_one({"_id": subject})["created"]
+    assert not keys.destroy(subject, made_before=made)
+    assert keys.destroy(subject, made_before=made + timedelta(milliseconds=1))
+    assert not keys.destroy(subject, made_before=made + timedelta(days=1))

@@ -60,6 +60,7 @@ def test_revoking_a_source_revokes_each_of_its_keys(server: Server) -> None:
 
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"
 READING = (scopes.READ, scopes.READ_MINE, scopes.ALL_READ, scopes.ALL)
+SOMEBODY = {"mbox": "mailto:access@ent.example"}
 AGENT_JSON = '{"account":{"homePage":"https://ent.example","name":"access-table"}}'
 
 
@@ -109,6 +110,10 @@ TABLE = [
     Row("GET", "/api/v1/activities/p2ia", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/retention", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/audit", (scopes.GOVERNANCE_READ,)),
+    Row("POST", "/api/v1/persons/places", (scopes.RIGHTS,), json={"agents": [SOMEBODY]}),
+    Row("POST", "/api/v1/erasures", (scopes.RIGHTS,), 202, json={"agents": [SOMEBODY]}),
+    Row("GET", "/api/v1/erasures/00000000-0000-4000-8000-000000000000", (scopes.RIGHTS,), 404),
+    Row("GET", "/api/v1/erasures/00000000-0000-4000-8000-000000000000/receipt", (scopes.RIGHTS,), 404),
     Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement()),
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)),
 ]

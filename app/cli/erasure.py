@@ -1,0 +1,168 @@
+"""``sillage person erase`` and ``sillage receipt …``: erasure, and the proof of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.cli.person import person, person_options
+from app.cli.screen import out, table
+from app.errors import FileRefused, NotFound
+from app.governance.erasure import RECEIPT, Erasures, Told
+from app.governance.persons import Person, Persons
+from app.storage.erasures import DONE, Erasure
+from app.vault import signing
+
+_PHASES = {
+    "forgetting": "Waiting until every process has forgotten the keys",
+    "deleting": "Deleting what is theirs",
+    "redacting": "Taking them out of statements of others",
+    "referring": "Refreshing statements that refer to those",
+    "recounting": "Counting aggregates again",
+}
+
+
+class Erasing(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def persons(self) -> Persons:
+        """Finds persons."""
+
+    @property
+    def erasures(self) -> Erasures:
+        """Erases people."""
+
+
+@person.command("erase")
+@person_options
+@click.option("--case", metavar="ID", help="Id of the request that this answers; nothing that names anybody.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-wait", is_flag=True, help="End once the keys are destroyed; the job `erasure` does the rest.")
+@click.option("--receipt", "receipt", type=click.Path(path_type=Path), help="Write the signed receipt to this file.")
+@click.pass_obj
+def erase(parts: Erasing, who: Person, case: str | None, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+    """Erase a person, for good: first their keys, at once, then all that is left of them.
+
+    Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
+    """
+    console = out()
+    if receipt is not None and receipt.exists():
+        raise FileRefused("The file for the receipt is there already; it is not overwritten.")
+    if not yes:
+        found = parts.persons.find(who, actor="cli:person erase")
+        console.print(f"{found.own:,} statements of theirs, {found.mentions:,} of others that name them.")
+        click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
+    erasure = parts.erasures.erase(who, actor="cli:person erase", case=case)
+    console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
+    if no_wait:
+        console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
+        return
+    with _progress() as told:
+        erasure = parts.erasures.advance(erasure.id, progress=told)
+    for name, number in sorted(erasure.counts.items()):
+        console.print(f"  {name}: {number:,}")
+    _write(erasure, receipt)
+
+
+@click.group()
+def receipt() -> None:
+    """Receipts of erasures: signed, and verified without the store."""
+
+
+@receipt.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.pass_obj
+def receipt_list(parts: Erasing, limit: int) -> None:
+    """Show the newest erasures, and how far each is."""
+    rows = table("erasure", "keys destroyed", "phase", "finished", "statements", "mentions", "case")
+    for one in parts.erasures.newest(limit):
+        rows.add_row(
+            str(one.id),
+            f"{one.destroyed:%Y-%m-%d %H:%M:%SZ}",
+            one.phase,
+            "-" if one.finished is None else f"{one.finished:%Y-%m-%d %H:%M:%SZ}",
+            f"{one.counts.get('statements', 0):,}",
+            f"{one.counts.get('mentions', 0):,}",
+            one.case or "-",
+        )
+    out().print(rows)
+
+
+@receipt.command("write")
+@click.argument("erasure", type=click.UUID)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def receipt_write(parts: Erasing, erasure: UUID, file: Path) -> None:
+    """Write the receipt of ERASURE to FILE."""
+    if file.exists():
+        raise FileRefused("The file is there already; it is not overwritten.")
+    found = parts.erasures.get(erasure)
+    if found.phase != DONE:
+        raise NotFound("There is no receipt yet: the erasure is under way.")
+    _write(found, file)
+
+
+@receipt.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--public-key",
+    "public_key",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The organisation's public key, as `sillage keys public` prints it.",
+)
+def receipt_verify(file: Path, public_key: Path) -> None:
+    """Verify the signature of a receipt. Needs neither the store nor its keys."""
+    try:
+        document, pem = file.read_bytes(), public_key.read_bytes()
+    except OSError:
+        raise FileRefused("The receipt or the public key cannot be read.") from None
+    signed = signing.opened(document, signing.parse_public_key(pem))
+    console = out()
+    console.print(f"The signature is right: {signed.format}.")
+    if signed.format == RECEIPT:
+        _show(signed.content)
+
+
+def _show(content: Any) -> None:
+    console = out()
+    for name in ("organisation", "erasure", "case", "keys_destroyed", "erased_until", "finished"):
+        if content.get(name) is not None:
+            console.print(f"  {name}: {content[name]}")
+    for name, number in content.get("counts", {}).items():
+        console.print(f"  {name}: {number:,}")
+    console.print(f"  exports to tell recipients of: {len(content.get('exports', []))}")
+
+
+def _write(erasure: Erasure, file: Path | None) -> None:
+    if file is None or erasure.receipt is None:
+        return
+    try:
+        with file.open("xb") as target:
+            target.write(erasure.receipt)
+    except OSError:
+        raise FileRefused("The receipt cannot be written there. `sillage receipt write` writes it elsewhere.") from None
+    out().print(f"Receipt: {file}")
+
+
+@contextmanager
+def _progress() -> Iterator[Told]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = out()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Erasing", total=None)
+
+        def told(phase: str, done: int, total: int) -> None:
+            progress.update(task, description=_PHASES.get(phase, phase), completed=done, total=total or None)
+
+        yield told
+
+
+COMMANDS = (receipt,)

@@ -1,0 +1,735 @@
+"""Erasure (GDPR art. 17): the keys first, at once; then everything that is left of a person, in the background.
+
+1. ``erase`` destroys the person's keys in one transaction with the tombstones and a note of what is still to be done.
+   From its commit on nothing sealed for them opens with what the database holds, however much there is.
+2. ``advance`` does the rest, in steps that may be cut off anywhere and done again (``app/storage/erasures.py``):
+   every process forgets the keys; from then on ``until_stored`` bounds what is erased: nothing that was sealed with a
+   destroyed key is stored later, and when nothing can appear below it any more, what is there is deleted by the batch.
+   Statements of others that name the person lose the name and get an anonymous account in its place, under the key that
+   they have. Referring statements get the tokens that their targets have by then. Aggregates are counted again.
+3. A signed receipt says what was done, and who received exports that may have counted the person (art. 19).
+
+What is sent after ``until_stored`` begins anew, under a new key: who is to be kept out objects instead
+(``docs/adr/0028-erasure.md``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.errors import DatabaseUnavailable, NotFound, Unsealable
+from app.governance.audit import (
+    ERASURE_FINISHED,
+    ERASURE_STARTED,
+    ERASURES_REAPPLIED,
+    EXPORT_WRITTEN,
+    RETENTION_STARTED,
+)
+from app.governance.persons import Person, Persons
+from app.governance.register import Activity
+from app.storage import clock
+from app.storage.audit import Entry
+from app.storage.erasures import (
+    DELETING,
+    DONE,
+    FORGETTING,
+    RECOUNTING,
+    REDACTING,
+    REFERRING,
+    Erasure,
+    ErasureRepository,
+    Redaction,
+    Remains,
+    Sealed,
+)
+from app.storage.persons import PersonRepository, Tokened
+from app.storage.processes import Observer
+from app.storage.statements import Position, Stored
+from app.storage.subjects import SubjectKeys, WrappedKeys
+from app.storage.tombstones import Tombstone, Tombstones
+from app.vault import attachments as attachment_sealing
+from app.vault import documents as sealing
+from app.vault import kinds
+from app.vault.bodies import Bodies
+from app.vault.keys import OrganisationKeys
+from app.vault.signing import Signer
+from app.xapi.identifiers import keys_of
+from app.xapi.redaction import redacted
+
+RECEIPT = "sillage-erasure-receipt"
+"""The format that a receipt says it has (``app/vault/signing.py``)."""
+
+BATCH = 2_000
+"""Statements deleted, or sealed values looked at, at a time."""
+REDACTED_AT_ONCE = 500
+
+CLAIM_SECONDS = 20.0
+"""How long after a process was killed another may go on with what it was at."""
+
+_LOOK_SECONDS = 0.2
+_CONTENDED_AT_MOST = 50
+_MAC_BYTES = 16
+_KNOWN_AT_MOST = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 86_400_000_000
+
+Told = Callable[[str, int, int], None]
+"""Told the phase, how much of it is done, and how much there is (0: not known)."""
+
+
+class Months(Protocol):
+    """What became of the months that counted a person: pairs of aggregate and month (``app.research.refresh``)."""
+
+    @property
+    def recounted(self) -> Sequence[tuple[str, str]]:
+        """Counted again, without them."""
+
+    @property
+    def published(self) -> Sequence[tuple[str, str]]:
+        """Left as they are, without a pseudonym of theirs."""
+
+
+class Link(NamedTuple):
+    """A source, and the processing activity that it belongs to."""
+
+    source: str
+    activity: str
+
+
+class Processes(NamedTuple):
+    """How others are told, and how it is known what they have noticed.
+
+    Attributes:
+        announce: Has every process empty its caches; the epoch to wait for.
+        forgotten: Waits until each has; false when one takes too long.
+        observer: Makes an observer of their stamps.
+    """
+
+    announce: Callable[[], int]
+    forgotten: Callable[[int], bool]
+    observer: Callable[[], Observer]
+
+
+class Surroundings(NamedTuple):
+    """What an erasure asks of other rooms.
+
+    Attributes:
+        recount: Counts aggregates again: learners' subject tokens, since when every statement is kept, a check, and
+            who is told what is about to be done.
+        entries: Entries of the audit log, by kind.
+        activities: Processing activities in force.
+        links: Sources with their activities.
+    """
+
+    recount: Callable[[Sequence[bytes], int, Callable[[], None], Callable[[Months], None]], Months]
+    entries: Callable[[Sequence[str]], Iterable[Entry]]
+    activities: Callable[[], Iterable[Activity]]
+    links: Callable[[], Iterable[Link]]
+
+
+class Reapplied(NamedTuple):
+    """What became of a restored database: statements looked through, and the erasures made anew."""
+
+    statements: int
+    erasures: tuple[UUID, ...]
+
+
+class Erasures:
+    """Erases people. One erasure is worked on by one process at a time; several may be at several of them."""
+
+    def __init__(
+        self,
+        *,
+        repository: ErasureRepository,
+        remains: Remains,
+        tombstones: Tombstones,
+        persons: Persons,
+        places: PersonRepository,
+        subjects: SubjectKeys,
+        learners: WrappedKeys,
+        bodies: Bodies,
+        keys: OrganisationKeys,
+        signer: Callable[[], Signer],
+        audit: Callable[[str, str, Mapping[str, object]], None],
+        processes: Processes,
+        surroundings: Surroundings,
+        home_page: str,
+        scan: Callable[[int | None, int, int], Sequence[Stored]],
+        outside: Callable[[Sequence[Tombstone]], None] = lambda _: None,
+    ) -> None:
+        """``home_page``: of the accounts that stand for erased people.
+
+        ``outside`` keeps tombstones in another place than the database, for the day that it is lost.
+
+        ``scan(after, before, limit)`` gives statements in the order of ``stored``, voided ones included.
+        """
+        self._repository = repository
+        self._remains = remains
+        self._tombstones = tombstones
+        self._persons = persons
+        self._places = places
+        self._subjects = subjects
+        self._learners = learners
+        self._bodies = bodies
+        self._keys = keys
+        self._signer = signer
+        self._audit = audit
+        self._processes = processes
+        self._around = surroundings
+        self._home = home_page
+        self._scan = scan
+        self._outside = outside
+
+    # --- the destroying step --------------------------------------------------------------------------
+
+    def erase(self, person: Person, *, actor: str, case: str | None = None) -> Erasure:
+        """Destroy a person's keys; what is left of them goes in the background (``advance``, or the job ``erasure``).
+
+        One that is under way for the same person is given back as it is, unless something of theirs has come since.
+
+        Args:
+            person: Who.
+            actor: Who asks: credential id or ``cli:<command>``.
+            case: Id of the request that it answers.
+
+        Raises:
+            DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
+        """
+        wanted = set(map(self._tombstone, person.identifiers))
+        self._subjects.forget()
+        for other in self._repository.open():
+            if wanted <= set(other.tombstones) and not self._subjects.existing(other.subjects):
+                return other
+        return self._begin(person, actor=actor, case=case)
+
+    def _begin(
+        self, person: Person, *, actor: str, case: str | None = None, until: int | None = None, keys: bool = True
+    ) -> Erasure:
+        """``until``: what was stored up to it goes, and nothing needs to be waited for: nobody writes now."""
+        subjects = (*self._persons.subjects(person), *self._persons.own_groups(person))
+        now, stored = clock.now(), clock.now_us() if until is None else until
+        tokens = self._persons.tokens(person)
+        counts: Mapping[str, int] = {}
+        months: Sequence[Mapping[str, object]] = ()
+        if until is not None:
+            counts, months = self._found(tokens, subjects, until)
+        identity = UUID(bytes=clock.random_bytes(16), version=4)
+        tombstones = [
+            Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, identity)
+            for identifier in person.identifiers
+        ]
+        erasure = Erasure(
+            identity,
+            FORGETTING if until is None else DELETING,
+            now,
+            actor,
+            case,
+            tuple(each.id for each in tombstones),
+            subjects,
+            tokens,
+            clock.random_bytes(16).hex(),
+            stored,
+            counts,
+            tuple(months),
+            {},
+            None,
+            None,
+        )
+        detail: dict[str, object] = {"erasure": str(identity), "tombstones": [each.id.hex() for each in tombstones]}
+        # Before the key goes: no destruction is without its entry.
+        self._audit(ERASURE_STARTED, actor, detail if case is None else {**detail, "case": case})
+        gone = self._repository.begin(erasure, tombstones, subjects if keys else ())
+        self._subjects.forget()
+        # Told at once, waited for by whoever goes on.
+        self._processes.announce()
+        self._outside(tombstones)
+        return erasure._replace(counts={**counts, "keys": gone})
+
+    # --- the rest -------------------------------------------------------------------------------------
+
+    def get(self, identity: UUID) -> Erasure:
+        """An erasure.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self._repository.get(identity)
+        if found is None:
+            raise NotFound("There is no such erasure.")
+        return found
+
+    def newest(self, limit: int = 50) -> list[Erasure]:
+        """The newest erasures, under way or done."""
+        return self._repository.newest(limit)
+
+    def run(self, check: Callable[[], None] = lambda: None) -> dict[str, int]:
+        """Go on with every erasure under way that nobody else is at: for the job.
+
+        Args:
+            check: Called before each batch; what it raises (a lost lease) ends the run.
+
+        Returns:
+            How many were finished, and how many are left.
+
+        Raises:
+            DatabaseUnavailable: one of them cannot go on now.
+        """
+        done = 0
+        failed: DatabaseUnavailable | None = None
+        for erasure in self._repository.open():
+            check()
+            try:
+                done += self.advance(erasure.id, check=check, wait=False).phase == DONE
+            except DatabaseUnavailable as away:
+                # One that has to wait does not keep the others from being done.
+                failed = away
+        if failed is not None:
+            raise failed
+        return {"finished": done, "left": len(self._repository.open())}
+
+    def advance(
+        self,
+        identity: UUID,
+        *,
+        check: Callable[[], None] = lambda: None,
+        progress: Told = lambda *_: None,
+        wait: bool = True,
+    ) -> Erasure:
+        """Go on with an erasure to its end. May be cut off anywhere and called again; twice is harmless.
+
+        Args:
+            identity: Of the erasure.
+            check: Called before each batch; what it raises ends this.
+            progress: See ``Told``.
+            wait: When another process is at it: wait until it has ended, rather than give it back as it is.
+
+        Raises:
+            NotFound: there is no such erasure.
+            DatabaseUnavailable: it cannot go on now; the job does, later.
+        """
+        by = clock.random_bytes(8)
+        while not self._repository.claim(identity, by, CLAIM_SECONDS):
+            erasure = self.get(identity)
+            if erasure.phase == DONE or not wait:
+                return erasure
+            check()
+            progress(erasure.phase, 0, 0)
+            threading.Event().wait(_LOOK_SECONDS)
+        with self._claimed(identity, by, check) as keep:
+            erasure = self.get(identity)
+            # A process that had the key before must not seal or open with it again.
+            self._subjects.forget()
+            steps = {
+                FORGETTING: self._forgetting,
+                DELETING: self._deleting,
+                REDACTING: self._redacting,
+                REFERRING: self._referring,
+                RECOUNTING: self._recounting,
+            }
+            while erasure.phase in steps:
+                progress(erasure.phase, 0, 0)
+                erasure = steps[erasure.phase](erasure, by, keep, progress)
+        return erasure
+
+    @contextmanager
+    def _claimed(self, identity: UUID, by: bytes, check: Callable[[], None]) -> Iterator[Callable[[], None]]:
+        renewed = clock.steady()
+
+        def keep() -> None:
+            nonlocal renewed
+            check()
+            if clock.steady() - renewed > CLAIM_SECONDS / 4:
+                if not self._repository.claim(identity, by, CLAIM_SECONDS):
+                    raise DatabaseUnavailable("Another process goes on with this erasure.")
+                renewed = clock.steady()
+
+        try:
+            yield keep
+        finally:
+            self._repository.release(identity, by)
+
+    def _forgetting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
+        """Wait until nobody has the keys; find the bound of what was sealed with them, and what there is."""
+        keep()
+        if not self._processes.forgotten(self._processes.announce()):
+            raise DatabaseUnavailable(
+                "The key is destroyed, but a process has not emptied its memory in time. The erasure goes on by itself."
+            )
+        until = self._settled(max(erasure.until_stored, clock.now_us()))
+        keep()
+        self._tombstones.raise_to(erasure.tombstones, until)
+        self._outside(self._tombstones.some(erasure.tombstones))
+        found, months = self._found(erasure.tokens, erasure.subjects, until)
+        counts = {**erasure.counts, **found}
+        return self._repository.advance(erasure, by, DELETING, until_stored=until, counts=counts, months=[*months])
+
+    def _found(
+        self, tokens: Sequence[tuple[bytes, bytes]], subjects: Sequence[bytes], until: int
+    ) -> tuple[Mapping[str, int], Sequence[Mapping[str, object]]]:
+        """How much is to go and to be changed. Known before any is: a kill does not make it less."""
+        months = self._remains.months([agent for agent, _ in tokens], subjects, until)
+        own = sum(each["statements"] for each in months if isinstance(each["statements"], int))
+        named = self._places.count([token for pair in tokens for token in pair], until=until)
+        attached = self._places.attachments(subjects)
+        return {"statements": own, "mentions": max(named - own, 0), "attachments": attached}, months
+
+    def _settled(self, least: int) -> int:
+        """A bound: no statement stored at or before it can still appear, and none after it was stamped before now."""
+        observer = self._processes.observer()
+        until = max(least, observer.highest())
+        if not observer.wait_for_floor(until):
+            raise DatabaseUnavailable("A write under way takes long. The erasure goes on by itself.")
+        return until
+
+    def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+        """Delete what is sealed for the person."""
+        self._delete_statements(erasure, keep, progress)
+        self._remains.delete_states(erasure.subjects)
+        self._sweep(erasure, keep)
+        return self._repository.advance(erasure, by, REDACTING)
+
+    def _delete_statements(self, erasure: Erasure, keep: Callable[[], None], progress: Told) -> None:
+        total, done = erasure.counts.get("statements", 0), 0
+        agents = [agent for agent, _ in erasure.tokens]
+        while True:
+            keep()
+            gone = self._remains.delete_statements(agents, erasure.subjects, erasure.until_stored, BATCH)
+            if not gone:
+                return
+            done += gone
+            progress(DELETING, done, max(total, done))
+
+    def _sweep(self, erasure: Erasure, keep: Callable[[], None]) -> None:
+        """Delete documents, sessions and keys of attachments that the person's present keys, if any, do not open."""
+        remains, organisation = self._remains, self._keys.organisation
+
+        def document_opens(key: AESGCM, row: Sealed) -> bool:
+            return sealing.unseal(key, organisation, sealing.place(row.id, "name"), row.sealed) is not None
+
+        def session_opens(key: AESGCM, row: Sealed) -> bool:
+            return sealing.unseal(key, organisation, sealing.session_place(row.id), row.sealed) is not None
+
+        def attachment_opens(key: AESGCM, row: Sealed) -> bool:
+            try:
+                attachment_sealing.unwrapped(key, organisation, row.id, row.sealed)
+            except Unsealable:
+                return False
+            return True
+
+        for name, page, opens, delete in (
+            ("documents", remains.documents, document_opens, remains.delete_documents),
+            ("sessions", remains.sessions, session_opens, remains.delete_sessions),
+            ("attachments", remains.attachments, attachment_opens, remains.unwrap_attachments),
+        ):
+            after = None
+            while True:
+                keep()
+                rows = page(erasure.subjects, after, BATCH)
+                if not rows:
+                    break
+                # Read after the rows: what is sealed with a key that lives was sealed with one that is there by now.
+                living = self._subjects.existing({row.subject for row in rows})
+                dead = [row for row in rows if row.subject not in living or not opens(living[row.subject], row)]
+                gone = delete(dead)
+                if name != "attachments":  # counted before: most go with their statements
+                    self._repository.add(erasure.id, {name: gone})
+                after = rows[-1].id
+
+    def _redacting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+        """Put an anonymous account in the person's place, in statements of others."""
+        theirs = frozenset(erasure.tombstones)
+        own = set(erasure.subjects)
+        account = {"homePage": self._home, "name": erasure.placeholder}
+        placeholder = f"account:{self._home.replace('|', '%7C')}|{erasure.placeholder}"
+        new = {agent: self._keys.token(kinds.AGENT, placeholder) for agent, _ in erasure.tokens}
+        new |= {related: self._keys.token(kinds.RELATED_AGENT, placeholder) for _, related in erasure.tokens}
+
+        def is_theirs(identifier: str) -> bool:
+            return self._tombstone(identifier) in theirs
+
+        total, done, contended = erasure.counts.get("mentions", 0), 0, 0
+        while True:
+            keep()
+            # Those that are done are not found by these tokens any more.
+            page = self._places.page(erasure.flat, after=None, until=erasure.until_stored, limit=REDACTED_AT_ONCE)
+            if not page:
+                break
+            if any(each.row.subject in own for each in page):
+                # Nothing of theirs is there by now; were there any, they are not to stay under another name.
+                self._delete_statements(erasure, keep, progress)
+                continue
+            redactions, signatures = self._redactions(page, new, is_theirs, account)
+            for identity, digests in signatures:
+                self._remains.release_data(identity, [self._attachment_mark(digest) for digest in digests])
+            changed = self._remains.redact(redactions)
+            unopened = sum(each.body is None for each in redactions)
+            self._repository.add(erasure.id, {"unopened": unopened, "signatures": len(signatures)})
+            contended = 0 if changed else contended + 1
+            if contended > _CONTENDED_AT_MOST:
+                raise DatabaseUnavailable("Others change the same statements all the time. The erasure goes on later.")
+            done += changed
+            progress(REDACTING, done, max(total, done))
+        return self._repository.advance(erasure, by, REFERRING)
+
+    def _redactions(
+        self,
+        page: Sequence[Tokened],
+        new: Mapping[bytes, bytes],
+        is_theirs: Callable[[str], bool],
+        account: Mapping[str, str],
+    ) -> tuple[list[Redaction], list[tuple[UUID, tuple[str, ...]]]]:
+        owners = self._subjects.existing(each.row.subject for each in page)
+        living = [each for each in page if each.row.subject in owners]
+        opened = self._bodies.open(
+            [(each.row.id, each.row.body) for each in living], [owners[each.row.subject] for each in living]
+        )
+        bodies = {each.row.id: plain for each, plain in zip(living, opened, strict=True) if plain is not None}
+        signatures = []
+        changed: list[tuple[UUID, bytes]] = []
+        for identity, plain in bodies.items():
+            outcome = redacted(orjson.loads(plain), is_theirs, account)
+            changed.append((identity, orjson.dumps(outcome.statement)))
+            if outcome.signatures:
+                signatures.append((identity, outcome.signatures))
+        subject_of = {each.row.id: each.row.subject for each in living}
+        sealed = dict(
+            zip(
+                (identity for identity, _ in changed),
+                self._bodies.seal(changed, [owners[subject_of[identity]] for identity, _ in changed]),
+                strict=True,
+            )
+        )
+        return [
+            Redaction(
+                each.row.id,
+                each.row.body,
+                # One that does not open cannot be rewritten: it is damaged, or its own learner is erased as well.
+                sealed.get(each.row.id),
+                tuple(dict.fromkeys(new.get(token, token) for token in each.tokens)),
+            )
+            for each in page
+        ], signatures
+
+    def _referring(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+        """Refresh the tokens that referring statements carry, once nobody can copy what they were before."""
+        keep()
+        # Who links a chain reads and writes in the transaction that stores, under a stamp of before this bound.
+        self._settled(clock.now_us())
+        after: Position | None = None
+        seen = changed = 0
+        while True:
+            keep()
+            done = self._remains.refresh_referring(erasure.flat, after, BATCH)
+            if not done.seen:
+                break
+            after, seen, changed = done.place, seen + done.seen, changed + done.changed
+            self._repository.add(erasure.id, {"referring": done.changed})
+            progress(REFERRING, seen, 0)
+        # Again, for what a process wrote that had the key in hand when it was told.
+        self._sweep(erasure, keep)
+        return self._repository.advance(erasure, by, RECOUNTING)
+
+    def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
+        """Count aggregates again without the person, and say what was done."""
+
+        def note(months: Months) -> None:
+            # Before it is done: a recount that was cut off finds nothing of them any more.
+            self._repository.note_months(erasure.id, months.recounted, months.published)
+
+        self._around.recount(erasure.subjects, self._kept_since(), keep, note)
+        erasure = self.get(erasure.id)
+        finished = clock.now()
+        content = self._receipt(erasure, finished)
+        receipt = self._signer().signed(RECEIPT, content)
+        self._audit(ERASURE_FINISHED, erasure.actor, {"erasure": str(erasure.id), "counts": dict(erasure.counts)})
+        return self._repository.finish(erasure, by, finished, receipt)
+
+    def _kept_since(self) -> int:
+        """Since when retention cannot have deleted anything, microseconds."""
+        now = clock.now_us()
+        cutoffs = [now - activity.retention.active_days * _DAY_US for activity in self._around.activities()]
+        for entry in self._around.entries((RETENTION_STARTED,)):
+            cutoff = entry.detail.get("stored_before")
+            if isinstance(cutoff, int):
+                cutoffs.append(cutoff)
+        return max(cutoffs, default=0)
+
+    # --- the receipt ----------------------------------------------------------------------------------
+
+    def _receipt(self, erasure: Erasure, finished: datetime) -> dict[str, object]:
+        sources = {str(each["source"]) for each in erasure.months}
+        activities = {activity.id: activity for activity in self._around.activities()}
+        concerned = sorted({link.activity for link in self._around.links() if link.source in sources})
+        return {
+            "organisation": self._keys.organisation,
+            "erasure": str(erasure.id),
+            "case": erasure.case,
+            # Keyed: the organisation, and nobody else, can tell whose they are.
+            "persons": sorted(each.hex() for each in erasure.tombstones),
+            "keys_destroyed": _moment(erasure.destroyed),
+            "erased_until": _moment(_EPOCH + timedelta(microseconds=erasure.until_stored)),
+            "finished": _moment(finished),
+            "counts": dict(sorted(erasure.counts.items())),
+            "statements_by_month": [dict(each) for each in erasure.months],
+            "aggregates": dict(erasure.aggregates),
+            "exports": self._exports(erasure),
+            "recipients": [
+                {
+                    "activity": identity,
+                    "controller": activities[identity].controller,
+                    "recipients": activities[identity].document.get("recipients", []),
+                }
+                for identity in concerned
+                if identity in activities
+            ],
+        }
+
+    def _exports(self, erasure: Erasure) -> list[dict[str, object]]:
+        """Packages that may have counted the person (GDPR art. 19: their recipients are to be told)."""
+        months = [str(each["month"]) for each in erasure.months]
+        recounted = erasure.aggregates.get("recounted", ())
+        months += [str(each["month"]) for each in recounted]
+        if not months:
+            return []
+        low, high = min(months), max(months)
+        found: list[dict[str, object]] = []
+        for entry in self._around.entries((EXPORT_WRITTEN,)):
+            first, last = entry.detail.get("first"), entry.detail.get("last")
+            if (isinstance(first, str) and first[:7] > high) or (isinstance(last, str) and last[:7] < low):
+                continue
+            found.append(
+                {
+                    "package": str(entry.detail.get("package", "")),
+                    "written": _moment(_EPOCH + timedelta(microseconds=entry.at)),
+                    "by": entry.actor,
+                    "aggregates": entry.detail.get("aggregates", []),
+                }
+            )
+        return sorted(found, key=lambda each: str(each["written"]))
+
+    # --- after a restore ------------------------------------------------------------------------------
+
+    def reapply(
+        self,
+        kept: Sequence[Tombstone] = (),
+        *,
+        actor: str = "cli:restore",
+        progress: Callable[[int], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Reapplied:
+        """Erase again, in a database that was restored from a backup, everybody who was erased since that was made.
+
+        A tombstone has no identity: every statement is opened, and everybody whom it names is compared with the
+        tombstones. Costs about what opening every statement costs. To be called before the store serves again; done
+        again after a kill, it goes on.
+
+        Args:
+            kept: Tombstones from elsewhere than this database, for example from before the restore.
+            actor: For the audit log.
+            progress: Told how many statements were looked through.
+            check: Called before each batch; what it raises ends this.
+        """
+        self._tombstones.keep(kept)
+        self._subjects.forget()
+        # What was under way when the backup was made is under way again.
+        for erasure in self._repository.open():
+            self.advance(erasure.id, check=check)
+        graves = {each.id: each for each in self._tombstones.every()}
+        found: dict[UUID, set[str]] = {}
+        looked = self._look(graves, found, progress, check)
+        erasures = []
+        for identifiers in found.values():
+            person = Person(tuple(sorted(identifiers)))
+            until = max(graves[self._tombstone(each)].until_stored for each in identifiers)
+            erasures.append(self._again(person, until, actor, check))
+        lost = self._orphans(graves, check)
+        if erasures or lost:
+            self._audit(ERASURES_REAPPLIED, actor, {"erasures": [str(each) for each in erasures], "keys": lost})
+        return Reapplied(looked, tuple(erasures))
+
+    def _look(
+        self,
+        graves: Mapping[bytes, Tombstone],
+        found: dict[UUID, set[str]],
+        progress: Callable[[int], None],
+        check: Callable[[], None],
+    ) -> int:
+        """Go through the statements; the identifiers that have a tombstone, by the erasure that it is of."""
+        if not graves:
+            return 0
+        last = max(each.until_stored for each in graves.values())
+        known: dict[str, Tombstone | None] = {}
+        after: int | None = None
+        looked = 0
+        while True:
+            check()
+            rows = self._scan(after, last + 1, BATCH)
+            if not rows:
+                return looked
+            after = rows[-1].stored
+            owners = self._subjects.existing({row.subject for row in rows})
+            living = [row for row in rows if row.subject in owners]
+            bodies = self._bodies.open([(row.id, row.body) for row in living], [owners[row.subject] for row in living])
+            for row, body in zip(living, bodies, strict=True):
+                if body is None:
+                    continue
+                keys = keys_of(orjson.loads(body))
+                for identifier in {keys.subject, *keys.agents, *keys.related_agents}:
+                    if identifier not in known:
+                        if len(known) > _KNOWN_AT_MOST:
+                            known.clear()
+                        known[identifier] = graves.get(self._tombstone(identifier))
+                    grave = known[identifier]
+                    if grave is not None and row.stored <= grave.until_stored:
+                        found.setdefault(grave.erasure, set()).add(identifier)
+            looked += len(rows)
+            progress(looked)
+
+    def _again(self, person: Person, until: int, actor: str, check: Callable[[], None]) -> UUID:
+        tokens, subjects = self._persons.flat(person), self._persons.subjects(person)
+        # A key made since the erasure seals what came after it, and stays.
+        anew = self._places.count(tokens, subjects) > self._places.count(tokens, subjects, until)
+        erasure = self._begin(person, actor=actor, until=until, keys=not anew)
+        return self.advance(erasure.id, check=check).id
+
+    def _orphans(self, graves: Mapping[bytes, Tombstone], check: Callable[[], None]) -> int:
+        """Destroy the keys of erased people whom no statement names, and what is sealed with them."""
+        marks = {each.mark: each for each in graves.values()}
+        after, gone = None, 0
+        while rows := self._learners.every(after, BATCH):
+            check()
+            after = rows[-1].subject
+            for row in rows:
+                grave = marks.get(self._mark(row.subject))
+                if grave is not None and self._learners.destroy(row.subject, made_before=grave.erased):
+                    gone += 1
+                    self._subjects.forget()
+                    self._sweep_subject(row.subject, check)
+        return gone
+
+    def _sweep_subject(self, subject: bytes, check: Callable[[], None]) -> None:
+        bare = Erasure(UUID(int=0), DELETING, _EPOCH, "", None, (), (subject,), (), "", 0, {}, (), {}, None, None)
+        self._sweep(bare, check)
+
+    # --- tokens ---------------------------------------------------------------------------------------
+
+    def _tombstone(self, identifier: str) -> bytes:
+        return self._keys.mac("tombstone", identifier.encode())[:_MAC_BYTES]
+
+    def _mark(self, subject: bytes) -> bytes:
+        return self._keys.mac("tombstone-mark", subject)[:_MAC_BYTES]
+
+    def _attachment_mark(self, digest: str) -> bytes:
+        return attachment_sealing.mark(self._keys, digest)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,229 @@
+"""A person of a request: who is meant, and every place in the store where they stand.
+
+The store keeps no record of people (``docs/adr/0016-people-and-activities.md``). Whoever asks says by which identifiers
+a person is known; several of them are one person for that request, and nothing of this link is stored. What is found
+by them is found by blind tokens: the actor of statements, agents and groups as object, members of groups, instructor,
+team, ``contextAgents`` and ``contextGroups``, also inside SubStatements, of voided statements too; statements that
+refer to those; states and agent profiles; attachments; sessions held to patterns.
+
+Not found: a person whom free text names, in an answer, a title, an extension or the data of an attachment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from app.errors import BadRequest, Fault
+from app.governance.audit import PERSON_FOUND
+from app.storage.persons import PersonRepository
+from app.storage.statements import Position, Stored, beyond
+from app.vault import documents as sealing
+from app.vault import kinds
+from app.vault.keys import OrganisationKeys
+from app.xapi.documents import Resource
+from app.xapi.identifiers import agent_identifier, group_identifier
+from app.xapi.validate import actor_faults
+
+OWN = "own"
+"""Sealed under the person's own key: they are the actor."""
+MENTION = "mention"
+"""Sealed under another's key: they are named in it."""
+
+PAGE = 1_000
+MOST_IDENTIFIERS = 20
+# Groups of which a person is every member: those that several identifiers of theirs make up are few.
+_MOST_IN_A_GROUP = 3
+
+
+class Person(NamedTuple):
+    """One person of a request.
+
+    Attributes:
+        identifiers: Canonical identifiers (``app.xapi.identifiers.agent_identifier``): sorted, distinct, at least one.
+    """
+
+    identifiers: tuple[str, ...]
+
+
+class Named(NamedTuple):
+    """A statement that names a person, sealed; ``role``: ``OWN`` or ``MENTION``."""
+
+    row: Stored
+    role: str
+    tokens: tuple[bytes, ...]
+
+
+class Batch(NamedTuple):
+    """The next statements that name a person, at least one, and the place after them, to go on from."""
+
+    statements: tuple[Named, ...]
+    place: Position
+
+
+class Counted(NamedTuple):
+    """How many of each kind there are.
+
+    Attributes:
+        own: Statements of which the person is the actor.
+        mentions: Statements of others that name them.
+        referring: Statements that refer to one of these, and carry its tokens.
+        states: Documents of the State resource.
+        agent_profiles: Documents of the Agent Profile resource.
+        attachments: Attachments that their own statements declare.
+        pattern_sessions: Sessions held to patterns whose first statement is theirs.
+        cases: Requests of theirs.
+    """
+
+    own: int
+    mentions: int
+    referring: int
+    states: int
+    agent_profiles: int
+    attachments: int
+    pattern_sessions: int
+    cases: int
+
+
+def person_of(agents: Sequence[object]) -> Person:
+    """The person that these xAPI Agents are.
+
+    Each has one inverse functional identifier: ``account``, ``mbox``, ``mbox_sha1sum`` or ``openid`` (xAPI-Data
+    2.4.2.3). An address stands for its SHA-1 sum as well, for a sender may have sent either; the other way round
+    nothing follows.
+
+    Raises:
+        BadRequest: none, too many, or one of them is no valid Agent; no value is repeated in the error.
+    """
+    if not agents or len(agents) > MOST_IDENTIFIERS:
+        raise BadRequest(f"Say who is meant: by one to {MOST_IDENTIFIERS} Agents, each with one identifier.")
+    faults = [fault for place, agent in enumerate(agents) for fault in _faults(agent, f"/{place}")]
+    if faults:
+        raise BadRequest("A person is said by xAPI Agents, each with one identifier.", faults=faults[:20])
+    found: set[str] = set()
+    for agent in agents:
+        if isinstance(agent, dict):
+            found.update(_identifiers(agent))
+    return Person(tuple(sorted(found)))
+
+
+def _faults(agent: object, pointer: str) -> list[Fault]:
+    faults = list(actor_faults(agent, pointer))
+    if not faults and isinstance(agent, dict):
+        if agent.get("objectType", "Agent") != "Agent":
+            message = "A Group is not a person: name its members."
+            faults.append(Fault(f"{pointer}/objectType", "person-agent", "xAPI-Data 2.4.2", message))
+        elif agent_identifier(agent) is None:
+            message = "Give one of account, mbox, mbox_sha1sum, openid."
+            faults.append(Fault(pointer, "person-identifier", "xAPI-Data 2.4.2.3", message))
+    return faults
+
+
+def _identifiers(agent: dict[str, Any]) -> Iterator[str]:
+    identifier = agent_identifier(agent)
+    if identifier is not None:
+        yield identifier
+    address = agent.get("mbox")
+    if isinstance(address, str):
+        # Of the address as it was given and in lower case: a sender may have hashed either.
+        for form in {address, address.lower()}:
+            digest = hashlib.sha1(form.encode(), usedforsecurity=False).hexdigest()
+            yield f"mbox_sha1sum:{digest}"
+
+
+class Persons:
+    """Finds persons. Safe to share between threads."""
+
+    def __init__(
+        self,
+        repository: PersonRepository,
+        keys: OrganisationKeys,
+        audit: Callable[[str, str, Mapping[str, object]], None],
+        cases: Callable[[Sequence[bytes]], int] = lambda subjects: 0,
+    ) -> None:
+        """``audit(kind, actor, detail)`` writes an entry, durably; ``cases`` counts the requests of subjects."""
+        self._repository = repository
+        self._keys = keys
+        self._audit = audit
+        self._cases = cases
+
+    def subjects(self, person: Person) -> tuple[bytes, ...]:
+        """Subject tokens of 16 bytes, one for each identifier, in step."""
+        return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
+
+    def tokens(self, person: Person) -> tuple[tuple[bytes, bytes], ...]:
+        """For each identifier, in step: its tokens as an agent, and as a related agent."""
+        token = self._keys.token
+        return tuple(
+            (token(kinds.AGENT, identifier), token(kinds.RELATED_AGENT, identifier))
+            for identifier in person.identifiers
+        )
+
+    def own_groups(self, person: Person) -> tuple[bytes, ...]:
+        """Subject tokens of the anonymous groups that have nobody but this person in them.
+
+        Their statements are the person's own (``docs/adr/0013-anonymous-groups.md``).
+        """
+        return tuple(
+            self._keys.subject(group_identifier(members))
+            for size in range(1, min(len(person.identifiers), _MOST_IN_A_GROUP) + 1)
+            for members in combinations(person.identifiers, size)
+        )
+
+    def statements(self, person: Person, *, after: Position | None = None, until: int | None = None) -> Iterator[Batch]:
+        """Every statement, voided ones included, that names a person, oldest first, batch by batch.
+
+        Args:
+            person: Who.
+            after: ``place`` of an earlier batch, to go on from there.
+            until: Only those stored at or before this, microseconds since 1970 UTC.
+        """
+        tokens = self.flat(person)
+        own = {*self.subjects(person), *self.own_groups(person)}
+        while True:
+            page = self._repository.page(tokens, after=after, until=until, limit=PAGE)
+            if not page:
+                return
+            after = beyond([each.row for each in page], after)
+            yield Batch(
+                tuple(Named(each.row, OWN if each.row.subject in own else MENTION, each.tokens) for each in page), after
+            )
+
+    def flat(self, person: Person) -> tuple[bytes, ...]:
+        """Every token by which statements name a person, as agent or related agent."""
+        return tuple(token for pair in self.tokens(person) for token in pair)
+
+    def places(self, person: Person) -> Counted:
+        """How often a person stands where."""
+        tokens, repository = self.flat(person), self._repository
+        subjects = (*self.subjects(person), *self.own_groups(person))
+        own = repository.count(tokens, subjects)
+        profiles = repository.in_contexts([self._profiles(identifier) for identifier in person.identifiers])
+        return Counted(
+            own=own,
+            mentions=max(repository.count(tokens) - own, 0),
+            referring=repository.referring(tokens),
+            states=max(repository.documents(subjects) - profiles, 0),
+            agent_profiles=profiles,
+            attachments=repository.attachments(subjects),
+            pattern_sessions=repository.sessions(subjects),
+            cases=self._cases(subjects),
+        )
+
+    def find(self, person: Person, *, actor: str) -> Counted:
+        """``places``, on record in the audit log.
+
+        Args:
+            person: Who.
+            actor: Who asks: credential id or ``cli:<command>``.
+        """
+        asked = [agent.hex() for agent, _ in self.tokens(person)]
+        # Before the answer: whoever learns something of a person leaves a trace of it.
+        self._audit(PERSON_FOUND, actor, {"tokens": asked})
+        return self.places(person)
+
+    def _profiles(self, identifier: str) -> bytes:
+        """Token of the context in which all agent profiles of an agent are."""
+        return sealing.token(self._keys, "document-context", Resource.AGENT_PROFILE.value, None, identifier, None)

@@ -1,0 +1,492 @@
+"""Erasures under way and done, and what they do to the collections: every step by the batch, conditional, repeatable.
+
+Document::
+
+    _id           UUID
+    phase         str      see ``PHASES``; the next step to be done
+    destroyed     date     when the keys were destroyed
+    actor         str      who asked: credential id or ``cli:<command>``
+    case          str      id of the request that it answers; absent if none
+    tombstones    [binary(16)]  ids of its tombstones
+    subjects      [binary(16)]  while it is under way: subject tokens
+    tokens        [[binary(12), binary(12)]]  while it is under way: agent and related-agent token of each identifier
+    placeholder   str      while it is under way: the name that stands for the person in statements of others
+    until_stored  int64    what was stored at or before this is erased; microseconds since 1970 UTC
+    counts        {str: int}  what was found and done
+    months        [{source, month, statements}]  their own statements, by the month of ``stored``
+    aggregates    {recounted, published}  lists of {aggregate, month}
+    claim         {by, until}  who is at it, until when (date)
+    finished      date     absent until it is done
+    receipt       binary   signed, once it is done
+
+No identity stands in it; the tokens go with its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import pymongo
+from pymongo import DeleteOne, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+from app.errors import DatabaseUnavailable
+from app.storage import clock
+from app.storage.attachments import NAME as ATTACHMENTS
+from app.storage.attachments import AttachmentRepository
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+from app.storage.documents import NAME as DOCUMENTS
+from app.storage.pattern_sessions import SESSIONS
+from app.storage.persons import PersonRepository
+from app.storage.statements import NAME as STATEMENTS
+from app.storage.statements import Position
+from app.storage.subjects import NAME as SUBJECTS
+from app.storage.tombstones import Tombstone, Tombstones
+
+NAME = "erasures"
+# The tokens are there as long as it is under way.
+COLLECTIONS = (Declared(NAME, (Index("open", (("destroyed", 1),), only_with="tokens"),)),)
+
+FORGETTING = "forgetting"
+DELETING = "deleting"
+REDACTING = "redacting"
+REFERRING = "referring"
+RECOUNTING = "recounting"
+DONE = "done"
+PHASES = (FORGETTING, DELETING, REDACTING, REFERRING, RECOUNTING, DONE)
+"""Wait until no process has the keys; delete what is theirs; take them out of statements of others; refresh the tokens
+that referring statements carry; count the aggregates again; done."""
+
+_PERSON_STATES = "person_states"
+_TRIES = 5
+_COUNT_SECONDS = 600.0
+
+
+class Erasure(NamedTuple):
+    """An erasure as stored; see the module's text."""
+
+    id: UUID
+    phase: str
+    destroyed: datetime
+    actor: str
+    case: str | None
+    tombstones: tuple[bytes, ...]
+    subjects: tuple[bytes, ...]
+    tokens: tuple[tuple[bytes, bytes], ...]
+    placeholder: str
+    until_stored: int
+    counts: Mapping[str, int]
+    months: tuple[Mapping[str, object], ...]
+    aggregates: Mapping[str, Sequence[Mapping[str, str]]]
+    finished: datetime | None
+    receipt: bytes | None
+
+    @property
+    def flat(self) -> tuple[bytes, ...]:
+        """Every token by which statements name the person."""
+        return tuple(token for pair in self.tokens for token in pair)
+
+
+class Sealed(NamedTuple):
+    """Something sealed with a learner's key: what it is bound to, whose it is, and the value that tells one version."""
+
+    id: bytes
+    subject: bytes
+    sealed: bytes
+
+
+class Redaction(NamedTuple):
+    """A statement to be changed in place, if its body is still the one that was read.
+
+    Attributes:
+        id: Of the statement.
+        read: Sealed body as it was read.
+        body: Sealed body as it is to be; None: only the tokens change.
+        tokens: Its tokens as they are to be.
+    """
+
+    id: UUID
+    read: bytes
+    body: bytes | None
+    tokens: tuple[bytes, ...]
+
+
+class Referring(NamedTuple):
+    """What a pass over referring statements did: how many it looked at and changed, and where it ended."""
+
+    seen: int
+    changed: int
+    place: Position | None
+
+
+class ErasureRepository:
+    """Keeps erasures. Whoever works on one holds its claim."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._collection = store.collection(NAME)
+        self._subjects = store.collection(SUBJECTS)
+        self._tombstones = Tombstones(store)
+
+    def begin(self, erasure: Erasure, tombstones: Sequence[Tombstone], keys: Sequence[bytes]) -> int:
+        """Destroy the learners' keys: in one transaction with the tombstones and the erasure itself.
+
+        Args:
+            erasure: As it begins.
+            tombstones: To be kept.
+            keys: Subject tokens whose keys are to be destroyed.
+
+        Returns:
+            How many keys there were.
+
+        Raises:
+            DatabaseUnavailable: nothing was done, or it is not known; asking again is safe.
+        """
+        for attempt in range(_TRIES):
+            try:
+                with translated(), self._store.transaction() as session:
+                    gone = self._subjects.delete_many({"_id": {"$in": list(keys)}}, session=session).deleted_count
+                    self._tombstones.keep(tombstones, session)
+                    document = _document(erasure)
+                    document["counts"] = {**erasure.counts, "keys": gone}
+                    self._collection.insert_one(document, session=session)
+                return gone
+            except DatabaseUnavailable as failed:
+                # A rewrap, or a first statement, writes the same keys at this moment.
+                cause = failed.__cause__
+                conflict = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+                if not conflict or attempt == _TRIES - 1:
+                    raise
+        raise DatabaseUnavailable("Others write the same keys. Ask again.")
+
+    def get(self, identity: UUID) -> Erasure | None:
+        """One erasure."""
+        with translated():
+            found = self._collection.find_one({"_id": identity})
+        return None if found is None else _erasure(found)
+
+    def open(self) -> list[Erasure]:
+        """Those under way, the oldest first."""
+        with translated():
+            return [
+                _erasure(each) for each in self._collection.find({"tokens": {"$exists": True}}).sort("destroyed", 1)
+            ]
+
+    def newest(self, limit: int) -> list[Erasure]:
+        """The newest, done or not."""
+        with translated():
+            return [_erasure(each) for each in self._collection.find({}).sort("destroyed", -1).limit(limit)]
+
+    def claim(self, identity: UUID, by: bytes, seconds: float) -> bool:
+        """Take, or keep, the claim on an erasure; false when another has it."""
+        now = clock.now()
+        free = [{"claim": {"$exists": False}}, {"claim.until": {"$lt": now}}, {"claim.by": by}]
+        claim = {"by": by, "until": now + timedelta(seconds=seconds)}
+        with translated():
+            return bool(
+                self._collection.update_one({"_id": identity, "$or": free}, {"$set": {"claim": claim}}).matched_count
+            )
+
+    def release(self, identity: UUID, by: bytes) -> None:
+        """Give the claim back."""
+        with translated():
+            self._collection.update_one({"_id": identity, "claim.by": by}, {"$unset": {"claim": ""}})
+
+    def advance(self, erasure: Erasure, by: bytes, phase: str, **changes: object) -> Erasure:
+        """Note that a step is done, and what came of it.
+
+        Raises:
+            DatabaseUnavailable: another has the claim now.
+        """
+        return self._changed(
+            {"_id": erasure.id, "phase": erasure.phase, "claim.by": by}, {"$set": {"phase": phase, **changes}}
+        )
+
+    def finish(self, erasure: Erasure, by: bytes, finished: datetime, receipt: bytes) -> Erasure:
+        """Note that everything is done; the tokens go.
+
+        Raises:
+            DatabaseUnavailable: another has the claim now.
+        """
+        return self._changed(
+            {"_id": erasure.id, "claim.by": by},
+            {
+                "$set": {"phase": DONE, "finished": finished, "receipt": receipt},
+                "$unset": {"tokens": "", "subjects": "", "placeholder": "", "claim": ""},
+            },
+        )
+
+    def _changed(self, asked: Document, change: Document) -> Erasure:
+        with translated():
+            # Not find_one_and_update: MongoDB keeps what that gives, for a retry, in a collection of its own.
+            done = self._collection.update_one(asked, change).matched_count
+            found = self._collection.find_one({"_id": asked["_id"]}) if done else None
+        if found is None:
+            raise DatabaseUnavailable("Another process goes on with this erasure.")
+        return _erasure(found)
+
+    def note_months(
+        self, identity: UUID, recounted: Sequence[tuple[str, str]], published: Sequence[tuple[str, str]]
+    ) -> None:
+        """Note what becomes of months of aggregates, as pairs of aggregate and month; each once."""
+        with translated():
+            self._collection.update_one(
+                {"_id": identity},
+                {
+                    "$addToSet": {
+                        f"aggregates.{name}": {"$each": [{"aggregate": one, "month": month} for one, month in pairs]}
+                        for name, pairs in (("recounted", recounted), ("published", published))
+                    }
+                },
+            )
+
+    def add(self, identity: UUID, counts: Mapping[str, int]) -> None:
+        """Add to the counts."""
+        if any(counts.values()):
+            with translated():
+                self._collection.update_one(
+                    {"_id": identity}, {"$inc": {f"counts.{name}": number for name, number in counts.items()}}
+                )
+
+
+class Remains:
+    """What is left of a person, and its removal."""
+
+    def __init__(self, store: Store, persons: PersonRepository, attachments: AttachmentRepository) -> None:
+        self._persons = persons
+        self._attachment_repository = attachments
+        self._statements = store.collection(STATEMENTS)
+        self._documents = store.collection(DOCUMENTS)
+        self._sessions = store.collection(SESSIONS)
+        self._attachments = store.collection(ATTACHMENTS)
+        self._states = store.collection(_PERSON_STATES)
+
+    # --- what is sealed for them ----------------------------------------------------------------------
+
+    def months(self, tokens: Sequence[bytes], subjects: Sequence[bytes], until: int) -> list[dict[str, object]]:
+        """Their own statements stored at or before ``until``, by source and month of ``stored``."""
+        month = {
+            "$dateToString": {"format": "%Y-%m", "date": {"$toDate": {"$toLong": {"$divide": ["$stored", 1_000]}}}}
+        }
+        stages: list[Document] = [
+            {"$match": _theirs(tokens, subjects, until)},
+            {"$group": {"_id": {"source": "$source", "month": month}, "statements": {"$sum": 1}}},
+            {"$sort": {"_id.source": 1, "_id.month": 1}},
+        ]
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return [
+                {
+                    "source": str(each["_id"]["source"]),
+                    "month": str(each["_id"]["month"]),
+                    "statements": int(each["statements"]),
+                }
+                for each in self._statements.aggregate(stages)
+            ]
+
+    def delete_statements(self, tokens: Sequence[bytes], subjects: Sequence[bytes], until: int, limit: int) -> int:
+        """Delete their oldest statements stored at or before ``until``, with attachments that only these declare.
+
+        Returns:
+            How many went; 0 when none is left.
+        """
+        some = self._persons.ids(tokens, subjects, after=None, until=until, limit=limit)
+        if not some:
+            return 0
+        ids = [identity for identity, _ in some]
+        # First, so that none outlives its statements, whenever this process ends.
+        self._attachment_repository.release(ids)
+        with translated():
+            # All is said again: an id may have been taken over by something newer in between.
+            wanted = {"_id": {"$in": ids}, "subject": {"$in": list(subjects)}, "stored": {"$lte": until}}
+            self._statements.delete_many(wanted)
+        return len(ids)
+
+    def documents(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
+        """The next documents of these subjects, with their sealed names."""
+        query: Document = {"subject": {"$in": list(subjects), "$exists": True}}
+        return _page(self._documents, query, "name", after, limit)
+
+    def delete_documents(self, rows: Sequence[Sealed]) -> int:
+        """Delete documents that are still as they were read; how many were."""
+        return _delete(self._documents, rows, "name")
+
+    def sessions(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
+        """The next sessions held to patterns of these subjects, with their sealed states."""
+        return _page(self._sessions, {"subject": {"$in": list(subjects)}}, "state", after, limit)
+
+    def delete_sessions(self, rows: Sequence[Sealed]) -> int:
+        """Delete sessions that are still as they were read; how many were."""
+        return _delete(self._sessions, rows, "state")
+
+    def attachments(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
+        """The next keys of attachments that are wrapped for these subjects; several for one attachment."""
+        wanted = set(subjects)
+        query: Document = {"keys.subject": {"$in": list(subjects)}}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        with translated():
+            found = list(self._attachments.find(query, {"keys": 1}).sort("_id", 1).limit(limit))
+        return [
+            Sealed(bytes(each["_id"]), bytes(one["subject"]), bytes(one["key"]))
+            for each in found
+            for one in each["keys"]
+            if bytes(one["subject"]) in wanted
+        ]
+
+    def unwrap_attachments(self, rows: Sequence[Sealed]) -> int:
+        """Take wrapped keys out of attachments, and delete those that nobody can open any more; how many these were."""
+        if not rows:
+            return 0
+        changes = [
+            UpdateOne({"_id": row.id}, {"$pull": {"keys": {"subject": row.subject, "key": row.sealed}}}) for row in rows
+        ]
+        with translated():
+            self._attachments.bulk_write(changes, ordered=False)
+            found = self._attachments.find({"_id": {"$in": [row.id for row in rows]}, "keys": []}, {"_id": 1})
+            unreadable = [bytes(each["_id"]) for each in found]
+        self._attachment_repository.drop(unreadable)
+        return len(unreadable)
+
+    def release_data(self, statement: UUID, marks: Sequence[bytes]) -> None:
+        """A statement does not declare attachments with these marks any more: what no other declares is deleted."""
+        wanted = {"statements": statement, "mark": {"$in": list(marks)}}
+        with translated():
+            found = list(self._attachments.find(wanted, {"statements": 1}))
+            alone = [bytes(each["_id"]) for each in found if set(each["statements"]) == {statement}]
+            self._attachment_repository.drop(alone)
+            self._attachments.update_many(wanted, {"$pull": {"statements": statement}})
+
+    def delete_states(self, subjects: Sequence[bytes]) -> int:
+        """Delete what is noted of the person, but for an objection, which is to hold if they come back."""
+        with translated():
+            gone = self._states.delete_many({"_id": {"$in": list(subjects)}, "objects": {"$exists": False}})
+            self._states.update_many({"_id": {"$in": list(subjects)}}, {"$unset": {"restricted": ""}})
+        return gone.deleted_count
+
+    # --- where others name them -----------------------------------------------------------------------
+
+    def redact(self, redactions: Sequence[Redaction]) -> int:
+        """Change statements in place, each where its body is still the one that was read; how many were."""
+        if not redactions:
+            return 0
+        changes = [
+            UpdateOne(
+                {"_id": each.id, "body": each.read},
+                {"$set": {"t": list(each.tokens), **({} if each.body is None else {"body": each.body})}},
+            )
+            for each in redactions
+        ]
+        with translated():
+            return self._statements.bulk_write(changes, ordered=False).modified_count
+
+    def refresh_referring(self, tokens: Sequence[bytes], after: Position | None, limit: int) -> Referring:
+        """Have the next statements that refer to one with these tokens carry what that one's tokens are by now.
+
+        What is carried of a statement that is gone goes too. A chain is refreshed as it is; nothing is followed anew.
+        """
+        wanted = set(tokens)
+        query: Document = {"refs": {"$exists": True}, "refs.t": {"$in": list(tokens)}}
+        if after is not None:
+            query |= {"stored": {"$gte": after.stored}, "_id": {"$nin": list(after.seen)}}
+        with translated():
+            found = list(self._statements.find(query, {"refs": 1, "stored": 1}).sort([("stored", 1)]).limit(limit))
+            if not found:
+                return Referring(0, 0, after)
+            named = {
+                carried["i"]
+                for each in found
+                for carried in each["refs"]
+                if not wanted.isdisjoint(map(bytes, carried["t"]))
+            }
+            targets = self._statements.find({"_id": {"$in": list(named)}, "stored": {"$exists": True}}, {"t": 1})
+            now = {each["_id"]: each["t"] for each in targets}
+            changes = [change for each in found if (change := _refreshed(each, named, now)) is not None]
+            changed = self._statements.bulk_write(changes, ordered=False).modified_count if changes else 0
+        last = int(found[-1]["stored"])
+        earlier = after.seen if after is not None and after.stored == last else ()
+        seen = (*earlier, *(each["_id"] for each in found if int(each["stored"]) == last))
+        return Referring(len(found), changed, Position(last, seen))
+
+
+def _refreshed(referring: Document, named: set[UUID], now: Mapping[UUID, object]) -> UpdateOne | None:
+    kept = [
+        {"i": carried["i"], "t": now[carried["i"]]} if carried["i"] in named else carried
+        for carried in referring["refs"]
+        if carried["i"] not in named or carried["i"] in now
+    ]
+    if kept == referring["refs"]:
+        return None
+    # Only as it was read: who links a chain meanwhile has read the present tokens.
+    asked = {"_id": referring["_id"], "refs": referring["refs"]}
+    return UpdateOne(asked, {"$set": {"refs": kept}} if kept else {"$unset": {"refs": ""}})
+
+
+def _theirs(tokens: Sequence[bytes], subjects: Sequence[bytes], until: int) -> Document:
+    return {
+        "t": {"$in": list(tokens)},
+        "stored": {"$gte": 0, "$lte": until},
+        "subject": {"$in": list(subjects)},
+    }
+
+
+def _page(
+    collection: Collection[Document], query: Document, field: str, after: bytes | None, limit: int
+) -> list[Sealed]:
+    asked = query if after is None else {**query, "_id": {"$gt": after}}
+    with translated():
+        found = list(collection.find(asked, {"subject": 1, field: 1}).sort("_id", 1).limit(limit))
+    return [Sealed(bytes(each["_id"]), bytes(each["subject"]), bytes(each[field])) for each in found]
+
+
+def _delete(collection: Collection[Document], rows: Iterable[Sealed], field: str) -> int:
+    changes = [DeleteOne({"_id": row.id, field: row.sealed}) for row in rows]
+    if not changes:
+        return 0
+    with translated():
+        return collection.bulk_write(changes, ordered=False).deleted_count
+
+
+def _document(erasure: Erasure) -> Document:
+    document: Document = {
+        "_id": erasure.id,
+        "phase": erasure.phase,
+        "destroyed": erasure.destroyed,
+        "actor": erasure.actor,
+        "tombstones": list(erasure.tombstones),
+        "subjects": list(erasure.subjects),
+        "tokens": [list(pair) for pair in erasure.tokens],
+        "placeholder": erasure.placeholder,
+        "until_stored": erasure.until_stored,
+        "counts": dict(erasure.counts),
+        "months": [dict(each) for each in erasure.months],
+        "aggregates": {},
+    }
+    if erasure.case is not None:
+        document["case"] = erasure.case
+    return document
+
+
+def _erasure(found: Document) -> Erasure:
+    receipt = found.get("receipt")
+    return Erasure(
+        found["_id"],
+        found["phase"],
+        found["destroyed"],
+        found["actor"],
+        found.get("case"),
+        tuple(map(bytes, found["tombstones"])),
+        tuple(map(bytes, found.get("subjects", ()))),
+        tuple((bytes(agent), bytes(related)) for agent, related in found.get("tokens", ())),
+        found.get("placeholder", ""),
+        int(found["until_stored"]),
+        {name: int(number) for name, number in found["counts"].items()},
+        tuple(found["months"]),
+        found["aggregates"],
+        found.get("finished"),
+        None if receipt is None else bytes(receipt),
+    )

@@ -1,0 +1,24 @@
+"""What is a learner's is found by their subject token; erasures and tombstones have collections of their own.
+
+Without the indexes, finding one person's documents, sessions and attachments would read everybody's.
+"""
+
+from __future__ import annotations
+
+from app.storage import attachments, documents, erasures, pattern_sessions, tombstones
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the indexes and the collections."""
+    create(
+        store,
+        (
+            *attachments.COLLECTIONS,
+            *documents.COLLECTIONS,
+            *pattern_sessions.COLLECTIONS,
+            *erasures.COLLECTIONS,
+            *tombstones.COLLECTIONS,
+        ),
+    )

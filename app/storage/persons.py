@@ -1,0 +1,139 @@
+"""Where a person stands: statements by their tokens, what is kept under their subjects; by the batch, by indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import pymongo
+
+from app.storage.attachments import NAME as ATTACHMENTS
+from app.storage.connection import Document, Store, translated
+from app.storage.documents import NAME as DOCUMENTS
+from app.storage.pattern_sessions import SESSIONS
+from app.storage.statements import MOST_BYTES, Position, Stored
+from app.storage.statements import NAME as STATEMENTS
+
+_FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "t": 1}
+# Counting a million statements takes longer than a request may.
+_COUNT_SECONDS = 600.0
+
+
+class Tokened(NamedTuple):
+    """A sealed statement with its tokens."""
+
+    row: Stored
+    tokens: tuple[bytes, ...]
+
+
+class PersonRepository:
+    """Finds what is kept of a person. Placeholders (no ``stored``) name nobody and are never returned."""
+
+    def __init__(self, store: Store) -> None:
+        self._statements = store.collection(STATEMENTS)
+        self._documents = store.collection(DOCUMENTS)
+        self._sessions = store.collection(SESSIONS)
+        self._attachments = store.collection(ATTACHMENTS)
+
+    def page(
+        self, tokens: Sequence[bytes], *, after: Position | None, until: int | None = None, limit: int = 1_000
+    ) -> list[Tokened]:
+        """The next statements that have one of these tokens, voided ones included, oldest first.
+
+        Args:
+            tokens: Of agents and related agents.
+            after: Beyond this place.
+            until: Stored at or before this, microseconds.
+            limit: At most so many; and, but for the first, ``MOST_BYTES`` of bodies.
+        """
+        query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(after, until)}
+        if after is not None and after.seen:
+            query["_id"] = {"$nin": list(after.seen)}
+        rows: list[Tokened] = []
+        total = 0
+        with translated():
+            found = self._statements.find(query, _FIELDS).sort([("stored", 1)]).limit(limit).batch_size(limit + 1)
+            with found:
+                for each in found:
+                    total += len(each["body"])
+                    if rows and total > MOST_BYTES:
+                        break
+                    rows.append(_tokened(each))
+        return rows
+
+    def ids(
+        self,
+        tokens: Sequence[bytes],
+        subjects: Sequence[bytes],
+        *,
+        after: Position | None,
+        until: int | None,
+        limit: int,
+    ) -> list[tuple[UUID, int]]:
+        """Id and ``stored`` of the next statements that have one of the tokens and are sealed for one of these."""
+        query: Document = {
+            "t": {"$in": list(tokens)},
+            "stored": _bounds(after, until),
+            "subject": {"$in": list(subjects)},
+        }
+        if after is not None and after.seen:
+            query["_id"] = {"$nin": list(after.seen)}
+        with translated():
+            found = self._statements.find(query, {"stored": 1}).sort([("stored", 1)]).limit(limit)
+            return [(each["_id"], int(each["stored"])) for each in found.batch_size(limit + 1)]
+
+    def count(self, tokens: Sequence[bytes], subjects: Sequence[bytes] | None = None, until: int | None = None) -> int:
+        """How many statements have one of the tokens; of these subjects only, if given."""
+        query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(None, until)}
+        if subjects is not None:
+            query["subject"] = {"$in": list(subjects)}
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return self._statements.count_documents(query)
+
+    def referring(self, tokens: Sequence[bytes]) -> int:
+        """How many statements refer to one that has one of the tokens."""
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            # With ``refs`` in it, the query may use the index that holds only such statements.
+            return self._statements.count_documents({"refs": {"$exists": True}, "refs.t": {"$in": list(tokens)}})
+
+    def documents(self, subjects: Sequence[bytes]) -> int:
+        """How many documents are sealed for these subjects."""
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            # With ``$exists`` the query may use the index that holds only such documents.
+            return self._documents.count_documents({"subject": {"$in": list(subjects), "$exists": True}})
+
+    def in_contexts(self, groups: Sequence[bytes]) -> int:
+        """How many documents are in these contexts."""
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return self._documents.count_documents({"group": {"$in": list(groups)}})
+
+    def sessions(self, subjects: Sequence[bytes]) -> int:
+        """How many sessions held to patterns are sealed for these subjects."""
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return self._sessions.count_documents({"subject": {"$in": list(subjects)}})
+
+    def attachments(self, subjects: Sequence[bytes]) -> int:
+        """How many attachments have their key wrapped for these subjects."""
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return self._attachments.count_documents({"keys.subject": {"$in": list(subjects)}})
+
+
+def _bounds(after: Position | None, until: int | None) -> Document:
+    # ``$exists`` would take the placeholders out as well, but no bound of the index.
+    bounds: Document = {"$gte": 0 if after is None else after.stored}
+    if until is not None:
+        bounds["$lte"] = until
+    return bounds
+
+
+def _tokened(found: Document) -> Tokened:
+    row = Stored(
+        found["_id"],
+        int(found["stored"]),
+        found["source"],
+        bytes(found["subject"]),
+        bytes(found["body"]),
+        "void" in found,
+    )
+    return Tokened(row, tuple(bytes(token) for token in found["t"]))

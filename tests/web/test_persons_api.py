@@ -1,0 +1,94 @@
+"""What a DPO does about one person, over HTTP: who is meant stands in the body alone."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+
+from app.access import scopes
+from app.vault import signing
+from tests.governance.people import HOME, account, named, person
+from tests.served import Server
+
+
+def ask(server: Server, path: str, **content: Any) -> requests.Response:
+    return server.send("POST", f"/api/v1/{path}", server.credential(scopes.RIGHTS), json=content, version=None)
+
+
+def test_places_are_counted(server: Server) -> None:
+    name = uuid4().hex
+    tutor = server.source()
+    server.post(tutor, [named(name), named("other", context={"instructor": account(name)})])
+    answer = ask(server, "persons/places", agents=[{"account": {"homePage": HOME, "name": name}}])
+    assert answer.status_code == 200
+    found = answer.json()["places"]
+    assert (found["own"], found["mentions"], found["states"]) == (1, 1, 0)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_an_erasure_is_begun_followed_and_proved(server: Server) -> None:
+    name = uuid4().hex
+    tutor = server.source()
+    server.post(tutor, named(name))
+    agents = [{"account": {"homePage": HOME, "name": name}}]
+    begun = ask(server, "erasures", agents=agents, case="case-1")
+    assert begun.status_code == 202
+    shown = begun.json()
+    assert (shown["phase"], shown["done"], shown["case"], shown["counts"]) == (
+        "forgetting",
+        False,
+        "case-1",
+        {"keys": 1},
+    )
+    dpo = server.credential(scopes.RIGHTS)
+    path = f"/api/v1/erasures/{shown['erasure']}"
+    assert server.send("GET", f"{path}/receipt", dpo, version=None).status_code == 404
+    server.parts.erasures.run()
+    done = server.send("GET", path, dpo, version=None).json()
+    assert (done["phase"], done["done"], done["counts"]["statements"]) == ("done", True, 1)
+    receipt = server.send("GET", f"{path}/receipt", dpo, version=None)
+    assert signing.opened(receipt.content, server.parts.signer.public_key).content["case"] == "case-1"
+    assert server.parts.persons.places(person(name)).own == 0
+    assert name not in server.log.read_text()
+
+
+@pytest.mark.parametrize("path", ["persons/places", "erasures"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"agents": []},
+        {"agents": "lea"},
+        {"agents": [{"name": "lea"}]},
+        {"agents": [{"mbox": "lea@ent.example"}]},
+        {"agents": [account("lea")], "lea": 1},
+    ],
+)
+def test_what_names_nobody_is_400_and_is_not_repeated(server: Server, path: str, content: dict[str, Any]) -> None:
+    answer = ask(server, path, **content)
+    assert answer.status_code == 400
+    assert "lea" not in answer.text
+
+
+@pytest.mark.parametrize("case", ["Léa Martin", "a b", "x" * 65, 7])
+def test_a_case_is_an_id(server: Server, case: object) -> None:
+    answer = ask(server, "erasures", agents=[account(uuid4().hex)], case=case)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
+
+
+def test_other_bodies_and_parameters_are_refused(server: Server) -> None:
+    dpo = server.credential(scopes.RIGHTS)
+    for data, kind, status in (
+        (b"[]", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"{}", "text/x", 400),
+    ):
+        answer = server.send("POST", "/api/v1/erasures", dpo, data=data, headers={"Content-Type": kind}, version=None)
+        assert answer.status_code == status
+    answer = server.send("POST", "/api/v1/erasures", dpo, json={}, params={"agent": "lea"}, version=None)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")
+    unknown = server.send("GET", f"/api/v1/erasures/{uuid4()}", dpo, version=None)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not-found")
