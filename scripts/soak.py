@@ -11,6 +11,7 @@ import http.client
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import socket
@@ -21,9 +22,10 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import cycle, pairwise
+from functools import partial
+from itertools import count, pairwise
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,10 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
+
+# What MongoDB takes unless told, half of all memory but a gigabyte; here at most 8 GiB.
+_CACHE_MB = max(256, min(8192, (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 - 1024) // 2))
+_REGISTRATION = re.compile(rb'("registration":")([0-9a-f]{8})')
 
 BATCH = 50
 SENDERS = 4
@@ -123,9 +129,11 @@ class Service:
             "SILLAGE_DATA_DIR": str(folder / "data"),
             "SILLAGE_BIND": f"127.0.0.1:{self.port}",
             "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-            "SILLAGE_EMBEDDED_CACHE_MB": "1024",
+            "SILLAGE_EMBEDDED_CACHE_MB": str(_CACHE_MB),
             "SILLAGE_LOG_LEVEL": "warning",
+            # So that the limit, which is measured in a minute, has all in it that the load has.
             "SILLAGE_AGGREGATE_CRON": "* * * * *",
+            "SILLAGE_PATTERNS_CRON": "* * * * *",
             "COLUMNS": "300",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -296,6 +304,17 @@ class Client:
         return answer.status, content, answer.getheader("X-Experience-API-Consistent-Through") or ""
 
 
+def rounds(bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """The same statements again and again, in other sessions each time: nobody's session goes on for ever."""
+    for turn in count():
+        for body in bodies:
+            yield _REGISTRATION.sub(partial(_another, turn), body)
+
+
+def _another(turn: int, found: re.Match[bytes]) -> bytes:
+    return found[1] + b"%08x" % (int(found[2], 16) ^ turn)
+
+
 class Load:
     """The clients of a run: senders, readers, a poller."""
 
@@ -303,8 +322,8 @@ class Load:
         self.tally = tally
         self.stop = threading.Event()
         self._port = port
-        self._batches = cycle(batches)
-        self._singles = cycle(singles)
+        self._batches = rounds(batches)
+        self._singles = rounds(singles)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
