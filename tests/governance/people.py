@@ -35,7 +35,6 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
     made.start()
     yield made
-    made.store.client.drop_database(made.settings.database)
     made.close()
 
 

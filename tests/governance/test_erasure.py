@@ -575,6 +575,22 @@ def test_a_tombstone_spares_what_came_after_it(parts: Parts) -> None:
     assert parts.store.collection("documents").count_documents({}) == 1
 
 
+def test_a_key_made_since_the_erasure_outlives_it_being_done_again(parts: Parts) -> None:
+    (mention,) = send(parts, named("other", context={"instructor": account("lea")}))
+    statements = parts.store.collection("statements")
+    before = statements.find_one({"_id": mention})
+    erase(parts, "lea")
+    (fresh,) = send(parts, named("lea"))
+    # As a backup made in the midst of the erasure has it.
+    statements.replace_one({"_id": mention}, before)
+    (again,) = parts.erasures.reapply().erasures
+    counts = parts.erasures.get(again).counts
+    assert (counts["keys"], counts["statements"], counts["mentions"]) == (0, 0, 1)
+    found = bodies(parts)
+    assert found.keys() == {mention, fresh}
+    assert "lea" not in str(found[mention])
+
+
 def test_a_tombstone_has_no_identity_and_outlives_the_index_key(parts: Parts) -> None:
     send(parts, named("lea"))
     erase(parts, "lea")
