@@ -27,6 +27,7 @@ from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused,
 from app.governance.audit import Audit
 from app.governance.erasure import Erasures, Link, Processes, Surroundings
 from app.governance.keys import Keys
+from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
 from app.governance.register import Register
 from app.governance.retention import Retention, SourceLink
@@ -37,6 +38,7 @@ from app.ingest.documents import Documents
 from app.ingest.french import OUTCOMES, French
 from app.ingest.nomenclatures import Nomenclatures
 from app.ingest.people import People
+from app.ingest.person_documents import PersonDocuments
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
 from app.ingest.referred import Referred
@@ -78,6 +80,7 @@ from app.vault.keys import OrganisationKeys
 from app.vault.signing import Signer
 from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
+from app.web.api import access_packages as access_api
 from app.web.api import aggregates as aggregates_api
 from app.web.api import check as check_api
 from app.web.api import persons as persons_api
@@ -221,6 +224,40 @@ class Parts:
     def persons(self) -> Persons:
         """Finds persons."""
         return Persons(PersonRepository(self.store), self.keys, self._audited)
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Packages of everything that is held about one person."""
+        documents = DocumentRepository(self.store)
+        log = AuditRepository(self.store)
+
+        def of_person(identifiers: Sequence[str], subjects: Sequence[bytes]) -> PersonDocuments:
+            return PersonDocuments(documents, self.subjects, self.keys, identifiers=identifiers, tokens=subjects)
+
+        held = Held(
+            persons=self.persons,
+            reader=self.reader,
+            documents=of_person,
+            attachments=self.attachments.of,
+            sessions=SessionRepository(self.store).of_subjects,
+            sources=self.sources_repository.list,
+            source_tokens=lambda source: (self.keys.token(kinds.SOURCE, source),),
+            credentials=self.sources_repository.credentials,
+            register=self.register,
+            entries=log.since,
+            oldest_entry=log.oldest,
+            standing=lambda person: None,
+        )
+        return Packages(
+            held,
+            audit=self._audited,
+            cases=None,
+            now_us=clock.now_us,
+            random=clock.random_bytes,
+            organisation=self.settings.organisation,
+            version=VERSION,
+            timezone=self.settings.timezone,
+        )
 
     @cached_property
     def erasures(self) -> Erasures:
@@ -705,6 +742,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
     )
+    app.register_blueprint(access_api.blueprint(gate, parts.packages), url_prefix="/api/v1")
     app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(

@@ -9,7 +9,20 @@ import traceback
 import click
 from rich.console import Console
 
-from app.cli import erasure, governance, jobs, keys, nomenclature, person, profile, research, server, simulate, sources
+from app.cli import (
+    erasure,
+    governance,
+    jobs,
+    keys,
+    nomenclature,
+    person,
+    person_access,
+    profile,
+    research,
+    server,
+    simulate,
+    sources,
+)
 from app.errors import SillageError
 from app.factory import VERSION, Parts
 from app.settings import load
@@ -33,7 +46,20 @@ def cli(context: click.Context) -> None:
     context.call_on_close(parts.close)
 
 
-for part in (server, sources, profile, nomenclature, governance, person, erasure, keys, research, jobs, simulate):
+for part in (
+    server,
+    sources,
+    profile,
+    nomenclature,
+    governance,
+    person,
+    person_access,
+    erasure,
+    keys,
+    research,
+    jobs,
+    simulate,
+):
     for command in part.COMMANDS:
         cli.add_command(command)
 

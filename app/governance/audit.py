@@ -67,6 +67,8 @@ PERSON_FOUND = "person-found"
 ERASURE_STARTED = "erasure-started"
 ERASURE_FINISHED = "erasure-finished"
 ERASURES_REAPPLIED = "erasures-reapplied"
+PERSON_ACCESS_STARTED = "person-access-started"
+PERSON_ACCESS_GIVEN = "person-access-given"
 
 KINDS = frozenset(
     {
@@ -102,6 +104,8 @@ KINDS = frozenset(
         ERASURE_STARTED,
         ERASURE_FINISHED,
         ERASURES_REAPPLIED,
+        PERSON_ACCESS_STARTED,
+        PERSON_ACCESS_GIVEN,
     }
 )
 

@@ -191,6 +191,14 @@ class Persons:
                 tuple(Named(each.row, OWN if each.row.subject in own else MENTION, each.tokens) for each in page), after
             )
 
+    def referring(self, person: Person) -> Iterator[Sequence[Stored]]:
+        """Statements that refer to one of which a person is an agent, and do not name them, batch by batch."""
+        agents = [agent for agent, _ in self.tokens(person)]
+        after: Position | None = None
+        while page := self._repository.referring_page(agents, self.flat(person), after=after, limit=PAGE):
+            after = beyond(page, after)
+            yield page
+
     def flat(self, person: Person) -> tuple[bytes, ...]:
         """Every token by which statements name a person, as agent or related agent."""
         return tuple(token for pair in self.tokens(person) for token in pair)

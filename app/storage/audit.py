@@ -150,6 +150,31 @@ class AuditRepository:
             for document in self._collection.find({"kind": {"$in": list(kinds)}}, batch_size=1_000):
                 yield _entry(document)
 
+    def oldest(self) -> int | None:
+        """When the oldest entry was written, microseconds; None when there is none."""
+        with translated():
+            document = self._collection.find_one({"at": {"$gte": 0}}, {"at": 1}, sort=[("at", 1)])
+        return int(document["at"]) if document else None
+
+    def since(self, kinds: Sequence[str], since: int) -> Iterator[Entry]:
+        """The entries of these kinds written at or after ``since`` (microseconds), kind by kind in order."""
+        # By pages, as ``stream``.
+        for kind in kinds:
+            bounds: Document = {"$gte": since}
+            seen: list[object] = []
+            while True:
+                query = {"kind": kind, "at": bounds, "_id": {"$nin": seen}}
+                with translated():
+                    page = list(self._collection.find(query).sort([("at", 1), ("_id", 1)]).limit(_PAGE))
+                for document in page:
+                    yield _entry(document)
+                if len(page) < _PAGE:
+                    break
+                last = page[-1]["at"]
+                earlier = seen if bounds["$gte"] == last else []
+                seen = earlier + [document["_id"] for document in page if document["at"] == last]
+                bounds = {"$gte": last}
+
     def stream(self) -> Iterator[Entry]:
         """Every entry, chain by chain, each in the order of ``n``; memory stays flat."""
         # By pages rather than one cursor: a server ends a cursor that works longer than one operation may.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
@@ -65,6 +66,14 @@ class DocumentRepository:
         with translated():
             found = self._collection.find_one({"_id": identity})
         return _row(found) if found else None
+
+    def of_subjects(self, subjects: Sequence[bytes], *, after: bytes | None, limit: int) -> list[DocumentRow]:
+        """The next documents that are sealed for these learners, in the order of their tokens, beyond ``after``."""
+        asked: Document = {"subject": {"$in": list(subjects)}}
+        if after is not None:
+            asked["_id"] = {"$gt": after}
+        with translated():
+            return [_row(found) for found in self._collection.find(asked).sort([("_id", 1)]).limit(limit)]
 
     def etag(self, identity: bytes) -> bytes | None:
         """The token of the entity tag of a document, if there is one."""

@@ -22,7 +22,7 @@ Document of a session::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -48,6 +48,7 @@ COLLECTIONS = (
     ),
     Declared(MARKS),
 )
+_PAGE = 500
 
 
 class Fault(NamedTuple):
@@ -120,6 +121,20 @@ class SessionRepository:
         with translated():
             found = self._sessions.find({"_id": {"$in": list(identities)}})
             return {row.id: row for row in map(_row, found)}
+
+    def of_subjects(self, subjects: Sequence[bytes]) -> Iterator[SessionRow]:
+        """The sessions that are sealed for these learners, in the order of their tokens."""
+        after: bytes | None = None
+        while True:
+            asked: Document = {"subject": {"$in": list(subjects)}}
+            if after is not None:
+                asked["_id"] = {"$gt": after}
+            with translated():
+                page = [_row(found) for found in self._sessions.find(asked).sort([("_id", 1)]).limit(_PAGE)]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].id
 
     def put(self, rows: Sequence[SessionRow], by: bytes) -> set[bytes]:
         """Store the new state of sessions, each where it is still as it was read.

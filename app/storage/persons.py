@@ -62,6 +62,39 @@ class PersonRepository:
                     rows.append(_tokened(each))
         return rows
 
+    def referring_page(
+        self,
+        agents: Sequence[bytes],
+        tokens: Sequence[bytes],
+        *,
+        after: Position | None,
+        limit: int = 1_000,
+    ) -> list[Stored]:
+        """The next statements, voided ones included, that refer to one with a token of ``agents``, oldest first.
+
+        Those that have one of ``tokens`` themselves are left out. The limits are those of ``page``.
+        """
+        query: Document = {
+            # With ``refs`` in it, the query may use the index that holds only such statements.
+            "refs": {"$exists": True},
+            "refs.t": {"$in": list(agents)},
+            "t": {"$nin": list(tokens)},
+            "stored": _bounds(after, None),
+        }
+        if after is not None and after.seen:
+            query["_id"] = {"$nin": list(after.seen)}
+        rows: list[Stored] = []
+        total = 0
+        with translated():
+            found = self._statements.find(query, _FIELDS).sort([("stored", 1)]).limit(limit).batch_size(limit + 1)
+            with found:
+                for each in found:
+                    total += len(each["body"])
+                    if rows and total > MOST_BYTES:
+                        break
+                    rows.append(_tokened(each).row)
+        return rows
+
     def ids(
         self,
         tokens: Sequence[bytes],

@@ -1,0 +1,687 @@
+"""Everything that is held about one person, in one package: access and portability (GDPR art. 15 and 20).
+
+A zip that is written as it is read, one batch of statements at a time: nothing lies in clear on a disk of the store,
+and memory does not grow with what is held. What was decided: ``docs/adr/0029-access-packages.md``. Others are masked
+(art. 15(4), ``app/xapi/masking.py``). Voided statements are in it, and so is what is restricted: art. 18 limits its
+use, not the person's access to it.
+
+Layout::
+
+    README.fr.txt, README.en.txt, index.fr.html, index.en.html
+    statements/own-00001.json       array of xAPI statements, one a line, as stored
+    statements/voided-00001.json    array of {voided, statement}
+    statements/mentions-00001.json  array of {mentioned_as, voided, withheld, statement}
+    documents/index-00001.json      array of {file, resource, id, activity, registration, content_type, …}
+    documents/00001.json …          the documents themselves
+    attachments/index-00001.json    array of {file, statement, sha2, content_type, length, usage_type, display}
+    attachments/00001.png …         the data themselves
+    sessions/sessions-00001.json    array of how sessions held to patterns stand
+    register/ACTIVITY.json          the versions of the entries of the register
+    about.json                      what the pages say
+    manifest.json                   {files: [{path, length, sha256}], …}: every other file
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from app.errors import BadRequest, Fault, Unsealable
+from app.governance import person_page
+from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.governance.package_zip import ZipStream
+from app.governance.person_summary import Named as NamedThing
+from app.governance.person_summary import Summary, moment
+from app.governance.person_words import LANGUAGES, README
+from app.governance.persons import OWN, Named, Person, Persons
+from app.governance.recipients import Entries, Received, Trail, names, received
+from app.governance.register import Activity, Register
+from app.storage.pattern_sessions import SessionRow
+from app.storage.sealed_reader import SealedReader
+from app.storage.sources import Source, StoredCredential
+from app.storage.statements import Plain, Stored
+from app.xapi import Statement
+from app.xapi.activities import activities_in
+from app.xapi.documents import Content, Place
+from app.xapi.masking import Mask, Masked
+from app.xapi.timestamps import render
+
+FORMAT: Final = "sillage-person-package"
+VERSION: Final = 1
+
+MOST_ITEMS: Final = 1_000
+MOST_FILE_BYTES: Final = 4 * 1024 * 1024
+"""A JSON file of the package holds so many items, and ends soon after so many bytes: any editor opens it."""
+
+REFERENCE: Final = "reference"
+"""The role of whoever did what a statement of another refers to: a mark, a comment (CJEU C-434/16, Nowak)."""
+
+_CASE = re.compile(r"[A-Za-z0-9-]{1,64}")
+_OPENED_BYTES = 8 * 1024 * 1024
+_DAY_US = 86_400 * 1_000_000
+_SHOWN_ACTIVITIES = 50
+_SHOWN_VERBS = 30
+# Types whose files a computer shows and does not run. All others are ``.bin``: data of senders may be anything.
+_EXTENSIONS: Final[Mapping[str, str]] = {
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/zip": ".zip",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".oga",
+    "audio/wav": ".wav",
+    "audio/webm": ".weba",
+    "image/gif": ".gif",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "text/csv": ".csv",
+    "text/plain": ".txt",
+    "video/mp4": ".mp4",
+    "video/ogg": ".ogv",
+    "video/webm": ".webm",
+}
+# Deflate gains nothing on these.
+_PACKED_ALREADY: Final = ("audio/", "image/", "video/", "application/zip", "application/pdf")
+
+
+class HeldDocument(Protocol):
+    """A document of the person, as ``app/ingest/person_documents.py`` gives it."""
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+
+    @property
+    def content(self) -> Content:
+        """The document."""
+
+    @property
+    def source(self) -> str:
+        """Source that wrote it last."""
+
+    @property
+    def updated(self) -> int:
+        """When, microseconds."""
+
+
+class HeldDocuments(Protocol):
+    """The documents of the person."""
+
+    def marks(self) -> Iterable[bytes]:
+        """Their tokens in the audit log."""
+
+    def met(self, activity: str, registration: str | None) -> None:
+        """An activity that one of them may be about."""
+
+    def each(self) -> Iterable[HeldDocument]:
+        """Every one."""
+
+
+class Attached(Protocol):
+    """The data of an attachment, as ``app/ingest/attachments.py`` gives them."""
+
+    @property
+    def sha2(self) -> str:
+        """Their digest, as declared."""
+
+    @property
+    def content_type(self) -> str:
+        """As declared."""
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, to be read once."""
+
+
+class Standing(Protocol):
+    """What holds for the person: restriction and objections."""
+
+    @property
+    def restricted(self) -> datetime | None:
+        """Since when."""
+
+    @property
+    def objects(self) -> Sequence[str]:
+        """Purposes objected to."""
+
+
+class CaseDesk(Protocol):
+    """The requests of persons, as ``app/governance/cases.py`` keeps them."""
+
+    def require(self, identity: str, person: Person | None = None) -> object:
+        """Raise unless there is such a request of this person, and it is the time to act on it."""
+
+    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
+        """Write on a request what was done for it."""
+
+
+class Held(NamedTuple):
+    """Where what is held is read from.
+
+    Attributes:
+        persons: Finds statements.
+        reader: Opens statements.
+        documents: ``documents(identifiers, subjects)``: the person's documents.
+        attachments: The data of opened statements, each digest once.
+        sessions: ``sessions(subjects)``: the sessions held to patterns that are sealed for these subjects.
+        sources: The registered sources.
+        source_tokens: The tokens of a source in queries.
+        credentials: Every credential ever made.
+        register: The register of processing activities.
+        entries: Entries of the audit log, by kinds and since an instant.
+        oldest_entry: When the oldest entry of the audit log was written, microseconds.
+        standing: What holds for a person; None when nothing is known of such things.
+    """
+
+    persons: Persons
+    reader: SealedReader
+    documents: Callable[[Sequence[str], Sequence[bytes]], HeldDocuments]
+    attachments: Callable[[Sequence[tuple[Plain, Statement]]], Sequence[Attached]]
+    sessions: Callable[[Sequence[bytes]], Iterable[SessionRow]]
+    sources: Callable[[], Sequence[Source]]
+    source_tokens: Callable[[str], Sequence[bytes]]
+    credentials: Callable[[], Sequence[StoredCredential]]
+    register: Register
+    entries: Entries
+    oldest_entry: Callable[[], int | None]
+    standing: Callable[[Person], Standing | None]
+
+
+class Progress(NamedTuple):
+    """How far a package is: what is read now, and how many of it."""
+
+    stage: str
+    done: int
+
+
+Told = Callable[[Progress], None]
+
+
+class Packages:
+    """Makes packages. Safe to share between threads: each package is its own."""
+
+    def __init__(
+        self,
+        held: Held,
+        *,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        cases: CaseDesk | None,
+        now_us: Callable[[], int],
+        random: Callable[[int], bytes],
+        organisation: str,
+        version: str,
+        timezone: str,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            held: Where everything is read from.
+            audit: ``audit(kind, actor, detail)`` records a reading, durably.
+            cases: The requests of persons; None: the id of a case is taken as it is given.
+            now_us: Microseconds since 1970 UTC.
+            random: Random bytes.
+            organisation: The organisation's id.
+            version: Of Sillage.
+            timezone: Name of the zone that days and months are told in.
+        """
+        self._held = held
+        self._audit = audit
+        self._cases = cases
+        self._now_us = now_us
+        self._random = random
+        self._organisation = organisation
+        self._version = version
+        self._timezone = ZoneInfo(timezone)
+
+    def write(
+        self, person: Person, *, actor: str, case: str | None = None, progress: Told = lambda _: None
+    ) -> Iterator[bytes]:
+        """The package of one person, as the bytes of a zip, in pieces.
+
+        The reading is on record, durably, before anything is read. That the package was made to its end is on record
+        before its last piece, on its case too.
+
+        Args:
+            person: Whose.
+            actor: Who asks: credential id or ``cli:<command>``.
+            case: The request that it answers.
+            progress: Told how far it is, batch by batch.
+
+        Raises:
+            BadRequest: the id of the case is not one.
+            NotFound, CaseConflict: there is no such request, or not of this person.
+            DatabaseUnavailable: at once or while the pieces are read; what there is of the zip is then of no use.
+        """
+        if case is not None:
+            _require_id(case)
+            if self._cases is not None:
+                self._cases.require(case, person)
+        about = {"subjects": [subject.hex() for subject in self._held.persons.subjects(person)]}
+        detail = about | ({} if case is None else {"case": case})
+        self._audit(PERSON_ACCESS_STARTED, actor, detail)
+        return _Package(self, person, case, actor, detail, progress).pieces()
+
+    # --- what a package needs of these ----------------------------------------------------------------
+
+    @property
+    def held(self) -> Held:
+        """Where everything is read from."""
+        return self._held
+
+    def made(self) -> int:
+        """Now, microseconds."""
+        return self._now_us()
+
+    def record(self, actor: str, case: str | None, detail: Mapping[str, object], given: Mapping[str, object]) -> None:
+        """Record that a package was made to its end, and what was given."""
+        self._audit(PERSON_ACCESS_GIVEN, actor, {**detail, **given})
+        if case is not None and self._cases is not None:
+            self._cases.note_act(case, "package-written", actor, given)
+
+    def mask(self, person: Person) -> Mask:
+        """A mask for one package."""
+        return Mask(person.identifiers, self._random(32))
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """Where days and months begin."""
+        return self._timezone
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What every package says of where it comes from."""
+        return {"organisation": self._organisation, "sillage": self._version, "timezone": str(self._timezone)}
+
+
+class _Package:
+    """One package while it is made."""
+
+    def __init__(
+        self,
+        packages: Packages,
+        person: Person,
+        case: str | None,
+        actor: str,
+        detail: Mapping[str, object],
+        progress: Told,
+    ) -> None:
+        self._packages = packages
+        self._held = packages.held
+        self._person = person
+        self._case = case
+        self._actor = actor
+        self._detail = detail
+        self._progress = progress
+        self._made = packages.made()
+        self._zip = ZipStream(moment(self._made))
+        self._mask = packages.mask(person)
+        self._summary = Summary(packages.timezone)
+        self._own = _Pieces(self._zip, "statements/own")
+        self._voided = _Pieces(self._zip, "statements/voided")
+        self._mentions = _Pieces(self._zip, "statements/mentions")
+        self._attachments = _Pieces(self._zip, "attachments/index")
+        self._digests: set[str] = set()
+        persons = self._held.persons
+        subjects = persons.subjects(person)
+        self._subjects = (*subjects, *persons.own_groups(person))
+        self._documents = self._held.documents(person.identifiers, subjects)
+        self._sources = {source.id: source for source in self._held.sources()}
+        self._trail = Trail(
+            persons.flat(person),
+            {token: source for source in self._sources for token in self._held.source_tokens(source)},
+            self._documents.marks(),
+        )
+
+    def pieces(self) -> Iterator[bytes]:
+        for language in LANGUAGES:
+            self._zip.add(f"README.{language}.txt", README[language].encode())
+        yield from self._statements()
+        yield from self._referring()
+        for pieces in (self._own, self._voided, self._mentions, self._attachments):
+            pieces.flush()
+        yield self._zip.taken()
+        yield from self._written_documents()
+        self._sessions()
+        activities = self._register()
+        yield self._zip.taken()
+        read = received(
+            self._trail,
+            self._held.entries,
+            self._held.oldest_entry(),
+            lambda done: self._progress(Progress("audit", done)),
+        )
+        about = self._about(activities, read)
+        self._zip.add("about.json", orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        for language in LANGUAGES:
+            self._zip.add(f"index.{language}.html", person_page.page(about, language))
+        manifest = self._manifest()
+        given = {
+            "statements": self._summary.own,
+            "mentions": self._summary.mentions,
+            "documents": self._summary.documents,
+            "attachments": self._summary.attachments,
+            "manifest": manifest,
+        }
+        last = self._zip.finish()
+        # Before the last piece: without it the zip does not open.
+        self._packages.record(self._actor, self._case, self._detail, given)
+        yield last
+
+    # --- statements -----------------------------------------------------------------------------------
+
+    def _statements(self) -> Iterator[bytes]:
+        done = 0
+        for batch in self._held.persons.statements(self._person):
+            roles = {named.row.id: named for named in batch.statements}
+            for opened in self._opened([named.row for named in batch.statements]):
+                mine = []
+                for plain in opened:
+                    named = roles[plain.id]
+                    statement: Statement = orjson.loads(plain.body)
+                    if named.role == OWN:
+                        self._write_own(named, plain, statement)
+                        if next(_attachments(statement), None) is not None:
+                            mine.append((plain, statement))
+                    else:
+                        masked = self._mask.of_others(statement)
+                        self._write_mention(named.row, masked)
+                yield self._zip.taken()
+                if mine:
+                    yield from self._data(mine)
+            done += len(batch.statements)
+            self._progress(Progress("statements", done))
+
+    def _opened(self, rows: Sequence[Stored]) -> Iterator[list[Plain]]:
+        """Batches of a bounded length, opened; what does not open is counted, what was erased is not."""
+        while rows:
+            opened, gone = self._held.reader.opened_within(rows, _OPENED_BYTES)
+            readable = {plain.id for plain in opened}
+            for row in rows[:gone]:
+                if row.id not in readable:
+                    try:
+                        self._held.reader.one(row)
+                    except Unsealable:
+                        self._summary.unreadable += 1
+            rows = rows[gone:]
+            yield opened
+
+    def _write_own(self, named: Named, plain: Plain, statement: Statement) -> None:
+        masked = self._mask.masked(statement)
+        # As it was stored, to the letter, when there is nobody else in it.
+        body = plain.body if masked.statement is statement else orjson.dumps(masked.statement)
+        if named.row.voided:
+            self._voided.add(b'{"voided":true,"statement":' + body + b"}")
+        else:
+            self._own.add(body)
+        self._counted(named.row, masked, own=True)
+        registration = statement.get("context", {}).get("registration")
+        for activity in activities_in(statement):
+            self._documents.met(activity, registration)
+
+    def _write_mention(self, row: Stored, masked: Masked, roles: Sequence[str] | None = None) -> None:
+        item = {
+            "mentioned_as": list(masked.roles if roles is None else roles),
+            "voided": row.voided,
+            "withheld": list(masked.withheld),
+            "statement": masked.statement,
+        }
+        self._mentions.add(orjson.dumps(item))
+        self._counted(row, masked, own=False, roles=roles)
+
+    def _counted(self, row: Stored, masked: Masked, *, own: bool, roles: Sequence[str] | None = None) -> None:
+        self._trail.add(row.id, row.stored, row.source)
+        self._summary.statement(
+            masked.statement,
+            stored=row.stored,
+            source=row.source,
+            own=own,
+            voided=row.voided,
+            roles=masked.roles if roles is None else roles,
+        )
+
+    def _referring(self) -> Iterator[bytes]:
+        done = 0
+        for rows in self._held.persons.referring(self._person):
+            by_id = {row.id: row for row in rows}
+            for opened in self._opened(rows):
+                for plain in opened:
+                    masked = self._mask.of_others(orjson.loads(plain.body), about=True)
+                    self._write_mention(by_id[plain.id], masked, [REFERENCE])
+                yield self._zip.taken()
+            done += len(rows)
+            self._progress(Progress("references", done))
+
+    def _data(self, mine: Sequence[tuple[Plain, Statement]]) -> Iterator[bytes]:
+        declared = {each["sha2"].lower(): (plain, each) for plain, one in mine for each in _attachments(one)}
+        for data in self._held.attachments(mine):
+            digest = data.sha2.lower()
+            if digest in self._digests or digest not in declared:
+                continue
+            self._digests.add(digest)
+            plain, said = declared[digest]
+            kind = data.content_type.partition(";")[0].strip().lower()
+            path = f"attachments/{len(self._digests):05}{_EXTENSIONS.get(kind, '.bin')}"
+            length, whole = 0, True
+            with self._zip.open(path, packed=not kind.startswith(_PACKED_ALREADY)) as entry:
+                try:
+                    for chunk in data.chunks:
+                        entry.write(chunk)
+                        length += len(chunk)
+                        yield self._zip.taken()
+                except Unsealable:
+                    whole = False
+            item = {
+                "file": path,
+                "whole": whole,
+                "statement": str(plain.id),
+                "sha2": said["sha2"],
+                "content_type": said["contentType"],
+                "length": length,
+                "usage_type": said["usageType"],
+                "display": said.get("display"),
+            }
+            self._attachments.add(orjson.dumps(item))
+            self._summary.attachment(length)
+
+    # --- what else is held ----------------------------------------------------------------------------
+
+    def _written_documents(self) -> Iterator[bytes]:
+        index = _Pieces(self._zip, "documents/index")
+        for number, document in enumerate(self._documents.each(), 1):
+            kind = document.content.type.partition(";")[0].strip().lower()
+            path = f"documents/{number:05}{_EXTENSIONS.get(kind, '.bin')}"
+            self._zip.add(path, document.content.body)
+            place = document.place
+            item = {
+                "file": path,
+                "resource": place.resource.value,
+                "id": place.id,
+                "activity": place.activity,
+                "registration": place.registration,
+                "content_type": document.content.type,
+                "source": document.source,
+                "updated": render(document.updated),
+            }
+            index.add(orjson.dumps(item))
+            self._summary.document(document.source, document.updated)
+            self._progress(Progress("documents", number))
+            yield self._zip.taken()
+        index.flush()
+
+    def _sessions(self) -> None:
+        sessions = _Pieces(self._zip, "sessions/sessions")
+        for row in self._held.sessions(self._subjects):
+            fault = None if row.fault is None else row.fault._asdict()
+            item = {
+                "source": row.source,
+                "profile": row.profile,
+                "pattern": row.pattern,
+                "order": "receipt" if row.live else "timestamp",
+                "outcome": row.outcome,
+                "fault": fault,
+                "updated": render(row.updated),
+            }
+            sessions.add(orjson.dumps(item))
+            self._summary.sessions += 1
+        sessions.flush()
+
+    def _register(self) -> dict[str, Activity]:
+        """The entries of the register that the tools concerned belong to, written; those in force by id."""
+        concerned = {self._sources[tool].activity for tool in self._summary.tools if tool in self._sources}
+        entries: dict[str, Activity] = {}
+        for identifier in sorted(concerned):
+            versions = self._held.register.history(identifier)
+            if versions:
+                entries[identifier] = versions[-1]
+                listed = [
+                    {"version": one.version, "added": render(one.added), "document": one.document} for one in versions
+                ]
+                content = orjson.dumps(listed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+                self._zip.add(f"register/{identifier}.json", content)
+        return entries
+
+    # --- what the package says of itself --------------------------------------------------------------
+
+    def _about(self, activities: Mapping[str, Activity], read: Received) -> dict[str, Any]:
+        """What the pages say, as JSON values; instants in microseconds since 1970 UTC."""
+        summary = self._summary
+        standing = self._held.standing(self._person)
+        restricted = None if standing is None else standing.restricted
+        tools = []
+        for identity, tool in sorted(summary.tools.items()):
+            source = self._sources.get(identity)
+            entry = None if source is None else activities.get(source.activity)
+            until = None
+            if entry is not None and tool.last is not None:
+                until = tool.last + entry.retention.active_days * _DAY_US
+            tools.append(
+                {
+                    "source": identity,
+                    "name": identity if source is None else source.name,
+                    "own": tool.own,
+                    "voided": tool.voided,
+                    "mentions": tool.mentions,
+                    "documents": tool.documents,
+                    "first": tool.first,
+                    "last": tool.last,
+                    "until": until,
+                    "months": dict(sorted(tool.months.items())),
+                    "activity": None if entry is None else entry.document,
+                }
+            )
+        called = {tool["source"]: tool["name"] for tool in tools}
+        holders = names(
+            [(one.id, one.source, one.label) for one in self._held.credentials()],
+            {identity: source.name for identity, source in self._sources.items()},
+        )
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **self._packages.told,
+            "made": self._made,
+            "case": self._case,
+            "identifiers": list(self._person.identifiers),
+            "empty": summary.empty,
+            "restricted": None if restricted is None else round(restricted.timestamp() * 1_000_000),
+            "objects": [] if standing is None else list(standing.objects),
+            "own": summary.own,
+            "voided": summary.voided,
+            "mentions": summary.mentions,
+            "documents": summary.documents,
+            "attachments": summary.attachments,
+            "attachment_bytes": summary.attachment_bytes,
+            "sessions": summary.sessions,
+            "unreadable": summary.unreadable,
+            "masked": self._mask.people,
+            "first": summary.first,
+            "last": summary.last,
+            "tools": tools,
+            "verbs": [_named(each) for each in summary.verbs.most(_SHOWN_VERBS)],
+            "other_verbs": summary.verbs.rest(_SHOWN_VERBS),
+            "activities": [_named(each) for each in summary.activities.most(_SHOWN_ACTIVITIES)],
+            "other_activities": summary.activities.rest(_SHOWN_ACTIVITIES),
+            "roles": summary.roles.most_common(),
+            "latest": [
+                {
+                    **line._asdict(),
+                    "tool": called.get(line.source, line.source),
+                    "verb": line.verb._asdict(),
+                    "about": line.about._asdict(),
+                }
+                for line in summary.latest
+            ],
+            "readings": [
+                {
+                    "credential": each.credential,
+                    "reader": holders.get(each.credential, each.credential),
+                    "way": each.way,
+                    "count": each.number,
+                    "first": each.first,
+                    "last": each.last,
+                }
+                for each in read.readings
+            ],
+            "readings_since": read.since,
+            "exports": [each._asdict() for each in read.exports],
+        }
+
+    def _manifest(self) -> str:
+        """Write the manifest; its own SHA-256 in hexadecimal."""
+        listed = [file._asdict() for file in self._zip.files]
+        content = orjson.dumps(
+            {"format": FORMAT, "version": VERSION, "made": render(self._made), "case": self._case, "files": listed},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        )
+        self._zip.add("manifest.json", content)
+        return self._zip.files[-1].sha256
+
+
+class _Pieces:
+    """Items of one kind, in JSON arrays of bounded length, one item a line: ``STEM-00001.json`` and so on."""
+
+    def __init__(self, target: ZipStream, stem: str) -> None:
+        self._zip = target
+        self._stem = stem
+        self._items: list[bytes] = []
+        self._bytes = 0
+        self._files = 0
+
+    def add(self, item: bytes) -> None:
+        """Add an item, as JSON."""
+        self._items.append(item)
+        self._bytes += len(item)
+        if len(self._items) >= MOST_ITEMS or self._bytes >= MOST_FILE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        if not self._items:
+            return
+        self._files += 1
+        self._zip.add(f"{self._stem}-{self._files:05}.json", b"[\n" + b",\n".join(self._items) + b"\n]\n")
+        self._items, self._bytes = [], 0
+
+
+def _require_id(case: str) -> None:
+    # It stands in the audit log, where nothing personal may.
+    if not _CASE.fullmatch(case):
+        message = "The id of a case is of 1 to 64 letters, digits and dashes."
+        raise BadRequest(message, faults=[Fault("/case", "case-id", "GDPR art. 15", message)])
+
+
+def _attachments(statement: Statement) -> Iterator[dict[str, Any]]:
+    yield from statement.get("attachments", ())
+    if statement["object"].get("objectType") == "SubStatement":
+        yield from _attachments(statement["object"])
+
+
+def _named(each: NamedThing) -> dict[str, Any]:
+    return {"iri": each.iri, "words": each.words._asdict(), "count": each.number}

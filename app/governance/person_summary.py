@@ -1,0 +1,293 @@
+"""What a package on one person says of its own content: counted while the statements go by, bounded in memory."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+MOST_NAMED: Final = 1_000
+"""Different verbs, and different activities, that are counted one by one; further ones are counted together."""
+LATEST: Final = 100
+"""Statements that are listed one by one, those stored last."""
+LONGEST: Final = 300
+"""Characters kept of a text that a sender chose."""
+
+OWN: Final = "own"
+MENTION: Final = "mention"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Words(NamedTuple):
+    """A text that a sender gave, in French and in English as far as it did; bounded by ``LONGEST`` characters."""
+
+    fr: str
+    en: str
+
+
+class Line(NamedTuple):
+    """A statement in words.
+
+    Attributes:
+        stored: When it was stored, microseconds since 1970 UTC.
+        said: The statement's own time, as it says it.
+        source: Id of the tool that sent it.
+        role: ``own`` or ``mention``.
+        voided: Whether it was voided.
+        verb: Its verb.
+        about: What it is about.
+        result: What came of it: score, success, completion, answer; empty when it says nothing.
+    """
+
+    stored: int
+    said: str
+    source: str
+    role: str
+    voided: bool
+    verb: Words
+    about: Words
+    result: str
+
+
+@dataclass(slots=True)
+class Tool:
+    """What one source has sent: numbers of statements, and those of each month (``2026-11``) by ``stored``."""
+
+    own: int = 0
+    voided: int = 0
+    mentions: int = 0
+    documents: int = 0
+    first: int | None = None
+    last: int | None = None
+    months: Counter[str] = field(default_factory=Counter)
+
+    def seen(self, stored: int) -> None:
+        """Something of it was stored then."""
+        self.first = stored if self.first is None else min(self.first, stored)
+        self.last = stored if self.last is None else max(self.last, stored)
+
+
+class Named(NamedTuple):
+    """A verb or an activity: its IRI, its words, how many statements have it."""
+
+    iri: str
+    words: Words
+    number: int
+
+
+class Tally:
+    """How often each of many things comes, the first ``MOST_NAMED`` of them by name."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[Any]] = {}
+        self.others = 0
+
+    def add(self, iri: str, words: Callable[[], Words]) -> None:
+        """Count one; ``words`` is asked for a new one only."""
+        known = self._known.get(iri)
+        if known is not None:
+            known[1] += 1
+        elif len(self._known) < MOST_NAMED:
+            self._known[iri] = [words(), 1]
+        else:
+            self.others += 1
+
+    def most(self, count: int) -> list[Named]:
+        """The commonest ones."""
+        listed = [Named(shortened(iri), words, number) for iri, (words, number) in self._known.items()]
+        return heapq.nsmallest(count, listed, key=lambda each: (-each.number, each.iri))
+
+    def rest(self, count: int) -> int:
+        """How often those come that are not among the ``count`` commonest."""
+        every: int = self.others + sum(number for _, number in self._known.values())
+        return every - sum(each.number for each in self.most(count))
+
+
+class Summary:
+    """Counts the statements of a package as they are written."""
+
+    def __init__(self, timezone: ZoneInfo) -> None:
+        """``timezone``: where months begin."""
+        self._timezone = timezone
+        self._heap: list[tuple[int, int, Line]] = []
+        self._number = 0
+        self._months: dict[int, str] = {}
+        self.tools: dict[str, Tool] = {}
+        self.verbs = Tally()
+        self.activities = Tally()
+        self.roles: Counter[str] = Counter()
+        self.attachments = 0
+        self.attachment_bytes = 0
+        self.documents = 0
+        self.sessions = 0
+        self.unreadable = 0
+
+    @property
+    def own(self) -> int:
+        """The person's own statements, voided ones too."""
+        return sum(tool.own for tool in self.tools.values())
+
+    @property
+    def voided(self) -> int:
+        """Those of them that were voided."""
+        return sum(tool.voided for tool in self.tools.values())
+
+    @property
+    def mentions(self) -> int:
+        """Statements of others."""
+        return sum(tool.mentions for tool in self.tools.values())
+
+    @property
+    def first(self) -> int | None:
+        """When the earliest was stored, microseconds; None when there is nothing."""
+        return min((tool.first for tool in self.tools.values() if tool.first is not None), default=None)
+
+    @property
+    def last(self) -> int | None:
+        """When the latest was stored."""
+        return max((tool.last for tool in self.tools.values() if tool.last is not None), default=None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is held."""
+        return not (self.tools or self.documents or self.sessions or self.unreadable)
+
+    @property
+    def latest(self) -> list[Line]:
+        """The statements stored last, the newest first."""
+        return [line for *_, line in sorted(self._heap, reverse=True)]
+
+    def statement(
+        self,
+        statement: Mapping[str, Any],
+        *,
+        stored: int,
+        source: str,
+        own: bool,
+        voided: bool,
+        roles: Iterable[str],
+    ) -> None:
+        """Count a statement, as it is written to the package."""
+        tool = self.tools.setdefault(source, Tool())
+        tool.seen(stored)
+        tool.months[self._month(stored)] += 1
+        if own:
+            tool.own += 1
+            tool.voided += voided
+        else:
+            tool.mentions += 1
+            self.roles.update(roles)
+        verb, target = statement["verb"], statement["object"]
+        self.verbs.add(verb["id"], lambda: words_of(verb.get("display"), verb["id"]))
+        if own and target.get("objectType", "Activity") == "Activity":
+            self.activities.add(target["id"], lambda: _about(target))
+        self._number += 1
+        if len(self._heap) < LATEST or stored > self._heap[0][0]:
+            line = Line(
+                stored,
+                shortened(str(statement.get("timestamp", ""))),
+                source,
+                OWN if own else MENTION,
+                voided,
+                words_of(verb.get("display"), verb["id"]),
+                _about(target),
+                _result(statement.get("result")),
+            )
+            # The number decides between equals: lines themselves are not compared.
+            keep = (stored, self._number, line)
+            if len(self._heap) < LATEST:
+                heapq.heappush(self._heap, keep)
+            else:
+                heapq.heapreplace(self._heap, keep)
+
+    def document(self, source: str, updated: int) -> None:
+        """Count a document."""
+        tool = self.tools.setdefault(source, Tool())
+        tool.documents += 1
+        tool.seen(updated)
+        self.documents += 1
+
+    def attachment(self, length: int) -> None:
+        """Count the data of an attachment."""
+        self.attachments += 1
+        self.attachment_bytes += length
+
+    def _month(self, stored: int) -> str:
+        # By the hour: no month begins within one.
+        hour = stored // 3_600_000_000
+        month = self._months.get(hour)
+        if month is None:
+            if len(self._months) > 10_000:
+                self._months.clear()
+            month = self._months[hour] = f"{moment(stored).astimezone(self._timezone):%Y-%m}"
+        return month
+
+
+def moment(microseconds: int) -> datetime:
+    """The instant, in UTC; the last one of the calendar for what lies beyond it."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def shortened(text: str) -> str:
+    """A text, cut to ``LONGEST`` characters."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def words_of(texts: object, otherwise: str) -> Words:
+    """What a language map says in French and in English; else in any language; else the end of an IRI."""
+    if isinstance(texts, dict) and texts:
+        return Words(_in(texts, "fr"), _in(texts, "en"))
+    end = otherwise.rstrip("/#").replace("#", "/").rpartition("/")[2]
+    return Words(shortened(end or otherwise), shortened(end or otherwise))
+
+
+def _in(texts: Mapping[str, Any], language: str) -> str:
+    for wanted in (language, "en" if language == "fr" else "fr"):
+        for tag, text in texts.items():
+            if tag.lower() == wanted or tag.lower().startswith(f"{wanted}-"):
+                return shortened(str(text))
+    return shortened(str(next(iter(texts.values()))))
+
+
+def _about(target: Mapping[str, Any]) -> Words:
+    kind = target.get("objectType", "Activity")
+    if kind == "Activity":
+        return words_of(target.get("definition", {}).get("name"), target["id"])
+    if kind == "StatementRef":
+        return Words(f"un autre énoncé ({target['id']})", f"another statement ({target['id']})")
+    if kind == "SubStatement":
+        inner = _about(target["object"])
+        verb = words_of(target["verb"].get("display"), target["verb"]["id"])
+        return Words(shortened(f"{verb.fr} : {inner.fr}"), shortened(f"{verb.en}: {inner.en}"))
+    name = shortened(str(target.get("name", "")))
+    if name:
+        return Words(name, name)
+    return Words("un groupe", "a group") if kind == "Group" else Words("une personne", "a person")
+
+
+def _result(result: object) -> str:
+    """The result of a statement in signs that need no language: ✓ or ✗, a score, an answer."""
+    if not isinstance(result, dict):
+        return ""
+    said = []
+    if "success" in result:
+        said.append("✓" if result["success"] is True else "✗")
+    score = result.get("score")
+    if isinstance(score, dict):
+        if "raw" in score:
+            said.append(f"{score['raw']}" + (f"/{score['max']}" if "max" in score else ""))
+        elif isinstance(score.get("scaled"), int | float):
+            said.append(f"{score['scaled']:.0%}")
+    if "duration" in result:
+        said.append(str(result["duration"]))
+    if "response" in result:
+        said.append(f"« {result['response']} »")
+    return shortened(" ".join(map(shortened, said)))

@@ -1,0 +1,123 @@
+"""The states and agent profiles of one person, opened for the person: which there are, what they are about.
+
+Of a document only tokens say which activity and registration it is of (``docs/data-model.md``). Those of the person's
+own statements are tried: a state of an activity that no statement names is told without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from app.storage.documents import DocumentRepository, DocumentRow
+from app.storage.subjects import SubjectKeys
+from app.vault import documents as sealing
+from app.vault.keys import OrganisationKeys
+from app.xapi.documents import Content, Place, Resource
+
+_AT_ONCE = 50
+_MOST_REGISTRATIONS = 1_000
+
+
+class Kept(NamedTuple):
+    """A document of a person.
+
+    Attributes:
+        place: Where it is; ``activity`` and ``registration`` are None where they are not known, or there is none.
+        content: The document.
+        source: Id of the source that wrote it last.
+        updated: When that was, microseconds since 1970 UTC.
+    """
+
+    place: Place
+    content: Content
+    source: str
+    updated: int
+
+
+class PersonDocuments:
+    """The documents of one person. Holds tokens of each, and no content."""
+
+    def __init__(
+        self,
+        repository: DocumentRepository,
+        subjects: SubjectKeys,
+        keys: OrganisationKeys,
+        *,
+        identifiers: Sequence[str],
+        tokens: Sequence[bytes],
+    ) -> None:
+        """``identifiers`` are the person's canonical ones, ``tokens`` their subject tokens."""
+        self._repository = repository
+        self._subjects = subjects
+        self._keys = keys
+        self._identifiers = identifiers
+        self._tokens = tokens
+        # Contexts of all their documents; of those whose activity was found, the registrations to try.
+        self._found: dict[bytes, tuple[str, str, dict[str, None]]] = {}
+        self._wanted: set[bytes] = set()
+        self._ids: list[bytes] = []
+        for row in self._rows():
+            self._wanted.update(row.groups)
+            self._ids.append(row.id)
+
+    def marks(self) -> Iterator[bytes]:
+        """The tokens by which readings of these documents stand in the audit log."""
+        yield from self._ids
+        yield from self._wanted
+
+    def met(self, activity: str, registration: str | None) -> None:
+        """Try an activity, and a registration (in any case), that a statement names."""
+        if not self._wanted:
+            return
+        for identifier in self._identifiers:
+            context = self._context(Resource.STATE, activity, identifier)
+            if context in self._wanted:
+                registrations = self._found.setdefault(context, (activity, identifier, {}))[2]
+                if registration is not None and len(registrations) < _MOST_REGISTRATIONS:
+                    registrations[registration.lower()] = None
+
+    def each(self) -> Iterator[Kept]:
+        """Every document that opens, one at a time."""
+        for row in self._rows():
+            if row.subject is None:
+                continue
+            name, body = self._opened(row, "name", row.name), self._opened(row, "body", row.body)
+            if name is None or body is None:
+                continue  # erased meanwhile, or damaged
+            kind, _, content = body.partition(b"\n")
+            place = self._place(row, name.decode())
+            yield Kept(place, Content(kind.decode("latin-1"), content), row.source, row.updated)
+
+    def _rows(self) -> Iterator[DocumentRow]:
+        after: bytes | None = None
+        while rows := self._repository.of_subjects(self._tokens, after=after, limit=_AT_ONCE):
+            yield from rows
+            after = rows[-1].id
+
+    def _opened(self, row: DocumentRow, part: str, sealed: bytes) -> bytes | None:
+        if row.subject is None:
+            return None
+        key = self._subjects.existing([row.subject]).get(row.subject)
+        place = f"document:{row.id.hex()}:{part}"
+        return None if key is None else sealing.unseal(key, self._keys.organisation, place, sealed)
+
+    def _place(self, row: DocumentRow, name: str) -> Place:
+        for identifier in self._identifiers:
+            if self._context(Resource.AGENT_PROFILE, None, identifier) in row.groups:
+                return Place(Resource.AGENT_PROFILE, agent=identifier, id=name)
+        for group in row.groups:
+            if group in self._found:
+                activity, identifier, registrations = self._found[group]
+                place = Place(Resource.STATE, activity, identifier, None, name)
+                for registration in registrations:
+                    token = sealing.token(
+                        self._keys, "document", Resource.STATE.value, activity, identifier, registration, name
+                    )
+                    if token == row.id:
+                        return place._replace(registration=registration)
+                return place
+        return Place(Resource.STATE, id=name)
+
+    def _context(self, resource: Resource, activity: str | None, identifier: str) -> bytes:
+        return sealing.token(self._keys, "document-context", resource.value, activity, identifier, None)

@@ -1,0 +1,59 @@
+"""The package of everything that is held about one person (``/api/v1/persons/access``; GDPR art. 15 and 20)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import chain
+
+from flask import Blueprint, Response
+from marshmallow import Schema, fields, validate
+
+from app.access.scopes import RIGHTS
+from app.errors import Overloaded
+from app.governance.person_package import Packages
+from app.governance.persons import person_of
+from app.web.api import asked
+from app.web.gate import Gate
+
+_AT_ONCE = 2
+
+
+class _Asking(Schema):
+    agents = fields.List(fields.Raw(), required=True)
+    case = fields.String(load_default=None, validate=validate.Length(1, 100))
+
+
+def blueprint(gate: Gate, packages: Packages) -> Blueprint:
+    """The route. The person stands in the body: what is in an address may be logged on its way."""
+    routes = Blueprint("access_packages", __name__)
+    # Each takes a thread for as long as it is read.
+    places = threading.BoundedSemaphore(_AT_ONCE)
+
+    @routes.post("/persons/access")
+    def access() -> Response:
+        credential = gate.credential(RIGHTS)
+        said = asked.document(_Asking())
+        person = person_of(said["agents"])
+        if not places.acquire(blocking=False):
+            raise Overloaded("This server writes as many packages as it can. Ask again in a while.", retry_after=30)
+        try:
+            pieces = packages.write(person, actor=credential.id, case=said["case"])
+            # What goes wrong before the first piece is an answer; later, the connection is cut.
+            first = next(pieces)
+        except BaseException:
+            places.release()
+            raise
+        answer = Response(_rest(first, pieces), content_type="application/zip", direct_passthrough=True)
+        answer.call_on_close(places.release)
+        answer.headers["Content-Disposition"] = 'attachment; filename="access.zip"'
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+    return routes
+
+
+def _rest(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    # An empty piece would end an answer in chunks.
+    return filter(None, chain((first,), pieces))

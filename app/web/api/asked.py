@@ -1,0 +1,68 @@
+"""How this API reads the JSON bodies of its requests, and where a Person is said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
+from app.governance.persons import Person, person_of
+from app.web import body
+
+_MOST_BYTES = 1024 * 1024
+
+
+def document(schema: Schema, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
+    """The body of this request, one JSON object that keeps a schema. An empty body is an empty object.
+
+    Raises:
+        BadRequest: it is not; the faults name members, never what was sent.
+    """
+    content = raw(most_bytes)
+    try:
+        said = orjson.loads(content) if content else {}
+    except orjson.JSONDecodeError:
+        raise MalformedJSON("The body is not one well-formed UTF-8 JSON document.") from None
+    if not isinstance(said, dict):
+        raise BadRequest("The body is one JSON object.")
+    try:
+        loaded: dict[str, Any] = dict(schema.load(said))
+    except ValidationError as refused:
+        known = [name for name in schema.fields if name in refused.messages_dict]
+        takes = f"This resource takes: {', '.join(schema.fields) or 'nothing'}."
+        faults = [Fault(f"/{name}", "member", "Sillage, API", "Is missing, or not of its kind.") for name in known]
+        raise BadRequest(f"The body is not valid. {takes}", faults=faults) from None
+    return loaded
+
+
+def person(agents: Sequence[object]) -> Person:
+    """The person that the member ``agents`` of a body names.
+
+    Raises:
+        BadRequest: they are not Agents with an identifier; the faults point into the body.
+    """
+    try:
+        return person_of(agents)
+    except BadRequest as refused:
+        faults = [fault._replace(pointer=f"/agents{fault.pointer}") for fault in refused.faults]
+        raise BadRequest(refused.detail, faults=faults) from None
+
+
+def raw(most_bytes: int) -> bytes:
+    """The body of this request, which says to be JSON.
+
+    Raises:
+        UnsupportedContentType: it says to be something else.
+        BadParameter: there are query parameters; such a request has none.
+    """
+    if request.args:
+        raise BadParameter("This resource takes no parameters: what it needs is in the body.")
+    content = body.read(most_bytes)
+    if content and (request.mimetype or "").lower() != "application/json":
+        message = "Send the body as application/json."
+        raise UnsupportedContentType(message, faults=[Fault("", "content-type", "RFC 9110 8.3", message)])
+    return content

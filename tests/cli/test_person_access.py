@@ -1,0 +1,64 @@
+"""``sillage person access``: a file that appears whole, for its owner alone, or not at all."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli.person import person
+from app.errors import DatabaseUnavailable, FileRefused
+from app.governance.person_package import Progress
+from app.governance.persons import Person
+
+ME = ["--account", "https://ent.example", "p-1"]
+
+
+class Made:
+    """Stands for the service, whose tests are elsewhere: two pieces, then an end or a failure."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.asked: list[tuple[Person, str, str | None]] = []
+
+    def write(self, person: Person, *, actor: str, case: str | None, progress: object) -> Iterator[bytes]:
+        self.asked.append((person, actor, case))
+        assert callable(progress)
+        progress(Progress("statements", 1))
+        yield b"one"
+        if self.fails:
+            raise DatabaseUnavailable("Gone.")
+        yield b"two"
+
+
+def run(made: Made, *words: str) -> str:
+    answer = CliRunner().invoke(person, ["access", *words], obj=SimpleNamespace(packages=made))
+    if answer.exception is not None:
+        raise answer.exception
+    return answer.output
+
+
+def test_the_zip_is_written_for_its_owner_alone(tmp_path: Path) -> None:
+    made, target = Made(), tmp_path / "access.zip"
+    assert "6 bytes" in run(made, *ME, "--to", str(target), "--case", "r-1")
+    assert target.read_bytes() == b"onetwo"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert made.asked == [(Person(("account:https://ent.example|p-1",)), "cli:person access", "r-1")]
+
+
+def test_a_file_that_is_there_is_not_overwritten_and_nothing_is_read(tmp_path: Path) -> None:
+    made, target = Made(), tmp_path / "access.zip"
+    target.write_bytes(b"mine")
+    with pytest.raises(FileRefused):
+        run(made, *ME, "--to", str(target))
+    assert (target.read_bytes(), made.asked) == (b"mine", [])
+
+
+def test_what_fails_midway_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        run(Made(fails=True), *ME, "--to", str(tmp_path / "access.zip"))
+    assert list(tmp_path.iterdir()) == []

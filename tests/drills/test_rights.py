@@ -1,0 +1,287 @@
+"""Whatever the order in which rights are exercised, the store is what a plain model of it says.
+
+A few people, two tools, and every act on them in any order: statements that name others, voidings, documents,
+erasures, packages of access. After each example everybody's package and answers are compared with the model.
+Under ``scripts/drill`` there are more examples, and longer ones, from the round's seed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+from zipfile import ZipFile
+
+import orjson
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from pymongo import MongoClient
+
+from app.factory import Parts
+from app.governance.persons import Person, person_of
+from app.ingest.querying import Reader
+from app.settings import load
+from app.storage.sources import Source
+from app.xapi.documents import ANY, Conditions, Content, Place, Resource
+from app.xapi.identifiers import VOIDED, agent_identifier
+from app.xapi.query import parse_query
+from app.xapi.versions import Version
+from tests.drills.drilling import SEED
+from tests.served import ACTIVITY, statement
+
+LONG = "DRILL_SEED" in os.environ
+PEOPLE = range(4)
+TOOLS = ("tutor", "ent")
+# The automaton that voids: nobody of those above.
+ROBOT = {"account": {"homePage": "https://ent.example", "name": "robot"}}
+
+who = some.sampled_from(PEOPLE)
+WHERE = ("object", "instructor", "member")
+
+
+@dataclass
+class Known:
+    """A statement as the model has it.
+
+    Attributes:
+        actor: Who acted; None for the automaton.
+        agents: Others who are found as ``agent``: object, members of the actor's group.
+        related: Others who are found by ``related_agents`` only.
+        voided: Whether it was voided.
+        refers: The statement that it is about.
+        voids: Whether it voids that one: such a one is never voided itself.
+    """
+
+    actor: int | None
+    agents: set[int]
+    related: set[int]
+    voided: bool = False
+    refers: str | None = None
+    voids: bool = False
+
+    @property
+    def named(self) -> set[int]:
+        return self.agents | self.related | ({self.actor} if self.actor is not None else set())
+
+
+@dataclass
+class Model:
+    """What ought to be stored: statements by id, names of documents by person."""
+
+    statements: dict[str, Known] = field(default_factory=dict)
+    documents: dict[int, set[str]] = field(default_factory=lambda: {person: set() for person in PEOPLE})
+
+    def own(self, person: int, *, voided: bool) -> set[str]:
+        return {one for one, known in self.statements.items() if known.actor == person and known.voided is voided}
+
+    def mentions(self, person: int) -> set[str]:
+        """Statements of others that name the person, or are about one that does as its agent."""
+        return {
+            one
+            for one, known in self.statements.items()
+            if known.actor != person
+            and (person in known.named or any(self._agent_of(target, person) for target in self._chain(known)))
+        }
+
+    def answers(self, person: int) -> set[str]:
+        """What a query for the person finds, related agents included: voided ones not, but what refers to them."""
+        return {
+            one
+            for one, known in self.statements.items()
+            if not known.voided and any(person in each.named for each in (known, *self._chain(known)))
+        }
+
+    def erase(self, person: int) -> None:
+        for one in [one for one, known in self.statements.items() if known.actor == person]:
+            del self.statements[one]
+        for known in self.statements.values():
+            known.agents.discard(person)
+            known.related.discard(person)
+        self.documents[person].clear()
+
+    def _chain(self, known: Known) -> Iterator[Known]:
+        """What a statement refers to, directly or through others."""
+        while (target := self.statements.get(known.refers or "")) is not None:
+            yield target
+            known = target
+
+    def _agent_of(self, known: Known, person: int) -> bool:
+        return person == known.actor or person in known.agents
+
+
+class Rights(RuleBasedStateMachine):
+    """The acts, each on the store and on the model."""
+
+    parts: Parts
+    sources: dict[str, Source]
+
+    @initialize()
+    def begin(self) -> None:
+        # Another crowd for each example: what earlier ones left in the store is of nobody in this one.
+        crowd = uuid4().hex[:12]
+        self.agents: list[dict[str, Any]] = [
+            {"account": {"homePage": "https://ent.example", "name": f"pupil-{crowd}-{person}"}} for person in PEOPLE
+        ]
+        self.agents[1] = {"mbox": f"mailto:pupil-{crowd}@ent.example"}
+        self.crowd = crowd
+        self.model = Model()
+
+    def person(self, number: int) -> Person:
+        return person_of([self.agents[number]])
+
+    def send(self, content: dict[str, Any], tool: str) -> str:
+        identity = str(uuid4())
+        body = orjson.dumps({"id": identity, **content})
+        recorded = self.parts.recorder.record(body, self.sources[tool], Version.V2, void_any=True)
+        assert [str(one) for one in recorded.ids] == [identity]
+        return identity
+
+    # --- acts -----------------------------------------------------------------------------------------
+
+    @rule(actor=who, other=some.none() | who, where=some.sampled_from(WHERE), tool=some.sampled_from(TOOLS))
+    def ingest(self, actor: int, other: int | None, where: str, tool: str) -> None:
+        content = statement(actor=self.agents[actor])
+        known = Known(actor, set(), set())
+        if other is not None and other != actor:
+            if where == "object":
+                content["object"] = {"objectType": "Agent", **self.agents[other]}
+                known.agents.add(other)
+            elif where == "instructor":
+                content["context"] = {"instructor": self.agents[other]}
+                known.related.add(other)
+            else:
+                content["context"] = {
+                    "team": {"objectType": "Group", "member": [self.agents[other], self.agents[actor]]}
+                }
+                known.related.add(other)
+        self.model.statements[self.send(content, tool)] = known
+
+    @precondition(lambda self: self.model.statements)
+    @rule(data=some.data(), voids=some.booleans())
+    def refer(self, data: some.DataObject, voids: bool) -> None:
+        """Void a statement, or comment on it."""
+        target = data.draw(some.sampled_from(sorted(self.model.statements)))
+        verb = {"id": VOIDED} if voids else statement()["verb"]
+        content = statement(actor=ROBOT, verb=verb, object={"objectType": "StatementRef", "id": target})
+        known = self.model.statements[target]
+        self.model.statements[self.send(content, "tutor")] = Known(None, set(), set(), refers=target, voids=voids)
+        known.voided |= voids and not known.voids
+
+    @rule(person=who, name=some.sampled_from(["bookmark", "notes"]), profile=some.booleans())
+    def keep(self, person: int, name: str, profile: bool) -> None:
+        resource = Resource.AGENT_PROFILE if profile else Resource.STATE
+        activity = None if profile else "https://ent.example/lessons/1"
+        place = Place(resource, activity, agent_identifier(self.agents[person]), None, f"{resource.value}-{name}")
+        content = Content("application/json", b'{"n":1}')
+        there = place.id in self.model.documents[person]
+        etags = Conditions(if_match=ANY) if there else Conditions(if_none_match=ANY)
+        self.parts.documents.put(place, content, etags, Version.V2, source="ent")
+        assert place.id is not None
+        self.model.documents[person].add(place.id)
+
+    @rule(person=who)
+    def erase(self, person: int) -> None:
+        begun = self.parts.erasures.erase(self.person(person), actor="cli:test")
+        self.parts.erasures.advance(begun.id)
+        self.model.erase(person)
+
+    # --- what must hold -------------------------------------------------------------------------------
+
+    @rule(person=who)
+    def packaged(self, person: int) -> None:
+        pieces = b"".join(self.parts.packages.write(self.person(person), actor="cli:test"))
+        with ZipFile(io.BytesIO(pieces)) as package:
+            read = {name: package.read(name) for name in package.namelist()}
+
+        def items(stem: str) -> list[Any]:
+            return [one for name, content in read.items() if name.startswith(stem) for one in orjson.loads(content)]
+
+        assert {one["id"] for one in items("statements/own-")} == self.model.own(person, voided=False)
+        assert {one["statement"]["id"] for one in items("statements/voided-")} == self.model.own(person, voided=True)
+        mentions = {one["statement"]["id"]: one["voided"] for one in items("statements/mentions-")}
+        assert mentions.keys() == self.model.mentions(person)
+        assert all(voided is self.model.statements[one].voided for one, voided in mentions.items())
+        assert {one["id"] for one in items("documents/index-")} == self.model.documents[person]
+        everything = b"".join(read.values()).decode()
+        for other in PEOPLE:
+            told = self.crowd in everything and self._texts(other) in everything
+            assert not told or other == person
+        nothing = not (mentions or self.model.documents[person]) and all(
+            known.actor != person for known in self.model.statements.values()
+        )
+        assert orjson.loads(read["about.json"])["empty"] is nothing
+
+    @rule(person=who)
+    def asked(self, person: int) -> None:
+        agent = orjson.dumps(self.agents[person]).decode()
+        query = parse_query([("agent", agent), ("related_agents", "true"), ("limit", "7")], page_limit=100)
+        reader = Reader("sk-test", None)
+        page = self.parts.library.page(query, reader)
+        found = [*page.bodies]
+        while page.cursor is not None:
+            page = self.parts.library.next_page(page.cursor, reader)
+            found += page.bodies
+        ids = [orjson.loads(body)["id"] for body in found]
+        assert len(ids) == len(set(ids))
+        assert set(ids) == self.model.answers(person)
+
+    def _texts(self, person: int) -> str:
+        return f"pupil-{self.crowd}@" if person == 1 else f"pupil-{self.crowd}-{person}"
+
+    def teardown(self) -> None:
+        if hasattr(self, "model"):
+            for person in PEOPLE:
+                self.packaged(person)
+                self.asked(person)
+
+
+@contextmanager
+def store(mongodb_uri: str) -> Iterator[Parts]:
+    """The parts of a store of its own, started."""
+    with TemporaryDirectory() as folder:
+        parts = Parts(
+            load(
+                {
+                    "SILLAGE_DATA_DIR": str(Path(folder) / "data"),
+                    "SILLAGE_MONGODB_URI": mongodb_uri,
+                    "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+                    "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                    "SILLAGE_PROCESS_TTL_SECONDS": "2",
+                }
+            )
+        )
+        try:
+            parts.initialise()
+            parts.register.add(orjson.dumps(ACTIVITY))
+            parts.start()
+            yield parts
+        finally:
+            parts.close()
+            with MongoClient[dict[str, object]](mongodb_uri) as client:
+                client.drop_database(parts.settings.database)
+
+
+def test_rights_in_any_order(mongodb_uri: str) -> None:
+    with store(mongodb_uri) as parts:
+        Rights.parts = parts
+        Rights.sources = {
+            tool: parts.sources.add(tool, name=tool, activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")[0]
+            for tool in TOOLS
+        }
+        run_state_machine_as_test(
+            seed(SEED)(Rights),
+            settings=settings(
+                max_examples=60 if LONG else 8,
+                stateful_step_count=50 if LONG else 25,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -1,0 +1,419 @@
+"""Packages of access on a real store: what is in them, what is not, what is on record, how much memory they take."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+from zipfile import ZipFile
+
+import orjson
+import pytest
+from pymongo import MongoClient
+
+from app.errors import BadRequest
+from app.factory import Parts
+from app.governance import person_package
+from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.governance.persons import person_of
+from app.ingest.attachments import Part
+from app.ingest.querying import Reader
+from app.settings import load
+from app.storage.sources import Source
+from app.xapi.documents import Conditions, Content, Place, Resource
+from app.xapi.identifiers import VOIDED, agent_identifier
+from app.xapi.query import parse_query
+from app.xapi.validate import validate
+from app.xapi.versions import Version
+from tests.multiparts import attachment_of
+from tests.served import ACTIVITY, statement
+
+ME = {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": "pupil-own"}, "name": "Own Pupil"}
+PAUL = {
+    "objectType": "Agent",
+    "account": {"homePage": "https://ent.example", "name": "pupil-paul"},
+    "name": "Paul Untel",
+}
+TEACHER = {"objectType": "Agent", "mbox": "mailto:anne.durand@ent.example", "name": "Anne Durand"}
+ADDRESS = {"objectType": "Agent", "mbox": "mailto:own@ent.example"}
+
+
+class House:
+    """A store with two tools of one activity."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.tutor = self._source("tutor")
+        self.ent = self._source("ent")
+
+    def _source(self, identity: str) -> Source:
+        return self.parts.sources.add(
+            identity, name=f"The {identity}", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
+        )[0]
+
+    def send(self, *statements: dict[str, Any], source: Source | None = None) -> list[str]:
+        recorded = self.parts.recorder.record(orjson.dumps(statements), source or self.tutor, Version.V2)
+        return [str(identity) for identity in recorded.ids]
+
+    def keep(self, resource: Resource, agent: dict[str, Any], name: str, content: bytes, **more: Any) -> None:
+        place = Place(resource, agent=agent_identifier(agent), id=name, **more)
+        self.parts.documents.put(
+            place, Content("application/json", content), Conditions(), Version.V2, source=self.ent.id
+        )
+
+    def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:
+        return Package(b"".join(self.parts.packages.write(person_of(agents), actor="cli:test", case=case)))
+
+    def entries(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(entry.detail) for entry in reversed(self.parts.audit.newest([kind]))]
+
+
+class Package:
+    """A package as its reader has it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self._zip = ZipFile(io.BytesIO(content))
+        assert self._zip.testzip() is None
+        self.names = self._zip.namelist()
+        self.about = self.json("about.json")
+
+    def bytes(self, name: str) -> bytes:
+        return self._zip.read(name)
+
+    def json(self, name: str) -> Any:
+        return orjson.loads(self.bytes(name))
+
+    def items(self, stem: str) -> list[Any]:
+        return [item for name in self.names if name.startswith(stem) for item in self.json(name)]
+
+    @property
+    def own(self) -> list[Any]:
+        return self.items("statements/own-")
+
+    @property
+    def mentions(self) -> list[Any]:
+        return self.items("statements/mentions-")
+
+    @property
+    def everything(self) -> str:
+        return " ".join(self.bytes(name).decode("utf-8", "replace") for name in self.names)
+
+
+@pytest.fixture
+def house(tmp_path: Path, mongodb_uri: str) -> Iterator[House]:
+    parts = Parts(
+        load(
+            {
+                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
+                "SILLAGE_MONGODB_URI": mongodb_uri,
+                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                "SILLAGE_PROCESS_TTL_SECONDS": "2",
+            }
+        )
+    )
+    parts.initialise()
+    parts.register.add(orjson.dumps(ACTIVITY))
+    parts.start()
+    yield House(parts)
+    parts.close()
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        client.drop_database(parts.settings.database)
+
+
+# --- what is in it ----------------------------------------------------------------------------------
+
+
+def test_everything_of_the_person_is_in_it_as_stored(house: House) -> None:
+    ids = house.send(*(statement(actor=ME, result={"response": f"answer {n}"}) for n in range(3)))
+    house.send(statement(actor=PAUL))
+    found = house.package(ME)
+    assert [one["id"] for one in found.own] == ids
+    stored = house.parts.statements.some(map(UUID, ids))
+    assert {plain.body for plain in house.parts.reader.opened(stored)} == {
+        line.rstrip(b",") for line in found.bytes("statements/own-00001.json").splitlines()[1:-1]
+    }
+    assert (found.about["own"], found.about["mentions"], found.mentions) == (3, 0, [])
+    assert [tool["name"] for tool in found.about["tools"]] == ["The tutor"]
+    # Art. 20: what another store takes as it is.
+    validate([{k: v for k, v in one.items() if k != "stored"} for one in found.own], Version.V2, many=True)
+
+
+def test_voided_ones_are_in_it_and_marked(house: House) -> None:
+    kept, gone = house.send(statement(actor=ME), statement(actor=ME))
+    house.send(statement(actor=TEACHER, verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": gone}))
+    found = house.package(ME)
+    assert [one["id"] for one in found.own] == [kept]
+    assert [(one["voided"], one["statement"]["id"]) for one in found.items("statements/voided-")] == [(True, gone)]
+    assert (found.about["own"], found.about["voided"]) == (2, 1)
+
+
+def test_several_identifiers_are_one_person(house: House) -> None:
+    digest = hashlib.sha1(b"mailto:own@ent.example").hexdigest()
+    house.send(statement(actor=ME), statement(actor=ADDRESS), statement(actor={"mbox_sha1sum": digest}))
+    assert len(house.package(ME).own) == 1
+    assert len(house.package(ADDRESS).own) == 2
+    assert len(house.package(ME, ADDRESS).own) == 3
+
+
+def test_statements_of_others_that_name_the_person_are_in_it_and_others_are_masked(house: House) -> None:
+    context = {"instructor": TEACHER, "extensions": {"https://x.example/with": "Paul Untel"}}
+    house.send(
+        statement(actor=ME, context=context),
+        statement(actor=PAUL, context={"instructor": ME}, result={"score": {"scaled": 0.1}}),
+        statement(actor=TEACHER, object=ME, result={"response": "well done"}),
+        statement(actor={"objectType": "Group", "name": "Paul's", "member": [ME, PAUL]}),
+    )
+    found = house.package(ME)
+    roles = [one["mentioned_as"] for one in found.mentions]
+    assert roles == [["instructor"], ["object"], ["actor"]]
+    assert [one["withheld"] for one in found.mentions] == [["result"], [], []]
+    assert found.mentions[1]["statement"]["result"] == {"response": "well done"}
+    for word in ("pupil-paul", "Anne", "anne.durand", "Durand"):
+        assert word not in found.everything
+    assert "pupil-own" in found.everything
+    # The tool vouches, and is no person.
+    assert all(one["statement"]["authority"]["account"]["name"] == "tutor" for one in found.mentions)
+
+
+def test_what_others_say_of_a_statement_of_the_person_is_in_it(house: House) -> None:
+    (essay,) = house.send(statement(actor=ME))
+    reference = {"objectType": "StatementRef", "id": essay}
+    house.send(statement(actor=TEACHER, object=reference, result={"response": "good, but short"}))
+    (mention,) = house.package(ME).mentions
+    assert mention["mentioned_as"] == ["reference"]
+    assert mention["statement"]["result"]["response"] == "good, but short"
+    assert mention["statement"]["actor"]["name"] == "person 1"
+
+
+def test_documents_are_in_it_with_what_they_are_about(house: House) -> None:
+    registration = str(uuid4())
+    house.send(statement(actor=ME, context={"registration": registration}))
+    lesson = "https://ent.example/lessons/1"
+    house.keep(Resource.STATE, ME, "bookmark", b'{"page":12}', activity=lesson, registration=registration)
+    house.keep(Resource.STATE, ME, "notes", b'{"n":1}', activity=lesson)
+    house.keep(Resource.STATE, ME, "unseen", b"{}", activity="https://ent.example/lessons/never")
+    house.keep(Resource.AGENT_PROFILE, ME, "preferences", b'{"colour":"blue"}')
+    house.keep(Resource.AGENT_PROFILE, PAUL, "preferences", b'{"colour":"paul"}')
+    found = house.package(ME)
+    listed = {one["id"]: one for one in found.items("documents/index-")}
+    assert listed.keys() == {"bookmark", "notes", "unseen", "preferences"}
+    assert (listed["bookmark"]["activity"], listed["bookmark"]["registration"]) == (lesson, registration)
+    assert (listed["notes"]["activity"], listed["notes"]["registration"]) == (lesson, None)
+    assert (listed["unseen"]["resource"], listed["unseen"]["activity"]) == ("state", None)
+    assert listed["preferences"]["resource"] == "agent-profile"
+    assert found.bytes(listed["preferences"]["file"]) == b'{"colour":"blue"}'
+    assert (found.about["documents"], found.about["empty"]) == (4, False)
+
+
+def test_attachments_are_in_it_once_and_those_of_others_are_not(house: House) -> None:
+    essay, other = b"<script>alert(1)</script>" * 90_000, b"of Paul"
+    html = attachment_of(essay, contentType="text/html")
+    body = orjson.dumps(
+        [
+            statement(actor=ME, attachments=[html]),
+            statement(actor=ME, attachments=[html]),
+            statement(actor=PAUL, object=ME, attachments=[attachment_of(other)]),
+        ]
+    )
+    parts = [Part(hashlib.sha256(data).hexdigest(), iter([data])) for data in (essay, other)]
+    house.parts.recorder.record(body, house.tutor, Version.V2, parts=parts)
+    found = house.package(ME)
+    (item,) = found.items("attachments/index-")
+    # A type that a computer would run has no name of its own.
+    assert (item["file"], item["length"], item["whole"]) == ("attachments/00001.bin", len(essay), True)
+    assert found.bytes(item["file"]) == essay
+    assert (found.about["attachments"], found.about["attachment_bytes"]) == (1, len(essay))
+
+
+def test_the_register_is_in_it_with_its_versions(house: House) -> None:
+    house.send(statement(actor=ME))
+    changed = {**ACTIVITY, "retention": {**ACTIVITY["retention"], "active_days": 400}}
+    house.parts.register.add(orjson.dumps(changed))
+    found = house.package(ME)
+    assert [one["version"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [1, 2]
+    (tool,) = found.about["tools"]
+    assert tool["activity"] == changed
+    assert tool["until"] - tool["last"] == 400 * 86_400 * 1_000_000
+    assert "400" in found.bytes("index.fr.html").decode()
+
+
+def test_nothing_held_is_an_answer(house: House) -> None:
+    house.send(statement(actor=PAUL))
+    found = house.package(ME)
+    assert found.about["empty"]
+    assert set(found.names) == {
+        *("README.fr.txt", "README.en.txt", "index.fr.html", "index.en.html", "about.json", "manifest.json")
+    }
+    assert "Rien n&#39;est enregistré" in found.bytes("index.fr.html").decode()
+    assert len(house.entries(PERSON_ACCESS_GIVEN)) == 1
+
+
+def test_the_manifest_has_every_other_file_with_its_digest(house: House) -> None:
+    house.send(statement(actor=ME), statement(actor=PAUL, object=ME))
+    house.keep(Resource.AGENT_PROFILE, ME, "preferences", b"{}")
+    found = house.package(ME)
+    listed = {one["path"]: one for one in found.json("manifest.json")["files"]}
+    assert listed.keys() == set(found.names) - {"manifest.json"}
+    for name, one in listed.items():
+        content = found.bytes(name)
+        assert (one["length"], one["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    (given,) = house.entries(PERSON_ACCESS_GIVEN)
+    assert given["manifest"] == hashlib.sha256(found.bytes("manifest.json")).hexdigest()
+
+
+def test_what_does_not_open_is_counted_and_the_rest_is_given(house: House) -> None:
+    damaged, whole = house.send(statement(actor=ME), statement(actor=ME))
+    house.parts.store.collection("statements").update_one(
+        {"_id": UUID(damaged)}, {"$set": {"body": b"\x01\x00" + bytes(40)}}
+    )
+    found = house.package(ME)
+    assert [one["id"] for one in found.own] == [whole]
+    assert found.about["unreadable"] == 1
+
+
+def test_an_adversarial_statement_breaks_neither_page_nor_package(house: House) -> None:
+    nasty = "</td><script>alert('x')</script>\u202e" + "A" * 100_000
+    house.send(
+        statement(
+            actor={**ME, "name": nasty},
+            verb={"id": "https://v.example/1", "display": {"fr": nasty, "en": nasty}},
+            object={"id": "https://a.example/%3Cscript%3E", "definition": {"name": {"fr": nasty}}},
+            result={"response": nasty},
+        )
+    )
+    found = house.package(ME)
+    assert found.own[0]["result"]["response"] == nasty
+    for language in ("fr", "en"):
+        page = found.bytes(f"index.{language}.html").decode()
+        assert "<script" not in page and "\u202e" not in page
+        assert len(page) < 40_000
+
+
+# --- who received it --------------------------------------------------------------------------------
+
+
+def ask(house: House, credential: str, mine: str | None = None, **params: str) -> None:
+    """A reading as the statements resource makes it, and records it."""
+    page = house.parts.library.page(parse_query(list(params.items()), page_limit=100), Reader(credential, mine))
+    detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
+    house.parts.audit.append("statements-read", credential, {**detail, "format": page.form})
+
+
+def test_readers_are_told_apart_by_how_the_data_came_to_them(house: House) -> None:
+    house.send(statement(actor=ME, verb={"id": "https://v.example/read"}))
+    house.send(statement(actor=PAUL, verb={"id": "https://v.example/other"}), source=house.ent)
+    people = {
+        label: house.parts.sources.issue(source=None, label=label, scopes=["statements/read"], actor="cli:test").id
+        for label in ("inspection", "researcher", "poller", "stranger")
+    }
+    agent = orjson.dumps({"account": ME["account"]}).decode()
+    ask(house, people["inspection"], agent=agent)
+    ask(house, people["inspection"], agent=agent)
+    ask(house, people["poller"])
+    ask(house, people["researcher"], verb="https://v.example/read")
+    ask(house, people["stranger"], verb="https://v.example/nothing")
+    ask(house, people["stranger"], mine="ent")
+    (tutor,) = [one.id for one in house.parts.sources_repository.credentials("tutor")]
+    ask(house, tutor, mine="tutor")
+    found = house.package(ME).about["readings"]
+    assert sorted((one["reader"], one["way"], one["count"]) for one in found) == [
+        ("The tutor", "passed", 1),
+        ("inspection", "asked", 2),
+        ("poller", "passed", 1),
+        ("researcher", "possible", 1),
+    ]
+
+
+def test_readings_of_single_statements_and_documents_count(house: House) -> None:
+    (mine,) = house.send(statement(actor=ME))
+    (other,) = house.send(statement(actor=PAUL))
+    house.keep(Resource.AGENT_PROFILE, ME, "preferences", b"{}")
+    append = house.parts.audit.append
+    append("statements-read", "sk-1", {"statement": mine, "count": 1})
+    append("statements-read", "sk-2", {"statement": other, "count": 1})
+    append("statements-read", "sk-3", {"statement": "not a UUID", "count": 1})
+    house.parts.documents.read(
+        Place(Resource.AGENT_PROFILE, agent=agent_identifier(ME), id="preferences"), actor="sk-4"
+    )
+    house.parts.people.person(ME, str(agent_identifier(ME)), Reader("sk-5", None))
+    found = house.package(ME).about["readings"]
+    assert {(one["credential"], one["way"]) for one in found} == {
+        ("sk-1", "asked"),
+        ("sk-4", "asked"),
+        ("sk-5", "asked"),
+    }
+
+
+def test_exports_since_the_first_statement_are_told(house: House) -> None:
+    house.parts.audit.append("export-written", "job:export", {"package": "before", "aggregates": ["a@1"]})
+    house.send(statement(actor=ME))
+    house.parts.audit.append("export-written", "job:export", {"package": "after", "aggregates": ["b@1", "a@1"]})
+    found = house.package(ME).about["exports"]
+    assert [(one["package"], one["aggregates"]) for one in found] == [("after", ["a@1", "b@1"])]
+
+
+# --- what is on record ------------------------------------------------------------------------------
+
+
+def test_it_is_on_record_before_the_first_byte(house: House) -> None:
+    house.send(statement(actor=ME))
+    person = person_of([ME])
+    pieces = house.parts.packages.write(person, actor="sk-dpo")
+    subjects = [token.hex() for token in house.parts.persons.subjects(person)]
+    assert house.entries(PERSON_ACCESS_STARTED) == [{"subjects": subjects}]
+    assert house.entries(PERSON_ACCESS_GIVEN) == []
+    for _ in pieces:
+        pass
+    (given,) = house.entries(PERSON_ACCESS_GIVEN)
+    assert (given["subjects"], given["statements"], given["mentions"]) == (subjects, 1, 0)
+
+
+def test_one_that_is_not_read_to_its_end_is_not_given(house: House) -> None:
+    house.send(statement(actor=ME))
+    pieces = house.parts.packages.write(person_of([ME]), actor="sk-dpo")
+    next(pieces)
+    del pieces
+    assert house.entries(PERSON_ACCESS_GIVEN) == []
+
+
+def test_nothing_personal_is_in_the_audit_log(house: House) -> None:
+    house.send(statement(actor=ME))
+    house.package(ME)
+    written = str([entry.detail for entry in house.parts.audit.newest((), None, 1_000)])
+    assert "pupil-own" not in written and "Own Pupil" not in written
+
+
+def test_the_id_of_a_case_is_none_of_a_person(house: House) -> None:
+    with pytest.raises(BadRequest):
+        house.parts.packages.write(person_of([ME]), actor="sk-dpo", case="Paul Untel")
+    assert house.entries(PERSON_ACCESS_STARTED) == []
+    house.package(ME, case="2026-117")
+    assert [entry["case"] for entry in house.entries(PERSON_ACCESS_GIVEN)] == ["2026-117"]
+
+
+# --- how much it takes ------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(person_package, "MOST_ITEMS", 100)
+
+    def peak(batches: int) -> int:
+        me = {"account": {"homePage": "https://ent.example", "name": f"held-{batches}"}}
+        for _ in range(batches):
+            house.send(*(statement(actor=me, result={"response": uuid4().hex * 20}) for _ in range(500)))
+        tracemalloc.start()
+        try:
+            length = sum(map(len, house.parts.packages.write(person_of([me]), actor="cli:test")))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            assert length > 30_000 * batches
+
+    peak(1)  # what is made once: templates, caches
+    assert peak(8) < peak(2) * 1.5
