@@ -159,6 +159,24 @@ class ScopeMissing(SillageError):
     title_fr = "Ces identifiants ne donnent pas ce droit"
 
 
+class PersonRestricted(SillageError):
+    """The data of this person are restricted (GDPR art. 18): what is stored of them is neither changed nor deleted."""
+
+    code = "person-restricted"
+    status = 403
+    title = "The data of this person are restricted"
+    title_fr = "Les données de cette personne font l'objet d'une limitation"
+
+
+class PersonRefused(SillageError):
+    """A person objects to new data (GDPR art. 21), and the controller has it refused; nothing was stored."""
+
+    code = "person-refused"
+    status = 403
+    title = "This person objects to new data"
+    title_fr = "Cette personne s'oppose à de nouvelles données"
+
+
 class NotFound(SillageError):
     """Nothing here under that name, or nothing that this credential may see."""
 
@@ -202,6 +220,15 @@ class DocumentConflict(SillageError):
     status = 409
     title = "There is a document here already"
     title_fr = "Il y a déjà un document à cet endroit"
+
+
+class CaseConflict(SillageError):
+    """A request of a person is not at the point where this step can be taken; it stays as it is."""
+
+    code = "case-conflict"
+    status = 409
+    title = "This request is not at that point"
+    title_fr = "Cette demande n'en est pas à cette étape"
 
 
 class PreconditionFailed(SillageError):

@@ -23,14 +23,19 @@ from flask import Flask
 from app import contracts
 from app.access import scopes
 from app.access.credentials import Access, Sources
-from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, SillageError
+from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, NotFound, SillageError
+from app.governance.accounts import Accounts
 from app.governance.audit import Audit
+from app.governance.cases import SOON_DAYS, Cases
 from app.governance.erasure import Erasures, Link, Processes, Surroundings
 from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
+from app.governance.rectification import Rectification
 from app.governance.register import Register
+from app.governance.restriction import Restriction
 from app.governance.retention import Retention, SourceLink
+from app.governance.sealing import PersonSeal
 from app.ingest.activities import Activities
 from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.ingest.checking import Checking
@@ -51,10 +56,12 @@ from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings, load, split_origins
 from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys
+from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
+from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
@@ -64,6 +71,7 @@ from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import Keyring
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
+from app.storage.person_states import PersonStateRepository, PersonStates
 from app.storage.persons import PersonRepository
 from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
@@ -81,9 +89,12 @@ from app.vault.signing import Signer
 from app.web import body, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api
+from app.web.api import accounts as accounts_api
 from app.web.api import aggregates as aggregates_api
 from app.web.api import check as check_api
 from app.web.api import persons as persons_api
+from app.web.api import requests as requests_api
+from app.web.api import restriction as restriction_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
@@ -94,6 +105,7 @@ from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
 from app.xapi.identifiers import VOIDED
+from app.xapi.versions import Version
 
 PREFIX = "/xAPI"
 VERSION = distribution_version("sillage")
@@ -168,6 +180,11 @@ class Parts:
         """Sources and credentials as stored."""
         return SourceRepository(self.store)
 
+    @cached_property
+    def person_states(self) -> PersonStates:
+        """Who is restricted, and who objects to what."""
+        return PersonStates(PersonStateRepository(self.store), self._trusted)
+
     # --- services -----------------------------------------------------------------------------------
 
     @cached_property
@@ -196,7 +213,70 @@ class Parts:
             self.audit,
             self.keys,
             SessionRepository(self.store).forget,
+            accounts=AccountRepository(self.store),
+            seal=self.person_seal,
+            held=lambda: self.restriction.held(),
         )
+
+    @cached_property
+    def person_seal(self) -> PersonSeal:
+        """Seals what governance keeps of a person."""
+        return PersonSeal(self.subjects, self.settings.organisation, clock.random_bytes)
+
+    @cached_property
+    def cases(self) -> Cases:
+        """The requests of persons."""
+        zone = ZoneInfo(self.settings.timezone)
+        return Cases(
+            CaseRepository(self.store),
+            self.keys,
+            self.person_seal,
+            self.audit,
+            clock.now_us,
+            lambda: clock.now().astimezone(zone).date(),
+            clock.random_bytes,
+        )
+
+    @cached_property
+    def restriction(self) -> Restriction:
+        """Restriction of persons' data, and objection."""
+        return Restriction(
+            PersonStateRepository(self.store),
+            self.keys,
+            self.person_seal,
+            self.audit,
+            self.cases,
+            self._announce,
+            clock.now,
+        )
+
+    @cached_property
+    def rectification(self) -> Rectification:
+        """Rectification of statements."""
+
+        def record(body: bytes, source: str, version: Version) -> None:
+            found = self.sources_repository.get(source)
+            if found is None:
+                raise NotFound("The source of this statement is not registered.")
+            if self._presence is None:
+                # A command: it stamps statements like a process that serves, for as long as it takes.
+                self.start()
+            self.recorder.record(body, found, version, void_any=True)
+
+        return Rectification(
+            self.statements,
+            self.reader,
+            record,
+            self.audit,
+            self.cases,
+            clock.random_bytes,
+            self.settings.public_url,
+        )
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """What sources say of the ends of accounts."""
+        return Accounts(AccountRepository(self.store), self.keys, self.person_seal, self._audited, clock.now_us)
 
     @cached_property
     def key_service(self) -> Keys:
@@ -223,7 +303,7 @@ class Parts:
     @cached_property
     def persons(self) -> Persons:
         """Finds persons."""
-        return Persons(PersonRepository(self.store), self.keys, self._audited)
+        return Persons(PersonRepository(self.store), self.keys, self._audited, CaseRepository(self.store).count_of)
 
     @cached_property
     def packages(self) -> Packages:
@@ -364,7 +444,13 @@ class Parts:
     @cached_property
     def aggregates(self) -> Aggregates:
         """Aggregates: computed by the job, read by researchers."""
-        return Aggregates(AggregateRepository(self.store, self.keys), self.reader, self.keys, self.settings)
+        return Aggregates(
+            AggregateRepository(self.store, self.keys),
+            self.reader,
+            self.keys,
+            self.settings,
+            left_out=lambda: self.person_states.current().out_of_research,
+        )
 
     @cached_property
     def exports(self) -> Exports:
@@ -407,6 +493,15 @@ class Parts:
         def erasure(lease: Lease) -> Mapping[str, object]:
             return self.erasures.run(lease.check)
 
+        def requests(_: Lease) -> Mapping[str, object]:
+            standing = self.cases.standing()
+            # GDPR art. 12(3): whoever reads the log is told, numbers alone.
+            if standing.overdue:
+                _log.warning("requests of persons are overdue", overdue=standing.overdue)
+            if standing.due_soon:
+                _log.info("requests of persons are due soon", days=SOON_DAYS, due=standing.due_soon)
+            return standing._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -417,6 +512,7 @@ class Parts:
             Job("patterns", settings.patterns_cron, patterns),
             Job("rewrap", settings.rewrap_cron, rewrap),
             Job("erasure", settings.erasure_cron, erasure),
+            Job("requests", settings.requests_cron, requests),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
         )
@@ -455,6 +551,7 @@ class Parts:
             presence=self.presence,
             profiles=self.profiles,
             protect=self.french.protect,
+            states=self.person_states.current,
             public_url=self.settings.public_url,
             max_batch=self.settings.max_batch,
             refused=self.metrics.refused,
@@ -480,6 +577,7 @@ class Parts:
             page_limit=self.settings.page_limit,
             definitions=self.activities.definitions,
             attachments=self.attachments,
+            states=self.person_states.current,
         )
 
     @cached_property
@@ -492,6 +590,7 @@ class Parts:
             audit=self.audit.append,
             now_us=clock.now_us,
             random=clock.random_bytes,
+            states=self.person_states.current,
         )
 
     @cached_property
@@ -507,7 +606,7 @@ class Parts:
     @cached_property
     def people(self) -> People:
         """What is told of a person."""
-        return People(self.statements, self.reader, self.keys, self.audit.append)
+        return People(self.statements, self.reader, self.keys, self.audit.append, self.person_states.current)
 
     @cached_property
     def metrics(self) -> operations.Metrics:
@@ -640,6 +739,7 @@ class Parts:
     def _forget(self) -> None:
         self._forget_keys()
         self.access.forget()
+        self.person_states.forget()
         self.profiles.forget()
         self.nomenclatures.forget()
 
@@ -744,6 +844,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(access_api.blueprint(gate, parts.packages), url_prefix="/api/v1")
     app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")
+    app.register_blueprint(requests_api.blueprint(gate, parts.cases), url_prefix="/api/v1")
+    app.register_blueprint(
+        restriction_api.blueprint(gate, parts.restriction, parts.rectification), url_prefix="/api/v1"
+    )
+    app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(
         check_api.blueprint(gate, parts.access, parts.checking, chosen.max_body_bytes), url_prefix="/api/v1"

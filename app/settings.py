@@ -212,6 +212,11 @@ class Settings:
     erasure_cron: str = _setting(
         "When erasures under way go on, if there are any (cron).", form.String(validate=_cron), "* * * * *"
     )
+    requests_cron: str = _setting(
+        "When the log is told how many requests of persons are overdue or due soon (cron).",
+        form.String(validate=_cron),
+        "0 7 * * *",
+    )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0

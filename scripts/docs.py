@@ -45,6 +45,7 @@ _FORMS = {
     "patterns_cron": "five-field cron",
     "rewrap_cron": "five-field cron",
     "erasure_cron": "five-field cron",
+    "requests_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}
@@ -96,6 +97,9 @@ _ADVICE = {
     "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
+    "person-restricted": "Nothing: the data stay as they are. The controller tells when the restriction ends.",
+    "person-refused": "Take what the faults name out of the batch and send the rest; do not send data of this person.",
+    "case-conflict": "Do what the detail says; `sillage request show ID` tells how the request stands.",
     "not-found": "Check the address or the id. An id that exists but is not for this credential looks the same.",
     "method-not-allowed": "Use one of the methods of the answer's `Allow` header.",
     "request-timeout": "Send it again, in smaller batches if the connection is slow; nothing is stored twice.",

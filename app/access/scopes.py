@@ -12,11 +12,12 @@ ALL = "all"
 RESEARCH = "research/read"
 GOVERNANCE_READ = "governance/read"
 RIGHTS = "rights"
+ACCOUNTS = "accounts/write"
 OWN_QUALITY = "sources/read"
 METRICS = "metrics/read"
 
 XAPI = (WRITE, READ_MINE, READ, STATE, PROFILE, ALL_READ, ALL)
-EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, METRICS)
+EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, ACCOUNTS, METRICS)
 
 SOURCE_DEFAULT = (WRITE, READ_MINE, OWN_QUALITY)
 """What a new source gets: it writes, and sees its own statements and how they fared."""

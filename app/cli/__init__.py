@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from app.cli import (
+    accounts,
     erasure,
     governance,
     jobs,
@@ -18,7 +19,9 @@ from app.cli import (
     person,
     person_access,
     profile,
+    requests,
     research,
+    restriction,
     server,
     simulate,
     sources,
@@ -55,6 +58,9 @@ for part in (
     person,
     person_access,
     erasure,
+    restriction,
+    requests,
+    accounts,
     keys,
     research,
     jobs,

@@ -14,7 +14,7 @@ from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.register import Register
-from app.governance.retention import Retention
+from app.governance.retention import Retention, RetentionLine
 from app.storage import clock
 
 
@@ -90,18 +90,25 @@ def retention() -> None:
 @click.pass_obj
 def retention_report(parts: Governance) -> None:
     """Show what is kept, due and overdue, by activity and source."""
-    rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue")
+    rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue", "accounts ended", "due for that")
     for line in parts.retention.report(clock.now_us()):
         rows.add_row(
             line.activity,
             line.source,
             f"{line.kept:,}",
             instant(line.oldest),
-            f"{line.active_days} days",
+            _duration(line),
             f"{line.due:,}",
             Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
+            f"{line.accounts_closed:,}",
+            "-" if line.account_closed_months is None else f"{line.closed_due:,} of {line.accounts_due:,} accounts",
         )
     out().print(rows)
+
+
+def _duration(line: RetentionLine) -> str:
+    months = line.account_closed_months
+    return f"{line.active_days} days" + ("" if months is None else f", or {months} months after the account ended")
 
 
 @retention.command("apply")
@@ -117,9 +124,11 @@ def retention_apply(parts: Governance, execute: bool) -> None:
             progress.update(task, completed=done, total=total)
 
         run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
-    rows = table("activity", "source", "stored before", "deleted" if execute else "would be deleted")
+    did = "deleted" if execute else "would be deleted"
+    rows = table("activity", "source", "stored before", did, "of these, for ended accounts")
     for deletion in run.deletions:
-        rows.add_row(deletion.activity, deletion.source, instant(deletion.cutoff), f"{deletion.statements:,}")
+        counts = (f"{deletion.statements:,}", f"{deletion.closed:,}")
+        rows.add_row(deletion.activity, deletion.source, instant(deletion.cutoff), *counts)
     console.print(rows)
     if not execute:
         console.print("Nothing was deleted. Add --execute to delete.")

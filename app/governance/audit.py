@@ -69,6 +69,20 @@ ERASURE_FINISHED = "erasure-finished"
 ERASURES_REAPPLIED = "erasures-reapplied"
 PERSON_ACCESS_STARTED = "person-access-started"
 PERSON_ACCESS_GIVEN = "person-access-given"
+PERSON_RESTRICTED = "person-restricted"
+PERSON_UNRESTRICTED = "person-unrestricted"
+STANDING_READ = "standing-read"
+OBJECTION_NOTED = "objection-noted"
+OBJECTION_WITHDRAWN = "objection-withdrawn"
+STATEMENT_RECTIFIED = "statement-rectified"
+REQUEST_OPENED = "request-opened"
+REQUEST_IDENTIFIED = "request-identified"
+REQUEST_EXTENDED = "request-extended"
+REQUEST_DONE = "request-done"
+REQUEST_REFUSED = "request-refused"
+REQUEST_ACT = "request-act"
+REQUEST_READ = "request-read"
+ACCOUNTS_ANNOUNCED = "accounts-announced"
 
 KINDS = frozenset(
     {
@@ -106,6 +120,20 @@ KINDS = frozenset(
         ERASURES_REAPPLIED,
         PERSON_ACCESS_STARTED,
         PERSON_ACCESS_GIVEN,
+        PERSON_RESTRICTED,
+        PERSON_UNRESTRICTED,
+        STANDING_READ,
+        OBJECTION_NOTED,
+        OBJECTION_WITHDRAWN,
+        STATEMENT_RECTIFIED,
+        REQUEST_OPENED,
+        REQUEST_IDENTIFIED,
+        REQUEST_EXTENDED,
+        REQUEST_DONE,
+        REQUEST_REFUSED,
+        REQUEST_ACT,
+        REQUEST_READ,
+        ACCOUNTS_ANNOUNCED,
     }
 )
 

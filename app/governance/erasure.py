@@ -560,6 +560,9 @@ class Erasures:
             cutoff = entry.detail.get("stored_before")
             if isinstance(cutoff, int):
                 cutoffs.append(cutoff)
+            if "accounts" in entry.detail:
+                # Of learners whose account ended, what was stored later went too.
+                cutoffs.append(entry.at)
         return max(cutoffs, default=0)
 
     # --- the receipt ----------------------------------------------------------------------------------

@@ -33,11 +33,23 @@ class Text(NamedTuple):
     en: str
 
 
+ACCOUNT_CLOSED = "account-closed"
+ACCOUNT_CLOSED_MONTHS = 3
+"""French rules for digital workspaces: an account goes within three months of its reason."""
+
+
 class RetentionRule(NamedTuple):
-    """How long statements are kept from when they were stored, and why."""
+    """How long statements are kept, and why.
+
+    Attributes:
+        active_days: From when they were stored.
+        justification: Why so long.
+        account_closed_months: From the end of the learner's account, when that is earlier; None: it does not count.
+    """
 
     active_days: int
     justification: Text
+    account_closed_months: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,7 @@ class Register:
             yield from _told(error)
         if not errors:
             yield from _dates(content)
+            yield from _basis(content)
 
 
 class _Refused(ValueError):
@@ -207,6 +220,13 @@ def _section(error: ValidationError, name: str = "") -> str:
     return str(properties.get(first, {}).get("$comment", "GDPR art. 30"))
 
 
+def _basis(content: Mapping[str, Any]) -> Iterator[Fault]:
+    retention = content["retention"]
+    if "account_closed_months" in retention and retention["basis"] != ACCOUNT_CLOSED:
+        message = f"is for the basis {ACCOUNT_CLOSED} only"
+        yield Fault("/retention/account_closed_months", "retention-basis", "GDPR art. 5(1)(e)", message)
+
+
 def _dates(content: Mapping[str, object]) -> Iterator[Fault]:
     if "review_by" in content and date.fromisoformat(str(content["review_by"])) <= date.fromisoformat(
         str(content["in_force_from"])
@@ -222,6 +242,12 @@ def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
+def _rule(said: Mapping[str, Any]) -> RetentionRule:
+    counts = said["basis"] == ACCOUNT_CLOSED
+    months = said.get("account_closed_months", ACCOUNT_CLOSED_MONTHS) if counts else None
+    return RetentionRule(said["active_days"], Text(**said["justification"]), months)
+
+
 def _activity(stored: StoredActivity) -> Activity:
     entry: dict[str, Any] = dict(stored.document)  # it kept the schema when it was added
     return Activity(
@@ -232,7 +258,7 @@ def _activity(stored: StoredActivity) -> Activity:
         controller=entry["controller"]["name"],
         purposes=tuple(Text(**purpose) for purpose in entry["purposes"]),
         legal_basis=entry["legal_basis"]["article"],
-        retention=RetentionRule(entry["retention"]["active_days"], Text(**entry["retention"]["justification"])),
+        retention=_rule(entry["retention"]),
         minors=entry["minors"],
         document=stored.document,
     )

@@ -1,21 +1,30 @@
 """Retention: how long each processing activity's statements are kept, what is due, and deleting it.
 
 GDPR art. 5(1)(e): no longer than the purposes need. The duration and its justification are the controller's, in the
-register (``schemas/sillage/processing-activity.schema.json``); the age of a statement is counted from ``stored``.
+register (``schemas/sillage/processing-activity.schema.json``); the age of a statement is counted from ``stored``. With
+the basis ``account-closed`` it may go earlier: so many months after its source said that the learner's account ended.
+What came in later than that stays for the whole duration, as somebody uses the account.
 
-Keys of learners stay: other statements, of other sources, are sealed with them.
+Keys of learners stay: other statements, of other sources, are sealed with them. So do the statements of persons who are
+restricted (GDPR art. 18): they may need what would be deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from app.errors import SillageError
+from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.months import months_after
 from app.governance.register import Activity, Register
-from app.storage.retention import RetentionRepository
+from app.governance.sealing import PersonSeal
+from app.storage.accounts import AccountRepository, Closing
+from app.storage.retention import Ended, Held, RetentionRepository
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 
@@ -23,6 +32,8 @@ DAY_US = 86_400_000_000
 # The job runs once a day; a statement is overdue when it outlived two of its runs.
 GRACE_HOURS = 48
 _BATCH = 5_000
+# Learners whose statements are looked for in one query.
+_ACCOUNTS_AT_ONCE = 100
 
 
 class SourceLink(NamedTuple):
@@ -44,6 +55,10 @@ class RetentionLine(NamedTuple):
         overdue: Statements past it for longer than the job's period and a margin.
         active_days: The duration, in days.
         cutoff: Statements stored before this are due, microseconds since 1970 UTC.
+        account_closed_months: How long they are kept after the end of an account; None: that does not count.
+        accounts_closed: Accounts of the source that are known to have ended, and led to no deletion yet.
+        accounts_due: Of these, those past that duration.
+        closed_due: Statements that are due for that, beside ``due``.
     """
 
     activity: str
@@ -54,15 +69,28 @@ class RetentionLine(NamedTuple):
     overdue: int
     active_days: int
     cutoff: int
+    account_closed_months: int | None = None
+    accounts_closed: int = 0
+    accounts_due: int = 0
+    closed_due: int = 0
 
 
 class Deletion(NamedTuple):
-    """What a run did, or would do, to one source: how many statements stored before ``cutoff`` went."""
+    """What a run did, or would do, to one source.
+
+    Attributes:
+        activity: Id of the processing activity.
+        source: Id of the source.
+        statements: How many statements went: those stored before ``cutoff``, and those of accounts that ended.
+        cutoff: Microseconds since 1970 UTC.
+        closed: How many of them went because an account ended.
+    """
 
     activity: str
     source: str
     statements: int
     cutoff: int
+    closed: int = 0
 
 
 class RetentionRun(NamedTuple):
@@ -88,10 +116,15 @@ class Retention:
         audit: Audit,
         keys: OrganisationKeys,
         forget: Callable[[str, int], object] = lambda source, before: None,
+        *,
+        accounts: AccountRepository,
+        seal: PersonSeal,
+        held: Callable[[], Sequence[Held]] = tuple,
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
-        ``forget(source, before)`` deletes what else is kept of its statements stored before (microseconds).
+        ``forget(source, before)`` deletes what else is kept of its statements stored before (microseconds). ``held``
+        gives the persons whose statements are not to be deleted; ``seal`` opens who an account is of.
         """
         self._repository = repository
         self._register = register
@@ -99,13 +132,19 @@ class Retention:
         self._audit = audit
         self._keys = keys
         self._forget = forget
+        self._accounts = accounts
+        self._seal = seal
+        self._held = held
 
     def report(self, now: int) -> list[RetentionLine]:
         """Per activity and source, what is kept and what is due at ``now`` (microseconds since 1970 UTC)."""
         lines = []
+        held = self._held()
         for activity, link in self._governed():
             cutoff = _cutoff(activity, now)
-            age = self._repository.age(self._token(link.source), cutoff, cutoff - GRACE_HOURS * 3_600_000_000)
+            token = self._token(link.source)
+            age = self._repository.age(token, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
+            chunks = list(self._ended(activity, link.source, now, held))
             lines.append(
                 RetentionLine(
                     activity.id,
@@ -116,6 +155,10 @@ class Retention:
                     age.overdue,
                     activity.retention.active_days,
                     cutoff,
+                    activity.retention.account_closed_months,
+                    self._accounts.count(link.source),
+                    sum(map(len, chunks)),
+                    sum(self._repository.count_ended(token, chunk, cutoff) for chunk in chunks),
                 )
             )
         return lines
@@ -143,15 +186,21 @@ class Retention:
             actor: Who applies it, for the audit log.
         """
         planned = []
+        ended: dict[str, list[list[Ended]]] = {}
+        held = self._held()
         for activity, link in self._governed():
             cutoff = _cutoff(activity, now)
-            planned.append(
-                Deletion(activity.id, link.source, self._repository.count(self._token(link.source), cutoff), cutoff)
-            )
+            token = self._token(link.source)
+            ended[link.source] = list(self._ended(activity, link.source, now, held))
+            closed = sum(self._repository.count_ended(token, chunk, cutoff) for chunk in ended[link.source])
+            due = self._repository.count(token, cutoff, held)
+            planned.append(Deletion(activity.id, link.source, due + closed, cutoff, closed))
         if dry_run:
             return RetentionRun(True, tuple(planned))
         for deletion in planned:
             self._forget(deletion.source, deletion.cutoff)
+            # Nothing that was stored before their end is left: they have nothing to lead to any more.
+            self._accounts.expire(deletion.source, deletion.cutoff)
         total = sum(deletion.statements for deletion in planned)
         done = 0
 
@@ -164,7 +213,9 @@ class Retention:
         return RetentionRun(
             False,
             tuple(
-                self._delete(deletion, deleted, check, actor) if deletion.statements else deletion
+                self._delete(deletion, ended[deletion.source], held, deleted, check, actor)
+                if deletion.statements or ended[deletion.source]
+                else deletion
                 for deletion in planned
             ),
         )
@@ -172,6 +223,8 @@ class Retention:
     def _delete(
         self,
         planned: Deletion,
+        ended: Sequence[Sequence[Ended]],
+        held: Sequence[Held],
         deleted: Callable[[int], None],
         check: Callable[[], None] | None,
         actor: str,
@@ -181,24 +234,62 @@ class Retention:
             "source": planned.source,
             "stored_before": planned.cutoff,
         }
+        if ended:
+            where["accounts"] = sum(map(len, ended))
         self._audit.append(RETENTION_STARTED, actor, where | {"due": planned.statements})
         token = self._token(planned.source)
-        count = 0
-        try:
+        count = closed = 0
+
+        def batches(delete: Callable[[], int]) -> Iterator[int]:
             while True:
                 if check is not None:
                     check()
-                batch = self._repository.delete(token, planned.cutoff, _BATCH)
+                batch = delete()
                 if batch == 0:
-                    break
-                count += batch
+                    return
                 deleted(batch)
+                yield batch
+
+        try:
+            for batch in batches(lambda: self._repository.delete(token, planned.cutoff, _BATCH, held)):
+                count += batch
+            for chunk in ended:
+                for batch in batches(partial(self._repository.delete_ended, token, chunk, planned.cutoff, _BATCH)):
+                    count += batch
+                    closed += batch
+                # They have led to what they could; if this process ends before, they do it again.
+                self._accounts.settle(planned.source, [one.subject for one in chunk], max(one.before for one in chunk))
         except Exception:
             with suppress(SillageError):  # the first failure is the one to report; the intent is already there
                 self._audit.append(RETENTION_APPLIED, actor, where | {"deleted": count, "complete": False})
             raise
         self._audit.append(RETENTION_APPLIED, actor, where | {"deleted": count, "complete": True})
-        return planned._replace(statements=count)
+        return planned._replace(statements=count, closed=closed)
+
+    def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Held]) -> Iterator[list[Ended]]:
+        """The learners of a source whose account ended long enough ago, some at a time."""
+        months = activity.retention.account_closed_months
+        if months is None:
+            return
+        kept = {one.subject for one in held}
+        # Up to the end of that day.
+        before = _instant(months_after(_day(now), -months) + timedelta(days=1))
+        after: Closing | None = None
+        while found := self._accounts.closed(source, before, after, _ACCOUNTS_AT_ONCE):
+            after = found[-1]
+            # Of one who was erased there is nothing left.
+            known = self._seal.open(PLACE, {one.subject: one.who for one in found})
+            chunk = [
+                Ended(
+                    one.subject,
+                    (self._keys.token(kinds.AGENT, known[one.subject].decode()),) if one.subject in known else (),
+                    _instant(months_after(_day(one.closed), months)),
+                )
+                for one in found
+                if one.subject not in kept
+            ]
+            if chunk:
+                yield chunk
 
     def _governed(self) -> list[tuple[Activity, SourceLink]]:
         activities = {activity.id: activity for activity in self._register.list()}
@@ -207,6 +298,14 @@ class Retention:
 
     def _token(self, source: str) -> bytes:
         return self._keys.token(kinds.SOURCE, source)
+
+
+def _day(instant: int) -> date:
+    return datetime.fromtimestamp(instant // 1_000_000, UTC).date()
+
+
+def _instant(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _cutoff(activity: Activity, now: int) -> int:

@@ -6,8 +6,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from app.errors import BodyTooLarge, DocumentConflict, NotFound, PreconditionFailed, Unavailable
+from app.errors import (
+    BodyTooLarge,
+    DocumentConflict,
+    NotFound,
+    PersonRefused,
+    PersonRestricted,
+    PreconditionFailed,
+    Unavailable,
+)
 from app.storage.documents import DocumentRepository, DocumentRow
+from app.storage.person_states import States
 from app.storage.subjects import SubjectKeys
 from app.vault import documents as sealing
 from app.vault.keys import OrganisationKeys, RandomBytes
@@ -75,14 +84,19 @@ class Documents:
         audit: Audit,
         now_us: Callable[[], int],
         random: RandomBytes,
+        states: Callable[[], States],
     ) -> None:
-        """``audit(kind, actor, detail)`` records a reading or a deletion, durably."""
+        """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
+
+        ``states`` says who is restricted (GDPR art. 18): their documents are neither given, nor changed, nor deleted.
+        """
         self._repository = repository
         self._subjects = subjects
         self._keys = keys
         self._audit = audit
         self._now_us = now_us
         self._random = random
+        self._states = states
 
     def read(self, place: Place, *, actor: str) -> Found:
         """A document.
@@ -92,10 +106,10 @@ class Documents:
             actor: Credential that reads, for the audit log.
 
         Raises:
-            NotFound: there is none, or its learner was erased.
+            NotFound: there is none, or its learner was erased or is restricted.
         """
         address = self._address(place)
-        row = self._repository.get(address.id)
+        row = None if address.subject in self._states().restricted else self._repository.get(address.id)
         content = None if row is None else self._opened(row)
         if row is None or content is None:
             raise NotFound("There is no such document.")
@@ -111,8 +125,9 @@ class Documents:
             actor: Credential that reads, for the audit log.
         """
         group = _group(self._keys, place)
-        rows = self._repository.listed(group, after=place.since)
         subject = self._subject(place)
+        restricted = subject in self._states().restricted
+        rows = [] if restricted else self._repository.listed(group, after=place.since)
         names: dict[str, None] = {}
         for row in rows:
             name = self._unsealed(subject, sealing.place(row.id, "name"), row.name)
@@ -136,9 +151,11 @@ class Documents:
             DocumentConflict: there is a document and no condition was given; nothing changed.
             BadRequest: this version wants a condition.
             BodyTooLarge: larger than ``LARGEST``.
+            PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
         """
         _require_size(content)
         address = self._address(place)
+        self._require_free(address.subject)
         if conditions.given:
             self._put_if(address, content, conditions, source)
             return
@@ -160,9 +177,11 @@ class Documents:
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``LARGEST``, merged.
+            PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
         """
         check_posted(content)
         address = self._address(place)
+        self._require_free(address.subject)
         for _ in range(_TRIES):
             row = self._repository.get(address.id)
             self._require(address, conditions, None if row is None else row.etag)
@@ -183,8 +202,10 @@ class Documents:
 
         Raises:
             PreconditionFailed: a condition is false; nothing changed.
+            PersonRestricted: nothing of this person may be deleted.
         """
         address = self._address(place)
+        self._require_unrestricted(address.subject)
         for _ in range(_TRIES):
             current = self._repository.etag(address.id)
             self._require(address, conditions, current)
@@ -197,12 +218,28 @@ class Documents:
         raise _contended()
 
     def delete_all(self, place: Place, *, actor: str) -> None:
-        """Delete every document of a context (``place`` without id)."""
+        """Delete every document of a context (``place`` without id).
+
+        Raises:
+            PersonRestricted: nothing of this person may be deleted.
+        """
+        self._require_unrestricted(self._subject(place))
         group = _group(self._keys, place)
         self._audit("documents-deleted", actor, {**_detail(place), "context": group.hex()})
         self._repository.delete_group(group)
 
     # --- writing --------------------------------------------------------------------------------------
+
+    def _require_free(self, subject: bytes | None) -> None:
+        self._require_unrestricted(subject)
+        if subject in self._states().refusing:
+            raise PersonRefused("This person objects to new data, so none is taken; nothing was stored.")
+
+    def _require_unrestricted(self, subject: bytes | None) -> None:
+        if subject in self._states().restricted:
+            raise PersonRestricted(
+                "The data of this person are restricted: documents stay as they are until the restriction ends."
+            )
 
     def _put_if(self, address: _Address, content: Content, conditions: Conditions, source: str) -> None:
         for _ in range(_TRIES):

@@ -6,14 +6,15 @@ or to forget to erase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from app.ingest.querying import Reader
+from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Statements
+from app.storage.statements import Filter, Statements, Stored
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi.people import names_in, person
@@ -32,12 +33,14 @@ class People:
         reader: SealedReader,
         keys: OrganisationKeys,
         audit: Callable[[str, str, Mapping[str, object]], object],
+        states: Callable[[], States],
     ) -> None:
-        """``audit(kind, actor, detail)`` records a reading, durably."""
+        """``audit(kind, actor, detail)`` records a reading, durably; ``states`` says who is restricted."""
         self._statements = statements
         self._reader = reader
         self._keys = keys
         self._audit = audit
+        self._states = states
 
     def person(self, agent: dict[str, Any], identifier: str, who: Reader) -> dict[str, Any]:
         """The Person object of an agent, from the statements that this reader may see.
@@ -51,7 +54,12 @@ class People:
         wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
         mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
         asked = Filter(wanted, mine=mine, through=False)
-        rows = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows
+        states = self._states()
+        rows: Sequence[Stored] = ()
+        if self._keys.subject(identifier) not in states.restricted:
+            found = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows
+            # GDPR art. 18(2): not from the statements of a restricted person.
+            rows = [row for row in found if row.subject not in states.restricted]
         names: dict[str, None] = {}
         searched = 0
         while rows:

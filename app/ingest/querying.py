@@ -13,9 +13,10 @@ import orjson
 from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Data
+from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Plain, Position, Statements, beyond
+from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
@@ -27,6 +28,10 @@ from app.xapi.versions import Version
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of JSON in one page, but for its first statement: a page holds fewer than asked when they are large."""
+
+
+_REFILLS = 5
+"""How often a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
 
 
 class Reader(NamedTuple):
@@ -52,14 +57,26 @@ class One(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A query as it goes on from page to page: what to find, how many at a time, in which form."""
+    """A query as it goes on from page to page: what to find, how many at a time, in which form.
+
+    ``subject``: hexadecimal token of the agent that is asked for, if one is.
+    """
 
     wanted: Filter
+    subject: str | None
     ascending: bool
     limit: int
     form: str
     as_kept: bool
     attachments: bool
+
+
+class _Found(NamedTuple):
+    """The rows of a page that may be seen, the place after all that was read, and whether nothing follows it."""
+
+    rows: list[Stored]
+    after: Position | None
+    ended: bool
 
 
 class Page(NamedTuple):
@@ -99,10 +116,11 @@ class Library:
         page_limit: int,
         definitions: Callable[[Iterable[str]], Mapping[str, Definition]],
         attachments: Attachments,
+        states: Callable[[], States],
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
 
-        ``definitions`` gives what is known of activities, by IRI.
+        ``definitions`` gives what is known of activities, by IRI; ``states`` says who is restricted.
         """
         self._statements = statements
         self._reader = reader
@@ -113,6 +131,7 @@ class Library:
         self._page_limit = page_limit
         self._definitions = definitions
         self._attachments = attachments
+        self._states = states
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
@@ -132,13 +151,14 @@ class Library:
         """One statement; ``form``, ``as_kept`` and ``attachments`` as in ``StatementQuery``.
 
         Raises:
-            NotFound: no such statement, of the other kind (voided or not), erased, or not for this reader.
+            NotFound: no such statement, of the other kind (voided or not), erased, restricted, or not for this reader.
         """
         found = self._statements.get(identity)
         # xAPI-Communication 2.1.3: statementId does not give a voided statement, voidedStatementId no other.
         if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
             raise NotFound("No such statement, or not one that these credentials may see.")
-        plain = self._reader.one(found)
+        # GDPR art. 18(2): what is restricted is stored, and no more.
+        plain = None if found.subject in self._states().restricted else self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._data([plain]) if attachments else ()
@@ -148,7 +168,8 @@ class Library:
         """The first page of a query."""
         wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
         limit = min(query.limit or self._page_limit, self._page_limit)
-        asked = Asked(wanted, query.ascending, limit, query.format, query.as_kept, query.attachments)
+        subject = None if query.agent is None else self._keys.subject(query.agent).hex()
+        asked = Asked(wanted, subject, query.ascending, limit, query.format, query.as_kept, query.attachments)
         return self._page(asked, who, None, languages)
 
     def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> Page:
@@ -161,21 +182,48 @@ class Library:
         return self._page(asked, who, after, languages)
 
     def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
-        rows, ended = self._statements.page(asked.wanted, after=after, ascending=asked.ascending, limit=asked.limit)
-        opened, gone = self._reader.opened_within(rows, MOST_BYTES)
-        shown = rows[:gone]
-        more = bool(shown) and not (ended and gone == len(rows))
+        found = self._found(asked, after)
+        opened, gone = self._reader.opened_within(found.rows, MOST_BYTES)
+        shown = found.rows[:gone]
+        whole = gone == len(found.rows)
+        place = found.after if whole else beyond(shown, after)
+        more = place is not None and not (found.ended and whole)
         return Page(
             tuple(
                 self._formed([plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept))
             ),
-            self._write_cursor(asked, beyond(shown, after), who) if more else None,
+            self._write_cursor(asked, place, who) if more and place is not None else None,
             tuple(token.hex() for token in asked.wanted.every_token()),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
             asked.form,
             self._data(opened) if asked.attachments else None,
         )
+
+    def _found(self, asked: Asked, after: Position | None) -> _Found:
+        states = self._states()
+        if asked.subject is not None and bytes.fromhex(asked.subject) in states.restricted:
+            # Whoever asks for a restricted person learns nothing, where others mention them neither.
+            return _Found([], None, True)
+        rows: list[Stored] = []
+        hidden: set[bytes] = set()
+        ended = True
+        for _ in range(_REFILLS):
+            found, ended = self._statements.page(
+                asked.wanted,
+                after=after,
+                ascending=asked.ascending,
+                limit=asked.limit - len(rows),
+                without=hidden,
+            )
+            after = beyond(found, after) if found else after
+            met = {row.subject for row in found if row.subject in states.restricted} if states.restricted else set()
+            rows += [row for row in found if row.subject not in met] if met else found
+            if ended or not met:
+                break
+            # Those met are passed over by the database from here on: a thousand statements of one cost one more query.
+            hidden |= met
+        return _Found(rows, after, ended)
 
     def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
         return self._attachments.of([(plain, orjson.loads(plain.body)) for plain in opened])

@@ -14,6 +14,7 @@ from app.errors import (
     DatabaseUnavailable,
     Fault,
     InvalidStatement,
+    PersonRefused,
     ProfileRejected,
     ScopeMissing,
     StatementConflict,
@@ -25,6 +26,7 @@ from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
 from app.storage import clock
 from app.storage.attachments import Attachment
+from app.storage.person_states import States
 from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Statements, Stored, Voiding
@@ -88,6 +90,7 @@ class Recorder:
         presence: Presence,
         profiles: Profiles,
         protect: Protect,
+        states: Callable[[], States],
         public_url: str,
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
@@ -96,7 +99,8 @@ class Recorder:
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
 
-        ``protect`` applies the source's policy about minors before anything else looks at the statements.
+        ``protect`` applies the source's policy about minors before anything else looks at the statements. ``states``
+        says whose statements are refused.
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
@@ -116,6 +120,7 @@ class Recorder:
         self._refused = refused
         self._learn = learn
         self._protect = protect
+        self._states = states
         self._follow = follow
 
     def record(
@@ -142,6 +147,7 @@ class Recorder:
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
             PersonalDataRefused: the source's policy about minors refuses something.
+            PersonRefused: a statement is of a person who objects to new ones.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             StatementConflict: an id is taken by a different statement.
             ScopeMissing: a voiding names a statement of another source.
@@ -196,6 +202,7 @@ class Recorder:
         found = list(map(keys_of, statements))
         ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
+        _refuse_persons(subjects, self._states().refusing, batch.many)
         own = keys.token(kinds.SOURCE, source.id)
         authority = orjson.dumps(self.authority(source))
         blind = [tokens.of_statement(keys, own, one) for one in found]
@@ -310,6 +317,26 @@ class Recorder:
                 self._statements.restamp([row for row in rows(writing.first) if row.id in stored], writing)
                 return
         raise DatabaseUnavailable(_OUT_OF_TOUCH)
+
+
+def _refuse_persons(subjects: Sequence[bytes], refusing: frozenset[bytes], many: bool) -> None:
+    if not refusing or refusing.isdisjoint(subjects):
+        return
+    # All or nothing: to drop theirs and answer 200 would say that they are stored.
+    faults = [
+        Fault(
+            f"/{place}/actor" if many else "/actor",
+            "person-refused",
+            "GDPR art. 21",
+            "This person objects to new data. Leave this statement out.",
+        )
+        for place, subject in enumerate(subjects)
+        if subject in refusing
+    ]
+    raise PersonRefused(
+        f"{len(faults)} of {len(subjects)} statements are of persons who object to new data; nothing was stored.",
+        faults=faults[:20],
+    )
 
 
 def _refuse_crowded(blind: Sequence[Sequence[bytes]], many: bool) -> None:

@@ -98,8 +98,9 @@ class Aggregates:
         keys: OrganisationKeys,
         settings: Settings,
         declared: Sequence[Definition] | None = None,
+        left_out: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
-        """``declared``: definitions instead of those in ``schemas/aggregates``."""
+        """``declared``: definitions instead of those in ``schemas/aggregates``; ``left_out``: of ``AggregateJob``."""
         self._repository = repository
         self._keys = keys
         self._minimum = settings.minimum_group
@@ -111,6 +112,7 @@ class Aggregates:
             tuple(self._declared.values()),
             timezone=settings.timezone,
             minimum_group=settings.minimum_group,
+            left_out=left_out,
         )
         self._cache: OrderedDict[tuple[str, str, int], Lattice] = OrderedDict()
         self._lock = threading.Lock()

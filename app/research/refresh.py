@@ -105,13 +105,16 @@ class AggregateJob:
         *,
         timezone: str,
         minimum_group: int,
+        left_out: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
+        """``left_out`` gives the subjects that research is not made with (GDPR art. 18, 21)."""
         self._parts = parts
         self._keys = keys
         self._reader = reader
         self._definitions = definitions
         self._timezone = timezone
         self._minimum = minimum_group
+        self._left_out = left_out
 
     def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
         """Count everything stored up to the consistent-through bound.
@@ -246,11 +249,12 @@ class AggregateJob:
         if not months or state.watermark is None:
             return {}
         mark, through = min(map(_first, months.values())) - 1, state.watermark + 1
+        left_out = self._left_out()
         states: dict[str, list[State]] = {month: [] for month in months}
         firsts: dict[str, int] = {}
         while True:
             check()
-            batch, reached = self._reader.scan(mark, through, PARTITION)
+            batch, reached = self._reader.scan(mark, through, PARTITION, left_out)
             if reached is None:
                 break
             mark = reached
@@ -315,8 +319,9 @@ class AggregateJob:
         meter: _Meter,
     ) -> tuple[int | None, int, bool]:
         mark, read, facts, ended = start, 0, [], False
+        left_out = self._left_out()
         while read < STEP and not ended:
-            batch, reached = self._reader.scan(mark, through, PARTITION)
+            batch, reached = self._reader.scan(mark, through, PARTITION, left_out)
             if reached is None:
                 ended = True
                 break

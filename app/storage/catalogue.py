@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from app.storage import (
+    accounts,
     activity_definitions,
     aggregates,
     attachments,
     audit,
+    cases,
     documents,
     erasures,
     jobs,
@@ -14,6 +16,7 @@ from app.storage import (
     nomenclatures,
     organisation_keys,
     pattern_sessions,
+    person_states,
     processes,
     profiles,
     register,
@@ -34,6 +37,9 @@ COLLECTIONS: tuple[Declared, ...] = (
     *key_holders.COLLECTIONS,
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,
+    *person_states.COLLECTIONS,
+    *cases.COLLECTIONS,
+    *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
     *pattern_sessions.COLLECTIONS,
     *nomenclatures.COLLECTIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pymongo
@@ -13,6 +14,8 @@ NAME = "statements"
 
 # Counting a source of a hundred million statements takes longer than a request may.
 _COUNT_SECONDS = 600.0
+# Persons in one query.
+_AT_ONCE = 1_000
 
 
 class Age(NamedTuple):
@@ -24,15 +27,36 @@ class Age(NamedTuple):
     overdue: int
 
 
+class Held(NamedTuple):
+    """Whose statements are kept: subject token, and tokens that find them, as an agent."""
+
+    subject: bytes
+    agents: tuple[bytes, ...]
+
+
+class Ended(NamedTuple):
+    """A learner whose account ended: subject token, tokens that find them, and what is stored before goes."""
+
+    subject: bytes
+    agents: tuple[bytes, ...]
+    before: int
+
+
 class RetentionRepository:
-    """Statements of a source by ``stored``. Placeholders (no ``stored``) are never counted nor touched."""
+    """Statements of a source by ``stored``. Placeholders (no ``stored``) are never counted nor touched.
+
+    Nor are the statements of persons who are ``held``: restricted, so that their data are kept (GDPR art. 18).
+    """
 
     def __init__(self, store: Store, attachments: AttachmentRepository) -> None:
         self._collection = store.collection(NAME)
         self._attachments = attachments
 
-    def age(self, source: bytes, due_before: int, overdue_before: int) -> Age:
-        """Count by index scans; ``source`` is the source's blind token, the bounds are microseconds."""
+    def age(self, source: bytes, due_before: int, overdue_before: int, held: Sequence[Held] = ()) -> Age:
+        """Count by index scans; ``source`` is the source's blind token, the bounds are microseconds.
+
+        The statements of those who are ``held`` are kept, and not due.
+        """
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             first = self._collection.find_one(
                 _stored_before(source, None), {"_id": 0, "stored": 1}, sort=[("stored", 1)]
@@ -43,16 +67,47 @@ class RetentionRepository:
             return Age(
                 self._collection.count_documents(_stored_before(source, None)),
                 oldest,
-                self.count(source, due_before) if oldest < due_before else 0,
-                self.count(source, overdue_before) if oldest < overdue_before else 0,
+                self.count(source, due_before, held) if oldest < due_before else 0,
+                self.count(source, overdue_before, held) if oldest < overdue_before else 0,
             )
 
-    def count(self, source: bytes, before: int) -> int:
-        """How many statements of the source have ``stored < before``."""
+    def count(self, source: bytes, before: int, held: Sequence[Held] = ()) -> int:
+        """How many statements of the source have ``stored < before``, those of who is held left out."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return self._collection.count_documents(_stored_before(source, before))
+            # All by the index alone, then those of the few who are held: to look whose each is would read each.
+            counted = self._collection.count_documents(_stored_before(source, before))
+            for place in range(0, len(held), _AT_ONCE):
+                some = held[place : place + _AT_ONCE]
+                counted -= self._collection.count_documents(
+                    {
+                        "t": {"$in": [agent for one in some for agent in one.agents]},
+                        "subject": {"$in": [one.subject for one in some]},
+                        "stored": {"$gte": 0, "$lt": before},
+                        **_of_source(source),
+                    }
+                )
+            return counted
 
-    def delete(self, source: bytes, before: int, limit: int) -> int:
+    def count_ended(self, source: bytes, ended: Sequence[Ended], since: int) -> int:
+        """How many own statements of learners whose account ended go for that, of those stored from ``since`` on."""
+        if not ended:
+            return 0
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return self._collection.count_documents(_of_ended(source, ended, since))
+
+    def delete_ended(self, source: bytes, ended: Sequence[Ended], since: int, limit: int) -> int:
+        """Delete what ``count_ended`` counts, at most ``limit``, attachments too; how many were."""
+        if not ended:
+            return 0
+        asked = _of_ended(source, ended, since)
+        with translated():
+            ids = [document["_id"] for document in self._collection.find(asked, {"_id": 1}).limit(limit)]
+            if not ids:
+                return 0
+            self._attachments.release(ids)
+            return self._collection.delete_many({"_id": {"$in": ids}, **asked}).deleted_count
+
+    def delete(self, source: bytes, before: int, limit: int, held: Sequence[Held] = ()) -> int:
         """Delete the oldest statements of the source with ``stored < before``, at most ``limit``, attachments too.
 
         Returns:
@@ -61,7 +116,7 @@ class RetentionRepository:
         with translated():
             ids = [
                 document["_id"]
-                for document in self._collection.find(_stored_before(source, before), {"_id": 1})
+                for document in self._collection.find(_kept_out(_stored_before(source, before), held), {"_id": 1})
                 .sort([("stored", 1)])
                 .limit(limit)
             ]
@@ -72,6 +127,29 @@ class RetentionRepository:
             # The bound is said again: an id may have been taken over by something newer in between.
             deleted = self._collection.delete_many({"_id": {"$in": ids}, "stored": {"$lt": before}})
             return deleted.deleted_count
+
+
+def _kept_out(asked: Document, held: Sequence[Held]) -> Document:
+    return {**asked, "subject": {"$nin": [one.subject for one in held]}} if held else asked
+
+
+def _of_source(source: bytes) -> Document:
+    # In an expression, so that no plan leads with it: a source has many statements, a learner few.
+    return {"$expr": {"$in": [{"$literal": source}, "$t"]}}
+
+
+def _of_ended(source: bytes, ended: Sequence[Ended], since: int) -> Document:
+    return {
+        "$or": [
+            {
+                "t": {"$in": [*one.agents]},
+                "subject": one.subject,
+                "stored": {"$gte": since, "$lt": one.before},
+                **_of_source(source),
+            }
+            for one in ended
+        ]
+    }
 
 
 def _stored_before(source: bytes, before: int | None) -> Document:

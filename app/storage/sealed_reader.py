@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import structlog
 
@@ -70,16 +70,18 @@ class SealedReader:
             raise Unsealable("This statement is stored but does not open: it is damaged. Its operator must be told.")
         return None
 
-    def scan(self, after: int | None, before: int, limit: int) -> tuple[list[Plain], int | None]:
+    def scan(
+        self, after: int | None, before: int, limit: int, without: Set[bytes] = frozenset()
+    ) -> tuple[list[Plain], int | None]:
         """Of about the next ``limit`` statements stored after ``after`` and before ``before``, the readable, in order.
 
-        Voided, erased and damaged ones are left out. With them the ``stored`` up to which everything was read; None
-        when nothing is left.
+        Voided, erased and damaged ones are left out, and those of the subjects ``without``. With them the ``stored`` up
+        to which everything was read; None when nothing is left.
         """
         rows = self._statements.span(after, before, limit)
         if not rows:
             return [], None
-        return self.opened([row for row in rows if not row.voided]), rows[-1].stored
+        return self.opened([row for row in rows if not row.voided and row.subject not in without]), rows[-1].stored
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""

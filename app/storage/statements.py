@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from struct import Struct
 from typing import NamedTuple, TypeGuard, cast
@@ -487,17 +487,27 @@ class Statements:
         with translated():
             return _stored(self._collection.find_raw_batches(among, _FIELDS))
 
-    def page(self, wanted: Filter, *, after: Position | None, ascending: bool, limit: int) -> Rows:
+    def page(
+        self,
+        wanted: Filter,
+        *,
+        after: Position | None,
+        ascending: bool,
+        limit: int,
+        without: Collection[bytes] = (),
+    ) -> Rows:
         """The next statements that are not voided, in the order of ``stored``, beyond ``after``.
 
-        At most ``limit`` and, but for the first one, ``MOST_BYTES`` of sealed bodies.
+        At most ``limit`` and, but for the first one, ``MOST_BYTES`` of sealed bodies; those of the subjects ``without``
+        are passed over.
         """
         # One more than asked tells whether anything follows.
-        own = self._found(query(wanted, after, ascending), ascending, limit + 1)
+        own = self._found(_passing_over(query(wanted, after, ascending), without), ascending, limit + 1)
         if not wanted.tokens or not wanted.through:
             return _first(own, limit)
         # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
-        through = self._found(query_through(wanted, after, ascending), ascending, limit + 1)
+        asked = _passing_over(query_through(wanted, after, ascending), without)
+        through = self._found(asked, ascending, limit + 1)
         return _first(_merged(own, through, ascending), limit)
 
     def _found(self, asked: Document, ascending: bool, limit: int) -> Rows:
@@ -616,6 +626,10 @@ def _common(wanted: Filter, after: Position | None, ascending: bool) -> list[Doc
     if after is not None:
         clauses.append(_beyond(after, ascending))
     return clauses
+
+
+def _passing_over(asked: Document, without: Collection[bytes]) -> Document:
+    return {**asked, "subject": {"$nin": [*without]}} if without else asked
 
 
 def _one_of(alternatives: Iterable[bytes]) -> Document:

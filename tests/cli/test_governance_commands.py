@@ -18,17 +18,20 @@ from app.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound,
 from app.governance.audit import AUDIT_READ, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
+from app.governance.sealing import PersonSeal
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.storage import clock
+from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
-from app.vault.keys import OrganisationKeys
+from app.storage.subjects import SubjectKeys
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 
 ENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities" / "ent.json"
 
@@ -40,7 +43,7 @@ def _fail(_: Lease) -> Mapping[str, object]:
 class Parts:
     """The services that the commands ask for."""
 
-    def __init__(self, store: Store, vault: OrganisationKeys) -> None:
+    def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)
         self.retention = Retention(
@@ -49,6 +52,8 @@ class Parts:
             lambda: [SourceLink("ent1", "ent")],
             self.audit,
             vault,
+            accounts=AccountRepository(store),
+            seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
         )
         self.jobs: Sequence[Job] = (
             Job("count", "0 * * * *", lambda _: {"rows": 7}),
@@ -60,8 +65,8 @@ class Parts:
 
 
 @pytest.fixture
-def parts(store: Store, vault: OrganisationKeys) -> Parts:
-    return Parts(store, vault)
+def parts(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Parts:
+    return Parts(store, keks, vault)
 
 
 def run(parts: Parts, command: click.Command, *args: str) -> str:

@@ -26,7 +26,17 @@ from app.settings import Settings, env_name
 from app.settings import load as load_settings
 from app.storage.catalogue import COLLECTIONS
 from app.web import operations
-from app.web.api import access_packages, aggregates, check, persons, retention, verdicts
+from app.web.api import (
+    access_packages,
+    accounts,
+    aggregates,
+    check,
+    persons,
+    requests,
+    restriction,
+    retention,
+    verdicts,
+)
 from app.web.operations import Metrics
 from app.web.xapi import about, activities, agents, documents, headers, statements
 
@@ -148,6 +158,9 @@ def test_every_route_is_named() -> None:
         verdicts.blueprint(none, none, none),
         persons.blueprint(none, none, none),
         access_packages.blueprint(none, none),
+        requests.blueprint(none, none),
+        restriction.blueprint(none, none, none),
+        accounts.blueprint(none, none),
         check.blueprint(none, none, none, 1),
     ):
         app.register_blueprint(routes, url_prefix="/api/v1")

@@ -118,7 +118,7 @@ def test_what_article_30_requires_is_required(unplugged: Register, name: str) ->
         ({"active_days": "30"}, "/retention/active_days", "type"),
         ({"active_days": 30.5}, "/retention/active_days", "type"),
         ({"justification": {"fr": "parce que", "en": " "}}, "/retention/justification/en", "pattern"),
-        ({"basis": "timestamp"}, "/retention/basis", "const"),
+        ({"basis": "timestamp"}, "/retention/basis", "enum"),
     ],
 )
 def test_gdpr_5_1_e_retention_needs_a_duration_and_a_reason(

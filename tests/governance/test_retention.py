@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from app.errors import DatabaseUnavailable, LeaseLost
+from app.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
+from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
+from app.governance.sealing import PersonSeal
+from app.storage import retention as retention_storage
+from app.storage.accounts import AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
-from app.storage.retention import RetentionRepository
-from app.vault.keys import OrganisationKeys
+from app.storage.retention import Ended, Held, RetentionRepository
+from app.storage.subjects import SubjectKeys
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities"
 NOW = 1_790_000_000_000_000
@@ -29,7 +35,7 @@ LINKS = [SourceLink("ent1", "ent"), SourceLink("tutor", "p2ia"), SourceLink("qui
 class House:
     """Two activities (10 and 100 days), three sources, and their statements."""
 
-    def __init__(self, store: Store, vault: OrganisationKeys) -> None:
+    def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
         ticks = count(NOW)
         self.store = store
         self.vault = vault
@@ -40,7 +46,23 @@ class House:
             content["retention"]["active_days"] = days
             self.register.add(json.dumps(content).encode())
         self.repository = RetentionRepository(store, AttachmentRepository(store))
-        self.retention = Retention(self.repository, self.register, lambda: LINKS, self.audit, vault)
+        self.accounts = AccountRepository(store)
+        self.seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
+        self.held: list[Held] = []
+        self.keks = keks
+        self.retention = self.made()
+
+    def made(self) -> Retention:
+        return Retention(
+            self.repository,
+            self.register,
+            lambda: LINKS,
+            self.audit,
+            self.vault,
+            accounts=self.accounts,
+            seal=self.seal,
+            held=lambda: self.held,
+        )
 
     def put(self, source: str, days_old: float, number: int) -> None:
         token = self.vault.token("source", source)
@@ -61,8 +83,8 @@ class House:
 
 
 @pytest.fixture
-def house(store: Store, vault: OrganisationKeys) -> House:
-    house = House(store, vault)
+def house(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> House:
+    house = House(store, keks, vault)
     house.put("ent1", 1, 3)
     house.put("ent1", 11, 4)
     house.put("ent1", 13, 5)
@@ -107,7 +129,14 @@ def test_what_is_due_goes_and_nothing_else(house: House) -> None:
 def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house: House) -> None:
     forgotten: list[tuple[str, int]] = []
     retention = Retention(
-        house.repository, house.register, lambda: LINKS, house.audit, house.vault, lambda *what: forgotten.append(what)
+        house.repository,
+        house.register,
+        lambda: LINKS,
+        house.audit,
+        house.vault,
+        lambda *what: forgotten.append(what),
+        accounts=house.accounts,
+        seal=house.seal,
     )
     retention.apply(NOW)
     assert forgotten == []
@@ -180,3 +209,155 @@ def test_the_oldest_go_first_and_by_the_index(house: House) -> None:
     )
     assert "COLLSCAN" not in str(plan)
     assert "'SORT'" not in str(plan)
+
+
+# --- accounts that ended, and persons whose data are kept -------------------------------------------
+
+
+def microseconds(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1_000_000)
+
+
+TODAY = microseconds("2026-09-21T12:00:00+00:00")
+
+
+def subject(house: House, name: str) -> bytes:
+    return house.vault.subject(f"account:https://ent.example|{name}")
+
+
+def agent(house: House, name: str) -> bytes:
+    return house.vault.token("agent", f"account:https://ent.example|{name}")
+
+
+def put_of(house: House, name: str, source: str, stored: int, number: int = 1) -> None:
+    tokens = [house.vault.token("source", source), agent(house, name)]
+    house.store.collection("statements").insert_many(
+        [
+            {"_id": uuid4(), "stored": stored + n, "source": source, "t": tokens, "subject": subject(house, name)}
+            for n in range(number)
+        ]
+    )
+
+
+def left_of(house: House, name: str) -> int:
+    return house.store.collection("statements").count_documents({"subject": subject(house, name)})
+
+
+def close(house: House, name: str, source: str, day: str) -> None:
+    whose = subject(house, name)
+    who = house.seal.seal(PLACE, {whose: f"account:https://ent.example|{name}".encode()})[whose]
+    house.accounts.close(source, [Closing(whose, microseconds(f"{day}T00:00:00+00:00"), who)])
+
+
+@pytest.fixture
+def closing_house(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> House:
+    """The source ``tutor`` keeps its statements for 1,000 days, or three months after the end of an account."""
+    house = House(store, keks, vault)
+    content = json.loads((EXAMPLES / "p2ia.json").read_bytes())
+    content["retention"] |= {"active_days": 1_000, "basis": "account-closed"}
+    house.register.add(json.dumps(content).encode())
+    return house
+
+
+def test_three_months_after_the_end_of_an_account_its_statements_go(closing_house: House) -> None:
+    house = closing_house
+    before = microseconds("2026-05-01T10:00:00+00:00")
+    for name, day in (("gone", "2026-06-21"), ("going", "2026-06-22"), ("here", None)):
+        put_of(house, name, "tutor", before, 3)
+        if day is not None:
+            close(house, name, "tutor", day)
+    line = next(line for line in house.retention.report(TODAY) if line.source == "tutor")
+    assert (line.account_closed_months, line.accounts_closed, line.accounts_due, line.closed_due) == (3, 2, 1, 3)
+    run = house.retention.apply(TODAY, dry_run=False)
+    assert [(each.statements, each.closed) for each in run.deletions if each.source == "tutor"] == [(3, 3)]
+    assert [left_of(house, name) for name in ("gone", "going", "here")] == [0, 3, 3]
+    # It has led to what it could, so nothing of the person is kept for it.
+    assert house.accounts.count("tutor") == 1
+    where = {"activity": "p2ia", "source": "tutor", "stored_before": TODAY - 1_000 * DAY_US, "accounts": 1}
+    assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 3, "complete": True}]
+
+
+def test_the_end_of_an_account_of_one_who_was_erased_leads_to_nothing(closing_house: House) -> None:
+    house = closing_house
+    close(house, "erased", "tutor", "2026-03-10")
+    house.store.collection("subjects").delete_many({})
+    house.seal = PersonSeal(SubjectKeys(house.store, house.keks, "default"), "default", os.urandom)
+    retention = house.made()
+    assert retention.apply(TODAY, dry_run=False).statements == 0
+    assert house.accounts.count("tutor") == 0
+
+
+def test_an_account_that_is_opened_again_keeps_its_statements(closing_house: House) -> None:
+    house = closing_house
+    put_of(house, "back", "tutor", microseconds("2026-05-01T10:00:00+00:00"))
+    close(house, "back", "tutor", "2026-06-01")
+    assert house.accounts.reopen("tutor", [subject(house, "back")]) == 1
+    assert house.retention.apply(TODAY, dry_run=False).statements == 0
+    assert left_of(house, "back") == 1
+
+
+def test_the_end_of_an_account_concerns_its_source_and_what_came_before_its_time_was_over(
+    closing_house: House,
+) -> None:
+    house = closing_house
+    close(house, "used", "tutor", "2026-06-01")
+    put_of(house, "used", "tutor", microseconds("2026-08-31T10:00:00+00:00"))
+    put_of(house, "used", "tutor", microseconds("2026-09-02T10:00:00+00:00"))
+    put_of(house, "used", "quiet", microseconds("2026-05-01T10:00:00+00:00"))
+    assert house.retention.apply(TODAY, dry_run=False).statements == 1
+    assert left_of(house, "used") == 2
+
+
+def test_the_end_of_an_account_means_nothing_to_a_rule_that_counts_from_storage(house: House) -> None:
+    put_of(house, "gone", "tutor", NOW - DAY_US)
+    day = datetime.fromtimestamp(NOW / 1_000_000 - 99 * 86_400, UTC).date().isoformat()
+    close(house, "gone", "tutor", day)
+    house.retention.apply(NOW, dry_run=False)
+    assert left_of(house, "gone") == 1
+    # All that was stored before it is gone after that long, so it goes too.
+    house.retention.apply(NOW + 3 * DAY_US, dry_run=False)
+    assert house.accounts.count("tutor") == 0
+
+
+def test_gdpr_18_what_is_restricted_is_not_deleted(closing_house: House) -> None:
+    house = closing_house
+    for name in ("kept", "other"):
+        put_of(house, name, "ent1", TODAY - 50 * DAY_US, 4)
+        put_of(house, name, "tutor", TODAY - 200 * DAY_US, 2)
+        close(house, name, "tutor", "2026-03-10")
+    house.held = [Held(subject(house, "kept"), (agent(house, "kept"),))]
+    lines = {line.source: line for line in house.retention.report(TODAY)}
+    assert (lines["ent1"].kept, lines["ent1"].due, lines["ent1"].overdue) == (8, 4, 4)
+    assert (lines["tutor"].accounts_due, lines["tutor"].closed_due) == (1, 2)
+    assert house.retention.apply(TODAY, dry_run=False).statements == 6
+    assert (left_of(house, "kept"), left_of(house, "other")) == (6, 0)
+    assert house.accounts.count("tutor") == 1
+    house.held = []
+    assert house.retention.apply(TODAY, dry_run=False).statements == 6
+    assert left_of(house, "kept") == 0
+
+
+def test_statements_of_ended_accounts_are_found_by_the_learner(closing_house: House) -> None:
+    house = closing_house
+    put_of(house, "gone", "tutor", TODAY - 200 * DAY_US)
+    ended = [Ended(subject(house, name), (agent(house, name),), TODAY) for name in ("gone", "other")]
+    asked = retention_storage._of_ended(house.vault.token("source", "tutor"), ended, 0)
+    plan = str(house.store.collection("statements").find(asked).explain()["queryPlanner"]["winningPlan"])
+    assert "COLLSCAN" not in plan
+    assert plan.count("IXSCAN") == 2
+
+
+@pytest.mark.parametrize(
+    ("basis", "months", "valid"), [("stored", 3, False), ("account-closed", 0, False), ("account-closed", 120, True)]
+)
+def test_months_after_the_end_of_an_account_are_for_that_basis(
+    house: House, basis: str, months: int, valid: bool
+) -> None:
+    content = json.loads((EXAMPLES / "p2ia.json").read_bytes())
+    content["retention"] |= {"basis": basis, "account_closed_months": months}
+    if valid:
+        assert house.register.add(json.dumps(content).encode()).retention.account_closed_months == months
+    else:
+        with pytest.raises(RegisterInvalid) as refused:
+            house.register.add(json.dumps(content).encode())
+        assert [fault.pointer for fault in refused.value.faults] == ["/retention/account_closed_months"]

@@ -30,7 +30,7 @@ def make(
 ) -> Callable[..., Aggregates]:
     """Aggregates on that reader; by default those of ``schemas/aggregates``."""
 
-    def made(declared=None) -> Aggregates:
-        return Aggregates(repository, reader, vault, settings, declared)
+    def made(declared=None, left_out=frozenset) -> Aggregates:
+        return Aggregates(repository, reader, vault, settings, declared, left_out)
 
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from uuid import UUID
 
 import orjson
@@ -49,12 +50,14 @@ class MadeUpReader:
         self.statements = sorted([*self.statements, *statements], key=lambda item: (item.stored, item.id))
         self.through = self.statements[-1].stored + 1
 
-    def scan(self, after: int | None, before: int, limit: int) -> tuple[list[Plain], int | None]:
+    def scan(
+        self, after: int | None, before: int, limit: int, without: Set[bytes] = frozenset()
+    ) -> tuple[list[Plain], int | None]:
         follow = [item for item in self.statements if (after is None or item.stored > after) and item.stored < before]
         if not follow:
             return [], None
         last = follow[:limit][-1].stored
-        return [item for item in follow if item.stored <= last], last
+        return [item for item in follow if item.stored <= last and item.subject not in without], last
 
     def consistent_through(self) -> int:
         return self.through

@@ -44,6 +44,18 @@ def test_counts_and_hides(make, reader):
     assert rows(aggregates, by=())[0]["statements"] == 30
 
 
+def test_gdpr_21_who_objects_is_out_of_the_next_run(make, reader):
+    left_out: set[bytes] = set()
+    aggregates = make(left_out=lambda: frozenset(left_out))
+    first = class_of(12)
+    reader.store(*first)
+    aggregates.run()
+    left_out |= {first[0].subject, first[1].subject}
+    reader.store(*class_of(13, 100, timestamp="2026-11-04T09:00:00Z"))
+    assert aggregates.run().statements == 11
+    assert [row["statements"] for row in rows(aggregates, by=())] == [12, 11]
+
+
 def test_a_learner_in_many_runs_counts_once(make, reader, small_steps):
     aggregates = make()
     for start in range(100, 1000, 100):

@@ -15,6 +15,7 @@ from app.ingest.documents import Documents
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
+from app.storage.person_states import NOBODY
 from app.storage.subjects import SubjectKeys
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.xapi.documents import Conditions, Content, Place, Resource
@@ -99,6 +100,7 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
         audit=lambda *_: None,
         now_us=lambda: next(ticks),
         random=clock.random_bytes,
+        states=lambda: NOBODY,
     )
 
 

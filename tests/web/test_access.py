@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,6 +14,10 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.errors import RegisterInvalid
 from app.factory import create_app
+from app.governance.cases import Cases
+from app.governance.persons import person_of
+from app.storage import clock
+from app.storage.cases import CaseRepository
 from tests.served import Server, statement
 
 
@@ -61,6 +66,9 @@ def test_revoking_a_source_revokes_each_of_its_keys(server: Server) -> None:
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"
 READING = (scopes.READ, scopes.READ_MINE, scopes.ALL_READ, scopes.ALL)
 SOMEBODY = {"mbox": "mailto:access@ent.example"}
+PERSON = {"account": {"homePage": "https://ent.example", "name": "access-table-person"}}
+CASE = "r-000000000000"
+TODAY = date.today()
 AGENT_JSON = '{"account":{"homePage":"https://ent.example","name":"access-table"}}'
 
 
@@ -115,6 +123,20 @@ TABLE = [
     Row("POST", "/api/v1/erasures", (scopes.RIGHTS,), 202, json={"agents": [SOMEBODY]}),
     Row("GET", "/api/v1/erasures/00000000-0000-4000-8000-000000000000", (scopes.RIGHTS,), 404),
     Row("GET", "/api/v1/erasures/00000000-0000-4000-8000-000000000000/receipt", (scopes.RIGHTS,), 404),
+    Row("GET", "/api/v1/requests", (scopes.GOVERNANCE_READ, scopes.RIGHTS)),
+    Row("POST", "/api/v1/requests", (scopes.RIGHTS,), 201, json={"kind": "access", "agents": [PERSON]}),
+    Row("GET", f"/api/v1/requests/{CASE}", (scopes.RIGHTS,)),
+    Row("POST", f"/api/v1/requests/{CASE}/identify", (scopes.RIGHTS,), json={}),
+    Row("POST", f"/api/v1/requests/{CASE}/extend", (scopes.RIGHTS,), json={"reason": "many traces"}),
+    Row("POST", f"/api/v1/requests/{CASE}/done", (scopes.RIGHTS,), json={}),
+    Row("POST", f"/api/v1/requests/{CASE}/refuse", (scopes.RIGHTS,), json={"reason": "not founded"}),
+    *(
+        Row("POST", f"/api/v1/persons/{act}", (scopes.RIGHTS,), json={"agents": [PERSON]})
+        for act in ("restrict", "unrestrict", "object", "withdraw-objection", "standing")
+    ),
+    # Of a statement that is not there.
+    Row("POST", "/api/v1/persons/rectify", (scopes.RIGHTS,), 404, json={"statement": str(uuid4()), "corrected": {}}),
+    Row("POST", "/api/v1/accounts", (scopes.ACCOUNTS,), json={"accounts": [{"agent": PERSON}]}),
     Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement()),
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)),
 ]
@@ -160,6 +182,16 @@ def ask(server: Server, row: Row, credential: NewCredential | None, version: str
 
 
 def before(server: Server, row: Row, owner: NewCredential) -> None:
+    if CASE in row.path:
+        parts = server.parts
+        parts.store.collection("cases").delete_one({"_id": CASE})
+        # No randomness gives an id that a table can name.
+        cases = Cases(
+            CaseRepository(parts.store), parts.keys, parts.person_seal, parts.audit, clock.now_us, lambda: TODAY, bytes
+        )
+        cases.open("access", person_of([PERSON]), actor="cli:test")
+        if row.path.endswith("done"):
+            cases.identify(CASE, actor="cli:test")
     if row.one:
         kept = server.send("POST", row.path, owner, json={"kept": True}, params=row.params)
         assert kept.status_code == 204

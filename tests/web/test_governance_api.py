@@ -18,14 +18,17 @@ from app.access.credentials import Access, NewCredential, Sources
 from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
+from app.governance.sealing import PersonSeal
 from app.storage import clock
+from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository
-from app.vault.keys import OrganisationKeys
+from app.storage.subjects import SubjectKeys
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
@@ -39,7 +42,7 @@ def audit(store: Store, vault: OrganisationKeys) -> Audit:
 
 
 @pytest.fixture
-def client(store: Store, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
+def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
     register = Register(ActivityRepository(store), audit, clock.now_us)
     register.add(ENT.read_bytes())
     retention = Retention(
@@ -48,6 +51,8 @@ def client(store: Store, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
         lambda: [SourceLink("ent1", "ent")],
         audit,
         vault,
+        accounts=AccountRepository(store),
+        seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
     )
     app = Flask("governance-tests")
     errors.install(app)

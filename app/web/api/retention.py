@@ -54,6 +54,10 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
                     "overdue": line.overdue,
                     "active_days": line.active_days,
                     "cutoff": instant(line.cutoff),
+                    "account_closed_months": line.account_closed_months,
+                    "accounts_closed": line.accounts_closed,
+                    "accounts_due": line.accounts_due,
+                    "closed_due": line.closed_due,
                     "justification": rule.justification._asdict(),
                 }
             )

@@ -1,0 +1,203 @@
+"""What sources say of the ends of accounts: durations of retention may run from there (``retention.py``)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.errors import BadRequest, Fault, MalformedJSON
+from app.governance.audit import ACCOUNTS_ANNOUNCED
+from app.governance.persons import person_of
+from app.governance.sealing import PersonSeal
+from app.storage.accounts import AccountRepository, Closing
+from app.vault.keys import OrganisationKeys
+
+CLOSED, REOPENED = EVENTS = ("closed", "reopened")
+PLACE = "account"
+"""What the identifiers of accounts that ended are sealed for."""
+MOST_EVENTS = 10_000
+"""Most events that are taken at once."""
+COLUMNS = ("home_page", "name", "mbox", "mbox_sha1sum", "openid", "event", "on")
+"""Of a CSV file; those of the kinds of identifiers that are not there may be left out."""
+
+_FAULTS_SHOWN = 20
+_SECTION = "Sillage, ends of accounts"
+
+
+class Event(NamedTuple):
+    """An account ended, or was opened again.
+
+    Attributes:
+        agent: The account, as an xAPI Agent.
+        event: ``closed`` or ``reopened``.
+        on: When, in microseconds since 1970 UTC; None: now.
+    """
+
+    agent: Mapping[str, Any]
+    event: str
+    on: int | None
+
+
+class Announced(NamedTuple):
+    """How many accounts were noted as ended, and how many ends were taken back."""
+
+    closed: int
+    reopened: int
+
+
+class Accounts:
+    """Notes the ends of accounts."""
+
+    def __init__(
+        self,
+        repository: AccountRepository,
+        keys: OrganisationKeys,
+        seal: PersonSeal,
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._repository = repository
+        self._keys = keys
+        self._seal = seal
+        self._audit = audit
+        self._now_us = now_us
+
+    def announce(self, source: str, events: Sequence[Event], *, actor: str) -> Announced:
+        """Note what a source says of its accounts, all or nothing; saying it again changes nothing.
+
+        Args:
+            source: Id of the source; only its statements are concerned.
+            events: At most ``MOST_EVENTS``; of several about one account the last one counts.
+            actor: Who says it, for the audit log.
+
+        Raises:
+            BadRequest: an account is not an Agent with an identifier; the faults say which.
+        """
+        now = self._now_us()
+        last: dict[str, Event] = {}
+        for event, identifiers in zip(events, _identifiers(events), strict=True):
+            last |= dict.fromkeys(identifiers, event)
+        ended = {self._keys.subject(name): (name, event) for name, event in last.items() if event.event == CLOSED}
+        subjects = [self._keys.subject(name) for name, event in last.items() if event.event == REOPENED]
+        detail = {"source": source, "closed": len(ended), "reopened": len(subjects)}
+        self._audit(ACCOUNTS_ANNOUNCED, actor, detail)
+        # First what keeps data: if the other half fails, nothing goes that should stay.
+        reopened = self._repository.reopen(source, subjects)
+        who = self._seal.seal(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
+        self._repository.close(
+            source,
+            [
+                Closing(subject, now if event.on is None else event.on, who[subject])
+                for subject, (_, event) in ended.items()
+            ],
+        )
+        return Announced(len(ended), reopened)
+
+
+def of_json(content: bytes) -> list[Event]:
+    """The events of ``{"accounts": [{"agent": {…}, "event": "closed", "on": "2026-11-20"}, …]}``.
+
+    ``event`` is ``closed`` when absent, ``on`` (a day, or an instant with its offset; a day is its midnight UTC) now.
+
+    Raises:
+        MalformedJSON, BadRequest: it is not of that form; the faults say where.
+    """
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise MalformedJSON("The body is not one well-formed UTF-8 JSON document.") from None
+    listed = document.get("accounts") if isinstance(document, dict) and document.keys() == {"accounts"} else None
+    if not isinstance(listed, list):
+        raise _refused([Fault("", "accounts", _SECTION, "Must be an object with one member, the array `accounts`.")])
+    _refuse_many(len(listed))
+    faults: list[Fault] = []
+    events = [_event(one, f"/accounts/{place}", faults) for place, one in enumerate(listed)]
+    if faults:
+        raise _refused(faults)
+    return events
+
+
+def of_csv(content: bytes) -> list[Event]:
+    """The events of a CSV file (UTF-8, commas, a head line with names of ``COLUMNS``), one line each.
+
+    Raises:
+        BadRequest: it is not of that form; the faults say in which line, from 1 for the head.
+    """
+    try:
+        lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error):
+        raise _refused([Fault("", "csv", _SECTION, "Must be CSV in UTF-8, separated by commas.")]) from None
+    _refuse_many(len(lines))
+    faults: list[Fault] = []
+    events = []
+    for place, line in enumerate(lines, 2):
+        said = {name: text.strip() for name, text in line.items() if name is not None and isinstance(text, str)}
+        if line.keys() - set(COLUMNS) or None in line.values():
+            message = f"The head line has names among: {', '.join(COLUMNS)}; each line has as many values."
+            faults.append(Fault(f"/{place}", "csv", _SECTION, message))
+            continue
+        agent: dict[str, Any] = {name: said[name] for name in ("mbox", "mbox_sha1sum", "openid") if said.get(name)}
+        if said.get("home_page") or said.get("name"):
+            agent["account"] = {"homePage": said.get("home_page", ""), "name": said.get("name", "")}
+        event = {"agent": agent, **{name: said[name] for name in ("event", "on") if said.get(name)}}
+        events.append(_event(event, f"/{place}", faults))
+    if faults:
+        raise _refused(faults)
+    return events
+
+
+def _event(one: object, pointer: str, faults: list[Fault]) -> Event:
+    """An event; what is wrong with it is added to ``faults``."""
+    nothing = Event({}, CLOSED, None)
+    if not isinstance(one, dict) or not one.keys() <= {"agent", "event", "on"}:
+        faults.append(Fault(pointer, "accounts", _SECTION, "Must be an object with `agent`, and `event` and `on`."))
+        return nothing
+    event, on = one.get("event", CLOSED), one.get("on")
+    if event not in EVENTS:
+        faults.append(Fault(f"{pointer}/event", "accounts-event", _SECTION, f"Must be {' or '.join(EVENTS)}."))
+    moment = None
+    try:
+        moment = None if on is None else _microseconds(on)
+    except (TypeError, ValueError):
+        message = "Must be a day, or an instant with its offset from UTC, in ISO 8601: 2026-11-20."
+        faults.append(Fault(f"{pointer}/on", "accounts-on", _SECTION, message))
+    if not isinstance(one.get("agent"), dict):
+        faults.append(Fault(f"{pointer}/agent", "accounts", _SECTION, "Must be an xAPI Agent."))
+        return nothing
+    try:
+        person_of([one["agent"]])
+    except BadRequest as refused:
+        # Its pointers begin with the place in a list of one.
+        faults += [fault._replace(pointer=f"{pointer}/agent{fault.pointer[2:]}") for fault in refused.faults]
+    return Event(one["agent"], str(event), moment)
+
+
+def _identifiers(events: Sequence[Event]) -> list[tuple[str, ...]]:
+    return [person_of([event.agent]).identifiers for event in events]
+
+
+def _microseconds(said: object) -> int:
+    if not isinstance(said, str):
+        raise TypeError
+    if len(said) == len("2026-11-20"):
+        day = date.fromisoformat(said)
+        moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    else:
+        moment = datetime.fromisoformat(said)
+        if moment.tzinfo is None:
+            raise ValueError
+    return round(moment.timestamp() * 1_000_000)
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_EVENTS:
+        raise BadRequest(f"There are more than {MOST_EVENTS} accounts. Send several smaller lists.")
+
+
+def _refused(faults: Sequence[Fault]) -> BadRequest:
+    return BadRequest("The list of accounts is not valid; nothing of it was noted.", faults=faults[:_FAULTS_SHOWN])

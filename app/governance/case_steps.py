@@ -1,0 +1,182 @@
+"""The steps of a person's request, from receipt to answer: pure rules, no clock and no store.
+
+GDPR art. 12(3): an answer within one month of receipt; two further months where the request is complex, if the person
+is told within the first. Art. 12(4): a refusal says why. Art. 12(6): who cannot be identified may be asked for more;
+nothing is done for a request before it is known who makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, NamedTuple
+
+from app.errors import BadRequest, CaseConflict, Fault
+from app.governance.months import months_after
+
+KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection")
+"""GDPR art. 15, 20, 16, 17, 18, 21."""
+
+OPEN = "open"
+IDENTIFIED = "identified"
+DONE = "done"
+REFUSED = "refused"
+STATUSES = (OPEN, IDENTIFIED, DONE, REFUSED)
+PENDING = (OPEN, IDENTIFIED)
+
+MONTHS = 1
+MONTHS_EXTENDED = 3
+"""The first month and the two further ones, counted from receipt."""
+
+_OLDEST_YEARS = 5
+
+
+class Step(NamedTuple):
+    """What was done, when (microseconds since 1970 UTC), by whom (as the audit log says it), and what was noted."""
+
+    at: int
+    what: str
+    by: str
+    note: str = ""
+    detail: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request of a person.
+
+    Attributes:
+        id: Public id, random.
+        kind: One of ``KINDS``.
+        status: One of ``STATUSES``.
+        received: The day the request came.
+        due: The last day to answer it.
+        extended: The day it was extended, if it was.
+        person: Canonical identifiers of the person; none when they were erased.
+        steps: What was done, in order; the first is its opening.
+    """
+
+    id: str
+    kind: str
+    status: str
+    received: date
+    due: date
+    extended: date | None
+    person: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still waits for an answer."""
+        return self.status in PENDING
+
+    def overdue(self, today: date) -> bool:
+        """Whether its answer is late."""
+        return self.pending and today > self.due
+
+
+def opened(identity: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> Case:
+    """A new request.
+
+    Raises:
+        BadRequest: no such kind, or it was received on a day that cannot be.
+    """
+    if kind not in KINDS:
+        raise _bad("kind", f"must be one of {', '.join(KINDS)}")
+    if received > today:
+        raise _bad("received", "must not be after today")
+    if received < months_after(today, -12 * _OLDEST_YEARS):
+        raise _bad("received", f"must be within the last {_OLDEST_YEARS} years")
+    return Case(identity, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
+
+
+def identified(case: Case, step: Step) -> Case:
+    """It is known who makes the request."""
+    _require(case, (OPEN,), "The identity was checked already, or the request is closed.")
+    return _stepped(case, step, status=IDENTIFIED)
+
+
+def extended(case: Case, today: date, step: Step) -> Case:
+    """Two further months.
+
+    Raises:
+        CaseConflict: it is closed, was extended before, or the first month is over.
+        BadRequest: no reason is given.
+    """
+    _require(case, PENDING, "The request is closed.")
+    _require_note(step, "reason")
+    if case.extended is not None:
+        raise CaseConflict("The request was extended already; GDPR art. 12(3) allows it once.")
+    if today > case.due:
+        raise CaseConflict(
+            "The first month is over, and GDPR art. 12(3) wants an extension told within it. Answer now."
+        )
+    return _stepped(case, step, extended=today, due=months_after(case.received, MONTHS_EXTENDED))
+
+
+def done(case: Case, step: Step) -> Case:
+    """What was asked was done, and the person told.
+
+    Raises:
+        CaseConflict: it is closed, or the identity was not checked.
+    """
+    _require_identified(case)
+    return _stepped(case, step, status=DONE)
+
+
+def refused(case: Case, step: Step) -> Case:
+    """It will not be done, and the person was told why (GDPR art. 12(4)).
+
+    Raises:
+        CaseConflict: it is closed.
+        BadRequest: no reason is given.
+    """
+    _require(case, PENDING, "The request is closed.")
+    _require_note(step, "reason")
+    return _stepped(case, step, status=REFUSED)
+
+
+def acted(case: Case, step: Step) -> Case:
+    """Something was done for it: an erasure, a restriction, a package. What goes on in the background may end later.
+
+    Raises:
+        CaseConflict: it was refused, or the identity was not checked.
+    """
+    if case.status != DONE:
+        _require_identified(case)
+    return _stepped(case, step)
+
+
+def require_acting(case: Case) -> None:
+    """Refuse an act for a request that is not the time for it.
+
+    Raises:
+        CaseConflict: it is closed, or the identity was not checked.
+    """
+    _require_identified(case)
+
+
+def _require_identified(case: Case) -> None:
+    if case.status == OPEN:
+        # Or anybody could have somebody else's traces erased, or given to themselves.
+        raise CaseConflict("Check first who makes the request: `sillage request identify ID`.")
+    _require(case, (IDENTIFIED,), "The request is closed.")
+
+
+def _require(case: Case, statuses: tuple[str, ...], otherwise: str) -> None:
+    if case.status not in statuses:
+        raise CaseConflict(otherwise)
+
+
+def _require_note(step: Step, name: str) -> None:
+    if not step.note.strip():
+        raise _bad(name, "is missing")
+
+
+def _stepped(case: Case, step: Step, **changes: Any) -> Case:
+    return replace(case, steps=(*case.steps, step), **changes)
+
+
+def _bad(name: str, message: str) -> BadRequest:
+    return BadRequest(f"`{name}` {message}.", faults=[Fault(f"/{name}", "request", "GDPR art. 12", message)])

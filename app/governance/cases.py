@@ -1,0 +1,282 @@
+"""Requests of persons as cases: opened, identified, extended, done or refused, each step on record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.errors import CaseConflict, NotFound, Unavailable
+from app.governance import case_steps
+from app.governance.audit import (
+    REQUEST_ACT,
+    REQUEST_DONE,
+    REQUEST_EXTENDED,
+    REQUEST_IDENTIFIED,
+    REQUEST_OPENED,
+    REQUEST_READ,
+    REQUEST_REFUSED,
+    Audit,
+)
+from app.governance.case_steps import Case, Step
+from app.governance.persons import Person
+from app.governance.sealing import PersonSeal
+from app.storage.cases import CaseRepository, CaseRow
+from app.vault.keys import OrganisationKeys, RandomBytes
+
+SOON_DAYS = 7
+"""A request is due soon when its last day is within so many days."""
+MOST_LISTED = 1_000
+_TRIES = 5
+
+
+class Listed(NamedTuple):
+    """A case without the person's identifiers or what was noted."""
+
+    id: str
+    kind: str
+    status: str
+    received: date
+    due: date
+    overdue: bool
+
+
+class Standing(NamedTuple):
+    """How many requests wait for an answer, how many of them are due soon, and how many are late."""
+
+    pending: int
+    due_soon: int
+    overdue: int
+
+
+class Cases:
+    """The requests of persons."""
+
+    def __init__(
+        self,
+        repository: CaseRepository,
+        keys: OrganisationKeys,
+        seal: PersonSeal,
+        audit: Audit,
+        now_us: Callable[[], int],
+        today: Callable[[], date],
+        random: RandomBytes,
+    ) -> None:
+        """``now_us``: microseconds since 1970 UTC; ``today``: the day where the controller is."""
+        self._repository = repository
+        self._keys = keys
+        self._seal = seal
+        self._audit = audit
+        self._now_us = now_us
+        self._today = today
+        self._random = random
+
+    def open(
+        self,
+        kind: str,
+        person: Person,
+        *,
+        received: date | None = None,
+        note: str = "",
+        actor: str,
+    ) -> Case:
+        """Note a request that came.
+
+        Args:
+            kind: One of ``case_steps.KINDS``.
+            person: Whose request it is.
+            received: The day it came; None: today. The month runs from it (GDPR art. 12(3)).
+            note: How it came, for whoever reads the case; sealed.
+            actor: Who notes it, for the audit log.
+
+        Raises:
+            BadRequest: no such kind, or a day that cannot be.
+        """
+        today = self._today()
+        identity = "r-" + self._random(6).hex()
+        step = Step(self._now_us(), "opened", actor, note)
+        case = case_steps.opened(identity, kind, received or today, person.identifiers, today, step)
+        self._audit.append(REQUEST_OPENED, actor, {"case": identity, "request": kind, "due": case.due.isoformat()})
+        if not self._repository.insert(self._row(case, 1, self._subjects(person))):
+            raise Unavailable("The id of the new request is taken. Send the same again.", retry_after=1)
+        return case
+
+    def identify(self, identity: str, *, note: str = "", actor: str) -> Case:
+        """It was checked who makes the request; ``note`` says how (sealed)."""
+
+        def step(case: Case) -> Case:
+            return case_steps.identified(case, Step(self._now_us(), "identified", actor, note))
+
+        return self._take(identity, step, REQUEST_IDENTIFIED, actor)
+
+    def extend(self, identity: str, *, reason: str, actor: str) -> Case:
+        """Take two further months; the person is to be told, with the reason, within the first (GDPR art. 12(3))."""
+
+        def step(case: Case) -> Case:
+            return case_steps.extended(case, self._today(), Step(self._now_us(), "extended", actor, reason))
+
+        return self._take(identity, step, REQUEST_EXTENDED, actor)
+
+    def done(self, identity: str, *, note: str = "", actor: str) -> Case:
+        """What was asked was done, and the person told."""
+
+        def step(case: Case) -> Case:
+            return case_steps.done(case, Step(self._now_us(), "done", actor, note))
+
+        return self._take(identity, step, REQUEST_DONE, actor)
+
+    def refuse(self, identity: str, *, reason: str, actor: str) -> Case:
+        """It will not be done; the person was told why, and where to complain (GDPR art. 12(4))."""
+
+        def step(case: Case) -> Case:
+            return case_steps.refused(case, Step(self._now_us(), "refused", actor, reason))
+
+        return self._take(identity, step, REQUEST_REFUSED, actor)
+
+    def require(self, identity: str, person: Person | None = None) -> Case:
+        """The case that an act names, before the act: it waits for an answer, and it is known who made it.
+
+        Args:
+            identity: The case's id.
+            person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
+
+        Raises:
+            NotFound: no such case.
+            CaseConflict: it is not the time for it, or the case is about somebody else.
+        """
+        row = self._found(identity)
+        case = self._case(row)
+        case_steps.require_acting(case)
+        if person is not None and set(self._subjects(person)).isdisjoint(row.subjects):
+            raise CaseConflict("This request is about another person.")
+        return case
+
+    def person(self, identity: str) -> Person:
+        """Whom a case is about.
+
+        Raises:
+            NotFound: no such case, or the person was erased.
+        """
+        known = self._case(self._found(identity)).person
+        if not known:
+            raise NotFound("The person of this request was erased: say who is meant.")
+        return Person(known)
+
+    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case:
+        """Write on a case what was done for it.
+
+        Args:
+            identity: The case's id.
+            act: A word: ``erased``, ``restricted``, ``package-written``.
+            actor: Who did it, as in the audit log.
+            detail: Tokens, counts, digests; no personal data.
+
+        Raises:
+            NotFound: no such case.
+            CaseConflict: it was refused, or the identity was not checked.
+        """
+
+        def step(case: Case) -> Case:
+            return case_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
+
+        return self._take(identity, step, REQUEST_ACT, actor, {"act": act})
+
+    def show(self, identity: str, *, actor: str) -> Case:
+        """One case, in full: a reading that the audit log keeps.
+
+        Raises:
+            NotFound: no such case.
+        """
+        case = self._case(self._found(identity))
+        self._audit.append(REQUEST_READ, actor, {"case": case.id})
+        return case
+
+    def list(
+        self, statuses: Sequence[str] = case_steps.PENDING, due_within: int | None = None, limit: int = MOST_LISTED
+    ) -> Sequence[Listed]:
+        """Cases, the most urgent first; ``due_within`` days, late ones included."""
+        today = self._today()
+        until = None if due_within is None else today + timedelta(days=due_within)
+        return [
+            Listed(
+                row.id,
+                row.kind,
+                row.status,
+                row.received,
+                row.due,
+                row.status in case_steps.PENDING and today > row.due,
+            )
+            for row in self._repository.list(statuses, until, limit)
+        ]
+
+    def standing(self) -> Standing:
+        """How many requests wait, are due soon, are late."""
+        today = self._today()
+        pending = case_steps.PENDING
+        late = self._repository.count(pending, today)
+        return Standing(
+            self._repository.count(pending),
+            self._repository.count(pending, today + timedelta(days=SOON_DAYS + 1)) - late,
+            late,
+        )
+
+    def _take(
+        self,
+        identity: str,
+        step: Callable[[Case], Case],
+        kind: str,
+        actor: str,
+        detail: Mapping[str, object] = {},
+    ) -> Case:
+        for _ in range(_TRIES):
+            row = self._found(identity)
+            case = step(self._case(row))
+            # First: a step without a trace is worse than a trace without a step.
+            self._audit.append(kind, actor, {"case": identity, **detail, "due": case.due.isoformat()})
+            if self._repository.replace(self._row(case, row.n + 1, row.subjects)):
+                return case
+        raise Unavailable("Others change this request at the same moment. Look at it, then try again.", retry_after=1)
+
+    def _found(self, identity: str) -> CaseRow:
+        row = self._repository.get(identity)
+        if row is None:
+            raise NotFound("No request has this id. `sillage request list` shows those that wait.")
+        return row
+
+    def _case(self, row: CaseRow) -> Case:
+        content: dict[str, Any] = orjson.loads(self._keys.open(_place(row.id), row.sealed))
+        owner = row.subjects[0]
+        opened = self._seal.open(_place(row.id), {owner: row.who})
+        # Of one who was erased, what was done is told, and not for whom.
+        told: dict[str, Any] = orjson.loads(opened[owner]) if owner in opened else {"person": (), "notes": {}}
+        extended = content["extended"]
+        return Case(
+            row.id,
+            row.kind,
+            row.status,
+            row.received,
+            row.due,
+            None if extended is None else date.fromisoformat(extended),
+            tuple(told["person"]),
+            tuple(
+                Step(step["at"], step["what"], step["by"], told["notes"].get(str(place), ""), step["detail"])
+                for place, step in enumerate(content["steps"])
+            ),
+        )
+
+    def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
+        steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
+        sealed = self._keys.seal(_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
+        notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
+        told = orjson.dumps({"person": case.person, "notes": notes})
+        who = self._seal.seal(_place(case.id), {subjects[0]: told})[subjects[0]]
+        return CaseRow(case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who)
+
+    def _subjects(self, person: Person) -> tuple[bytes, ...]:
+        return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
+
+
+def _place(identity: str) -> str:
+    return f"case:{identity}"

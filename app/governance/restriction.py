@@ -1,0 +1,155 @@
+"""Restriction of a person's data (GDPR art. 18) and objection to their use (art. 21).
+
+What each does to whom is decided in ``docs/adr/0030-restriction-and-cases.md``. A change is in force in every process
+that serves when the call returns; jobs follow with their next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import orjson
+
+from app.errors import BadRequest, Fault
+from app.governance.audit import (
+    OBJECTION_NOTED,
+    OBJECTION_WITHDRAWN,
+    PERSON_RESTRICTED,
+    PERSON_UNRESTRICTED,
+    STANDING_READ,
+    Audit,
+)
+from app.governance.cases import Cases
+from app.governance.persons import Person
+from app.governance.sealing import PersonSeal
+from app.storage.person_states import PURPOSES, RESEARCH, Identity, PersonStateRepository
+from app.storage.retention import Held
+from app.vault.keys import OrganisationKeys
+from app.vault.kinds import AGENT
+
+_PLACE = "person-state"
+
+
+class Standing(NamedTuple):
+    """What holds for a person: by any of their identifiers."""
+
+    restricted: datetime | None
+    objects: tuple[str, ...]
+    refuses: bool
+
+
+class Restriction:
+    """Restricts persons, and notes their objections."""
+
+    def __init__(
+        self,
+        repository: PersonStateRepository,
+        keys: OrganisationKeys,
+        seal: PersonSeal,
+        audit: Audit,
+        cases: Cases,
+        announce: Callable[[], object],
+        now: Callable[[], datetime],
+    ) -> None:
+        """``announce()`` returns once every process that serves has taken notice."""
+        self._repository = repository
+        self._keys = keys
+        self._seal = seal
+        self._audit = audit
+        self._cases = cases
+        self._announce = announce
+        self._now = now
+
+    def restrict(self, person: Person, *, actor: str, case: str | None = None) -> None:
+        """Have a person's data only kept, until ``lift``.
+
+        Args:
+            person: Whose.
+            actor: Who decides, for the audit log.
+            case: The request that it is done for.
+
+        Raises:
+            NotFound, CaseConflict: there is no such request, or it is not the time for it; nothing changed.
+            DatabaseUnavailable: a process has not taken notice; run it again.
+        """
+        identities = self._begin(PERSON_RESTRICTED, person, actor, case)
+        self._repository.restrict(identities, self._now())
+        self._end("restricted", identities, actor, case)
+
+    def lift(self, person: Person, *, actor: str, case: str | None = None) -> bool:
+        """End a restriction; the person is to be told before (GDPR art. 18(3)). Whether there was one."""
+        identities = self._begin(PERSON_UNRESTRICTED, person, actor, case)
+        lifted = self._repository.lift([one.subject for one in identities])
+        self._end("unrestricted", identities, actor, case)
+        return lifted > 0
+
+    def note_objection(
+        self,
+        person: Person,
+        *,
+        purposes: Sequence[str] = (RESEARCH,),
+        refuse_new: bool = False,
+        actor: str,
+        case: str | None = None,
+    ) -> None:
+        """Leave a person out of these purposes from the next run on; with ``refuse_new``, refuse new statements.
+
+        Raises:
+            BadRequest: no such purpose.
+        """
+        if not set(purposes) <= set(PURPOSES) or not purposes:
+            message = f"must be among: {', '.join(PURPOSES)}"
+            raise BadRequest(f"`purposes` {message}.", faults=[Fault("/purposes", "purpose", "GDPR art. 21", message)])
+        more = {"purposes": [*purposes], "refuse_new": refuse_new}
+        identities = self._begin(OBJECTION_NOTED, person, actor, case, more)
+        now = self._now()
+        self._repository.note_objection(identities, now, purposes)
+        if refuse_new:
+            self._repository.refuse(identities, now)
+        self._end("objection-noted", identities, actor, case)
+
+    def withdraw_objection(self, person: Person, *, actor: str, case: str | None = None) -> bool:
+        """Take a person's objections back, the refusal of new statements with them. Whether there were any."""
+        identities = self._begin(OBJECTION_WITHDRAWN, person, actor, case)
+        withdrawn = self._repository.withdraw([one.subject for one in identities])
+        self._end("objection-withdrawn", identities, actor, case)
+        return withdrawn > 0
+
+    def standing(self, person: Person, *, actor: str) -> Standing:
+        """What holds for a person now: a reading that the audit log keeps."""
+        subjects = [self._keys.subject(identifier) for identifier in person.identifiers]
+        self._audit.append(STANDING_READ, actor, {"subjects": [subject.hex() for subject in subjects]})
+        states = self._repository.of(subjects)
+        since = [state.restricted for state in states if state.restricted is not None]
+        objects = sorted({purpose for state in states for purpose in state.objects})
+        return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
+
+    def held(self) -> list[Held]:
+        """Everybody who is restricted, for those who delete."""
+        identities = self._repository.restricted()
+        known = self._seal.open(_PLACE, {one.subject: one.who for one in identities})
+        return [
+            Held(one.subject, self._agents(known[one.subject]) if one.subject in known else ()) for one in identities
+        ]
+
+    def _agents(self, who: bytes) -> tuple[bytes, ...]:
+        return tuple(self._keys.token(AGENT, identifier) for identifier in orjson.loads(who))
+
+    def _begin(
+        self, kind: str, person: Person, actor: str, case: str | None, more: dict[str, object] | None = None
+    ) -> list[Identity]:
+        if case is not None:
+            self._cases.require(case, person)
+        actors = {self._keys.subject(name): orjson.dumps([name]) for name in person.identifiers}
+        identities = [Identity(subject, who) for subject, who in self._seal.seal(_PLACE, actors).items()]
+        detail: dict[str, object] = {"subjects": [one.subject.hex() for one in identities], **(more or {})}
+        # On record first: nobody is left out, or taken in again, unseen.
+        self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))
+        return identities
+
+    def _end(self, act: str, identities: Sequence[Identity], actor: str, case: str | None) -> None:
+        self._announce()
+        if case is not None:
+            self._cases.note_act(case, act, actor, {"identifiers": len(identities)})

@@ -1,0 +1,40 @@
+"""What governance keeps of a person, sealed with that person's own key: an erasure takes it along, in copies too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.storage.subjects import SubjectKeys
+from app.vault import documents
+from app.vault.keys import RandomBytes
+
+
+class PersonSeal:
+    """Seals and opens. Safe to share between threads."""
+
+    def __init__(self, subjects: SubjectKeys, organisation: str, random: RandomBytes) -> None:
+        self._subjects = subjects
+        self._organisation = organisation
+        self._random = random
+
+    def seal(self, place: str, values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Seal a value for each subject, for one place; a subject who has no key gets one."""
+        keys = self._subjects.ensured(values)
+        return {
+            subject: documents.seal(keys[subject], self._organisation, _bound(place, subject), value, self._random)
+            for subject, value in values.items()
+        }
+
+    def open(self, place: str, sealed: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Undo ``seal``; what was sealed with a key that was destroyed is left out."""
+        keys = self._subjects.existing(sealed)
+        opened = {
+            subject: documents.unseal(keys[subject], self._organisation, _bound(place, subject), value)
+            for subject, value in sealed.items()
+            if subject in keys
+        }
+        return {subject: value for subject, value in opened.items() if value is not None}
+
+
+def _bound(place: str, subject: bytes) -> str:
+    return f"{place}:{subject.hex()}"

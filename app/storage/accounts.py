@@ -1,0 +1,93 @@
+"""Accounts that sources say have ended.
+
+Document::
+
+    _id     str         the subject token in hexadecimal, /, id of the source
+    source  str         whose account it was: only its statements are concerned
+    closed  int64       when it ended, microseconds since 1970 UTC
+    who     binary      its identifier, sealed with the key of the subject: its statements are found by a token of it
+
+One goes when the account is opened again, and when retention has deleted what it led to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pymongo import DeleteOne, ReplaceOne
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+
+NAME = "accounts"
+COLLECTIONS = (Declared(NAME, (Index("closed", (("source", 1), ("closed", 1))),)),)
+
+
+class Closing(NamedTuple):
+    """The end of an account; see the module's text."""
+
+    subject: bytes
+    closed: int
+    who: bytes
+
+
+class AccountRepository:
+    """Notes and finds the ends of accounts. Every change may be repeated."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def close(self, source: str, closings: Sequence[Closing]) -> None:
+        """Note the ends of accounts of a source; what was said before of the same ones is replaced."""
+        if closings:
+            with translated():
+                self._collection.bulk_write(
+                    [ReplaceOne(*_replacement(source, one), upsert=True) for one in closings], ordered=False
+                )
+
+    def reopen(self, source: str, subjects: Iterable[bytes]) -> int:
+        """Take ends back; how many there were."""
+        changes = [DeleteOne({"_id": _id(source, subject)}) for subject in subjects]
+        if not changes:
+            return 0
+        with translated():
+            return self._collection.bulk_write(changes, ordered=False).deleted_count
+
+    def closed(self, source: str, before: int, after: Closing | None, limit: int) -> list[Closing]:
+        """The next accounts of a source that ended before an instant, the earliest first."""
+        asked: Document = {"source": source, "closed": {"$lt": before}}
+        if after is not None:
+            place = _id(source, after.subject)
+            asked["$or"] = [{"closed": {"$gt": after.closed}}, {"closed": after.closed, "_id": {"$gt": place}}]
+        with translated():
+            found = self._collection.find(asked).sort([("closed", 1), ("_id", 1)]).limit(limit)
+            return [
+                Closing(bytes.fromhex(one["_id"].partition("/")[0]), int(one["closed"]), bytes(one["who"]))
+                for one in found
+            ]
+
+    def settle(self, source: str, subjects: Iterable[bytes], before: int) -> None:
+        """Delete those that have led to what they could, unless a later end was noted meanwhile."""
+        asked: Document = {"_id": {"$in": [_id(source, subject) for subject in subjects]}, "closed": {"$lt": before}}
+        with translated():
+            self._collection.delete_many(asked)
+
+    def count(self, source: str) -> int:
+        """How many accounts of a source have ended, as far as this is still to lead to something."""
+        with translated():
+            return self._collection.count_documents({"source": source})
+
+    def expire(self, source: str, before: int) -> int:
+        """Delete those that ended before an instant: nothing that was stored until then is left."""
+        with translated():
+            return self._collection.delete_many({"source": source, "closed": {"$lt": before}}).deleted_count
+
+
+def _id(source: str, subject: bytes) -> str:
+    return f"{subject.hex()}/{source}"
+
+
+def _replacement(source: str, one: Closing) -> tuple[Document, Document]:
+    identity = _id(source, one.subject)
+    return {"_id": identity}, {"_id": identity, "source": source, "closed": one.closed, "who": one.who}

@@ -1,0 +1,124 @@
+"""Requests of persons, as cases.
+
+Document::
+
+    _id       str       random, public
+    kind      str       access, portability, rectification, erasure, restriction, objection
+    status    str       open, identified, done, refused
+    received  str       day it came, ISO 8601
+    due       str       last day to answer, ISO 8601
+    subjects  [binary(16)]  subject tokens of the person
+    n         int       number of changes: two writers do not undo each other
+    sealed    binary    the steps: JSON, sealed with the documents key
+    who       binary    the person's identifiers, and what was noted: JSON, sealed with the key of the first subject
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from pymongo.errors import DuplicateKeyError
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared, Index
+
+NAME = "cases"
+COLLECTIONS = (Declared(NAME, (Index("due", (("status", 1), ("due", 1))), Index("subjects", (("subjects", 1),)))),)
+
+
+class CaseRow(NamedTuple):
+    """A case as stored; see the module's text."""
+
+    id: str
+    kind: str
+    status: str
+    received: date
+    due: date
+    subjects: tuple[bytes, ...]
+    n: int
+    sealed: bytes
+    who: bytes
+
+
+class CaseRepository:
+    """Reads and writes cases."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def insert(self, row: CaseRow) -> bool:
+        """Store a new case; False when its id is taken."""
+        with translated():
+            try:
+                self._collection.insert_one(_document(row))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    def replace(self, row: CaseRow) -> bool:
+        """Write the next state of a case, which is number ``row.n``; False when another writer was first."""
+        with translated():
+            outcome = self._collection.replace_one({"_id": row.id, "n": row.n - 1}, _document(row))
+        return outcome.matched_count == 1
+
+    def get(self, identity: str) -> CaseRow | None:
+        """One case."""
+        with translated():
+            found = self._collection.find_one({"_id": identity})
+        return _row(found) if found else None
+
+    def list(self, statuses: Sequence[str], due_until: date | None, limit: int) -> Sequence[CaseRow]:
+        """Cases with one of these statuses, due up to a day, the most urgent first."""
+        asked: Document = {"status": {"$in": [*statuses]}}
+        if due_until is not None:
+            asked["due"] = {"$lte": due_until.isoformat()}
+        with translated():
+            return [_row(one) for one in self._collection.find(asked).sort([("due", 1), ("_id", 1)]).limit(limit)]
+
+    def count(self, statuses: Sequence[str], due_before: date | None = None) -> int:
+        """How many have one of these statuses, due before a day if given."""
+        asked: Document = {"status": {"$in": [*statuses]}}
+        if due_before is not None:
+            asked["due"] = {"$lt": due_before.isoformat()}
+        with translated():
+            return self._collection.count_documents(asked)
+
+    def count_of(self, subjects: Iterable[bytes]) -> int:
+        """How many cases a person has, by any of their subject tokens."""
+        with translated():
+            return self._collection.count_documents({"subjects": {"$in": [*subjects]}})
+
+    def of(self, subjects: Iterable[bytes]) -> Sequence[CaseRow]:
+        """The cases of a person, by any of their subject tokens."""
+        with translated():
+            return [_row(one) for one in self._collection.find({"subjects": {"$in": [*subjects]}}).sort("_id", 1)]
+
+
+def _document(row: CaseRow) -> Document:
+    return {
+        "_id": row.id,
+        "kind": row.kind,
+        "status": row.status,
+        "received": row.received.isoformat(),
+        "due": row.due.isoformat(),
+        "subjects": list(row.subjects),
+        "n": row.n,
+        "sealed": row.sealed,
+        "who": row.who,
+    }
+
+
+def _row(found: Document) -> CaseRow:
+    return CaseRow(
+        found["_id"],
+        found["kind"],
+        found["status"],
+        date.fromisoformat(found["received"]),
+        date.fromisoformat(found["due"]),
+        tuple(bytes(subject) for subject in found["subjects"]),
+        int(found["n"]),
+        bytes(found["sealed"]),
+        bytes(found["who"]),
+    )

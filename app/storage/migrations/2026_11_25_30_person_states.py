@@ -1,0 +1,12 @@
+"""Who is restricted and who objects to what (GDPR art. 18, 21)."""
+
+from __future__ import annotations
+
+from app.storage import person_states
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection."""
+    create(store, person_states.COLLECTIONS)

@@ -1,0 +1,12 @@
+"""Requests of persons as cases, found by what is due and by whose they are (GDPR art. 12(3))."""
+
+from __future__ import annotations
+
+from app.storage import cases
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection and its indexes."""
+    create(store, cases.COLLECTIONS)

@@ -1,0 +1,12 @@
+"""Accounts that have ended: durations may run from there (GDPR art. 5(1)(e))."""
+
+from __future__ import annotations
+
+from app.storage import accounts
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection and its index."""
+    create(store, accounts.COLLECTIONS)

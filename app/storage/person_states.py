@@ -1,0 +1,180 @@
+"""What persons had done to the use of their data: restriction (GDPR art. 18), objection (art. 21).
+
+Document::
+
+    _id         binary(16)  subject token
+    who         binary      identifiers of the actor that it stands for, sealed with the key of the subject: what is
+                            theirs is found by tokens of them. Of one who was erased it does not open; what holds stays
+    since       date        when the first of these was noted
+    restricted  date        since when it is restricted; absent: it is not
+    objects     [str]       purposes objected to; absent: none
+    refuse      true        new statements are refused at the door; absent: they are stored
+
+Each process holds who is there in memory, and forgets it when the access epoch moves (``app/storage/processes.py``): a
+statement as it is stored says whose it is, so readers need no query to leave some out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pymongo import DeleteOne, UpdateOne
+
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
+
+NAME = "person_states"
+COLLECTIONS = (Declared(NAME),)
+
+RESEARCH = "research"
+PURPOSES = (RESEARCH,)
+"""What an objection can be to."""
+
+
+class Identity(NamedTuple):
+    """An actor that a person is: subject token; and identifiers, sealed."""
+
+    subject: bytes
+    who: bytes
+
+
+class PersonState(NamedTuple):
+    """What holds for one identifier of a person; see the module's text."""
+
+    subject: bytes
+    since: datetime
+    restricted: datetime | None
+    objects: tuple[str, ...]
+    refuses: bool
+
+
+class States(NamedTuple):
+    """Who is to be left out of what, as tokens.
+
+    Attributes:
+        restricted: Subjects whose data are only kept.
+        objecting: Subjects who object to research.
+        refusing: Subjects whose new statements are refused.
+    """
+
+    restricted: frozenset[bytes]
+    objecting: frozenset[bytes]
+    refusing: frozenset[bytes]
+
+    @property
+    def out_of_research(self) -> frozenset[bytes]:
+        """Subjects that research is not made with."""
+        return self.restricted | self.objecting
+
+
+NOBODY = States(frozenset(), frozenset(), frozenset())
+
+
+class PersonStateRepository:
+    """Reads and changes the states. Each change is one operation for each identifier, and may be repeated."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def restrict(self, identities: Sequence[Identity], at: datetime) -> None:
+        """Restrict; one that is restricted already keeps its date."""
+        self._write([_upsert(one, at, {"$min": {"restricted": at}}) for one in identities])
+
+    def lift(self, subjects: Iterable[bytes]) -> int:
+        """End a restriction; for how many identifiers there was one."""
+        return self._undo(subjects, {"restricted": {"$exists": True}}, {"$unset": {"restricted": ""}})
+
+    def note_objection(self, identities: Sequence[Identity], at: datetime, purposes: Sequence[str]) -> None:
+        """Note an objection to these purposes, beside those that are there."""
+        change = {"$addToSet": {"objects": {"$each": [*purposes]}}}
+        self._write([_upsert(one, at, change) for one in identities])
+
+    def refuse(self, identities: Sequence[Identity], at: datetime) -> None:
+        """Have new statements refused."""
+        self._write([_upsert(one, at, {"$set": {"refuse": True}}) for one in identities])
+
+    def withdraw(self, subjects: Iterable[bytes]) -> int:
+        """Take objections back, the refusal of new statements with them; for how many identifiers there were some."""
+        asked: Document = {"$or": [{"objects": {"$exists": True}}, {"refuse": True}]}
+        return self._undo(subjects, asked, {"$unset": {"objects": "", "refuse": ""}})
+
+    def of(self, subjects: Iterable[bytes]) -> list[PersonState]:
+        """The states of these subjects; one without any is left out."""
+        with translated():
+            found = list(self._collection.find({"_id": {"$in": [*subjects]}}).sort("_id", 1))
+        return [
+            PersonState(
+                bytes(one["_id"]),
+                one["since"],
+                one.get("restricted"),
+                tuple(one.get("objects", ())),
+                bool(one.get("refuse", False)),
+            )
+            for one in found
+        ]
+
+    def read(self) -> States:
+        """Everybody's states."""
+        restricted, objecting, refusing = [], [], []
+        with translated():
+            for one in self._collection.find({}, {"who": 0, "since": 0}, batch_size=10_000):
+                subject = bytes(one["_id"])
+                if "restricted" in one:
+                    restricted.append(subject)
+                if RESEARCH in one.get("objects", ()):
+                    objecting.append(subject)
+                if one.get("refuse"):
+                    refusing.append(subject)
+        return States(frozenset(restricted), frozenset(objecting), frozenset(refusing))
+
+    def restricted(self) -> list[Identity]:
+        """Everybody who is restricted, for those who look for what is theirs."""
+        with translated():
+            found = self._collection.find({"restricted": {"$exists": True}}, {"who": 1}, batch_size=10_000)
+            return [Identity(bytes(one["_id"]), bytes(one["who"])) for one in found]
+
+    def _write(self, changes: Sequence[UpdateOne]) -> None:
+        with translated():
+            self._collection.bulk_write(changes, ordered=False)
+
+    def _undo(self, subjects: Iterable[bytes], asked: Document, change: Document) -> int:
+        wanted = [*subjects]
+        with translated():
+            undone = self._collection.update_many({"_id": {"$in": wanted}, **asked}, change).modified_count
+            # What says nothing any more is not kept: it names a person.
+            empty: Document = {name: {"$exists": False} for name in ("restricted", "objects", "refuse")}
+            self._collection.bulk_write([DeleteOne({"_id": one, **empty}) for one in wanted], ordered=False)
+        return undone
+
+
+class PersonStates:
+    """The states as this process knows them. Safe to share between threads.
+
+    ``trusted`` says whether this process is in touch with the others: when it is not, it asks MongoDB each time.
+    """
+
+    def __init__(self, repository: PersonStateRepository, trusted: Callable[[], bool] = lambda: False) -> None:
+        self._repository = repository
+        self._trusted = trusted
+        self._known: list[States] = []
+
+    def forget(self) -> None:
+        """Have them read again."""
+        # A new object rather than clear(): a reading under way must not refill what was emptied.
+        self._known = []
+
+    def current(self) -> States:
+        """Everybody's states, as they were when this process last heard of a change."""
+        known = self._known
+        if known and self._trusted():
+            return known[0]
+        read = self._repository.read()
+        known[:] = [read]
+        return read
+
+
+def _upsert(one: Identity, at: datetime, change: Document) -> UpdateOne:
+    kept = {"who": one.who, "since": at}
+    return UpdateOne({"_id": one.subject}, {**change, "$setOnInsert": kept}, upsert=True)

@@ -1,0 +1,29 @@
+"""What sources say of the ends of accounts (``/api/v1/accounts``)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from app.access.scopes import ACCOUNTS
+from app.errors import ScopeMissing
+from app.governance.accounts import Accounts, of_json
+from app.web.api import asked
+from app.web.api.answers import answer
+from app.web.gate import Gate
+
+_MOST_BYTES = 8 * 1024 * 1024
+
+
+def blueprint(gate: Gate, accounts: Accounts) -> Blueprint:
+    """The route: a source speaks of its own accounts."""
+    routes = Blueprint("accounts", __name__)
+
+    @routes.post("/accounts")
+    def announce() -> Response:
+        credential = gate.credential(ACCOUNTS)
+        if credential.source is None:
+            raise ScopeMissing("Only the credentials of a source may say that its accounts ended.")
+        done = accounts.announce(credential.source, of_json(asked.raw(_MOST_BYTES)), actor=credential.id)
+        return answer(done._asdict())
+
+    return routes

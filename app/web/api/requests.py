@@ -1,0 +1,119 @@
+"""Requests of persons as cases (``/api/v1/requests``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, request
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.access.scopes import GOVERNANCE_READ, RIGHTS
+from app.errors import BadParameter
+from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
+from app.governance.cases import MOST_LISTED, Cases
+from app.web.api import asked
+from app.web.api.answers import answer, instant
+from app.web.gate import Gate
+
+
+class _Listing(Schema):
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    due_within = fields.String(validate=validate.Regexp(r"^[0-9]{1,4}d\Z"))
+    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, MOST_LISTED))
+
+
+class _Opening(Schema):
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    agents = fields.List(fields.Raw(), required=True)
+    received = fields.Date(format="iso", load_default=None)
+    note = fields.String(load_default="", validate=validate.Length(max=10_000))
+
+
+class _Noting(Schema):
+    note = fields.String(load_default="", validate=validate.Length(max=10_000))
+
+
+class _Reasoning(Schema):
+    reason = fields.String(required=True, validate=validate.Length(1, 10_000))
+
+
+def blueprint(gate: Gate, cases: Cases) -> Blueprint:
+    """Routes ``/requests``, ``/requests/<identifier>`` and its steps."""
+    routes = Blueprint("requests", __name__)
+
+    @routes.get("/requests")
+    def _list() -> Response:
+        gate.credential(GOVERNANCE_READ, RIGHTS)
+        given = request.args.to_dict()
+        if len(given) < sum(len(values) for _, values in request.args.lists()):
+            raise BadParameter("A parameter is there twice.")
+        try:
+            wanted: dict[str, Any] = dict(_Listing().load(given))
+        except ValidationError:
+            raise BadParameter(
+                "This resource takes `status`, `due_within` (a number of days such as 7d), and `limit` (from 1 to "
+                f"{MOST_LISTED})."
+            ) from None
+        statuses = [wanted["status"]] if "status" in wanted else PENDING
+        within = int(wanted["due_within"][:-1]) if "due_within" in wanted else None
+        lines = [
+            one._asdict() | {"received": one.received.isoformat(), "due": one.due.isoformat()}
+            for one in cases.list(statuses, within, wanted["limit"])
+        ]
+        return answer({"requests": lines})
+
+    @routes.post("/requests")
+    def _open() -> Response:
+        credential = gate.credential(RIGHTS)
+        said = asked.document(_Opening())
+        case = cases.open(
+            said["kind"],
+            asked.person(said["agents"]),
+            received=said["received"],
+            note=said["note"],
+            actor=credential.id,
+        )
+        made = answer(_shown(case))
+        made.status_code = 201
+        made.headers["Location"] = f"/api/v1/requests/{case.id}"
+        return made
+
+    @routes.get("/requests/<identifier>")
+    def _one(identifier: str) -> Response:
+        credential = gate.credential(RIGHTS)
+        if request.args:
+            raise BadParameter("This resource takes no parameters.")
+        return answer(_shown(cases.show(identifier, actor=credential.id)))
+
+    def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], Case]) -> None:
+        def view(identifier: str) -> Response:
+            credential = gate.credential(RIGHTS)
+            return answer(_line(take(identifier, credential.id, asked.document(schema))))
+
+        routes.add_url_rule(f"/requests/<identifier>/{name}", name, view, methods=["POST"])
+
+    step("identify", _Noting(), lambda case, by, said: cases.identify(case, note=said["note"], actor=by))
+    step("extend", _Reasoning(), lambda case, by, said: cases.extend(case, reason=said["reason"], actor=by))
+    step("done", _Noting(), lambda case, by, said: cases.done(case, note=said["note"], actor=by))
+    step("refuse", _Reasoning(), lambda case, by, said: cases.refuse(case, reason=said["reason"], actor=by))
+    return routes
+
+
+def _line(case: Case) -> dict[str, object]:
+    return {
+        "id": case.id,
+        "kind": case.kind,
+        "status": case.status,
+        "received": case.received.isoformat(),
+        "due": case.due.isoformat(),
+        "extended": None if case.extended is None else case.extended.isoformat(),
+    }
+
+
+def _shown(case: Case) -> dict[str, object]:
+    steps = [
+        {"at": instant(step.at), "step": step.what, "by": step.by, "note": step.note, "detail": step.detail}
+        for step in case.steps
+    ]
+    return _line(case) | {"person": [*case.person], "steps": steps}

@@ -1,0 +1,89 @@
+"""Restriction, objection and rectification (``/api/v1/persons/…``): the agent stands in the body, never in a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response
+from marshmallow import Schema, fields, validate
+
+from app.access.scopes import RIGHTS
+from app.governance.persons import Person
+from app.governance.rectification import Rectification
+from app.governance.restriction import Restriction
+from app.storage.person_states import PURPOSES, RESEARCH
+from app.web.api import asked
+from app.web.api.answers import answer
+from app.web.gate import Gate
+from app.xapi.decode import MOST_STATEMENT_BYTES
+
+
+class _Standing(Schema):
+    agents = fields.List(fields.Raw(), required=True)
+
+
+class _Act(_Standing):
+    case = fields.String(load_default=None, validate=validate.Length(1, 100))
+
+
+class _Objecting(_Act):
+    purposes = fields.List(fields.String(validate=validate.OneOf(PURPOSES)), load_default=[RESEARCH])
+    refuse_new = fields.Boolean(load_default=False)
+
+
+class _Rectifying(Schema):
+    statement = fields.UUID(required=True)
+    corrected = fields.Dict(required=True)
+    case = fields.String(load_default=None, validate=validate.Length(1, 100))
+
+
+def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification) -> Blueprint:
+    """The routes; each act is in force in every worker when its answer leaves."""
+    routes = Blueprint("restriction", __name__)
+
+    def act(name: str, schema: Schema, do: Callable[[Person, str, dict[str, Any]], dict[str, object]]) -> None:
+        def view() -> Response:
+            credential = gate.credential(RIGHTS)
+            said = asked.document(schema)
+            return answer(do(asked.person(said["agents"]), credential.id, said))
+
+        routes.add_url_rule(f"/persons/{name}", name, view, methods=["POST"])
+
+    def restrict(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+        restriction.restrict(person, actor=by, case=said["case"])
+        return {"restricted": True}
+
+    def unrestrict(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+        lifted = restriction.lift(person, actor=by, case=said["case"])
+        return {"restricted": False, "was_restricted": lifted}
+
+    def note_objection(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+        purposes, refuse_new = said["purposes"], said["refuse_new"]
+        restriction.note_objection(person, purposes=purposes, refuse_new=refuse_new, actor=by, case=said["case"])
+        return {"objects": purposes, "refuse_new": refuse_new}
+
+    def withdraw(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+        return {"withdrawn": restriction.withdraw_objection(person, actor=by, case=said["case"])}
+
+    def standing(person: Person, by: str, _: dict[str, Any]) -> dict[str, object]:
+        found = restriction.standing(person, actor=by)
+        since = None if found.restricted is None else found.restricted.isoformat().replace("+00:00", "Z")
+        return {"restricted": since, "objects": [*found.objects], "refuse_new": found.refuses}
+
+    act("restrict", _Act(), restrict)
+    act("unrestrict", _Act(), unrestrict)
+    act("object", _Objecting(), note_objection)
+    act("withdraw-objection", _Act(), withdraw)
+    act("standing", _Standing(), standing)
+
+    @routes.post("/persons/rectify")
+    def rectify() -> Response:
+        credential = gate.credential(RIGHTS)
+        said = asked.document(_Rectifying(), 2 * MOST_STATEMENT_BYTES)
+        content = orjson.dumps(said["corrected"])
+        done = rectification.rectify(said["statement"], content, actor=credential.id, case=said["case"])
+        return answer({"statement": str(done.statement), "voiding": str(done.voiding)})
+
+    return routes

@@ -1,0 +1,212 @@
+"""Requests of persons on a real database: sealed, on record, found by what is due."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from structlog.testing import CapturingLogger
+
+from app import factory
+from app.errors import CaseConflict, NotFound, Unavailable
+from app.factory import Parts
+from app.governance.audit import KINDS, Audit
+from app.governance.cases import Cases, Standing
+from app.governance.persons import Person, person_of
+from app.governance.sealing import PersonSeal
+from app.jobs.lease import Lease
+from app.settings import Settings
+from app.storage import clock
+from app.storage.audit import AuditRepository
+from app.storage.cases import CaseRepository
+from app.storage.connection import Store
+from app.storage.subjects import SubjectKeys
+from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+
+WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
+OTHER = Person(("account:https://ent.example|eleve-2",))
+BY = "cli:test"
+
+
+class Office:
+    """Cases on a day that the test says."""
+
+    def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
+        self.day = date(2026, 11, 25)
+        self.store = store
+        self.repository = CaseRepository(store)
+        self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
+        self.subjects = SubjectKeys(store, keks, "default")
+        seal = PersonSeal(self.subjects, "default", os.urandom)
+        self.cases = Cases(self.repository, vault, seal, self.audit, clock.now_us, lambda: self.day, os.urandom)
+
+    def identified(self, kind: str = "erasure") -> str:
+        case = self.cases.open(kind, WHO, actor=BY)
+        self.cases.identify(case.id, actor=BY)
+        return case.id
+
+    def entries(self) -> list[str]:
+        kinds = [kind for kind in KINDS if kind.startswith("request-")]
+        return [entry.kind for entry in reversed(self.audit.newest(kinds))]
+
+
+@pytest.fixture
+def office(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Office:
+    return Office(store, keks, vault)
+
+
+def test_a_request_from_receipt_to_answer(office: Office) -> None:
+    cases = office.cases
+    case = cases.open("access", WHO, received=date(2026, 11, 20), note="by letter", actor=BY)
+    assert (case.status, case.due) == ("open", date(2026, 12, 20))
+    cases.identify(case.id, note="at the counter", actor=BY)
+    assert cases.extend(case.id, reason="many traces", actor=BY).due == date(2027, 2, 20)
+    cases.note_act(case.id, "package-written", BY, {"statements": 3})
+    cases.done(case.id, note="handed over", actor=BY)
+    shown = cases.show(case.id, actor=BY)
+    assert [step.what for step in shown.steps] == ["opened", "identified", "extended", "package-written", "done"]
+    assert [step.note for step in shown.steps] == ["by letter", "at the counter", "many traces", "", "handed over"]
+    assert (shown.person, shown.steps[3].detail) == (WHO.identifiers, {"statements": 3})
+    assert office.entries() == [
+        "request-opened",
+        "request-identified",
+        "request-extended",
+        "request-act",
+        "request-done",
+        "request-read",
+    ]
+    assert office.audit.verify().intact
+
+
+def test_nothing_of_the_person_or_of_notes_stands_in_clear(office: Office) -> None:
+    case = office.cases.open("erasure", WHO, note="letter of Zoé", actor=BY)
+    office.cases.refuse(case.id, reason="Zoé is not known here", actor=BY)
+    stored = repr([*office.store.collection("cases").find({}), *office.store.collection("audit").find({})])
+    assert "eleve-1" not in stored
+    assert "Zo" not in stored
+
+
+def test_gdpr_17_with_the_key_of_the_person_goes_who_it_was_and_not_what_was_done(office: Office) -> None:
+    known = office.identified()
+    before = office.repository.get(known)
+    assert before is not None
+    office.store.collection("subjects").delete_many({})
+    office.subjects.forget()
+    office.cases.note_act(known, "erased", BY, {"statements": 3})
+    office.cases.done(known, note="told by letter", actor=BY)
+    shown = office.cases.show(known, actor=BY)
+    assert shown.person == ()
+    assert [(step.what, step.note) for step in shown.steps] == [
+        ("opened", ""),
+        ("identified", ""),
+        ("erased", ""),
+        ("done", "told by letter"),
+    ]
+    # Nor does a copy made before say it.
+    assert office.cases._case(before).person == ()
+    # Whoever comes back with the same identifier is still known to have asked.
+    assert office.repository.count_of(before.subjects) == 1
+    with pytest.raises(NotFound, match="erased"):
+        office.cases.person(known)
+
+
+def test_a_step_that_is_refused_changes_nothing_and_leaves_no_entry(office: Office) -> None:
+    case = office.cases.open("erasure", WHO, actor=BY)
+    with pytest.raises(CaseConflict):
+        office.cases.done(case.id, actor=BY)
+    assert office.entries() == ["request-opened"]
+    assert office.cases.show(case.id, actor=BY).status == "open"
+
+
+def test_an_act_names_a_request_of_the_same_person_that_is_identified(office: Office) -> None:
+    waiting = office.cases.open("erasure", WHO, actor=BY).id
+    with pytest.raises(CaseConflict, match="identify"):
+        office.cases.require(waiting, WHO)
+    known = office.identified()
+    assert office.cases.require(known, Person(WHO.identifiers[:1])).id == known
+    assert office.cases.person(known) == WHO
+    with pytest.raises(CaseConflict, match="another person"):
+        office.cases.require(known, OTHER)
+    with pytest.raises(NotFound):
+        office.cases.require("r-none", WHO)
+
+
+def test_what_ends_in_the_background_is_noted_after_the_answer(office: Office) -> None:
+    known = office.identified()
+    office.cases.done(known, actor=BY)
+    assert office.cases.note_act(known, "erased", BY, {}).status == "done"
+    with pytest.raises(CaseConflict):
+        office.cases.require(known)
+
+
+def test_the_most_urgent_come_first_and_those_due_soon_alone_if_asked(office: Office) -> None:
+    ids = [
+        office.cases.open("access", WHO, received=date(2026, month, day), actor=BY).id
+        for month, day in ((11, 25), (10, 24), (11, 2), (10, 26))
+    ]
+    answered = office.cases.open("access", OTHER, received=date(2026, 10, 1), actor=BY).id
+    office.cases.refuse(answered, reason="not ours", actor=BY)
+    listed = office.cases.list()
+    assert [one.id for one in listed] == [ids[1], ids[3], ids[2], ids[0]]
+    assert [one.overdue for one in listed] == [True, False, False, False]
+    assert [one.id for one in office.cases.list(due_within=7)] == [ids[1], ids[3], ids[2]]
+    assert [one.id for one in office.cases.list(due_within=6)] == [ids[1], ids[3]]
+    assert [one.id for one in office.cases.list(["refused"])] == [answered]
+    assert office.cases.standing() == Standing(pending=4, due_soon=2, overdue=1)
+
+
+def test_the_requests_of_a_person_are_found_by_any_identifier(office: Office, vault: OrganisationKeys) -> None:
+    case = office.cases.open("access", WHO, actor=BY)
+    for identifier in WHO.identifiers:
+        assert [row.id for row in office.repository.of([vault.subject(identifier)])] == [case.id]
+        assert office.repository.count_of([vault.subject(identifier)]) == 1
+    assert office.repository.count_of([vault.subject(OTHER.identifiers[0])]) == 0
+
+
+def test_of_two_who_take_a_step_at_once_neither_undoes_the_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = office.identified()
+    real = CaseRepository.replace
+    others = iter([True])
+
+    def replace_late(repository, row):
+        if next(others, False):
+            monkeypatch.setattr(CaseRepository, "replace", real)
+            office.cases.note_act(known, "restricted", BY, {})
+        return real(repository, row)
+
+    monkeypatch.setattr(CaseRepository, "replace", replace_late)
+    office.cases.note_act(known, "erased", BY, {})
+    assert [step.what for step in office.cases.show(known, actor=BY).steps[2:]] == ["restricted", "erased"]
+
+
+def test_who_never_gets_through_is_told_to_try_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = office.identified()
+    monkeypatch.setattr(CaseRepository, "replace", lambda *_: False)
+    with pytest.raises(Unavailable):
+        office.cases.done(known, actor=BY)
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_")))
+    made.initialise()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
+    job = next(job for job in parts.jobs if job.name == "requests")
+    lease: Lease = None  # type: ignore[assignment] # the job needs none
+    log = CapturingLogger()
+    monkeypatch.setattr(factory, "_log", log)
+    assert job.run(lease) == {"pending": 1, "due_soon": 0, "overdue": 1}
+    assert [tuple(call) for call in log.calls] == [("warning", ("requests of persons are overdue",), {"overdue": 1})]

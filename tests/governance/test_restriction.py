@@ -1,0 +1,293 @@
+"""Restriction and objection, through everything that reads: GDPR art. 18 and 21."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted
+from app.factory import Parts
+from app.governance.persons import Person, person_of
+from app.governance.restriction import Standing
+from app.ingest.querying import Reader
+from app.settings import Settings
+from app.storage.person_states import NOBODY
+from app.storage.sources import Source
+from app.xapi.documents import Conditions, Content, Place, Resource
+from app.xapi.identifiers import agent_identifier
+from app.xapi.query import StatementQuery, parse_query
+from app.xapi.versions import Version
+from tests.served import statement
+
+SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
+EVERYBODY = Reader("sk-reader", None)
+BY = "cli:test"
+NO_CONDITIONS = Conditions()
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def agent(account: str, **more: Any) -> dict[str, Any]:
+    return {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": account}, **more}
+
+
+def person(*names: str) -> Person:
+    return person_of([agent(name) for name in names])
+
+
+def record(parts: Parts, *statements: dict[str, Any]) -> tuple[UUID, ...]:
+    return parts.recorder.record(orjson.dumps(list(statements)), SOURCE, Version.V1).ids
+
+
+def query(**asked: str) -> StatementQuery:
+    return parse_query(list(asked.items()), page_limit=500)
+
+
+def ids(bodies: Sequence[bytes]) -> list[UUID]:
+    return [UUID(orjson.loads(body)["id"]) for body in bodies]
+
+
+def found(parts: Parts, **asked: str) -> list[UUID]:
+    """Everything that a query finds, page by page."""
+    page = parts.library.page(query(**asked), EVERYBODY)
+    listed = ids(page.bodies)
+    while page.cursor is not None:
+        page = parts.library.next_page(page.cursor, EVERYBODY)
+        listed += ids(page.bodies)
+    return listed
+
+
+def asked_for(name: str) -> dict[str, str]:
+    return {"agent": orjson.dumps(agent(name)).decode(), "related_agents": "true"}
+
+
+def test_gdpr_18_statements_are_out_of_queries_and_of_readings_by_id_and_still_stored(parts: Parts) -> None:
+    theirs, others = record(parts, statement(actor=agent("zoe")), statement(actor=agent("ali")))
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    assert found(parts) == [others]
+    with pytest.raises(NotFound):
+        parts.library.one(theirs, EVERYBODY, voided=False)
+    # What the person is given on request does not pass here.
+    assert parts.reader.one(parts.statements.some([theirs])[0]) is not None
+    assert parts.restriction.lift(person("zoe"), actor=BY)
+    assert set(found(parts)) == {theirs, others}
+    assert parts.library.one(theirs, EVERYBODY, voided=False).body
+
+
+def test_a_voided_statement_is_not_given_either(parts: Parts) -> None:
+    (theirs,) = record(parts, statement(actor=agent("zoe")))
+    void = {"id": "http://adlnet.gov/expapi/verbs/voided"}
+    record(parts, statement(actor=agent("ali"), verb=void, object={"objectType": "StatementRef", "id": str(theirs)}))
+    assert parts.library.one(theirs, EVERYBODY, voided=True).body
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    with pytest.raises(NotFound):
+        parts.library.one(theirs, EVERYBODY, voided=True)
+
+
+def test_mentions_in_statements_of_others_stay_but_are_not_found_by_the_person(parts: Parts) -> None:
+    about = statement(actor=agent("ali"), object=agent("zoe"))
+    led = statement(actor=agent("ali"), context={"instructor": agent("zoe")})
+    both = set(record(parts, about, led))
+    assert set(found(parts, **asked_for("zoe"))) == both
+    cursor = parts.library.page(query(limit="1", **asked_for("zoe")), EVERYBODY).cursor
+    assert cursor is not None
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    assert found(parts, **asked_for("zoe")) == []
+    assert found(parts, agent=orjson.dumps(agent("zoe")).decode()) == []
+    page = parts.library.next_page(cursor, EVERYBODY)
+    assert (page.bodies, page.cursor) == ((), None)
+    assert set(found(parts)) == set(found(parts, **asked_for("ali"))) == both
+
+
+def test_new_statements_are_stored_and_follow_their_state(parts: Parts) -> None:
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    (later,) = record(parts, statement(actor=agent("zoe")))
+    assert found(parts) == []
+    assert parts.statements.some([later])
+    assert record(parts, statement(actor=agent("zoe"), id=str(uuid4())))
+    parts.restriction.lift(person("zoe"), actor=BY)
+    assert later in found(parts)
+
+
+def test_each_identifier_of_the_person_is_restricted(parts: Parts) -> None:
+    actors = [agent("zoe"), {"mbox": "mailto:zoe@ent.example"}]
+    record(parts, *[statement(actor=actor) for actor in actors])
+    parts.restriction.restrict(person_of(actors), actor=BY)
+    assert found(parts) == []
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12, derandomize=True
+)
+@given(
+    owners=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40),
+    hidden=st.sets(st.sampled_from("abcdef"), min_size=1, max_size=6),
+    limit=st.integers(1, 9),
+    ascending=st.booleans(),
+)
+def test_pages_give_each_statement_that_may_be_seen_once_in_order(
+    parts: Parts, owners: list[str], hidden: set[str], limit: int, ascending: bool
+) -> None:
+    verb = {"id": f"https://ent.example/verbs/{uuid4()}"}
+    stored = record(parts, *[statement(actor=agent(owner), verb=verb) for owner in owners])
+    parts.restriction.restrict(person(*hidden), actor=BY)
+    try:
+        said = {"verb": verb["id"], "limit": str(limit), "ascending": "true" if ascending else "false"}
+        wanted = [identity for identity, owner in zip(stored, owners, strict=True) if owner not in hidden]
+        assert found(parts, **said) == (wanted if ascending else wanted[::-1])
+        first = parts.library.page(query(**said), EVERYBODY)
+        # Filled up: what is hidden does not make a page shorter, as long as few are.
+        assert len(first.bodies) == min(limit, len(wanted))
+    finally:
+        parts.restriction.lift(person(*hidden), actor=BY)
+
+
+def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(parts, statement(actor=agent("ali")))
+    record(parts, *[statement(actor=agent("zoe")) for _ in range(1_000)])
+    record(parts, statement(actor=agent("ali")))
+    pages = 0
+    real = type(parts.statements).page
+
+    def counted(*given: Any, **named: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        return real(*given, **named)
+
+    monkeypatch.setattr(type(parts.statements), "page", counted)
+    assert len(parts.library.page(query(limit="50"), EVERYBODY).bodies) == 50
+    assert pages == 1
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    pages = 0
+    page = parts.library.page(query(limit="50"), EVERYBODY)
+    assert (len(page.bodies), page.cursor, pages) == (2, None, 2)
+
+
+def test_a_page_that_cannot_be_filled_goes_on_through_more(parts: Parts) -> None:
+    names = [f"pupil-{number}" for number in range(60)]
+    record(parts, statement(actor=agent("ali")), *[statement(actor=agent(name)) for name in names])
+    parts.restriction.restrict(person(*names[:20]), actor=BY)
+    parts.restriction.restrict(person(*names[20:40]), actor=BY)
+    parts.restriction.restrict(person(*names[40:]), actor=BY)
+    page = parts.library.page(query(limit="2"), EVERYBODY)
+    assert page.bodies == ()
+    assert (page.first, page.last) == (None, None)
+    assert page.cursor is not None
+    assert len(found(parts, limit="2")) == 1
+
+
+def test_the_agents_resource_tells_no_name_of_or_from_a_restricted_person(parts: Parts) -> None:
+    named = agent("zoe", name="Zoé")
+    record(parts, statement(actor=agent("ali"), object=named), statement(actor=named, object=agent("ali", name="Ali")))
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    asked = agent("zoe")
+    assert "name" not in parts.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    asked = agent("ali")
+    assert "name" not in parts.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    parts.restriction.lift(person("zoe"), actor=BY)
+    assert parts.people.person(asked, str(agent_identifier(asked)), EVERYBODY)["name"] == ["Ali"]
+
+
+@pytest.mark.parametrize("resource", [Resource.STATE, Resource.AGENT_PROFILE])
+def test_documents_are_neither_given_nor_changed_nor_deleted(parts: Parts, resource: Resource) -> None:
+    who = str(agent_identifier(agent("zoe")))
+    activity = "https://ent.example/1" if resource is Resource.STATE else None
+    context = Place(resource, activity=activity, agent=who)
+    place = context._replace(id="bookmark")
+    first = Content("application/json", b'{"page":1}')
+    documents = parts.documents
+    documents.put(place, first, Conditions(None, "*"), Version.V2, source="tutor")
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    with pytest.raises(NotFound):
+        documents.read(place, actor="sk-reader")
+    assert documents.ids(context, actor="sk-reader") == ((), None)
+    for change in (
+        lambda: documents.put(place, first, NO_CONDITIONS, Version.V2, source="tutor"),
+        lambda: documents.merge(place, first, NO_CONDITIONS, source="tutor"),
+        lambda: documents.delete(place, NO_CONDITIONS, actor="sk-writer"),
+        lambda: documents.delete_all(context, actor="sk-writer"),
+    ):
+        with pytest.raises(PersonRestricted):
+            change()
+    parts.restriction.lift(person("zoe"), actor=BY)
+    assert documents.read(place, actor="sk-reader").content == first
+
+
+def test_gdpr_21_who_objects_is_out_of_research_and_in_queries(parts: Parts) -> None:
+    theirs, others = record(parts, statement(actor=agent("zoe")), statement(actor=agent("ali")))
+    parts.restriction.note_objection(person("zoe"), actor=BY)
+    assert set(found(parts)) == {theirs, others}
+    left_out = parts.person_states.current().out_of_research
+    bound = parts.reader.consistent_through()
+    assert [plain.id for plain in parts.reader.scan(None, bound, 10, left_out)[0]] == [others]
+    parts.aggregates.run()
+    assert parts.restriction.withdraw_objection(person("zoe"), actor=BY)
+    assert parts.person_states.current() == NOBODY
+
+
+def test_an_objection_that_refuses_new_ones_closes_the_door_and_says_where(parts: Parts) -> None:
+    (before,) = record(parts, statement(actor=agent("zoe")))
+    parts.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
+    with pytest.raises(PersonRefused) as refused:
+        record(parts, statement(actor=agent("ali")), statement(actor=agent("zoe")))
+    assert [(fault.pointer, fault.section) for fault in refused.value.faults] == [("/1/actor", "GDPR art. 21")]
+    assert found(parts) == [before]
+    place = Place(Resource.STATE, activity="https://ent.example/1", agent=agent_identifier(agent("zoe")), id="x")
+    with pytest.raises(PersonRefused):
+        parts.documents.put(place, Content("text/plain", b"x"), NO_CONDITIONS, Version.V1, source="tutor")
+    parts.restriction.withdraw_objection(person("zoe"), actor=BY)
+    assert record(parts, statement(actor=agent("zoe")))
+
+
+def test_objections_are_to_purposes_that_exist(parts: Parts) -> None:
+    for purposes in (["lunch"], []):
+        with pytest.raises(BadRequest):
+            parts.restriction.note_objection(person("zoe"), purposes=purposes, actor=BY)
+    assert parts.person_states.current() == NOBODY
+
+
+def test_what_holds_for_a_person_is_told_and_on_record(parts: Parts) -> None:
+    assert parts.restriction.standing(person("zoe"), actor=BY) == Standing(None, (), False)
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    parts.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
+    told = parts.restriction.standing(person("zoe", "zoe-2"), actor=BY)
+    assert (told.restricted is not None, told.objects, told.refuses) == (True, ("research",), True)
+    kinds = ("person-restricted", "objection-noted", "standing-read")
+    entries = parts.audit.newest(kinds)
+    assert {entry.kind for entry in entries} == set(kinds)
+    subject = parts.keys.subject(str(agent_identifier(agent("zoe")))).hex()
+    assert all(subject in entry.detail["subjects"] for entry in entries)
+    stored = repr([*parts.store.collection("audit").find({}), *parts.store.collection("person_states").find({})])
+    assert "zoe" not in stored
+
+
+def test_acts_name_their_request_and_are_noted_on_it(parts: Parts) -> None:
+    case = parts.cases.open("restriction", person("zoe"), actor=BY).id
+    with pytest.raises(CaseConflict):
+        parts.restriction.restrict(person("zoe"), actor=BY, case=case)
+    assert parts.person_states.current() == NOBODY
+    parts.cases.identify(case, actor=BY)
+    with pytest.raises(CaseConflict, match="another person"):
+        parts.restriction.restrict(person("ali"), actor=BY, case=case)
+    parts.restriction.restrict(person("zoe"), actor=BY, case=case)
+    assert [step.what for step in parts.cases.show(case, actor=BY).steps] == ["opened", "identified", "restricted"]
+    assert parts.audit.newest(["person-restricted"])[0].detail["case"] == case

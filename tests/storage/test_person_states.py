@@ -1,0 +1,98 @@
+"""Who is restricted and who objects: what is kept, and what a process remembers."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.storage.connection import Store
+from app.storage.person_states import NOBODY, Identity, PersonState, PersonStateRepository, PersonStates
+
+AT = datetime(2026, 11, 25, 8, tzinfo=UTC)
+LATER = AT + timedelta(days=1)
+
+
+def identity() -> Identity:
+    return Identity(os.urandom(16), os.urandom(8))
+
+
+@pytest.fixture
+def repository(store: Store) -> PersonStateRepository:
+    return PersonStateRepository(store)
+
+
+def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateRepository) -> None:
+    one, other = identity(), identity()
+    repository.restrict([one, other], AT)
+    repository.note_objection([one], LATER, ["research"])
+    repository.refuse([one], LATER)
+    assert repository.of([one.subject]) == [PersonState(one.subject, AT, AT, ("research",), True)]
+    states = repository.read()
+    assert states.restricted == {one.subject, other.subject}
+    assert set(repository.restricted()) == {one, other}
+    assert (states.objecting, states.refusing) == ({one.subject}, {one.subject})
+    assert states.out_of_research == states.restricted
+    assert repository.lift([one.subject, other.subject]) == 2
+    states = repository.read()
+    assert (states.restricted, repository.restricted()) == (frozenset(), [])
+    assert states.out_of_research == {one.subject}
+    assert repository.withdraw([one.subject]) == 1
+    assert repository.read() == NOBODY
+
+
+def test_what_says_nothing_any_more_is_not_kept(repository: PersonStateRepository, store: Store) -> None:
+    one, other = identity(), identity()
+    repository.restrict([one, other], AT)
+    repository.note_objection([other], AT, ["research"])
+    repository.lift([one.subject, other.subject])
+    assert [bytes(kept["_id"]) for kept in store.collection("person_states").find({})] == [other.subject]
+
+
+def test_restricting_again_keeps_the_first_date_and_undoing_again_undoes_nothing(
+    repository: PersonStateRepository,
+) -> None:
+    one = identity()
+    repository.restrict([one], AT)
+    repository.restrict([one], LATER)
+    assert repository.of([one.subject])[0].restricted == AT
+    assert [repository.lift([one.subject]) for _ in range(2)] == [1, 0]
+    assert repository.withdraw([one.subject]) == 0
+
+
+def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: PersonStateRepository) -> None:
+    states = PersonStates(repository, lambda: True)
+    assert states.current() == NOBODY
+    one = identity()
+    repository.restrict([one], AT)
+    assert states.current() == NOBODY
+    states.forget()
+    assert states.current().restricted == {one.subject}
+
+
+def test_one_out_of_touch_reads_them_each_time(repository: PersonStateRepository) -> None:
+    states = PersonStates(repository)
+    assert states.current() == NOBODY
+    one = identity()
+    repository.restrict([one], AT)
+    assert states.current().restricted == {one.subject}
+
+
+def test_a_reading_under_way_does_not_bring_back_what_was_forgotten(
+    repository: PersonStateRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = PersonStates(repository, lambda: True)
+    real = PersonStateRepository.read
+    one = identity()
+
+    def read_late(asked: PersonStateRepository):
+        found = real(asked)
+        if found == NOBODY:
+            repository.restrict([one], AT)
+            states.forget()
+        return found
+
+    monkeypatch.setattr(PersonStateRepository, "read", read_late)
+    assert states.current() == NOBODY
+    assert states.current().restricted == {one.subject}

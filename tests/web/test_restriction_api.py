@@ -1,0 +1,110 @@
+"""Restriction, objection and rectification over real HTTP, two workers."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+import requests
+
+from app.access import scopes
+from app.access.credentials import NewCredential
+from tests.served import Server, statement
+
+ACTS = "/api/v1/persons"
+
+
+def agent() -> dict[str, Any]:
+    return {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": uuid4().hex}}
+
+
+@pytest.fixture(scope="module")
+def dpo(server: Server) -> NewCredential:
+    return server.credential(*scopes.ROLES["dpo"])
+
+
+@pytest.fixture(scope="module")
+def tutor(server: Server) -> NewCredential:
+    return server.source(scopes=[scopes.ALL])
+
+
+def act(server: Server, dpo: NewCredential, name: str, who: dict[str, Any], **more: Any) -> requests.Response:
+    return server.send("POST", f"{ACTS}/{name}", dpo, json={"agents": [who], **more}, version=None)
+
+
+def test_gdpr_18_no_worker_gives_a_restricted_person_once_the_act_is_answered(
+    server: Server, dpo: NewCredential, tutor: NewCredential
+) -> None:
+    who = agent()
+    (theirs,) = server.post(tutor, statement(actor=who)).json()
+    state = {"activityId": "https://ent.example/1", "agent": orjson.dumps(who).decode(), "stateId": "page"}
+    assert server.send("PUT", "/xAPI/activities/state", tutor, json={"page": 1}, params=state).status_code == 204
+
+    def answers() -> list[int]:
+        found = []
+        for _ in range(10):  # both workers are asked
+            found.append(server.get(tutor, statementId=theirs).status_code)
+            found.append(server.send("GET", "/xAPI/activities/state", tutor, params=state).status_code)
+        return found
+
+    assert set(answers()) == {200}
+    assert act(server, dpo, "restrict", who).json() == {"restricted": True}
+    assert set(answers()) == {404}
+    listed = server.get(tutor, agent=orjson.dumps(who).decode()).json()
+    assert listed == {"statements": [], "more": ""}
+    refused = server.send("DELETE", "/xAPI/activities/state", tutor, params=state)
+    assert (refused.status_code, refused.json()["code"]) == (403, "person-restricted")
+    told = act(server, dpo, "standing", who).json()
+    assert (told["restricted"] is not None, told["objects"], told["refuse_new"]) == (True, [], False)
+    assert act(server, dpo, "unrestrict", who).json() == {"restricted": False, "was_restricted": True}
+    assert set(answers()) == {200}
+
+
+def test_gdpr_21_the_door_is_closed_and_opened_again(server: Server, dpo: NewCredential, tutor: NewCredential) -> None:
+    who = agent()
+    told = act(server, dpo, "object", who, refuse_new=True)
+    assert told.json() == {"objects": ["research"], "refuse_new": True}
+    for _ in range(4):
+        refused = server.post(tutor, [statement(), statement(actor=who)])
+        assert (refused.status_code, refused.json()["code"]) == (403, "person-refused")
+        assert [fault["pointer"] for fault in refused.json()["faults"]] == ["/1/actor"]
+        assert who["account"]["name"] not in refused.text
+    assert act(server, dpo, "withdraw-objection", who).json() == {"withdrawn": True}
+    assert server.post(tutor, statement(actor=who)).status_code == 200
+
+
+def test_acts_are_noted_on_the_request_that_they_name(server: Server, dpo: NewCredential) -> None:
+    who = agent()
+    opened = server.send("POST", "/api/v1/requests", dpo, json={"kind": "restriction", "agents": [who]}, version=None)
+    case = opened.json()["id"]
+    refused = act(server, dpo, "restrict", who, case=case)
+    assert (refused.status_code, refused.json()["code"]) == (409, "case-conflict")
+    server.send("POST", f"/api/v1/requests/{case}/identify", dpo, version=None)
+    assert act(server, dpo, "restrict", who, case=case).status_code == 200
+    shown = server.send("GET", f"/api/v1/requests/{case}", dpo, version=None).json()
+    assert [step["step"] for step in shown["steps"]] == ["opened", "identified", "restricted"]
+
+
+def test_gdpr_16_a_statement_is_rectified(server: Server, dpo: NewCredential, tutor: NewCredential) -> None:
+    (wrong,) = server.post(tutor, statement(actor=agent())).json()
+    right = server.get(tutor, statementId=wrong).json() | {"result": {"success": False}}
+    asked = {"statement": wrong, "corrected": right}
+    done = server.send("POST", f"{ACTS}/rectify", dpo, json=asked, version=None).json()
+    found = server.get(tutor, statementId=done["statement"]).json()
+    assert found["context"]["extensions"] == {"https://w3id.org/sillage/extensions/rectifies": wrong}
+    assert server.get(tutor, statementId=wrong).status_code == 404
+    assert server.get(tutor, voidedStatementId=wrong).status_code == 200
+    again = server.send("POST", f"{ACTS}/rectify", dpo, json=asked, version=None)
+    assert (again.status_code, again.json()["code"]) == (409, "case-conflict")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"agents": [{"mbox": "secret"}]}, {"agents": []}, {"agents": [agent()], "why": "secret"}, {"agents": 1}],
+)
+def test_a_body_that_names_nobody_is_refused(server: Server, dpo: NewCredential, said: dict[str, Any]) -> None:
+    answer = server.send("POST", f"{ACTS}/restrict", dpo, json=said, version=None)
+    assert answer.status_code == 400
+    assert "secret" not in answer.text
