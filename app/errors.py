@@ -431,6 +431,38 @@ class FileRefused(OperatorError):
     title_fr = "Le fichier n'est pas utilisable"
 
 
+class BackupRefused(OperatorError):
+    """A backup cannot be read: no backup, damaged, cut, of another organisation, or of a later version."""
+
+    code = "backup-refused"
+    title = "The backup cannot be used"
+    title_fr = "La sauvegarde n'est pas utilisable"
+
+
+class BackupFailed(OperatorError):
+    """A backup could not be finished; what was written of it is gone."""
+
+    code = "backup-failed"
+    title = "The backup could not be finished"
+    title_fr = "La sauvegarde n'a pas pu être terminée"
+
+
+class RestoreRefused(OperatorError):
+    """A backup is not restored here: the store is not empty, or in use."""
+
+    code = "restore-refused"
+    title = "Nothing is restored here"
+    title_fr = "Aucune restauration n'est faite ici"
+
+
+class RestoreUnfinished(OperatorError):
+    """A restore of this database was begun and is not finished, so nothing may work on it."""
+
+    code = "restore-unfinished"
+    title = "A restore is not finished"
+    title_fr = "Une restauration n'est pas terminée"
+
+
 class ProfileInvalid(OperatorError):
     """A document is not a usable xAPI Profile; ``faults`` say where."""
 

@@ -41,6 +41,10 @@ _FORMS = {
     "aggregate_cron": "five-field cron",
     "retention_cron": "five-field cron",
     "anchor_cron": "five-field cron",
+    "checkpoint_cron": "five-field cron",
+    "tombstones_file": "path",
+    "audit_checkpoint_dir": "path",
+    "purposes": "codes, comma-separated",
     "export_cron": "five-field cron",
     "patterns_cron": "five-field cron",
     "rewrap_cron": "five-field cron",
@@ -130,6 +134,10 @@ _ADVICE = {
     "database-failed": "The detail quotes what `mongod` said: disk, permissions, version, damage.",
     "migration-missing": "Run `sillage migrate`.",
     "file-refused": "Give a file that can be read and is of the announced kind.",
+    "backup-refused": "Take another copy of the backup, or the version and the organisation that the detail names.",
+    "backup-failed": "Run the backup again; the detail says what to raise when it happens each time.",
+    "restore-refused": "Stop every process of the store; restore into an empty database, or give `--replace`.",
+    "restore-unfinished": "Run `sillage restore` again with the same file; it goes on from where it was.",
     "profile-invalid": "Correct what `faults` name, section by section of xAPI Profiles 1.0.",
     "register-invalid": "Correct what the detail or `faults` name; the schema is "
     "`schemas/sillage/processing-activity.schema.json`.",
@@ -218,7 +226,9 @@ def commands(command: click.Command, path: str = "sillage") -> Iterator[tuple[st
     context = click.Context(command, info_name=path, terminal_width=100)
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
-            yield from commands(command.commands[name], f"{path} {name}")
+            # A group may be a command itself: what goes to its default is documented under its own name.
+            own = name == getattr(command, "default", None)
+            yield from commands(command.commands[name], path if own else f"{path} {name}")
     else:
         yield path, command, context
 

@@ -91,7 +91,7 @@ def test_every_error_is_named_with_its_titles() -> None:
 def commands(command: click.Command, path: str) -> Iterator[str]:
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
-            yield from commands(child, f"{path} {name}")
+            yield from commands(child, path if name == getattr(command, "default", None) else f"{path} {name}")
     else:
         yield path
 
@@ -154,7 +154,7 @@ def test_every_route_is_named() -> None:
     app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")
     for routes in (
         aggregates.blueprint(none, none, none),
-        retention.blueprint(none, none, none, none),
+        retention.blueprint(none, none, none, none, none),
         verdicts.blueprint(none, none, none),
         persons.blueprint(none, none, none),
         access_packages.blueprint(none, none),

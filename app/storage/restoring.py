@@ -1,0 +1,324 @@
+"""A restore, step by step: each can be cut off, and what is in force is either all old or all new.
+
+Documents go into collections beside those in force (``restoring.NAME``), with their indexes. Only when all of it is
+there is each renamed over the one in force, which takes a moment whatever its size. What was reached stands in the one
+document of ``restore_state``; while there is one, nothing serves or works on this database::
+
+    _id     "restore"
+    phase   "loading", "swapping" or "erasing"
+    backup  str      id of the backup
+    created str      when that was made
+    parts   [str]    its collections
+    loaded  [str]    those of them that are complete
+    same    bool     what was in force is of the same store: its audit log and tombstones are kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, cast
+
+import pymongo
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from app.errors import RestoreRefused, RestoreUnfinished
+from app.storage import audit, jobs, key_holders, migrations, organisation_keys, processes, statements, tombstones
+from app.storage.backup_file import Chunk, split
+from app.storage.catalogue import COLLECTIONS
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
+from app.storage.migrations import NOTES, create
+from app.storage.tombstones import Tombstones
+
+STATE = "restore_state"
+LOADING = "loading"
+SWAPPING = "swapping"
+ERASING = "erasing"
+
+_STAGED = "restoring."
+_ID = "restore"
+_DUPLICATE = 11000
+_NAMESPACE_NOT_FOUND = 26
+_WRITERS = 2
+_WRITE_SECONDS = 600.0
+_INDEX_SECONDS = 7 * 86_400.0
+# What `sillage init`, a first start or a command leaves in a store that holds nothing of anybody yet.
+_OF_NOBODY = frozenset(
+    {
+        NOTES,
+        organisation_keys.NAME,
+        audit.NAME,
+        processes.NAME,
+        processes.FENCES,
+        key_holders.NAME,
+        STATE,
+        *(declared.name for declared in jobs.COLLECTIONS),
+    }
+)
+
+
+class State(NamedTuple):
+    """How far a restore has come; see the module."""
+
+    phase: str
+    backup: str
+    created: str
+    parts: tuple[str, ...]
+    loaded: tuple[str, ...]
+    same: bool
+
+
+def is_staged(name: str) -> bool:
+    """Whether a collection is one that a restore is filling."""
+    return name.startswith(_STAGED)
+
+
+def state(store: Store) -> State | None:
+    """How far a restore of this database has come; None when there is none."""
+    with translated():
+        found = store.collection(STATE).find_one({"_id": _ID})
+    if found is None:
+        return None
+    return State(
+        str(found["phase"]),
+        str(found["backup"]),
+        str(found["created"]),
+        tuple(found["parts"]),
+        tuple(found["loaded"]),
+        bool(found["same"]),
+    )
+
+
+def refuse_unfinished(store: Store) -> None:
+    """Refuse to work on a database that is being restored.
+
+    Raises:
+        RestoreUnfinished: it is, or the command that did was cut off.
+    """
+    found = state(store)
+    if found is None:
+        return
+    give_up = " To keep what was there before: `sillage restore --abandon`." if found.phase == LOADING else ""
+    raise RestoreUnfinished(
+        f"A restore of the backup of {found.created} is not finished. If no `sillage restore` is running, run it again "
+        f"with the same file; it goes on from where it was.{give_up}"
+    )
+
+
+class Restoring:
+    """The steps of a restore of one database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._state = store.collection(STATE)
+        self._declared = {declared.name: declared for declared in COLLECTIONS}
+
+    def holds_something(self) -> bool:
+        """Whether anything of anybody is in force."""
+        with translated():
+            names = [
+                name
+                for name in self._store.db.list_collection_names()
+                if name not in _OF_NOBODY and not name.startswith("system.") and not is_staged(name)
+            ]
+            return any(self._store.collection(name).find_one({}, {"_id": 1}) is not None for name in names)
+
+    # --- loading --------------------------------------------------------------------------------
+
+    def begin(self, backup: str, created: str, parts: Sequence[str], same: bool) -> State:
+        """Start, or go on with the loading of the same backup; what another one left is removed."""
+        found = state(self._store)
+        if found is not None and found.phase != LOADING:
+            raise RestoreRefused("Another restore is being put in place.")
+        if found is not None and found.backup == backup:
+            return found
+        with translated():
+            # First the note: nothing begins to serve from now on.
+            self._state.replace_one(
+                {"_id": _ID},
+                {
+                    "phase": LOADING,
+                    "backup": backup,
+                    "created": created,
+                    "parts": list(parts),
+                    "loaded": [],
+                    "same": same,
+                },
+                upsert=True,
+            )
+        self._drop_staged()
+        return State(LOADING, backup, created, tuple(parts), (), same)
+
+    def stage(self, name: str) -> None:
+        """Make the collection that a part goes into, empty and without indexes."""
+        declared = self._declared.get(name, Declared(name))
+        with translated(), pymongo.timeout(_WRITE_SECONDS):
+            self._staged(name).drop()
+            create(self._store, (Declared(_STAGED + name, packed=declared.packed),))
+
+    def loader(self) -> Loader:
+        """Takes chunks in."""
+        return Loader(self._store)
+
+    def complete(self, name: str, documents: int) -> None:
+        """A part has been loaded: count it, make its indexes, and note that it is complete.
+
+        Args:
+            name: The collection.
+            documents: How many there must be.
+
+        Raises:
+            RestoreRefused: there are not that many.
+        """
+        with translated(), pymongo.timeout(_INDEX_SECONDS):
+            found = self._staged(name).count_documents({})
+            if found != documents:
+                raise RestoreRefused(
+                    f"{found} of {documents} documents of {name} arrived, so something else writes there, or the "
+                    "backup holds one twice. Nothing was put in place."
+                )
+            declared = self._declared.get(name)
+            if declared is not None:
+                create(self._store, (declared._replace(name=_STAGED + name),))
+            self._state.update_one({"_id": _ID}, {"$addToSet": {"loaded": name}})
+
+    def keep_present(self, name: str) -> int:
+        """Add to a staged collection what only the one in force has; how many there were.
+
+        For what is only ever added to, such as the audit log: a restore does not take it back.
+        """
+        added = 0
+        with translated(), pymongo.timeout(_INDEX_SECONDS):
+            for batch in self._store.collection(name).find_raw_batches({}):
+                added += _insert(self._store, _STAGED + name, cast(bytes, batch))
+        return added
+
+    def prefer_present(self, name: str) -> None:
+        """Put each document that is in force in the place of the one that a staged collection has."""
+        with translated(), pymongo.timeout(_INDEX_SECONDS):
+            for document in self._store.collection(name).find({}):
+                self._staged(name).replace_one({"_id": document["_id"]}, document, upsert=True)
+
+    def keep_key(self, purpose: str, organisation: str) -> None:
+        """Add one of the organisation's keys to the staged ones, when only those in force have it."""
+        name = f"keys.{purpose}"
+        with translated():
+            found = self._store.collection(organisation_keys.NAME).find_one(
+                {"_id": organisation, name: {"$exists": True}}
+            )
+            if found is not None:
+                absent = {"_id": organisation, name: {"$exists": False}}
+                self._staged(organisation_keys.NAME).update_one(absent, {"$set": {name: found["keys"][purpose]}})
+
+    def staged_tombstones(self) -> Tombstones:
+        """Those of the backup, to which later ones are added."""
+        return Tombstones(self._store, _STAGED + tombstones.NAME)
+
+    # --- putting in place -----------------------------------------------------------------------
+
+    def swap(self) -> None:
+        """Put every staged collection in place, and remove what the backup has not. May be cut off and done again."""
+        with translated(), pymongo.timeout(_INDEX_SECONDS):
+            self._state.update_one({"_id": _ID}, {"$set": {"phase": SWAPPING}})
+            for name in self._store.db.list_collection_names():
+                if is_staged(name):
+                    self._rename(name, name.removeprefix(_STAGED))
+            found = state(self._store)
+            kept = {STATE, tombstones.NAME, *(found.parts if found else ())}
+            for name in self._store.db.list_collection_names():
+                if name not in kept and not name.startswith("system."):
+                    self._store.collection(name).drop()
+            self._state.update_one({"_id": _ID}, {"$set": {"phase": ERASING}})
+
+    def modernise(self) -> list[str]:
+        """Apply the migrations that came after the backup; which."""
+        with translated(), pymongo.timeout(_INDEX_SECONDS):
+            applied = migrations.migrate(self._store)
+            # Those of living processes, which no backup holds.
+            create(self._store, COLLECTIONS)
+        return applied
+
+    def statements(self) -> int:
+        """About how many statements are in force."""
+        with translated():
+            return self._store.collection(statements.NAME).estimated_document_count()
+
+    def finish(self) -> None:
+        """The store may serve again."""
+        with translated():
+            self._state.delete_one({"_id": _ID})
+
+    def abandon(self) -> None:
+        """Give a restore up that is still loading: what was in force before stays in force.
+
+        Raises:
+            RestoreRefused: there is none, or it is too late.
+        """
+        found = state(self._store)
+        if found is None:
+            raise RestoreRefused("No restore is under way here.")
+        if found.phase != LOADING:
+            raise RestoreRefused("It is too late to give it up: it is being put in place. Run `sillage restore` again.")
+        self._drop_staged()
+        self.finish()
+
+    def _rename(self, staged: str, name: str) -> None:
+        try:
+            self._store.collection(staged).rename(name, dropTarget=True)
+        except OperationFailure as failed:
+            # Sent twice, when the first answer was lost: done.
+            if failed.code != _NAMESPACE_NOT_FOUND:
+                raise
+
+    def _drop_staged(self) -> None:
+        with translated(), pymongo.timeout(_WRITE_SECONDS):
+            for name in self._store.db.list_collection_names():
+                if is_staged(name):
+                    self._store.collection(name).drop()
+
+    def _staged(self, name: str) -> Collection[Document]:
+        return self._store.collection(_STAGED + name)
+
+
+class Loader:
+    """Inserts chunks, some at a time beside the reading of the next; few are in memory at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="restore")
+        self._under_way: list[Future[int]] = []
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def load(self, chunk: Chunk) -> None:
+        """Insert a chunk into its staged collection, sooner or later; what is there already stays."""
+        if len(self._under_way) > _WRITERS:
+            self._under_way.pop(0).result()
+        self._under_way.append(self._pool.submit(_insert, self._store, _STAGED + chunk.collection, chunk.content))
+
+    def wait(self) -> None:
+        """Return when everything is stored."""
+        for future in self._under_way:
+            future.result()
+        self._under_way = []
+
+
+def _insert(store: Store, name: str, content: bytes) -> int:
+    """Insert documents that are not there yet; how many were not."""
+    documents = [RawBSONDocument(document) for document in split(content)]
+    with translated(), pymongo.timeout(_WRITE_SECONDS):
+        try:
+            store.collection(name).insert_many(documents, ordered=False)
+        except BulkWriteError as failed:
+            errors = failed.details["writeErrors"]
+            if failed.details["writeConcernErrors"] or any(error["code"] != _DUPLICATE for error in errors):
+                raise
+            return int(failed.details["nInserted"])
+    return len(documents)
