@@ -26,7 +26,11 @@ from app.access.credentials import Access, Sources
 from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, NotFound, SillageError
 from app.governance.accounts import Accounts
 from app.governance.audit import Audit
+from app.governance.audit_retention import AuditRetention
+from app.governance.audit_search import AuditSearch
+from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
+from app.governance.checkpoints import Checkpoints
 from app.governance.erasure import Erasures, Link, Processes, Surroundings
 from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
@@ -54,8 +58,8 @@ from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
-from app.settings import Settings, load, split_origins
-from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys
+from app.settings import Settings, load, split_origins, split_purposes
+from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
@@ -98,6 +102,7 @@ from app.web.api import restriction as restriction_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.gate import Gate
+from app.web.purpose import Purposes, stated
 from app.web.refusal import EXTENSION, Refusal
 from app.web.turns import Turns
 from app.web.xapi import about, activities, agents, alternate, headers
@@ -122,6 +127,8 @@ class Parts:
         self.settings = settings
         self._stack = ExitStack()
         self._presence: Presence | None = None
+        # Set by a restore, when what it put in place is in force: it alone works on a database that is being restored.
+        self._restoring = False
 
     # --- storage and keys ---------------------------------------------------------------------------
 
@@ -142,7 +149,9 @@ class Parts:
 
     @cached_property
     def keys(self) -> OrganisationKeys:
-        """The organisation's keys, opened."""
+        """The organisation's keys, opened; not while the database is being restored."""
+        if not self._restoring:
+            restoring.refuse_unfinished(self.store)
         return organisation_keys.unlock(self.store, self.keyring, self.settings.organisation)
 
     @cached_property
@@ -193,6 +202,21 @@ class Parts:
         log = Audit(AuditRepository(self.store), self.keys, clock.now_us, clock.random_bytes)
         self._stack.callback(_quietly, log.close)
         return log
+
+    @cached_property
+    def audit_retention(self) -> AuditRetention:
+        """How long the audit log is kept."""
+        return AuditRetention(self.audit, AuditRepository(self.store), self.settings.audit_days)
+
+    @cached_property
+    def audit_search(self) -> AuditSearch:
+        """Looks for entries of the audit log."""
+        return AuditSearch(self.audit, lambda: self.keys, split_purposes(self.settings.purposes))
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Signed checkpoints of the audit log."""
+        return Checkpoints(self.audit, AuditRepository(self.store), self.settings.organisation, lambda: self.signer)
 
     @cached_property
     def register(self) -> Register:
@@ -373,6 +397,28 @@ class Parts:
             ),
             home_page=f"{self.settings.public_url.rstrip('/')}/erased",
             scan=self.statements.span,
+            outside=lambda tombstones: self.backups.note_tombstones(tombstones),
+        )
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Backups and restores."""
+
+        def in_force() -> None:
+            self._restoring = True
+
+        return Backups(
+            store=lambda: self.store,
+            keyring=lambda: self.keyring,
+            keys=lambda: self.keys,
+            organisation=self.settings.organisation,
+            release=VERSION,
+            tombstones_file=self.settings.tombstones_path,
+            audit=self._audited,
+            in_force=in_force,
+            reapply=lambda told: len(self.erasures.reapply(actor="cli:restore", progress=told).erasures),
+            heartbeat_seconds=self.settings.heartbeat_seconds,
+            process_ttl_seconds=self.settings.process_ttl_seconds,
         )
 
     @cached_property
@@ -478,7 +524,14 @@ class Parts:
         def retention(lease: Lease) -> Mapping[str, object]:
             run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
             swept = self.attachment_repository.sweep(clock.now())
-            return {"deleted": run.statements, "sources": len(run.deletions), "abandoned": swept}
+            audit = self.audit_retention.apply(clock.now_us(), dry_run=False, check=lease.check)
+            return {
+                "deleted": run.statements,
+                "sources": len(run.deletions),
+                "abandoned": swept,
+                "audit_entries": audit.entries,
+                "audit_damaged": len(audit.damaged),
+            }
 
         def export(lease: Lease) -> Mapping[str, object]:
             package = self.exports.run(actor="job:export", progress=lambda *_: lease.check())
@@ -505,6 +558,16 @@ class Parts:
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
+        def checkpoint(_: Lease) -> Mapping[str, object]:
+            folder = self.settings.audit_checkpoint_dir
+            if folder is None:
+                return {"checkpoint": "none: SILLAGE_AUDIT_CHECKPOINT_DIR is empty"}
+            # Without the folder a file of its name would be written, beside those of before.
+            if not folder.is_dir():
+                raise FileRefused("SILLAGE_AUDIT_CHECKPOINT_DIR is not a folder.")
+            written = self.checkpoints.write(folder, entries=True, actor="job:audit-checkpoint")
+            return {"checkpoint": written.name}
+
         settings = self.settings
         return (
             Job("aggregate", settings.aggregate_cron, aggregate),
@@ -515,6 +578,7 @@ class Parts:
             Job("requests", settings.requests_cron, requests),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
+            Job("audit-checkpoint", settings.checkpoint_cron, checkpoint),
         )
 
     @cached_property
@@ -587,7 +651,7 @@ class Parts:
             repository=DocumentRepository(self.store),
             subjects=self.subjects,
             keys=self.keys,
-            audit=self.audit.append,
+            audit=self.record_reading,
             now_us=clock.now_us,
             random=clock.random_bytes,
             states=self.person_states.current,
@@ -606,7 +670,7 @@ class Parts:
     @cached_property
     def people(self) -> People:
         """What is told of a person."""
-        return People(self.statements, self.reader, self.keys, self.audit.append, self.person_states.current)
+        return People(self.statements, self.reader, self.keys, self.record_reading, self.person_states.current)
 
     @cached_property
     def metrics(self) -> operations.Metrics:
@@ -635,6 +699,7 @@ class Parts:
             if keyfile.create(self.settings.key_path, clock.random_bytes, clock.now()):
                 done.append("key file")
         self.store.require_transactions()
+        restoring.refuse_unfinished(self.store)
         done += migrations.migrate(self.store)
         organisation_keys.ensure(self.store, self.keyring, self.settings.organisation)
         return done
@@ -646,9 +711,10 @@ class Parts:
         """Refuse to go on with a database of another version, or a key that does not open it.
 
         Raises:
-            MigrationMissing, KeyMissing, KeyRefused: says what to do.
+            RestoreUnfinished, MigrationMissing, KeyMissing, KeyRefused: says what to do.
         """
         self.store.require_transactions()
+        restoring.refuse_unfinished(self.store)
         migrations.check(self.store, COLLECTIONS)
         _ = self.keys
         self.keyring.refresh()
@@ -705,6 +771,9 @@ class Parts:
         presence.start()
         self._presence = presence
         self._stack.callback(presence.close)
+        # A restore looks for living processes once it has noted itself, and this process, now that it is among them,
+        # for that note: whichever came first, one of them sees the other.
+        restoring.refuse_unfinished(self.store)
         stop = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(stop,), name="housekeeping", daemon=True)
         keeper.start()
@@ -762,6 +831,10 @@ class Parts:
                 "The change is stored, but a process has not taken notice of it in time. Run the command again."
             )
 
+    def record_reading(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
+        """Write an entry of the audit log, durably, with what the request that reads says that it is for."""
+        self.audit.append(kind, actor, {**detail, **stated()})
+
     def _audited(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
         self.audit.append(kind, actor, detail)
 
@@ -804,7 +877,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         cors.headers_outside(origins, prefixes),
         count=metrics.shed,
     )
-    gate = Gate(parts.access, parts.presence.require)
+    purposes = Purposes(
+        split_purposes(chosen.purposes),
+        required=chosen.purpose_required,
+        activity=lambda source: parts.access.source(source).activity,
+    )
+    gate = Gate(parts.access, parts.presence.require, purposes.note)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
         statements_resource.blueprint(
@@ -812,7 +890,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             access=parts.access,
             recorder=parts.recorder,
             library=parts.library,
-            audit=parts.audit.append,
+            audit=parts.record_reading,
             metrics=metrics,
             turns=Turns(chosen.threads, parts.presence.require),
             max_body_bytes=chosen.max_body_bytes,
@@ -838,9 +916,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)
-    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
+    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.record_reading), url_prefix="/api/v1")
     app.register_blueprint(
-        retention_api.blueprint(gate, parts.retention, parts.register, parts.audit), url_prefix="/api/v1"
+        retention_api.blueprint(gate, parts.retention, parts.register, parts.audit, parts.audit_search),
+        url_prefix="/api/v1",
     )
     app.register_blueprint(access_api.blueprint(gate, parts.packages), url_prefix="/api/v1")
     app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")

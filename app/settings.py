@@ -93,6 +93,21 @@ def _origins(text: str) -> bool:
     return True
 
 
+_PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+def split_purposes(text: str) -> tuple[str, ...]:
+    """The codes of a comma-separated list."""
+    return tuple(code.strip() for code in text.split(",") if code.strip())
+
+
+def _purposes(text: str) -> bool:
+    codes = split_purposes(text)
+    if len(codes) > 50 or not all(_PURPOSE.fullmatch(code) for code in codes):
+        raise ValidationError("not codes of lower-case letters, digits and dashes, 32 at most each, comma-separated")
+    return True
+
+
 _SLUG = validate.Regexp(r"^[a-z][a-z0-9-]{0,30}\Z", error="lower-case letters, digits and dashes, 31 at most")
 
 
@@ -132,6 +147,12 @@ class Settings:
         form.String(),
         "",
         secret=True,
+    )
+    tombstones_file: Path | None = _setting(
+        "File outside the database that each erasure adds a tombstone to, so that a restore erases again after the "
+        "loss of the database. Empty: `tombstones.jsonl` beside the key file.",
+        form.String(),
+        None,
     )
     bind: str = _setting(
         "Address the HTTP server listens on, HOST:PORT.", form.String(validate=_address), "127.0.0.1:8000"
@@ -201,6 +222,34 @@ class Settings:
     anchor_cron: str = _setting(
         "When the ends of the audit log's chains are recorded (cron).", form.String(validate=_cron), "*/10 * * * *"
     )
+    checkpoint_cron: str = _setting(
+        "When a signed checkpoint of the audit log is written to SILLAGE_AUDIT_CHECKPOINT_DIR (cron).",
+        form.String(validate=_cron),
+        "5 * * * *",
+    )
+    audit_checkpoint_dir: Path | None = _setting(
+        "Folder for signed checkpoints of the audit log: on a disk, or under an account, that whoever administers the "
+        "database cannot write to. Empty: none are written by the job.",
+        form.String(),
+        None,
+    )
+    audit_days: int = _setting(
+        "Days that entries of the audit log are kept; then they are removed, and a checkpoint in the log vouches for "
+        "them. CNIL (deliberation 2021-122) recommends six months to a year.",
+        _count(30, 3_650),
+        365,
+    )
+    purposes: str = _setting(
+        "What a reading may be said to be for (`X-Sillage-Purpose`, `--purpose`), comma-separated codes; the audit log "
+        "keeps the code.",
+        form.String(validate=_purposes),
+        "teaching,support,quality,evaluation,security,rights-request,audit",
+    )
+    purpose_required: bool = _setting(
+        "Refuse readings over HTTP that say no purpose, of credentials that belong to no source (those of people).",
+        form.Boolean(),
+        False,
+    )
     patterns_cron: str = _setting(
         "When sessions are held to the patterns of profiles (cron).", form.String(validate=_cron), "*/15 * * * *"
     )
@@ -236,6 +285,11 @@ class Settings:
     def key_path(self) -> Path:
         """The key file: ``key_file``, or ``keys.json`` in the data folder."""
         return self.key_file or self.data_dir / "keys.json"
+
+    @property
+    def tombstones_path(self) -> Path:
+        """The file of tombstones outside the database."""
+        return self.tombstones_file or self.key_path.with_name("tombstones.jsonl")
 
     @property
     def export_dir(self) -> Path:
@@ -291,7 +345,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsInvalid(
             "; ".join(f"{env_name(name)}: {' '.join(map(str, texts))}" for name, texts in sorted(messages.items()))
         ) from None
-    for name in ("data_dir", "key_file"):
+    for name in ("data_dir", "key_file", "tombstones_file", "audit_checkpoint_dir"):
         if name in values:
             values[name] = Path(values[name]).expanduser()
     settings = Settings(**values)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from app.cli import (
     accounts,
+    backup,
     erasure,
     governance,
     jobs,
@@ -62,6 +63,7 @@ for part in (
     requests,
     accounts,
     keys,
+    backup,
     research,
     jobs,
     simulate,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import click
 from rich.progress import Progress
@@ -12,10 +13,18 @@ from rich.text import Text
 
 from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
+from app.governance import checkpoints
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
+from app.governance.audit_retention import AuditRetention
+from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
+from app.governance.checkpoints import Checkpoint, Checkpoints
 from app.governance.register import Register
 from app.governance.retention import Retention, RetentionLine
 from app.storage import clock
+from app.storage.audit import Entry
+from app.vault.signing import parse_public_key
+
+_DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 
 class Governance(Protocol):
@@ -32,6 +41,18 @@ class Governance(Protocol):
     @property
     def audit(self) -> Audit:
         """The audit log."""
+
+    @property
+    def audit_retention(self) -> AuditRetention:
+        """How long the log is kept."""
+
+    @property
+    def audit_search(self) -> AuditSearch:
+        """Looks for entries."""
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Its signed checkpoints."""
 
 
 @click.group()
@@ -154,16 +175,51 @@ def _digests(_context: click.Context, _option: click.Parameter, given: tuple[str
     callback=_digests,
     help="Digest of an anchor, kept outside the database: it must still be there. Repeatable.",
 )
+@click.option(
+    "--checkpoint",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A signed checkpoint: its signature must be right, and the log must still hold what it says. Repeatable.",
+)
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    help="The public key (PEM) that checkpoints are held to, rather than the one that the store gives.",
+)
+@click.option("--offline", is_flag=True, help="Only the signatures of checkpoints; needs --public-key and no store.")
 @click.pass_obj
-def audit_verify(parts: Governance, anchors: tuple[str, ...]) -> None:
+def audit_verify(
+    parts: Governance, anchors: tuple[str, ...], files: tuple[Path, ...], public_key: Path | None, offline: bool
+) -> None:
     """Check the whole log for entries altered, removed, inserted or moved. The check is itself recorded."""
     console = out()
-    parts.audit.append(AUDIT_READ, "cli:audit verify", {"anchors": len(anchors)})
+    key = None if public_key is None else _public_key(public_key)
+    if offline:
+        if key is None or not files or anchors:
+            raise click.UsageError("Give --offline with --public-key and --checkpoint, and without --anchor.")
+        for file in files:
+            _show_checkpoint(checkpoints.read(file, key))
+        console.print("The signatures are right. Whether the log still holds it takes the store: leave --offline out.")
+        return
+    given = [parts.checkpoints.read(file, key) for file in files]
+    parts.audit.append(AUDIT_READ, "cli:audit verify", {"anchors": len(anchors), "checkpoints": len(files)})
     # This command's own chain ends here, so that it is not shown as one whose process was killed.
     parts.audit.close()
     with console.status("Reading the audit log") as status:
-        outcome = parts.audit.verify(lambda read: status.update(f"Reading the audit log: {read:,} entries"), anchors)
+
+        def told(read: int) -> None:
+            status.update(f"Reading the audit log: {read:,} entries")
+
+        outcome = parts.checkpoints.verify(given, anchors, told)
     console.print(f"{outcome.entries:,} entries in {outcome.chains:,} chains")
+    if outcome.before:
+        console.print(f"Entries written before {instant(outcome.before)} were removed for their age; the log says so.")
+    for checkpoint in given:
+        if checkpoint.at < outcome.before:
+            console.print(
+                f"The checkpoint of {instant(checkpoint.at)} is older than that: only its signature was tried."
+            )
     if outcome.open:
         rows = table(
             "chain", "last entry", "written", "vouched for up to", title="Not closed: process alive, or killed"
@@ -174,6 +230,7 @@ def audit_verify(parts: Governance, anchors: tuple[str, ...]) -> None:
         console.print(rows)
     if outcome.intact:
         found = " Each anchor given is in it." if anchors else ""
+        found += " It holds what each checkpoint says." if files else ""
         console.print(Text("The chain is intact.", style="green").append(found, style="default"))
         return
     rows = table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
@@ -181,6 +238,85 @@ def audit_verify(parts: Governance, anchors: tuple[str, ...]) -> None:
         rows.add_row(finding.chain, str(finding.n), finding.kind, finding.message)
     console.print(rows)
     raise ChainBroken(f"{outcome.broken} findings. Keep the database as it is, and compare with a backup.")
+
+
+@audit.command("checkpoint")
+@click.option(
+    "--to",
+    "destination",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A new file, or a folder: in a place that whoever administers the database cannot write to.",
+)
+@click.option("--entries", is_flag=True, help="Write the entries since the last checkpoint of that folder beside it.")
+@click.pass_obj
+def audit_checkpoint(parts: Governance, destination: Path, entries: bool) -> None:
+    """Write a signed checkpoint: with it, `sillage audit verify` finds the log cut back, all chains at once too."""
+    out().print(f"The checkpoint is in {parts.checkpoints.write(destination, entries=entries)}.")
+
+
+@audit.command("trim")
+@click.option("--execute", is_flag=True, help="Remove. Without it, only say what would be removed.")
+@click.pass_obj
+def audit_trim(parts: Governance, execute: bool) -> None:
+    """Remove what is older than SILLAGE_AUDIT_DAYS from the log, as the job `retention` does; the log says so."""
+    console = out()
+    with console.status("Going through the audit log") as status:
+
+        def told(done: int, total: int) -> None:
+            status.update(f"Going through the audit log: {done:,} of {total:,} chains")
+
+        done = parts.audit_retention.apply(clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=told)
+    verb = "were removed" if execute else "would be removed; add --execute to remove them"
+    console.print(f"Written before {instant(done.before)}: {done.entries:,} entries of {done.chains:,} chains {verb}.")
+    if done.damaged:
+        raise ChainBroken(
+            f"{len(done.damaged)} chains are not whole and were left as they are. Run `sillage audit verify`."
+        )
+
+
+@audit.command("search")
+@click.option(
+    "--person",
+    type=click.File("rb"),
+    help="File with an xAPI Agent (JSON), or an array of those of one person; - for standard input.",
+)
+@click.option("--credential", "actor", metavar="ID", help="By this credential, command (cli:…) or job (job:…).")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
+@click.option("--since", type=click.DateTime(_DATES), help="Written at or after this, UTC.")
+@click.option("--until", type=click.DateTime(_DATES), help="Written before this, UTC.")
+@click.option("--purpose", help="What the search is for: a code of SILLAGE_PURPOSES, kept in the log.")
+@click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
+@click.pass_obj
+def audit_search(
+    parts: Governance,
+    person: BinaryIO | None,
+    actor: str | None,
+    kinds: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    purpose: str | None,
+    limit: int,
+) -> None:
+    """Look for entries, the newest first: about a person, by whom, of what kind, when. The search is itself recorded.
+
+    A person is given by a file or standard input, never by an option: other users see those, and histories keep them.
+    """
+    agents = None if person is None else read_agents(person.read(MOST_AGENT_BYTES))
+    wanted = Wanted(agents, actor, kinds, _us(since), _us(until))
+    found = parts.audit_search.find(wanted, None, limit, who="cli:audit search", purpose=purpose)
+    rows = table("at", "kind", "actor", "detail")
+    for entry in found.entries:
+        rows.add_row(instant(entry.at), entry.kind, entry.actor, _shown(entry))
+    console = out()
+    console.print(rows)
+    if found.next is not None:
+        console.print(f"There are more: raise --limit, or go on with --until {instant(found.entries[-1].at)[:19]}.")
+    if agents is not None:
+        console.print(
+            "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, period) "
+            "may have given statements of theirs too: look at statements-read of the period."
+        )
 
 
 @audit.command("list")
@@ -192,9 +328,29 @@ def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
     parts.audit.append(AUDIT_READ, "cli:audit list", {"kinds": list(kinds), "limit": limit})
     rows = table("at", "kind", "actor", "detail")
     for entry in parts.audit.newest(kinds, None, limit):
-        detail = ", ".join(f"{name}={readable(value)}" for name, value in entry.detail.items() if name != "heads")
-        rows.add_row(instant(entry.at), entry.kind, entry.actor, detail)
+        rows.add_row(instant(entry.at), entry.kind, entry.actor, _shown(entry))
     out().print(rows)
+
+
+def _shown(entry: Entry) -> str:
+    hidden = {"heads", "fronts"}
+    return ", ".join(f"{name}={readable(value)}" for name, value in entry.detail.items() if name not in hidden)
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+
+def _public_key(file: Path) -> bytes:
+    try:
+        return parse_public_key(file.read_bytes())
+    except OSError:
+        raise FileRefused("The public key cannot be read.") from None
+
+
+def _show_checkpoint(checkpoint: Checkpoint) -> None:
+    chain, n, mac = checkpoint.anchor
+    out().print(f"{instant(checkpoint.at)}: the log of {checkpoint.organisation} held {mac.hex()} at {chain}/{n}.")
 
 
 COMMANDS = (activity, retention, audit)

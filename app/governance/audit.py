@@ -13,7 +13,12 @@ together. Two things make a cut show:
 So a cut of a chain goes unseen only if every anchor that quotes what was cut is cut off with it, in chains whose
 processes write no more, and so on for what quotes those. It follows that what nothing quoted yet can be cut as soon as
 its process has ended, and that all chains together can be cut back to one moment while nothing runs. Against the second
-there is the digest of an anchor, kept in another place: given it, ``verify`` proves the log up to that anchor.
+there is the digest of an anchor, kept in another place, or a signed checkpoint that holds it
+(``app/governance/checkpoints.py``): given it, ``verify`` proves the log up to that anchor.
+
+Entries that are old enough go (``app/governance/audit_retention.py``), from the front of their chains. Before they do,
+an entry is written that says, of each of these chains, which is the last to go and its MAC. So ``verify`` knows what
+was removed for its age from what was removed by somebody, for as long as anything refers to it.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ import orjson
 import structlog
 
 from app.errors import BadCursor, DatabaseUnavailable, Unsealable
-from app.storage.audit import AuditRepository, Detail, Entry, Head
+from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
 from app.storage.shared_write import SharedWrite
 from app.vault.keys import OrganisationKeys
 
@@ -83,6 +88,11 @@ REQUEST_REFUSED = "request-refused"
 REQUEST_ACT = "request-act"
 REQUEST_READ = "request-read"
 ACCOUNTS_ANNOUNCED = "accounts-announced"
+BACKUP_WRITTEN = "backup-written"
+BACKUP_RESTORED = "backup-restored"
+TOMBSTONES_EXPORTED = "tombstones-exported"
+AUDIT_CHECKPOINT = "audit-checkpoint"
+AUDIT_CUT = "audit-cut"
 
 KINDS = frozenset(
     {
@@ -134,6 +144,11 @@ KINDS = frozenset(
         REQUEST_ACT,
         REQUEST_READ,
         ACCOUNTS_ANNOUNCED,
+        BACKUP_WRITTEN,
+        BACKUP_RESTORED,
+        TOMBSTONES_EXPORTED,
+        AUDIT_CHECKPOINT,
+        AUDIT_CUT,
     }
 )
 
@@ -148,6 +163,8 @@ _MAC_PURPOSE = "audit"
 # Clocks of two hosts may differ by this much without an anchor passing over an entry.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
 _TRIES = 5
+# A process that wrote nothing for so long begins another chain; less than any entry is kept (SILLAGE_AUDIT_DAYS).
+_STALE_US = 25 * 86_400 * 1_000_000
 _FINDINGS_SHOWN = 200
 
 
@@ -157,7 +174,8 @@ class Finding(NamedTuple):
     Attributes:
         chain: The chain; empty for an anchor that is nowhere.
         n: The place in it, from 0.
-        kind: ``altered``, ``missing``, ``broken-link``, ``truncated``, ``after-close`` or ``anchor-missing``.
+        kind: ``altered``, ``missing``, ``broken-link``, ``truncated``, ``after-close``, ``damaged`` or
+            ``anchor-missing``.
         message: What was found.
     """
 
@@ -183,6 +201,28 @@ class OpenChain(NamedTuple):
     anchored: int
 
 
+class Front(NamedTuple):
+    """What was removed from the front of a chain: up to entry ``n``, whose MAC was ``mac``; said at ``at``."""
+
+    n: int
+    mac: bytes
+    at: int
+
+
+class Cuts(NamedTuple):
+    """What the log says was removed for its age.
+
+    Attributes:
+        before: Entries written before this may be gone, microseconds since 1970 UTC; 0 when nothing was removed yet.
+        fronts: Of each chain, what was removed from its front.
+        damaged: Chains that were found not to be whole, and kept for that.
+    """
+
+    before: int
+    fronts: Mapping[str, Front]
+    damaged: frozenset[str]
+
+
 class Verification(NamedTuple):
     """The outcome of a check of the whole log.
 
@@ -192,6 +232,7 @@ class Verification(NamedTuple):
         broken: How many things are wrong; ``findings`` shows the first of them.
         findings: What is wrong.
         open: Chains not closed: a notice, not a fault.
+        before: Entries written before this were removed for their age, microseconds since 1970 UTC; 0 for none.
     """
 
     entries: int
@@ -199,6 +240,7 @@ class Verification(NamedTuple):
     broken: int
     findings: tuple[Finding, ...]
     open: tuple[OpenChain, ...]
+    before: int = 0
 
     @property
     def intact(self) -> bool:
@@ -211,6 +253,24 @@ class Page(NamedTuple):
 
     entries: list[Entry]
     next: str | None
+
+
+class Asked(NamedTuple):
+    """What to look for in the log; what is not given is any.
+
+    Attributes:
+        kinds: Of these kinds.
+        since: Written at or after this, microseconds since 1970 UTC.
+        before: Written before this.
+        actor: By this one.
+        tokens: About one of these: blind tokens in hexadecimal, as details hold them.
+    """
+
+    kinds: tuple[str, ...] = ()
+    since: int | None = None
+    before: int | None = None
+    actor: str | None = None
+    tokens: tuple[str, ...] = ()
 
 
 class _New(NamedTuple):
@@ -251,10 +311,11 @@ class Audit:
         os.register_at_fork(after_in_child=after_fork)
 
     def _begin(self) -> None:
-        self._inserts: SharedWrite[_New, bytes] = SharedWrite(self._insert)
+        self._inserts: SharedWrite[_New, Entry] = SharedWrite(self._insert)
         self._chain = ""
         self._next = 0
         self._prev = _FIRST_PREV
+        self._last_at = 0
         # After a failed insert nobody knows what of it was stored: the chain's end is read again.
         self._certain = True
         # When this process last read the ends of the others' chains to quote them, and when it is to do so again.
@@ -281,10 +342,14 @@ class Audit:
         Returns:
             The MAC of the anchor in hex: kept outside the database, it proves the log up to now (``verify``).
         """
+        return self.anchored(actor).mac.hex()
+
+    def anchored(self, actor: str) -> Entry:
+        """``anchor``, and the entry that it wrote."""
         at = self._clock()
-        digest = self._write(ANCHOR, actor, {"heads": self._heads(at)}).hex()
+        entry = self._write(ANCHOR, actor, {"heads": self._heads(at)})
         self._quoted_at = at
-        return digest
+        return entry
 
     def anchor_if_due(self, now: int) -> str | None:
         """Write an anchor when there is none yet of this process, or ``ANCHOR_EVERY_US`` after the last one.
@@ -320,19 +385,54 @@ class Audit:
             if self._chain:
                 self._write(CHAIN_CLOSED, "process", {})
 
-    def verify(self, progress: Callable[[int], None] | None = None, anchors: Collection[str] = ()) -> Verification:
+    def verify(
+        self,
+        progress: Callable[[int], None] | None = None,
+        anchors: Collection[str] = (),
+        places: Collection[Head] = (),
+    ) -> Verification:
         """Read the whole log and check every entry, chain by chain; memory grows with chains, not entries.
 
         Args:
             progress: Told the number of entries read, now and then.
             anchors: What ``anchor`` returned once, kept outside the database: each of them must still be there. With it
                 its own chain is proved up to it, and every other one up to what it quotes.
+            places: Entries that somebody vouches for outside the database.
         """
-        return _Check(self._genuine, self._claims(), anchors).run(self._repository.stream(), progress)
+        cuts = self.cuts()
+        claims = self.claims(cuts)
+        for place in places:
+            if place.n >= claims.get(place.chain, (-1, b""))[0]:
+                claims[place.chain] = (place.n, place.mac)
+        return _Check(self.genuine, claims, anchors, cuts).run(self._repository.stream(), progress)
 
     def newest(self, kinds: Sequence[str] = (), before: int | None = None, limit: int = 100) -> list[Entry]:
         """The newest entries first; ``before`` in microseconds since 1970 UTC."""
         return self._repository.newest(kinds, before, None, limit).entries
+
+    def search(self, asked: Asked, cursor: str | None, limit: int) -> Page:
+        """The newest entries first that are as asked, page by page.
+
+        Args:
+            asked: What to look for. A search by tokens reads every entry of the period: no index knows them.
+            cursor: ``next`` of the page before, with the same question.
+            limit: How many at most.
+
+        Raises:
+            BadCursor: the cursor was altered, or is of another question.
+        """
+        question = orjson.dumps([*asked._replace(kinds=tuple(sorted(asked.kinds)))]).decode()
+        place = f"audit-search:{question}"
+        listed = self._repository.newest(
+            asked.kinds,
+            asked.before,
+            self._opened(place, cursor),
+            limit,
+            since=asked.since,
+            actor=asked.actor,
+            tokens=asked.tokens,
+        )
+        return self._page(place, listed)
 
     def page(self, kinds: Sequence[str], before: int | None, cursor: str | None, limit: int) -> Page:
         """The newest entries first, page by page: every entry that is there throughout comes once.
@@ -347,7 +447,9 @@ class Audit:
             BadCursor: the cursor was altered, or is of other kinds.
         """
         place = f"audit-cursor:{','.join(sorted(kinds))}"
-        listed = self._repository.newest(kinds, before, self._opened(place, cursor), limit)
+        return self._page(place, self._repository.newest(kinds, before, self._opened(place, cursor), limit))
+
+    def _page(self, place: str, listed: Listed) -> Page:
         if listed.further is None:
             return Page(listed.entries, None)
         # Sealed: what it says goes into a query as it is.
@@ -367,17 +469,20 @@ class Audit:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def _write(self, kind: str, actor: str, detail: Detail) -> bytes:
+    def _write(self, kind: str, actor: str, detail: Detail) -> Entry:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of audit entry: {kind}")
         if not _is_json(detail):  # it fails its own caller, not all who share the insert
             raise TypeError("the detail of an audit entry is not JSON")
         return self._inserts.put(_New(self._clock(), kind, actor, detail))
 
-    def _insert(self, group: Sequence[_New]) -> list[bytes]:
-        """Write entries; the MAC of each."""
+    def _insert(self, group: Sequence[_New]) -> list[Entry]:
+        """Write entries; each as it was written."""
         # Nothing follows the end of a chain.
         order = sorted(range(len(group)), key=lambda place: group[place].kind == CHAIN_CLOSED)
+        if self._last_at and group[0].at - self._last_at > _STALE_US:
+            # What this chain held may be old enough to have been removed, and with it what would vouch for its end.
+            self._chain = ""
         for _ in range(_TRIES):
             if not self._chain:
                 self._open()
@@ -386,12 +491,12 @@ class Audit:
             entries = self._entries([group[place] for place in order])
             self._certain = False
             if self._repository.insert(entries):
-                self._next, self._prev = entries[-1].n + 1, entries[-1].mac
+                self._next, self._prev, self._last_at = entries[-1].n + 1, entries[-1].mac, entries[-1].at
                 self._certain = True
                 if entries[-1].kind == CHAIN_CLOSED:
                     self._chain = ""
-                macs = {place: entry.mac for place, entry in zip(order, entries, strict=True)}
-                return [macs[place] for place in range(len(group))]
+                placed = dict(zip(order, entries, strict=True))
+                return [placed[place] for place in range(len(group))]
             # A place was taken: an earlier insert, given up for lost, came through after all.
         raise DatabaseUnavailable("The audit log could not be written.")
 
@@ -403,7 +508,7 @@ class Audit:
         first = self._entry(chain, 0, _FIRST_PREV, opening)
         if not self._repository.insert([first]):
             raise DatabaseUnavailable("The audit log could not be opened.")
-        self._chain, self._next, self._prev, self._certain = chain, 1, first.mac, True
+        self._chain, self._next, self._prev, self._certain, self._last_at = chain, 1, first.mac, True, at
         self._quoted_at = at
 
     def _find_end(self) -> None:
@@ -429,7 +534,8 @@ class Audit:
     def _mac(self, entry: Entry) -> bytes:
         return self._keys.mac(_MAC_PURPOSE, _canonical(entry))
 
-    def _genuine(self, entry: Entry) -> bool:
+    def genuine(self, entry: Entry) -> bool:
+        """Whether an entry is as this organisation wrote it, at this place of this chain."""
         # What is not JSON has no canonical form, and cannot have been written here.
         return _is_json(entry.detail) and entry.mac == self._mac(entry)
 
@@ -442,11 +548,31 @@ class Audit:
 
     # --- checking -----------------------------------------------------------------------------
 
-    def _claims(self) -> dict[str, tuple[int, bytes]]:
+    def cuts(self) -> Cuts:
+        """What was removed for its age, by the entries that say so and are themselves genuine."""
+        before = 0
+        fronts: dict[str, Front] = {}
+        damaged: set[str] = set()
+        for entry in self._repository.of_kinds((AUDIT_CUT,)):
+            if not self.genuine(entry):
+                continue
+            said = entry.detail.get("before")
+            before = max(before, said if isinstance(said, int) else 0)
+            kept = entry.detail.get("damaged")
+            damaged.update(map(str, kept) if isinstance(kept, list) else ())
+            for chain, n, mac in _unquoted(entry.detail, "fronts"):
+                known = fronts.get(chain)
+                # Said again later, it is still the same place: the later entry stays longer.
+                if known is None or (n, entry.at) > (known.n, known.at):
+                    fronts[chain] = Front(n, mac, entry.at)
+        return Cuts(before, fronts, frozenset(damaged))
+
+    def claims(self, cuts: Cuts) -> dict[str, tuple[int, bytes]]:
         """How far each chain had come at least, with the MAC there, by the anchors that are themselves genuine."""
         claims: dict[str, tuple[int, bytes]] = {}
         for entry in self._repository.of_kinds(_ANCHORING):
-            if not self._genuine(entry):
+            # What is older than what was removed quotes only what may be gone with it.
+            if entry.at < cuts.before or not self.genuine(entry):
                 continue
             for chain, n, mac in _unquoted(entry.detail):
                 # A chain's word on itself proves nothing: it is cut together with it.
@@ -459,10 +585,15 @@ class _Check:
     """One pass over the log."""
 
     def __init__(
-        self, genuine: Callable[[Entry], bool], claims: dict[str, tuple[int, bytes]], anchors: Collection[str]
+        self,
+        genuine: Callable[[Entry], bool],
+        claims: dict[str, tuple[int, bytes]],
+        anchors: Collection[str],
+        cuts: Cuts,
     ) -> None:
         self._genuine = genuine
         self._claims = claims
+        self._cuts = cuts
         self._wanted = {anchor.lower() for anchor in anchors}
         self._findings: list[Finding] = []
         self._open: list[OpenChain] = []
@@ -484,11 +615,21 @@ class _Check:
                 progress(self._entries)
         self._end_chain()
         for chain, (n, _) in sorted(self._claims.items()):
-            if chain not in self._seen:
+            front = self._cuts.fronts.get(chain)
+            if chain not in self._seen and (front is None or front.n < n):
                 self._found(chain, 0, "truncated", f"an anchor quotes {n + 1} entries; the chain is not there")
+        for chain in sorted(self._cuts.damaged & self._seen):
+            self._found(chain, 0, "damaged", "was found not to be whole when old entries were removed, and was kept")
         for anchor in sorted(self._wanted):
             self._found("", 0, "anchor-missing", f"no genuine anchor has the digest {anchor}")
-        return Verification(self._entries, len(self._seen), self._broken, tuple(self._findings), tuple(self._open))
+        return Verification(
+            self._entries,
+            len(self._seen),
+            self._broken,
+            tuple(self._findings),
+            tuple(self._open),
+            self._cuts.before,
+        )
 
     def _begin_chain(self, entry: Entry) -> None:
         self._seen.add(entry.chain)
@@ -498,7 +639,18 @@ class _Check:
             self._found(entry.chain, 0, "altered", "the chain does not begin as a chain does")
 
     def _follow(self, entry: Entry) -> None:
-        expected = 0 if self._last is None else self._last.n + 1
+        front = self._cuts.fronts.get(entry.chain)
+        if self._last is not None:
+            expected = self._last.n + 1
+        elif front is None:
+            expected = 0
+        else:
+            # What was removed was removed in order, and a process that was killed at it left the rest.
+            expected = min(entry.n, front.n + 1)
+            if entry.n == front.n + 1 and entry.prev != front.mac:
+                self._found(entry.chain, entry.n, "broken-link", "does not follow from what was removed for its age")
+        if front is not None and entry.n == front.n and entry.mac != front.mac:
+            self._found(entry.chain, entry.n, "altered", "is not the entry that was to be removed for its age")
         genuine = self._genuine(entry)
         if entry.n != expected:
             last = entry.n - 1
@@ -576,8 +728,13 @@ def _quoted(heads: Iterator[Head]) -> list[list[str | int]]:
     return [[head.chain, head.n, head.mac.hex()] for head in heads]
 
 
-def _unquoted(detail: Detail) -> Iterator[tuple[str, int, bytes]]:
-    heads = detail.get("heads")
+def check_front(entries: Iterator[Entry], genuine: Callable[[Entry], bool], cuts: Cuts) -> bool:
+    """Whether the entries at the front of one chain are whole, and follow from what was removed before them."""
+    return _Check(genuine, {}, (), cuts).run(entries, None).intact
+
+
+def _unquoted(detail: Detail, name: str = "heads") -> Iterator[tuple[str, int, bytes]]:
+    heads = detail.get(name)
     if not isinstance(heads, list):
         return
     for head in heads:

@@ -49,11 +49,19 @@ class Reader(NamedTuple):
 
 
 class One(NamedTuple):
-    """A statement: its JSON, when it was stored (microseconds since 1970 UTC), the data of its attachments if asked."""
+    """A statement.
+
+    Attributes:
+        body: Its JSON.
+        stored: When it was stored, microseconds since 1970 UTC.
+        data: The data of its attachments, if asked.
+        subject: Token of the learner whose key sealed it, for the audit log.
+    """
 
     body: bytes
     stored: int
     data: Sequence[Data]
+    subject: bytes
 
 
 class Asked(NamedTuple):
@@ -162,7 +170,9 @@ class Library:
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._data([plain]) if attachments else ()
-        return One(self._formed([plain.body], form, languages, _understood(who, as_kept))[0], plain.stored, data)
+        return One(
+            self._formed([plain.body], form, languages, _understood(who, as_kept))[0], plain.stored, data, plain.subject
+        )
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""

@@ -1,4 +1,4 @@
-"""The audit log's collection: entries are inserted and read, never changed or removed.
+"""The audit log's collection: entries are inserted and read, never changed, and removed for their age alone.
 
 Document::
 
@@ -14,9 +14,11 @@ Document::
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias, TypeGuard
 
 import bson
+import pymongo
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.int64 import Int64
@@ -41,7 +43,12 @@ COLLECTIONS = (
 # JSON values: what another kind of value would read back as differs from what its MAC covered.
 Detail: TypeAlias = Mapping[str, object]
 
+TOKEN_FIELDS = ("tokens", "subjects", "subject", "person")
+"""Where the detail of an entry about somebody has their blind tokens, in hexadecimal."""
+
 _DUPLICATE = 11000
+# A search by person reads every entry of its period.
+_SEARCH_SECONDS = 600.0
 _PAGE = 5_000
 _FIELDS = frozenset({"_id", "at", "kind", "actor", "detail", "prev", "mac"})
 # Whoever can write to the database can put anything there, and no document may end the check of the others:
@@ -189,7 +196,17 @@ class AuditRepository:
             # $expr compares values of any type with each other: a forged _id of another type does not end the stream.
             query = {"$expr": {"$gt": ["$_id", {"$literal": page[-1]["_id"]}]}}
 
-    def newest(self, kinds: Sequence[str], before: int | None, after: bytes | None, limit: int) -> Listed:
+    def newest(
+        self,
+        kinds: Sequence[str],
+        before: int | None,
+        after: bytes | None,
+        limit: int,
+        *,
+        since: int | None = None,
+        actor: str | None = None,
+        tokens: Sequence[str] = (),
+    ) -> Listed:
         """The newest entries first; those of one microsecond in the descending order of their places.
 
         Args:
@@ -197,17 +214,76 @@ class AuditRepository:
             before: Written before this, in microseconds since 1970 UTC.
             after: Where an earlier listing ended: its ``further``, from a trusted hand.
             limit: How many at most.
+            since: Written at or after this, likewise.
+            actor: By this one; by anybody when none.
+            tokens: With one of these texts in one of ``TOKEN_FIELDS`` of the detail; any when empty.
         """
         query: Document = {"kind": {"$in": list(kinds)}} if kinds else {}
-        if before is not None:
-            query["at"] = {"$lt": before}
+        bounds = {name: value for name, value in (("$lt", before), ("$gte", since)) if value is not None}
+        if bounds:
+            query["at"] = bounds
+        if actor is not None:
+            query["actor"] = actor
+        if tokens:
+            query["$or"] = [{f"detail.{name}": {"$in": list(tokens)}} for name in TOKEN_FIELDS]
         if after is not None:
             query |= _below(bson.decode(after, codec_options=_LENIENT))
         with translated():
-            found = list(self._collection.find(query).sort([("at", -1), ("_id", -1)]).limit(limit + 1))
+            order: list[tuple[str, int]] = [("at", -1), ("_id", -1)]
+            with pymongo.timeout(_SEARCH_SECONDS) if tokens or actor else nullcontext():
+                found = list(self._collection.find(query).sort(order).limit(limit + 1))
         shown = found[:limit]
         last = {"at": shown[-1].get("at"), "_id": shown[-1]["_id"]} if len(found) > limit else None
         return Listed([_entry(document) for document in shown], None if last is None else bson.encode(last))
+
+    def between(self, since: int, until: int) -> Iterator[Entry]:
+        """The entries written from ``since`` to before ``until`` (microseconds), in that order; memory stays flat."""
+        # By pages, as ``stream``.
+        bounds, seen = {"$gte": since, "$lt": until}, list[object]()
+        while True:
+            query = {"at": bounds, "_id": {"$nin": seen}}
+            with translated():
+                page = list(self._collection.find(query).sort([("at", 1), ("_id", 1)]).limit(_PAGE))
+            for document in page:
+                yield _entry(document)
+            if len(page) < _PAGE:
+                return
+            last = page[-1]["at"]
+            earlier = seen if bounds["$gte"] == last else []
+            seen = earlier + [document["_id"] for document in page if document["at"] == last]
+            bounds = {"$gte": last, "$lt": until}
+
+    # --- removing, for their age ----------------------------------------------------------------
+
+    def chains_before(self, before: int) -> list[str]:
+        """The chains that have an entry written before this (microseconds), oldest first; by the index by time."""
+        with translated(), pymongo.timeout(_SEARCH_SECONDS):
+            found = self._collection.aggregate(
+                [{"$match": {"at": {"$lt": before}}}, {"$group": {"_id": "$_id.chain"}}, {"$sort": {"_id": 1}}],
+                hint="at_id",
+            )
+            return [str(document["_id"]) for document in found if type(document["_id"]) is str]
+
+    def last_before(self, chain: str, before: int) -> Entry | None:
+        """The last of the entries at the front of a chain that were all written before this; None for none."""
+        with translated():
+            younger = self._collection.find_one(
+                {**_places(chain), "at": {"$gte": before}}, {"_id": 1}, sort=[("_id", 1)]
+            )
+            end: object = MaxKey() if younger is None else younger["_id"]["n"]
+            document = self._collection.find_one(_places(chain, end), sort=[("_id", -1)])
+        return _entry(document) if document else None
+
+    def front(self, chain: str, last: int) -> Iterator[Entry]:
+        """The entries of a chain from its first up to this place, in order; memory stays flat."""
+        with translated():
+            for document in self._collection.find(_places(chain, last + 1)).sort("_id", 1).batch_size(_PAGE):
+                yield _entry(document)
+
+    def remove_front(self, chain: str, last: int) -> int:
+        """Remove the entries of a chain up to this place, in order; how many."""
+        with translated(), pymongo.timeout(_SEARCH_SECONDS):
+            return self._collection.delete_many(_places(chain, last + 1)).deleted_count
 
 
 def _below(place: Document) -> Document:
@@ -218,12 +294,12 @@ def _below(place: Document) -> Document:
     return {"$expr": {"$and": [{"$lte": ["$at", at]}, {"$or": [earlier, {"$lt": ["$_id", identity]}]}]}}
 
 
-def _places(chain: str) -> Document:
+def _places(chain: str, end: object = MaxKey()) -> Document:
     # A range over the compound _id: SON keeps the order of the fields, which is part of the comparison.
     return {
         "_id": {
             "$gte": SON([("chain", chain), ("n", 0)]),
-            "$lt": SON([("chain", chain), ("n", MaxKey())]),
+            "$lt": SON([("chain", chain), ("n", end)]),
         }
     }
 

@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DatabaseUnavailable, KeyMissing
 from app.storage import clock
-from app.storage.connection import Store, translated
+from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.vault.keys import KeyEncryptionKeys, KeyWrapping, OrganisationKeys, Wrapped, new_keys, organisation_place
 from app.vault.signing import SEED_BYTES
@@ -51,13 +51,22 @@ def unlock(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKe
         document = store.collection(NAME).find_one({"_id": organisation})
     if document is None:
         raise KeyMissing("This database has no keys yet. Run `sillage init`.")
+    return opened(document, keks, organisation)
+
+
+def opened(document: Document, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
+    """Open the keys in a document of this collection, wherever it was found.
+
+    Raises:
+        KeyRefused: the key-encryption key does not open them.
+    """
     place = _places(organisation)
-    opened = {
+    keys = {
         purpose: keks.unwrap(place[purpose], Wrapped(stored["version"], bytes(stored["sealed"])))
         for purpose, stored in document["keys"].items()
         if purpose in OrganisationKeys.PURPOSES
     }
-    return OrganisationKeys(organisation, opened, clock.random_bytes)
+    return OrganisationKeys(organisation, keys, clock.random_bytes)
 
 
 def signing_seed(store: Store, keks: KeyWrapping, organisation: str) -> bytes:

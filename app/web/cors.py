@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from flask import Flask, Response, request
 from flask_cors import CORS
 
+from app.web import purpose
 from app.web.xapi import headers, statements
 
 ANY = "*"
@@ -21,6 +22,7 @@ _SENT = (
     "If-Match",
     "If-None-Match",
     headers.VERSION,
+    purpose.HEADER,
     "X-Request-ID",
 )
 _READ = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import g, request
 
@@ -14,10 +14,19 @@ from app.web.client_socket import ClientSocket
 class Gate:
     """Authenticates the current request."""
 
-    def __init__(self, access: Access, require: Callable[[], object] = lambda: None) -> None:
-        """``require`` raises when the store is known to be unable to answer any request now."""
+    def __init__(
+        self,
+        access: Access,
+        require: Callable[[], object] = lambda: None,
+        note: Callable[[Credential, Sequence[str]], object] = lambda *_: None,
+    ) -> None:
+        """``require`` raises when the store is known to be unable to answer any request now.
+
+        ``note`` takes note of what the request is for, or refuses it for that: the credential, the scopes asked for.
+        """
         self._access = access
         self._require = require
+        self._note = note
 
     def credential(self, *scopes: str) -> Credential:
         """The credential of this request, which has one of the scopes.
@@ -25,6 +34,7 @@ class Gate:
         Raises:
             CredentialsRefused: there is none, or it is not valid.
             ScopeMissing: it has none of the scopes.
+            BadParameter: what it says the request is for is not known here, or it must say so.
             DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
                 it would hold every thread, and those that wait for a thread would wait several times as long.
         """
@@ -36,4 +46,5 @@ class Gate:
             connection.learn(credential.source or f"credential:{credential.id}")
         if credential.scopes.isdisjoint(scopes):
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
+        self._note(credential, scopes)
         return credential

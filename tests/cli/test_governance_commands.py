@@ -16,6 +16,9 @@ from click.testing import CliRunner
 from app.cli import governance, jobs
 from app.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
 from app.governance.audit import AUDIT_READ, Audit
+from app.governance.audit_retention import AuditRetention
+from app.governance.audit_search import AuditSearch
+from app.governance.checkpoints import Checkpoints
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
 from app.governance.sealing import PersonSeal
@@ -31,7 +34,9 @@ from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.subjects import SubjectKeys
+from app.vault import kinds
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from app.vault.signing import Signer
 
 ENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities" / "ent.json"
 
@@ -45,6 +50,10 @@ class Parts:
 
     def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
+        self.audit_retention = AuditRetention(self.audit, AuditRepository(store), 365)
+        self.audit_search = AuditSearch(self.audit, lambda: vault, ("support",))
+        self.signer = Signer(bytes(32))
+        self.checkpoints = Checkpoints(self.audit, AuditRepository(store), "default", lambda: self.signer)
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)
         self.retention = Retention(
             RetentionRepository(store, AttachmentRepository(store)),
@@ -120,7 +129,7 @@ def test_who_lists_or_verifies_the_audit_log_leaves_an_entry(parts: Parts) -> No
     run(parts, governance.audit, "verify")
     listed = [(entry.actor, entry.detail) for entry in parts.audit.newest([AUDIT_READ])]
     assert listed == [
-        ("cli:audit verify", {"anchors": 0}),
+        ("cli:audit verify", {"anchors": 0, "checkpoints": 0}),
         ("cli:audit list", {"kinds": ["activity-added"], "limit": 3}),
     ]
     assert "cli:audit list" in run(parts, governance.audit, "list")
@@ -174,3 +183,47 @@ def test_a_job_is_not_run_beside_a_scheduler(parts: Parts, store: Store) -> None
 def test_an_unknown_job_is_named_with_those_that_exist(parts: Parts) -> None:
     with pytest.raises(NotFound, match="count, fail"):
         run(parts, jobs.jobs, "run", "nowhere")
+
+
+def test_a_checkpoint_is_written_and_the_log_held_to_it(parts: Parts, store: Store, tmp_path: Path) -> None:
+    run(parts, governance.activity, "add", str(ENT))
+    assert "audit-default-" in run(parts, governance.audit, "checkpoint", "--to", str(tmp_path))
+    (file,) = tmp_path.glob("audit-default-*.json")
+    assert "holds what each checkpoint says" in run(parts, governance.audit, "verify", "--checkpoint", str(file))
+    key = tmp_path / "public.pem"
+    key.write_text(parts.signer.pem)
+    offline = ("--offline", "--public-key", str(key), "--checkpoint", str(file))
+    assert "signatures are right" in run(parts, governance.audit, "verify", *offline)
+    store.collection("audit").delete_many({})
+    assert "signatures are right" in run(parts, governance.audit, "verify", *offline)
+    with pytest.raises(ChainBroken):
+        run(parts, governance.audit, "verify", "--checkpoint", str(file))
+
+
+def test_offline_needs_a_key_and_a_checkpoint(parts: Parts) -> None:
+    assert CliRunner().invoke(governance.audit, ["verify", "--offline"], obj=parts).exit_code == 2
+
+
+def test_what_is_old_is_removed_from_the_log_when_told(parts: Parts, store: Store, vault: OrganisationKeys) -> None:
+    old = Audit(AuditRepository(store), vault, lambda: clock.now_us() - 400 * DAY_US, os.urandom)
+    old.append(AUDIT_READ, "cli:old", {})
+    old.close()
+    assert "3 entries of 1 chains would be removed" in run(parts, governance.audit, "trim")
+    assert "3 entries of 1 chains were removed" in run(parts, governance.audit, "trim", "--execute")
+    shown = run(parts, governance.audit, "verify")
+    assert "were removed for their age" in shown
+    assert "intact" in shown
+
+
+def test_a_search_by_person_takes_the_person_from_a_file(parts: Parts, vault: OrganisationKeys, tmp_path: Path) -> None:
+    token = vault.token(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
+    parts.audit.append("statements-read", "sk-1", {"tokens": [token], "count": 7, "purpose": "support"})
+    parts.audit.append("statements-read", "sk-2", {"tokens": [], "count": 8})
+    file = tmp_path / "agent.json"
+    file.write_text('{"mbox": "mailto:alice@ent.example"}')
+    shown = run(parts, governance.audit, "search", "--person", str(file), "--kind", "statements-read")
+    assert "count=7" in shown and "purpose=support" in shown
+    assert "count=8" not in shown and "alice" not in shown
+    assert "count=8" in run(parts, governance.audit, "search", "--credential", "sk-2")
+    assert "count=8" not in run(parts, governance.audit, "search", "--until", "2026-01-01", "--purpose", "support")
+    assert "purpose=support" in run(parts, governance.audit, "list", "--kind", "audit-read")

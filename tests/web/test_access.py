@@ -137,6 +137,7 @@ TABLE = [
     # Of a statement that is not there.
     Row("POST", "/api/v1/persons/rectify", (scopes.RIGHTS,), 404, json={"statement": str(uuid4()), "corrected": {}}),
     Row("POST", "/api/v1/accounts", (scopes.ACCOUNTS,), json={"accounts": [{"agent": PERSON}]}),
+    Row("POST", "/api/v1/audit/search", (scopes.GOVERNANCE_READ,), json={}),
     Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement()),
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)),
 ]

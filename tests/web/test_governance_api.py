@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
 from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
+from app.governance.audit_search import AuditSearch
 from app.governance.register import Register
 from app.governance.retention import DAY_US, Retention, SourceLink
 from app.governance.sealing import PersonSeal
@@ -28,6 +29,7 @@ from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository
 from app.storage.subjects import SubjectKeys
+from app.vault import kinds
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import errors
 from app.web.api import retention as governance_api
@@ -56,8 +58,9 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     )
     app = Flask("governance-tests")
     errors.install(app)
+    search = AuditSearch(audit, lambda: vault, ("support",))
     gate = Gate(Access(SourceRepository(store)))
-    app.register_blueprint(governance_api.blueprint(gate, retention, register, audit), url_prefix="/api/v1")
+    app.register_blueprint(governance_api.blueprint(gate, retention, register, audit, search), url_prefix="/api/v1")
     return app.test_client()
 
 
@@ -195,3 +198,44 @@ def test_a_parameter_that_is_not_valid_is_refused(
     status, body = get(client, f"/api/v1/{path}", issue("dpo"))
     assert (status, body["code"]) == (400, "bad-parameter")
     assert "yesterday" not in str(body)
+
+
+def search(client: FlaskClient, credential: NewCredential, question: object) -> tuple[int, Mapping[str, object]]:
+    answer = client.post("/api/v1/audit/search", json=question, auth=(credential.id, credential.secret))
+    return answer.status_code, answer.get_json()
+
+
+def test_the_audit_log_is_searched_by_person(
+    client: FlaskClient, issue: Callable[[str], NewCredential], audit: Audit, vault: OrganisationKeys
+) -> None:
+    dpo = issue("dpo")
+    token = vault.token(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
+    for n in range(3):
+        audit.append(STATEMENTS_READ, "sk-1", {"tokens": [token], "n": n})
+    audit.append(STATEMENTS_READ, "sk-1", {"tokens": [], "n": 3})
+    question = {"person": [{"mbox": "mailto:alice@ent.example"}], "kinds": [STATEMENTS_READ], "limit": 2}
+    status, body = search(client, dpo, question)
+    assert status == 200
+    assert [entry["detail"]["n"] for entry in body["entries"]] == [2, 1]  # type: ignore[attr-defined]
+    _, rest = search(client, dpo, question | {"cursor": body["next"]})
+    assert [entry["detail"]["n"] for entry in rest["entries"]] == [0]  # type: ignore[attr-defined]
+    _, by_actor = search(client, dpo, {"actor": dpo.id})
+    assert [entry["kind"] for entry in by_actor["entries"]] == [AUDIT_READ] * 3  # type: ignore[attr-defined]
+    assert "alice" not in str(by_actor)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [[], {"who": "x"}, {"kinds": ["zz"]}, {"person": []}, {"person": [{"mbox": "alice"}]}, {"since": "yesterday"}],
+)
+def test_a_search_that_is_not_valid_is_refused(
+    client: FlaskClient, issue: Callable[[str], NewCredential], question: object
+) -> None:
+    status, body = search(client, issue("dpo"), question)
+    assert (status, body["code"]) == (400, "bad-request")
+    assert "alice" not in str(body)
+
+
+def test_only_the_governance_scope_searches(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
+    assert client.post("/api/v1/audit/search", json={}).status_code == 401
+    assert search(client, issue("researcher"), {})[0] == 403

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import GOVERNANCE_READ
-from app.errors import BadParameter, Fault
+from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
+from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register import Activity, Register
 from app.governance.retention import Retention
 from app.storage import clock
 from app.storage.audit import Entry
+from app.web import body
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
+from app.web.purpose import stated
 
 
 class _NoParameters(Schema):
@@ -30,8 +34,18 @@ class _AuditParameters(Schema):
     cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
 
 
-def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit) -> Blueprint:
-    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``activities/<id>`` and ``audit``."""
+class _SearchBody(Schema):
+    person = fields.List(fields.Raw(), validate=validate.Length(1, 20), load_default=None)
+    actor = fields.String(validate=validate.Length(1, 100), load_default=None)
+    kinds = fields.List(fields.String(validate=validate.OneOf(sorted(KINDS))), load_default=list)
+    since = fields.AwareDateTime(format="iso", default_timezone=UTC, load_default=None)
+    before = fields.AwareDateTime(format="iso", default_timezone=UTC, load_default=None)
+    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+    cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
+
+
+def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit, search: AuditSearch) -> Blueprint:
+    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``audit``, and those below these."""
     routes = Blueprint("governance", __name__)
 
     @routes.get("/retention")
@@ -86,8 +100,25 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         kinds = [wanted["kind"]] if "kind" in wanted else []
         before = round(wanted["before"].timestamp() * 1_000_000) if "before" in wanted else None
         # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
-        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
+        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"], **stated()})
         page = audit.page(kinds, before, wanted["cursor"], wanted["limit"])
+        return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
+
+    @routes.post("/audit/search")
+    def _audit_search() -> Response:
+        # By POST: who is searched for stands in the body, not in a URL that proxies keep.
+        credential = gate.credential(GOVERNANCE_READ)
+        _parameters(_NoParameters())
+        asked = _body(_SearchBody())
+        wanted = Wanted(asked["person"], asked["actor"], asked["kinds"], _us(asked["since"]), _us(asked["before"]))
+        purpose = stated().get("purpose")
+        page = search.find(
+            wanted,
+            asked["cursor"],
+            asked["limit"],
+            who=credential.id,
+            purpose=purpose if isinstance(purpose, str) else None,
+        )
         return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
 
     return routes
@@ -108,6 +139,24 @@ def _parameters(schema: Schema) -> dict[str, Any]:
         detail = f"Not valid: {', '.join(known)}. " if known else "A parameter is not known here. "
         raise BadParameter(f"{detail}This resource takes: {takes}.") from None
     return loaded
+
+
+def _body(schema: Schema) -> dict[str, Any]:
+    if (request.mimetype or "").lower() != "application/json":
+        raise UnsupportedContentType("Send the question as application/json.")
+    try:
+        loaded: dict[str, Any] = dict(schema.load(orjson.loads(body.read(MOST_AGENT_BYTES))))
+    except orjson.JSONDecodeError:
+        raise MalformedJSON("The body is not one JSON document in UTF-8.") from None
+    except ValidationError as refused:
+        wrong = sorted(name for name in refused.messages_dict if name in schema.fields)
+        detail = f"Not valid: {', '.join(wrong)}. " if wrong else "The body is not an object of known members. "
+        raise BadRequest(f"{detail}This resource takes: {', '.join(sorted(schema.fields))}.") from None
+    return loaded
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)
 
 
 def _entry_of_register(activity: Activity) -> dict[str, object]:

@@ -99,7 +99,9 @@ def blueprint(
                 languages=languages,
                 attachments=query.attachments,
             )
-            audit("statements-read", credential.id, {"statement": str(single), "count": 1})
+            audit(
+                "statements-read", credential.id, {"statement": str(single), "subject": found.subject.hex(), "count": 1}
+            )
             metrics.returned(1)
             answer = answers.statements(found.body, found.data if query.attachments else None)
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.

@@ -1,0 +1,109 @@
+"""Looking for entries of the audit log: who read what of whom, when, what for.
+
+A person is said by xAPI Agents and looked for by their blind tokens: neither the entries nor the search name anybody.
+A search is a reading of the log, and recorded before it is answered, with the kinds of what was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from app.errors import BadParameter, BadRequest
+from app.governance.audit import AUDIT_READ, Asked, Audit, Page
+from app.governance.persons import person_of
+from app.vault import kinds
+from app.vault.keys import OrganisationKeys
+
+MOST_AGENT_BYTES = 64 * 1024
+
+
+class Wanted(NamedTuple):
+    """What to look for; what is not given is any.
+
+    Attributes:
+        agents: The person, as xAPI Agents.
+        actor: Credential id, ``cli:<command>``, ``job:<name>``…
+        kinds: Kinds of entries.
+        since: Written at or after this, microseconds since 1970 UTC.
+        before: Written before this.
+    """
+
+    agents: Sequence[object] | None = None
+    actor: str | None = None
+    kinds: Sequence[str] = ()
+    since: int | None = None
+    before: int | None = None
+
+
+class AuditSearch:
+    """Searches the audit log."""
+
+    def __init__(self, audit: Audit, keys: Callable[[], OrganisationKeys], purposes: Sequence[str]) -> None:
+        """``purposes``: the codes that a search may be said to be for."""
+        self._audit = audit
+        self._keys = keys
+        self._purposes = purposes
+
+    def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str, purpose: str | None) -> Page:
+        """A page of entries, the newest first.
+
+        Args:
+            wanted: What to look for.
+            cursor: ``next`` of the page before, with the same question.
+            limit: How many at most.
+            who: Who asks, for the log.
+            purpose: What for; a known code, or None.
+
+        Raises:
+            BadRequest: the person is not said by valid Agents.
+            BadParameter: the purpose is not known here.
+            BadCursor: the cursor is of another question.
+        """
+        require_purpose(purpose, self._purposes)
+        tokens = () if wanted.agents is None else self._tokens(wanted.agents)
+        asked = Asked(tuple(wanted.kinds), wanted.since, wanted.before, wanted.actor, tokens)
+        detail: dict[str, object] = {"kinds": sorted(wanted.kinds), "limit": limit}
+        if wanted.agents is not None:
+            detail["tokens"] = [*tokens]
+        if wanted.actor is not None:
+            detail["searched"] = wanted.actor
+        if purpose is not None:
+            detail["purpose"] = purpose
+        self._audit.append(AUDIT_READ, who, detail)
+        return self._audit.search(asked, cursor, limit)
+
+    def _tokens(self, agents: Sequence[object]) -> tuple[str, ...]:
+        keys = self._keys()
+        found: set[str] = set()
+        for identifier in person_of(agents).identifiers:
+            found.add(keys.subject(identifier).hex())
+            found.update(keys.token(kind, identifier).hex() for kind in (kinds.AGENT, kinds.RELATED_AGENT))
+        return tuple(sorted(found))
+
+
+def require_purpose(purpose: str | None, known: Sequence[str]) -> None:
+    """Refuse a purpose that is not among those of the installation.
+
+    Raises:
+        BadParameter: the detail lists those that are.
+    """
+    if purpose is not None and purpose not in known:
+        raise BadParameter(f"The purpose is not one of this installation's: {', '.join(known)}.")
+
+
+def read_agents(content: bytes) -> list[object]:
+    """The Agents in a text: one JSON object, or an array of them.
+
+    Raises:
+        BadRequest: no JSON, or too long.
+    """
+    try:
+        if len(content) >= MOST_AGENT_BYTES:
+            raise ValueError("too long")
+        said = orjson.loads(content)
+    except (orjson.JSONDecodeError, ValueError):
+        raise BadRequest("Give one xAPI Agent as JSON, or an array of those of one person.") from None
+    return said if isinstance(said, list) else [said]

@@ -1,0 +1,475 @@
+"""Backups: one consistent moment of the database in one file, sealed as stored; and the way back.
+
+What a backup holds is what the database holds: statements, documents and keys as they were sealed, and nothing is
+opened to make it. It holds no key-encryption key, so it is worth nothing without the key file, and cannot betray it.
+
+A restore comes back to a moment before some persons were erased. It must not bring them back: the tombstones of the
+backup, those of the database that is there, those in the file beside the key file and those given to the command are
+put together, and whoever has one is erased again before the store may serve
+(``docs/adr/0031-backup-and-checkpoints.md``).
+"""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused
+from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
+from app.storage import audit as audit_log
+from app.storage import clock, migrations, organisation_keys, restoring, subjects, tombstone_file, tombstones
+from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
+from app.storage.connection import Store
+from app.storage.key_holders import HolderRepository, HolderThread
+from app.storage.keyring import Keyring
+from app.storage.processes import Observer
+from app.storage.restoring import ERASING, LOADING, Restoring, State
+from app.storage.snapshot import snapshot
+from app.storage.tombstones import Tombstone, Tombstones
+from app.storage.whole_file import new_file, sweep
+from app.vault.keys import OrganisationKeys, Wrapped, subject_place
+
+MAC = "backup"
+"""Purpose of the MAC over a manifest."""
+TOMBSTONE_MAC = "tombstone-file"
+"""Purpose of the MACs in a file of tombstones."""
+
+Told = Callable[[int, int], None]
+
+# What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
+# credentials, erasures with their receipts, restrictions and objections, requests of persons.
+_NEVER_TAKEN_BACK = frozenset({"credentials", "erasures", "person_states", "cases"})
+_MARGIN_SECONDS = 2.0
+# Learners' keys of a backup that are tried before anything is written.
+_SAMPLE = 1_000
+_log = structlog.stdlib.get_logger("sillage.backup")
+
+
+def _untold(_done: int, _total: int) -> None:
+    """Nobody asked."""
+
+
+class Written(NamedTuple):
+    """A backup that was written: where, what it holds, how long the file is in bytes."""
+
+    path: Path
+    manifest: Manifest
+    bytes: int
+
+
+class Checked(NamedTuple):
+    """A backup that is whole.
+
+    Attributes:
+        manifest: What it holds.
+        opens: Whether the keys at hand open it, and prove that it is the organisation's; None without any keys.
+    """
+
+    manifest: Manifest
+    opens: bool | None
+
+
+class Restored(NamedTuple):
+    """What a restore did.
+
+    Attributes:
+        heading: The backup's.
+        documents: How many it held; 0 when an earlier run had loaded them.
+        tombstones: How many persons erased before or after the backup are known.
+        erased: How many of them the backup still had, and were erased again.
+        migrations: Those applied, that came after the backup.
+    """
+
+    heading: Heading
+    documents: int
+    tombstones: int
+    erased: int
+    migrations: tuple[str, ...]
+
+
+class _Captured:
+    """What of a backup is looked into while it goes by: its wrapped keys."""
+
+    def __init__(self) -> None:
+        self.organisation: dict[str, object] | None = None
+        self.learners: list[tuple[bytes, Wrapped]] = []
+
+    def see(self, chunk: Chunk, organisation: str) -> None:
+        if chunk.collection == organisation_keys.NAME:
+            for document in documents_of(chunk):
+                if document["_id"] == organisation:
+                    self.organisation = document
+        elif chunk.collection == subjects.NAME and not self.learners:
+            self.learners = [
+                (bytes(one["_id"]), Wrapped(int(one["version"]), bytes(one["key"])))
+                for one in documents_of(chunk, _SAMPLE)
+            ]
+
+
+class Backups:
+    """Makes, checks and restores the backups of one organisation."""
+
+    def __init__(
+        self,
+        *,
+        store: Callable[[], Store],
+        keyring: Callable[[], Keyring],
+        keys: Callable[[], OrganisationKeys],
+        organisation: str,
+        release: str,
+        tombstones_file: Path,
+        audit: Callable[[str, str, Mapping[str, object]], None],
+        in_force: Callable[[], None],
+        reapply: Callable[[Callable[[int], None]], int],
+        heartbeat_seconds: float,
+        process_ttl_seconds: float,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            store: Connects; a check of a file needs no database.
+            keyring: The key-encryption keys.
+            keys: The organisation's keys, of the database in force.
+            organisation: Its id.
+            release: The version of Sillage.
+            tombstones_file: The file of tombstones outside the database.
+            audit: Writes an entry, durable when it returns: kind, actor, detail.
+            in_force: Told in a restore that the restored database is in force: ``audit``, ``keys`` and ``reapply`` are
+                called after that alone, and may work on a database whose restore is not finished.
+            reapply: Erases again whoever has a tombstone in the database in force; how many persons. It tells what it
+                is given how many statements it has looked through.
+            heartbeat_seconds: How often processes say that they live.
+            process_ttl_seconds: Silence after which one is held for dead.
+        """
+        self._store = store
+        self._ring = keyring
+        self._keys = keys
+        self._organisation = organisation
+        self._release = release
+        self._tombstones_file = tombstones_file
+        self._audit = audit
+        self._in_force = in_force
+        self._reapply = reapply
+        self._interval = heartbeat_seconds
+        self._ttl = process_ttl_seconds
+
+    # --- out ------------------------------------------------------------------------------------
+
+    def create(self, destination: Path, progress: Told = _untold, actor: str = "cli:backup") -> Written:
+        """Write a backup of this moment, while others go on writing.
+
+        Args:
+            destination: A file that is not there yet, or a folder, in which it gets a name with the time.
+            progress: Told how many documents were written, and about how many there are.
+            actor: For the audit log.
+
+        Raises:
+            FileRefused: it cannot be written there; nothing is left.
+            BackupFailed: MongoDB did not keep that moment for long enough.
+            RestoreUnfinished: the database is being restored.
+        """
+        store, keys = self._store(), self._keys()
+        created = clock.now()
+        path = self._named(destination, created)
+        heading = Heading(
+            str(UUID(bytes=clock.random_bytes(16), version=4)),
+            self._organisation,
+            created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            self._release,
+        )
+        with new_file(path) as file:
+            # Before the moment that is kept, so that the backup tells of itself.
+            self._audit(BACKUP_WRITTEN, actor, {"backup": heading.id})
+            writer = BackupWriter(file, heading)
+            done = 0
+            with snapshot(store) as moment:
+                total = moment.estimate()
+                for name in moment.names:
+                    writer.begin(name)
+                    for batch in moment.batches(name):
+                        done += writer.add(batch)
+                        progress(done, max(total, done))
+                organisation, learners = moment.organisation_versions(), moment.learner_versions()
+                applied = moment.migrations
+            manifest = writer.finish(applied, organisation, learners, lambda message: keys.mac(MAC, message))
+            size = file.tell()
+        return Written(path, manifest, size)
+
+    def _named(self, destination: Path, created: datetime) -> Path:
+        if not destination.is_dir():
+            return destination
+        prefix = f"sillage-{self._organisation}-"
+        sweep(destination, prefix)
+        return destination / f"{prefix}{created:%Y%m%dT%H%M%SZ}.tar"
+
+    # --- checking -------------------------------------------------------------------------------
+
+    def verify(self, file: Path, progress: Told = _untold) -> Checked:
+        """Read a backup to its end and hold it to its manifest; no database is needed.
+
+        Args:
+            file: The backup.
+            progress: Told how many documents were read, and how many there are.
+
+        Raises:
+            BackupRefused: it is not whole, or, where keys are at hand, not the organisation's.
+        """
+        with reading(file) as backup:
+            self._require_ours(backup.heading)
+            try:
+                self._ring()
+            except KeyMissing:
+                return Checked(_verified(backup, progress, lambda _: None), None)
+            manifest, _ = self._proved(backup, progress)
+            return Checked(manifest, True)
+
+    def _proved(self, backup: BackupReader, progress: Told) -> tuple[Manifest, OrganisationKeys]:
+        """The manifest and the organisation's keys of a backup that is whole, ours, and opens.
+
+        Raises:
+            BackupRefused: it is not whole, or the manifest was not written by this organisation.
+            KeyRefused: the keys at hand do not open it.
+        """
+        captured = _Captured()
+        manifest = _verified(backup, progress, lambda chunk: captured.see(chunk, self._organisation))
+        ring = self._ring()
+        needed = {*manifest.organisation_versions, *manifest.learner_versions}
+        lacking = sorted(needed - ring.current.keys.keys())
+        if lacking:
+            raise KeyRefused(
+                f"The backup needs version {', '.join(map(str, lacking))} of the key-encryption key, which is not "
+                "here. Restore a copy of the key file that has it: `sillage keys restore`."
+            )
+        if captured.organisation is None:
+            raise BackupRefused("The backup holds no keys of this organisation, so nothing in it could be read.")
+        keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
+        if not hmac.compare_digest(keys.mac(MAC, manifest.canonical()).hex().encode(), manifest.mac.lower().encode()):
+            raise BackupRefused("The manifest was altered since this organisation wrote it. Take another copy.")
+        for subject, wrapped in captured.learners:
+            ring.unwrap(subject_place(self._organisation, subject), wrapped)
+        return manifest, keys
+
+    def _require_ours(self, heading: Heading) -> None:
+        if heading.organisation != self._organisation:
+            raise BackupRefused(
+                "The backup is of another organisation, under whose name everything in it is sealed: set "
+                "SILLAGE_ORGANISATION to the one that the file names."
+            )
+
+    # --- back -----------------------------------------------------------------------------------
+
+    def restore(
+        self,
+        file: Path,
+        *,
+        replace: bool = False,
+        erased: Sequence[Path] = (),
+        progress: Told = _untold,
+        step: Callable[[str], None] = lambda _: None,
+        actor: str = "cli:restore",
+    ) -> Restored:
+        """Put a backup in force; whoever was erased since is erased again before the store may serve.
+
+        Killed at any moment, it goes on when run again with the same file. Until then nothing serves, and until it has
+        put the backup in place what was there before is untouched.
+
+        Args:
+            file: The backup.
+            replace: What is in the database may be replaced.
+            erased: Files of tombstones (``sillage tombstones export``), besides the one beside the key file.
+            progress: Told how many documents were read, and how many there are: once to check, once to load.
+            step: Told what is done next: ``check``, ``load``, ``swap``, ``erase``.
+            actor: For the audit log.
+
+        Raises:
+            BackupRefused: the backup is not whole, or not this organisation's.
+            KeyRefused, KeyMissing: the keys at hand do not open it. Nothing was written.
+            RestoreRefused: the store is not empty, or a process serves it.
+            FileRefused: a file of tombstones is not this store's.
+        """
+        store = self._store()
+        store.require_transactions()
+        steps = Restoring(store)
+        with reading(file) as backup:
+            self._require_ours(backup.heading)
+            found = restoring.state(store)
+            if found is not None and found.backup != backup.heading.id and found.phase != LOADING:
+                raise RestoreRefused(
+                    f"The backup of {found.created} is being put in place. Run `sillage restore` with that one first."
+                )
+            self._refuse_living(store)
+            documents = 0
+            if found is None or found.phase == LOADING:
+                resumed = found is not None and found.backup == backup.heading.id
+                if not resumed and not replace and steps.holds_something():
+                    raise RestoreRefused(
+                        "This database holds data. Restore into an empty one, or give --replace to lose what it holds."
+                    )
+                documents = self._load(store, steps, backup, erased, progress, step)
+        with self._alive(store):
+            if found is None or found.phase != ERASING:
+                step("swap")
+                steps.swap()
+            step("erase")
+            applied = steps.modernise()
+            self._in_force()
+            total = Restoring(store).statements()
+            again = self._reapply(lambda looked: progress(looked, max(looked, total)))
+            known = sum(1 for _ in Tombstones(store).every())
+            said = {"backup": backup.heading.id, "created": backup.heading.created}
+            self._audit(BACKUP_RESTORED, actor, {**said, "tombstones": known, "erased": again})
+            steps.finish()
+        return Restored(backup.heading, documents, known, again, tuple(applied))
+
+    def abandon(self) -> None:
+        """Give a restore up that is still loading: what was there before is in force again.
+
+        Raises:
+            RestoreRefused: there is none, it is too late, or the command that restores still runs.
+        """
+        store = self._store()
+        self._refuse_living(store)
+        Restoring(store).abandon()
+
+    @contextmanager
+    def _alive(self, store: Store) -> Iterator[None]:
+        """Be among the processes that live, so that no other command restores here meanwhile."""
+        thread = HolderThread(HolderRepository(store), self._ring(), interval=self._interval, ttl=self._ttl)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.close()
+
+    def _load(
+        self,
+        store: Store,
+        steps: Restoring,
+        backup: BackupReader,
+        files: Sequence[Path],
+        progress: Told,
+        step: Callable[[str], None],
+    ) -> int:
+        step("check")
+        manifest, keys = self._proved(backup, progress)
+        unknown = sorted(set(manifest.migrations) - set(migrations.names()))
+        if unknown:
+            raise BackupRefused(f"The backup was made by a later version of Sillage ({unknown[-1]}). Use that version.")
+        outside = self._outside(keys, files)
+        present = self._of_same_store(store, keys)
+        state = steps.begin(backup.heading.id, backup.heading.created, sorted(manifest.parts), present)
+        # Once more: whoever looked just before the note was written may have begun to serve.
+        self._refuse_living(store, steps)
+        step("load")
+        with self._alive(store):
+            self._load_parts(steps, backup, manifest, state, progress)
+            if state.same:
+                steps.keep_present(audit_log.NAME)
+                for name in _NEVER_TAKEN_BACK & manifest.parts.keys():
+                    steps.prefer_present(name)
+                steps.keep_key(organisation_keys.SIGNING, self._organisation)
+                outside += Tombstones(store).every()
+            if tombstones.NAME not in manifest.parts:
+                steps.stage(tombstones.NAME)
+            steps.staged_tombstones().keep(outside)
+        return manifest.documents
+
+    def _load_parts(
+        self, steps: Restoring, backup: BackupReader, manifest: Manifest, state: State, progress: Told
+    ) -> None:
+        loaded = set(state.loaded)
+        for name, part in manifest.parts.items():
+            if name not in loaded:
+                steps.stage(name)
+            if not part.documents and name not in loaded:
+                steps.complete(name, 0)
+        done, current = 0, ""
+        with steps.loader() as loader:
+            for chunk in backup.chunks():
+                if current not in {"", chunk.collection} and current not in loaded:
+                    loader.wait()
+                    steps.complete(current, manifest.parts[current].documents)
+                current = chunk.collection
+                if current not in loaded:
+                    loader.load(chunk)
+                done += chunk.documents
+                progress(done, manifest.documents)
+            if current and current not in loaded:
+                loader.wait()
+                steps.complete(current, manifest.parts[current].documents)
+
+    def _outside(self, keys: OrganisationKeys, files: Sequence[Path]) -> list[Tombstone]:
+        """The tombstones in files: those given, and the one that erasures add to."""
+        paths = [*files, *([self._tombstones_file] if self._tombstones_file.exists() else [])]
+        return [one for path in paths for one in tombstone_file.read(path, _mac(keys))]
+
+    def _of_same_store(self, store: Store, keys: OrganisationKeys) -> bool:
+        """Whether the database in force has the documents key of the backup: then it is the same store, later."""
+        try:
+            there = organisation_keys.unlock(store, self._ring(), self._organisation)
+        except (KeyMissing, KeyRefused):
+            return False
+        return hmac.compare_digest(there.mac(MAC, b""), keys.mac(MAC, b""))
+
+    def _refuse_living(self, store: Store, begun: Restoring | None = None) -> None:
+        """Refuse while a process serves or schedules; one that was killed is waited for until it is held for dead.
+
+        Args:
+            store: The database.
+            begun: A restore that was just begun, to be given up then.
+        """
+        observer = Observer(store, interval=self._interval, ttl=self._ttl)
+        holders = HolderRepository(store)
+        until = clock.steady() + self._ttl + _MARGIN_SECONDS
+        beats: dict[str, object] = {}
+        while True:
+            entries, _ = observer.read()
+            held = holders.living(self._ttl)
+            if not entries and not held:
+                return
+            moved = any(beats.setdefault(name, entry["beat"]) != entry["beat"] for name, entry in entries.items())
+            if moved or clock.steady() > until:
+                if begun is not None:
+                    begun.abandon()
+                hosts = ", ".join(sorted({holder.host for holder in held})) or "some host"
+                raise RestoreRefused(f"Processes on {hosts} serve this store or run its jobs. Stop all of them first.")
+            threading.Event().wait(self._interval)
+
+    # --- tombstones outside ---------------------------------------------------------------------
+
+    def export_tombstones(self, file: Path, actor: str = "cli:tombstones export") -> int:
+        """Write every tombstone of the database to a new file, for a restore after its loss; how many.
+
+        Raises:
+            FileRefused: it cannot be written.
+        """
+        store, keys = self._store(), self._keys()
+        self._audit(TOMBSTONES_EXPORTED, actor, {})
+        return tombstone_file.write(file, Tombstones(store).every(), _mac(keys))
+
+    def note_tombstones(self, tombstones: Sequence[Tombstone]) -> None:
+        """Add tombstones to the file outside the database, after an erasure.
+
+        The erasure stands if that cannot be done: the log says so, and the tombstones are in the database.
+        """
+        try:
+            tombstone_file.append(self._tombstones_file, tombstones, _mac(self._keys()))
+        except FileRefused as refused:
+            _log.error("tombstones are not kept outside the database", code=refused.code, detail=refused.detail)
+
+
+def _mac(keys: OrganisationKeys) -> Callable[[bytes], bytes]:
+    return lambda message: keys.mac(TOMBSTONE_MAC, message)
+
+
+def _verified(backup: BackupReader, progress: Told, seen: Callable[[Chunk], None]) -> Manifest:
+    total = backup.manifest().documents
+    return backup.verified(lambda done: progress(done, max(total, done)), seen)

@@ -1,0 +1,79 @@
+"""What a reading is for, as its sender says: ``X-Sillage-Purpose``, one of the codes of ``SILLAGE_PURPOSES``.
+
+GDPR art. 5(1)(b) and 5(2): data are read for a purpose, and the controller must be able to show it. The code goes into
+the entry of the audit log about the reading. It is one of a short list, not text: text would sooner or later name
+somebody. A source reads for its processing activity, which the entry names without being told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from flask import g, has_request_context, request
+
+from app.access import scopes
+from app.access.credentials import Credential
+from app.errors import BadParameter
+
+HEADER = "X-Sillage-Purpose"
+
+_PERSONAL = frozenset(
+    {
+        scopes.READ,
+        scopes.READ_MINE,
+        scopes.STATE,
+        scopes.PROFILE,
+        scopes.ALL_READ,
+        scopes.ALL,
+        scopes.GOVERNANCE_READ,
+    }
+)
+_READING = frozenset({"GET", "HEAD"})
+
+
+class Purposes:
+    """Takes note of what each request is for."""
+
+    def __init__(self, known: Sequence[str], *, required: bool, activity: Callable[[str], str]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            known: The codes that there are.
+            required: Whether people must give one to read personal data.
+            activity: The processing activity of a source, by its id.
+        """
+        self._known = tuple(known)
+        self._required = required
+        self._activity = activity
+
+    def note(self, credential: Credential, asked: Sequence[str]) -> None:
+        """Take note of the purpose of the current request.
+
+        Args:
+            credential: Whose request it is.
+            asked: The scopes of which the route asks for one.
+
+        Raises:
+            BadParameter: it is not one of the codes, or is missing where it is required.
+        """
+        given = request.headers.get(HEADER)
+        if given is not None and given not in self._known:
+            raise BadParameter(f"{HEADER} is not one of this installation's purposes: {', '.join(self._known)}.")
+        person = self._required and credential.source is None
+        if given is None and person and request.method in _READING and not _PERSONAL.isdisjoint(asked):
+            raise BadParameter(f"Say what this reading is for, in {HEADER}: {', '.join(self._known)}.")
+        g.why = {} if given is None else {"purpose": given}
+        if credential.source is not None:
+            g.activity_of = (self._activity, credential.source)
+
+
+def stated() -> Mapping[str, object]:
+    """What the current request is for, to be added to the detail of an audit entry; nothing outside a request."""
+    if not has_request_context():
+        return {}
+    why: dict[str, object] = dict(g.get("why", {}))
+    known = g.get("activity_of")
+    if known is not None:
+        activity, source = known
+        why["activity"] = activity(source)
+    return why

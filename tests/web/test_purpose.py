@@ -1,0 +1,78 @@
+"""What a reading is for: said by a header, kept in the audit log as a code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.access import scopes
+from app.access.credentials import NewCredential
+from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_READ, STATEMENTS_READ
+from app.web.purpose import HEADER
+from tests.served import ACTIVITY, Server, serving, statement
+
+AGENT = '{"mbox": "mailto:a@ent.example"}'
+STATE = {"activityId": "https://ent.example/lessons/1", "agent": AGENT}
+
+
+def detail(server: Server, kind: str, credential: NewCredential) -> dict[str, object]:
+    entries = server.parts.audit.newest((kind,), None, 200)
+    return dict(next(entry.detail for entry in entries if entry.actor == credential.id))
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "kind"),
+    [
+        ("/xAPI/statements", {}, STATEMENTS_READ),
+        ("/xAPI/agents", {"agent": AGENT}, PERSON_READ),
+        ("/xAPI/activities/state", STATE, DOCUMENTS_READ),
+        ("/api/v1/audit", {}, AUDIT_READ),
+    ],
+)
+def test_the_purpose_of_a_reading_is_kept(server: Server, path: str, params: dict[str, str], kind: str) -> None:
+    reader = server.credential(scopes.ALL, scopes.GOVERNANCE_READ)
+    for sent, kept in (({HEADER: "support"}, "support"), ({}, None)):
+        assert server.send("GET", path, reader, params=params, headers=sent).status_code == 200
+        assert detail(server, kind, reader).get("purpose") == kept
+
+
+def test_a_source_reads_for_its_processing_activity(server: Server) -> None:
+    source = server.source()
+    identity = server.post(source, statement()).json()[0]
+    assert server.get(source, statementId=identity).status_code == 200
+    assert detail(server, STATEMENTS_READ, source)["activity"] == ACTIVITY["id"]
+    person = server.credential(scopes.READ)
+    server.get(person)
+    assert "activity" not in detail(server, STATEMENTS_READ, person)
+
+
+def test_a_purpose_that_is_not_known_is_refused_and_nothing_given(server: Server) -> None:
+    reader = server.credential(scopes.READ)
+    for wrong in ("curiosity", "support,support", "Marie Dupont", ""):
+        answer = server.send("GET", "/xAPI/statements", reader, headers={HEADER: wrong})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter"), wrong
+        assert "teaching" in answer.json()["detail"] and "Marie" not in answer.text
+    assert not any(entry.actor == reader.id for entry in server.parts.audit.newest((STATEMENTS_READ,), None, 200))
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("strict")
+    with serving(folder, mongodb_uri, purposes="inspection", purpose_required="true", workers="1") as running:
+        yield running
+
+
+def test_people_must_say_it_where_that_is_required(strict: Server) -> None:
+    person = strict.credential(scopes.READ, scopes.GOVERNANCE_READ)
+    for path in ("/xAPI/statements", "/api/v1/audit", "/api/v1/retention"):
+        answer = strict.send("GET", path, person)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")
+        assert "inspection" in answer.json()["detail"]
+        assert strict.send("GET", path, person, headers={HEADER: "inspection"}).status_code == 200
+
+
+def test_sources_need_not_say_it(strict: Server) -> None:
+    source = strict.source()
+    assert strict.post(source, statement()).status_code == 200
+    assert strict.get(source).status_code == 200
