@@ -36,12 +36,14 @@ from pymongo.errors import PyMongoError
 
 from app.errors import DatabaseUnavailable
 from app.storage import clock
+from app.storage.accounts import NAME as ACCOUNTS
 from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.attachments import AttachmentRepository
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
+from app.storage.person_states import NAME as PERSON_STATES
 from app.storage.persons import PersonRepository
 from app.storage.statements import NAME as STATEMENTS
 from app.storage.statements import Position
@@ -62,7 +64,6 @@ PHASES = (FORGETTING, DELETING, REDACTING, REFERRING, RECOUNTING, DONE)
 """Wait until no process has the keys; delete what is theirs; take them out of statements of others; refresh the tokens
 that referring statements carry; count the aggregates again; done."""
 
-_PERSON_STATES = "person_states"
 _TRIES = 5
 _COUNT_SECONDS = 600.0
 
@@ -264,7 +265,8 @@ class Remains:
         self._documents = store.collection(DOCUMENTS)
         self._sessions = store.collection(SESSIONS)
         self._attachments = store.collection(ATTACHMENTS)
-        self._states = store.collection(_PERSON_STATES)
+        self._states = store.collection(PERSON_STATES)
+        self._accounts = store.collection(ACCOUNTS)
 
     # --- what is sealed for them ----------------------------------------------------------------------
 
@@ -363,8 +365,12 @@ class Remains:
 
     def delete_states(self, subjects: Sequence[bytes]) -> int:
         """Delete what is noted of the person, but for an objection, which is to hold if they come back."""
+        accounts = [{"_id": {"$gte": f"{each.hex()}/", "$lt": f"{each.hex()}0"}} for each in subjects]
         with translated():
-            gone = self._states.delete_many({"_id": {"$in": list(subjects)}, "objects": {"$exists": False}})
+            # Their ids begin with the subject; the character after the bar is the zero.
+            self._accounts.delete_many({"$or": accounts})
+            lasting = {"objects": {"$exists": False}, "refuse": {"$exists": False}}
+            gone = self._states.delete_many({"_id": {"$in": list(subjects)}, **lasting})
             self._states.update_many({"_id": {"$in": list(subjects)}}, {"$unset": {"restricted": ""}})
         return gone.deleted_count
 

@@ -444,7 +444,11 @@ def test_what_is_noted_of_a_person_goes_but_an_objection(parts: Parts) -> None:
     states = parts.store.collection("person_states")
     states.insert_one({"_id": subjects[0], "restricted": clock.now()})
     states.insert_one({"_id": subjects[1], "restricted": clock.now(), "objects": ["research"]})
+    accounts = parts.store.collection("accounts")
+    for subject in (*subjects, bytes(16)):
+        accounts.insert_one({"_id": f"{subject.hex()}/tutor", "source": "tutor", "closed": 1})
     erase(parts, "lea", "lea-2")
+    assert [each["_id"] for each in accounts.find({})] == [f"{bytes(16).hex()}/tutor"]
     assert list(states.find({})) == [{"_id": subjects[1], "objects": ["research"]}]
 
 
