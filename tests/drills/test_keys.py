@@ -124,7 +124,7 @@ def test_a_rewrap_killed_under_writers_is_finished_and_undoes_nothing(tmp_path: 
             senders.acknowledged(5)
             parts.key_service.rotate()
             process = command(server, "-c", REWRAP)
-            until(lambda: wrapped.count(2) >= 600 or process.poll() is not None)
+            until(lambda: wrapped.count(2) >= 600 or process.poll() is not None, 90)
             assert process.poll() is None, "it was done before it could be killed"
             # Erased in the midst of it, one that may or may not have been wrapped anew.
             store.collection("subjects").delete_one({"_id": gone})
