@@ -19,7 +19,7 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 import orjson
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pymongo import MongoClient
@@ -282,6 +282,8 @@ def test_rights_in_any_order(mongodb_uri: str) -> None:
                 stateful_step_count=50 if LONG else 25,
                 deadline=None,
                 database=None,
+                # Minutes, in which a smaller example is looked for: worth it in a drill.
+                phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
                 suppress_health_check=list(HealthCheck),
             ),
         )
