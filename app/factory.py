@@ -350,12 +350,12 @@ class Parts:
             register=self.register,
             entries=log.since,
             oldest_entry=log.oldest,
-            standing=lambda person: None,
+            standing=lambda person, actor: self.restriction.standing(person, actor=actor),
         )
         return Packages(
             held,
             audit=self._audited,
-            cases=None,
+            cases=self.cases,
             now_us=clock.now_us,
             random=clock.random_bytes,
             organisation=self.settings.organisation,

@@ -23,7 +23,6 @@ Layout::
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -31,7 +30,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from app.errors import BadRequest, Fault, Unsealable
+from app.errors import Unsealable
 from app.governance import person_page
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.package_zip import ZipStream
@@ -61,7 +60,6 @@ MOST_FILE_BYTES: Final = 4 * 1024 * 1024
 REFERENCE: Final = "reference"
 """The role of whoever did what a statement of another refers to: a mark, a comment (CJEU C-434/16, Nowak)."""
 
-_CASE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OPENED_BYTES = 8 * 1024 * 1024
 _DAY_US = 86_400 * 1_000_000
 _SHOWN_ACTIVITIES = 50
@@ -178,7 +176,7 @@ class Held(NamedTuple):
         register: The register of processing activities.
         entries: Entries of the audit log, by kinds and since an instant.
         oldest_entry: When the oldest entry of the audit log was written, microseconds.
-        standing: What holds for a person; None when nothing is known of such things.
+        standing: ``standing(person, actor)``: what holds for a person.
     """
 
     persons: Persons
@@ -192,7 +190,7 @@ class Held(NamedTuple):
     register: Register
     entries: Entries
     oldest_entry: Callable[[], int | None]
-    standing: Callable[[Person], Standing | None]
+    standing: Callable[[Person, str], Standing]
 
 
 class Progress(NamedTuple):
@@ -213,7 +211,7 @@ class Packages:
         held: Held,
         *,
         audit: Callable[[str, str, Mapping[str, object]], object],
-        cases: CaseDesk | None,
+        cases: CaseDesk,
         now_us: Callable[[], int],
         random: Callable[[int], bytes],
         organisation: str,
@@ -225,7 +223,7 @@ class Packages:
         Args:
             held: Where everything is read from.
             audit: ``audit(kind, actor, detail)`` records a reading, durably.
-            cases: The requests of persons; None: the id of a case is taken as it is given.
+            cases: The requests of persons.
             now_us: Microseconds since 1970 UTC.
             random: Random bytes.
             organisation: The organisation's id.
@@ -256,14 +254,11 @@ class Packages:
             progress: Told how far it is, batch by batch.
 
         Raises:
-            BadRequest: the id of the case is not one.
             NotFound, CaseConflict: there is no such request, or not of this person.
             DatabaseUnavailable: at once or while the pieces are read; what there is of the zip is then of no use.
         """
         if case is not None:
-            _require_id(case)
-            if self._cases is not None:
-                self._cases.require(case, person)
+            self._cases.require(case, person)
         about = {"subjects": [subject.hex() for subject in self._held.persons.subjects(person)]}
         detail = about | ({} if case is None else {"case": case})
         self._audit(PERSON_ACCESS_STARTED, actor, detail)
@@ -283,7 +278,7 @@ class Packages:
     def record(self, actor: str, case: str | None, detail: Mapping[str, object], given: Mapping[str, object]) -> None:
         """Record that a package was made to its end, and what was given."""
         self._audit(PERSON_ACCESS_GIVEN, actor, {**detail, **given})
-        if case is not None and self._cases is not None:
+        if case is not None:
             self._cases.note_act(case, "package-written", actor, given)
 
     def mask(self, person: Person) -> Mask:
@@ -553,8 +548,8 @@ class _Package:
     def _about(self, activities: Mapping[str, Activity], read: Received) -> dict[str, Any]:
         """What the pages say, as JSON values; instants in microseconds since 1970 UTC."""
         summary = self._summary
-        standing = self._held.standing(self._person)
-        restricted = None if standing is None else standing.restricted
+        standing = self._held.standing(self._person, self._actor)
+        restricted = standing.restricted
         tools = []
         for identity, tool in sorted(summary.tools.items()):
             source = self._sources.get(identity)
@@ -591,7 +586,7 @@ class _Package:
             "identifiers": list(self._person.identifiers),
             "empty": summary.empty,
             "restricted": None if restricted is None else round(restricted.timestamp() * 1_000_000),
-            "objects": [] if standing is None else list(standing.objects),
+            "objects": list(standing.objects),
             "own": summary.own,
             "voided": summary.voided,
             "mentions": summary.mentions,
@@ -668,13 +663,6 @@ class _Pieces:
         self._files += 1
         self._zip.add(f"{self._stem}-{self._files:05}.json", b"[\n" + b",\n".join(self._items) + b"\n]\n")
         self._items, self._bytes = [], 0
-
-
-def _require_id(case: str) -> None:
-    # It stands in the audit log, where nothing personal may.
-    if not _CASE.fullmatch(case):
-        message = "The id of a case is of 1 to 64 letters, digits and dashes."
-        raise BadRequest(message, faults=[Fault("/case", "case-id", "GDPR art. 15", message)])
 
 
 def _attachments(statement: Statement) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,11 +20,13 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pymongo import MongoClient
 
+from app.errors import PersonRestricted
 from app.factory import Parts
 from app.governance.persons import Person, person_of
 from app.ingest.querying import Reader
@@ -77,6 +80,8 @@ class Model:
 
     statements: dict[str, Known] = field(default_factory=dict)
     documents: dict[int, set[str]] = field(default_factory=lambda: {person: set() for person in PEOPLE})
+    restricted: set[int] = field(default_factory=set)
+    objecting: set[int] = field(default_factory=set)
 
     def own(self, person: int, *, voided: bool) -> set[str]:
         return {one for one, known in self.statements.items() if known.actor == person and known.voided is voided}
@@ -92,10 +97,14 @@ class Model:
 
     def answers(self, person: int) -> set[str]:
         """What a query for the person finds, related agents included: voided ones not, but what refers to them."""
+        if person in self.restricted:
+            return set()
         return {
             one
             for one, known in self.statements.items()
-            if not known.voided and any(person in each.named for each in (known, *self._chain(known)))
+            if not known.voided
+            and known.actor not in self.restricted
+            and any(person in each.named for each in (known, *self._chain(known)))
         }
 
     def erase(self, person: int) -> None:
@@ -105,6 +114,8 @@ class Model:
             known.agents.discard(person)
             known.related.discard(person)
         self.documents[person].clear()
+        # An objection outlives an erasure: it is to hold if they come back.
+        self.restricted.discard(person)
 
     def _chain(self, known: Known) -> Iterator[Known]:
         """What a statement refers to, directly or through others."""
@@ -182,7 +193,12 @@ class Rights(RuleBasedStateMachine):
         content = Content("application/json", b'{"n":1}')
         there = place.id in self.model.documents[person]
         etags = Conditions(if_match=ANY) if there else Conditions(if_none_match=ANY)
-        self.parts.documents.put(place, content, etags, Version.V2, source="ent")
+        put = partial(self.parts.documents.put, place, content, etags, Version.V2, source="ent")
+        if person in self.model.restricted:
+            with pytest.raises(PersonRestricted):
+                put()
+            return
+        put()
         assert place.id is not None
         self.model.documents[person].add(place.id)
 
@@ -191,6 +207,27 @@ class Rights(RuleBasedStateMachine):
         begun = self.parts.erasures.erase(self.person(person), actor="cli:test")
         self.parts.erasures.advance(begun.id)
         self.model.erase(person)
+
+    @rule(person=who, lift=some.booleans())
+    def restrict(self, person: int, lift: bool) -> None:
+        restriction = self.parts.restriction
+        if lift:
+            assert restriction.lift(self.person(person), actor="cli:test") is (person in self.model.restricted)
+            self.model.restricted.discard(person)
+        else:
+            restriction.restrict(self.person(person), actor="cli:test")
+            self.model.restricted.add(person)
+
+    @rule(person=who, withdraw=some.booleans())
+    def object_to(self, person: int, withdraw: bool) -> None:
+        restriction = self.parts.restriction
+        if withdraw:
+            withdrawn = restriction.withdraw_objection(self.person(person), actor="cli:test")
+            assert withdrawn is (person in self.model.objecting)
+            self.model.objecting.discard(person)
+        else:
+            restriction.note_objection(self.person(person), actor="cli:test")
+            self.model.objecting.add(person)
 
     # --- what must hold -------------------------------------------------------------------------------
 
@@ -216,7 +253,10 @@ class Rights(RuleBasedStateMachine):
         nothing = not (mentions or self.model.documents[person]) and all(
             known.actor != person for known in self.model.statements.values()
         )
-        assert orjson.loads(read["about.json"])["empty"] is nothing
+        about = orjson.loads(read["about.json"])
+        assert about["empty"] is nothing
+        assert (about["restricted"] is not None) is (person in self.model.restricted)
+        assert (about["objects"] == ["research"]) is (person in self.model.objecting)
 
     @rule(person=who)
     def asked(self, person: int) -> None:
@@ -278,7 +318,7 @@ def test_rights_in_any_order(mongodb_uri: str) -> None:
         run_state_machine_as_test(
             seed(SEED)(Rights),
             settings=settings(
-                max_examples=60 if LONG else 8,
+                max_examples=30 if LONG else 8,
                 stateful_step_count=50 if LONG else 25,
                 deadline=None,
                 database=None,

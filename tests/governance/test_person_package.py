@@ -15,7 +15,7 @@ import orjson
 import pytest
 from pymongo import MongoClient
 
-from app.errors import BadRequest
+from app.errors import CaseConflict, NotFound
 from app.factory import Parts
 from app.governance import person_package
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
@@ -389,12 +389,37 @@ def test_nothing_personal_is_in_the_audit_log(house: House) -> None:
     assert "pupil-own" not in written and "Own Pupil" not in written
 
 
-def test_the_id_of_a_case_is_none_of_a_person(house: House) -> None:
-    with pytest.raises(BadRequest):
-        house.parts.packages.write(person_of([ME]), actor="sk-dpo", case="Paul Untel")
+def test_a_request_that_is_not_there_stops_it_before_anything_is_read(house: House) -> None:
+    with pytest.raises(NotFound):
+        house.parts.packages.write(person_of([ME]), actor="sk-dpo", case="r-000000000000")
     assert house.entries(PERSON_ACCESS_STARTED) == []
-    house.package(ME, case="2026-117")
-    assert [entry["case"] for entry in house.entries(PERSON_ACCESS_GIVEN)] == ["2026-117"]
+
+
+def test_the_case_says_what_was_given(house: House) -> None:
+    house.send(statement(actor=ME))
+    cases = house.parts.cases
+    case = cases.open("access", person_of([ME]), actor="sk-dpo").id
+    with pytest.raises(CaseConflict):  # nobody knows yet who asks
+        house.package(ME, case=case)
+    cases.identify(case, actor="sk-dpo")
+    with pytest.raises(CaseConflict):
+        house.package(PAUL, case=case)
+    found = house.package(ME, case=case)
+    assert found.about["case"] == case
+    last = cases.show(case, actor="sk-dpo").steps[-1]
+    assert (last.what, last.detail["statements"]) == ("package-written", 1)
+    assert [entry["case"] for entry in house.entries(PERSON_ACCESS_GIVEN)] == [case]
+
+
+def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
+    house.send(statement(actor=ME))
+    house.parts.restriction.restrict(person_of([ME]), actor="sk-dpo")
+    house.parts.restriction.note_objection(person_of([ME]), actor="sk-dpo")
+    house.send(statement(actor=ME))
+    found = house.package(ME)
+    assert (len(found.own), found.about["objects"]) == (2, ["research"])
+    assert found.about["restricted"] is not None
+    assert "article 18" in found.bytes("index.fr.html").decode()
 
 
 # --- how much it takes ------------------------------------------------------------------------------

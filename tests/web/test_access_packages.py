@@ -61,7 +61,7 @@ def test_nothing_held_is_an_answer(server: Server, dpo: NewCredential, pupil: di
         ({"agents": [{"mbox": "paul.untel"}]}, 400, "bad-request"),
         ({"agents": [{"objectType": "Group", "member": [{"mbox": "mailto:paul.untel@x.fr"}]}]}, 400, "bad-request"),
         ({"agents": [{"mbox": "mailto:paul.untel@x.fr"}], "who": "Paul Untel"}, 400, "bad-request"),
-        ({"agents": [{"mbox": "mailto:paul.untel@x.fr"}], "case": "Paul Untel"}, 400, "bad-request"),
+        ({"agents": [{"mbox": "mailto:paul.untel@x.fr"}], "case": "r-000000000000"}, 404, "not-found"),
     ],
 )
 def test_a_question_that_is_not_valid_says_why_and_repeats_nothing(
