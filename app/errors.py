@@ -283,6 +283,14 @@ class Unavailable(SillageError):
         super().__init__(detail, faults=faults, retry_after=retry_after)
 
 
+class KeysUnavailable(Unavailable):
+    """Vault, with the key-encryption keys, does not answer, is sealed, or refuses the token; nothing was stored."""
+
+    code = "keys-unavailable"
+    title = "The keys cannot be reached for the moment"
+    title_fr = "Les clés ne sont pas joignables pour le moment"
+
+
 class Overloaded(Unavailable):
     """More requests wait, or more bytes are on their way, than this server can take; nothing was stored."""
 

@@ -23,7 +23,7 @@ from flask import Flask
 from app import contracts
 from app.access import scopes
 from app.access.credentials import Access, Sources
-from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, NotFound, SillageError
+from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, NotFound, SettingsInvalid, SillageError
 from app.governance.accounts import Accounts
 from app.governance.audit import Audit
 from app.governance.audit_retention import AuditRetention
@@ -32,14 +32,17 @@ from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.checkpoints import Checkpoints
 from app.governance.erasure import Erasures, Link, Processes, Surroundings
+from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
 from app.governance.rectification import Rectification
 from app.governance.register import Register
+from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention, SourceLink
 from app.governance.sealing import PersonSeal
+from app.ingest import tokens
 from app.ingest.activities import Activities
 from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.ingest.checking import Checking
@@ -72,7 +75,7 @@ from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
-from app.storage.keyring import Keyring
+from app.storage.keyring import KeyHolding
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.person_states import PersonStateRepository, PersonStates
@@ -80,6 +83,7 @@ from app.storage.persons import PersonRepository
 from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.register import ActivityRepository
+from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
@@ -87,7 +91,7 @@ from app.storage.statements import Statements
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstones
 from app.vault import kinds
-from app.vault.bodies import Bodies
+from app.vault.bodies import DICTIONARIES, Bodies
 from app.vault.keys import OrganisationKeys
 from app.vault.signing import Signer
 from app.web import body, compression, cors, logs, operations
@@ -109,7 +113,7 @@ from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
-from app.xapi.identifiers import VOIDED
+from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.versions import Version
 
 PREFIX = "/xAPI"
@@ -141,18 +145,39 @@ class Parts:
         return opened
 
     @cached_property
-    def keyring(self) -> Keyring:
-        """The key-encryption keys, from the environment or the key file, as they change."""
-        if self.settings.keys:
-            return keyring.of_text(self.settings.keys)
-        return keyring.of_file(self.settings.key_path)
+    def keyring(self) -> KeyHolding:
+        """The key-encryption keys, from the environment, the key file or Vault, as they change."""
+        settings = self.settings
+        if settings.provider == "environment":
+            return keyring.of_text(settings.keys)
+        if settings.provider == "file":
+            return keyring.of_file(settings.key_path)
+        try:
+            from app.storage.transit import Place, TransitKeys
+        except ModuleNotFoundError:
+            raise SettingsInvalid("SILLAGE_KEY_PROVIDER=vault needs `hvac`: install `sillage[vault]`.") from None
+        return TransitKeys(
+            Place(
+                settings.vault_address,
+                settings.vault_mount,
+                settings.vault_key,
+                settings.vault_token_path,
+                settings.vault_ca_file,
+                settings.vault_timeout_seconds,
+            )
+        )
 
     @cached_property
     def keys(self) -> OrganisationKeys:
         """The organisation's keys, opened; not while the database is being restored."""
         if not self._restoring:
             restoring.refuse_unfinished(self.store)
-        return organisation_keys.unlock(self.store, self.keyring, self.settings.organisation)
+        return organisation_keys.unlock(
+            self.store,
+            self.keyring,
+            self.settings.organisation,
+            keep_seconds=self.settings.process_ttl_seconds / 2,
+        )
 
     @cached_property
     def subjects(self) -> SubjectKeys:
@@ -162,17 +187,19 @@ class Parts:
     @cached_property
     def bodies(self) -> Bodies:
         """Seals and opens statements."""
-        path = contracts.folder("sillage", "statement-1.zdict")
         try:
-            dictionary = path.read_bytes()
+            dictionaries = {
+                number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()
+            }
         except OSError:
-            raise FileRefused("The compression dictionary schemas/sillage/statement-1.zdict is missing.") from None
-        return Bodies(self.settings.organisation, dictionary, clock.random_bytes)
+            raise FileRefused("A compression dictionary is missing in schemas/sillage: statement-….zdict.") from None
+        settings = self.settings
+        return Bodies(settings.organisation, dictionaries, clock.random_bytes, writing=settings.statement_format)
 
     @cached_property
     def statements(self) -> Statements:
         """The stored statements."""
-        return Statements(self.store, (self.keys.token(kinds.VERB, VOIDED),))
+        return Statements(self.store, lambda: self.keys.index.tokens(kinds.VERB, VOIDED))
 
     @cached_property
     def attachment_repository(self) -> AttachmentRepository:
@@ -312,7 +339,7 @@ class Parts:
         return Keys(
             self.store,
             lambda: self.keyring,
-            None if self.settings.keys else self.settings.key_path,
+            self.settings.key_path if self.settings.provider == "file" else None,
             self.settings.organisation,
             self._audited,
             opens,
@@ -345,7 +372,7 @@ class Parts:
             attachments=self.attachments.of,
             sessions=SessionRepository(self.store).of_subjects,
             sources=self.sources_repository.list,
-            source_tokens=lambda source: (self.keys.token(kinds.SOURCE, source),),
+            source_tokens=lambda source: (self.keys.named(kinds.SOURCE, source),),
             credentials=self.sources_repository.credentials,
             register=self.register,
             entries=log.since,
@@ -419,6 +446,35 @@ class Parts:
             reapply=lambda told: len(self.erasures.reapply(actor="cli:restore", progress=told).erasures),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             process_ttl_seconds=self.settings.process_ttl_seconds,
+        )
+
+    @cached_property
+    def index_rotation(self) -> IndexRotation:
+        """The rotation of the index key."""
+        settings = self.settings
+        return IndexRotation(
+            self.store,
+            lambda: self.keyring,
+            settings.organisation,
+            lambda: [source.id for source in self.sources_repository.list()],
+            lambda rows: self.reader.opened(rows),
+            lambda index, source, statement: tokens.of_statement(index, source, keys_of(statement)),
+            self._audited,
+            # A process looks after half of the first; what it has begun ends by two waits for MongoDB.
+            settings.process_ttl_seconds + 2 * settings.mongodb_timeout_seconds,
+            lambda: bool(ErasureRepository(self.store).open()),
+        )
+
+    @cached_property
+    def reseal(self) -> Reseal:
+        """Moves statements to the format in which they are written now."""
+        return Reseal(
+            ResealRepository(self.store),
+            lambda: self.statements,
+            lambda: self.subjects,
+            lambda: self.bodies,
+            lambda: self.reader.consistent_through(),
+            self._audited,
         )
 
     @cached_property
@@ -555,6 +611,9 @@ class Parts:
                 _log.info("requests of persons are due soon", days=SOON_DAYS, due=standing.due_soon)
             return standing._asdict()
 
+        def reindex(lease: Lease) -> Mapping[str, object]:
+            return self.index_rotation.reindex("job:reindex", check=lease.check, share=JOB_SHARE)._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -576,6 +635,7 @@ class Parts:
             Job("rewrap", settings.rewrap_cron, rewrap),
             Job("erasure", settings.erasure_cron, erasure),
             Job("requests", settings.requests_cron, requests),
+            Job("reindex", settings.reindex_cron, reindex),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
             Job("audit-checkpoint", settings.checkpoint_cron, checkpoint),
@@ -690,7 +750,7 @@ class Parts:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True)
             done.append("data folder")
-        if not self.settings.keys:
+        if self.settings.provider == "file":
             # A new key beside data sealed with a lost one would hide the loss: the data decide.
             if not self.settings.key_path.exists() and self._has_keys():
                 raise KeyMissing(
@@ -718,11 +778,11 @@ class Parts:
         migrations.check(self.store, COLLECTIONS)
         _ = self.keys
         self.keyring.refresh()
-        lacking = sorted(set(WrappedKeys(self.store).versions()) - self.keyring.current.keys.keys())
+        lacking = sorted(set(WrappedKeys(self.store).versions()) - set(self.keyring.current.opening()))
         if lacking:
             raise KeyRefused(
                 f"Learners' keys are wrapped with version {', '.join(map(str, lacking))} of the key-encryption key, "
-                "which is not here. Give the key file as the last rotation left it."
+                "which does not open here. Give the key file as the last rotation left it, or the right Transit key."
             )
 
     def _hold_keys(self, *, alone: bool = False) -> None:
@@ -815,7 +875,9 @@ class Parts:
     def _forget_keys(self) -> None:
         """What is in memory of learners: their keys, and identifiers beside their tokens."""
         self.subjects.forget()
-        self.keys.token.cache_clear()
+        # Not made for this: it would be asked for in the midst of a beat.
+        if "keys" in self.__dict__:
+            self.keys.forget()
 
     def _trusted(self) -> bool:
         return self._presence is not None and self._presence.fresh()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -111,6 +111,9 @@ def _purposes(text: str) -> bool:
 _SLUG = validate.Regexp(r"^[a-z][a-z0-9-]{0,30}\Z", error="lower-case letters, digits and dashes, 31 at most")
 
 
+_VAULT_NAME = validate.Regexp(r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,100}\Z", error="a path of letters, digits, _ . / and -")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an installation decides. Each field's metadata holds its documentation."""
@@ -136,6 +139,29 @@ class Settings:
         "Accept a MongoDB that is not on this host over a connection without TLS.", form.Boolean(), False
     )
     embedded_cache_mb: int = _setting("Memory of the embedded MongoDB's cache, in MiB.", _count(256, 262_144), 512)
+    key_provider: str = _setting(
+        "Where the key-encryption keys are: `file`, `environment` (`SILLAGE_KEYS`) or `vault` (Transit engine of "
+        "HashiCorp Vault or OpenBao). Empty: `environment` when `SILLAGE_KEYS` is given, else `file`.",
+        form.String(validate=validate.OneOf(["", "file", "environment", "vault"])),
+        "",
+    )
+    vault_address: str = _setting(
+        "URL of Vault.", form.Url(require_tld=False, schemes={"http", "https"}), "https://127.0.0.1:8200"
+    )
+    vault_token_file: Path | None = _setting(
+        "File with Vault's token, not readable by others; read again when it changes. Empty: `vault-token` in the data "
+        "folder.",
+        form.String(),
+        None,
+    )
+    vault_ca_file: Path | None = _setting(
+        "Certificates (PEM) that Vault's must come from. Empty: those of the system.", form.String(), None
+    )
+    vault_mount: str = _setting("Path of Vault's Transit engine.", form.String(validate=_VAULT_NAME), "transit")
+    vault_key: str = _setting(
+        "Name of the Transit key, one with `derived=true`.", form.String(validate=_VAULT_NAME), "sillage"
+    )
+    vault_timeout_seconds: float = _setting("Longest wait for Vault before 503.", _seconds(0.5, 60), 5.0)
     key_file: Path | None = _setting(
         "File of the key-encryption keys, mode 0600. Empty: `keys.json` in the data folder.",
         form.String(),
@@ -153,6 +179,12 @@ class Settings:
         "loss of the database. Empty: `tombstones.jsonl` beside the key file.",
         form.String(),
         None,
+    )
+    statement_format: int = _setting(
+        "Format in which statements are sealed; every format is read. While workers of a build that knows format 1 "
+        "only still run, set 1; then leave it out and run `sillage keys reseal`.",
+        form.Integer(strict=False, validate=validate.OneOf([1, 2])),
+        2,
     )
     bind: str = _setting(
         "Address the HTTP server listens on, HOST:PORT.", form.String(validate=_address), "127.0.0.1:8000"
@@ -266,6 +298,11 @@ class Settings:
         form.String(validate=_cron),
         "0 7 * * *",
     )
+    reindex_cron: str = _setting(
+        "When statements under an old index key follow to the one in force, if there are any (cron).",
+        form.String(validate=_cron),
+        "*/10 * * * *",
+    )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0
@@ -282,6 +319,11 @@ class Settings:
     )
 
     @property
+    def provider(self) -> str:
+        """Where the key-encryption keys are: ``file``, ``environment`` or ``vault``."""
+        return self.key_provider or ("environment" if self.keys else "file")
+
+    @property
     def key_path(self) -> Path:
         """The key file: ``key_file``, or ``keys.json`` in the data folder."""
         return self.key_file or self.data_dir / "keys.json"
@@ -290,6 +332,11 @@ class Settings:
     def tombstones_path(self) -> Path:
         """The file of tombstones outside the database."""
         return self.tombstones_file or self.key_path.with_name("tombstones.jsonl")
+
+    @property
+    def vault_token_path(self) -> Path:
+        """The file of Vault's token: ``vault_token_file``, or ``vault-token`` in the data folder."""
+        return self.vault_token_file or self.data_dir / "vault-token"
 
     @property
     def export_dir(self) -> Path:
@@ -345,7 +392,14 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsInvalid(
             "; ".join(f"{env_name(name)}: {' '.join(map(str, texts))}" for name, texts in sorted(messages.items()))
         ) from None
-    for name in ("data_dir", "key_file", "tombstones_file", "audit_checkpoint_dir"):
+    for name in (
+        "data_dir",
+        "key_file",
+        "tombstones_file",
+        "audit_checkpoint_dir",
+        "vault_token_file",
+        "vault_ca_file",
+    ):
         if name in values:
             values[name] = Path(values[name]).expanduser()
     settings = Settings(**values)
@@ -371,10 +425,20 @@ def _refuse_unsafe(settings: Settings) -> None:
         )
     if settings.mongodb_uri:
         _refuse_unsafe_database(settings)
+    if (settings.provider == "environment") != bool(settings.keys):
+        raise SettingsInvalid("SILLAGE_KEYS goes with SILLAGE_KEY_PROVIDER=environment, and with no other provider.")
+    if settings.provider == "vault":
+        _refuse_unsafe_vault(settings)
     if settings.lease_seconds <= 2 * settings.heartbeat_seconds:
         raise SettingsInvalid("SILLAGE_LEASE_SECONDS must be more than twice SILLAGE_HEARTBEAT_SECONDS.")
     if settings.process_ttl_seconds <= 4 * settings.heartbeat_seconds:
         raise SettingsInvalid("SILLAGE_PROCESS_TTL_SECONDS must be more than four times SILLAGE_HEARTBEAT_SECONDS.")
+
+
+def _refuse_unsafe_vault(settings: Settings) -> None:
+    address = urlsplit(settings.vault_address)
+    if address.scheme != "https" and not _on_this_host(address.hostname or ""):
+        raise SettingsInvalid("SILLAGE_VAULT_ADDRESS reaches another host without TLS, and keys go over it. Use https.")
 
 
 def _refuse_unsafe_database(settings: Settings) -> None:

@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask, Response, request
 from load import Load, Refused, Target, Timed, busiest, spread
 from rich.console import Console
@@ -208,7 +210,8 @@ def writing(parts: Parts, load: Load, made: Sequence[dict[str, Any]], singles: i
 
 def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int) -> list[Row]:
     """GET by agent, verb and id, and pages, beside the bare cursor and the bare view."""
-    mine = parts.keys.token(kinds.SOURCE, "bench")
+    token = parts.keys.token
+    mine = token(kinds.SOURCE, "bench")
     agents = busiest(made, 50)
     verbs = sorted({one["verb"]["id"] for one in made})
     rows: list[Row] = []
@@ -216,9 +219,13 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
         (
             "agent",
             [{"agent": orjson.dumps(agent).decode(), "limit": 100} for agent in agents],
-            [parts.keys.token(kinds.AGENT, agent_identifier(agent) or "") for agent in agents],
+            [token(kinds.AGENT, agent_identifier(agent) or "") for agent in agents],
         ),
-        ("verb", [{"verb": verb, "limit": 100} for verb in verbs], [parts.keys.token(kinds.VERB, v) for v in verbs]),
+        (
+            "verb",
+            [{"verb": verb, "limit": 100} for verb in verbs],
+            [token(kinds.VERB, v) for v in verbs],
+        ),
     ):
         collection = parts.store.collection(NAME)
 
@@ -241,7 +248,7 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
             ),
             *latencies(timed, "GET"),
         ]
-    rows += anatomy(parts, parts.keys.token(kinds.AGENT, agent_identifier(agents[0]) or ""))
+    rows += anatomy(parts, token(kinds.AGENT, agent_identifier(agents[0]) or ""))
 
     constant = load.constant([CONSTANT], gets, 4)
     ids = load.ids(gets)
@@ -329,6 +336,61 @@ def states(parts: Parts, load: Load, made: Sequence[dict[str, Any]], count: int)
     return rows
 
 
+class _OneKey:
+    """Stands in for learners' keys: one key for everybody, at hand, as a store without keys of learners would have."""
+
+    def __init__(self) -> None:
+        self._key = AESGCM(os.urandom(32))
+
+    def ensured(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
+        """That key for each of these learners."""
+        return dict.fromkeys(subjects, self._key)
+
+
+def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
+    """Batches of 500 taken in by one thread of this process, sealed with one key for all and with a key per learner.
+
+    All else is the same: validation, tokens, one durable write a batch. The two take turns, so that what the machine
+    does meanwhile meets both.
+    """
+    parts = Parts(given)
+    parts.start()
+    try:
+        source = next(each for each in parts.sources_repository.list() if each.id == "bench")
+        apart = parts.recorder
+        shared = copy(apart)
+        shared._subjects = _OneKey()  # type: ignore[assignment]
+        batches = [list(made[start : start + 500]) for start in range(0, len(made), 500)]
+        turn = iter(range(1 << 62))
+
+        def strangers(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+            """The same statements, each of a learner never seen before."""
+            account = {"homePage": "https://bench.example"}
+            return [{**one, "actor": {"account": {**account, "name": f"stranger-{next(turn)}"}}} for one in batch]
+
+        def rates(change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]]) -> tuple[float, float]:
+            spent = {id(apart): 0.0, id(shared): 0.0}
+            for place, batch in enumerate(batches):
+                for recorder in (apart, shared) if place % 2 else (shared, apart):
+                    body = orjson.dumps(change(batch))
+                    began = time.perf_counter()
+                    recorder.record(body, source, Version.V1)
+                    spent[id(recorder)] += time.perf_counter() - began
+            return len(made) / spent[id(shared)], len(made) / spent[id(apart)]
+
+        rates(list)  # warm
+        one_key, each_key = rates(list)
+        new_one_key, new_each_key = rates(strangers)
+        return [
+            Row("batch 500 in one process, one key for everybody", one_key, "statements/s", 1.0, "itself"),
+            Row("  with a key per learner", each_key, "statements/s", each_key / one_key, "one key", 0.85),
+            Row("  each of a new learner, one key for everybody", new_one_key, "statements/s", 1.0, "itself"),
+            Row("  with a key per learner", new_each_key, "statements/s", new_each_key / new_one_key, "one key"),
+        ]
+    finally:
+        parts.close()
+
+
 def disk(parts: Parts, made: Sequence[dict[str, Any]]) -> Row:
     """Bytes a statement takes in MongoDB's files."""
     parts.store.client.admin.command("fsync")
@@ -392,7 +454,7 @@ def run(count: int, quick: bool) -> list[Row]:
     rows: list[Row] = []
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            steps = progress.add_task("simulating", total=7)
+            steps = progress.add_task("simulating", total=8)
             made = traces(count)
             with service(folder) as (parts, port, authorization):
                 load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
@@ -403,6 +465,8 @@ def run(count: int, quick: bool) -> list[Row]:
                     "disk": lambda: [disk(parts, made)],
                     "aggregating": lambda: aggregated(parts),
                     "packaging": lambda: packaged(load, made, folder),
+                    # At the end: what is sealed with one key for everybody does not open.
+                    "sealing": lambda: sealing(parts.settings, made[: 2_000 if quick else 20_000]),
                 }
                 for name, stage in stages.items():
                     progress.update(steps, advance=1, description=name)

@@ -32,6 +32,10 @@ _DEFAULTS = {"workers": "processors, at least 2"}
 _FORMS = {
     "data_dir": "path",
     "key_file": "path",
+    "vault_token_file": "path",
+    "vault_ca_file": "path",
+    "vault_mount": "path in Vault",
+    "vault_key": "name in Vault",
     "organisation": "lower-case letters, digits, dashes; 31 at most",
     "mongodb_uri": "`mongodb://…` or `mongodb+srv://…`",
     "keys": "`VERSION:BASE64,…`",
@@ -50,6 +54,7 @@ _FORMS = {
     "rewrap_cron": "five-field cron",
     "erasure_cron": "five-field cron",
     "requests_cron": "five-field cron",
+    "reindex_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}
@@ -115,6 +120,8 @@ _ADVICE = {
     "too-many-requests": "Send the same request again after `Retry-After` seconds, and fewer at once.",
     "overloaded": "Send the same request again after `Retry-After` seconds: nothing is stored twice. Operator: "
     "[operations](operations.md#overload).",
+    "keys-unavailable": "Send the same request again after `Retry-After` seconds. Operator: open Vault, renew its "
+    "token ([keys.md](keys.md#keys-with-vault)).",
     "unavailable": "Send the same request again after `Retry-After` seconds.",
     "database-unavailable": "Send the same request again after `Retry-After` seconds: nothing is stored twice. "
     "Operator: look at MongoDB.",

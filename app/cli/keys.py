@@ -1,4 +1,4 @@
-"""``sillage keys``: the life of key-encryption keys."""
+"""``sillage keys``: the life of key-encryption keys, and of the index key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rich.text import Text
 
 from app.cli.screen import out, table
 from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
+from app.governance.index_key import IndexRotation
 from app.governance.keys import Keys, Told, refuse_unopened
+from app.governance.reseal import Reseal
 from app.vault.signing import Signer
 
 _MOST_PASSPHRASE = 4_096
@@ -30,6 +32,14 @@ class Custody(Protocol):
     @property
     def signer(self) -> Signer:
         """Signs for the organisation."""
+
+    @property
+    def index_rotation(self) -> IndexRotation:
+        """The rotation of the index key."""
+
+    @property
+    def reseal(self) -> Reseal:
+        """The move of statements to a newer format."""
 
 
 @click.group()
@@ -56,16 +66,33 @@ def keys_status(parts: Custody) -> None:
             f"{one.holders} of {status.processes} processes",
         )
     out().print(rows)
+    with _progress("Counting statements") as told:
+        index = parts.index_rotation.status(lambda counted: told(counted, 0))
+    said = f"Index key: generation {index.generation}"
+    if index.stage is None:
+        out().print(f"{said}, in force.")
+    else:
+        out().print(
+            f"{said}, being replaced by {index.generation + 1} ({index.stage} since {index.seconds:,.0f} s): "
+            f"{index.left:,} statements are still under it. `sillage keys reindex` goes on."
+        )
     missing = [str(one.number) for one in status.versions if one.state == "missing"]
     if missing:
         raise KeysUnopened(f"Something is wrapped with version {', '.join(missing)}, whose key is not at hand.")
 
 
 @keys.command("rotate")
+@click.option("--index", is_flag=True, help="Replace the index key, by which statements are found, instead.")
 @click.pass_obj
-def keys_rotate(parts: Custody) -> None:
+def keys_rotate(parts: Custody, index: bool) -> None:
     """Make a new version active; the old one only opens from then on. Services notice without a restart."""
     console = out()
+    if index:
+        with console.status("Giving the new index key to every process"):
+            generation = parts.index_rotation.rotate()
+        console.print(f"New statements get tokens of index key {generation}; both are searched.")
+        console.print("Those stored before follow by the job `reindex`, or at once by `sillage keys reindex`.")
+        return
     with console.status("Giving the new version to every process"):
         done = parts.key_service.rotate()
     if done.version == done.before:
@@ -88,6 +115,46 @@ def keys_rewrap(parts: Custody) -> None:
         console.print(f"Changed or destroyed meanwhile, and left as they are: {done.meanwhile:,}.")
     if done.unopened:
         raise KeysUnopened(f"{done.unopened} learners' keys do not open and were left. Run `sillage keys verify`.")
+
+
+_share = click.option(
+    "--share",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 1.0),
+    help="Share of the time to work in; the rest is left to those who send and ask.",
+)
+
+
+@keys.command("reindex")
+@_share
+@click.pass_obj
+def keys_reindex(parts: Custody, share: float) -> None:
+    """Give every statement under the old index key tokens of the new one. May be cut off and run again."""
+    with _progress("Making tokens anew") as told:
+        done = parts.index_rotation.reindex(progress=told, share=share)
+    console = out()
+    rate = f", {done.statements / done.seconds:,.0f} a second" if done.seconds else ""
+    console.print(f"Tokens made anew: {done.statements:,} statements{rate}; {done.referring:,} that refer to them.")
+    if done.unopened:
+        console.print(
+            f"Of these, {done.unopened:,} do not open, being erased or damaged: they are found by their id alone."
+        )
+    console.print("The old index key is destroyed." if done.finished else "There is no old index key to destroy.")
+
+
+@keys.command("reseal")
+@_share
+@click.pass_obj
+def keys_reseal(parts: Custody, share: float) -> None:
+    """Move every statement to the format in which they are written now. May be cut off and run again."""
+    with _progress("Sealing anew") as told:
+        done = parts.reseal.run(progress=told, share=share)
+    console = out()
+    rate = f", {done.now / done.seconds:,.0f} a second" if done.seconds else ""
+    console.print(f"Gone through: {done.seen:,} statements{rate}. Moved to format {done.format}: {done.resealed:,}.")
+    if done.unopened:
+        console.print(f"Left as they are, being erased or damaged: {done.unopened:,}.")
 
 
 @keys.command("verify")

@@ -93,6 +93,9 @@ BACKUP_RESTORED = "backup-restored"
 TOMBSTONES_EXPORTED = "tombstones-exported"
 AUDIT_CHECKPOINT = "audit-checkpoint"
 AUDIT_CUT = "audit-cut"
+INDEX_KEY_GIVEN_OUT = "index-key-given-out"
+INDEX_KEY_RETIRED = "index-key-retired"
+BODIES_RESEALED = "bodies-resealed"
 
 KINDS = frozenset(
     {
@@ -149,6 +152,9 @@ KINDS = frozenset(
         TOMBSTONES_EXPORTED,
         AUDIT_CHECKPOINT,
         AUDIT_CUT,
+        INDEX_KEY_GIVEN_OUT,
+        INDEX_KEY_RETIRED,
+        BODIES_RESEALED,
     }
 )
 

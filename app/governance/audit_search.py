@@ -80,7 +80,7 @@ class AuditSearch:
         found: set[str] = set()
         for identifier in person_of(agents).identifiers:
             found.add(keys.subject(identifier).hex())
-            found.update(keys.token(kind, identifier).hex() for kind in (kinds.AGENT, kinds.RELATED_AGENT))
+            found.update(keys.named(kind, identifier).hex() for kind in (kinds.AGENT, kinds.RELATED_AGENT))
         return tuple(sorted(found))
 
 

@@ -29,7 +29,7 @@ from app.storage import clock, migrations, organisation_keys, restoring, subject
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
 from app.storage.connection import Store
 from app.storage.key_holders import HolderRepository, HolderThread
-from app.storage.keyring import Keyring
+from app.storage.keyring import KeyHolding
 from app.storage.processes import Observer
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
@@ -121,7 +121,7 @@ class Backups:
         self,
         *,
         store: Callable[[], Store],
-        keyring: Callable[[], Keyring],
+        keyring: Callable[[], KeyHolding],
         keys: Callable[[], OrganisationKeys],
         organisation: str,
         release: str,
@@ -242,7 +242,7 @@ class Backups:
         manifest = _verified(backup, progress, lambda chunk: captured.see(chunk, self._organisation))
         ring = self._ring()
         needed = {*manifest.organisation_versions, *manifest.learner_versions}
-        lacking = sorted(needed - ring.current.keys.keys())
+        lacking = sorted(needed - set(ring.current.opening()))
         if lacking:
             raise KeyRefused(
                 f"The backup needs version {', '.join(map(str, lacking))} of the key-encryption key, which is not "
@@ -253,8 +253,9 @@ class Backups:
         keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
         if not hmac.compare_digest(keys.mac(MAC, manifest.canonical()).hex().encode(), manifest.mac.lower().encode()):
             raise BackupRefused("The manifest was altered since this organisation wrote it. Take another copy.")
-        for subject, wrapped in captured.learners:
-            ring.unwrap(subject_place(self._organisation, subject), wrapped)
+        ring.unwrap_all(
+            [(subject_place(self._organisation, subject), wrapped) for subject, wrapped in captured.learners]
+        )
         return manifest, keys
 
     def _require_ours(self, heading: Heading) -> None:

@@ -43,10 +43,10 @@ from app.storage import clock, key_use, keyfile, organisation_keys
 from app.storage.connection import Store
 from app.storage.key_holders import Holder, HolderRepository
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
-from app.storage.keyring import Keyring
+from app.storage.keyring import KeyHolding, Keyring, Listed
 from app.storage.subjects import Replacement, WrappedKey, WrappedKeys
 from app.vault import key_backup
-from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, subject_place
+from app.vault.keys import KEY_BYTES, KeyCustody, subject_place
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""
@@ -58,6 +58,10 @@ LEAST_PASSPHRASE = 12
 """Characters that a passphrase has at least."""
 
 _SHOWN = 20
+_WITH_VAULT = (
+    "The keys are with Vault, which makes, rotates, destroys and backs them up: docs/keys.md says how. "
+    "`sillage keys rewrap` follows a rotation."
+)
 _MARGIN_SECONDS = 5.0
 
 Told = Callable[[int, int], None]
@@ -149,7 +153,7 @@ class Keys:
     def __init__(
         self,
         store: Store,
-        keyring: Callable[[], Keyring],
+        keyring: Callable[[], KeyHolding],
         path: Path | None,
         organisation: str,
         audit: Callable[[str, str, Mapping[str, object]], None],
@@ -161,7 +165,7 @@ class Keys:
         Args:
             store: The store.
             keyring: The keys; asked for when they are needed, for a restore has none.
-            path: The key file; None when the keys come from the environment.
+            path: The key file; None when the keys come from the environment or from Vault.
             organisation: Its id.
             audit: Writes an entry, durable when it returns: kind, actor, detail.
             opens: Opens a statement; false when it was erased, ``Unsealable`` or ``KeyRefused`` when it does not open.
@@ -187,28 +191,29 @@ class Keys:
             progress: Told how many keys were counted, and about how many there are.
         """
         self._audit(KEYS_SHOWN, actor, {})
-        self._ring().refresh()
-        versions = self._ring().versions
+        ring = self._ring()
+        ring.refresh()
+        versions, active = {one.number: one for one in ring.listed()}, ring.current.active
         organisation = organisation_keys.versions(self._store)
         used = self._learners.versions()
         total = self._learners.total()
         learners: dict[int, int] = {}
         for number in used:
-            if number != versions.active:
+            if number != active:
                 done = sum(learners.values())
 
                 def told(counted: int, done: int = done) -> None:
                     progress(done + counted, total)
 
                 learners[number] = self._learners.count(number, told)
-        if versions.active in used:
+        if active in used:
             # By far the most: what is left of the total, which MongoDB knows without counting.
-            learners[versions.active] = max(total - sum(learners.values()), 0)
+            learners[active] = max(total - sum(learners.values()), 0)
         holders = self._living()
-        numbers = {version.number for version in versions.versions} | set(used) | set(organisation)
+        numbers = versions.keys() | set(used) | set(organisation)
         return Status(
             tuple(
-                _use(versions, number, organisation[number], learners.get(number, 0), holders)
+                _use(versions.get(number), number, organisation[number], learners.get(number, 0), holders)
                 for number in sorted(numbers)
             ),
             len(holders),
@@ -232,13 +237,10 @@ class Keys:
         unopened: Counter[int] = Counter()
         subjects: list[str] = []
         while rows := self._learners.every(after, BATCH):
-            for row in rows:
-                try:
-                    ring.unwrap(subject_place(self._organisation, row.subject), row.wrapped)
-                except KeyRefused:
-                    unopened[row.wrapped.version] += 1
-                    if len(subjects) < _SHOWN:
-                        subjects.append(row.subject.hex())
+            for row in self._closed(rows, ring):
+                unopened[row.wrapped.version] += 1
+                if len(subjects) < _SHOWN:
+                    subjects.append(row.subject.hex())
             tried, after = tried + len(rows), rows[-1].subject
             progress(tried, total)
         # What reads and what audits needs the organisation's keys.
@@ -256,6 +258,18 @@ class Keys:
                 },
             )
         return found
+
+    def _closed(self, rows: Sequence[WrappedKey], ring: KeyHolding) -> list[WrappedKey]:
+        """Those of these keys that do not open; each is tried by itself only where not all do."""
+        places = [(subject_place(self._organisation, row.subject), row.wrapped) for row in rows]
+        try:
+            ring.unwrap_all(places)
+        except KeyRefused:
+            if len(rows) == 1:
+                return list(rows)
+            middle = len(rows) // 2
+            return self._closed(rows[:middle], ring) + self._closed(rows[middle:], ring)
+        return []
 
     def _try_statements(self, sample: int) -> tuple[int, tuple[str, ...]]:
         damaged = []
@@ -349,20 +363,17 @@ class Keys:
         self._audit(KEYS_REWRAPPED, actor, outcome._asdict())
         return outcome
 
-    def _stale(self, keks: KeyEncryptionKeys) -> list[int]:
+    def _stale(self, keks: KeyCustody) -> list[int]:
         return [version for version in self._learners.versions() if version != keks.active]
 
-    def _rewrapped(self, rows: Sequence[WrappedKey], ring: Keyring) -> list[Replacement]:
-        keks = ring.current
-        ready = []
-        for row in rows:
-            place = subject_place(self._organisation, row.subject)
-            try:
-                key = keks.unwrap(place, row.wrapped)
-            except KeyRefused:
-                continue
-            ready.append(Replacement(row.subject, row.wrapped, keks.wrap(place, key, clock.random_bytes)))
-        return ready
+    def _rewrapped(self, rows: Sequence[WrappedKey], ring: KeyHolding) -> list[Replacement]:
+        places = [(subject_place(self._organisation, row.subject), row.wrapped) for row in rows]
+        fresh = ring.current.rewrap_all(places, clock.random_bytes)
+        return [
+            Replacement(row.subject, row.wrapped, wrapped)
+            for row, wrapped in zip(rows, fresh, strict=True)
+            if wrapped is not None
+        ]
 
     def retire(self, number: int, actor: str = "cli:keys retire") -> None:
         """Destroy a decrypt-only version that nothing is wrapped with.
@@ -415,10 +426,14 @@ class Keys:
         Raises:
             KeyBackupRefused: the passphrase is too short.
             FileRefused: the file is there, or cannot be written.
+            SettingsInvalid: the keys are with Vault.
         """
         if len(passphrase) < LEAST_PASSPHRASE:
             raise KeyBackupRefused(f"The passphrase must have {LEAST_PASSPHRASE} characters or more.")
-        versions = self._ring().versions
+        ring = self._ring()
+        if not isinstance(ring, Keyring):
+            raise SettingsInvalid(_WITH_VAULT)
+        versions = ring.versions
         plain = keyfile.dump(versions)
         sealed = key_backup.seal(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
         numbers = tuple(versions.prints())
@@ -477,6 +492,8 @@ class Keys:
     # --- parts ----------------------------------------------------------------------------------
 
     def _file(self) -> Path:
+        if self._path is None and not isinstance(self._ring(), Keyring):
+            raise SettingsInvalid(_WITH_VAULT)
         if self._path is None:
             raise SettingsInvalid(
                 "The keys come from SILLAGE_KEYS, which a command cannot change. docs/keys.md says how to rotate there."
@@ -536,11 +553,12 @@ def _activated(versions: KeySet, number: int) -> KeySet:
     return KeySet(tuple(moved(version) for version in versions.versions))
 
 
-def _use(versions: KeySet, number: int, organisation: int, learners: int, holders: Sequence[Holder]) -> VersionUse:
-    version = versions.get(number)
+def _use(
+    version: Listed | None, number: int, organisation: int, learners: int, holders: Sequence[Holder]
+) -> VersionUse:
     if version is None:
         return VersionUse(number, "missing", None, None, organisation, learners, "", 0)
-    held = sum(1 for holder in holders if version.key and holder.prints.get(number) == version.fingerprint)
+    held = sum(1 for holder in holders if version.fingerprint and holder.prints.get(number) == version.fingerprint)
     state = "missing" if version.state == DESTROYED and organisation + learners else version.state
     return VersionUse(number, state, version.created, version.since, organisation, learners, version.fingerprint, held)
 

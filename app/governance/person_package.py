@@ -171,7 +171,7 @@ class Held(NamedTuple):
         attachments: The data of opened statements, each digest once.
         sessions: ``sessions(subjects)``: the sessions held to patterns that are sealed for these subjects.
         sources: The registered sources.
-        source_tokens: The tokens of a source in queries.
+        source_tokens: The tokens of a source in queries, as the audit log has them.
         credentials: Every credential ever made.
         register: The register of processing activities.
         entries: Entries of the audit log, by kinds and since an instant.
@@ -330,7 +330,7 @@ class _Package:
         self._documents = self._held.documents(person.identifiers, subjects)
         self._sources = {source.id: source for source in self._held.sources()}
         self._trail = Trail(
-            persons.flat(person),
+            persons.named(person),
             {token: source for source in self._sources for token in self._held.source_tokens(source)},
             self._documents.marks(),
         )

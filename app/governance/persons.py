@@ -154,11 +154,14 @@ class Persons:
         return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
 
     def tokens(self, person: Person) -> tuple[tuple[bytes, bytes], ...]:
-        """For each identifier, in step: its tokens as an agent, and as a related agent."""
-        token = self._keys.token
+        """For each identifier: its tokens as an agent and as a related agent; of both keys while one is replaced."""
+        index = self._keys.index
         return tuple(
-            (token(kinds.AGENT, identifier), token(kinds.RELATED_AGENT, identifier))
+            pair
             for identifier in person.identifiers
+            for pair in zip(
+                index.tokens(kinds.AGENT, identifier), index.tokens(kinds.RELATED_AGENT, identifier), strict=True
+            )
         )
 
     def own_groups(self, person: Person) -> tuple[bytes, ...]:
@@ -180,9 +183,10 @@ class Persons:
             after: ``place`` of an earlier batch, to go on from there.
             until: Only those stored at or before this, microseconds since 1970 UTC.
         """
-        tokens = self.flat(person)
         own = {*self.subjects(person), *self.own_groups(person)}
         while True:
+            # Anew for each page: the index key may be replaced meanwhile.
+            tokens = self.flat(person)
             page = self._repository.page(tokens, after=after, until=until, limit=PAGE)
             if not page:
                 return
@@ -193,15 +197,28 @@ class Persons:
 
     def referring(self, person: Person) -> Iterator[Sequence[Stored]]:
         """Statements that refer to one of which a person is an agent, and do not name them, batch by batch."""
-        agents = [agent for agent, _ in self.tokens(person)]
         after: Position | None = None
-        while page := self._repository.referring_page(agents, self.flat(person), after=after, limit=PAGE):
+        while True:
+            # Anew for each page: the index key may be replaced meanwhile.
+            tokens = self.tokens(person)
+            agents, every = [agent for agent, _ in tokens], [token for pair in tokens for token in pair]
+            page = self._repository.referring_page(agents, every, after=after, limit=PAGE)
+            if not page:
+                return
             after = beyond(page, after)
             yield page
 
     def flat(self, person: Person) -> tuple[bytes, ...]:
         """Every token by which statements name a person, as agent or related agent."""
         return tuple(token for pair in self.tokens(person) for token in pair)
+
+    def named(self, person: Person) -> tuple[bytes, ...]:
+        """Every token by which entries of the audit log name a person, as agent or related agent, in queries."""
+        return tuple(
+            self._keys.named(kind, identifier)
+            for identifier in person.identifiers
+            for kind in (kinds.AGENT, kinds.RELATED_AGENT)
+        )
 
     def places(self, person: Person) -> Counted:
         """How often a person stands where."""
@@ -227,7 +244,7 @@ class Persons:
             person: Who.
             actor: Who asks: credential id or ``cli:<command>``.
         """
-        asked = [agent.hex() for agent, _ in self.tokens(person)]
+        asked = [self._keys.named(kinds.AGENT, identifier).hex() for identifier in person.identifiers]
         # Before the answer: whoever learns something of a person leaves a trace of it.
         self._audit(PERSON_FOUND, actor, {"tokens": asked})
         return self.places(person)

@@ -135,7 +135,8 @@ class Restriction:
         ]
 
     def _agents(self, who: bytes) -> tuple[bytes, ...]:
-        return tuple(self._keys.token(AGENT, identifier) for identifier in orjson.loads(who))
+        index = self._keys.index
+        return tuple(token for identifier in orjson.loads(who) for token in index.tokens(AGENT, identifier))
 
     def _begin(
         self, kind: str, person: Person, actor: str, case: str | None, more: dict[str, object] | None = None

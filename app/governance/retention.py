@@ -142,8 +142,8 @@ class Retention:
         held = self._held()
         for activity, link in self._governed():
             cutoff = _cutoff(activity, now)
-            token = self._token(link.source)
-            age = self._repository.age(token, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
+            tokens = self._tokens(link.source)
+            age = self._repository.age(tokens, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
             chunks = list(self._ended(activity, link.source, now, held))
             lines.append(
                 RetentionLine(
@@ -158,7 +158,7 @@ class Retention:
                     activity.retention.account_closed_months,
                     self._accounts.count(link.source),
                     sum(map(len, chunks)),
-                    sum(self._repository.count_ended(token, chunk, cutoff) for chunk in chunks),
+                    sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in chunks),
                 )
             )
         return lines
@@ -190,10 +190,10 @@ class Retention:
         held = self._held()
         for activity, link in self._governed():
             cutoff = _cutoff(activity, now)
-            token = self._token(link.source)
+            tokens = self._tokens(link.source)
             ended[link.source] = list(self._ended(activity, link.source, now, held))
-            closed = sum(self._repository.count_ended(token, chunk, cutoff) for chunk in ended[link.source])
-            due = self._repository.count(token, cutoff, held)
+            closed = sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in ended[link.source])
+            due = self._repository.count(tokens, cutoff, held)
             planned.append(Deletion(activity.id, link.source, due + closed, cutoff, closed))
         if dry_run:
             return RetentionRun(True, tuple(planned))
@@ -237,7 +237,6 @@ class Retention:
         if ended:
             where["accounts"] = sum(map(len, ended))
         self._audit.append(RETENTION_STARTED, actor, where | {"due": planned.statements})
-        token = self._token(planned.source)
         count = closed = 0
 
         def batches(delete: Callable[[], int]) -> Iterator[int]:
@@ -251,10 +250,14 @@ class Retention:
                 yield batch
 
         try:
-            for batch in batches(lambda: self._repository.delete(token, planned.cutoff, _BATCH, held)):
+            # The tokens anew for each batch: the index key may be replaced meanwhile.
+            for batch in batches(
+                lambda: self._repository.delete(self._tokens(planned.source), planned.cutoff, _BATCH, held)
+            ):
                 count += batch
             for chunk in ended:
-                for batch in batches(partial(self._repository.delete_ended, token, chunk, planned.cutoff, _BATCH)):
+                tokens = self._tokens(planned.source)
+                for batch in batches(partial(self._repository.delete_ended, tokens, chunk, planned.cutoff, _BATCH)):
                     count += batch
                     closed += batch
                 # They have led to what they could; if this process ends before, they do it again.
@@ -278,11 +281,12 @@ class Retention:
         while found := self._accounts.closed(source, before, after, _ACCOUNTS_AT_ONCE):
             after = found[-1]
             # Of one who was erased there is nothing left.
+            index = self._keys.index
             known = self._seal.open(PLACE, {one.subject: one.who for one in found})
             chunk = [
                 Ended(
                     one.subject,
-                    (self._keys.token(kinds.AGENT, known[one.subject].decode()),) if one.subject in known else (),
+                    index.tokens(kinds.AGENT, known[one.subject].decode()) if one.subject in known else (),
                     _instant(months_after(_day(one.closed), months)),
                 )
                 for one in found
@@ -296,8 +300,8 @@ class Retention:
         links = sorted(self._sources(), key=lambda link: (link.activity, link.source))
         return [(activities[link.activity], link) for link in links if link.activity in activities]
 
-    def _token(self, source: str) -> bytes:
-        return self._keys.token(kinds.SOURCE, source)
+    def _tokens(self, source: str) -> tuple[bytes, ...]:
+        return self._keys.index.tokens(kinds.SOURCE, source)
 
 
 def _day(instant: int) -> date:

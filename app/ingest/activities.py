@@ -12,7 +12,6 @@ import structlog
 from app.errors import SillageError
 from app.storage import clock
 from app.storage.activity_definitions import Defined, DefinitionRepository
-from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, definitions_of, merge
@@ -28,6 +27,7 @@ _AT_ONCE = 256
 _MERGED_AT_ONCE = 100
 _MOST_BYTES_TOLD = 16 * 1024 * 1024
 _TRIES = 20
+_TOKEN_BYTES = 12
 _log = structlog.stdlib.get_logger("sillage.activities")
 
 
@@ -117,7 +117,8 @@ class Activities:
         _log.warning("definitions not merged", code="contended", count=len(by_token))
 
     def _token(self, identity: str) -> bytes:
-        return self._keys.token(kinds.DEFINITION, identity)
+        # Not of the index key: definitions that no statement carries any more could not follow when it is replaced.
+        return self._keys.mac("activity-definition", identity.encode())[:_TOKEN_BYTES]
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
         opened: dict[str, Any] = orjson.loads(self._keys.open(_place(token), defined.body))

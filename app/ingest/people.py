@@ -50,10 +50,10 @@ class People:
             identifier: Its canonical identifier (``agent_identifier``).
             who: The reader, for the audit log too.
         """
-        token = self._keys.token(kinds.AGENT, identifier)
-        wanted: tuple[tuple[bytes, ...], ...] = ((token, self._keys.token(kinds.RELATED_AGENT, identifier)),)
-        mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
-        asked = Filter(wanted, mine=mine, through=False)
+        index = self._keys.index
+        wanted = (index.tokens(kinds.AGENT, identifier) + index.tokens(kinds.RELATED_AGENT, identifier),)
+        mine = () if who.mine is None else index.tokens(kinds.SOURCE, who.mine)
+        asked = Filter(wanted, mine=mine, through=False, moving=index.moving)
         states = self._states()
         rows: Sequence[Stored] = ()
         if self._keys.subject(identifier) not in states.restricted:
@@ -70,5 +70,6 @@ class People:
                 names |= dict.fromkeys(names_in(orjson.loads(plain.body), identifier))
             searched += len(opened)
         # Before the answer: whoever got data left a trace of it.
-        self._audit("person-read", who.credential, {"tokens": [token.hex()], "count": searched})
+        named = self._keys.named(kinds.AGENT, identifier).hex()
+        self._audit("person-read", who.credential, {"tokens": [named], "count": searched})
         return person(agent, names)

@@ -67,7 +67,10 @@ class One(NamedTuple):
 class Asked(NamedTuple):
     """A query as it goes on from page to page: what to find, how many at a time, in which form.
 
-    ``subject``: hexadecimal token of the agent that is asked for, if one is.
+    Attributes:
+        subject: Hexadecimal subject token of the agent that is asked for, if one is.
+        generation: The latest of the index key that its tokens are of.
+        named: What it asks for, as the audit log says it.
     """
 
     wanted: Filter
@@ -77,6 +80,8 @@ class Asked(NamedTuple):
     form: str
     as_kept: bool
     attachments: bool
+    generation: int
+    named: Sequence[str]
 
 
 class _Found(NamedTuple):
@@ -93,7 +98,7 @@ class Page(NamedTuple):
     Attributes:
         bodies: JSON bytes of each statement, in order.
         cursor: What gets the next page, URL-safe; None at the end.
-        tokens: Blind tokens of the filter, hexadecimal: fit for the audit log.
+        tokens: What the query asks for, as tokens in hexadecimal: fit for the audit log.
         first: ``stored`` of the first statement, microseconds; None for an empty page.
         last: ``stored`` of the last one.
         form: ``exact``, ``ids`` or ``canonical``.
@@ -176,10 +181,14 @@ class Library:
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
         """The first page of a query."""
+        generation = self._keys.index.newest
+        named = tokens.named(self._keys, query, mine=who.mine)
         wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
         limit = min(query.limit or self._page_limit, self._page_limit)
         subject = None if query.agent is None else self._keys.subject(query.agent).hex()
-        asked = Asked(wanted, subject, query.ascending, limit, query.format, query.as_kept, query.attachments)
+        asked = Asked(
+            wanted, subject, query.ascending, limit, query.format, query.as_kept, query.attachments, generation, named
+        )
         return self._page(asked, who, None, languages)
 
     def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> Page:
@@ -203,7 +212,7 @@ class Library:
                 self._formed([plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept))
             ),
             self._write_cursor(asked, place, who) if more and place is not None else None,
-            tuple(token.hex() for token in asked.wanted.every_token()),
+            tuple(asked.named),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
             asked.form,
@@ -279,13 +288,21 @@ class Library:
             content: dict[str, Any] = orjson.loads(self._keys.open(_place(who), sealed))
             groups = tuple(tuple(map(bytes.fromhex, alternatives)) for alternatives in content["tokens"])
             # What these credentials may see is settled now, not when the first page was asked for.
-            mine = None if who.mine is None else self._keys.token(kinds.SOURCE, who.mine)
-            wanted = Filter(groups, content["since"], content["until"], mine)
-            return Asked(wanted, *content["asked"]), Position(content["stored"], tuple(map(UUID, content["seen"])))
+            index = self._keys.index
+            mine = () if who.mine is None else index.tokens(kinds.SOURCE, who.mine)
+            wanted = Filter(groups, content["since"], content["until"], mine, moving=index.moving)
+            asked = Asked(wanted, *content["asked"])
+            after = Position(content["stored"], tuple(map(UUID, content["seen"])))
         except (binascii.Error, ValueError, KeyError, TypeError, Unsealable):
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None
+        if groups and asked.generation < index.writing.generation:
+            raise BadCursor(
+                "The key by which statements are found was replaced since this cursor was made. Start the query again "
+                "from its first page, or with `since` from the last statement received."
+            )
+        return asked, after
 
 
 def _understood(who: Reader, as_kept: bool) -> Version:

@@ -31,12 +31,11 @@ from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
-from app.vault import kinds
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
 from app.xapi.content import members, normalise, same, stamp
 from app.xapi.decode import decode
-from app.xapi.identifiers import keys_of
+from app.xapi.identifiers import Keys, keys_of
 from app.xapi.validate import validate
 from app.xapi.versions import Version
 
@@ -47,7 +46,7 @@ _OUT_OF_TOUCH = "This server loses touch with the others. Send the same request 
 # RFC 9562 5.4: the bits of a UUID that are not random in version 4.
 _RANDOM_BITS = ~((0xF000 << 64) | (0xC000 << 48))
 _VERSION_4 = (4 << 76) | (0x8000 << 48)
-_MOST_TOKENS = 10_000
+_MOST_NAMED = 10_000
 
 
 class Recorded(NamedTuple):
@@ -197,16 +196,12 @@ class Recorder:
     ) -> tuple[tuple[UUID, ...], Inserted]:
         keys = self._keys
         statements, source = batch.statements, batch.source
-        # Of what the sender said, before anything is added: what a retry repeats.
-        prints = list(map(keys.fingerprint, batch.members))
         found = list(map(keys_of, statements))
         ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
         _refuse_persons(subjects, self._states().refusing, batch.many)
-        own = keys.token(kinds.SOURCE, source.id)
         authority = orjson.dumps(self.authority(source))
-        blind = [tokens.of_statement(keys, own, one) for one in found]
-        _refuse_crowded(blind, batch.many)
+        _refuse_crowded(found, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.
         generation, learner_keys = self._learner_keys(subjects)
         attached: Sequence[Attachment] = ()
@@ -224,6 +219,10 @@ class Recorder:
                 generation, learner_keys = self._learner_keys(subjects)
                 if not self._attachments.still_open(attached, learner_keys):
                     raise Unavailable("A learner was erased while the data came in. Send the same request again.")
+            # Just before the write: attachments may have taken minutes, and the index key have been replaced.
+            index = keys.index
+            # Of what the sender said, before anything is added: what a retry repeats.
+            prints = list(map(index.fingerprints, batch.members))
             plain = [
                 stamp(
                     batch.members[place],
@@ -242,12 +241,13 @@ class Recorder:
                     first + place,
                     source.id,
                     subjects[place],
-                    blind[place],
-                    prints[place],
+                    tokens.of_statement(index.writing, source.id, found[place]),
+                    prints[place][0],
                     sealed[place],
                     batch.checked.codes[place],
                     batch.checked.templates[place],
                     found[place].refers,
+                    prints[place][1:],
                 )
                 for place in range(len(ids))
             ]
@@ -339,17 +339,17 @@ def _refuse_persons(subjects: Sequence[bytes], refusing: frozenset[bytes], many:
     )
 
 
-def _refuse_crowded(blind: Sequence[Sequence[bytes]], many: bool) -> None:
+def _refuse_crowded(found: Sequence[Keys], many: bool) -> None:
     """One index entry each: a statement that names thousands of agents or activities would cost like thousands."""
     faults = [
         Fault(
             f"/{place}" if many else "",
             "identifiers-count",
             "Sillage",
-            f"Names more than {_MOST_TOKENS} agents and activities. Send what it carries as several statements.",
+            f"Names more than {_MOST_NAMED} agents and activities. Send what it carries as several statements.",
         )
-        for place, each in enumerate(blind)
-        if len(each) > _MOST_TOKENS
+        for place, each in enumerate(found)
+        if sum(map(len, (each.agents, each.related_agents, each.activities, each.related_activities))) > _MOST_NAMED
     ]
     if faults:
         raise InvalidStatement("A statement names too many agents or activities.", faults=faults[:20])

@@ -138,11 +138,13 @@ class Sessions:
                 self.restart(source.id)
                 mark = None
             before = self._reader.consistent_through()
-            own = self._keys.token(kinds.SOURCE, source.id)
-            wanted = Filter(((own,),), until=before - 1, through=False)
             after = None if mark is None else Position(mark.stored, mark.seen)
             while True:
                 check()
+                # Anew for each page: the index key may be replaced meanwhile.
+                index = self._keys.index
+                own = index.tokens(kinds.SOURCE, source.id)
+                wanted = Filter((own,), until=before - 1, through=False, moving=index.moving)
                 rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
                 if not rows:
                     break
@@ -190,12 +192,13 @@ class Sessions:
 
     def _reorder(self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int) -> None:
         """Follow a whole session from its beginning, in order."""
-        tokens = (self._keys.token(kinds.SOURCE, source.id), self._keys.token(kinds.REGISTRATION, key.registration))
-        wanted = Filter(tuple((token,) for token in tokens), until=before - 1, through=False)
         after: Position | None = None
         events: list[_Event] = []
         read = 0
         while read < LONGEST:
+            index = self._keys.index
+            tokens = index.tokens(kinds.SOURCE, source.id), index.tokens(kinds.REGISTRATION, key.registration)
+            wanted = Filter(tokens, until=before - 1, through=False, moving=index.moving)
             rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
             if not rows:
                 break

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from app.storage.statements import Filter
-from app.vault.keys import OrganisationKeys
+from app.vault.keys import IndexKey, OrganisationKeys
 from app.vault.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
 from app.xapi.identifiers import Keys
 from app.xapi.query import StatementQuery
 
 
-def of_statement(keys: OrganisationKeys, source: bytes, found: Keys) -> tuple[bytes, ...]:
-    """Tokens of a statement; ``source`` is its source's own token."""
-    token = keys.token
-    tokens = [source, token(VERB, found.verb)]
+def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]:
+    """Tokens of a statement of a source, all of one generation of the index key; that of the source always."""
+    token = index.token
+    tokens = [token(SOURCE, source), token(VERB, found.verb)]
     tokens += [token(AGENT, agent) for agent in found.agents]
     tokens += [token(RELATED_AGENT, agent) for agent in found.related_agents]
     tokens += [token(ACTIVITY, activity) for activity in found.activities]
@@ -36,26 +34,42 @@ def of_query(
         authority_source: The source whose authority the queried agent is, if any: authorities are set by the store, so
             a statement's source says who its authority is.
     """
-    tokens: list[Sequence[bytes]] = []
+    index = keys.index
+    tokens: list[tuple[bytes, ...]] = []
     if query.registration is not None:
-        tokens.append((keys.token(REGISTRATION, query.registration),))
+        tokens.append(index.tokens(REGISTRATION, query.registration))
     if query.agent is not None:
-        agents = [keys.token(AGENT, query.agent)]
+        agents = index.tokens(AGENT, query.agent)
         if query.related_agents:
-            agents.append(keys.token(RELATED_AGENT, query.agent))
+            agents += index.tokens(RELATED_AGENT, query.agent)
             if authority_source is not None:
-                agents.append(keys.token(SOURCE, authority_source))
+                agents += index.tokens(SOURCE, authority_source)
         tokens.append(agents)
     if query.activity is not None:
-        activities = [keys.token(ACTIVITY, query.activity)]
+        activities = index.tokens(ACTIVITY, query.activity)
         if query.related_activities:
-            activities.append(keys.token(RELATED_ACTIVITY, query.activity))
+            activities += index.tokens(RELATED_ACTIVITY, query.activity)
         tokens.append(activities)
     if query.verb is not None:
-        tokens.append((keys.token(VERB, query.verb),))
+        tokens.append(index.tokens(VERB, query.verb))
     return Filter(
-        tuple(tuple(alternatives) for alternatives in tokens),
+        tuple(tokens),
         query.since,
         query.until,
-        None if mine is None else keys.token(SOURCE, mine),
+        () if mine is None else index.tokens(SOURCE, mine),
+        moving=index.moving,
     )
+
+
+def named(keys: OrganisationKeys, query: StatementQuery, *, mine: str | None) -> tuple[str, ...]:
+    """What a query asks for, for the audit log: tokens in hexadecimal that outlive the index key."""
+    asked = [
+        (REGISTRATION, query.registration),
+        (AGENT, query.agent),
+        (RELATED_AGENT, query.agent if query.related_agents else None),
+        (ACTIVITY, query.activity),
+        (RELATED_ACTIVITY, query.activity if query.related_activities else None),
+        (VERB, query.verb),
+        (SOURCE, mine),
+    ]
+    return tuple(keys.named(kind, value).hex() for kind, value in asked if value is not None)

@@ -5,10 +5,11 @@ A dictionary holds pieces of what it was trained on, and is not sealed: real sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from itertools import islice
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -17,12 +18,14 @@ import zstandard
 from app.simulation.traces import simulate
 
 SEED: Final = 1
+SIZES: Final[Mapping[int, int]] = MappingProxyType({1: 16_384, 2: 65_536})
+"""Bytes of the dictionary of each format of bodies."""
 _ACCOUNTS: Final = "https://lms.example.org"
 _DISPLAY: Final = "en-US"
 _SOURCES: Final = (("Espace numérique de travail", "ent"), ("Tuteur adaptatif", "p2ia"), ("Plateforme de cours", "lms"))
 
 
-def train(samples: Iterable[bytes], size: int = 16384) -> bytes:
+def train(samples: Iterable[bytes], size: int) -> bytes:
     """A dictionary of ``size`` bytes at most from samples, each the JSON bytes of one statement.
 
     The same samples and the same version of the zstandard library give the same bytes.

@@ -20,6 +20,7 @@ from app.storage import (
     processes,
     profiles,
     register,
+    resealing,
     sources,
     statements,
     subjects,
@@ -29,6 +30,7 @@ from app.storage.declared import Declared
 
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
+    *resealing.COLLECTIONS,
     *subjects.COLLECTIONS,
     *attachments.COLLECTIONS,
     *documents.COLLECTIONS,

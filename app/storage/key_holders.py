@@ -20,7 +20,7 @@ from app.errors import SillageError
 from app.storage import clock
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
-from app.storage.keyring import Keyring
+from app.storage.keyring import KeyHolding
 
 NAME = "key_holders"
 COLLECTIONS = (Declared(NAME),)
@@ -99,7 +99,7 @@ class HolderThread:
     def __init__(
         self,
         repository: HolderRepository,
-        keyring: Keyring,
+        keyring: KeyHolding,
         *,
         interval: float,
         ttl: float,
@@ -144,7 +144,7 @@ class HolderThread:
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             try:
-                self._keyring.refresh()
+                self._keyring.notice()
                 self._speak()
             except Exception as failed:
                 # Said again at the next turn; this thread must not end.
@@ -156,8 +156,8 @@ class HolderThread:
             if epoch != self._noticed:
                 self._on_epoch()
                 self._noticed = epoch
-        versions = self._keyring.versions
-        holder = Holder(self._host, versions.active, versions.prints(), self._noticed)
+        prints = {one.number: one.fingerprint for one in self._keyring.listed() if one.fingerprint}
+        holder = Holder(self._host, self._keyring.current.active, prints, self._noticed)
         now = clock.steady()
         if holder != self._said or now - self._said_at >= self._ttl / 3:
             self._repository.say(self._identity, holder)

@@ -7,20 +7,57 @@ rotation, and a version that another process made is found when something wrappe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from app.errors import SillageError
 from app.storage import clock, keyfile
 from app.storage.keyfile import KeySet
-from app.vault.keys import KeyEncryptionKeys, RandomBytes, Wrapped
+from app.vault.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
 
 _log = structlog.stdlib.get_logger("sillage.keys")
 
 # A version nobody here has is asked for by every request about its learners: the file is not read for each.
 _RELOAD_SECONDS = 1.0
+
+
+class Listed(NamedTuple):
+    """A version of the key-encryption key, as it is shown.
+
+    Attributes:
+        number: Its number, from 1.
+        state: One of ``keyfile.STATES``.
+        created: When it was made, if that is known.
+        since: When it got its state, likewise.
+        fingerprint: Tells whether two hosts have the same key; empty where no host has it.
+    """
+
+    number: int
+    state: str
+    created: datetime | None
+    since: datetime | None
+    fingerprint: str
+
+
+class KeyHolding(KeyWrapping, Protocol):
+    """Key-encryption keys that change while a process lives: at hand (``Keyring``), or with Vault (``TransitKeys``)."""
+
+    @property
+    def current(self) -> KeyCustody:
+        """The keys as last looked at."""
+
+    def refresh(self) -> None:
+        """Look at them again."""
+
+    def notice(self) -> None:
+        """Look again if a look costs next to nothing: done all the time."""
+
+    def listed(self) -> tuple[Listed, ...]:
+        """Every version, as last looked at."""
 
 
 class Keyring:
@@ -66,9 +103,27 @@ class Keyring:
             self._look(unknown=True)
         return self._set.keks.unwrap(place, wrapped)
 
+    def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
+        """Seal keys, each for its place, under the active version."""
+        return self._set.keks.wrap_all(items, random)
+
+    def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
+        """Open wrapped keys; raises as ``unwrap``, if one does not open."""
+        return [self.unwrap(place, wrapped) for place, wrapped in items]
+
+    def listed(self) -> tuple[Listed, ...]:
+        """Every version, as last read."""
+        return tuple(
+            Listed(one.number, one.state, one.created, one.since, one.fingerprint) for one in self._set.versions
+        )
+
     def refresh(self) -> None:
         """Read the keys again if they may have changed."""
         self._look(unknown=False)
+
+    def notice(self) -> None:
+        """Read the keys again if they may have changed: a look is one ``stat``."""
+        self.refresh()
 
     def _look(self, *, unknown: bool) -> None:
         with self._lock:

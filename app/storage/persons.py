@@ -31,6 +31,7 @@ class PersonRepository:
     """Finds what is kept of a person. Placeholders (no ``stored``) name nobody and are never returned."""
 
     def __init__(self, store: Store) -> None:
+        self._client = store.client
         self._statements = store.collection(STATEMENTS)
         self._documents = store.collection(DOCUMENTS)
         self._sessions = store.collection(SESSIONS)
@@ -52,9 +53,10 @@ class PersonRepository:
             query["_id"] = {"$nin": list(after.seen)}
         rows: list[Tokened] = []
         total = 0
-        with translated():
-            found = self._statements.find(query, _FIELDS).sort([("stored", 1)]).limit(limit).batch_size(limit + 1)
-            with found:
+        # At one moment: what moves from one token to another (``docs/adr/0032-index-key-rotation.md``) is not missed.
+        with translated(), self._client.start_session(snapshot=True) as session:
+            asked = self._statements.find(query, _FIELDS, session=session)
+            with asked.sort([("stored", 1)]).limit(limit).batch_size(limit + 1) as found:
                 for each in found:
                     total += len(each["body"])
                     if rows and total > MOST_BYTES:
@@ -85,9 +87,9 @@ class PersonRepository:
             query["_id"] = {"$nin": list(after.seen)}
         rows: list[Stored] = []
         total = 0
-        with translated():
-            found = self._statements.find(query, _FIELDS).sort([("stored", 1)]).limit(limit).batch_size(limit + 1)
-            with found:
+        with translated(), self._client.start_session(snapshot=True) as session:
+            asked = self._statements.find(query, _FIELDS, session=session)
+            with asked.sort([("stored", 1)]).limit(limit).batch_size(limit + 1) as found:
                 for each in found:
                     total += len(each["body"])
                     if rows and total > MOST_BYTES:
@@ -112,8 +114,8 @@ class PersonRepository:
         }
         if after is not None and after.seen:
             query["_id"] = {"$nin": list(after.seen)}
-        with translated():
-            found = self._statements.find(query, {"stored": 1}).sort([("stored", 1)]).limit(limit)
+        with translated(), self._client.start_session(snapshot=True) as session:
+            found = self._statements.find(query, {"stored": 1}, session=session).sort([("stored", 1)]).limit(limit)
             return [(each["_id"], int(each["stored"])) for each in found.batch_size(limit + 1)]
 
     def count(self, tokens: Sequence[bytes], subjects: Sequence[bytes] | None = None, until: int | None = None) -> int:

@@ -52,8 +52,8 @@ class RetentionRepository:
         self._collection = store.collection(NAME)
         self._attachments = attachments
 
-    def age(self, source: bytes, due_before: int, overdue_before: int, held: Sequence[Held] = ()) -> Age:
-        """Count by index scans; ``source`` is the source's blind token, the bounds are microseconds.
+    def age(self, source: Sequence[bytes], due_before: int, overdue_before: int, held: Sequence[Held] = ()) -> Age:
+        """Count by index scans; ``source`` are the source's blind tokens, the bounds are microseconds.
 
         The statements of those who are ``held`` are kept, and not due.
         """
@@ -71,7 +71,7 @@ class RetentionRepository:
                 self.count(source, overdue_before, held) if oldest < overdue_before else 0,
             )
 
-    def count(self, source: bytes, before: int, held: Sequence[Held] = ()) -> int:
+    def count(self, source: Sequence[bytes], before: int, held: Sequence[Held] = ()) -> int:
         """How many statements of the source have ``stored < before``, those of who is held left out."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # All by the index alone, then those of the few who are held: to look whose each is would read each.
@@ -88,14 +88,14 @@ class RetentionRepository:
                 )
             return counted
 
-    def count_ended(self, source: bytes, ended: Sequence[Ended], since: int) -> int:
+    def count_ended(self, source: Sequence[bytes], ended: Sequence[Ended], since: int) -> int:
         """How many own statements of learners whose account ended go for that, of those stored from ``since`` on."""
         if not ended:
             return 0
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._collection.count_documents(_of_ended(source, ended, since))
 
-    def delete_ended(self, source: bytes, ended: Sequence[Ended], since: int, limit: int) -> int:
+    def delete_ended(self, source: Sequence[bytes], ended: Sequence[Ended], since: int, limit: int) -> int:
         """Delete what ``count_ended`` counts, at most ``limit``, attachments too; how many were."""
         if not ended:
             return 0
@@ -107,7 +107,7 @@ class RetentionRepository:
             self._attachments.release(ids)
             return self._collection.delete_many({"_id": {"$in": ids}, **asked}).deleted_count
 
-    def delete(self, source: bytes, before: int, limit: int, held: Sequence[Held] = ()) -> int:
+    def delete(self, source: Sequence[bytes], before: int, limit: int, held: Sequence[Held] = ()) -> int:
         """Delete the oldest statements of the source with ``stored < before``, at most ``limit``, attachments too.
 
         Returns:
@@ -133,12 +133,12 @@ def _kept_out(asked: Document, held: Sequence[Held]) -> Document:
     return {**asked, "subject": {"$nin": [one.subject for one in held]}} if held else asked
 
 
-def _of_source(source: bytes) -> Document:
+def _of_source(source: Sequence[bytes]) -> Document:
     # In an expression, so that no plan leads with it: a source has many statements, a learner few.
-    return {"$expr": {"$in": [{"$literal": source}, "$t"]}}
+    return {"$expr": {"$or": [{"$in": [{"$literal": token}, "$t"]} for token in source]}}
 
 
-def _of_ended(source: bytes, ended: Sequence[Ended], since: int) -> Document:
+def _of_ended(source: Sequence[bytes], ended: Sequence[Ended], since: int) -> Document:
     return {
         "$or": [
             {
@@ -152,6 +152,6 @@ def _of_ended(source: bytes, ended: Sequence[Ended], since: int) -> Document:
     }
 
 
-def _stored_before(source: bytes, before: int | None) -> Document:
+def _stored_before(source: Sequence[bytes], before: int | None) -> Document:
     bounds = {"$gte": 0} if before is None else {"$gte": 0, "$lt": before}
-    return {"t": source, "stored": bounds}
+    return {"t": source[0] if len(source) == 1 else {"$in": list(source)}, "stored": bounds}

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from struct import Struct
 from typing import NamedTuple, TypeGuard, cast
@@ -93,7 +93,11 @@ _LINKING_TIME = timedelta(seconds=30)
 
 
 class Row(NamedTuple):
-    """A sealed statement, ready to store."""
+    """A sealed statement, ready to store.
+
+    Attributes:
+        earlier_prints: What its ``print`` may be where it is stored already: under another generation of the index key.
+    """
 
     id: UUID
     stored: int
@@ -105,6 +109,7 @@ class Row(NamedTuple):
     verdict: int | None = None
     templates: tuple[int, ...] = ()
     refers: UUID | None = None
+    earlier_prints: tuple[bytes, ...] = ()
 
 
 class Voiding(NamedTuple):
@@ -178,21 +183,19 @@ class Foreign(NamedTuple):
 class Filter(NamedTuple):
     """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
 
+    While statements are ``moving`` from one generation of tokens to the next, groups hold those of both.
+
     A statement that refers to one that has the tokens is found too (xAPI-Communication 2.1.3, "Filter Conditions for
-    StatementRefs"); the bounds are on its own ``stored``. With ``mine``, the token of a source, both must be that
+    StatementRefs"); the bounds are on its own ``stored``. With ``mine``, tokens of a source, both must be that
     source's. Without ``through`` such statements are left out.
     """
 
     tokens: tuple[tuple[bytes, ...], ...] = ()
     since: int | None = None
     until: int | None = None
-    mine: bytes | None = None
+    mine: tuple[bytes, ...] = ()
     through: bool = True
-
-    def every_token(self) -> tuple[bytes, ...]:
-        """All that it asks for, ``mine`` included: what the audit log keeps of a query."""
-        own = () if self.mine is None else (self.mine,)
-        return (*(token for alternatives in self.tokens for token in alternatives), *own)
+    moving: bool = False
 
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
@@ -202,12 +205,12 @@ _IDS: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentati
 class Statements:
     """Reads and writes the collection ``statements``."""
 
-    def __init__(self, store: Store, voided_verbs: tuple[bytes, ...] = ()) -> None:
+    def __init__(self, store: Store, voided_verbs: Callable[[], tuple[bytes, ...]] = tuple) -> None:
         """``voided_verbs``: tokens of the verb that voids; a statement that has one is never voided itself."""
         self._store = store
         self._collection = store.collection(NAME)
         self._linking = store.collection(LINKING)
-        self._voided_verbs = list(voided_verbs)
+        self._voided_verbs = voided_verbs
         self._singles: SharedWrite[_Single, bool] = SharedWrite(self._insert_singles)
 
     def insert(
@@ -222,7 +225,7 @@ class Statements:
             Lapsed: nothing was stored; the batch needs new stamps.
         """
         documents = [_document(row) for row in rows]
-        prints = {row.id: row.print for row in rows}
+        prints = {row.id: (row.print, *row.earlier_prints) for row in rows}
         repeated: list[UUID] = []
         waiting: set[UUID] = set()
         for attempt in range(ATTEMPTS):
@@ -237,7 +240,7 @@ class Statements:
                 return Foreign(refused.by)
             except _Taken:
                 taken, waiting = self._taken(prints)
-                clashes = {identity: mark for identity, mark in taken.items() if mark != prints[identity]}
+                clashes = {identity: mark for identity, mark in taken.items() if mark not in prints[identity]}
                 if clashes:
                     return Clash(clashes)
                 repeated = [row.id for row in rows if row.id in taken]
@@ -316,7 +319,7 @@ class Statements:
         for document in documents:
             # A voiding by a source whose statement this turns out not to be has no effect.
             voided = by.get(document["_id"], set()) & {document["source"], None}
-            if voided and not set(document["t"]) & set(self._voided_verbs):
+            if voided and not set(document["t"]) & set(self._voided_verbs()):
                 document["void"] = True
         self._collection.delete_many(placeholders, session=session)
         return {each["_id"] for each in found if "wait" in each}
@@ -432,7 +435,9 @@ class Statements:
             raise _NotTheirs(foreign)
         # xAPI-Data 2.3.2: a statement that voids cannot itself be voided.
         self._collection.update_many(
-            {"_id": {"$in": list(known)}, "t": {"$nin": self._voided_verbs}}, {"$set": {"void": True}}, session=session
+            {"_id": {"$in": list(known)}, "t": {"$nin": list(self._voided_verbs())}},
+            {"$set": {"void": True}},
+            session=session,
         )
         early: dict[UUID, list[str | None]] = {}
         for one in voidings:
@@ -452,7 +457,7 @@ class Statements:
         if waiting:
             self._collection.bulk_write(waiting, session=session)
 
-    def _taken(self, prints: dict[UUID, bytes]) -> tuple[dict[UUID, bytes], set[UUID]]:
+    def _taken(self, prints: Iterable[UUID]) -> tuple[dict[UUID, bytes], set[UUID]]:
         """Of these ids: fingerprints of the statements that are there, and which have placeholders."""
         with translated():
             found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1}))
@@ -501,19 +506,34 @@ class Statements:
         At most ``limit`` and, but for the first one, ``MOST_BYTES`` of sealed bodies; those of the subjects ``without``
         are passed over.
         """
+        if not wanted.moving:
+            return self._page(wanted, after, ascending, limit, without)
+        # At one moment: what moves from one token to the other while both are gone through would be missed.
+        with translated(), self._store.client.start_session(snapshot=True) as session:
+            return self._page(wanted, after, ascending, limit, without, session)
+
+    def _page(
+        self,
+        wanted: Filter,
+        after: Position | None,
+        ascending: bool,
+        limit: int,
+        without: Collection[bytes],
+        session: ClientSession | None = None,
+    ) -> Rows:
         # One more than asked tells whether anything follows.
-        own = self._found(_passing_over(query(wanted, after, ascending), without), ascending, limit + 1)
+        own = self._found(_passing_over(query(wanted, after, ascending), without), ascending, limit + 1, session)
         if not wanted.tokens or not wanted.through:
             return _first(own, limit)
         # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
         asked = _passing_over(query_through(wanted, after, ascending), without)
-        through = self._found(asked, ascending, limit + 1)
+        through = self._found(asked, ascending, limit + 1, session)
         return _first(_merged(own, through, ascending), limit)
 
-    def _found(self, asked: Document, ascending: bool, limit: int) -> Rows:
+    def _found(self, asked: Document, ascending: bool, limit: int, session: ClientSession | None) -> Rows:
         with translated():
             cursor = (
-                self._collection.find_raw_batches(asked, _FIELDS)
+                self._collection.find_raw_batches(asked, _FIELDS, session=session)
                 .sort([("stored", 1 if ascending else -1)])
                 .limit(limit)
                 .batch_size(limit + 1)
@@ -603,8 +623,8 @@ def query(wanted: Filter, after: Position | None, ascending: bool) -> Document:
 def query_through(wanted: Filter, after: Position | None, ascending: bool) -> Document:
     """The MongoDB filter of those that refer to one that has the tokens, all of them."""
     of_tokens = [_one_of(alternatives) for alternatives in wanted.tokens]
-    if wanted.mine is not None:
-        of_tokens.append({"t": wanted.mine})
+    if wanted.mine:
+        of_tokens.append(_one_of(wanted.mine))
     # The first one leads the index: MongoDB takes no bounds of it from within $elemMatch with $and.
     leading = {f"refs.{name}": value for name, value in _one_of(wanted.tokens[0]).items()}
     met: list[Document] = [leading]
@@ -620,7 +640,7 @@ def _common(wanted: Filter, after: Position | None, ascending: bool) -> list[Doc
         bounds["$gt"] = wanted.since
     if wanted.until is not None:
         bounds["$lte"] = wanted.until
-    clauses: list[Document] = [{"t": wanted.mine}] if wanted.mine is not None else []
+    clauses: list[Document] = [_one_of(wanted.mine)] if wanted.mine else []
     clauses.append({"stored": bounds or {"$exists": True}})
     clauses.append({"void": {"$exists": False}})
     if after is not None:

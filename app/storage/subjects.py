@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -71,9 +71,11 @@ class SubjectKeys:
             missing = wanted - found.keys()
             if not missing:
                 return found
-            self._make(sorted(missing))
-            # Read back rather than trusted: another process may have made one of them first.
-            found.update(self._fetch(missing))
+            made = self._make(sorted(missing))
+            found.update(made)
+            if len(made) < len(missing):
+                # Another process made them first: theirs are the keys.
+                found.update(self._fetch(missing - made.keys()))
         raise DatabaseUnavailable("A learner is being erased again and again. Send the same request later.")
 
     def forget(self) -> None:
@@ -94,47 +96,58 @@ class SubjectKeys:
 
     def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
         generation = self.generation
+        # Before the question is sent: a key that is destroyed meanwhile is kept no longer than another.
+        began = clock.steady()
         with translated():
             documents = list(self._collection.find({"_id": {"$in": list(subjects)}}, {"version": 1, "key": 1}))
-        opened = {}
-        for document in documents:
-            subject = bytes(document["_id"])
-            wrapped = Wrapped(document["version"], bytes(document["key"]))
-            opened[subject] = AESGCM(self._keks.unwrap(subject_place(self._organisation, subject), wrapped))
-        until = clock.steady() + self._keep
+        subjects_found = [bytes(document["_id"]) for document in documents]
+        keys = self._keks.unwrap_all(
+            [
+                (subject_place(self._organisation, subject), Wrapped(document["version"], bytes(document["key"])))
+                for subject, document in zip(subjects_found, documents, strict=True)
+            ]
+        )
+        opened = dict(zip(subjects_found, map(AESGCM, keys), strict=True))
+        self._remember(opened, began, generation)
+        return opened
+
+    def _remember(self, opened: Mapping[bytes, AESGCM], began: float, generation: int) -> None:
+        until = began + self._keep
         with self._lock:
             if generation != self.generation:
                 # It may have been read before a destruction that this process was told of meanwhile.
-                return opened
+                return
             for subject, key in opened.items():
                 self._cache[subject] = (key, until)
                 self._cache.move_to_end(subject)
             while len(self._cache) > self._capacity:
                 self._cache.popitem(last=False)
-        return opened
 
-    def _make(self, subjects: Sequence[bytes]) -> None:
+    def _make(self, subjects: Sequence[bytes]) -> dict[bytes, AESGCM]:
+        """Make keys, durable when this returns; those of learners for whom another process did are left out."""
+        generation, began = self.generation, clock.steady()
         created = clock.now()
-        documents = []
-        for subject in subjects:
-            wrapped = self._keks.wrap(
-                subject_place(self._organisation, subject), clock.random_bytes(KEY_BYTES), clock.random_bytes
+        keys = [clock.random_bytes(KEY_BYTES) for _ in subjects]
+        places = [subject_place(self._organisation, subject) for subject in subjects]
+        documents = [
+            {"_id": subject, "version": wrapped.version, "key": wrapped.sealed, "created": created}
+            for subject, wrapped in zip(
+                subjects, self._keks.wrap_all(list(zip(places, keys, strict=True)), clock.random_bytes), strict=True
             )
-            documents.append(
-                {
-                    "_id": subject,
-                    "version": wrapped.version,
-                    "key": wrapped.sealed,
-                    "created": created,
-                }
-            )
+        ]
+        made = dict(zip(subjects, map(AESGCM, keys), strict=True))
         with translated():
             try:
                 self._collection.insert_many(documents, ordered=False)
             except BulkWriteError as failed:
                 # A key that another process made at the same moment is as good as ours.
-                if any(error["code"] != DUPLICATE for error in failed.details["writeErrors"]):
+                refused = any(error["code"] != DUPLICATE for error in failed.details["writeErrors"])
+                if refused or failed.details["writeConcernErrors"]:
                     raise
+                for error in failed.details["writeErrors"]:
+                    del made[subjects[error["index"]]]
+        self._remember(made, began, generation)
+        return made
 
 
 class WrappedKey(NamedTuple):

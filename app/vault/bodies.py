@@ -2,7 +2,7 @@
 
 Layout of a sealed body::
 
-    1 byte   format: 1 = zstd with dictionary ``statement-1``
+    1 byte   format: which dictionary, see ``DICTIONARIES``
     1 byte   reserved key generation of the learner, 0
     12 bytes nonce
     rest     ciphertext and its 16-byte tag
@@ -14,7 +14,9 @@ statement or another organisation does not open.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import zstandard
@@ -23,8 +25,27 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.vault.keys import NONCE_BYTES, RandomBytes
 
-FORMAT = 1
-HEADER = bytes([FORMAT, 0])
+DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({1: "statement-1.zdict", 2: "statement-2.zdict"})
+"""Files of the dictionaries by format. One that was ever written with stays: bodies open with their own only."""
+
+LATEST: Final = 2
+
+_HEADER_BYTES = 2
+
+
+class _Form(NamedTuple):
+    """A format: its header and, with the organisation, what bodies are bound to; its dictionary."""
+
+    header: bytes
+    prefix: bytes
+    dictionary: zstandard.ZstdCompressionDict
+
+
+class _Contexts(NamedTuple):
+    """What one thread compresses with, and opens with by header."""
+
+    compressor: zstandard.ZstdCompressor
+    openers: Mapping[bytes, tuple[bytes, zstandard.ZstdDecompressor]]
 
 
 class Bodies:
@@ -33,39 +54,65 @@ class Bodies:
     Safe to share between threads: zstd contexts are kept per thread.
     """
 
-    def __init__(self, organisation: str, dictionary: bytes, random: RandomBytes, level: int = 3) -> None:
-        """``dictionary``: a zstd dictionary trained on synthetic statements only."""
-        self._prefix = HEADER + organisation.encode() + b"\0"
-        self._dictionary = zstandard.ZstdCompressionDict(dictionary)
-        self._dictionary.precompute_compress(level=level)
-        self._level = level
+    def __init__(
+        self,
+        organisation: str,
+        dictionaries: Mapping[int, bytes],
+        random: RandomBytes,
+        *,
+        writing: int = LATEST,
+        level: int = 3,
+    ) -> None:
+        """Prepare the formats.
+
+        Args:
+            organisation: Its id.
+            dictionaries: By format, zstd dictionaries trained on synthetic statements only.
+            random: Source of randomness.
+            writing: The format to seal in; every one opens.
+            level: Of compression.
+        """
+        self.writing = writing
+        self._forms = {
+            number: _Form(
+                bytes([number, 0]),
+                bytes([number, 0]) + organisation.encode() + b"\0",
+                zstandard.ZstdCompressionDict(content),
+            )
+            for number, content in dictionaries.items()
+        }
+        self._written = self._forms[writing]
+        self._written.dictionary.precompute_compress(level=level)
         self._random = random
         self._local = threading.local()
 
-    def _contexts(self) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdDecompressor]:
+    def _contexts(self) -> _Contexts:
         try:
-            pair: tuple[zstandard.ZstdCompressor, zstandard.ZstdDecompressor] = self._local.pair
+            made: _Contexts = self._local.contexts
         except AttributeError:
-            pair = (
+            made = _Contexts(
                 # The AES-GCM tag already proves integrity, and the dictionary is known.
-                zstandard.ZstdCompressor(dict_data=self._dictionary, write_checksum=False, write_dict_id=False),
-                zstandard.ZstdDecompressor(dict_data=self._dictionary),
+                zstandard.ZstdCompressor(dict_data=self._written.dictionary, write_checksum=False, write_dict_id=False),
+                {
+                    form.header: (form.prefix, zstandard.ZstdDecompressor(dict_data=form.dictionary))
+                    for form in self._forms.values()
+                },
             )
-            self._local.pair = pair
-        return pair
+            self._local.contexts = made
+        return made
 
     def seal(self, items: Iterable[tuple[UUID, bytes]], keys: Iterable[AESGCM]) -> list[bytes]:
         """Seal a batch: ``items`` are (statement id, exact JSON bytes), ``keys`` the learners' in step."""
-        compress = self._contexts()[0].compress
+        compress = self._contexts().compressor.compress
         work = list(items)
         nonces = self._random(NONCE_BYTES * len(work))
-        prefix = self._prefix
+        header, prefix = self._written.header, self._written.prefix
         sealed = []
         at = 0
         for (identity, plain), key in zip(work, keys, strict=True):
             nonce = nonces[at : at + NONCE_BYTES]
             at += NONCE_BYTES
-            sealed.append(HEADER + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
+            sealed.append(header + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
         return sealed
 
     def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[AESGCM]) -> Iterator[bytes | None]:
@@ -74,12 +121,21 @@ class Bodies:
         None stands for a body that does not open: damaged, moved, under another key, or of a format that this version
         does not know. One such body does not keep the others from being read.
         """
-        decompress = self._contexts()[1].decompress
-        prefix = self._prefix
+        openers = self._contexts().openers
         for (identity, sealed), key in zip(items, keys, strict=True):
+            found = openers.get(sealed[:_HEADER_BYTES])
+            if found is None:
+                yield None
+                continue
+            prefix, opener = found
             try:
                 packed = key.decrypt(sealed[2:14], sealed[14:], prefix + identity.bytes)
-                plain = decompress(packed) if sealed[:2] == HEADER else None
+                plain = opener.decompress(packed)
             except (InvalidTag, ValueError, zstandard.ZstdError):
                 plain = None
             yield plain
+
+
+def format_of(sealed: bytes) -> int:
+    """The format of a sealed body; 0 of none at all."""
+    return sealed[0] if sealed else 0

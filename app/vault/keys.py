@@ -3,7 +3,7 @@
 Hierarchy (see ``docs/threat-model.md``)::
 
     key-encryption key (file or environment, versioned)
-      wraps, per organisation: index key, documents key, pseudonym root
+      wraps, per organisation: index key, subjects key, documents key, pseudonym root
       wraps, per learner:      a random AES-256 data key, kept in ``subjects``
 
 Wrapping and sealing are AES-256-GCM with a random 96-bit nonce; the additional data bind each ciphertext
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -49,6 +49,26 @@ class KeyWrapping(Protocol):
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
         """Open a wrapped key, or raise ``KeyRefused``."""
+
+    def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
+        """Seal keys, each for its place, in one go."""
+
+    def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
+        """Open wrapped keys in one go, or raise ``KeyRefused`` if one does not open."""
+
+
+class KeyCustody(KeyWrapping, Protocol):
+    """Key-encryption keys as they are at one moment: what is needed to wrap anew."""
+
+    @property
+    def active(self) -> int:
+        """The version that wraps."""
+
+    def opening(self) -> Collection[int]:
+        """The versions that open."""
+
+    def rewrap_all(self, items: Sequence[tuple[str, Wrapped]], random: RandomBytes) -> list[Wrapped | None]:
+        """Wrap keys with the active version, in one go; None for each that does not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,46 +114,153 @@ class KeyEncryptionKeys:
                 "The key-encryption key does not open this store. Give the key file that was made with it."
             ) from None
 
+    def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
+        """Seal keys, each for its place."""
+        return [self.wrap(place, key, random) for place, key in items]
 
-class OrganisationKeys:
-    """The index key, documents key and pseudonym root of one organisation, unwrapped.
+    def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
+        """Open wrapped keys; raises as ``unwrap``, if one does not open."""
+        return [self.unwrap(place, wrapped) for place, wrapped in items]
 
-    Holds secrets: never logged, never pickled.
+    def opening(self) -> Collection[int]:
+        """The versions that are held."""
+        return self.keys.keys()
+
+    def rewrap_all(self, items: Sequence[tuple[str, Wrapped]], random: RandomBytes) -> list[Wrapped | None]:
+        """Wrap keys with the active version; None for each that does not open."""
+        made: list[Wrapped | None] = []
+        for place, wrapped in items:
+            try:
+                made.append(self.wrap(place, self.unwrap(place, wrapped), random))
+            except KeyRefused:
+                made.append(None)
+        return made
+
+
+class IndexKey:
+    """One generation of the index key: what statements are found by, and told apart by. Holds a secret.
 
     Attributes:
+        generation: 1 for the first one, one more for each that took the place of another.
         token: From a kind and a text to its blind token of 12 bytes: equal for equal texts of one kind, meaningless
-            without the index key.
+            without the key.
     """
 
-    PURPOSES: tuple[str, ...] = ("index", "documents", "pseudonyms")
-
-    def __init__(self, organisation: str, keys: Mapping[str, bytes], random: RandomBytes) -> None:
-        """``keys``: 32 bytes for each of ``PURPOSES``."""
-        self.organisation = organisation
-        self._index = keys["index"]
-        self._pseudonyms = keys["pseudonyms"]
-        self._documents = AESGCM(keys["documents"])
-        self._mac_root = keys["documents"]
-        self._random = random
+    def __init__(self, generation: int, key: bytes) -> None:
+        """``key``: 32 bytes."""
+        self.generation = generation
+        self._key = key
         # Verbs, activity types and a school's resources recur: most tokens are found here.
         self.token = lru_cache(maxsize=65_536)(self._token)
 
     def _token(self, kind: str, value: str) -> bytes:
-        """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the index key."""
         # ``person`` separates the kinds, so that one text under two kinds gives unrelated tokens.
         return hashlib.blake2b(
-            value.encode(), digest_size=TOKEN_BYTES, key=self._index, person=kind.encode()[:16]
-        ).digest()
-
-    def subject(self, identifier: str) -> bytes:
-        """Token of a learner, 16 bytes: which data key seals what is theirs."""
-        return hashlib.blake2b(
-            identifier.encode(), digest_size=SUBJECT_BYTES, key=self._index, person=b"subject"
+            value.encode(), digest_size=TOKEN_BYTES, key=self._key, person=kind.encode()[:16]
         ).digest()
 
     def fingerprint(self, content: bytes) -> bytes:
         """Keyed fingerprint, 16 bytes, of a statement's immutable content."""
-        return hashlib.blake2b(content, digest_size=16, key=self._index, person=b"print").digest()
+        return hashlib.blake2b(content, digest_size=16, key=self._key, person=b"print").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKeys:
+    """The generations of the index key that are in force at one moment (``docs/adr/0032-index-key-rotation.md``).
+
+    Whoever makes the tokens of one statement, or of one query, makes all of them with one such value: in the midst of
+    a rotation the next one may write with another generation.
+
+    Attributes:
+        writing: What new statements get.
+        other: The generation that some statements may have instead; None but during a rotation.
+    """
+
+    writing: IndexKey
+    other: IndexKey | None = None
+
+    @property
+    def moving(self) -> bool:
+        """Whether two generations are searched."""
+        return self.other is not None
+
+    @property
+    def newest(self) -> int:
+        """The latest generation that is searched."""
+        return max(index.generation for index in self._all)
+
+    def tokens(self, kind: str, value: str) -> tuple[bytes, ...]:
+        """The blind tokens by which a text is to be searched, that of new statements first."""
+        return tuple(index.token(kind, value) for index in self._all)
+
+    def fingerprints(self, content: bytes) -> tuple[bytes, ...]:
+        """What a statement of this content may have as its fingerprint, that of new statements first."""
+        return tuple(index.fingerprint(content) for index in self._all)
+
+    def forget(self) -> None:
+        """Drop the texts whose tokens are at hand from memory."""
+        for index in self._all:
+            index.token.cache_clear()
+
+    @property
+    def _all(self) -> tuple[IndexKey, ...]:
+        return (self.writing,) if self.other is None else (self.writing, self.other)
+
+
+class OrganisationKeys:
+    """The index key, subjects key, documents key and pseudonym root of one organisation, unwrapped.
+
+    Holds secrets: never logged, never pickled.
+    """
+
+    PURPOSES: tuple[str, ...] = ("index", "subjects", "documents", "pseudonyms")
+
+    def __init__(
+        self,
+        organisation: str,
+        keys: Mapping[str, bytes],
+        random: RandomBytes,
+        index: Callable[[], IndexKeys] | None = None,
+    ) -> None:
+        """``keys``: 32 bytes for each of ``PURPOSES``.
+
+        ``index`` gives the generations of the index key as they are now, or raises what keeps them from being known;
+        without it, ``keys["index"]`` is the only one, and with it that is not needed.
+        """
+        self.organisation = organisation
+        self._subjects = keys["subjects"]
+        self._pseudonyms = keys["pseudonyms"]
+        self._documents = AESGCM(keys["documents"])
+        self._mac_root = keys["documents"]
+        self._random = random
+        self._index_now = index
+        self._index = IndexKeys(IndexKey(1, keys["index"])) if index is None else index()
+
+    @property
+    def index(self) -> IndexKeys:
+        """The generations of the index key as they are now: what is searched by, and what new statements get.
+
+        Raises:
+            DatabaseUnavailable: it is not known whether they changed, and cannot be found out now.
+        """
+        if self._index_now is not None:
+            self._index = self._index_now()
+        return self._index
+
+    @property
+    def token(self) -> Callable[[str, str], bytes]:
+        """From a kind and a text to the blind token that new statements get; for searching: ``index.tokens``."""
+        return self.index.writing.token
+
+    def forget(self) -> None:
+        """Drop the texts whose tokens are at hand from memory; asks nobody."""
+        self._index.forget()
+
+    def subject(self, identifier: str) -> bytes:
+        """Token of a learner, 16 bytes: which data key seals what is theirs. The same before and after a rotation."""
+        return hashlib.blake2b(
+            identifier.encode(), digest_size=SUBJECT_BYTES, key=self._subjects, person=b"subject"
+        ).digest()
 
     def pseudonym(self, scope: str, subject: bytes) -> bytes:
         """Pseudonym of a learner, 16 bytes: stable within a scope, unlinkable between two scopes."""
@@ -142,6 +269,10 @@ class OrganisationKeys:
 
     def _scope_root(self, scope: str) -> bytes:
         return hashlib.blake2b(scope.encode(), digest_size=32, key=self._pseudonyms, person=b"scope").digest()
+
+    def named(self, kind: str, value: str) -> bytes:
+        """Token, 12 bytes, by which the audit log says what was asked for: the same before and after a rotation."""
+        return self.mac(f"named:{kind}", value.encode())[:TOKEN_BYTES]
 
     def mac(self, purpose: str, message: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes, with a key derived for the purpose (audit chain, cursors)."""

@@ -1,4 +1,4 @@
-"""The kinds of blind tokens: one text under two kinds gives unrelated tokens (``OrganisationKeys.token``)."""
+"""The kinds of blind tokens: one text under two kinds gives unrelated tokens (``IndexKey.token``)."""
 
 from __future__ import annotations
 
@@ -9,4 +9,3 @@ VERB = "verb"
 ACTIVITY = "activity"
 RELATED_ACTIVITY = "related-activity"
 REGISTRATION = "registration"
-DEFINITION = "definition"

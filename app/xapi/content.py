@@ -22,6 +22,9 @@ _UNSAID = {Version.V1: b',"version":"1.0.0"', Version.V2: b',"version":"2.0.0"'}
 _ASSIGNED = frozenset({"id", "stored", "authority"})
 # The id comes first in what most senders write; a valid one has 36 characters.
 _ID_FIRST = b'{"id":"'
+_STORED_AT = len(_ID_FIRST) + 36
+_STORED = b'","stored":"'
+_AUTHORITY = b',"authority":'
 _AFTER_ID = len(_ID_FIRST) + 36 + len(b'",')
 
 _Part = dict[str, Any]
@@ -106,6 +109,15 @@ def stamp(
         time,
         said,
     )
+
+
+def members_kept(body: bytes) -> bytes:
+    """The members that ``stamp`` made a statement from; a statement of another form is given back as it is."""
+    # They end at the last ``authority`` of all: the Agent of an account has none, and in a text its quotes are escaped.
+    end = body.rfind(_AUTHORITY)
+    if body[_STORED_AT : _STORED_AT + len(_STORED)] != _STORED or end < 0:
+        return body
+    return body[body.index(b'",', _STORED_AT + len(_STORED)) + 2 : end]
 
 
 def same(sent: Statement, kept: Statement) -> bool:

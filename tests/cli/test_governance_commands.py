@@ -104,7 +104,7 @@ def test_a_file_that_is_no_activity_is_refused(parts: Parts, tmp_path: Path) -> 
 def test_retention_is_a_dry_run_unless_told(parts: Parts, store: Store, vault: OrganisationKeys) -> None:
     run(parts, governance.activity, "add", str(ENT))
     store.collection("statements").insert_one(
-        {"_id": uuid4(), "stored": clock.now_us() - 400 * DAY_US, "t": [vault.token("source", "ent1")]}
+        {"_id": uuid4(), "stored": clock.now_us() - 400 * DAY_US, "t": [vault.index.writing.token("source", "ent1")]}
     )
     assert "ent1" in run(parts, governance.retention, "report")
     assert "Nothing was deleted" in run(parts, governance.retention, "apply")

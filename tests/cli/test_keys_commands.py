@@ -45,6 +45,16 @@ def test_from_a_rotation_to_a_retirement(parts: Parts, learner: bytes, monkeypat
     assert "destroyed" in run(parts, "status")
 
 
+def test_the_index_key_from_a_rotation_to_its_end(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.index_rotation, "_settle", 0.0)
+    assert "Index key: generation 1, in force." in run(parts, "status")
+    assert "There is no old index key to destroy." in run(parts, "reindex")
+    assert "New statements get tokens of index key 2" in run(parts, "rotate", "--index")
+    assert "generation 1, being replaced by 2 (moving" in run(parts, "status")
+    assert "The old index key is destroyed." in run(parts, "reindex", "--share", "0.5")
+    assert "Index key: generation 2, in force." in run(parts, "status")
+
+
 def test_what_does_not_open_is_named_and_an_error(parts: Parts, learner: bytes) -> None:
     parts.store.collection("subjects").update_one({"_id": learner}, {"$set": {"key": bytes(60)}})
     answer = CliRunner().invoke(keys, ["verify"], obj=parts)

@@ -66,7 +66,14 @@ def command(server: Server, *words: str) -> subprocess.Popen[bytes]:
     settings = server.settings
     given = {
         env_name(name): str(getattr(settings, name))
-        for name in ("data_dir", "mongodb_uri", "organisation", "heartbeat_seconds", "process_ttl_seconds")
+        for name in (
+            "data_dir",
+            "mongodb_uri",
+            "organisation",
+            "heartbeat_seconds",
+            "process_ttl_seconds",
+            "mongodb_timeout_seconds",
+        )
     }
     with (server.log.parent / "commands.log").open("ab") as out:
         return subprocess.Popen([sys.executable, *words], env=environment(given), stdout=out, stderr=out)

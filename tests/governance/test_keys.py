@@ -93,13 +93,13 @@ def kinds(parts: Parts) -> list[str]:
 
 
 def test_a_rotation_makes_a_version_and_wraps_the_organisations_keys(parts: Parts, service: Keys) -> None:
-    token = parts.keys.token("agent", "x")
+    token = parts.keys.index.tokens("agent", "x")
     done = service.rotate()
     assert (done.version, done.before, done.resumed) == (2, 1, False)
     assert [version.state for version in content(parts).versions] == ["decrypt-only", "active"]
     assert set(organisation_keys.versions(parts.store)) == {2}
     again = organisation_keys.unlock(parts.store, content(parts).keks, parts.settings.organisation)
-    assert again.token("agent", "x") == token
+    assert again.index.tokens("agent", "x") == token
     assert kinds(parts) == ["keys-rotated"]
 
 
@@ -293,7 +293,7 @@ def test_status_counts_what_is_wrapped_with_each_version(parts: Parts, service: 
     learners(parts, 3)
     one, two = service.status().versions
     assert (one.number, one.state, one.organisation_keys, one.learners) == (1, "decrypt-only", 0, 20)
-    assert (two.number, two.state, two.organisation_keys, two.learners) == (2, "active", 3, 3)
+    assert (two.number, two.state, two.organisation_keys, two.learners) == (2, "active", 4, 3)
     assert one.created is not None and two.since is not None
     assert "keys-shown" in kinds(parts)
 

@@ -117,7 +117,7 @@ def test_places_are_counted_and_the_question_is_on_record(parts: Parts) -> None:
     found = parts.persons.find(person("lea"), actor="cli:test")
     assert found == (1, 9, 1, 2, 1, 1, 0, 0)
     (entry,) = parts.audit.newest(["person-found"])
-    agents = [agent.hex() for agent, _ in parts.persons.tokens(person("lea"))]
+    agents = [parts.keys.named("agent", identifier).hex() for identifier in person("lea").identifiers]
     assert (entry.actor, entry.detail) == ("cli:test", {"tokens": agents})
 
 

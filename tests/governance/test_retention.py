@@ -65,8 +65,8 @@ class House:
         )
 
     def put(self, source: str, days_old: float, number: int) -> None:
-        token = self.vault.token("source", source)
-        other = self.vault.token("verb", "http://example.org/verbs/tried")
+        token = self.vault.index.writing.token("source", source)
+        other = self.vault.index.writing.token("verb", "http://example.org/verbs/tried")
         stored = NOW - round(days_old * DAY_US)
         self.store.collection("statements").insert_many(
             [
@@ -103,10 +103,10 @@ def test_the_report_says_what_is_kept_due_and_overdue(house: House) -> None:
 
 
 def test_a_statement_is_due_once_it_is_older_than_the_duration(house: House) -> None:
-    token = house.vault.token("source", "edge")
+    token = house.vault.index.writing.token("source", "edge")
     for age in (10 * DAY_US + 1, 10 * DAY_US):
         house.store.collection("statements").insert_one({"_id": uuid4(), "stored": NOW - age, "t": [token]})
-    assert house.repository.count(token, NOW - 10 * DAY_US) == 1
+    assert house.repository.count([token], NOW - 10 * DAY_US) == 1
 
 
 def test_a_dry_run_counts_and_deletes_nothing(house: House) -> None:
@@ -195,8 +195,8 @@ def test_nothing_is_deleted_when_the_intent_cannot_be_written(house: House, monk
 
 
 def test_the_oldest_go_first_and_by_the_index(house: House) -> None:
-    token = house.vault.token("source", "ent1")
-    assert house.repository.delete(token, NOW - 10 * DAY_US, 5) == 5
+    token = house.vault.index.writing.token("source", "ent1")
+    assert house.repository.delete([token], NOW - 10 * DAY_US, 5) == 5
     oldest = house.store.collection("statements").find_one({"source": "ent1"}, sort=[("stored", 1)])
     assert oldest is not None
     assert oldest["stored"] == NOW - 11 * DAY_US

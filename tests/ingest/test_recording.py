@@ -10,17 +10,21 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
 from app.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
 from app.ingest.querying import Reader
 from app.settings import Settings
+from app.storage.connection import Document, Store
 from app.storage.processes import Lapsed, Writing
 from app.storage.sources import Source
+from app.storage.subjects import SubjectKeys
 from app.xapi.timestamps import render
 from app.xapi.versions import Version
 from tests.served import statement
+from tests.storage.test_subjects import Commands
 
 
 @pytest.fixture
@@ -165,3 +169,20 @@ def test_a_destroyed_key_erases_its_statements(parts: Parts) -> None:
     parts.store.collection("subjects").delete_many({})
     parts.subjects.forget()
     assert parts.reader.scan(None, 1 << 62, 10)[0] == []
+
+
+def test_a_batch_of_500_new_learners_makes_one_read_and_one_write_of_keys(parts: Parts) -> None:
+    commands = Commands("subjects")
+    client = MongoClient[Document](
+        parts.settings.mongodb_uri, event_listeners=[commands], uuidRepresentation="standard"
+    )
+    with client:
+        subjects = SubjectKeys(Store(client, parts.settings.database), parts.keyring, parts.settings.organisation)
+        parts.__dict__["subjects"] = subjects
+        crowd = [
+            statement(actor={"account": {"homePage": "https://ent.example", "name": f"pupil-{number}"}})
+            for number in range(500)
+        ]
+        parts.recorder.record(orjson.dumps(crowd), SOURCE, Version.V1)
+    assert commands.seen == ["find", "insert"]
+    assert parts.store.collection("subjects").count_documents({}) == 500

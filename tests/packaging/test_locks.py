@@ -59,7 +59,7 @@ def test_no_index_or_path_is_named(lock: Path) -> None:
 
 def test_locks_agree() -> None:
     everything = pinned("dev.txt")
-    for name in ("runtime.txt", "embedded.txt", "build.txt"):
+    for name in ("runtime.txt", "embedded.txt", "build.txt", "vault.txt"):
         assert pinned(name).items() <= everything.items()
 
 
@@ -67,6 +67,7 @@ def test_what_is_declared_is_locked() -> None:
     direct = declared()
     assert direct["runtime"] <= pinned("runtime.txt").keys()
     assert direct["runtime"] | direct["embedded"] <= pinned("embedded.txt").keys()
+    assert direct["runtime"] | direct["vault"] <= pinned("vault.txt").keys()
     assert direct["build"] <= pinned("build.txt").keys()
     assert direct["dev"] <= pinned("dev.txt").keys()
 

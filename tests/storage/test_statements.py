@@ -43,7 +43,7 @@ def row(stored: int, identity: UUID | None = None, mark: bytes = b"same", *more:
 
 @pytest.fixture
 def statements(store: Store) -> Statements:
-    return Statements(store, (VOIDS,))
+    return Statements(store, lambda: (VOIDS,))
 
 
 def everything(statements: Statements) -> list[UUID]:
@@ -175,7 +175,7 @@ def test_a_voiding_that_comes_between_look_up_and_replacement_counts(
     def late(prints: dict[UUID, bytes]) -> object:
         found = real(prints)
         owner, own = voiding(2, target.id)
-        Statements(store, (VOIDS,)).insert([owner], [own])
+        Statements(store, lambda: (VOIDS,)).insert([owner], [own])
         monkeypatch.undo()
         return found
 
@@ -325,7 +325,7 @@ def referring(stored: int, target: UUID, identity: UUID | None = None, *more: by
 
 
 def found(statements: Statements, *wanted: bytes, mine: bytes | None = None, since: int | None = None) -> list[int]:
-    asked = Filter(tuple((token,) for token in wanted), since=since, mine=mine)
+    asked = Filter(tuple((token,) for token in wanted), since=since, mine=() if mine is None else (mine,))
     return [one.stored for one in statements.page(asked, after=None, ascending=True, limit=100).rows]
 
 
@@ -432,7 +432,6 @@ def test_a_source_finds_its_own_references_to_its_own_statements(statements: Sta
     assert found(statements, b"agent-target") == [1, 2]
     assert found(statements, b"agent-target", mine=SOURCE) == []
     assert found(statements, b"agent-target", mine=other) == [1]
-    assert Filter(((b"agent-target",),), mine=other).every_token() == (b"agent-target", other)
 
 
 def test_references_stored_at_the_same_moment_as_their_targets_are_linked(statements: Statements) -> None:
@@ -528,7 +527,7 @@ def test_another_process_goes_on_linking_where_one_died(
         patched.setattr(statements, "_link", died)
         with pytest.raises(DatabaseUnavailable):
             statements.link_some()
-    other = Statements(store, (VOIDS,))
+    other = Statements(store, lambda: (VOIDS,))
     assert not other.link_some()
     assert len(found(statements, b"agent-target")) == 3
     now = clock.now()
@@ -558,7 +557,7 @@ def test_linking_goes_on_while_what_the_chains_lead_to_comes(statements: Stateme
         for one in waiting:
             statements.insert([one])
         statements.insert([middle])
-        others = [Statements(store, (VOIDS,)) for _ in range(2)]
+        others = [Statements(store, lambda: (VOIDS,)) for _ in range(2)]
         sends = [threading.Thread(target=link_all, args=(each,)) for each in others]
         sends += [threading.Thread(target=statements.insert, args=([one],)) for one in (end, referring(50, middle.id))]
         for send in sends:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.errors import KeyRefused
-from app.storage.connection import Store
+from app.storage import clock
+from app.storage.connection import Document, Store
 from app.storage.subjects import Replacement, SubjectKeys, WrappedKeys
 from app.vault.keys import KeyEncryptionKeys, Wrapped, subject_place
 from tests.storage.test_keyfile import versions
@@ -73,6 +77,78 @@ def test_a_version_that_is_not_held_is_named(store: Store) -> None:
         SubjectKeys(store, ONE, "default").existing([subject])
 
 
+class Commands(CommandListener):
+    """Names of the commands that a client sends to one collection, in order."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+        self.seen: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command.get(event.command_name) == self._collection:
+            self.seen.append(event.command_name)
+
+    def succeeded(self, event: object) -> None:
+        pass
+
+    def failed(self, event: object) -> None:
+        pass
+
+
+@pytest.fixture
+def watched(store: Store, mongodb_uri: str) -> Iterator[tuple[Store, Commands]]:
+    """The same database through a client whose commands on learners' keys are noted."""
+    commands = Commands("subjects")
+    client = MongoClient[Document](mongodb_uri, event_listeners=[commands], uuidRepresentation="standard")
+    yield Store(client, store.db.name), commands
+    client.close()
+
+
+def test_keys_of_500_new_learners_take_one_read_and_one_write(watched: tuple[Store, Commands]) -> None:
+    store, commands = watched
+    subjects = [os.urandom(16) for _ in range(500)]
+    keys = SubjectKeys(store, ONE, "default")
+    made = keys.ensured(subjects)
+    assert commands.seen == ["find", "insert"]
+    assert keys.ensured(subjects) == made
+    assert commands.seen == ["find", "insert"]
+    # What was made is what is stored: another process opens what this one seals.
+    nonce = bytes(12)
+    theirs = SubjectKeys(store, ONE, "default").existing(subjects)
+    assert all(theirs[each].decrypt(nonce, made[each].encrypt(nonce, b"x", None), None) == b"x" for each in subjects)
+
+
+def test_where_another_process_makes_some_of_the_keys_first_theirs_are_used(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = SubjectKeys(store, ONE, "default"), SubjectKeys(store, ONE, "default")
+    subjects = [os.urandom(16) for _ in range(10)]
+    real = one._make
+
+    def late(missing: Sequence[bytes]) -> object:
+        other.ensured(subjects[:4])
+        return real(missing)
+
+    monkeypatch.setattr(one, "_make", late)
+    made, nonce = one.ensured(subjects), bytes(12)
+    assert made.keys() == set(subjects)
+    theirs = SubjectKeys(store, ONE, "default").existing(subjects)
+    assert all(theirs[each].decrypt(nonce, made[each].encrypt(nonce, b"x", None), None) == b"x" for each in subjects)
+
+
+def test_a_key_is_kept_from_when_it_was_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (subject,) = make(store, 1)
+    keys = SubjectKeys(store, ONE, "default", keep_seconds=30)
+    now = clock.steady()
+    monkeypatch.setattr(clock, "steady", lambda: now)
+    assert keys.existing([subject])
+    store.collection("subjects").delete_one({"_id": subject})
+    monkeypatch.setattr(clock, "steady", lambda: now + 29)
+    assert keys.existing([subject])
+    monkeypatch.setattr(clock, "steady", lambda: now + 30)
+    assert not keys.existing([subject])
+
+
 # --- destroyed keys ---------------------------------------------------------------------------------
 
 
@@ -99,18 +175,20 @@ def test_forgetting_shows(store: Store) -> None:
     assert keys.generation != before
 
 
-def test_a_key_destroyed_between_its_making_and_its_reading_is_made_again(
+def test_a_key_that_another_made_and_that_is_gone_before_its_reading_is_made_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = SubjectKeys(store, ONE, "default")
     real = SubjectKeys._make
     made: list[int] = []
 
-    def destroyed_at_first(self: SubjectKeys, subjects: list[bytes]) -> None:
-        real(self, subjects)
+    def destroyed_at_first(self: SubjectKeys, subjects: list[bytes]) -> object:
+        done = real(self, subjects)
         made.append(1)
-        if len(made) == 1:
-            store.collection("subjects").delete_many({})
+        if len(made) > 1:
+            return done
+        store.collection("subjects").delete_many({})
+        return {}
 
     monkeypatch.setattr(SubjectKeys, "_make", destroyed_at_first)
     assert bytes(16) in keys.ensured([bytes(16)])

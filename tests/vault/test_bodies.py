@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import contracts
-from app.vault.bodies import Bodies
+from app.vault.bodies import DICTIONARIES, LATEST, Bodies, format_of
 
-DICTIONARY = contracts.folder("sillage", "statement-1.zdict").read_bytes()
-BODIES = Bodies("default", DICTIONARY, os.urandom)
+FILES = {number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()}
+BODIES = Bodies("default", FILES, os.urandom)
+FORMER = Bodies("default", FILES, os.urandom, writing=1)
 KEY = AESGCM(bytes(32))
 
 
@@ -31,7 +32,7 @@ def test_a_body_does_not_open_for_another_statement_organisation_or_learner() ->
     (sealed,) = BODIES.seal([(identity, b"{}")], [KEY])
     for bodies, owner, key in (
         (BODIES, uuid4(), KEY),
-        (Bodies("other", DICTIONARY, os.urandom), identity, KEY),
+        (Bodies("other", FILES, os.urandom), identity, KEY),
         (BODIES, identity, AESGCM(bytes(31) + b"1")),
     ):
         assert list(bodies.open([(owner, sealed)], [key])) == [None]
@@ -60,3 +61,28 @@ def test_threads_share_one_instance() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(turn, range(400)))
+
+
+@given(st.lists(st.tuples(st.uuids(), st.binary(), st.booleans())))
+def test_bodies_of_every_format_open_side_by_side(items: list[tuple[UUID, bytes, bool]]) -> None:
+    sealed = [
+        (identity, (FORMER if former else BODIES).seal([(identity, plain)], [KEY])[0])
+        for identity, plain, former in items
+    ]
+    assert [format_of(body) for _, body in sealed] == [1 if former else LATEST for *_, former in items]
+    for bodies in (BODIES, FORMER):
+        assert list(bodies.open(sealed, [KEY] * len(sealed))) == [plain for _, plain, _ in items]
+
+
+def test_a_body_does_not_pass_for_one_of_another_format() -> None:
+    identity = uuid4()
+    (sealed,) = FORMER.seal([(identity, b"{}")], [KEY])
+    assert list(BODIES.open([(identity, bytes([LATEST]) + sealed[1:])], [KEY])) == [None]
+
+
+def test_a_format_that_is_not_known_does_not_open() -> None:
+    identity = uuid4()
+    (sealed,) = BODIES.seal([(identity, b"{}")], [KEY])
+    alone = Bodies("default", {1: FILES[1]}, os.urandom, writing=1)
+    assert list(alone.open([(identity, sealed), (identity, b"")], [KEY, KEY])) == [None, None]
+    assert format_of(b"") == 0

@@ -56,14 +56,14 @@ def test_keys_do_not_show_in_their_representation() -> None:
 
 @given(st.text(), st.text())
 def test_tokens_are_equal_exactly_for_equal_texts(one: str, other: str) -> None:
-    assert (KEYS.token("agent", one) == KEYS.token("agent", other)) is (one == other)
+    assert (KEYS.index.writing.token("agent", one) == KEYS.index.writing.token("agent", other)) is (one == other)
 
 
 @given(st.text())
 def test_tokens_differ_between_kinds_and_between_organisations(text: str) -> None:
-    assert KEYS.token("agent", text) != KEYS.token("activity", text)
-    assert KEYS.token("agent", text) != organisation(seed=100).token("agent", text)
-    assert len(KEYS.token("agent", text)) == 12
+    assert KEYS.index.writing.token("agent", text) != KEYS.index.writing.token("activity", text)
+    assert KEYS.index.writing.token("agent", text) != organisation(seed=100).index.writing.token("agent", text)
+    assert len(KEYS.index.writing.token("agent", text)) == 12
     assert len(KEYS.subject(text)) == 16
 
 

@@ -91,7 +91,7 @@ def test_only_the_governance_scope_reads(client: FlaskClient, issue: Callable[[s
 def test_the_retention_report(
     client: FlaskClient, issue: Callable[[str], NewCredential], store: Store, vault: OrganisationKeys
 ) -> None:
-    token = vault.token("source", "ent1")
+    token = vault.index.writing.token("source", "ent1")
     for days in (1, 397, 400):
         store.collection("statements").insert_one(
             {"_id": uuid4(), "stored": clock.now_us() - days * DAY_US, "t": [token]}

@@ -1,0 +1,130 @@
+"""Moving what is stored to the format in which bodies are written now, while statements come in and are read.
+
+Bodies of every format open (``app/vault/bodies.py``), so nothing waits for this. A pass goes through the statements in
+the order they were stored, up to where it began; how far it has come is noted after each batch, so that one that was
+killed goes on there. A body that somebody changed between its reading and its writing is read again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from app.governance.audit import BODIES_RESEALED
+from app.storage import clock
+from app.storage.resealing import Pass, Resealed, ResealRepository
+from app.storage.statements import Statements, Stored
+from app.storage.subjects import SubjectKeys
+from app.vault.bodies import Bodies, format_of
+
+BATCH = 1_000
+"""Statements read at a time."""
+
+_TRIES = 5
+
+Told = Callable[[int, int], None]
+
+
+class Done(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        format: The format that all that opens is in now.
+        seen: Statements gone through, by runs of this pass that were cut off too.
+        resealed: Of these, those that were in another format.
+        unopened: Of these, those that do not open (erased or damaged), left as they are.
+        seconds: How long this run worked, rests not counted.
+        now: How many this run went through itself.
+    """
+
+    format: int
+    seen: int
+    resealed: int
+    unopened: int
+    seconds: float
+    now: int
+
+
+class Reseal:
+    """Moves statements to the format in which this installation writes."""
+
+    def __init__(
+        self,
+        repository: ResealRepository,
+        statements: Callable[[], Statements],
+        subjects: Callable[[], SubjectKeys],
+        bodies: Callable[[], Bodies],
+        consistent_through: Callable[[], int],
+        audit: Callable[[str, str, Mapping[str, object]], None],
+    ) -> None:
+        """``consistent_through``: microseconds below which no statement can still appear."""
+        self._repository = repository
+        self._statements = statements
+        self._subjects = subjects
+        self._bodies = bodies
+        self._bound = consistent_through
+        self._audit = audit
+
+    def run(
+        self,
+        actor: str = "cli:keys reseal",
+        progress: Told = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
+        share: float = 1.0,
+    ) -> Done:
+        """Go through all that is stored, or on from where a run was cut off. Statements go on coming in.
+
+        Args:
+            actor: For the audit log, in which a pass leaves one entry, at its end.
+            progress: Told how many statements were gone through, and about how many there are.
+            check: Called before each batch; what it raises ends the run.
+            share: Of the time it works; the rest it rests.
+        """
+        wanted = self._bodies().writing
+        now = self._repository.under_way(wanted) or self._repository.begin(wanted, self._bound())
+        total, began_at, seconds = self._repository.total(), now.seen, 0.0
+        while True:
+            check()
+            began = clock.steady()
+            rows = self._statements().span(now.after, now.until, BATCH)
+            if not rows:
+                break
+            resealed, unopened = self._reseal(rows, wanted)
+            now = Pass(
+                rows[-1].stored, now.until, now.seen + len(rows), now.resealed + resealed, now.unopened + unopened
+            )
+            self._repository.mark(wanted, now)
+            progress(min(now.seen, total), total)
+            took = clock.steady() - began
+            seconds += took
+            threading.Event().wait(took * (1 / share - 1))
+        self._audit(BODIES_RESEALED, actor, {"format": wanted, "resealed": now.resealed, "unopened": now.unopened})
+        self._repository.mark(wanted, now, finished=True)
+        return Done(wanted, now.seen, now.resealed, now.unopened, seconds, now.seen - began_at)
+
+    def _reseal(self, rows: Sequence[Stored], wanted: int) -> tuple[int, int]:
+        """Of these statements, how many were moved, and how many that should have been do not open."""
+        resealed = unopened = 0
+        for _ in range(_TRIES):
+            stale = [row for row in rows if row.body and format_of(row.body) != wanted]
+            if not stale:
+                break
+            keys = self._subjects().existing(row.subject for row in stale)
+            living = [row for row in stale if row.subject in keys]
+            each_key = [keys[row.subject] for row in living]
+            plain = list(self._bodies().open([(row.id, row.body) for row in living], each_key))
+            opened = [
+                (row, body, key) for row, body, key in zip(living, plain, each_key, strict=True) if body is not None
+            ]
+            unopened = len(stale) - len(opened)
+            fresh = self._bodies().seal([(row.id, body) for row, body, _ in opened], [key for *_, key in opened])
+            done = self._repository.write(
+                [Resealed(row.id, row.body, body) for (row, *_), body in zip(opened, fresh, strict=True)]
+            )
+            resealed += done
+            if done == len(opened):
+                break
+            # Some were changed meanwhile, or deleted.
+            rows = self._statements().some([row.id for row, *_ in opened])
+        return resealed, unopened

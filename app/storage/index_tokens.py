@@ -1,0 +1,152 @@
+"""Statements by the generation of the index key that their tokens are of, for those who move them to another.
+
+A statement has the token of its source, and so have the copies in ``refs`` of those that refer to it: what is still
+under a generation is what the indexes show under its tokens of the sources. There is no other state to resume from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import pymongo
+from pymongo import UpdateOne
+
+from app.storage.connection import Document, Store, translated
+from app.storage.statements import NAME, Stored
+
+# Counting a hundred million takes longer than a request may.
+_COUNT_SECONDS = 600.0
+
+
+class Move(NamedTuple):
+    """A statement as it was read, and what it is found by from then on: tokens, and its fingerprint."""
+
+    id: UUID
+    body: bytes
+    tokens: tuple[bytes, ...]
+    print: bytes
+
+
+class Unmoved(NamedTuple):
+    """A statement under an old key, its body empty if that was taken away, and its fingerprint."""
+
+    stored: Stored
+    print: bytes
+
+
+class Referring(NamedTuple):
+    """A statement that refers to others, and ``refs`` as they were read."""
+
+    id: UUID
+    refs: Sequence[Document]
+
+    def targets(self) -> list[UUID]:
+        """The statements that it leads to."""
+        return [each["i"] for each in self.refs]
+
+
+class Relink(NamedTuple):
+    """``refs`` of a statement as they were read, and as they are to be."""
+
+    id: UUID
+    before: Sequence[Document]
+    after: Sequence[Document]
+
+
+class TokenRepository:
+    """Finds statements by the tokens of sources, and gives them others."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def count(self, tokens: Sequence[bytes], told: Callable[[int], None] = lambda _: None) -> int:
+        """How many statements have one of these tokens; ``told`` the sum after each."""
+        counted = 0
+        for token in tokens:
+            with translated(), pymongo.timeout(_COUNT_SECONDS):
+                counted += self._collection.count_documents({"t": token}, hint="tokens")
+            told(counted)
+        return counted
+
+    def any(self, tokens: Sequence[bytes]) -> bool:
+        """Whether a statement has one of these tokens, or refers to one that had it."""
+        if not tokens:
+            return False
+        with translated():
+            for asked, index in ((_with(tokens), "tokens"), (_leading(tokens), "referred")):
+                if self._collection.find_one(asked, {"_id": 1}, hint=index) is not None:
+                    return True
+        return False
+
+    def under(self, token: bytes, since: int | None, limit: int) -> list[Unmoved]:
+        """The next statements that have the token, in the order of ``stored``, from ``since`` on."""
+        asked: Document = {"t": token}
+        if since is not None:
+            asked["stored"] = {"$gte": since}
+        fields = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "print": 1}
+        with translated():
+            found = list(self._collection.find(asked, fields).sort("stored", 1).hint("tokens").limit(limit))
+        return [
+            Unmoved(
+                Stored(
+                    one["_id"],
+                    int(one["stored"]),
+                    str(one["source"]),
+                    bytes(one["subject"]),
+                    # One whose content was taken away.
+                    bytes(one.get("body", b"")),
+                    "void" in one,
+                ),
+                bytes(one.get("print", b"")),
+            )
+            for one in found
+        ]
+
+    def move(self, moves: Sequence[Move]) -> int:
+        """Give statements their tokens and fingerprints, in one write; how many were as they had been read."""
+        if not moves:
+            return 0
+        writes = [
+            UpdateOne(
+                # What was changed or given a later place meanwhile is read again.
+                {"_id": move.id, "body": move.body or {"$exists": False}},
+                {"$set": {"t": list(move.tokens), "print": move.print}},
+            )
+            for move in moves
+        ]
+        with translated():
+            return self._collection.bulk_write(writes, ordered=False).matched_count
+
+    def referring(self, token: bytes, limit: int) -> list[Referring]:
+        """Some statements that lead to one that has, or had, the token."""
+        asked = _leading([token])
+        with translated():
+            found = list(self._collection.find(asked, {"refs": 1}).hint("referred").limit(limit))
+        return [Referring(one["_id"], one["refs"]) for one in found]
+
+    def tokens(self, identities: Iterable[UUID]) -> dict[UUID, list[bytes]]:
+        """The tokens of those of these statements that are there."""
+        among = {"_id": {"$in": list(identities)}, "stored": {"$exists": True}}
+        with translated():
+            return {one["_id"]: one["t"] for one in self._collection.find(among, {"t": 1})}
+
+    def relink(self, changes: Sequence[Relink]) -> int:
+        """Replace ``refs``, in one write, where they are as they were read; how many were."""
+        if not changes:
+            return 0
+        writes = [
+            UpdateOne({"_id": change.id, "refs": change.before}, {"$set": {"refs": change.after}}) for change in changes
+        ]
+        with translated():
+            return self._collection.bulk_write(writes, ordered=False).matched_count
+
+
+def _with(tokens: Sequence[bytes]) -> Document:
+    return {"t": {"$in": list(tokens)}}
+
+
+def _leading(tokens: Sequence[bytes]) -> Document:
+    # That ``refs`` exist lets the index of these alone be used.
+    return {"refs": {"$exists": True}, "refs.t": {"$in": list(tokens)}}
