@@ -417,7 +417,7 @@ class Parts:
             audit=self._audited,
             processes=Processes(lambda: next_epoch(self.store), forgotten, self._observer),
             surroundings=Surroundings(
-                lambda learners, since, check, note: self.aggregates.recount(learners, since, check, note),
+                lambda people, since, check, note: self.aggregates.recount(people, since, check, note),
                 AuditRepository(self.store).of_kinds,
                 self.register.list,
                 links,

@@ -122,14 +122,14 @@ class Surroundings(NamedTuple):
     """What an erasure asks of other rooms.
 
     Attributes:
-        recount: Counts aggregates again: learners' subject tokens, since when every statement is kept, a check, and
-            who is told what is about to be done.
+        recount: Counts aggregates again without people: subject tokens of each, since when every statement is kept, a
+            check, and who is told whose months are about to change.
         entries: Entries of the audit log, by kind.
         activities: Processing activities in force.
         links: Sources with their activities.
     """
 
-    recount: Callable[[Sequence[bytes], int, Callable[[], None], Callable[[Months], None]], Months]
+    recount: Callable[[Sequence[Sequence[bytes]], int, Callable[[], None], Callable[[int, Months], None]], object]
     entries: Callable[[Sequence[str]], Iterable[Entry]]
     activities: Callable[[], Iterable[Activity]]
     links: Callable[[], Iterable[Link]]
@@ -539,12 +539,14 @@ class Erasures:
 
     def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
         """Count aggregates again without the person, and say what was done."""
+        # Of the others under way nobody can read anything either: what is counted again goes without them, too.
+        people = [erasure, *(each for each in self._repository.open() if each.id != erasure.id)]
 
-        def note(months: Months) -> None:
+        def note(person: int, months: Months) -> None:
             # Before it is done: a recount that was cut off finds nothing of them any more.
-            self._repository.note_months(erasure.id, months.recounted, months.published)
+            self._repository.note_months(people[person].id, months.recounted, months.published)
 
-        self._around.recount(erasure.subjects, self._kept_since(), keep, note)
+        self._around.recount([each.subjects for each in people], self._kept_since(), keep, note)
         erasure = self.get(erasure.id)
         finished = clock.now()
         content = self._receipt(erasure, finished)

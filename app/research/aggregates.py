@@ -128,13 +128,13 @@ class Aggregates:
 
     def recount(
         self,
-        learners: Sequence[bytes],
+        people: Sequence[Sequence[bytes]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
-        note: Callable[[Recounted], None] = lambda _: None,
+        note: Callable[[int, Recounted], None] = lambda person, months: None,
     ) -> Recounted:
-        """Count months anew without these learners; see ``AggregateJob.recount``."""
-        return self._job.recount(learners, kept_since, check, note)
+        """Count months anew without these people; see ``AggregateJob.recount``."""
+        return self._job.recount(people, kept_since, check, note)
 
     def definitions(self) -> list[Definition]:
         """The declared definitions, by name."""

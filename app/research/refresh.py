@@ -144,98 +144,109 @@ class AggregateJob:
 
     def recount(
         self,
-        learners: Sequence[bytes],
+        people: Sequence[Sequence[bytes]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
-        note: Callable[[Recounted], None] = lambda _: None,
+        note: Callable[[int, Recounted], None] = lambda person, months: None,
     ) -> Recounted:
-        """Count the months anew that counted these learners, whose statements are gone.
+        """Count the months anew that counted these people, whose statements nobody can read any more.
 
         May be cut off and run again: a month that is done does not count them any more. Costs the reading of every
         statement stored since the first one that the earliest of these months counted.
 
         Args:
-            learners: Subject tokens.
+            people: Of each the subject tokens. All whose statements are going, not one after the other: counting a
+                month again for one of them takes the others out as well.
             kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
             check: Called before each partition; what it raises ends the run.
-            note: Told of the months of each aggregate just before anything of them changes.
+            note: Told, just before anything changes, whose months (a place in ``people``) they are, and which.
+
+        Returns:
+            All of these months.
 
         Raises:
             LeaseLost: the aggregates are being refreshed all the time.
         """
         recounted: set[tuple[str, str]] = set()
         published: set[tuple[str, str]] = set()
+
+        def noted(person: int, months: Recounted) -> None:
+            recounted.update(months.recounted)
+            published.update(months.published)
+            note(person, months)
+
         for identity in sorted(state.id for state in self._parts.states()):
             for attempt in range(RECOUNT_ATTEMPTS):
                 state = next((each for each in self._parts.states() if each.id == identity), None)
                 if state is None:
                     break
                 try:
-                    done = self._recount(state, learners, kept_since, check, note)
+                    self._recount(state, people, kept_since, check, noted)
+                    break
                 except LeaseLost:
                     # A refresh has committed meanwhile: look again at what there is.
                     check()
                     if attempt == RECOUNT_ATTEMPTS - 1:
                         raise
-                    continue
-                recounted.update(done.recounted)
-                published.update(done.published)
-                break
         return Recounted(tuple(sorted(recounted)), tuple(sorted(published - recounted)))
 
     def _recount(
         self,
         state: AggregateState,
-        learners: Sequence[bytes],
+        people: Sequence[Sequence[bytes]],
         kept_since: int,
         check: Callable[[], None],
-        note: Callable[[Recounted], None],
-    ) -> Recounted:
-        plan = Plan(parse(state.definition))
-        keys = [self._keys.pseudonym(f"aggregate:{plan.definition.name}", learner) for learner in learners]
+        note: Callable[[int, Recounted], None],
+    ) -> None:
+        plan, identity = Plan(parse(state.definition)), state.id
+        scope = f"aggregate:{plan.definition.name}"
+        keys = [[self._keys.pseudonym(scope, subject) for subject in person] for person in people]
         months: dict[str, list[PartName]] = {}
         for name in self._parts.names(state.id):
             months.setdefault(name.bucket, []).append(name)
-        # A settled month keeps protected cells only: that it counted somebody cannot be told from it.
-        published = sorted(months.keys() & state.settled)
-        affected = {
-            month: names
-            for month, names in months.items()
-            if month not in state.settled and self._counts(names, keys, check)
+        counted = {
+            month: self._counted(names, keys, check) for month, names in months.items() if month not in state.settled
         }
-        identity = state.id
-        again = {month: names for month, names in affected.items() if _first(names) >= kept_since}
-        kept = sorted(affected.keys() - again.keys())
-        done = Recounted(
-            tuple((identity, month) for month in sorted(again)),
-            tuple((identity, month) for month in sorted([*published, *kept])),
-        )
-        note(done)
+        again = {month: names for month, names in months.items() if counted.get(month) and _first(names) >= kept_since}
+        kept = [month for month, whose in sorted(counted.items()) if whose and month not in again]
+        for person in range(len(people)):
+            # A settled month keeps protected cells only: that it counted somebody cannot be told from it.
+            published = [*sorted(months.keys() & state.settled), *(month for month in kept if person in counted[month])]
+            recounted = [month for month in sorted(again) if person in counted[month]]
+            if recounted or published:
+                note(
+                    person,
+                    Recounted(
+                        tuple((identity, month) for month in recounted), tuple((identity, month) for month in published)
+                    ),
+                )
         found = self._again(plan, state, again, check)
         for month, names in again.items():
             state = self._parts.replace(state, state.fence, names, found.get(month, []), None)
         for month in kept:
-            old = [name for name in affected[month] if name.table == LEARNER]
+            old = [name for name in months[month] if name.table == LEARNER]
             state = self._parts.replace(state, state.fence, old, self._unnamed(old, keys), None)
-        return done
 
-    def _counts(self, names: Sequence[PartName], keys: Sequence[bytes], check: Callable[[], None]) -> bool:
+    def _counted(
+        self, names: Sequence[PartName], keys: Sequence[Sequence[bytes]], check: Callable[[], None]
+    ) -> set[int]:
+        """Which people, by their pseudonyms, a month counts."""
         check()
-        return any(
-            pl.read_ipc(BytesIO(content))[KEY].is_in(keys).any()
-            for _, content in self._contents([name for name in names if name.table == LEARNER])
-        )
+        found: set[int] = set()
+        for _, content in self._contents([name for name in names if name.table == LEARNER]):
+            there = pl.read_ipc(BytesIO(content))[KEY]
+            found.update(person for person, theirs in enumerate(keys) if there.is_in(theirs).any())
+        return found
 
-    def _unnamed(self, names: Sequence[PartName], keys: Sequence[bytes]) -> list[Piece]:
+    def _unnamed(self, names: Sequence[PartName], keys: Sequence[Sequence[bytes]]) -> list[Piece]:
         """Learner tables in which nobody's pseudonym stands for these: the figures stay as they were published."""
-        nobody = clock.random_bytes(16)
-        theirs = pl.col(KEY).is_in(keys)
+        # One for each, so that two who were counted are still two.
+        nobody = {key: clock.random_bytes(16) for person in keys for key in person}
         pieces = []
         for name, content in self._contents(names):
-            table = pl.read_ipc(BytesIO(content)).with_columns(
-                pl.when(theirs).then(pl.lit(nobody, dtype=pl.Binary)).otherwise(pl.col(KEY)).alias(KEY)
-            )
-            pieces += _cut(name.bucket, name.level, name.first, {LEARNER: table})
+            table = pl.read_ipc(BytesIO(content))
+            named = pl.Series(KEY, [nobody.get(key, key) for key in table[KEY].to_list()], dtype=pl.Binary)
+            pieces += _cut(name.bucket, name.level, name.first, {LEARNER: table.with_columns(named)})
         return pieces
 
     def _again(
