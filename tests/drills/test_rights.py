@@ -1,12 +1,14 @@
 """Whatever the order in which rights are exercised, the store is what a plain model of it says.
 
 A few people, two tools, and every act on them in any order: statements that name others, voidings, documents,
-erasures, packages of access. After each example everybody's package and answers are compared with the model.
+erasures, restrictions, objections, packages of access, rotations of the key, backups that are restored. After each
+example everybody's package and answers are compared with the model.
 Under ``scripts/drill`` there are more examples, and longer ones, from the round's seed.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from collections.abc import Iterator
@@ -117,6 +119,18 @@ class Model:
         # An objection outlives an erasure: it is to hold if they come back.
         self.restricted.discard(person)
 
+    def after(self, present: Model, erased_since: set[int]) -> Model:
+        """This one, put in the place of ``present``: who was erased since is erased again, what was asked is kept."""
+        for person in PEOPLE:
+            # What was withdrawn since comes back: it is the safe side.
+            if person in present.restricted | present.objecting:
+                for these, those in ((self.restricted, present.restricted), (self.objecting, present.objecting)):
+                    (these.add if person in those else these.discard)(person)
+        for person in erased_since:
+            if any(person in known.named for known in self.statements.values()) or self.documents[person]:
+                self.erase(person)
+        return self
+
     def _chain(self, known: Known) -> Iterator[Known]:
         """What a statement refers to, directly or through others."""
         while (target := self.statements.get(known.refers or "")) is not None:
@@ -130,8 +144,12 @@ class Model:
 class Rights(RuleBasedStateMachine):
     """The acts, each on the store and on the model."""
 
-    parts: Parts
+    house: House
     sources: dict[str, Source]
+
+    @property
+    def parts(self) -> Parts:
+        return self.house.parts
 
     @initialize()
     def begin(self) -> None:
@@ -143,6 +161,10 @@ class Rights(RuleBasedStateMachine):
         self.agents[1] = {"mbox": f"mailto:pupil-{crowd}@ent.example"}
         self.crowd = crowd
         self.model = Model()
+        self.saved: tuple[Path, Model] | None = None
+        self.erased_since: set[int] = set()
+        self.restores = 0
+        self.rotations = 0
 
     def person(self, number: int) -> Person:
         return person_of([self.agents[number]])
@@ -178,7 +200,8 @@ class Rights(RuleBasedStateMachine):
     @rule(data=some.data(), voids=some.booleans())
     def refer(self, data: some.DataObject, voids: bool) -> None:
         """Void a statement, or comment on it."""
-        target = data.draw(some.sampled_from(sorted(self.model.statements)))
+        # In the order they were sent: ids differ from one run to the next.
+        target = data.draw(some.sampled_from(list(self.model.statements)))
         verb = {"id": VOIDED} if voids else statement()["verb"]
         content = statement(actor=ROBOT, verb=verb, object={"objectType": "StatementRef", "id": target})
         known = self.model.statements[target]
@@ -207,6 +230,7 @@ class Rights(RuleBasedStateMachine):
         begun = self.parts.erasures.erase(self.person(person), actor="cli:test")
         self.parts.erasures.advance(begun.id)
         self.model.erase(person)
+        self.erased_since.add(person)
 
     @rule(person=who, lift=some.booleans())
     def restrict(self, person: int, lift: bool) -> None:
@@ -228,6 +252,30 @@ class Rights(RuleBasedStateMachine):
         else:
             restriction.note_objection(self.person(person), actor="cli:test")
             self.model.objecting.add(person)
+
+    @precondition(lambda self: self.rotations < (3 if LONG else 1))
+    @rule()
+    def rotate(self) -> None:
+        self.rotations += 1
+        self.parts.key_service.rotate()
+        assert self.parts.key_service.rewrap().unopened == 0
+
+    @precondition(lambda self: self.saved is None)
+    @rule()
+    def back_up(self) -> None:
+        path = self.house.folder / f"{uuid4()}.backup"
+        self.parts.backups.create(path)
+        self.saved = path, copy.deepcopy(self.model)
+        self.erased_since = set()
+
+    @precondition(lambda self: self.saved is not None and self.restores < (3 if LONG else 1))
+    @rule()
+    def restore(self) -> None:
+        assert self.saved is not None
+        path, saved = self.saved
+        self.house.restore(path)
+        self.restores += 1
+        self.model = copy.deepcopy(saved).after(self.model, self.erased_since)
 
     # --- what must hold -------------------------------------------------------------------------------
 
@@ -282,43 +330,61 @@ class Rights(RuleBasedStateMachine):
                 self.asked(person)
 
 
-@contextmanager
-def store(mongodb_uri: str) -> Iterator[Parts]:
-    """The parts of a store of its own, started."""
-    with TemporaryDirectory() as folder:
-        parts = Parts(
-            load(
-                {
-                    "SILLAGE_DATA_DIR": str(Path(folder) / "data"),
-                    "SILLAGE_MONGODB_URI": mongodb_uri,
-                    "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                    "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                    "SILLAGE_PROCESS_TTL_SECONDS": "2",
-                }
-            )
+class House:
+    """The parts of a store of its own, started; another process's, as it were, after each ``reopen``."""
+
+    def __init__(self, mongodb_uri: str, folder: Path) -> None:
+        self.folder = folder
+        self.settings = load(
+            {
+                "SILLAGE_DATA_DIR": str(folder / "data"),
+                "SILLAGE_MONGODB_URI": mongodb_uri,
+                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                "SILLAGE_PROCESS_TTL_SECONDS": "1",
+            }
         )
+        self.parts = Parts(self.settings)
+        self.parts.initialise()
+        self.parts.register.add(orjson.dumps(ACTIVITY))
+        self.parts.start()
+
+    def restore(self, backup: Path) -> None:
+        """Stop, put a backup in place, and start again."""
+        self.parts.close()
+        restoring = Parts(self.settings)
         try:
-            parts.initialise()
-            parts.register.add(orjson.dumps(ACTIVITY))
-            parts.start()
-            yield parts
+            restoring.backups.restore(backup, replace=True)
         finally:
-            parts.close()
+            restoring.close()
+        self.parts = Parts(self.settings)
+        self.parts.start()
+
+
+@contextmanager
+def housed(mongodb_uri: str) -> Iterator[House]:
+    """A house, and nothing of it afterwards."""
+    with TemporaryDirectory() as folder:
+        house = House(mongodb_uri, Path(folder))
+        try:
+            yield house
+        finally:
+            house.parts.close()
             with MongoClient[dict[str, object]](mongodb_uri) as client:
-                client.drop_database(parts.settings.database)
+                client.drop_database(house.settings.database)
 
 
 def test_rights_in_any_order(mongodb_uri: str) -> None:
-    with store(mongodb_uri) as parts:
-        Rights.parts = parts
+    with housed(mongodb_uri) as house:
+        Rights.house = house
         Rights.sources = {
-            tool: parts.sources.add(tool, name=tool, activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")[0]
+            tool: house.parts.sources.add(tool, name=tool, activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")[0]
             for tool in TOOLS
         }
         run_state_machine_as_test(
             seed(SEED)(Rights),
             settings=settings(
-                max_examples=30 if LONG else 8,
+                max_examples=30 if LONG else 6,
                 stateful_step_count=50 if LONG else 25,
                 deadline=None,
                 database=None,
