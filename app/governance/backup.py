@@ -45,8 +45,8 @@ TOMBSTONE_MAC = "tombstone-file"
 Told = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
-# credentials, erasures with their receipts, restrictions and objections, requests of persons.
-_NEVER_TAKEN_BACK = frozenset({"credentials", "erasures", "person_states", "cases"})
+# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts.
+_NEVER_TAKEN_BACK = frozenset({"accounts", "cases", "credentials", "erasures", "person_states"})
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000

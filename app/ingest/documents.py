@@ -114,7 +114,7 @@ class Documents:
         if row is None or content is None:
             raise NotFound("There is no such document.")
         # Before the answer: whoever got data left a trace of it.
-        self._audit("documents-read", actor, {**_detail(place), "document": address.id.hex(), "count": 1})
+        self._audit("documents-read", actor, {**self._detail(place), "document": address.id.hex(), "count": 1})
         return Found(content, etag(content.body), _moment(row.updated))
 
     def ids(self, place: Place, *, actor: str) -> Listing:
@@ -133,7 +133,7 @@ class Documents:
             name = self._unsealed(subject, sealing.place(row.id, "name"), row.name)
             if name is not None:
                 names[name.decode()] = None
-        self._audit("documents-read", actor, {**_detail(place), "context": group.hex(), "count": len(names)})
+        self._audit("documents-read", actor, {**self._detail(place), "context": group.hex(), "count": len(names)})
         return Listing(tuple(names), _moment(rows[-1].updated) if rows else None)
 
     def put(self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str) -> None:
@@ -212,7 +212,7 @@ class Documents:
             if current is None:
                 return
             # Before the deletion: none is without its entry, even when this process is killed in between.
-            self._audit("documents-deleted", actor, {**_detail(place), "document": address.id.hex()})
+            self._audit("documents-deleted", actor, {**self._detail(place), "document": address.id.hex()})
             if self._repository.delete(address.id, expected=current):
                 return
         raise _contended()
@@ -225,8 +225,13 @@ class Documents:
         """
         self._require_unrestricted(self._subject(place))
         group = _group(self._keys, place)
-        self._audit("documents-deleted", actor, {**_detail(place), "context": group.hex()})
+        self._audit("documents-deleted", actor, {**self._detail(place), "context": group.hex()})
         self._repository.delete_group(group)
+
+    def _detail(self, place: Place) -> dict[str, object]:
+        """What an audit entry says of a place: whose documents are there, as a token, for a search by person."""
+        subject = self._subject(place)
+        return {"resource": place.resource.value, **({} if subject is None else {"subject": subject.hex()})}
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -335,10 +340,6 @@ def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | 
 
 def _group(keys: OrganisationKeys, place: Place) -> bytes:
     return _token(keys, "document-context", place, place.registration)
-
-
-def _detail(place: Place) -> dict[str, object]:
-    return {"resource": place.resource.value}
 
 
 def _moment(us: int) -> datetime:

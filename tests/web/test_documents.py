@@ -426,6 +426,8 @@ def test_readings_and_deletions_leave_an_entry(client: Client) -> None:
     mine = [(entry.kind, entry.detail) for entry in entries if entry.actor == client.credential.id]
     assert [kind for kind, _ in mine] == ["documents-deleted"] + ["documents-read"] * 3
     assert "ent.example" not in str(mine)
+    # Whose documents they are, as a token, for a search by person; an activity profile is nobody's.
+    assert all(("subject" in detail) == ("agent" in client.context) for _, detail in mine)
 
 
 def test_nothing_in_clear_in_the_database(client: Client) -> None:
