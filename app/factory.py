@@ -415,6 +415,7 @@ class Parts:
             keys=self.keys,
             signer=lambda: self.signer,
             audit=self._audited,
+            cases=self.cases,
             processes=Processes(lambda: next_epoch(self.store), forgotten, self._observer),
             surroundings=Surroundings(
                 lambda people, since, check, note: self.aggregates.recount(people, since, check, note),

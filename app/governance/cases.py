@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import orjson
 
-from app.errors import CaseConflict, NotFound, Unavailable
+from app.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.governance import case_steps
 from app.governance.audit import (
     REQUEST_ACT,
@@ -30,6 +31,8 @@ SOON_DAYS = 7
 """A request is due soon when its last day is within so many days."""
 MOST_LISTED = 1_000
 _TRIES = 5
+_OURS = "r-"
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class Listed(NamedTuple):
@@ -95,7 +98,7 @@ class Cases:
             BadRequest: no such kind, or a day that cannot be.
         """
         today = self._today()
-        identity = "r-" + self._random(6).hex()
+        identity = _OURS + self._random(6).hex()
         step = Step(self._now_us(), "opened", actor, note)
         case = case_steps.opened(identity, kind, received or today, person.identifiers, today, step)
         self._audit.append(REQUEST_OPENED, actor, {"case": identity, "request": kind, "due": case.due.isoformat()})
@@ -135,17 +138,24 @@ class Cases:
 
         return self._take(identity, step, REQUEST_REFUSED, actor)
 
-    def require(self, identity: str, person: Person | None = None) -> Case:
+    def require(self, identity: str, person: Person | None = None) -> Case | None:
         """The case that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
-            identity: The case's id.
+            identity: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands in
+                the audit log as it is given, and nothing is looked up.
             person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
 
         Raises:
+            BadRequest: it has the form of neither.
             NotFound: no such case.
             CaseConflict: it is not the time for it, or the case is about somebody else.
         """
+        if _ID.fullmatch(identity) is None:
+            # It goes into the audit log: nothing that could name somebody.
+            raise BadRequest("The id of a request has 64 letters, digits and dashes at most.")
+        if not identity.startswith(_OURS):
+            return None
         row = self._found(identity)
         case = self._case(row)
         case_steps.require_acting(case)
@@ -164,11 +174,11 @@ class Cases:
             raise NotFound("The person of this request was erased: say who is meant.")
         return Person(known)
 
-    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case:
+    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
         """Write on a case what was done for it.
 
         Args:
-            identity: The case's id.
+            identity: The case's id; what is not one of ours is left alone, as in ``require``.
             act: A word: ``erased``, ``restricted``, ``package-written``.
             actor: Who did it, as in the audit log.
             detail: Tokens, counts, digests; no personal data.
@@ -177,6 +187,8 @@ class Cases:
             NotFound: no such case.
             CaseConflict: it was refused, or the identity was not checked.
         """
+        if not identity.startswith(_OURS):
+            return None
 
         def step(case: Case) -> Case:
             return case_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
@@ -248,7 +260,7 @@ class Cases:
     def _case(self, row: CaseRow) -> Case:
         content: dict[str, Any] = orjson.loads(self._keys.open(_place(row.id), row.sealed))
         owner = row.subjects[0]
-        opened = self._seal.open(_place(row.id), {owner: row.who})
+        opened = self._seal.open(_place(row.id), {owner: row.who}) if row.who else {}
         # Of one who was erased, what was done is told, and not for whom.
         told: dict[str, Any] = orjson.loads(opened[owner]) if owner in opened else {"person": (), "notes": {}}
         extended = content["extended"]
@@ -271,7 +283,9 @@ class Cases:
         sealed = self._keys.seal(_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
         notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
         told = orjson.dumps({"person": case.person, "notes": notes})
-        who = self._seal.seal(_place(case.id), {subjects[0]: told})[subjects[0]]
+        # Nothing of the person: no key is made anew for one who was erased.
+        empty = not case.person and not notes
+        who = b"" if empty else self._seal.seal(_place(case.id), {subjects[0]: told})[subjects[0]]
         return CaseRow(case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who)
 
     def _subjects(self, person: Person) -> tuple[bytes, ...]:

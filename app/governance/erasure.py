@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -25,7 +25,7 @@ from uuid import UUID
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import DatabaseUnavailable, NotFound, Unsealable
+from app.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
 from app.governance.audit import (
     ERASURE_FINISHED,
     ERASURE_STARTED,
@@ -33,6 +33,7 @@ from app.governance.audit import (
     EXPORT_WRITTEN,
     RETENTION_STARTED,
 )
+from app.governance.cases import Cases
 from app.governance.persons import Person, Persons
 from app.governance.register import Activity
 from app.storage import clock
@@ -160,6 +161,7 @@ class Erasures:
         signer: Callable[[], Signer],
         audit: Callable[[str, str, Mapping[str, object]], None],
         processes: Processes,
+        cases: Cases,
         surroundings: Surroundings,
         home_page: str,
         scan: Callable[[int | None, int, int], Sequence[Stored]],
@@ -183,6 +185,7 @@ class Erasures:
         self._signer = signer
         self._audit = audit
         self._processes = processes
+        self._cases = cases
         self._around = surroundings
         self._home = home_page
         self._scan = scan
@@ -202,7 +205,10 @@ class Erasures:
 
         Raises:
             DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
+            NotFound, CaseConflict: ``case`` is no request of this person that waits; nothing was destroyed.
         """
+        if case is not None:
+            self._cases.require(case, person)
         wanted = set(map(self._tombstone, person.identifiers))
         self._subjects.forget()
         for other in self._repository.open():
@@ -551,8 +557,14 @@ class Erasures:
         finished = clock.now()
         content = self._receipt(erasure, finished)
         receipt = self._signer().signed(RECEIPT, content)
-        self._audit(ERASURE_FINISHED, erasure.actor, {"erasure": str(erasure.id), "counts": dict(erasure.counts)})
-        return self._repository.finish(erasure, by, finished, receipt)
+        detail = {"erasure": str(erasure.id), "counts": dict(erasure.counts)}
+        self._audit(ERASURE_FINISHED, erasure.actor, detail)
+        ended = self._repository.finish(erasure, by, finished, receipt)
+        if erasure.case is not None:
+            # It is done, whatever became of the request meanwhile.
+            with suppress(NotFound, CaseConflict):
+                self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
+        return ended
 
     def _kept_since(self) -> int:
         """Since when retention cannot have deleted anything, microseconds."""

@@ -109,6 +109,13 @@ def person_of(agents: Sequence[object]) -> Person:
     return Person(tuple(sorted(found)))
 
 
+def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What stands for the anonymous groups that have nobody but this person in them, with their members."""
+    for size in range(1, min(len(person.identifiers), _MOST_IN_A_GROUP) + 1):
+        for members in combinations(person.identifiers, size):
+            yield group_identifier(members), members
+
+
 def _faults(agent: object, pointer: str) -> list[Fault]:
     faults = list(actor_faults(agent, pointer))
     if not faults and isinstance(agent, dict):
@@ -169,11 +176,7 @@ class Persons:
 
         Their statements are the person's own (``docs/adr/0013-anonymous-groups.md``).
         """
-        return tuple(
-            self._keys.subject(group_identifier(members))
-            for size in range(1, min(len(person.identifiers), _MOST_IN_A_GROUP) + 1)
-            for members in combinations(person.identifiers, size)
-        )
+        return tuple(self._keys.subject(group) for group, _ in groups_of(person))
 
     def statements(self, person: Person, *, after: Position | None = None, until: int | None = None) -> Iterator[Batch]:
         """Every statement, voided ones included, that names a person, oldest first, batch by batch.

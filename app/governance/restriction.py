@@ -22,7 +22,7 @@ from app.governance.audit import (
     Audit,
 )
 from app.governance.cases import Cases
-from app.governance.persons import Person
+from app.governance.persons import Person, groups_of
 from app.governance.sealing import PersonSeal
 from app.storage.person_states import PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.storage.retention import Held
@@ -74,15 +74,15 @@ class Restriction:
             NotFound, CaseConflict: there is no such request, or it is not the time for it; nothing changed.
             DatabaseUnavailable: a process has not taken notice; run it again.
         """
-        identities = self._begin(PERSON_RESTRICTED, person, actor, case)
-        self._repository.restrict(identities, self._now())
-        self._end("restricted", identities, actor, case)
+        self._begin(PERSON_RESTRICTED, person, actor, case)
+        self._repository.restrict(self._identities(person), self._now())
+        self._end("restricted", person, actor, case)
 
     def lift(self, person: Person, *, actor: str, case: str | None = None) -> bool:
         """End a restriction; the person is to be told before (GDPR art. 18(3)). Whether there was one."""
-        identities = self._begin(PERSON_UNRESTRICTED, person, actor, case)
-        lifted = self._repository.lift([one.subject for one in identities])
-        self._end("unrestricted", identities, actor, case)
+        self._begin(PERSON_UNRESTRICTED, person, actor, case)
+        lifted = self._repository.lift(self._actors(person))
+        self._end("unrestricted", person, actor, case)
         return lifted > 0
 
     def note_objection(
@@ -103,25 +103,24 @@ class Restriction:
             message = f"must be among: {', '.join(PURPOSES)}"
             raise BadRequest(f"`purposes` {message}.", faults=[Fault("/purposes", "purpose", "GDPR art. 21", message)])
         more = {"purposes": [*purposes], "refuse_new": refuse_new}
-        identities = self._begin(OBJECTION_NOTED, person, actor, case, more)
-        now = self._now()
+        self._begin(OBJECTION_NOTED, person, actor, case, more)
+        identities, now = self._identities(person), self._now()
         self._repository.note_objection(identities, now, purposes)
         if refuse_new:
             self._repository.refuse(identities, now)
-        self._end("objection-noted", identities, actor, case)
+        self._end("objection-noted", person, actor, case)
 
     def withdraw_objection(self, person: Person, *, actor: str, case: str | None = None) -> bool:
         """Take a person's objections back, the refusal of new statements with them. Whether there were any."""
-        identities = self._begin(OBJECTION_WITHDRAWN, person, actor, case)
-        withdrawn = self._repository.withdraw([one.subject for one in identities])
-        self._end("objection-withdrawn", identities, actor, case)
+        self._begin(OBJECTION_WITHDRAWN, person, actor, case)
+        withdrawn = self._repository.withdraw(self._actors(person))
+        self._end("objection-withdrawn", person, actor, case)
         return withdrawn > 0
 
     def standing(self, person: Person, *, actor: str) -> Standing:
         """What holds for a person now: a reading that the audit log keeps."""
-        subjects = [self._keys.subject(identifier) for identifier in person.identifiers]
-        self._audit.append(STANDING_READ, actor, {"subjects": [subject.hex() for subject in subjects]})
-        states = self._repository.of(subjects)
+        self._audit.append(STANDING_READ, actor, {"subjects": self._named(person)})
+        states = self._repository.of(self._actors(person))
         since = [state.restricted for state in states if state.restricted is not None]
         objects = sorted({purpose for state in states for purpose in state.objects})
         return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
@@ -140,17 +139,33 @@ class Restriction:
 
     def _begin(
         self, kind: str, person: Person, actor: str, case: str | None, more: dict[str, object] | None = None
-    ) -> list[Identity]:
+    ) -> None:
         if case is not None:
             self._cases.require(case, person)
-        actors = {self._keys.subject(name): orjson.dumps([name]) for name in person.identifiers}
-        identities = [Identity(subject, who) for subject, who in self._seal.seal(_PLACE, actors).items()]
-        detail: dict[str, object] = {"subjects": [one.subject.hex() for one in identities], **(more or {})}
+        detail: dict[str, object] = {"subjects": self._named(person), **(more or {})}
         # On record first: nobody is left out, or taken in again, unseen.
         self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))
-        return identities
 
-    def _end(self, act: str, identities: Sequence[Identity], actor: str, case: str | None) -> None:
+    def _end(self, act: str, person: Person, actor: str, case: str | None) -> None:
         self._announce()
         if case is not None:
-            self._cases.note_act(case, act, actor, {"identifiers": len(identities)})
+            self._cases.note_act(case, act, actor, {"identifiers": len(person.identifiers)})
+
+    def _named(self, person: Person) -> list[str]:
+        return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
+
+    def _actors(self, person: Person) -> dict[bytes, tuple[str, ...]]:
+        """Subjects that a person is: each identifier, and anonymous groups of nobody else; with their identifiers."""
+        actors = {self._keys.subject(identifier): (identifier,) for identifier in person.identifiers}
+        return actors | {self._keys.subject(group): members for group, members in groups_of(person)}
+
+    def _identities(self, person: Person) -> list[Identity]:
+        actors = self._actors(person)
+        # Of the many groups that several identifiers could make up, those that stand in some statement.
+        groups = self._seal.known(subject for subject, members in actors.items() if len(members) > 1)
+        kept = {
+            subject: orjson.dumps(members)
+            for subject, members in actors.items()
+            if len(members) == 1 or subject in groups
+        }
+        return [Identity(subject, who) for subject, who in self._seal.seal(_PLACE, kept).items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from app.storage.subjects import SubjectKeys
 from app.vault import documents
@@ -16,6 +16,10 @@ class PersonSeal:
         self._subjects = subjects
         self._organisation = organisation
         self._random = random
+
+    def known(self, subjects: Iterable[bytes]) -> set[bytes]:
+        """Those of these subjects who have a key."""
+        return set(self._subjects.existing(subjects))
 
     def seal(self, place: str, values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Seal a value for each subject, for one place; a subject who has no key gets one."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pymongo import DeleteOne, UpdateOne
+from pymongo import UpdateOne
 
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
@@ -145,7 +145,7 @@ class PersonStateRepository:
             undone = self._collection.update_many({"_id": {"$in": wanted}, **asked}, change).modified_count
             # What says nothing any more is not kept: it names a person.
             empty: Document = {name: {"$exists": False} for name in ("restricted", "objects", "refuse")}
-            self._collection.bulk_write([DeleteOne({"_id": one, **empty}) for one in wanted], ordered=False)
+            self._collection.delete_many({"_id": {"$in": wanted}, **empty})
         return undone
 
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from app import factory
-from app.errors import CaseConflict, NotFound, Unavailable
+from app.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.factory import Parts
 from app.governance.audit import KINDS, Audit
 from app.governance.cases import Cases, Standing
@@ -126,7 +126,9 @@ def test_an_act_names_a_request_of_the_same_person_that_is_identified(office: Of
     with pytest.raises(CaseConflict, match="identify"):
         office.cases.require(waiting, WHO)
     known = office.identified()
-    assert office.cases.require(known, Person(WHO.identifiers[:1])).id == known
+    required = office.cases.require(known, Person(WHO.identifiers[:1]))
+    assert required is not None
+    assert required.id == known
     assert office.cases.person(known) == WHO
     with pytest.raises(CaseConflict, match="another person"):
         office.cases.require(known, OTHER)
@@ -134,10 +136,21 @@ def test_an_act_names_a_request_of_the_same_person_that_is_identified(office: Of
         office.cases.require("r-none", WHO)
 
 
+def test_a_number_in_the_controllers_own_files_is_taken_as_it_is_given(office: Office) -> None:
+    assert office.cases.require("2026-117", WHO) is None
+    assert office.cases.note_act("2026-117", "erased", BY, {}) is None
+    for identity in ("Paul Untel", "x" * 65, ""):
+        with pytest.raises(BadRequest):
+            office.cases.require(identity, WHO)
+    assert office.entries() == []
+
+
 def test_what_ends_in_the_background_is_noted_after_the_answer(office: Office) -> None:
     known = office.identified()
     office.cases.done(known, actor=BY)
-    assert office.cases.note_act(known, "erased", BY, {}).status == "done"
+    noted = office.cases.note_act(known, "erased", BY, {})
+    assert noted is not None
+    assert noted.status == "done"
     with pytest.raises(CaseConflict):
         office.cases.require(known)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
+from zipfile import ZipFile
 
 import orjson
 import pytest
@@ -159,6 +161,19 @@ def test_pages_give_each_statement_that_may_be_seen_once_in_order(
         parts.restriction.lift(person(*hidden), actor=BY)
 
 
+def test_anonymous_groups_of_nobody_else_are_the_person_too(parts: Parts) -> None:
+    both = [agent("zoe"), {"mbox": "mailto:zoe@ent.example"}]
+    alone = {"objectType": "Group", "member": [agent("zoe")]}
+    together = {"objectType": "Group", "member": both}
+    class_ = {"objectType": "Group", "member": [agent("zoe"), agent("ali")]}
+    theirs = record(parts, *[statement(actor=actor) for actor in (alone, together, class_)])
+    parts.restriction.restrict(person_of(both), actor=BY)
+    assert found(parts) == [theirs[2]]
+    assert len(parts.restriction.held()) < 10
+    assert parts.restriction.lift(person_of(both), actor=BY)
+    assert parts.person_states.current() == NOBODY
+
+
 def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,3 +306,26 @@ def test_acts_name_their_request_and_are_noted_on_it(parts: Parts) -> None:
     parts.restriction.restrict(person("zoe"), actor=BY, case=case)
     assert [step.what for step in parts.cases.show(case, actor=BY).steps] == ["opened", "identified", "restricted"]
     assert parts.audit.newest(["person-restricted"])[0].detail["case"] == case
+
+
+def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(parts: Parts) -> None:
+    record(parts, statement(actor=agent("zoe")))
+    parts.restriction.restrict(person("zoe"), actor=BY)
+    case = parts.cases.open("erasure", person("zoe"), actor=BY).id
+    with pytest.raises(CaseConflict):
+        parts.erasures.erase(person("zoe"), actor=BY, case=case)
+    parts.cases.identify(case, actor=BY)
+    package = b"".join(parts.packages.write(person("zoe"), actor=BY, case=case))
+    with ZipFile(io.BytesIO(package)) as opened:
+        about = orjson.loads(opened.read("about.json"))
+    # What is restricted is given to whoever it is about.
+    assert (about["own"], about["restricted"] is not None) == (1, True)
+    with pytest.raises(CaseConflict, match="another person"):
+        parts.erasures.erase(person("ali"), actor=BY, case=case)
+    parts.erasures.advance(parts.erasures.erase(person("zoe"), actor=BY, case=case).id)
+    shown = parts.cases.show(case, actor=BY)
+    assert [step.what for step in shown.steps] == ["opened", "identified", "package-written", "erased"]
+    assert shown.person == ()
+    assert parts.subjects.existing(parts.persons.subjects(person("zoe"))) == {}
+    assert parts.cases.done(case, actor=BY).status == "done"
+    assert parts.subjects.existing(parts.persons.subjects(person("zoe"))) == {}
