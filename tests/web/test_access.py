@@ -67,7 +67,7 @@ STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "
 READING = (scopes.READ, scopes.READ_MINE, scopes.ALL_READ, scopes.ALL)
 SOMEBODY = {"mbox": "mailto:access@ent.example"}
 PERSON = {"account": {"homePage": "https://ent.example", "name": "access-table-person"}}
-CASE = "r-000000000000"
+CASE = "r-" + 6 * "01"
 TODAY = date.today()
 AGENT_JSON = '{"account":{"homePage":"https://ent.example","name":"access-table"}}'
 
@@ -188,7 +188,13 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
         parts.store.collection("cases").delete_one({"_id": CASE})
         # No randomness gives an id that a table can name.
         cases = Cases(
-            CaseRepository(parts.store), parts.keys, parts.person_seal, parts.audit, clock.now_us, lambda: TODAY, bytes
+            CaseRepository(parts.store),
+            parts.keys,
+            parts.person_seal,
+            parts.audit,
+            clock.now_us,
+            lambda: TODAY,
+            b"\1".__mul__,
         )
         cases.open("access", person_of([PERSON]), actor="cli:test")
         if row.path.endswith("done"):

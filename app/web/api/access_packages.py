@@ -44,7 +44,7 @@ def blueprint(gate: Gate, packages: Packages) -> Blueprint:
         except BaseException:
             places.release()
             raise
-        answer = Response(_rest(first, pieces), content_type="application/zip", direct_passthrough=True)
+        answer = Response(_rest(first, pieces), content_type="application/zip")
         answer.call_on_close(places.release)
         answer.headers["Content-Disposition"] = 'attachment; filename="access.zip"'
         answer.headers["Cache-Control"] = "no-store"
