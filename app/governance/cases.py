@@ -142,8 +142,8 @@ class Cases:
         """The case that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
-            identity: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands in
-                the audit log as it is given, and nothing is looked up.
+            identity: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
+                in the audit log as it is given, and nothing is looked up.
             person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
 
         Raises:
