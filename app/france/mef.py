@@ -99,7 +99,10 @@ def parse(text: str) -> Nomenclature:
     Raises:
         ValueError: a column is missing, or a date cannot be read; the message names the line.
     """
-    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    except csv.Error:
+        raise ValueError("it cannot be read as CSV") from None
     columns = ("MEF", "LIBELLE_LONG", "DATE_OUVERTURE", "DATE_FERMETURE")
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from app.errors import Fault
 from app.france import mef, uai
@@ -21,7 +21,7 @@ class Keys(NamedTuple):
 
 UAI_SECTION: Final = "UAI"
 MEF_SECTION: Final = "MEF"
-RULES: Final = ("uai-key", "mef-malformed", "mef-unknown", "mef-closed")
+_LONGEST: Final = 11
 
 _WORDS: Final = {
     "uai-key": "This is no UAI: seven digits and the letter that goes with them. Check it against the school's own.",
@@ -56,13 +56,13 @@ class Checks:
         found = []
         for place, extensions in _extensions(statement):
             school = extensions.get(self._keys.school)
-            if school is not None and not (type(school) is str and self._valid(school)):
+            if school is not None and not (_short(school) and self._valid(school)):
                 found.append(_fault("uai-key", UAI_SECTION, place, self._keys.school))
             level = extensions.get(self._keys.level)
             if level is not None:
                 # The date as the statement writes it: that of its own clock.
                 day = statement["timestamp"][:10] if "timestamp" in statement else today.isoformat()
-                state = self._state(level, day) if type(level) is str else "malformed"
+                state = self._state(level, day) if _short(level) else "malformed"
                 if state != "open":
                     found.append(_fault(f"mef-{state}", MEF_SECTION, place, self._keys.level))
         return tuple(found)
@@ -75,6 +75,11 @@ def _extensions(statement: Mapping[str, Any]) -> list[tuple[str, Mapping[str, An
         ("/object/definition", statement["object"].get("definition")),
     )
     return [(place, part["extensions"]) for place, part in places if part is not None and "extensions" in part]
+
+
+def _short(code: object) -> TypeGuard[str]:
+    # What is remembered of codes stays small, whatever senders write: none has more characters.
+    return type(code) is str and len(code) <= _LONGEST
 
 
 def _day(text: str) -> date:

@@ -54,6 +54,7 @@ def test_a_code_is_valid_from_its_opening_to_its_closing_day(code, day, valid):
         ("MEF;LIBELLE_LONG\n1;2\n", "no column"),
         (CSV + "1,x,soon,,\n", "line 5"),
         (CSV + "1,x,31/31/20,,\n", "line 5"),
+        (CSV + "1," + "x" * 200_000 + ",,,\n", "cannot be read as CSV"),
     ],
 )
 def test_a_file_that_is_no_nomenclature_is_refused(text, message):

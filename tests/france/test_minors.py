@@ -1,6 +1,8 @@
 """Statements about minors: what names people openly is found wherever it stands, and taken out."""
 
 import copy
+import re
+import time
 
 import orjson
 import pytest
@@ -98,8 +100,25 @@ def test_one_address_gives_one_account_however_it_is_written():
         return made["actor"]["account"]["name"]
 
     assert account(mbox="mailto:Camille@Ent.example") == account(mbox="mailto:camille@ent.example")
-    of_account = account(account={"homePage": "https://ent.example", "name": "Camille@Ent.example"})
-    assert of_account == account(mbox="mailto:camille@ent.example")
+    for written in ("Camille@Ent.example", " camille@ent.example ", "mailto:Camille@ent.example"):
+        of_account = account(account={"homePage": "https://ent.example", "name": written})
+        assert of_account == account(mbox="mailto:camille@ent.example")
+
+
+@given(st.text("a@. :", max_size=9))
+def test_an_account_name_is_an_address_when_the_obvious_expression_says_so(name):
+    obvious = re.fullmatch(r"\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*", name) is not None
+    agent = {"account": {"homePage": "https://ent.example", "name": name}}
+    assert bool(minors.find(statement(actor=agent))) is obvious
+
+
+def test_an_account_name_made_to_take_long_is_looked_at_in_no_time():
+    # The obvious expression takes the square of the length: minutes of a worker, for one statement.
+    agent = {"account": {"homePage": "https://ent.example", "name": "a@" + "." * 100_000 + " "}}
+    sent = statement(actor=agent)
+    begun = time.perf_counter()
+    minors.find(sent)
+    assert time.perf_counter() - begun < 1
 
 
 def test_version_2_agents_of_the_context_are_looked_at():

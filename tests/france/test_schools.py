@@ -57,3 +57,14 @@ def test_the_place_is_told_wherever_it_is_said():
 def test_without_a_nomenclature_only_the_form_of_a_code_is_held_against_it():
     made = statement(context={"extensions": {"urn:mef": "9999999999"}})
     assert schools.Checks(KEYS, ()).faults(made, TODAY) == ()
+
+
+def test_no_more_is_remembered_of_codes_than_codes_have(monkeypatch):
+    # Senders write what they like, as long as they like: none of it may fill the memory of a worker.
+    kept = []
+    monkeypatch.setattr(schools.uai, "valid", lambda text: kept.append(text))
+    monkeypatch.setattr(schools.mef, "state", lambda editions, code, day: kept.append(code) or "open")
+    checks = schools.Checks(KEYS, ())
+    for code in ("0750654D", "0" * 12, "0" * 100_000):
+        checks.faults(statement(context={"extensions": {"urn:uai": code, "urn:mef": code}}), TODAY)
+    assert kept == ["0750654D", "0750654D"]
