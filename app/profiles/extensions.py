@@ -1,20 +1,21 @@
 """Extensions that profiles define (xAPI Profiles 1.0, Structure 7.2): at their place, and of their schema.
 
-Compiled once. A schema that is no JSON Schema is left out: the linter tells of it.
+That by which the specification divides registrations (Structure 9) is one of them in every profile.
+
+Compiled once. A schema that cannot be used is left out: the linter tells of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
-
-import jsonschema_rs
-import orjson
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from app.errors import Fault
-from app.profiles.document import Concept, Profile
-
-RULES: Final = ("extension-misplaced", "extension-value")
+from app.profiles import jsonpath, schemas
+from app.profiles.checker import categories
+from app.profiles.document import Profile
+from app.profiles.schemas import Schema
+from app.profiles.sessions import SUBREGISTRATION
 
 _HOLDERS: Final = {
     "ContextExtension": "context",
@@ -22,31 +23,34 @@ _HOLDERS: Final = {
     "ActivityExtension": "the definition of an activity",
 }
 _SECTION: Final = "xAPI-Profiles Structure 7.2"
-
-
-class _Schema(Protocol):
-    def is_valid(self, instance: Any) -> bool: ...
+# Structure 9: the extension of the specification itself.
+_SUBREGISTRATIONS: Final = """{
+  "type": "array", "minItems": 1, "items": {
+    "type": "object", "required": ["profile", "subregistration"], "properties": {
+      "profile": {"type": "string"},
+      "subregistration": {
+        "type": "string",
+        "pattern": "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$"
+      }}}}"""
 
 
 class _Defined(NamedTuple):
     type: str
-    schema: _Schema | None
+    schema: Schema | None
 
 
 class Extensions:
     """The extensions of some profiles. Safe to share between threads."""
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
-        self._defined: dict[str, _Defined] = {}
+        self._defined = {SUBREGISTRATION: _Defined("ContextExtension", schemas.compile(_SUBREGISTRATIONS))}
         for profile in profiles:
             for concept in profile.concepts:
                 if concept.type in _HOLDERS and concept.version == profile.version:
-                    self._defined.setdefault(concept.id, _Defined(concept.type, _schema(concept)))
+                    self._defined.setdefault(concept.id, _Defined(concept.type, schemas.usable(concept.inline_schema)))
 
     def faults(self, statement: Mapping[str, object]) -> tuple[Fault, ...]:
         """The extensions of a valid statement that stand where they may not, or do not follow their schema."""
-        if not self._defined:
-            return ()
         found: list[Fault] = []
         for place, kind, extensions in _holders(statement):
             for key, value in extensions.items():
@@ -57,36 +61,53 @@ class Extensions:
                     found.append(_fault(place, key, "extension-misplaced", f"belongs in {_HOLDERS[defined.type]}."))
                 elif defined.schema is not None and not defined.schema.is_valid(value):
                     found.append(_fault(place, key, "extension-value", "does not follow the schema that it gives."))
+                elif key == SUBREGISTRATION and place == "/context":
+                    found += _divides(statement, value)
         return tuple(found)
 
 
-def _schema(concept: Concept) -> _Schema | None:
-    if concept.inline_schema is None:
-        return None
-    try:
-        # Structure 7.2: draft 7. Nothing is fetched, and no pattern can make it explode.
-        made: _Schema = jsonschema_rs.Draft7Validator(
-            orjson.loads(concept.inline_schema), pattern_options=jsonschema_rs.RegexOptions()
-        )
-    except (ValueError, jsonschema_rs.ReferencingError):
-        return None
-    return made
+def _divides(statement: Mapping[str, object], parts: object) -> Iterator[Fault]:
+    """What Structure 9 asks of subregistrations that a schema cannot say."""
+    context = statement.get("context")
+    if type(context) is dict and "registration" not in context:
+        yield _fault("/context", SUBREGISTRATION, "subregistration-alone", "needs a registration beside it.")
+    named = set(categories(statement))
+    if type(parts) is list and any(part["profile"] not in named for part in parts):
+        words = "names a profile that is not among the category context activities."
+        yield _fault("/context", SUBREGISTRATION, "subregistration-profile", words)
 
 
-def _holders(statement: Mapping[str, object]) -> list[tuple[str, str, dict[str, object]]]:
-    target = statement.get("object")
-    places = (
-        ("/context", "ContextExtension", statement.get("context")),
-        ("/result", "ResultExtension", statement.get("result")),
-        ("/object/definition", "ActivityExtension", target.get("definition") if type(target) is dict else None),
-    )
-    return [
-        (place, kind, extensions)
-        for place, kind, part in places
-        if type(part) is dict and type(extensions := part.get("extensions")) is dict
-    ]
+Holder = tuple[str, str, Mapping[str, object]]
+
+
+def _holders(statement: Mapping[str, object], place: str = "") -> list[Holder]:
+    """Every extensions object of a statement: the place of what has it, the type that belongs there, and itself."""
+    context, target = statement.get("context"), statement.get("object")
+    found: list[Holder] = []
+    _hold(found, f"{place}/context", "ContextExtension", context)
+    _hold(found, f"{place}/result", "ResultExtension", statement.get("result"))
+    if type(target) is dict:
+        if target.get("objectType") == "SubStatement":
+            found += _holders(target, f"{place}/object")
+        else:
+            _hold(found, f"{place}/object/definition", "ActivityExtension", target.get("definition"))
+    related = context.get("contextActivities") if type(context) is dict else None
+    if type(related) is dict:
+        for key, given in related.items():
+            where = f"{place}/context/contextActivities/{key}"
+            for at, activity in enumerate(given if type(given) is list else [given]):
+                if type(activity) is dict and "definition" in activity:
+                    each = f"{where}/{at}" if type(given) is list else where
+                    _hold(found, f"{each}/definition", "ActivityExtension", activity["definition"])
+    return found
+
+
+def _hold(found: list[Holder], place: str, kind: str, part: object) -> None:
+    extensions = part.get("extensions") if type(part) is dict else None
+    if type(extensions) is dict:
+        found.append((place, kind, extensions))
 
 
 def _fault(place: str, key: str, rule: str, words: str) -> Fault:
-    pointer = f"{place}/extensions/{key.replace('~', '~0').replace('/', '~1')}"
+    pointer = f"{place}/extensions{jsonpath.pointer([key])}"
     return Fault(pointer, rule, _SECTION, f"A profile defines this extension; it {words}")

@@ -1,14 +1,17 @@
 """Extensions that profiles define: at their place, and of their schema."""
 
 import gzip
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
 import pytest
 
 from app import contracts
-from app.profiles import document, terms
+from app.profiles import document, schemas, terms
 from app.profiles.extensions import Extensions
+from app.profiles.sessions import SUBREGISTRATION
 
 OWN = [document.load(contracts.folder("profiles", f"{name}.jsonld").read_bytes()) for name in ("ent", "p2ia")]
 PLACE = "/result/extensions/" + terms.ATTEMPT.replace("/", "~1")
@@ -36,6 +39,69 @@ def concept(iri, kind, schema=None, version="urn:p:v1"):
 def test_an_extension_is_held_to_its_place_and_schema(statement, found):
     faults = Extensions(OWN).faults({"object": {}, **statement})
     assert [(fault.pointer, fault.rule) if type(found[0]) is tuple else fault.rule for fault in faults] == found
+
+
+def test_every_activity_of_a_statement_and_what_is_within_it_is_looked_at():
+    wrong = {"extensions": {terms.ATTEMPT: 1}}
+    activity = {"id": "urn:x", "definition": wrong}
+    inner = {"objectType": "SubStatement", "object": activity, "context": wrong, "result": {"extensions": {}}}
+    related = {"contextActivities": {"parent": activity, "grouping": [{"id": "urn:y"}, activity]}}
+    places = [fault.pointer for fault in Extensions(OWN).faults({"object": inner, "context": related})]
+    end = PLACE.removeprefix("/result")
+    assert places == [
+        f"/object/context{end}",
+        f"/object/object/definition{end}",
+        f"/context/contextActivities/parent/definition{end}",
+        f"/context/contextActivities/grouping/1/definition{end}",
+    ]
+
+
+PART = {"profile": "urn:p:v1", "subregistration": "00000000-0000-4000-8000-000000000001"}
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "rules"),
+    [
+        ([PART], {}, []),
+        ([], {}, ["extension-value"]),
+        (PART, {}, ["extension-value"]),
+        ([{"profile": "urn:p:v1"}], {}, ["extension-value"]),
+        ([{**PART, "subregistration": "00000000-0000-4000-7000-000000000001"}], {}, ["extension-value"]),
+        ([PART, {**PART, "profile": "urn:other"}], {}, ["subregistration-profile"]),
+        ([PART], {"registration": None}, ["subregistration-alone"]),
+    ],
+)
+def test_a_subregistration_is_what_the_specification_says(given, more, rules):
+    # Structure 9: an array that is not empty, of profiles that the statement names, beside a registration.
+    context = {
+        "registration": PART["subregistration"],
+        "contextActivities": {"category": [{"id": "urn:p:v1"}]},
+        "extensions": {SUBREGISTRATION: given},
+    }
+    context = {key: value for key, value in (context | more).items() if value is not None}
+    assert [fault.rule for fault in Extensions([]).faults({"object": {}, "context": context})] == rules
+
+
+def test_nothing_is_fetched_for_a_schema(tmp_path):
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *arguments):
+            pass
+
+    # No address and no file of this machine: profiles come from elsewhere.
+    (tmp_path / "schema.json").write_text('{"type": "string"}')
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        for reference in (f"http://127.0.0.1:{server.server_port}/schema", (tmp_path / "schema.json").as_uri()):
+            with pytest.raises(schemas.SchemaUnusable):
+                schemas.compile(orjson.dumps({"$ref": reference}).decode())
+        server.shutdown()
+    assert asked == []
 
 
 @pytest.mark.parametrize("schema", ["{", "[]", '{"type": 3}', '{"$ref": "https://elsewhere.example/schema"}'])
