@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from app.errors import Fault
-from app.profiles import templates
+from app.profiles import document, templates
 from app.profiles.document import Profile, Template
 from app.profiles.templates import Compiled, Matches, Statement
 
@@ -65,6 +65,8 @@ class _Entry(NamedTuple):
     followed: TemplateResult
 
 
+_Known = dict[tuple[str, str, int], frozenset[str] | None]
+
 _UNMATCHED = Verdict(Outcome.UNMATCHED, ())
 
 
@@ -91,7 +93,7 @@ class Checker:
             find: Gives the statements that it may refer to. Without it they count as not at hand, and only that there
                 is a StatementRef is checked (Communication 2.1, follows_rules).
         """
-        results = self._results(self._index, statement, find, 0)
+        results = self._results(self._index, statement, find, 0, {})
         if not results:
             return _UNMATCHED
         failed = False
@@ -110,7 +112,9 @@ class Checker:
             find = _within(given, find)
         return [self.check(statement, find) for statement in given]
 
-    def _results(self, index: _Index, statement: Statement, find: Find | None, depth: int) -> list[TemplateResult]:
+    def _results(
+        self, index: _Index, statement: Statement, find: Find | None, depth: int, known: _Known
+    ) -> list[TemplateResult]:
         entries = index.of(statement)
         if not entries:
             return []
@@ -123,12 +127,12 @@ class Checker:
             else:
                 faults = [fault for check in compiled.checks if (fault := check(statement)) is not None]
                 if compiled.references:
-                    faults[:0] = self._misreferred(statement, compiled, followed.profile, find, depth)
+                    faults[:0] = self._misreferred(statement, compiled, followed.profile, find, depth, known)
                 results.append(followed._replace(ok=False, faults=tuple(faults)) if faults else followed)
         return results
 
     def _misreferred(
-        self, statement: Statement, compiled: Compiled, profile: str, find: Find | None, depth: int
+        self, statement: Statement, compiled: Compiled, profile: str, find: Find | None, depth: int, known: _Known
     ) -> list[Fault]:
         faults = []
         for reference in compiled.references:
@@ -136,14 +140,27 @@ class Checker:
             if identity is None:
                 faults.append(reference.missing)
                 continue
-            other = find(identity.lower()) if find is not None and type(identity) is str else None
-            if other is not None and depth < _DEEPEST:
-                results = self._results(self._of_profile[profile], other, find, depth + 1)
-                # Communication 2.1, validates: the templates that are followed, or if some are not, those that are not.
-                failing = {result.template for result in results if not result.ok}
-                if (failing or {result.template for result in results}).isdisjoint(reference.templates):
-                    faults.append(reference.other)
+            of = None
+            if find is not None and type(identity) is str and depth < _DEEPEST:
+                of = self._of(identity.lower(), profile, find, depth + 1, known)
+            if of is not None and of.isdisjoint(reference.templates):
+                faults.append(reference.other)
         return faults
+
+    def _of(self, identity: str, profile: str, find: Find, depth: int, known: _Known) -> frozenset[str] | None:
+        """Of which templates a statement that is referred to is; None when it is not at hand."""
+        # Once for each statement and depth: several templates, and statements in a circle, ask for the same.
+        key = (identity, profile, depth)
+        if key not in known:
+            other = find(identity)
+            if other is None:
+                known[key] = None
+            else:
+                results = self._results(self._of_profile[profile], other, find, depth, known)
+                # Communication 2.1, validates: the templates that are followed, or if some are not, those that are not.
+                failing = frozenset(result.template for result in results if not result.ok)
+                known[key] = failing or frozenset(result.template for result in results)
+        return known[key]
 
 
 class _Index:
@@ -200,8 +217,7 @@ def compile(profiles: Sequence[Profile], mode: Mode = Mode.EVERY, others: Sequen
 def borrowed(profile: Profile, others: Sequence[Profile]) -> list[Template]:
     """The templates of other profiles that the patterns of a profile use, directly or through patterns of those."""
     own = {template.id for template in profile.templates} | {pattern.id for pattern in profile.patterns}
-    patterns = {pattern.id: pattern for other in others if other.id != profile.id for pattern in other.patterns}
-    found = {template.id: template for other in others if other.id != profile.id for template in other.templates}
+    found = document.newest_elements(other for other in others if other.id != profile.id)
     sought = [member for pattern in profile.patterns for member in pattern.members if member not in own]
     used: dict[str, Template] = {}
     seen: set[str] = set()
@@ -210,10 +226,11 @@ def borrowed(profile: Profile, others: Sequence[Profile]) -> list[Template]:
         if iri in seen:
             continue
         seen.add(iri)
-        if iri in found:
-            used[iri] = found[iri]
-        elif iri in patterns:
-            sought += patterns[iri].members
+        element = found.get(iri)
+        if isinstance(element, Template):
+            used[iri] = element
+        elif element is not None:
+            sought += element.members
     return list(used.values())
 
 

@@ -7,8 +7,11 @@ own is refused for its missing properties. ``load`` refuses what cannot be used;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import jsonschema_rs
@@ -23,6 +26,11 @@ from app.profiles.jsonpath import Path
 
 SECTION: Final = "xAPI-Profiles Structure"
 MOST_FAULTS: Final = 50
+LARGEST: Final = 15 * 1024 * 1024
+"""Most bytes of a document: it is kept whole, in one document of the database."""
+DEEPEST: Final = 100
+"""Most levels of a document: nothing of a profile needs as many, and what reads it may call itself once a level."""
+_MOST_ERRORS: Final = 1_000
 PATTERN_KINDS: Final = ("sequence", "alternates", "optional", "oneOrMore", "zeroOrMore")
 RELATIONS: Final = ("broader", "broadMatch", "narrower", "narrowMatch", "related", "relatedMatch", "exactMatch")
 
@@ -151,6 +159,11 @@ class Profile(NamedTuple):
     templates: tuple[Template, ...]
     patterns: tuple[Pattern, ...]
 
+    @property
+    def elements(self) -> list[Pattern | Template]:
+        """Its patterns and templates, of all versions: what members of patterns name."""
+        return [*self.patterns, *self.templates]
+
 
 def load(document: bytes) -> Profile:
     """Read a profile from the bytes of its JSON-LD document.
@@ -174,10 +187,12 @@ def parse(document: bytes) -> Any:
     """The JSON of a document.
 
     Raises:
-        ProfileInvalid: the bytes are not JSON.
+        ProfileInvalid: the bytes are not JSON, or too many, or nested too deeply.
     """
+    if len(document) > LARGEST:
+        raise _refused("profile-size", f"The file has more than {LARGEST} bytes. Split the profile in two.")
     try:
-        return orjson.loads(document)
+        raw = orjson.loads(document)
     except orjson.JSONDecodeError as refused:
         place = f"line {refused.lineno}, column {refused.colno}"
         raise ProfileInvalid(
@@ -185,6 +200,28 @@ def parse(document: bytes) -> Any:
             "An xAPI Profile is a JSON-LD document: check that this is the right file.",
             faults=[Fault("", "json", "RFC 8259", f"JSON cannot be read beyond {place}.")],
         ) from None
+    if _deeper(raw, DEEPEST):
+        raise _refused("profile-depth", f"The JSON is nested more deeply than {DEEPEST} levels. Make it flatter.")
+    return raw
+
+
+def _refused(rule: str, message: str) -> ProfileInvalid:
+    return ProfileInvalid(message, faults=[Fault("", rule, SECTION, message)])
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more levels than these."""
+    here = [value]
+    for _ in range(levels):
+        if not here:
+            return False
+        here = [
+            member
+            for each in here
+            if isinstance(each, (dict, list))
+            for member in (each.values() if isinstance(each, dict) else each)
+        ]
+    return any(isinstance(each, (dict, list)) for each in here)
 
 
 def faults_of(raw: Any) -> list[Fault]:
@@ -233,9 +270,9 @@ def _structure(raw: object) -> Iterator[Fault]:
     if _compiled().is_valid(raw):
         return
     # Each message is worded from the schema alone: what stands in the document is not repeated.
-    errors: Sequence[ValidationError] = sorted(
-        _validator().iter_errors(raw), key=lambda error: [str(part) for part in error.absolute_path]
-    )
+    # So many are enough to work on: a file that is something else altogether may have millions.
+    some = islice(_validator().iter_errors(raw), _MOST_ERRORS)
+    errors: Sequence[ValidationError] = sorted(some, key=lambda error: [str(part) for part in error.absolute_path])
     for error in errors:
         place = [str(part) for part in error.absolute_path]
         keyword = str(error.validator)
@@ -328,6 +365,17 @@ def _cycles(raw: Raw) -> Iterator[Fault]:
                     )
 
 
+def newest_elements(profiles: Iterable[Profile]) -> dict[str, Pattern | Template]:
+    """What members of patterns may name, by IRI; what several versions of a profile describe is that of the newest."""
+    found: dict[str, Pattern | Template] = {}
+    for profile in profiles:
+        for version in profile.versions:
+            for element in profile.elements:
+                if element.version == version.id:
+                    found.setdefault(element.id, element)
+    return found
+
+
 def members_of(pattern: Raw) -> tuple[str, ...]:
     """The IRIs that a pattern, valid or nearly, is made of."""
     for kind in PATTERN_KINDS:
@@ -337,13 +385,22 @@ def members_of(pattern: Raw) -> tuple[str, ...]:
     return ()
 
 
+def generated(version: Raw) -> float:
+    """When a version was made, to compare: seconds since 1970 (UTC where it does not say); no timestamp, no time."""
+    try:
+        made = datetime.fromisoformat(version["generatedAtTime"])
+    except ValueError:
+        return -math.inf
+    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
+
+
 def _newest(raw: Raw) -> str:
-    return str(max(raw["versions"], key=lambda version: str(version["generatedAtTime"]))["id"])
+    return str(max(raw["versions"], key=generated)["id"])
 
 
 def read(raw: Raw) -> Profile:
     """The profile of a parsed document in which ``faults_of`` finds nothing."""
-    versions = sorted(raw["versions"], key=lambda version: str(version["generatedAtTime"]), reverse=True)
+    versions = sorted(raw["versions"], key=generated, reverse=True)
     newest = str(versions[0]["id"])
     return Profile(
         id=str(raw["id"]),

@@ -186,17 +186,35 @@ def _chain(steps: tuple[Step, ...]) -> Find:
         return children(tuple(step.names[0] for step in steps))
     lead = next(at for at, step in enumerate(steps) if not step.plain)
     start = children(tuple(step.names[0] for step in steps[:lead]))
-    moves = [_deep(_move(step)) if step.deep else _move(step) for step in steps[lead:]]
+    moves = [(_move(step), step.deep) for step in steps[lead:]]
 
     def find(document: object) -> list[object]:
         values = start(document)
-        for move in moves:
+        for move, deep in moves:
             if not values:
                 return values
-            values = [found for value in values for found in move(value)]
+            values = [found for value in (_below(values) if deep else values) for found in move(value)]
         return values
 
     return find
+
+
+def _below(values: list[object]) -> list[object]:
+    """The objects and arrays at any depth in some values, themselves included, each once, in document order.
+
+    Once: a path with a descent after a descent would reach them in as many ways as they lie deep, and more.
+    """
+    found: list[object] = []
+    seen: set[int] = set()
+    stack = values[::-1]
+    while stack:
+        here = stack.pop()
+        members = here.values() if type(here) is dict else here if type(here) is list else None
+        if members is not None and id(here) not in seen:
+            seen.add(id(here))
+            found.append(here)
+            stack += reversed(members)
+    return found
 
 
 _ABSENT: Final = object()
@@ -216,7 +234,8 @@ def children(keys: tuple[str, ...]) -> Find:
 
 
 def _move(step: Step) -> Find:
-    names, numbers = step.names, step.numbers
+    # A union: what two of its parts select is selected once.
+    names, numbers = tuple(dict.fromkeys(step.names)), tuple(dict.fromkeys(step.numbers))
 
     def every(value: object) -> list[object]:
         if type(value) is dict:
@@ -231,19 +250,3 @@ def _move(step: Step) -> Find:
         return []
 
     return every if step.every else union
-
-
-def _deep(move: Find) -> Find:
-    def find(value: object) -> list[object]:
-        values: list[object] = []
-        stack = [value]
-        while stack:
-            here = stack.pop()
-            values += move(here)
-            if type(here) is dict:
-                stack += reversed(here.values())
-            elif type(here) is list:
-                stack += reversed(here)
-        return values
-
-    return find

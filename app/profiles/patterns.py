@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from app.profiles import document
 from app.profiles.document import Pattern, Profile
 
 Node = tuple[Any, ...] | None
@@ -40,6 +41,8 @@ _NONE: Final = -1
 # Trees of sensible patterns have a dozen nodes: what needs this many cannot be followed.
 _MOST_NODES: Final = 4_000
 _LARGE: Final = 24
+# As many levels of a tree, as JSON, can be kept (orjson writes 254) and walked by functions that call themselves.
+_DEEPEST: Final = 150
 
 
 class Progress(StrEnum):
@@ -63,7 +66,7 @@ class Unresolved(ValueError):
 
 
 class TooAmbiguous(ValueError):
-    """Too many ways to match the same statements are open at once."""
+    """Too many ways to match the same statements are open at once, or patterns are within patterns too deeply."""
 
 
 class CompiledPattern(NamedTuple):
@@ -129,29 +132,29 @@ def compile(profile: Profile, pattern: Pattern, others: Sequence[Profile] = ()) 
     return compiled
 
 
-def primaries(profile: Profile) -> list[Pattern]:
-    """The patterns of the newest version that sequences of statements are held to."""
-    return [pattern for pattern in profile.patterns if pattern.primary and pattern.version == profile.version]
+def primaries(profile: Profile, version: str | None = None) -> list[Pattern]:
+    """The patterns of a version, the newest by default, that sequences of statements are held to."""
+    wanted = profile.version if version is None else version
+    return [pattern for pattern in profile.patterns if pattern.primary and pattern.version == wanted]
 
 
 class _Compiler:
     def __init__(self, profile: Profile, version: str, others: Sequence[Profile]) -> None:
-        self._scopes = [(profile, version), *((other, other.version) for other in others if other.id != profile.id)]
+        # Structure 9: those of other profiles are used as if they were in this one.
+        self._known = document.newest_elements(other for other in others if other.id != profile.id)
+        self._known |= {each.id: each for each in profile.elements if each.version == version}
         self.symbols: dict[str, int] = {}
         self.program: list[tuple[str, tuple[int, ...]]] = []
         self.missing: dict[str, None] = {}
         self._made: dict[tuple[str, str], int] = {}
+        self._depth = 0
 
     def element(self, iri: str) -> int:
-        for profile, version in self._scopes:
-            # Structure 9: those of other profiles are used as if they were in this one.
-            for pattern in profile.patterns:
-                if pattern.id == iri and pattern.version == version:
-                    return self._pattern(pattern)
-            if any(template.id == iri and template.version == version for template in profile.templates):
-                return self._template(iri)
-        self.missing[iri] = None
-        return 0
+        element = self._known.get(iri)
+        if element is None:
+            self.missing[iri] = None
+            return 0
+        return self._pattern(element) if isinstance(element, Pattern) else self._template(iri)
 
     def _template(self, iri: str) -> int:
         known = self._made.get(("template", iri))
@@ -167,7 +170,11 @@ class _Compiler:
             # The whole comes before its parts, so that the pattern asked for is number 0.
             known = self._made["pattern", pattern.id] = len(self.program)
             self.program.append(("", ()))
+            self._depth += 1
+            if self._depth > _DEEPEST:
+                raise TooAmbiguous
             members = tuple(self.element(member) for member in pattern.members)
+            self._depth -= 1
             self.program[known] = (pattern.kind, members)
         return known
 
@@ -177,7 +184,7 @@ class _Compiler:
 
 def start(pattern: CompiledPattern) -> State:
     """The state before any statement."""
-    return State(0, _Build(pattern.program).enter((0,)), None)
+    return State(0, _Build(pattern.program).begin(), None)
 
 
 def advance(pattern: CompiledPattern, state: State, templates: Iterable[str]) -> State:
@@ -251,11 +258,26 @@ class _Build:
     def __init__(self, program: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         self._program = program
         self._left = _MOST_NODES
+        self._depth = 0
+
+    def begin(self) -> Node:
+        """The node before any statement.
+
+        Raises:
+            TooAmbiguous: it would be larger than what is followed.
+        """
+        return self._bounded(self.enter((0,)))
 
     def enter(self, rest: _Rest) -> Node:
         self._left -= 1
-        if self._left < 0:
+        self._depth += 1
+        if self._left < 0 or self._depth > _DEEPEST:
             raise TooAmbiguous
+        node = self._entered(rest)
+        self._depth -= 1
+        return node
+
+    def _entered(self, rest: _Rest) -> Node:
         if not rest:
             return _ENDED
         code, rest = rest[0], rest[1:]
@@ -287,11 +309,14 @@ class _Build:
         Raises:
             TooAmbiguous: it would be larger than what is followed.
         """
-        stepped = self._step(node, symbols)
-        if stepped is None or stepped[0] not in (_TRY, _ALTERNATES) or _size(stepped, _LARGE) <= _LARGE:
-            return stepped
-        pruned = _pruned(stepped, frozenset())
-        if _size(pruned, _MOST_NODES) > _MOST_NODES:
+        return self._bounded(self._step(node, symbols))
+
+    @staticmethod
+    def _bounded(node: Node) -> Node:
+        if node is None or node[0] not in (_TRY, _ALTERNATES) or _size(node, _LARGE) <= _LARGE:
+            return node
+        pruned = _pruned(node, frozenset())
+        if _size(pruned, _MOST_NODES) > _MOST_NODES or _levels(pruned) > _DEEPEST:
             raise TooAmbiguous
         return pruned
 
@@ -361,6 +386,16 @@ def _size(node: Node, enough: int) -> int:
             elif here[0] == _PAST:
                 stack.append(here[2])
     return count
+
+
+def _levels(node: Node) -> int:
+    """How many tuples a tree has within each other."""
+    level, here = 0, [node]
+    while here:
+        level += 1
+        # A tuple of what runs is a level of its own.
+        here = [part for each in here if each is not None for part in each if isinstance(part, tuple)]
+    return level
 
 
 def _resolve(node: Node) -> Node:

@@ -187,6 +187,17 @@ def test_statements_of_a_batch_may_refer_to_each_other_and_to_themselves_in_a_ci
     assert verdicts[2].matched[0].faults[0].rule == "template-object-reference-template"
 
 
+def test_a_statement_that_many_templates_refer_to_is_looked_at_once_a_depth():
+    # Each of ten templates asks for both of its references, and each of these is the statement itself: 20 to the 8.
+    both = {"objectStatementRefTemplate": ["urn:wanted"], "contextStatementRefTemplate": ["urn:wanted"]}
+    made = checker.compile([profile(*({"id": f"urn:{n}", "verb": "urn:w", **both} for n in range(10)))])
+    itself = reference("1") | {"context": {"statement": {"objectType": "StatementRef", "id": "1"}}}
+    asked = []
+    verdict = made.check(itself, lambda identity: asked.append(identity) or itself)
+    assert verdict.outcome is Outcome.FAILS
+    assert len(asked) == checker._DEEPEST
+
+
 def test_a_template_of_another_profile_does_not_make_up_for_the_wanted_one():
     made = checker.compile([profile(REFERS), profile(REFERRED, number=2)])
     assert made.check(reference("1"), {"1": {"verb": {"id": "urn:v"}, "r": 1}}.get).outcome is Outcome.FAILS

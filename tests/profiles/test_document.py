@@ -69,6 +69,34 @@ def test_what_is_not_json_is_refused_in_words(raw):
     assert [fault.rule for fault in refused.value.faults] == ["json"]
 
 
+def test_a_document_that_is_nested_too_deeply_or_too_long_is_refused(monkeypatch):
+    deep = MINIMAL | {"https://example.org/x": json.loads("[" * 99 + "]" * 99)}
+    assert document.load(json.dumps(deep).encode())
+    deep["https://example.org/x"] = [deep["https://example.org/x"]]
+    for raw in (json.dumps(deep).encode(), b'{"a":' * 900 + b"1" + b"}" * 900):
+        with pytest.raises(ProfileInvalid) as refused:
+            document.load(raw)
+        assert [fault.rule for fault in refused.value.faults] == ["profile-depth"]
+    monkeypatch.setattr(document, "LARGEST", 100)
+    with pytest.raises(ProfileInvalid, match="more than 100 bytes"):
+        document.load(json.dumps(MINIMAL).encode())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "newest"),
+    [
+        ("2026-01-01T00:30:00+02:00", "2025-12-31T23:00:00Z", "v2"),
+        ("2025-12-31T23:00:00-02:00", "2026-01-01T00:00:00Z", "v1"),
+        ("2026-01-01", "2025-12-31T23:59:59", "v1"),
+        ("no timestamp", "2020-01-01T00:00:00Z", "v2"),
+    ],
+)
+def test_the_newest_version_is_the_last_one_made_in_whatever_zone_it_says(first, second, newest):
+    raw = copy.deepcopy(MINIMAL)
+    raw["versions"][0]["generatedAtTime"], raw["versions"][1]["generatedAtTime"] = first, second
+    assert document.read(raw).version.rpartition("/")[2] == newest
+
+
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"profile"', b"{}", b'{"type": "Profile"}', b"[[[[]]]]"])
 def test_json_that_is_no_profile_is_refused(raw):
     with pytest.raises(ProfileInvalid) as refused:
@@ -119,6 +147,7 @@ def test_a_document_full_of_faults_gives_a_bounded_answer():
     with pytest.raises(ProfileInvalid) as refused:
         document.load(altered("concepts", to=[{}] * 1000))
     assert len(refused.value.faults) == document.MOST_FAULTS
+    assert len(document.faults_of(MINIMAL | {"concepts": [{}] * 1100})) == 1000
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published profiles are not beside this checkout")

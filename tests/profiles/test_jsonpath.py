@@ -44,6 +44,9 @@ STATEMENT = {
         ("$.context.contextActivities..id", ["g0", "g1", "g2", "p0"]),
         ("$..type", ["course"]),
         ("$.context.contextActivities..[1]['id']", ["g1"]),
+        ("$..*..id", ["g0", "g1", "g2", "p0"]),
+        ("$.context.contextActivities.grouping[1,1,0].id", ["g1", "g0"]),
+        ("$['id','id']", ["1"]),
         (f"$.context.extensions['{IRI}']", [5]),
         (f'$.context.extensions["{IRI}"]', [5]),
         ("$.context.extensions['it\\'s']", [7]),
@@ -110,6 +113,15 @@ def test_a_descent_finds_every_value_once_and_changes_nothing(document):
 
     assert len(jsonpath.compile("$..*").find(document)) == below(document)
     assert json.dumps(document) == before
+
+
+@pytest.mark.parametrize("path", ["$" + "..*" * 60, "$" + "..a" * 60, "$" + "['a','a','b','b']" * 60])
+def test_no_path_takes_longer_than_the_document_is_large(path):
+    # Counted in every way that leads to it, what lies 100 levels deep is found 10^29 times.
+    document = "deep"
+    for _ in range(100):
+        document = {"a": document, "b": [document]} if document == "deep" else {"a": document}
+    assert len(jsonpath.compile(path).find(document)) <= 102
 
 
 @given(st.text(max_size=40))
