@@ -30,6 +30,7 @@ from app.profiles.vocabulary import (
     missing,
     repeated_keys,
     schema,
+    values_need_context,
     vocabulary,
 )
 
@@ -44,7 +45,10 @@ def lint(content: bytes, others: Sequence[Profile] = ()) -> list[Finding]:
     try:
         raw = document.parse(content)
     except ProfileInvalid as refused:
-        return [error("", "json", "RFC 8259", fault.message, "Give a JSON-LD document.") for fault in refused.faults]
+        return [
+            error("", fault.rule, fault.section, fault.message, "Give a JSON-LD document that can be read.")
+            for fault in refused.faults
+        ]
     found = [*repeated_keys(content)]
     if isinstance(raw, dict):
         found += vocabulary(raw)
@@ -88,6 +92,7 @@ class _Linter:
         for at, template in enumerate(self.profile.templates):
             yield from self._template(f"/templates/{at}", self.raw["templates"][at], template)
         yield from self._twins()
+        yield from self._wider()
         yield from self._patterns()
 
     def concept(self, iri: str) -> Concept | None:
@@ -124,7 +129,7 @@ class _Linter:
 
     def _versions(self) -> Iterator[Finding]:
         oldest = self.profile.versions[-1].id
-        times = {version.id: version.generated for version in self.profile.versions}
+        times = {version["id"]: document.generated(version) for version in self.raw["versions"]}
         elsewhere = {version.id for other in self.others for version in other.versions}
         for at, version in enumerate(self.raw["versions"]):
             pointer = f"/versions/{at}"
@@ -227,10 +232,10 @@ class _Linter:
         if concept.type.endswith("Resource"):
             wanted.append("contentType")
         yield from missing(pointer, raw, wanted, section)
-        defined = self.foreign.get(concept.id)
-        if defined is not None:
+        if concept.id in self.foreign:
             revised = {iri for version in self.profile.versions for iri in version.revises}
-            if not any(version.id in revised for other in self.others for version in other.versions):
+            definers = [other for other in self.others if any(each.id == concept.id for each in other.concepts)]
+            if not all(any(version.id in revised for version in other.versions) for other in definers):
                 # Structure 7: MUST NOT define a Concept that is defined in another Profile.
                 yield error(
                     f"{pointer}/id", "defined-elsewhere", section,
@@ -362,13 +367,14 @@ class _Linter:
                         f"{pointer}/{name}/{number}", "template-reference-broken", section,
                         "No template of this version has that id.", "Name a template of this version.",
                     )  # fmt: skip
-        yield from self._rules(pointer, template)
+        yield from self._rules(pointer, raw, template)
 
-    def _rules(self, pointer: str, template: Template) -> Iterator[Finding]:
+    def _rules(self, pointer: str, raw: Raw, template: Template) -> Iterator[Finding]:
         seen: dict[str, int] = {}
         for number, rule in enumerate(template.rules):
             place = f"{pointer}/rules/{number}"
             yield from self._rule(place, template, rule)
+            yield from values_need_context(place, raw["rules"][number], self.raw["@context"])
             same = json.dumps([where(rule), rule.presence, rule.any, rule.all, rule.none], sort_keys=True)
             if same in seen:
                 yield warning(
@@ -478,6 +484,26 @@ class _Linter:
                 "Give them another verb, object type or context type, or make one template of them; or check in the "
                 "mode any, where one followed template is enough.",
             )
+
+    def _wider(self) -> Iterator[Finding]:
+        """Templates that no statement can follow, for it matches a wider one too that says the contrary."""
+        by_verb: dict[tuple[str, str | None], list[tuple[int, Template]]] = {}
+        for at, template in enumerate(self.profile.templates):
+            by_verb.setdefault((template.version, template.verb), []).append((at, template))
+        for at, narrow in enumerate(self.profile.templates):
+            verbs = dict.fromkeys((None, narrow.verb))
+            for other, wide in [each for verb in verbs for each in by_verb.get((narrow.version, verb), ())]:
+                if not _narrower(narrow, wide):
+                    continue
+                if any(exclude_each_other(one, two) for one in narrow.rules for two in wide.rules):
+                    yield error(
+                        f"/templates/{at}",
+                        "contradicts-wider",
+                        f"{SECTION} 8",
+                        f"Whatever matches it matches /templates/{other} too, and none can follow both.",
+                        "Correct one of the two, or give the wider one a determining property; or check in the mode "
+                        "any, where one followed template is enough.",
+                    )
 
     # --- patterns ---------------------------------------------------------------------------------
 
@@ -614,6 +640,19 @@ _ASTRAY: Final[Mapping[str, tuple[str, Callable[[Astray], str]]]] = {
         lambda astray: f"There are: {listed(astray.known)}." if astray.known else "Correct the path.",
     ),
 }
+
+
+def _narrower(narrow: Template, wide: Template) -> bool:
+    """Whether what matches a template matches a wider one too, and not the other way round."""
+    if narrow.determining == wide.determining:
+        return False
+    types = dict(narrow.context_types)
+    return (
+        wide.verb in (None, narrow.verb)
+        and wide.object_type in (None, narrow.object_type)
+        and wide.attachment_types <= narrow.attachment_types
+        and all(wanted <= types.get(key, frozenset()) for key, wanted in wide.context_types)
+    )
 
 
 def _reached(start: str, after: Mapping[str, Iterable[str]]) -> set[str]:

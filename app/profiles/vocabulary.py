@@ -11,7 +11,7 @@ from typing import Any, Final
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
-from app.profiles import jsonpath, shape
+from app.profiles import jsonpath, schemas, shape
 from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION, Raw
 from app.profiles.findings import Finding, error, warning
 
@@ -158,7 +158,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
     """What is wrong with a JSON Schema in a string."""
     try:
         schema = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         yield error(
             pointer, "inline-schema-json", f"{SECTION} 7.2",
             "The inline schema is not JSON.", "Write a JSON Schema as a JSON text within the string.",
@@ -166,6 +166,14 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
         return
     try:
         Draft7Validator.check_schema(schema)
+        schemas.compile(text)
+    except (schemas.SchemaUnusable, RecursionError):
+        yield warning(
+            pointer, "inline-schema-unusable", f"{SECTION} 7.2",
+            "The inline schema is not held to anything here: it refers to another document, which is never fetched, "
+            "has a pattern with look-around or back-references, or is nested too deeply.",
+            "Write all of it in place, with plain patterns.",
+        )  # fmt: skip
     except SchemaError as refused:
         at = jsonpath.pointer(map(str, refused.absolute_path)) or "its root"
         yield error(
@@ -199,6 +207,30 @@ def activity(pointer: str, definition: Raw) -> Iterator[Finding]:
                 pointer + jsonpath.pointer([name]), "activity-property-type", section,
                 f"The value must be of JSON type {listed(sorted(known[name].types))}.", "Correct it.",
             )  # fmt: skip
+    extensions = definition.get("extensions")
+    for name, value in extensions.items() if isinstance(extensions, dict) else ():
+        if any(isinstance(each, dict) and "@context" not in each for each in _listed(value)):
+            yield error(
+                f"{pointer}/extensions{jsonpath.pointer([name])}", "extension-context", section,
+                "An object in an extension has no @context, so that its properties mean nothing in JSON-LD.",
+                "Give each such object a @context.",
+            )  # fmt: skip
+
+
+def values_need_context(pointer: str, raw: Raw, context: object) -> Iterator[Finding]:
+    """Objects among the values of a rule, in a document without a context of its own (Structure 8.1)."""
+    if isinstance(context, str) or (isinstance(context, list) and len(context) == 1):
+        for name in ("any", "all", "none"):
+            if any(isinstance(each, dict) for value in raw.get(name, ()) for each in _listed(value)):
+                yield warning(
+                    f"{pointer}/{name}", "values-context", f"{SECTION} 8.1",
+                    "An object stands among the values, and the document has no context of its own for its keys.",
+                    "Add to @context one that has these keys.",
+                )  # fmt: skip
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def listed(names: Iterable[str]) -> str:

@@ -144,6 +144,22 @@ CASES = [
         concepts(term("x", "ResultExtension", inlineSchema='{"properties": {"rank": {"required": true}}}')),
         "/concepts/5/inlineSchema", "inline-schema", ERROR,
     ),
+    (
+        concepts(term("x", "ResultExtension", inlineSchema='{"pattern": "(?=a)"}')),
+        "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
+    ),
+    (
+        concepts(term("x", "ResultExtension", inlineSchema='{"$ref": "https://elsewhere.example/x"}')),
+        "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
+    ),
+    (
+        concepts(term("x", "ResultExtension", inlineSchema='{"not":' * 300 + "{}" + "}" * 300)),
+        "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
+    ),
+    (
+        concepts(term("x", "ResultExtension", inlineSchema="[" * 100_000)),
+        "/concepts/5/inlineSchema", "inline-schema-json", ERROR,
+    ),
     (concepts(term("x", "StateResource")), "/concepts/5", "missing-property", ERROR),
     (concepts(term("x", "StateResource", contentType="json")), "/concepts/5/contentType", "content-type", ERROR),
     (
@@ -154,6 +170,12 @@ CASES = [
         concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {
             "@context": "https://w3id.org/xapi/profiles/activity-context", "title": "x"}}),
         "/concepts/5/activityDefinition/title", "activity-property", ERROR,
+    ),
+    (
+        concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {
+            "@context": "https://w3id.org/xapi/profiles/activity-context",
+            "extensions": {"https://x.example/one": 1, "https://x.example/many": [{"@context": "urn:c"}, {"a": 1}]}}}),
+        "/concepts/5/activityDefinition/extensions/https:~1~1x.example~1many", "extension-context", ERROR,
     ),
     # 8
     (ruled(verb=f"{P}/gone"), "/templates/0/verb", "reference-broken", ERROR),
@@ -175,6 +197,13 @@ CASES = [
                          template("again", {"location": "result", "presence": "excluded"}, verb=f"{P}/opened")],
               patterns=[]),
         "/templates/1", "indistinguishable", ERROR,
+    ),
+    (
+        clean(templates=[template("opened", {"location": "$.result", "presence": "included"}),
+                         template("again", {"location": "$.result", "presence": "excluded"}, verb=f"{P}/opened",
+                                  objectActivityType=f"{P}/page", contextOtherActivityType=[f"{P}/page"])],
+              patterns=[]),
+        "/templates/1", "contradicts-wider", ERROR,
     ),
     # 8.1: paths that can never find anything
     (
@@ -222,6 +251,10 @@ CASES = [
     (
         ruled({"location": "$.id", "presence": "included"}, {"location": "$.id", "presence": "included"}),
         "/templates/0/rules/1", "rule-repeated", WARNING,
+    ),
+    (
+        ruled({"location": "$.result.score", "any": [{"raw": 1}]}),
+        "/templates/0/rules/0/any", "values-context", WARNING,
     ),
     # 9
     (patterned(pattern("visit", sequence=[OPENED, CLOSED])), "/patterns", "no-primary", WARNING),
@@ -317,11 +350,33 @@ def test_references_to_other_profiles_are_looked_up_in_those_at_hand():
     both = {each[:2] for each in found(mine, [other])}
     assert ("/patterns/0/sequence/2", "pattern-reference-broken") not in both
     assert ("/concepts/0/id", "defined-elsewhere") in both
+    # One that supersedes the profile may define its concepts, and not those of a third.
+    third = other._replace(id="urn:third", versions=(other.versions[0]._replace(id="urn:third:v1"),))
+    mine["versions"][0]["wasRevisionOf"] = [V]
+    assert ("/concepts/0/id", "defined-elsewhere") not in {each[:2] for each in found(mine, [other])}
+    assert ("/concepts/0/id", "defined-elsewhere") in {each[:2] for each in found(mine, [other, third])}
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[]", b"null", b"{}", b'{"id": {"id": []}, "templates": [[{}], 3]}'])
 def test_anything_can_be_linted(content):
     assert lint(content)
+
+
+def test_a_wider_template_that_says_nothing_else_is_not_complained_of():
+    narrow = template("again", {"location": "$.result", "presence": "excluded"}, verb=f"{P}/opened",
+                      objectActivityType=f"{P}/page")  # fmt: skip
+    wide = template("opened", {"location": "$.context", "presence": "included"})
+    apart = template("other", {"location": "$.result", "presence": "included"}, verb=f"{P}/opened",
+                     contextParentActivityType=[f"{P}/page"])  # fmt: skip
+    raw = clean(templates=[wide, narrow, apart])
+    del raw["patterns"]
+    assert found(raw) == []
+
+
+def test_values_that_are_objects_need_a_context_of_the_document():
+    raw = ruled({"location": "$.result.score", "any": [{"raw": 1}]})
+    raw["@context"] = ["https://w3id.org/xapi/profiles/context", "https://example.org/context"]
+    assert found(raw) == []
 
 
 def test_a_key_given_twice_is_told():
