@@ -598,7 +598,7 @@ def profiles() -> list[Row]:
     began = time.perf_counter()
     loaded = [document.load(each) for each in documents]
     made = checker.compile(loaded)
-    followers = [sessions.compile(each) for each in loaded]
+    followers = [follower for each in loaded for follower in sessions.compile(each)]
     extensions = Extensions(loaded)
     load_ms = (time.perf_counter() - began) * 1000
     statements = traces(5_000)

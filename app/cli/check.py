@@ -56,7 +56,7 @@ def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mo
     made = checker.compile(profiles, mode, others)
     today = clock.now().date()
     places = schools.Checks(KEYS, ())
-    followers = tuple(each for each in (sessions.compile(profile, others) for profile in profiles) if each.patterns)
+    followers = tuple(each for profile in profiles for each in sessions.compile(profile, others) if each.patterns)
     tally = Tally(
         Judge(
             made.check_all,

@@ -28,6 +28,13 @@ from app.xapi.versions import Version
 Statement = dict[str, Any]
 INVALID = "invalid"
 MOST_FAULTS = 50
+_ALONE = Fault(
+    "/context/registration",
+    "session-registration",
+    "xAPI-Profiles Structure 9",
+    "The profile that the statement names has patterns, and without a registration the statement is in no session. "
+    "Give the statements of a session one registration.",
+)
 
 
 class Judge(NamedTuple):
@@ -120,7 +127,7 @@ class Tally:
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
             self.people.update(each.kind for each in found[at])
             self._note(map(minors.fault, found[at]), place)
-            self._follow(statement, verdict)
+            self._follow(statement, verdict, place)
 
     def invalid(self, faults: Iterable[Fault], place: int) -> None:
         """Add a statement that is none, for these reasons."""
@@ -135,10 +142,10 @@ class Tally:
 
     def sessions(self) -> list[tuple[sessions.Standing, int]]:
         """How the sessions stand that the statements make, in order of timestamps, and how many stand so."""
-        by_profile = {follower.profile: follower for follower in self._judge.followers}
+        followers = {follower.scheme: follower for follower in self._judge.followers}
         stands: Counter[sessions.Standing] = Counter()
         for key, events in self._events.items():
-            follower = by_profile[key.profile]
+            follower = followers[key.scheme]
             states = sessions.start(follower)
             for _, templates in sorted(events, key=lambda event: event[0]):
                 states = sessions.advance(follower, states, templates)
@@ -181,10 +188,12 @@ class Tally:
             self._faults.setdefault(key, (fault, place))
             self._counts[key] += 1
 
-    def _follow(self, statement: Statement, verdict: Verdict) -> None:
+    def _follow(self, statement: Statement, verdict: Verdict, place: int) -> None:
         for follower in self._judge.followers:
             key = sessions.session_of(statement, follower)
-            if key is not None:
+            if key is None and sessions.is_of(statement, follower):
+                self._note([_ALONE], place)
+            elif key is not None:
                 said = statement.get("timestamp")
                 templates = followed(verdict, follower.profile, self._judge.mode)
                 # One without a timestamp would get that of its receipt: later than those that have one.

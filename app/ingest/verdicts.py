@@ -226,7 +226,7 @@ class Profiles:
             chosen = [profile for profile in loaded if profile.id in source.profiles]
             checker = compile(chosen, Mode(source.matching), loaded)
             numbers = self._repository.number(checker.templates)
-            followers = [sessions.compile(profile, loaded) for profile in chosen]
+            followers = [follower for profile in chosen for follower in sessions.compile(profile, loaded)]
             cache[wanted] = Held(
                 checker,
                 numbers,

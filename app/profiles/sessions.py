@@ -15,9 +15,14 @@ SUBREGISTRATION: Final = "https://w3id.org/xapi/profiles/extensions/subregistrat
 
 
 class SessionKey(NamedTuple):
-    """Statements with equal keys follow one primary pattern: of a profile, in a registration or a part of one."""
+    """Statements with equal keys follow one primary pattern: of a profile, in a registration or a part of one.
 
-    profile: str
+    Attributes:
+        scheme: The follower's (``Follower.scheme``).
+        registration, subregistration: UUIDs in lower case.
+    """
+
+    scheme: str
     registration: str
     subregistration: str | None
 
@@ -37,15 +42,21 @@ class Standing(NamedTuple):
 
 
 class Follower(NamedTuple):
-    """The primary patterns of a profile, ready to follow.
+    """The primary patterns of a version of a profile, ready to follow.
 
     Attributes:
-        names: IRIs of the profile and of its versions: what says that a statement is of this profile.
+        profile: IRI of the profile.
+        scheme: What tells its sessions from others': the IRI of the profile for its newest version, of the version for
+            an older one.
+        names: IRIs that say of a statement that it is of this version, among its category context activities.
+        older: IRIs that say that it is of an older one, when only the profile is named beside.
         unresolved: IRIs that patterns name and that no profile at hand defines; such patterns are left out.
     """
 
     profile: str
+    scheme: str
     names: frozenset[str]
+    older: frozenset[str]
     patterns: tuple[CompiledPattern, ...]
     unresolved: tuple[str, ...]
 
@@ -55,40 +66,76 @@ class Follower(NamedTuple):
         return hashlib.sha256("".join(pattern.fingerprint for pattern in self.patterns).encode()).hexdigest()[:16]
 
 
-def compile(profile: Profile, others: Sequence[Profile] = ()) -> Follower:
-    """The follower of a profile; ``others`` are where templates and patterns of other profiles are looked up."""
+def compile(profile: Profile, others: Sequence[Profile] = ()) -> tuple[Follower, ...]:
+    """The followers of a profile: one for each version that has primary patterns, the newest first.
+
+    Structure 9: statements follow the patterns of the version that they name. A version of which the document describes
+    nothing counts as the newest.
+
+    Args:
+        profile: The profile.
+        others: Where templates and patterns of other profiles are looked up.
+    """
+    described = {element.version for element in profile.elements}
+    older = frozenset(described - {profile.version})
+    newest = frozenset({profile.id, *(version.id for version in profile.versions)}) - older
+    made = [_compile(profile, profile.version, profile.id, newest, older, others)]
+    made += [
+        _compile(profile, version.id, version.id, frozenset({version.id}), frozenset(), others)
+        for version in profile.versions
+        if version.id in older
+    ]
+    return tuple(follower for follower in made if follower.patterns or follower.unresolved)
+
+
+def _compile(
+    profile: Profile,
+    version: str,
+    scheme: str,
+    names: frozenset[str],
+    older: frozenset[str],
+    others: Sequence[Profile],
+) -> Follower:
     compiled: list[CompiledPattern] = []
     missing: list[str] = []
-    for pattern in patterns.primaries(profile):
+    for pattern in patterns.primaries(profile, version):
         try:
             compiled.append(patterns.compile(profile, pattern, others))
         except Unresolved as refused:
             missing += refused.names
         except patterns.TooAmbiguous:
             missing.append(pattern.id)
-    names = frozenset({profile.id, *(version.id for version in profile.versions)})
-    return Follower(profile.id, names, tuple(compiled), tuple(missing))
+    return Follower(profile.id, scheme, names, older, tuple(compiled), tuple(missing))
 
 
 def session_of(statement: Mapping[str, Any], follower: Follower) -> SessionKey | None:
     """The session of a valid statement; None when it is in none.
 
     Structure 9: statements of a registration that have the profile's version among their category context activities;
-    the profile's own IRI counts as well. A subregistration divides the registration, for the profile it names.
+    the profile's own IRI counts as the newest. A subregistration divides the registration, for the profile it names.
     """
     context = statement.get("context")
     registration = context.get("registration") if type(context) is dict else None
-    if type(context) is not dict or type(registration) is not str:
+    if type(context) is not dict or type(registration) is not str or not is_of(statement, follower):
         return None
-    if follower.names.isdisjoint(categories(statement)):
-        return None
+    part = None
+    for each in _parts(context):
+        names = type(each) is dict and each.get("profile") in (follower.profile, *follower.names)
+        if names and type(each.get("subregistration")) is str:
+            part = each["subregistration"].lower()
+    return SessionKey(follower.scheme, registration.lower(), part)
+
+
+def is_of(statement: Mapping[str, Any], follower: Follower) -> bool:
+    """Whether a statement names the version of a follower, so that it is held to its patterns."""
+    named = follower.names.intersection(given := categories(statement))
+    return bool(named) and not (named == {follower.profile} and not follower.older.isdisjoint(given))
+
+
+def _parts(context: Mapping[str, Any]) -> list[Any]:
     extensions = context.get("extensions")
     given = extensions.get(SUBREGISTRATION) if type(extensions) is dict else None
-    part = None
-    for each in given if type(given) is list else ():
-        if type(each) is dict and each.get("profile") in follower.names and type(each.get("subregistration")) is str:
-            part = each["subregistration"].lower()
-    return SessionKey(follower.profile, registration.lower(), part)
+    return given if type(given) is list else []
 
 
 def start(follower: Follower) -> list[State]:

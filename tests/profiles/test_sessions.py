@@ -4,9 +4,9 @@ import pytest
 
 from app.profiles import document, patterns, sessions
 from app.profiles.document import Pattern
-from tests.profiles.test_patterns import V, profile, seq, word
+from tests.profiles.test_patterns import V, alt, profile, seq, word
 
-FOLLOWER = sessions.compile(profile(seq("a", "b")))
+(FOLLOWER,) = sessions.compile(profile(seq("a", "b")))
 REGISTRATION = "2F1C1F7E-2f7c-4a2b-8f0e-5b2f6f1c9d11"
 
 
@@ -56,7 +56,7 @@ def test_a_subregistration_divides_the_registration_for_its_profile_only():
 def test_a_session_stands_as_the_pattern_it_follows_best():
     made = profile(seq("a", "b"))
     other = Pattern("urn:second", V, True, {}, {}, False, "sequence", ("urn:a", "urn:c", "urn:d"))
-    follower = sessions.compile(made._replace(patterns=(*made.patterns, other)))
+    (follower,) = sessions.compile(made._replace(patterns=(*made.patterns, other)))
     states = sessions.start(follower)
     stands = []
     for templates in word("acb"):
@@ -70,12 +70,53 @@ def test_a_session_stands_as_the_pattern_it_follows_best():
 def test_a_pattern_that_names_what_no_profile_defines_is_left_out_and_told():
     made = profile(seq("a", "b"))
     broken = Pattern("urn:broken", V, True, {}, {}, False, "optional", ("urn:gone",))
-    follower = sessions.compile(made._replace(patterns=(*made.patterns, broken)))
+    (follower,) = sessions.compile(made._replace(patterns=(*made.patterns, broken)))
     assert [pattern.id for pattern in follower.patterns] == ["urn:pattern:0"]
     assert follower.unresolved == ("urn:gone",)
 
 
 def test_states_of_other_patterns_are_not_taken_up():
     dumped = sessions.dump(FOLLOWER, sessions.start(FOLLOWER))
-    assert sessions.restore(sessions.compile(profile(seq("a", "c"))), dumped) is None
-    assert sessions.restore(sessions.compile(document.Profile(*profile("a")[:-1], ())), dumped) is None
+    for other in (profile(seq("a", "c")), profile(alt("a", "b"))):
+        assert sessions.restore(*sessions.compile(other), dumped) is None
+    assert sessions.restore(FOLLOWER._replace(patterns=()), dumped) is None
+    assert sessions.compile(document.Profile(*profile("a")[:-1], ())) == ()
+
+
+def two_versions():
+    """Sessions are a, b in the newest version and b, a in the one before; nothing is described of the first."""
+    made = profile(seq("a", "b"))
+    old = made.patterns[0]._replace(version="urn:p:v0", members=made.patterns[0].members[::-1])
+    versions = [document.Version(f"urn:p:{name}", "2025-01-01T00:00:00Z", ()) for name in ("v0", "first")]
+    templates = [*made.templates, *(each._replace(version="urn:p:v0") for each in made.templates)]
+    return made._replace(
+        versions=(*made.versions, *versions), templates=tuple(templates), patterns=(*made.patterns, old)
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "schemes"),
+    [
+        ([V], ["urn:p"]),
+        (["urn:p"], ["urn:p"]),
+        (["urn:p:first"], ["urn:p"]),
+        (["urn:p:v0"], ["urn:p:v0"]),
+        (["urn:p", "urn:p:v0"], ["urn:p:v0"]),
+        ([V, "urn:p:v0"], ["urn:p", "urn:p:v0"]),
+        (["urn:other"], []),
+    ],
+)
+def test_a_session_follows_the_patterns_of_the_version_that_its_statements_name(named, schemes):
+    followers = sessions.compile(two_versions())
+    keys = [sessions.session_of(statement(*named), follower) for follower in followers]
+    assert [key.scheme for key in keys if key is not None] == schemes
+
+
+def test_each_version_has_the_patterns_that_it_describes():
+    stands = {}
+    for follower in sessions.compile(two_versions()):
+        states = sessions.start(follower)
+        for templates in word("ba"):
+            states = sessions.advance(follower, states, templates)
+        stands[follower.scheme] = sessions.standing(follower, states).progress.value
+    assert stands == {"urn:p": "failure", "urn:p:v0": "success"}

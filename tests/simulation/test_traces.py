@@ -54,7 +54,7 @@ def test_every_statement_conforms_to_exactly_one_template_of_its_profile(traces)
 def test_every_session_follows_a_pattern_of_its_profile(traces):
     for source in ("ent", "p2ia"):
         profile = document.load(contracts.folder("profiles", f"{source}.jsonld").read_bytes())
-        follower = sessions.compile(profile)
+        (follower,) = sessions.compile(profile)
         sent = [orjson.loads(orjson.dumps(trace.statement)) for trace in traces if trace.source == source]
         states = {}
         for statement, verdict in zip(sent, checker.compile([profile]).check_all(sent), strict=True):
