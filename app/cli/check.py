@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli.screen import out, table
-from app.errors import Fault, FileRefused, SillageError
+from app.errors import BodyTooLarge, Fault, FileRefused, SillageError
 from app.france import schools
+from app.france.mef import Edition
 from app.ingest.checking import INVALID, Judge, Tally
 from app.ingest.french import KEYS
 from app.profiles import checker, sessions
@@ -30,6 +31,9 @@ from app.xapi.versions import Version
 
 _PAGE = 500
 _GZIP = b"\x1f\x8b"
+# Editors of some systems put one before UTF-8.
+_BOM = b"\xef\xbb\xbf"
+_PEEKED = 1024
 _SHOWN = 15
 
 
@@ -41,21 +45,24 @@ class Line(NamedTuple):
     refused: Sequence[Fault]
 
 
-def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mode: Mode) -> Tally:
-    """Judge every statement of a file: JSON lines or a JSON array, gzip or not.
+def check(
+    file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mode: Mode, editions: Sequence[Edition] = ()
+) -> Tally:
+    """Judge every statement of a file: JSON lines, a JSON array or one statement; gzip or not.
 
     Args:
         file: The file.
         profiles: What its statements are held to.
         others: Profiles at hand, for templates and patterns that ``profiles`` use of others.
         mode: When several templates match.
+        editions: The nomenclature of courses; without any, only the form of MEF codes is checked.
 
     Raises:
         FileRefused: it cannot be read, or unpacked.
     """
     made = checker.compile(profiles, mode, others)
     today = clock.now().date()
-    places = schools.Checks(KEYS, ())
+    places = schools.Checks(KEYS, editions)
     followers = tuple(each for profile in profiles for each in sessions.compile(profile, others) if each.patterns)
     tally = Tally(
         Judge(
@@ -74,9 +81,10 @@ def check(file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mo
             while page := list(islice(lines, _PAGE)):
                 _add(tally, page)
                 bar.update(task, completed=raw.tell())
-    except (OSError, EOFError, zlib.error) as refused:
-        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else "it is not whole gzip data"
-        raise FileRefused(f"{file} cannot be read: {reason}.") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise FileRefused(f"{file} cannot be read: it is not whole gzip data.") from None
+    except OSError as refused:
+        raise FileRefused(f"{file} cannot be read: {refused.strerror or 'it is no regular file'}.") from None
     return tally
 
 
@@ -100,13 +108,15 @@ def _version(statement: dict[str, Any]) -> Version:
 
 
 def _lines(raw: BufferedReader) -> Iterator[Line]:
-    packed = raw.read(2) == _GZIP
-    raw.seek(0)
-    content = gzip.GzipFile(fileobj=raw) if packed else raw
-    if content.peek(1)[:1] == b"[":
-        yield from _decoded(1, content.read(), 1 << 62)
+    content = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
+    head = content.peek(_PEEKED).removeprefix(_BOM).lstrip()
+    if head[:1] == b"[" or head.partition(b"\n")[0].strip() == b"{":
+        # An array, or one statement over several lines.
+        yield from _decoded(1, content.read().removeprefix(_BOM), 1 << 62)
         return
     for number, line in enumerate(content, start=1):
+        if number == 1:
+            line = line.removeprefix(_BOM)
         if line.strip():
             yield from _decoded(number, line, 1)
 
@@ -116,6 +126,8 @@ def _decoded(number: int, text: bytes, most: int) -> Iterator[Line]:
         for place, statement in enumerate(decode(text, max_statements=most).statements):
             yield Line(number + place, statement, ())
     except SillageError as refused:
+        if most > 1 and isinstance(refused, BodyTooLarge):
+            raise FileRefused("The array is too long to be read at once: write one statement a line.") from None
         yield Line(number, None, refused.faults or [Fault("", refused.code, "xAPI-Data 2.2", refused.detail)])
 
 

@@ -15,7 +15,10 @@ from app.cli import check
 from app.cli.screen import out, table
 from app.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
+from app.france.mef import Edition, school_year
+from app.ingest import nomenclatures
 from app.ingest.checking import INVALID
+from app.profiles import sessions
 from app.profiles.checker import Mode
 from app.profiles.document import Profile, load
 from app.profiles.findings import Finding, Severity
@@ -42,7 +45,15 @@ def add(parts: Parts, file: Path) -> None:
     click.echo(
         f"{added.id}: version {added.version}, {len(added.templates)} statement templates, {patterns} primary patterns"
     )
-    found = lint(document, [each for each in parts.profiles.list() if each.id != added.id])
+    others = [each for each in parts.profiles.list() if each.id != added.id]
+    left_out = sorted({iri for each in sessions.compile(added, others) for iri in each.unresolved})
+    if left_out:
+        click.echo(
+            "Some patterns are not followed: no loaded profile defines what they name, or too much is open in them at "
+            f"once: {', '.join(left_out)}. Load what is missing, then this profile again.",
+            err=True,
+        )
+    found = lint(document, others)
     if found:
         click.echo(f"{_counted(found)}: `sillage profile lint {file}` shows them.", err=True)
 
@@ -94,10 +105,21 @@ def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_j
 @click.option(
     "--mode", type=click.Choice([each.value for each in Mode]), default=Mode.EVERY.value, show_default=True, help=_MODE
 )
+@click.option(
+    "--nomenclature",
+    "published",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The published CSV of MEF codes, its school year in its name (mef-2025-2026.csv). Repeatable. Without it only "
+    "the form of MEF codes is checked.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
-def check_(parts: Parts, file: Path, wanted: tuple[str, ...], mode: str, as_json: bool) -> None:
-    """Hold the statements in FILE (JSON lines or a JSON array, gzip or not) to profiles; nothing is stored.
+def check_(
+    parts: Parts, file: Path, wanted: tuple[str, ...], mode: str, published: tuple[Path, ...], as_json: bool
+) -> None:
+    """Hold the statements in FILE (JSON lines, a JSON array or one statement, gzip or not) to profiles; nothing is
+    stored.
 
     Structure, templates, patterns, schools, and what names people. Exit code 1 when a statement is not as it should be.
     """
@@ -115,7 +137,7 @@ def check_(parts: Parts, file: Path, wanted: tuple[str, ...], mode: str, as_json
             raise NotFound("No such profile: give a file, ent, p2ia, or an IRI that `sillage profile list` shows.")
         at_hand.setdefault(found.id, found)
         chosen.append(found)
-    tally = check.check(file, chosen, list(at_hand.values()), Mode(mode))
+    tally = check.check(file, chosen, list(at_hand.values()), Mode(mode), [_edition(each) for each in published])
     if as_json:
         check.dump(tally)
     else:
@@ -189,6 +211,13 @@ def _bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as refused:
         raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
+
+
+def _edition(file: Path) -> Edition:
+    day = school_year(file.name)
+    if day is None:
+        raise click.UsageError("The name of the nomenclature tells no school year: name it such as mef-2025-2026.csv.")
+    return Edition(day, nomenclatures.read(_bytes(file)))
 
 
 def _own() -> dict[str, Profile]:

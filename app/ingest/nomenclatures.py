@@ -7,9 +7,23 @@ from datetime import date
 
 from app.errors import FileRefused
 from app.france import mef
-from app.france.mef import Edition
+from app.france.mef import Edition, Nomenclature
 from app.storage import clock
 from app.storage.nomenclatures import LoadedEdition, NomenclatureRepository
+
+
+def read(content: bytes) -> Nomenclature:
+    """The nomenclature in the bytes of the published CSV file.
+
+    Raises:
+        FileRefused: it is another file.
+    """
+    try:
+        return mef.parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise FileRefused("The file is not UTF-8 text, so not the published nomenclature (CSV).") from None
+    except ValueError as refused:
+        raise FileRefused(f"The file is not the published nomenclature (CSV): {refused}.") from None
 
 
 class Nomenclatures:
@@ -32,15 +46,7 @@ class Nomenclatures:
         Raises:
             FileRefused: it is not the published CSV file.
         """
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise FileRefused("The file is not UTF-8 text, so not the published nomenclature (CSV).") from None
-        try:
-            read = mef.parse(text)
-        except ValueError as refused:
-            raise FileRefused(f"The file is not the published nomenclature (CSV): {refused}.") from None
-        edition = LoadedEdition(since, content, len(read.courses), clock.now())
+        edition = LoadedEdition(since, content, len(read(content).courses), clock.now())
         self._audit("nomenclature-loaded", actor, {"since": since.isoformat(), "codes": edition.codes})
         self._repository.add(edition)
         self.forget()
@@ -56,9 +62,7 @@ class Nomenclatures:
         known = self._editions
         if known is None:
             latest = {each.since: each for each in self._repository.list()}
-            known = tuple(
-                Edition(since, mef.parse(each.content.decode("utf-8-sig"))) for since, each in sorted(latest.items())
-            )
+            known = tuple(Edition(since, read(each.content)) for since, each in sorted(latest.items()))
             self._editions = known
         return known
 

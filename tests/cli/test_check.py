@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from app.cli.profile import profile
 from app.errors import FileRefused, NotFound
-from app.profiles import document
+from app.profiles import document, terms
 
 EXAMPLES = Path(__file__).parents[1] / "profiles" / "examples"
 VALID = {path.stem: json.loads(path.read_text())["valid"][0] for path in EXAMPLES.glob("*.json")}
@@ -82,6 +82,44 @@ def test_gzip_and_arrays_are_read_and_an_empty_file_is_no_fault(lines, tmp_path)
     reports = [report(path, "--profile", "p2ia") for path in (packed, array, lines(*statements))]
     assert reports[0] == reports[1] == reports[2]
     assert report(empty, "--profile", "p2ia")["statements"] == 0
+
+
+def test_files_as_editors_write_them_are_read(lines, tmp_path):
+    (statement,) = of("answered")
+    for text in (
+        b"\xef\xbb\xbf" + orjson.dumps(statement),
+        b"\xef\xbb\xbf\n [" + orjson.dumps(statement) + b"]",
+        orjson.dumps(statement, option=orjson.OPT_INDENT_2),
+    ):
+        (tmp_path / "traces.json").write_bytes(text)
+        assert report(tmp_path / "traces.json", "--profile", "p2ia")["verdicts"] == {"conforms": 1}
+
+
+def test_an_array_too_long_to_be_read_at_once_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.xapi.decode.MOST_VALUES", 100)
+    (tmp_path / "traces.json").write_bytes(orjson.dumps(of(*P2IA) * 10))
+    with pytest.raises(FileRefused, match="one statement a line"):
+        run(tmp_path / "traces.json", "--profile", "p2ia")
+
+
+def test_mef_codes_are_held_to_the_nomenclatures_given(lines, tmp_path):
+    (statement,) = orjson.loads(orjson.dumps(of("answered")))
+    statement["context"]["extensions"][terms.LEVEL] = "1001001211"
+    head = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n"
+    (tmp_path / "mef-2026-2027.csv").write_text(head + "1001001211,SIXIEME,1/9/97,31/8/26\n")
+    (tmp_path / "other.csv").write_text(head)
+    arguments = (lines(statement), "--profile", "p2ia")
+    assert report(*arguments)["schools"] == 0
+    told = report(*arguments, "--nomenclature", tmp_path / "mef-2026-2027.csv")
+    assert (told["schools"], [each["rule"] for each in told["faults"]]) == (1, ["mef-closed"])
+    assert "school year" in run(*arguments, "--nomenclature", tmp_path / "other.csv").output
+
+
+def test_a_statement_without_registration_is_told_that_it_is_in_no_session(lines):
+    (statement,) = orjson.loads(orjson.dumps(of("answered")))
+    del statement["context"]["registration"]
+    faults = [each["rule"] for each in report(lines(statement), "--profile", "p2ia")["faults"]]
+    assert "session-registration" in faults
 
 
 def test_sessions_are_followed_in_order_of_timestamps(lines):

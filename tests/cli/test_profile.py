@@ -93,6 +93,22 @@ def test_references_are_looked_up_in_the_profiles_given_and_in_those_loaded(run,
     assert "pattern-reference-broken" not in run("lint", path, "--loaded").output
 
 
+def test_a_profile_whose_patterns_need_another_one_is_told_so(run, tmp_path):
+    text = contracts.folder("profiles", "ent.jsonld").read_text()
+    theirs, mine = (
+        orjson.loads(text.replace("w3id.org/sillage", f"example.org/{name}")) for name in ("theirs", "mine")
+    )
+    template = theirs["templates"][0]["id"]
+    session = next(each for each in mine["patterns"] if each.get("primary"))
+    mine["patterns"] = [{key: session[key] for key in ("id", "type", "primary", "inScheme", "prefLabel", "definition")}]
+    mine["patterns"][0]["zeroOrMore"] = template
+    for name, raw in (("theirs", theirs), ("mine", mine)):
+        (tmp_path / f"{name}.jsonld").write_bytes(orjson.dumps(raw))
+    assert f"once: {template}." in run("add", str(tmp_path / "mine.jsonld")).output
+    assert "not followed" not in run("add", str(tmp_path / "theirs.jsonld")).output
+    assert "not followed" not in run("add", str(tmp_path / "mine.jsonld")).output
+
+
 def test_the_report_counts_by_source_and_template(run, repository):
     template = f"{terms.ENT_VERSION}/templates/connection"
     day = "2026-09-07"
