@@ -102,11 +102,11 @@ class InvalidStatement(BadRequest):
 
 
 class ProfileRejected(BadRequest):
-    """A statement fails the profiles that its source promised, and the source's mode is ``reject``."""
+    """A statement or document breaks the profiles that its source promised, and the source's mode is ``reject``."""
 
     code = "profile-rejected"
-    title = "A statement fails the profiles of its source"
-    title_fr = "Un énoncé ne respecte pas les profils de sa source"
+    title = "A statement or document breaks the profiles of its source"
+    title_fr = "Un énoncé ou un document ne respecte pas les profils de sa source"
 
 
 class PersonalDataRefused(BadRequest):

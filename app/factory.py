@@ -716,6 +716,8 @@ class Parts:
             now_us=clock.now_us,
             random=clock.random_bytes,
             states=self.person_states.current,
+            hold=lambda source, place, content: self.profiles.document(self.access.source(source), place, content),
+            misfit=self.profiles.count_document,
         )
 
     @cached_property
@@ -964,7 +966,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         url_prefix=PREFIX,
     )
     app.register_blueprint(
-        documents_resource.blueprint(gate=gate, documents=parts.documents, max_body_bytes=chosen.max_body_bytes),
+        documents_resource.blueprint(
+            gate=gate, access=parts.access, documents=parts.documents, max_body_bytes=chosen.max_body_bytes
+        ),
         url_prefix=PREFIX,
     )
     app.register_blueprint(agents.blueprint(gate, parts.people), url_prefix=PREFIX)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.errors import (
     BodyTooLarge,
     DocumentConflict,
+    Fault,
     NotFound,
     PersonRefused,
     PersonRestricted,
@@ -42,6 +43,8 @@ _ANOTHER = '"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Audit = Callable[[str, str, Mapping[str, object]], object]
+Hold = Callable[[str, Place, Content], tuple[Fault, ...]]
+"""``hold(source, place, content)``: what profiles find wrong with a document about to be stored; raises to refuse."""
 
 
 class Found(NamedTuple):
@@ -85,10 +88,14 @@ class Documents:
         now_us: Callable[[], int],
         random: RandomBytes,
         states: Callable[[], States],
+        hold: Hold = lambda source, place, content: (),
+        misfit: Callable[[str, tuple[Fault, ...]], None] = lambda source, faults: None,
     ) -> None:
         """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
 
         ``states`` says who is restricted (GDPR art. 18): their documents are neither given, nor changed, nor deleted.
+
+        ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
         """
         self._repository = repository
         self._subjects = subjects
@@ -97,6 +104,8 @@ class Documents:
         self._now_us = now_us
         self._random = random
         self._states = states
+        self._hold = hold
+        self._misfit = misfit
 
     def read(self, place: Place, *, actor: str) -> Found:
         """A document.
@@ -136,7 +145,9 @@ class Documents:
         self._audit("documents-read", actor, {**self._detail(place), "context": group.hex(), "count": len(names)})
         return Listing(tuple(names), _moment(rows[-1].updated) if rows else None)
 
-    def put(self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str) -> None:
+    def put(
+        self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str
+    ) -> tuple[Fault, ...]:
         """Store a document, or replace the one that is there.
 
         Args:
@@ -146,7 +157,11 @@ class Documents:
             version: Version of xAPI the request is made in: it says what may be done without conditions.
             source: Id of the source that writes.
 
+        Returns:
+            What the profiles that define it find wrong with it.
+
         Raises:
+            ProfileRejected: that, when the source is one whose faults are refused; nothing changed.
             PreconditionFailed: a condition is false; nothing changed.
             DocumentConflict: there is a document and no condition was given; nothing changed.
             BadRequest: this version wants a condition.
@@ -154,6 +169,13 @@ class Documents:
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
         """
         _require_size(content)
+        faults = self._hold(source, place, content)
+        self._put(place, content, conditions, version, source)
+        if faults:
+            self._misfit(source, faults)
+        return faults
+
+    def _put(self, place: Place, content: Content, conditions: Conditions, version: Version, source: str) -> None:
         address = self._address(place)
         self._require_free(address.subject)
         if conditions.given:
@@ -170,10 +192,14 @@ class Documents:
         else:
             refuse_bare()
 
-    def merge(self, place: Place, content: Content, conditions: Conditions, *, source: str) -> None:
+    def merge(self, place: Place, content: Content, conditions: Conditions, *, source: str) -> tuple[Fault, ...]:
         """Set the top-level properties of a JSON document in the one that is there, or store it where there is none.
 
+        Returns:
+            What the profiles that define it find wrong with what it is now.
+
         Raises:
+            ProfileRejected: that, when the source is one whose faults are refused; nothing changed.
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``LARGEST``, merged.
@@ -188,8 +214,11 @@ class Documents:
             stored = None if row is None else self._opened(row)
             merged = content if stored is None else merge(stored, content)
             _require_size(merged)
+            faults = self._hold(source, place, merged)
             if self._stored(self._row(address, merged, source), None if row is None else row.etag):
-                return
+                if faults:
+                    self._misfit(source, faults)
+                return faults
         raise _contended()
 
     def delete(self, place: Place, conditions: Conditions, *, actor: str) -> None:

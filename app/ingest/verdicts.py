@@ -11,22 +11,30 @@ from itertools import compress
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.errors import Fault, SillageError
+from app.errors import Fault, ProfileRejected, SillageError
 from app.ingest.referred import identifiers
 from app.profiles import sessions
 from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
 from app.profiles.document import Profile, load
 from app.profiles.extensions import Extensions
+from app.profiles.resources import Resources
 from app.profiles.sessions import Follower
 from app.storage import clock
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
 from app.storage.sources import Source
+from app.xapi.documents import Content, Place, Resource
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"
 SCHOOLS = "schools"
 EXTENSIONS = "extensions"
+DOCUMENTS = "documents"
 FAULTS_SHOWN = 20
+_CONCEPTS = {
+    Resource.STATE: "StateResource",
+    Resource.ACTIVITY_PROFILE: "ActivityProfileResource",
+    Resource.AGENT_PROFILE: "AgentProfileResource",
+}
 
 
 class Checked(NamedTuple):
@@ -63,6 +71,7 @@ class Held(NamedTuple):
         names: IRI of each template, by number.
         followers: Of the profiles that have primary patterns.
         extensions: Those that any loaded profile defines.
+        resources: Likewise, of documents.
     """
 
     checker: Checker
@@ -70,6 +79,7 @@ class Held(NamedTuple):
     names: Mapping[int, str]
     followers: tuple[Follower, ...]
     extensions: Extensions
+    resources: Resources
 
 
 Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
@@ -199,6 +209,29 @@ class Profiles:
         day = datetime.now(UTC).date().isoformat()
         self._add(Counter({(source.id, day, f"minors:{kind}", outcome): count for kind, count in found.items()}))
 
+    def document(self, source: Source, place: Place, content: Content) -> tuple[Fault, ...]:
+        """What a document that a source sends breaks of the profile that defines it; nothing when it promised none.
+
+        Raises:
+            ProfileRejected: something is, and the mode of the source is ``reject``; counted.
+        """
+        if not source.profiles or place.id is None:
+            return ()
+        faults = self.held(source).resources.faults(_CONCEPTS[place.resource], place.id, content.type, content.body)
+        if faults and source.mode == "reject":
+            self.count_document(source.id, faults, REJECTED)
+            raise ProfileRejected(
+                f"The document breaks the profile that defines it, and source {source.id} has promised profiles; "
+                "nothing was stored.",
+                faults=faults,
+            )
+        return faults
+
+    def count_document(self, source: str, faults: Sequence[Fault], outcome: str = Outcome.FAILS.value) -> None:
+        """Add what is wrong with a document to the counters: ``documents:RULE``."""
+        day = datetime.now(UTC).date().isoformat()
+        self._add(Counter((source, day, f"{DOCUMENTS}:{fault.rule}", outcome) for fault in faults))
+
     def flush(self) -> None:
         """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
         with self._lock:
@@ -233,6 +266,7 @@ class Profiles:
                 {number: iri for iri, number in numbers.items()},
                 tuple(follower for follower in followers if follower.patterns),
                 Extensions(loaded),
+                Resources(loaded),
             )
         return cache[wanted]
 

@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 
 from app.web import purpose
-from app.web.xapi import headers, statements
+from app.web.xapi import headers
 
 ANY = "*"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
@@ -34,7 +34,7 @@ _READ = (
     headers.VERSION,
     headers.CONSISTENT_THROUGH,
     "X-Request-ID",
-    statements.VERDICT,
+    headers.VERDICT,
 )
 # Chromium keeps what a preflight said two hours at most.
 _MAX_AGE_SECONDS = 7_200

@@ -148,7 +148,9 @@ def test_every_route_is_named() -> None:
         statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
         url_prefix="/xAPI",
     )
-    app.register_blueprint(documents.blueprint(gate=none, documents=none, max_body_bytes=1), url_prefix="/xAPI")
+    app.register_blueprint(
+        documents.blueprint(gate=none, access=none, documents=none, max_body_bytes=1), url_prefix="/xAPI"
+    )
     app.register_blueprint(about.blueprint({}), url_prefix="/xAPI")
     app.register_blueprint(agents.blueprint(none, none), url_prefix="/xAPI")
     app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")

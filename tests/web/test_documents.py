@@ -14,9 +14,11 @@ import orjson
 import pytest
 import requests
 
+from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.storage.documents import NAME
+from app.web.xapi.headers import VERDICT
 from tests.served import Server
 from tests.standard.requirement import requirement
 
@@ -438,3 +440,57 @@ def test_nothing_in_clear_in_the_database(client: Client) -> None:
     for clear in (b"bookmark-7f3a", b"chapter-three", b"text/x-clear", b"ent.example"):
         assert clear not in raw
     assert client.credential.id.encode() not in raw
+
+
+# --- profiles ---------------------------------------------------------------------------------------
+
+BOOKMARK = "https://example.org/reader/bookmark"
+
+
+@pytest.fixture(scope="module")
+def reader(server: Server) -> str:
+    """A profile that defines a state."""
+    raw = orjson.loads(contracts.folder("profiles", "ent.jsonld").read_bytes())
+    raw |= {"id": "https://example.org/reader", "templates": raw["templates"][:1], "patterns": []}
+    raw["versions"] = [{"id": f"{raw['id']}/v1", "generatedAtTime": "2026-01-01T00:00:00Z"}]
+    raw["templates"][0] |= {"id": f"{raw['id']}/t", "inScheme": f"{raw['id']}/v1"}
+    concept = {"id": BOOKMARK, "type": "StateResource", "inScheme": f"{raw['id']}/v1"}
+    schema = '{"type": "object", "required": ["page"]}'
+    raw["concepts"] = [{**concept, "contentType": "application/json", "inlineSchema": schema}]
+    return server.parts.profiles.add(orjson.dumps(raw)).id
+
+
+@pytest.mark.parametrize(
+    ("mode", "method", "answer", "told"),
+    [
+        ("observe", "PUT", 204, None),
+        ("warn", "PUT", 204, "documents=1"),
+        ("reject", "PUT", 400, None),
+        ("warn", "POST", 204, "documents=1"),
+        ("reject", "POST", 400, None),
+    ],
+)
+def test_a_document_is_held_to_the_profile_that_defines_it(
+    server: Server, reader: str, mode: str, method: str, answer: int, told: str | None
+) -> None:
+    client = Client(server, "1.0.3", STATE)
+    client.credential = server.source(scopes=[scopes.ALL, scopes.OWN_QUALITY], profiles=[reader], mode=mode)
+    client.params["stateId"] = BOOKMARK
+    good = client.send(method, b'{"page": 12}', "application/json")
+    assert (good.status_code, good.headers.get(VERDICT)) == (204, None)
+    # What is left of a merge is looked at, not what is sent: the page stays.
+    merged = client.send("POST", b'{"note": 1}', "application/json")
+    assert (merged.status_code, merged.headers.get(VERDICT)) == (204, None)
+    client.send("DELETE")
+    bad = client.send(method, b'{"leaf": 12}', "application/json")
+    assert (bad.status_code, bad.headers.get(VERDICT)) == (answer, told)
+    if answer == 400:
+        assert (bad.json()["code"], bad.json()["faults"][0]["rule"]) == ("profile-rejected", "document-value")
+        assert client.send("GET").status_code == 404
+    limit = time.monotonic() + 10
+    # Each worker writes its counters with its heartbeat.
+    while not (counts := server.send("GET", "/api/v1/verdicts", client.credential).json()["verdicts"]):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    outcome = "rejected" if answer == 400 else "fails"
+    assert [(each["template"], each["outcome"]) for each in counts] == [("documents:document-value", outcome)]

@@ -8,7 +8,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from app.access import scopes
-from app.access.credentials import Credential
+from app.access.credentials import Access, Credential
 from app.errors import BadRequest, Fault, PreconditionFailed, ScopeMissing
 from app.ingest.documents import LARGEST, Documents
 from app.web import body, parameters
@@ -19,19 +19,36 @@ from app.xapi.documents import Conditions, Content, Resource, conditions, etag, 
 _UNNAMED_TYPE = "application/octet-stream"
 
 
-def blueprint(*, gate: Gate, documents: Documents, max_body_bytes: int) -> Blueprint:
+def blueprint(*, gate: Gate, access: Access, documents: Documents, max_body_bytes: int) -> Blueprint:
     """The routes of the three resources."""
     routes = Blueprint("xapi_documents", __name__)
     largest = min(max_body_bytes, LARGEST)
-    _mount(routes, Resource.STATE, "/activities/state", scopes.STATE, gate, documents, largest)
-    _mount(routes, Resource.ACTIVITY_PROFILE, "/activities/profile", scopes.PROFILE, gate, documents, largest)
-    _mount(routes, Resource.AGENT_PROFILE, "/agents/profile", scopes.PROFILE, gate, documents, largest)
+    for resource, path, scope in (
+        (Resource.STATE, "/activities/state", scopes.STATE),
+        (Resource.ACTIVITY_PROFILE, "/activities/profile", scopes.PROFILE),
+        (Resource.AGENT_PROFILE, "/agents/profile", scopes.PROFILE),
+    ):
+        _mount(routes, resource, path, scope, gate, access, documents, largest)
     return routes
 
 
 def _mount(
-    routes: Blueprint, resource: Resource, path: str, scope: str, gate: Gate, documents: Documents, largest: int
+    routes: Blueprint,
+    resource: Resource,
+    path: str,
+    scope: str,
+    gate: Gate,
+    access: Access,
+    documents: Documents,
+    largest: int,
 ) -> None:
+    def stored(source: str, faults: tuple[Fault, ...]) -> Response:
+        answer = Response(status=204)
+        # As of statements: what the source promised and did not keep is told at once in the mode ``warn``.
+        if faults and access.source(source).mode == "warn":
+            answer.headers[headers.VERDICT] = "documents=1"
+        return answer
+
     def get() -> Response:
         # xAPI-Communication 4.2: all/read reads everything; `all` holds every one of these scopes.
         credential = gate.credential(scope, scopes.ALL_READ)
@@ -49,15 +66,13 @@ def _mount(
         source = _source(gate.credential(scope))
         version = headers.version()
         place = parse_place(resource, "PUT", parameters.given())
-        documents.put(place, _content(largest), _conditions(), version, source=source)
-        return Response(status=204)
+        return stored(source, documents.put(place, _content(largest), _conditions(), version, source=source))
 
     def post() -> Response:
         source = _source(gate.credential(scope))
         headers.version()
         place = parse_place(resource, "POST", parameters.given())
-        documents.merge(place, _content(largest), _conditions(), source=source)
-        return Response(status=204)
+        return stored(source, documents.merge(place, _content(largest), _conditions(), source=source))
 
     def delete() -> Response:
         credential = gate.credential(scope)

@@ -11,6 +11,7 @@ from app.xapi.versions import Version, negotiate
 
 VERSION = "X-Experience-API-Version"
 CONSISTENT_THROUGH = "X-Experience-API-Consistent-Through"
+VERDICT = "X-Sillage-Profile-Verdict"
 
 
 def install(app: Flask, prefix: str, default_version: str, consistent_through: Callable[[], int]) -> None:

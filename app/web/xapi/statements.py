@@ -22,8 +22,6 @@ from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
 from app.xapi.query import parse_put, parse_query
 
-VERDICT = "X-Sillage-Profile-Verdict"
-
 
 def blueprint(
     *,
@@ -128,5 +126,5 @@ def _unaddressed() -> None:
 
 def _told(answer: Response) -> Response:
     if g.verdicts:
-        answer.headers[VERDICT] = ", ".join(f"{name}={count}" for name, count in sorted(g.verdicts.items()))
+        answer.headers[headers.VERDICT] = ", ".join(f"{name}={count}" for name, count in sorted(g.verdicts.items()))
     return answer
