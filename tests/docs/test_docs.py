@@ -170,7 +170,7 @@ def test_every_route_is_named() -> None:
     text = page("api.md")
     for rule in app.url_map.iter_rules():
         assert re.search(rf"{re.escape(rule.rule)}[`?\s]", text), rule.rule
-    for name in (headers.VERSION, headers.CONSISTENT_THROUGH, statements.VERDICT):
+    for name in (headers.VERSION, headers.CONSISTENT_THROUGH, headers.VERDICT):
         assert f"`{name}`" in text
 
 
