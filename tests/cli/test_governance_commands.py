@@ -216,7 +216,7 @@ def test_what_is_old_is_removed_from_the_log_when_told(parts: Parts, store: Stor
 
 
 def test_a_search_by_person_takes_the_person_from_a_file(parts: Parts, vault: OrganisationKeys, tmp_path: Path) -> None:
-    token = vault.token(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
+    token = vault.named(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
     parts.audit.append("statements-read", "sk-1", {"tokens": [token], "count": 7, "purpose": "support"})
     parts.audit.append("statements-read", "sk-2", {"tokens": [], "count": 8})
     file = tmp_path / "agent.json"

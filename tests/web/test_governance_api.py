@@ -209,7 +209,7 @@ def test_the_audit_log_is_searched_by_person(
     client: FlaskClient, issue: Callable[[str], NewCredential], audit: Audit, vault: OrganisationKeys
 ) -> None:
     dpo = issue("dpo")
-    token = vault.token(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
+    token = vault.named(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
     for n in range(3):
         audit.append(STATEMENTS_READ, "sk-1", {"tokens": [token], "n": n})
     audit.append(STATEMENTS_READ, "sk-1", {"tokens": [], "n": 3})
