@@ -120,7 +120,8 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(20)
             assert rotation.rotate() == 2
-            # Nobody writes with the old one any more, though nobody was started anew.
+            # Before long nobody writes with the old one any more, though nobody was started anew.
+            until(lambda: rotation.status().seconds > server.settings.process_ttl_seconds)
             left = rotation.status().left
             senders.acknowledged(3)
             assert rotation.status().left == left
