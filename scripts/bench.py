@@ -339,6 +339,8 @@ def states(parts: Parts, load: Load, made: Sequence[dict[str, Any]], count: int)
 class _OneKey:
     """Stands in for learners' keys: one key for everybody, at hand, as a store without keys of learners would have."""
 
+    generation = 0
+
     def __init__(self) -> None:
         self._key = AESGCM(os.urandom(32))
 
