@@ -1,7 +1,7 @@
 """Whatever the order in which rights are exercised, the store is what a plain model of it says.
 
 A few people, two tools, and every act on them in any order: statements that name others, voidings, documents,
-erasures, restrictions, objections, packages of access, rotations of the key, backups that are restored. After each
+erasures, restrictions, objections, packages of access, rotations of keys, backups that are restored. After each
 example everybody's package and answers are compared with the model.
 Under ``scripts/drill`` there are more examples, and longer ones, from the round's seed.
 """
@@ -30,6 +30,7 @@ from pymongo import MongoClient
 
 from app.errors import PersonRestricted
 from app.factory import Parts
+from app.governance.index_key import IndexRotation
 from app.governance.persons import Person, person_of
 from app.ingest.querying import Reader
 from app.settings import load
@@ -260,6 +261,18 @@ class Rights(RuleBasedStateMachine):
         self.parts.key_service.rotate()
         assert self.parts.key_service.rewrap().unopened == 0
 
+    @precondition(lambda self: self.house.index_rotations < (20 if LONG else 2))
+    @rule()
+    def replace_the_index_key(self) -> None:
+        """Have new statements found by another key; those that are there follow with ``reindex``."""
+        self.house.index_rotations += 1
+        self.house.index_rotation.rotate()
+
+    @precondition(lambda self: self.house.index_rotations)
+    @rule()
+    def reindex(self) -> None:
+        self.house.index_rotation.reindex()
+
     @precondition(lambda self: self.saved is None)
     @rule()
     def back_up(self) -> None:
@@ -344,10 +357,18 @@ class House:
                 "SILLAGE_PROCESS_TTL_SECONDS": "1",
             }
         )
+        self.index_rotations = 0
         self.parts = Parts(self.settings)
         self.parts.initialise()
         self.parts.register.add(orjson.dumps(ACTIVITY))
         self.parts.start()
+
+    @property
+    def index_rotation(self) -> IndexRotation:
+        """Of a store that one process has, and no write of which takes long: nothing else is waited for."""
+        rotation = self.parts.index_rotation
+        rotation._settle = self.settings.process_ttl_seconds
+        return rotation
 
     def restore(self, backup: Path) -> None:
         """Stop, put a backup in place, and start again."""
