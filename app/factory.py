@@ -576,7 +576,14 @@ class Parts:
         """What the scheduler runs, and when."""
 
         def aggregate(lease: Lease) -> Mapping[str, object]:
-            return self.aggregates.run(lease.fence, lambda *_: lease.check())._asdict()
+            # GDPR art. 18, 21: what counted somebody before is counted again without them.
+            taken_out = self.restriction.take_out(
+                lambda subjects: self.aggregates.recount(
+                    [[each] for each in subjects], self.erasures.kept_since(), lease.check
+                )
+            )
+            run = self.aggregates.run(lease.fence, lambda *_: lease.check())
+            return run._asdict() | {"taken_out": taken_out}
 
         def retention(lease: Lease) -> Mapping[str, object]:
             run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)

@@ -552,7 +552,7 @@ class Erasures:
             # Before it is done: a recount that was cut off finds nothing of them any more.
             self._repository.note_months(people[person].id, months.recounted, months.published)
 
-        self._around.recount([each.subjects for each in people], self._kept_since(), keep, note)
+        self._around.recount([each.subjects for each in people], self.kept_since(), keep, note)
         erasure = self.get(erasure.id)
         finished = clock.now()
         content = self._receipt(erasure, finished)
@@ -566,7 +566,7 @@ class Erasures:
                 self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
         return ended
 
-    def _kept_since(self) -> int:
+    def kept_since(self) -> int:
         """Since when retention cannot have deleted anything, microseconds."""
         now = clock.now_us()
         cutoffs = [now - activity.retention.active_days * _DAY_US for activity in self._around.activities()]

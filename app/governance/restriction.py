@@ -125,6 +125,18 @@ class Restriction:
         objects = sorted({purpose for state in states for purpose in state.objects})
         return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
 
+    def take_out(self, recount: Callable[[Sequence[bytes]], object]) -> int:
+        """Have aggregates counted again without those who left research since the last time; how many there were.
+
+        Args:
+            recount: Counts again what counted these subjects. Cut off in between, it is done again the next time.
+        """
+        subjects = self._repository.to_take_out()
+        if subjects:
+            recount(subjects)
+            self._repository.taken_out(subjects, self._now())
+        return len(subjects)
+
     def held(self) -> list[Held]:
         """Everybody who is restricted, for those who delete."""
         identities = self._repository.restricted()

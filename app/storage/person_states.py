@@ -9,6 +9,7 @@ Document::
     restricted  date        since when it is restricted; absent: it is not
     objects     [str]       purposes objected to; absent: none
     refuse      true        new statements are refused at the door; absent: they are stored
+    taken_out   date        when aggregates were counted again without them; absent: not yet, or they are in research
 
 Each process holds who is there in memory, and forgets it when the access epoch moves (``app/storage/processes.py``): a
 statement as it is stored says whose it is, so readers need no query to leave some out.
@@ -134,6 +135,20 @@ class PersonStateRepository:
         with translated():
             found = self._collection.find({"restricted": {"$exists": True}}, {"who": 1}, batch_size=10_000)
             return [Identity(bytes(one["_id"]), bytes(one["who"])) for one in found]
+
+    def to_take_out(self) -> list[bytes]:
+        """Subjects that are out of research, and that aggregates may still count."""
+        asked: Document = {
+            "$or": [{"restricted": {"$exists": True}}, {"objects": RESEARCH}],
+            "taken_out": {"$exists": False},
+        }
+        with translated():
+            return [bytes(one["_id"]) for one in self._collection.find(asked, {"_id": 1})]
+
+    def taken_out(self, subjects: Sequence[bytes], at: datetime) -> None:
+        """Note that aggregates were counted again without these."""
+        with translated():
+            self._collection.update_many({"_id": {"$in": [*subjects]}}, {"$set": {"taken_out": at}})
 
     def _write(self, changes: Sequence[UpdateOne]) -> None:
         with translated():
