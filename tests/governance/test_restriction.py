@@ -30,7 +30,7 @@ from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery, parse_query
 from app.xapi.versions import Version
-from tests.served import statement
+from tests.served import ACTIVITY, statement
 
 SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
 EVERYBODY = Reader("sk-reader", None)
@@ -42,6 +42,8 @@ NO_CONDITIONS = Conditions()
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
     made.initialise()
+    made.register.add(orjson.dumps(ACTIVITY))
+    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
     made.start()
     yield made
     made.store.client.drop_database(made.settings.database)
