@@ -172,8 +172,9 @@ def show(tally: Tally) -> None:
         for standing, count in standings[:_SHOWN]:
             wanted = found = ""
             if standing.broken is not None:
-                wanted = ", ".join(standing.broken.wanted) or "nothing more"
-                found = ", ".join(standing.broken.found) or "no template"
+                # One a line: they are long.
+                wanted = "\n".join(standing.broken.wanted) or "nothing more"
+                found = "\n".join(standing.broken.found) or "no template"
             rows.add_row(standing.pattern, standing.progress.value, wanted, found, f"{count:,}")
         screen.print(rows)
     common = tally.commonest(_SHOWN)

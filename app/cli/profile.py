@@ -26,6 +26,7 @@ from app.profiles.lint import lint
 
 _MODES = [each.value for each in Mode]
 _MODE = "When several templates match: each must be followed, or one is enough."
+_ORDERS = {True: "receipt", False: "timestamp"}
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
@@ -173,15 +174,19 @@ def report(parts: Parts, source: str | None) -> None:
     rows = table("source", "pattern", "in order of", "outcome")
     rows.add_column("sessions", justify="right")
     for each in standings:
-        order = "receipt" if each.live else "timestamp"
-        rows.add_row(each.source, each.pattern, order, each.outcome, f"{each.sessions:,}")
+        rows.add_row(each.source, each.pattern, _ORDERS[each.live], each.outcome, f"{each.sessions:,}")
     out().print(rows)
-    rows = table("source", "went wrong: wanted", "found")
+    rows = table("source", "in order of", "went wrong: wanted", "found")
     rows.add_column("sessions", justify="right")
     for each_break in parts.sessions.breaks(source):
-        wanted = ", ".join(each_break.wanted) or "nothing more"
+        # One a line: they are long.
+        wanted, found = ("\n".join(iris) for iris in (each_break.wanted, each_break.found))
         rows.add_row(
-            each_break.source, wanted, ", ".join(each_break.found) or "no template", f"{each_break.sessions:,}"
+            each_break.source,
+            _ORDERS[each_break.live],
+            wanted or "nothing more",
+            found or "no template",
+            f"{each_break.sessions:,}",
         )
     out().print(rows)
 

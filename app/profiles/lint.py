@@ -81,6 +81,7 @@ class _Linter:
         # The first definition counts; a concept of several versions is one word.
         self.own = {concept.id: concept for concept in reversed(profile.concepts)}
         self.foreign = {concept.id: concept for other in self.others for concept in other.concepts}
+        self._guesses = _MOST_GUESSES
 
     def findings(self) -> Iterator[Finding]:
         yield from self._head()
@@ -103,6 +104,9 @@ class _Linter:
         return any(iri.startswith((f"{base}/", f"{base}#")) for base in (self.profile.id.rstrip("/#"), *self.versions))
 
     def _nearest(self, iri: str) -> str:
+        if not self._guesses:
+            return ""
+        self._guesses -= 1
         near = difflib.get_close_matches(iri, self.own, 1, 0.85)
         return f"Did you mean {near[0]}?" if near else ""
 
@@ -629,6 +633,8 @@ class _Linter:
             )  # fmt: skip
 
 
+# Each looks at every concept; a document in which more is misspelled has something else wrong.
+_MOST_GUESSES: Final = 50
 _NOTHING: Final[tuple[object, ...]] = (None, None, (), frozenset())
 _MATCHES: Final = {"broader": "broadMatch", "narrower": "narrowMatch", "related": "relatedMatch"}
 _ASTRAY: Final[Mapping[str, tuple[str, Callable[[Astray], str]]]] = {

@@ -384,6 +384,13 @@ def test_a_key_given_twice_is_told():
     assert [each.rule for each in lint(content)] == ["duplicate-key"]
 
 
+def test_no_more_guesses_are_made_than_anyone_reads(monkeypatch):
+    monkeypatch.setattr("app.profiles.lint._MOST_GUESSES", 2)
+    raw = clean(templates=[template(f"t{n}", verb=f"{P}/opende") for n in range(3)])
+    advice = [each.advice for each in lint(json.dumps(raw).encode()) if each.rule == "reference-broken"]
+    assert [each.startswith("Did you mean") for each in advice] == [True, True, False]
+
+
 def test_a_finding_says_what_to_do():
     raw = ruled({"location": "$.result.sucess", "presence": "included"})
     assert lint(json.dumps(raw).encode())[0].advice == "Did you mean success?"
