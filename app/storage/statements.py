@@ -467,13 +467,23 @@ class Statements:
         )
 
     def restamp(self, rows: Sequence[Row], writing: Writing | None = None) -> None:
-        """Give stored statements a later place in the order: their ``stored``, and the body that says it.
+        """Give stored statements a later place in the order: their ``stored``, the body that says it, its tokens.
+
+        The tokens too: an erasure may have taken a person out of one meanwhile, whom the body as it was sent names
+        again. As one that came after the erasure it is to be found by them.
 
         Raises:
             DatabaseUnavailable: they were not moved, or it is not known.
             Lapsed: they were not moved; they need other stamps.
         """
-        changes = [UpdateOne({"_id": row.id}, {"$set": {"stored": row.stored, "body": row.body}}) for row in rows]
+        changes = [
+            UpdateOne(
+                {"_id": row.id},
+                # The fingerprint is of the same index key as the tokens.
+                {"$set": {"stored": row.stored, "body": row.body, "t": list(row.tokens), "print": row.print}},
+            )
+            for row in rows
+        ]
         with translated(), self._store.transaction() as session:
             self._collection.bulk_write(changes, session=session)
             if writing is not None:
