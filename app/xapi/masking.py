@@ -237,7 +237,7 @@ def _rewritten(statement: Statement, scrub: Callable[[str], str]) -> Statement:
     context = shaped.get("context")
     if context is not None:
         shaped["context"] = {
-            name: _deep(part, scrub, free=name == "extensions") if name in ("extensions", "contextActivities") else part
+            name: _member(name, part, scrub) if name in ("extensions", "contextActivities") else part
             for name, part in context.items()
         }
     target = shaped["object"]
@@ -254,17 +254,37 @@ _NOT_TEXT: Final = frozenset({"objectType", "type", "interactionType", "usageTyp
 
 
 def _deep(value: Any, scrub: Callable[[str], str], *, free: bool = False) -> Any:
-    """A value with its texts rewritten; ``free``: it is within extensions, where names of properties mean nothing."""
+    """A value with its texts rewritten; ``free``: it is within an extension, where names of properties are texts."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):
-        return {
-            name: part if name in _NOT_TEXT and not free else _deep(part, scrub, free=free or name == "extensions")
-            for name, part in value.items()
-        }
+        if free:
+            return _named(value, scrub)
+        return {name: part if name in _NOT_TEXT else _member(name, part, scrub) for name, part in value.items()}
     if isinstance(value, list):
         return [_deep(each, scrub, free=free) for each in value]
     return value
+
+
+def _member(name: str, part: Any, scrub: Callable[[str], str]) -> Any:
+    if name == "extensions" and isinstance(part, dict):
+        # The IRIs of extensions stay, or the statement would not be valid.
+        return {iri: _deep(inner, scrub, free=True) for iri, inner in part.items()}
+    return _deep(part, scrub)
+
+
+def _named(value: _Part, scrub: Callable[[str], str]) -> _Part:
+    """An object within an extension, the names of its properties rewritten too: senders list people by them."""
+    rewritten: _Part = {}
+    for name, part in value.items():
+        new = text = scrub(name)
+        number = 1
+        # Two that are alike by now are still two.
+        while text in rewritten:
+            number += 1
+            text = f"{new} ({number})"
+        rewritten[text] = _deep(part, scrub, free=True)
+    return rewritten
 
 
 def _free_texts(statement: Statement) -> Iterable[str]:
@@ -277,6 +297,8 @@ def _free_texts(statement: Statement) -> Iterable[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
+            # Names of properties, too: those within extensions may be anything.
+            yield from value
             stack.extend(value.values())
         elif isinstance(value, list):
             stack.extend(value)

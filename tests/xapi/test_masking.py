@@ -134,6 +134,8 @@ def test_an_identified_group_is_masked_and_its_members_too() -> None:
         {"result": {"response": "With Paul Untel (paul-account) and PAUL UNTEL."}},
         {"result": {"extensions": {"https://example.fr/ext/peer": {"type": "paul-account"}}}},
         {"context": {"extensions": {"https://example.fr/ext/peer": ["Paul Untel"]}}},
+        {"context": {"extensions": {"https://example.fr/ext/peers": {"Paul Untel": 12}}}},
+        {"result": {"extensions": {"https://example.fr/ext/peers": [{"of": {"paul-account": 12}}]}}},
         {
             "object": {
                 "id": "https://ent.example/users/paul-account",
@@ -161,6 +163,13 @@ def test_addresses_of_others_are_taken_out_of_texts_and_ones_own_stay() -> None:
     assert masked["result"]["response"] == "Ask (e-mail), or me@example.fr"
     assert "durand" not in text(masked)
     assert masked["actor"] == sent["actor"]
+
+
+def test_names_of_properties_within_extensions_hold_nobody_and_none_is_lost() -> None:
+    scores = {"anne.durand@example.fr": 12, "paul.untel@example.fr": 9}
+    sent = statement(result={"extensions": {"https://example.fr/ext/scores": scores}})
+    masked = mask().masked(sent).statement["result"]["extensions"]
+    assert masked == {"https://example.fr/ext/scores": {"(e-mail)": 12, "(e-mail) (2)": 9}}
 
 
 def test_a_short_name_masks_its_agent_and_no_words() -> None:
