@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from app.governance.audit import (
     RETENTION_STARTED,
 )
 from app.governance.cases import Cases
+from app.governance.months import months_after
 from app.governance.persons import Person, Persons
 from app.governance.register import Activity
 from app.storage import clock
@@ -610,22 +611,32 @@ class Erasures:
         }
 
     def _exports(self, erasure: Erasure) -> list[dict[str, object]]:
-        """Packages that may have counted the person (GDPR art. 19: their recipients are to be told)."""
-        months = [str(each["month"]) for each in erasure.months]
-        recounted = erasure.aggregates.get("recounted", ())
-        months += [str(each["month"]) for each in recounted]
-        if not months:
+        """Packages that may have counted the person (GDPR art. 19: their recipients are to be told).
+
+        A statement counts on the day that it is of, which may be long before it was stored: months that are settled,
+        of which nobody can tell whom they counted, are among those that may have.
+        """
+        theirs = [str(each["month"]) for each in (*erasure.months, *erasure.aggregates.get("recounted", ()))]
+        if not theirs:
             return []
-        low, high = min(months), max(months)
+        published = [str(each["month"]) for each in erasure.aggregates.get("published", ())]
+        since = _first(min(theirs))
+        # A day more on either side: months of ``stored`` are those of UTC, days of packages those of the organisation.
+        low = (_first(min([*theirs, *published])) - timedelta(days=1)).isoformat()
+        high = months_after(_first(max(theirs)), 1).isoformat()
         found: list[dict[str, object]] = []
         for entry in self._around.entries((EXPORT_WRITTEN,)):
             first, last = entry.detail.get("first"), entry.detail.get("last")
-            if (isinstance(first, str) and first[:7] > high) or (isinstance(last, str) and last[:7] < low):
+            written = _EPOCH + timedelta(microseconds=entry.at)
+            # Before anything of theirs was stored, or of other days.
+            if written.date() < since or (isinstance(first, str) and first > high):
+                continue
+            if isinstance(last, str) and last < low:
                 continue
             found.append(
                 {
                     "package": str(entry.detail.get("package", "")),
-                    "written": _moment(_EPOCH + timedelta(microseconds=entry.at)),
+                    "written": _moment(written),
                     "by": entry.actor,
                     "aggregates": entry.detail.get("aggregates", []),
                 }
@@ -746,6 +757,10 @@ class Erasures:
 
     def _attachment_mark(self, digest: str) -> bytes:
         return attachment_sealing.mark(self._keys, digest)
+
+
+def _first(month: str) -> date:
+    return date.fromisoformat(f"{month}-01")
 
 
 def _moment(at: datetime) -> str:

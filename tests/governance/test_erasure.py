@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ from app.factory import Parts
 from app.governance import erasure as rules
 from app.governance.persons import Person
 from app.storage import clock
+from app.storage.audit import Entry
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
 from app.storage.tombstones import Tombstones
 from app.vault import signing
@@ -42,6 +43,7 @@ from tests.served import statement
 __all__ = ("parts",)
 
 NEVER = 1 << 62
+BY = "cli:test"
 
 
 @pytest.fixture(autouse=True)
@@ -511,6 +513,42 @@ def test_exports_of_other_periods_are_not_listed(parts: Parts) -> None:
     parts.exports.run(["daily_activity"], first=None, last=old, actor="cli:export")
     done = erase(parts, "lea")
     assert signing.opened(done.receipt or b"", parts.signer.public_key).content["exports"] == []
+
+
+def listed(parts: Parts, erasure: Erasure, written: datetime, first: str | None, last: str | None) -> bool:
+    at = round(written.timestamp() * 1_000_000)
+    entry = Entry("c", 1, at, "export-written", BY, {"package": "p", "first": first, "last": last}, b"", b"")
+    around = parts.erasures._around
+    parts.erasures._around = around._replace(entries=lambda kinds: [entry])
+    try:
+        return bool(parts.erasures._exports(erasure))
+    finally:
+        parts.erasures._around = around
+
+
+@pytest.mark.parametrize(
+    ("published", "written", "first", "last", "expected"),
+    [
+        # Stored in November, of June, which is settled by now: nobody can tell any more.
+        ("2026-06", datetime(2026, 12, 1, tzinfo=UTC), None, "2026-06-30", True),
+        ("2026-06", datetime(2026, 12, 1, tzinfo=UTC), None, "2026-05-30", False),
+        ("2026-06", datetime(2026, 10, 31, tzinfo=UTC), None, None, False),
+        # Stored on the last evening of November in UTC, when it was December where the organisation is.
+        (None, datetime(2026, 12, 2, tzinfo=UTC), "2026-12-01", None, True),
+        (None, datetime(2026, 12, 2, tzinfo=UTC), "2026-12-02", None, False),
+        # On the first morning in UTC, when it was October in the Antilles.
+        (None, datetime(2026, 12, 2, tzinfo=UTC), None, "2026-10-31", True),
+        (None, datetime(2026, 12, 2, tzinfo=UTC), None, "2026-10-30", False),
+    ],
+)
+def test_gdpr_19_packages_that_may_have_counted_the_person_are_listed(
+    parts: Parts, published: str | None, written: datetime, first: str | None, last: str | None, expected: bool
+) -> None:
+    send(parts, named("lea"))
+    begun = parts.erasures.erase(person("lea"), actor=BY)
+    aggregates = {} if published is None else {"published": [{"aggregate": "daily_activity@1", "month": published}]}
+    erasure = begun._replace(months=({"source": "tutor", "month": "2026-11", "statements": 1},), aggregates=aggregates)
+    assert listed(parts, erasure, written, first, last) is expected
 
 
 def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
