@@ -312,7 +312,7 @@ class Parts:
             if self._presence is None:
                 # A command: it stamps statements like a process that serves, for as long as it takes.
                 self.start()
-            self.recorder.record(body, found, version, void_any=True)
+            self.recorder.record(body, found, version, void_any=True, rectifies=True)
 
         return Rectification(
             self.statements,

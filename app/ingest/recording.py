@@ -130,6 +130,7 @@ class Recorder:
         *,
         only: UUID | None = None,
         void_any: bool = False,
+        rectifies: bool = False,
         parts: Iterable[Part] | None = None,
     ) -> Recorded:
         """Take in a request body: one statement or an array of them, all or nothing.
@@ -140,6 +141,8 @@ class Recorder:
             version: Version of xAPI the request is made in.
             only: The id that the single statement must have or gets (PUT).
             void_any: Whether it may void statements of other sources.
+            rectifies: Whether it puts right what is stored (GDPR art. 16): a person who objects to new data has not
+                objected to that.
             parts: The data of attachments, when the request is one that has them; read once the statements are found
                 valid.
 
@@ -175,7 +178,7 @@ class Recorder:
                 faults=checked.faults,
             )
         batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
-        ids, inserted = self._store(batch, parts, void_any=void_any)
+        ids, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies)
         self._learn(statements)
         stored = set(inserted.stored)
         fresh = [identity in stored for identity in ids]
@@ -192,14 +195,15 @@ class Recorder:
         }
 
     def _store(
-        self, batch: _Batch, parts: Iterable[Part] | None, *, void_any: bool
+        self, batch: _Batch, parts: Iterable[Part] | None, *, void_any: bool, rectifies: bool
     ) -> tuple[tuple[UUID, ...], Inserted]:
         keys = self._keys
         statements, source = batch.statements, batch.source
         found = list(map(keys_of, statements))
         ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
-        _refuse_persons(subjects, self._states().refusing, batch.many)
+        if not rectifies:
+            _refuse_persons(subjects, self._states().refusing, batch.many)
         authority = orjson.dumps(self.authority(source))
         _refuse_crowded(found, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.

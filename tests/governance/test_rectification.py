@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.errors import BadRequest, CaseConflict, InvalidStatement, MalformedJSON, NotFound, SillageError
+from app.errors import BadRequest, CaseConflict, InvalidStatement, MalformedJSON, NotFound, PersonRefused, SillageError
 from app.factory import Parts
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
@@ -61,6 +61,16 @@ def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(parts: Parts) -
     assert {row.source for row in rows.values()} == {"tutor"}
     entry = parts.audit.newest(["statement-rectified"])[0]
     assert entry.detail == {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
+
+
+def test_what_is_stored_of_a_person_who_objects_to_new_data_can_still_be_put_right(parts: Parts) -> None:
+    wrong = stored(parts, result={"success": True})
+    actor = statement()["actor"]
+    parts.restriction.note_objection(person_of([actor]), refuse_new=True, actor=BY)
+    with pytest.raises(PersonRefused):
+        stored(parts)
+    done = parts.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    assert read(parts, done.statement)["result"] == {"success": False}
 
 
 def test_a_copy_of_the_wrong_one_may_be_corrected(parts: Parts) -> None:
