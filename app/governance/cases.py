@@ -247,7 +247,11 @@ class Cases:
             case = step(self._case(row))
             # First: a step without a trace is worse than a trace without a step.
             self._audit.append(kind, actor, {"case": identity, **detail, "due": case.due.isoformat()})
-            if self._repository.replace(self._row(case, row.n + 1, row.subjects)):
+            changed = self._row(case, row.n + 1, row.subjects)
+            if case.person and not self._told(row):
+                # Erased since it was read: who it was must not go into a key that was made since.
+                continue
+            if self._repository.replace(changed):
                 return case
         raise Unavailable("Others change this request at the same moment. Look at it, then try again.", retry_after=1)
 
@@ -259,10 +263,9 @@ class Cases:
 
     def _case(self, row: CaseRow) -> Case:
         content: dict[str, Any] = orjson.loads(self._keys.open(_place(row.id), row.sealed))
-        owner = row.subjects[0]
-        opened = self._seal.open(_place(row.id), {owner: row.who}) if row.who else {}
+        opened = self._told(row)
         # Of one who was erased, what was done is told, and not for whom.
-        told: dict[str, Any] = orjson.loads(opened[owner]) if owner in opened else {"person": (), "notes": {}}
+        told: dict[str, Any] = orjson.loads(opened) if opened else {"person": (), "notes": {}}
         extended = content["extended"]
         return Case(
             row.id,
@@ -277,6 +280,11 @@ class Cases:
                 for place, step in enumerate(content["steps"])
             ),
         )
+
+    def _told(self, row: CaseRow) -> bytes:
+        """Who it is about and what was noted, as JSON; empty when there is neither, or the person was erased."""
+        owner = row.subjects[0]
+        return self._seal.open(_place(row.id), {owner: row.who}).get(owner, b"") if row.who else b""
 
     def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
         steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]

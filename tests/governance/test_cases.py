@@ -113,6 +113,26 @@ def test_gdpr_17_with_the_key_of_the_person_goes_who_it_was_and_not_what_was_don
         office.cases.person(known)
 
 
+def test_gdpr_17_a_step_while_the_person_is_erased_does_not_keep_who_it_was(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = office.identified()
+    append = office.audit.append
+    erasures = iter([True])
+
+    def while_it_is_taken(*entry):
+        if next(erasures, False):
+            office.store.collection("subjects").delete_many({})
+            office.subjects.forget()
+        return append(*entry)
+
+    monkeypatch.setattr(office.audit, "append", while_it_is_taken)
+    office.cases.done(known, note="told by letter", actor=BY)
+    shown = office.cases.show(known, actor=BY)
+    assert shown.person == ()
+    assert [(step.what, step.note) for step in shown.steps][-1] == ("done", "told by letter")
+
+
 def test_a_step_that_is_refused_changes_nothing_and_leaves_no_entry(office: Office) -> None:
     case = office.cases.open("erasure", WHO, actor=BY)
     with pytest.raises(CaseConflict):
