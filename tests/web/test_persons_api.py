@@ -73,6 +73,12 @@ def test_what_names_nobody_is_400_and_is_not_repeated(server: Server, path: str,
     assert "lea" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["persons/places", "persons/access", "erasures"])
+def test_the_pointer_leads_to_the_agent_in_the_body(server: Server, path: str) -> None:
+    answer = ask(server, path, agents=[account("lea"), {"mbox": "lea@ent.example"}])
+    assert [fault["pointer"] for fault in answer.json()["faults"]] == ["/agents/1/mbox"]
+
+
 @pytest.mark.parametrize("case", ["Léa Martin", "a b", "x" * 65, 7])
 def test_a_case_is_an_id(server: Server, case: object) -> None:
     answer = ask(server, "erasures", agents=[account(uuid4().hex)], case=case)

@@ -12,7 +12,6 @@ from marshmallow import Schema, fields, validate
 from app.access.scopes import RIGHTS
 from app.errors import Overloaded
 from app.governance.person_package import Packages
-from app.governance.persons import person_of
 from app.web.api import asked
 from app.web.gate import Gate
 
@@ -34,7 +33,7 @@ def blueprint(gate: Gate, packages: Packages) -> Blueprint:
     def access() -> Response:
         credential = gate.credential(RIGHTS)
         said = asked.document(_Asking())
-        person = person_of(said["agents"])
+        person = asked.person(said["agents"])
         if not places.acquire(blocking=False):
             raise Overloaded("This server writes as many packages as it can. Ask again in a while.", retry_after=30)
         try:

@@ -12,9 +12,10 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.access.scopes import RIGHTS
 from app.errors import BadParameter, BadRequest, MalformedJSON, NotFound, UnsupportedContentType
 from app.governance.erasure import Erasures
-from app.governance.persons import MOST_IDENTIFIERS, Person, Persons, person_of
+from app.governance.persons import MOST_IDENTIFIERS, Persons
 from app.storage.erasures import DONE, Erasure
 from app.web import body
+from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
@@ -37,14 +38,14 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
     @routes.post("/persons/places")
     def _places() -> Response:
         credential = gate.credential(RIGHTS)
-        found = persons.find(_person(_loaded(_Asked())), actor=credential.id)
+        found = persons.find(asked.person(_loaded(_Asked())["agents"]), actor=credential.id)
         return answer({"places": found._asdict()})
 
     @routes.post("/erasures")
     def _erase() -> Response:
         credential = gate.credential(RIGHTS)
-        asked = _loaded(_AskedToErase())
-        erasure = erasures.erase(_person(asked), actor=credential.id, case=asked["case"])
+        said = _loaded(_AskedToErase())
+        erasure = erasures.erase(asked.person(said["agents"]), actor=credential.id, case=said["case"])
         made = answer(_shown(erasure))
         # The keys are destroyed; the rest is under way.
         made.status_code = 202
@@ -80,10 +81,6 @@ def _shown(erasure: Erasure) -> dict[str, object]:
         "erased_until": instant(erasure.until_stored),
         "counts": dict(sorted(erasure.counts.items())),
     }
-
-
-def _person(asked: dict[str, Any]) -> Person:
-    return person_of(asked["agents"])
 
 
 def _refuse_parameters() -> None:
