@@ -26,6 +26,7 @@ COLUMNS = ("home_page", "name", "mbox", "mbox_sha1sum", "openid", "event", "on")
 """Of a CSV file; those of the kinds of identifiers that are not there may be left out."""
 
 _FAULTS_SHOWN = 20
+_END_US = 253_402_300_800_000_000  # of the year 9999, UTC
 _SECTION = "Sillage, ends of accounts"
 
 
@@ -164,7 +165,7 @@ def _event(one: object, pointer: str, faults: list[Fault]) -> Event:
     try:
         moment = None if on is None else _microseconds(on)
     except (TypeError, ValueError):
-        message = "Must be a day, or an instant with its offset from UTC, in ISO 8601: 2026-11-20."
+        message = "Must be a day, or an instant with its offset from UTC, in ISO 8601, from 1970 on: 2026-11-20."
         faults.append(Fault(f"{pointer}/on", "accounts-on", _SECTION, message))
     if not isinstance(one.get("agent"), dict):
         faults.append(Fault(f"{pointer}/agent", "accounts", _SECTION, "Must be an xAPI Agent."))
@@ -191,7 +192,11 @@ def _microseconds(said: object) -> int:
         moment = datetime.fromisoformat(said)
         if moment.tzinfo is None:
             raise ValueError
-    return round(moment.timestamp() * 1_000_000)
+    instant = round(moment.timestamp() * 1_000_000)
+    # Near the ends of the calendar an offset leads out of it: retention, which counts days from there, would fail.
+    if not 0 <= instant < _END_US:
+        raise ValueError
+    return instant
 
 
 def _refuse_many(count: int) -> None:

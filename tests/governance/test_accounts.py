@@ -129,6 +129,8 @@ def test_csv_says_the_same() -> None:
         ([{"agent": agent("a"), "on": "20 November"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": "2026-11-20T01:00:00"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": 3}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "0001-01-01T00:00:00+14:00"}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "9999-12-31T23:59:59-14:00"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "why": ""}], ["/accounts/0"]),
         ("all", [""]),
     ],
