@@ -371,6 +371,7 @@ class Parts:
             documents=of_person,
             attachments=self.attachments.of,
             sessions=SessionRepository(self.store).of_subjects,
+            ends=AccountRepository(self.store).of,
             sources=self.sources_repository.list,
             source_tokens=lambda source: (self.keys.named(kinds.SOURCE, source),),
             credentials=self.sources_repository.credentials,

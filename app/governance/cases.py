@@ -174,6 +174,10 @@ class Cases:
             raise NotFound("The person of this request was erased: say who is meant.")
         return Person(known)
 
+    def of(self, person: Person) -> Sequence[Case]:
+        """The requests of a person, by any of their identifiers; for whoever has put the reading on record."""
+        return [self._case(row) for row in self._repository.of(self._subjects(person))]
+
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
         """Write on a case what was done for it.
 

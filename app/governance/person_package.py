@@ -17,6 +17,8 @@ Layout::
     attachments/00001.png …         the data themselves
     sessions/sessions-00001.json    array of how sessions held to patterns stand
     register/ACTIVITY.json          the versions of the entries of the register
+    requests.json                   their requests (access, erasure, …), with each step and what was noted
+    accounts.json                   ends of accounts of theirs that sources told of
     about.json                      what the pages say
     manifest.json                   {files: [{path, length, sha256}], …}: every other file
 """
@@ -33,6 +35,7 @@ import orjson
 from app.errors import Unsealable
 from app.governance import person_page
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.governance.case_steps import Case
 from app.governance.package_zip import ZipStream
 from app.governance.person_summary import Named as NamedThing
 from app.governance.person_summary import Summary, moment
@@ -160,6 +163,9 @@ class CaseDesk(Protocol):
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
 
+    def of(self, person: Person) -> Sequence[Case]:
+        """The requests of this person."""
+
 
 class Held(NamedTuple):
     """Where what is held is read from.
@@ -170,6 +176,7 @@ class Held(NamedTuple):
         documents: ``documents(identifiers, subjects)``: the person's documents.
         attachments: The data of opened statements, each digest once.
         sessions: ``sessions(subjects)``: the sessions held to patterns that are sealed for these subjects.
+        ends: ``ends(subjects)``: the ends of accounts of these subjects, as source and when (microseconds).
         sources: The registered sources.
         source_tokens: The tokens of a source in queries, as the audit log has them.
         credentials: Every credential ever made.
@@ -184,6 +191,7 @@ class Held(NamedTuple):
     documents: Callable[[Sequence[str], Sequence[bytes]], HeldDocuments]
     attachments: Callable[[Sequence[tuple[Plain, Statement]]], Sequence[Attached]]
     sessions: Callable[[Sequence[bytes]], Iterable[SessionRow]]
+    ends: Callable[[Sequence[bytes]], Iterable[tuple[str, int]]]
     sources: Callable[[], Sequence[Source]]
     source_tokens: Callable[[str], Sequence[bytes]]
     credentials: Callable[[], Sequence[StoredCredential]]
@@ -281,6 +289,10 @@ class Packages:
         if case is not None:
             self._cases.note_act(case, "package-written", actor, given)
 
+    def requests(self, person: Person) -> Sequence[Case]:
+        """The requests of the person."""
+        return self._cases.of(person)
+
     def mask(self, person: Person) -> Mask:
         """A mask for one package."""
         return Mask(person.identifiers, self._random(32))
@@ -345,6 +357,7 @@ class _Package:
         yield self._zip.taken()
         yield from self._written_documents()
         self._sessions()
+        self._kept_of_rights()
         activities = self._register()
         yield self._zip.taken()
         read = received(
@@ -527,6 +540,29 @@ class _Package:
             sessions.add(orjson.dumps(item))
             self._summary.sessions += 1
         sessions.flush()
+
+    def _kept_of_rights(self) -> None:
+        """What the controller keeps of how the person was answered, and of accounts that ended."""
+        requests = [
+            {
+                "id": case.id,
+                "kind": case.kind,
+                "status": case.status,
+                "received": case.received,
+                "due": case.due,
+                "extended": case.extended,
+                # Who of the staff did it is not the person's to know (CJEU C-579/21).
+                "steps": [
+                    {"at": render(step.at), "step": step.what, "note": step.note, "detail": step.detail}
+                    for step in case.steps
+                ],
+            }
+            for case in self._packages.requests(self._person)
+        ]
+        ends = [{"source": source, "ended": render(at)} for source, at in self._held.ends(self._subjects)]
+        for path, listed in (("requests.json", requests), ("accounts.json", ends)):
+            if listed:
+                self._zip.add(path, orjson.dumps(listed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     def _register(self) -> dict[str, Activity]:
         """The entries of the register that the tools concerned belong to, written; those in force by id."""

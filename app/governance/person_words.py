@@ -124,6 +124,8 @@ _FR: Final[Mapping[str, str]] = {
     "file_documents": "vos documents, et leur liste",
     "file_attachments": "vos pièces jointes, et leur liste",
     "file_register": "les entrées du registre des traitements (article 30)",
+    "file_requests": "vos demandes, avec leurs étapes et ce qui en a été noté",
+    "file_accounts": "les fins de compte que des outils ont annoncées",
     "file_about": "le contenu de cette page, pour un programme",
     "file_manifest": "la liste des fichiers et leur empreinte SHA-256",
     "none": "néant",
@@ -246,6 +248,8 @@ _EN: Final[Mapping[str, str]] = {
     "file_documents": "your documents, and their list",
     "file_attachments": "your attachments, and their list",
     "file_register": "the entries of the register of processing activities (article 30)",
+    "file_requests": "your requests, with each step and what was noted",
+    "file_accounts": "the ends of accounts that tools told of",
     "file_about": "what this page says, for a program",
     "file_manifest": "the list of the files with their SHA-256 digests",
     "none": "none",
@@ -297,6 +301,8 @@ Pour lire : ouvrez index.fr.html dans un navigateur. La page n'a besoin ni de r�
   documents/, attachments/       ses documents et ses pièces jointes, avec leur liste (index-*.json)
   sessions/                      le déroulement de ses séances, tel que le dépôt l'a suivi
   register/                      les entrées du registre des traitements
+  requests.json                  ses demandes (accès, effacement, etc.), avec leurs étapes et ce qui en a été noté
+  accounts.json                  les fins de compte que des outils ont annoncées
   about.json                     le contenu de la page, pour un programme
   manifest.json                  la liste de tous les autres fichiers, avec leur longueur et leur empreinte SHA-256
 
@@ -326,6 +332,8 @@ To read it: open index.en.html in a browser. The page needs neither network nor 
   documents/, attachments/       their documents and attachments, each with its list (index-*.json)
   sessions/                      the course of their sessions, as the store followed it
   register/                      the entries of the register of processing activities
+  requests.json                  their requests (access, erasure and so on), with each step and what was noted
+  accounts.json                  the ends of accounts that tools told of
   about.json                     what the page says, for a program
   manifest.json                  the list of all other files, with their length and SHA-256 digest
 

@@ -67,6 +67,14 @@ class AccountRepository:
                 for one in found
             ]
 
+    def of(self, subjects: Iterable[bytes]) -> list[tuple[str, int]]:
+        """The ends of accounts of these subjects: source, and when."""
+        # Their ids begin with the subject; the character after the bar is the zero.
+        theirs = [{"_id": {"$gte": f"{each.hex()}/", "$lt": f"{each.hex()}0"}} for each in subjects]
+        with translated():
+            found = self._collection.find({"$or": theirs}, {"source": 1, "closed": 1}).sort("_id", 1)
+            return [(str(one["source"]), int(one["closed"])) for one in found]
+
     def settle(self, source: str, subjects: Iterable[bytes], before: int) -> None:
         """Delete those that have led to what they could, unless a later end was noted meanwhile."""
         asked: Document = {"_id": {"$in": [_id(source, subject) for subject in subjects]}, "closed": {"$lt": before}}

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from app.errors import CaseConflict, NotFound
 from app.factory import Parts
 from app.governance import person_package
+from app.governance.accounts import Event
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.persons import person_of
 from app.ingest.attachments import Part
@@ -127,6 +128,20 @@ def house(tmp_path: Path, mongodb_uri: str) -> Iterator[House]:
 
 
 # --- what is in it ----------------------------------------------------------------------------------
+
+
+def test_gdpr_15_requests_and_ends_of_accounts_are_in_it(house: House) -> None:
+    cases, who = house.parts.cases, person_of([ME])
+    cases.open("erasure", person_of([PAUL]), note="not to be told", actor="cli:staff")
+    case = cases.open("access", who, note="letter of the parents", actor="cli:staff")
+    house.parts.accounts.announce("ent", [Event(agent, "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k")
+    found = house.package(ME)
+    (request,) = found.json("requests.json")
+    assert (request["id"], request["kind"], request["due"]) == (case.id, "access", case.due.isoformat())
+    assert [(step["step"], step["note"]) for step in request["steps"]] == [("opened", "letter of the parents")]
+    assert found.json("accounts.json") == [{"source": "ent", "ended": "1970-01-02T00:00:00.000000Z"}]
+    assert "cli:staff" not in found.everything
+    assert "not to be told" not in found.everything
 
 
 def test_everything_of_the_person_is_in_it_as_stored(house: House) -> None:
