@@ -321,6 +321,7 @@ class Parts:
             self.audit,
             self.cases,
             clock.random_bytes,
+            self.keys,
             self.settings.public_url,
         )
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 import orjson
 
-from app.errors import BadRequest, CaseConflict, NotFound
+from app.errors import BadRequest, CaseConflict, NotFound, StatementConflict
 from app.governance.audit import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
-from app.vault.keys import RandomBytes
+from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi.decode import decode
-from app.xapi.identifiers import VOIDED
+from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.rectification import rectifying, voiding
 from app.xapi.validate import validate
 from app.xapi.versions import Version
@@ -41,6 +41,7 @@ class Rectification:
         audit: Audit,
         cases: Cases,
         random: RandomBytes,
+        keys: OrganisationKeys,
         public_url: str,
     ) -> None:
         """``record(body, source, version)`` stores a batch as that source sends it, which may void anything."""
@@ -50,6 +51,7 @@ class Rectification:
         self._audit = audit
         self._cases = cases
         self._random = random
+        self._keys = keys
         self._public_url = public_url
 
     def rectify(self, wrong: UUID, content: bytes, *, actor: str, case: str | None = None) -> Rectified:
@@ -64,13 +66,14 @@ class Rectification:
 
         Raises:
             NotFound: no such statement or request, or its learner was erased.
-            CaseConflict: it is voided already, or it is not the time for the request.
+            CaseConflict: it is voided already; it is not the time for the request, or that is about another person.
             BadRequest, MalformedJSON, InvalidStatement: the right one is not a statement that can be stored.
             ProfileRejected, PersonalDataRefused: its source's profiles or policies refuse it.
         """
-        if case is not None:
-            self._cases.require(case)
-        source, kept_version = self._wrong(wrong)
+        asked = None if case is None else self._cases.require(case)
+        source, kept_version, named = self._wrong(wrong)
+        if asked is not None and named.isdisjoint(asked.person):
+            raise CaseConflict("This request is about another person.")
         decoded = decode(content, max_statements=1)
         if decoded.many:
             raise BadRequest("Give one statement, not an array.")
@@ -83,7 +86,7 @@ class Rectification:
         validate([corrected], version, many=False)
         if corrected["verb"]["id"] == VOIDED:
             raise BadRequest("The right statement cannot be one that voids.")
-        done = Rectified(self._identity(), self._identity())
+        done = Rectified(UUID(bytes=self._random(16), version=4), self._voiding(wrong))
         body = orjson.dumps(
             [
                 rectifying(corrected, done.statement, wrong),
@@ -92,13 +95,18 @@ class Rectification:
         )
         detail = {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
         self._audit.append(STATEMENT_RECTIFIED, actor, detail | ({} if case is None else {"case": case}))
-        self._record(body, source, version)
+        try:
+            self._record(body, source, version)
+        except StatementConflict:
+            raise CaseConflict(
+                "This statement was rectified at this moment: rectify the one that took its place."
+            ) from None
         if case is not None:
             self._cases.note_act(case, "rectified", actor, detail)
         return done
 
-    def _wrong(self, wrong: UUID) -> tuple[str, str]:
-        """Source of the wrong statement, and the version it keeps."""
+    def _wrong(self, wrong: UUID) -> tuple[str, str, frozenset[str]]:
+        """Source of the wrong statement, the version it keeps, and whom it names."""
         found = self._statements.get(wrong)
         if found is None:
             raise NotFound("No statement has this id.")
@@ -111,7 +119,10 @@ class Rectification:
         if statement["verb"]["id"] == VOIDED:
             # xAPI-Data 2.3.2: it cannot be voided.
             raise BadRequest("A statement that voids another cannot be rectified.")
-        return found.source, str(statement["version"])
+        keys = keys_of(statement)
+        named = frozenset((keys.subject, *keys.agents, *keys.related_agents))
+        return found.source, str(statement["version"]), named
 
-    def _identity(self) -> UUID:
-        return UUID(bytes=self._random(16), version=4)
+    def _voiding(self, wrong: UUID) -> UUID:
+        """The id of what voids: the same for one statement, so that of two at once only one is stored."""
+        return UUID(bytes=self._keys.mac("rectification", wrong.bytes)[:16], version=4)

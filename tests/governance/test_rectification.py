@@ -63,6 +63,26 @@ def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(parts: Parts) -
     assert entry.detail == {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
 
 
+def test_of_two_who_rectify_at_once_one_is_told_to_look(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = stored(parts, result={"success": True})
+    seen = parts.rectification._wrong(wrong)
+    done = parts.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    monkeypatch.setattr(parts.rectification, "_wrong", lambda _: seen)
+    with pytest.raises(CaseConflict):
+        parts.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    rows = parts.statements.span(None, 1 << 62, 10)
+    assert {row.id for row in rows} == {wrong, done.statement, done.voiding}
+
+
+def test_a_request_of_somebody_else_rectifies_nothing(parts: Parts) -> None:
+    wrong = stored(parts)
+    case = parts.cases.open("rectification", person_of([{"mbox": "mailto:other@ent.example"}]), actor=BY).id
+    parts.cases.identify(case, actor=BY)
+    with pytest.raises(CaseConflict, match="another person"):
+        parts.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
+    assert read(parts, wrong)["id"] == str(wrong)
+
+
 def test_what_is_stored_of_a_person_who_objects_to_new_data_can_still_be_put_right(parts: Parts) -> None:
     wrong = stored(parts, result={"success": True})
     actor = statement()["actor"]
