@@ -100,6 +100,14 @@ def test_gdpr_16_a_statement_is_rectified(server: Server, dpo: NewCredential, tu
     assert (again.status_code, again.json()["code"]) == (409, "case-conflict")
 
 
+def test_a_right_statement_nested_too_deeply_is_refused(server: Server, dpo: NewCredential) -> None:
+    nested = '{"a":' * 300 + "1" + "}" * 300
+    data = f'{{"statement":"{uuid4()}","corrected":{nested}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = server.send("POST", f"{ACTS}/rectify", dpo, data=data, headers=headers, version=None)
+    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (400, "/corrected")
+
+
 @pytest.mark.parametrize(
     "said",
     [{}, {"agents": [{"mbox": "secret"}]}, {"agents": []}, {"agents": [agent()], "why": "secret"}, {"agents": 1}],

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
 from app.access.scopes import RIGHTS
+from app.errors import BadRequest, Fault
 from app.governance.persons import Person
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction
@@ -82,7 +83,12 @@ def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification
     def rectify() -> Response:
         credential = gate.credential(RIGHTS)
         said = asked.document(_Rectifying(), 2 * MOST_STATEMENT_BYTES)
-        content = orjson.dumps(said["corrected"])
+        try:
+            content = orjson.dumps(said["corrected"])
+        except TypeError:
+            # orjson writes 254 levels, and reads more.
+            message = "Is nested too deeply."
+            raise BadRequest(message, faults=[Fault("/corrected", "depth", "Sillage", message)]) from None
         done = rectification.rectify(said["statement"], content, actor=credential.id, case=said["case"])
         return answer({"statement": str(done.statement), "voiding": str(done.voiding)})
 
