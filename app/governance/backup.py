@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -299,23 +299,29 @@ class Backups:
         store = self._store()
         store.require_transactions()
         steps = Restoring(store)
-        with reading(file) as backup:
-            self._require_ours(backup.heading)
-            found = restoring.state(store)
-            if found is not None and found.backup != backup.heading.id and found.phase != LOADING:
-                raise RestoreRefused(
-                    f"The backup of {found.created} is being put in place. Run `sillage restore` with that one first."
-                )
-            self._refuse_living(store)
-            documents = 0
-            if found is None or found.phase == LOADING:
-                resumed = found is not None and found.backup == backup.heading.id
-                if not resumed and not replace and steps.holds_something():
+        with ExitStack() as living:
+            with reading(file) as backup:
+                self._require_ours(backup.heading)
+                self._refuse_living(store)
+                # Before the check, which may take an hour: whoever restores here meanwhile is to see this one.
+                own = living.enter_context(self._alive(store))
+                # Of two that looked at the same moment, neither goes on.
+                self._refuse_living(store, own)
+                found = restoring.state(store)
+                if found is not None and found.backup != backup.heading.id and found.phase != LOADING:
                     raise RestoreRefused(
-                        "This database holds data. Restore into an empty one, or give --replace to lose what it holds."
+                        f"The backup of {found.created} is being put in place. Run `sillage restore` with that one "
+                        "first."
                     )
-                documents = self._load(store, steps, backup, erased, progress, step)
-        with self._alive(store):
+                documents = 0
+                if found is None or found.phase == LOADING:
+                    resumed = found is not None and found.backup == backup.heading.id
+                    if not resumed and not replace and steps.holds_something():
+                        raise RestoreRefused(
+                            "This database holds data. Restore into an empty one, or give --replace to lose what it "
+                            "holds."
+                        )
+                    documents = self._load(store, steps, backup, own, erased, progress, step)
             if found is None or found.phase != ERASING:
                 step("swap")
                 steps.swap()
@@ -341,12 +347,12 @@ class Backups:
         Restoring(store).abandon()
 
     @contextmanager
-    def _alive(self, store: Store) -> Iterator[None]:
-        """Be among the processes that live, so that no other command restores here meanwhile."""
+    def _alive(self, store: Store) -> Iterator[str]:
+        """Be among the processes that live, under the name given, so that no other command restores here meanwhile."""
         thread = HolderThread(HolderRepository(store), self._ring(), interval=self._interval, ttl=self._ttl)
         thread.start()
         try:
-            yield
+            yield thread.identity
         finally:
             thread.close()
 
@@ -355,6 +361,7 @@ class Backups:
         store: Store,
         steps: Restoring,
         backup: BackupReader,
+        own: str,
         files: Sequence[Path],
         progress: Told,
         step: Callable[[str], None],
@@ -366,21 +373,23 @@ class Backups:
             raise BackupRefused(f"The backup was made by a later version of Sillage ({unknown[-1]}). Use that version.")
         outside = self._outside(keys, files)
         present = self._of_same_store(store, keys)
+        before = restoring.state(store)
         state = steps.begin(backup.heading.id, backup.heading.created, sorted(manifest.parts), present)
-        # Once more: whoever looked just before the note was written may have begun to serve.
-        self._refuse_living(store, steps)
+        # Once more: whoever looked just before the note was written may have begun to serve. What an earlier run has
+        # loaded is kept for the next one.
+        resumed = before is not None and before.backup == backup.heading.id
+        self._refuse_living(store, own, None if resumed else steps)
         step("load")
-        with self._alive(store):
-            self._load_parts(steps, backup, manifest, state, progress)
-            if state.same:
-                steps.keep_present(audit_log.NAME)
-                for name in _NEVER_TAKEN_BACK & manifest.parts.keys():
-                    steps.prefer_present(name)
-                steps.keep_key(organisation_keys.SIGNING, self._organisation)
-                outside += Tombstones(store).every()
-            if tombstones.NAME not in manifest.parts:
-                steps.stage(tombstones.NAME)
-            steps.staged_tombstones().keep(outside)
+        self._load_parts(steps, backup, manifest, state, progress)
+        if state.same:
+            steps.keep_present(audit_log.NAME)
+            for name in _NEVER_TAKEN_BACK & manifest.parts.keys():
+                steps.prefer_present(name)
+            steps.keep_key(organisation_keys.SIGNING, self._organisation)
+            outside += Tombstones(store).every()
+        if tombstones.NAME not in manifest.parts:
+            steps.stage(tombstones.NAME)
+        steps.staged_tombstones().keep(outside)
         return manifest.documents
 
     def _load_parts(
@@ -420,11 +429,12 @@ class Backups:
             return False
         return hmac.compare_digest(there.mac(MAC, b""), keys.mac(MAC, b""))
 
-    def _refuse_living(self, store: Store, begun: Restoring | None = None) -> None:
+    def _refuse_living(self, store: Store, own: str | None = None, begun: Restoring | None = None) -> None:
         """Refuse while a process serves or schedules; one that was killed is waited for until it is held for dead.
 
         Args:
             store: The database.
+            own: Under which this command is among the living.
             begun: A restore that was just begun, to be given up then.
         """
         observer = Observer(store, interval=self._interval, ttl=self._ttl)
@@ -433,7 +443,7 @@ class Backups:
         beats: dict[str, object] = {}
         while True:
             entries, _ = observer.read()
-            held = holders.living(self._ttl)
+            held = holders.living(self._ttl, own)
             if not entries and not held:
                 return
             moved = any(beats.setdefault(name, entry["beat"]) != entry["beat"] for name, entry in entries.items())

@@ -65,11 +65,12 @@ class HolderRepository:
         with translated():
             self._collection.delete_one({"_id": identity})
 
-    def living(self, seconds: float) -> list[Holder]:
-        """The processes that spoke within ``seconds``; those silent for an hour are forgotten."""
+    def living(self, seconds: float, but: str | None = None) -> list[Holder]:
+        """The processes that spoke within ``seconds``, less ``but``; those silent for an hour are forgotten."""
         with translated():
             self._collection.delete_many({"$expr": {"$lt": ["$at", {"$subtract": ["$$NOW", _FORGOTTEN_MS]}]}})
-            found = self._collection.find({"$expr": {"$gte": ["$at", {"$subtract": ["$$NOW", round(seconds * 1000)]}]}})
+            spoke = {"$gte": ["$at", {"$subtract": ["$$NOW", round(seconds * 1000)]}]}
+            found = self._collection.find({"_id": {"$ne": but}, "$expr": spoke})
             return [
                 Holder(
                     str(one["host"]),
@@ -94,6 +95,9 @@ class HolderThread:
     """Says for this process what it holds, and has it look at the key file, every ``interval`` seconds.
 
     Made after a fork, never before.
+
+    Attributes:
+        identity: Under which it says so.
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class HolderThread:
         self._keyring = keyring
         self._interval = interval
         self._ttl = ttl
-        self._identity = uuid4().hex
+        self.identity = uuid4().hex
         self._host = socket.gethostname()
         self._stop = threading.Event()
         self._said: Holder | None = None
@@ -139,7 +143,7 @@ class HolderThread:
         self._stop.set()
         self._thread.join()
         with suppress(SillageError):
-            self._repository.leave(self._identity)
+            self._repository.leave(self.identity)
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
@@ -160,5 +164,5 @@ class HolderThread:
         holder = Holder(self._host, self._keyring.current.active, prints, self._noticed)
         now = clock.steady()
         if holder != self._said or now - self._said_at >= self._ttl / 3:
-            self._repository.say(self._identity, holder)
+            self._repository.say(self.identity, holder)
             self._said, self._said_at = holder, now

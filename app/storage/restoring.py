@@ -11,6 +11,7 @@ document of ``restore_state``; while there is one, nothing serves or works on th
     parts   [str]    its collections
     loaded  [str]    those of them that are complete
     same    bool     what was in force is of the same store: its audit log and tombstones are kept
+    run     str      the command that loads: one that was held for dead finds another one here, or nothing, and ends
 """
 
 from __future__ import annotations
@@ -25,7 +26,17 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from app.errors import RestoreRefused, RestoreUnfinished
-from app.storage import audit, jobs, key_holders, migrations, organisation_keys, processes, statements, tombstones
+from app.storage import (
+    audit,
+    clock,
+    jobs,
+    key_holders,
+    migrations,
+    organisation_keys,
+    processes,
+    statements,
+    tombstones,
+)
 from app.storage.backup_file import Chunk, split
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Document, Store, translated
@@ -115,6 +126,7 @@ class Restoring:
         self._store = store
         self._state = store.collection(STATE)
         self._declared = {declared.name: declared for declared in COLLECTIONS}
+        self._run = clock.random_bytes(8).hex()
 
     def holds_something(self) -> bool:
         """Whether anything of anybody is in force."""
@@ -134,6 +146,11 @@ class Restoring:
         if found is not None and found.phase != LOADING:
             raise RestoreRefused("Another restore is being put in place.")
         if found is not None and found.backup == backup:
+            own = {"_id": _ID, "phase": LOADING, "backup": backup}
+            with translated():
+                taken = self._state.update_one(own, {"$set": {"run": self._run}})
+            if not taken.matched_count:
+                raise _taken_over()
             return found
         with translated():
             # First the note: nothing begins to serve from now on.
@@ -146,6 +163,7 @@ class Restoring:
                     "parts": list(parts),
                     "loaded": [],
                     "same": same,
+                    "run": self._run,
                 },
                 upsert=True,
             )
@@ -183,7 +201,9 @@ class Restoring:
             declared = self._declared.get(name)
             if declared is not None:
                 create(self._store, (declared._replace(name=_STAGED + name),))
-            self._state.update_one({"_id": _ID}, {"$addToSet": {"loaded": name}})
+            done = self._state.update_one({"_id": _ID, "run": self._run}, {"$addToSet": {"loaded": name}})
+        if not done.matched_count:
+            raise _taken_over()
 
     def keep_present(self, name: str) -> int:
         """Add to a staged collection what only the one in force has; how many there were.
@@ -220,14 +240,22 @@ class Restoring:
     # --- putting in place -----------------------------------------------------------------------
 
     def swap(self) -> None:
-        """Put every staged collection in place, and remove what the backup has not. May be cut off and done again."""
+        """Put every staged collection in place, and remove what the backup has not. May be cut off and done again.
+
+        Raises:
+            RestoreRefused: what was loaded is no longer this command's to put in place.
+        """
         with translated(), pymongo.timeout(_INDEX_SECONDS):
-            self._state.update_one({"_id": _ID}, {"$set": {"phase": SWAPPING}})
+            # Without its note nobody knows what of the database is to stay.
+            ready = {"_id": _ID, "$or": [{"phase": LOADING, "run": self._run}, {"phase": SWAPPING}]}
+            noted = self._state.find_one_and_update(ready, {"$set": {"phase": SWAPPING}})
+            if noted is None:
+                raise _taken_over()
             for name in self._store.db.list_collection_names():
                 if is_staged(name):
                     self._rename(name, name.removeprefix(_STAGED))
-            found = state(self._store)
-            kept = {STATE, tombstones.NAME, *(found.parts if found else ())}
+            # The living stay too: this command is one of them.
+            kept = {STATE, tombstones.NAME, key_holders.NAME, *noted["parts"]}
             for name in self._store.db.list_collection_names():
                 if name not in kept and not name.startswith("system."):
                     self._store.collection(name).drop()
@@ -281,6 +309,13 @@ class Restoring:
 
     def _staged(self, name: str) -> Collection[Document]:
         return self._store.collection(_STAGED + name)
+
+
+def _taken_over() -> RestoreRefused:
+    return RestoreRefused(
+        "Another command gave this restore up, or went on with it, while this one was held for dead. This one ends; "
+        "see whether that one still runs, and run `sillage restore` again if not."
+    )
 
 
 class Loader:

@@ -490,6 +490,41 @@ def test_two_restores_at_once(house: House) -> None:
     house.parts().check()
 
 
+def test_a_restore_begun_while_another_checks_does_not_undo_it(house: House) -> None:
+    path = house.backup()
+    house.lose()
+    refused: list[RestoreRefused] = []
+
+    def second(name: str) -> None:
+        if name == "check":
+            with pytest.raises(RestoreRefused) as caught:
+                house.backups().restore(path)
+            refused.append(caught.value)
+
+    house.backups().restore(path, step=second)
+    assert len(refused) == 1
+    assert house.store.collection("statements").count_documents({}) == STATEMENTS
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_a_restore_that_was_held_for_dead_puts_nothing_in_place(house: House, *, taken_over: bool) -> None:
+    """Paused for so long that another command gave it up, or began it again: what is in force is not touched."""
+    path = house.backup()
+    house.fill(10)
+    before = house.contents()
+
+    def away(name: str) -> None:
+        if name == "swap":
+            Restoring(house.store).abandon()
+            if taken_over:
+                Restoring(house.store).begin("another", "c", ["statements"], same=True)
+
+    with pytest.raises(RestoreRefused, match="held for dead"):
+        house.backups().restore(path, replace=True, step=away)
+    after = house.contents()
+    assert {name: after[name] for name in before} == before
+
+
 # --- erasures --------------------------------------------------------------------------------------
 
 
