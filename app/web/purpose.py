@@ -29,6 +29,8 @@ _PERSONAL = frozenset(
     }
 )
 _READING = frozenset({"GET", "HEAD"})
+# Who is looked for stands in the body of a POST, which reads all the same.
+_ONLY_READING = frozenset({scopes.GOVERNANCE_READ})
 
 
 class Purposes:
@@ -60,7 +62,8 @@ class Purposes:
         if given is not None and given not in self._known:
             raise BadParameter(f"{HEADER} is not one of this installation's purposes: {', '.join(self._known)}.")
         person = self._required and credential.source is None
-        if given is None and person and request.method in _READING and not _PERSONAL.isdisjoint(asked):
+        reading = request.method in _READING or _ONLY_READING.issuperset(asked)
+        if given is None and person and reading and not _PERSONAL.isdisjoint(asked):
             raise BadParameter(f"Say what this reading is for, in {HEADER}: {', '.join(self._known)}.")
         g.why = {} if given is None else {"purpose": given}
         if credential.source is not None:

@@ -72,6 +72,13 @@ def test_people_must_say_it_where_that_is_required(strict: Server) -> None:
         assert strict.send("GET", path, person, headers={HEADER: "inspection"}).status_code == 200
 
 
+def test_a_search_by_post_is_a_reading_too(strict: Server) -> None:
+    person = strict.credential(scopes.GOVERNANCE_READ)
+    assert strict.send("POST", "/api/v1/audit/search", person, json={}).status_code == 400
+    said = strict.send("POST", "/api/v1/audit/search", person, json={}, headers={HEADER: "inspection"})
+    assert said.status_code == 200
+
+
 def test_sources_need_not_say_it(strict: Server) -> None:
     source = strict.source()
     assert strict.post(source, statement()).status_code == 200
