@@ -287,7 +287,7 @@ class BackupReader:
             with tarfile.open(fileobj=self._file, mode="r:") as archive:
                 while (member := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined] # it is there
-                    if not member.isreg() or member.size > _MOST_CHUNK_BYTES:
+                    if not member.isreg() or not 0 <= member.size <= _MOST_CHUNK_BYTES:
                         raise _not_a_backup()
                     if only is not None and member.name != only:
                         continue

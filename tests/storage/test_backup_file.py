@@ -176,6 +176,22 @@ def test_a_file_that_is_no_backup_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("size", [-1024, -512, -1, 1 << 40])
+def test_a_member_of_an_impossible_size_is_refused(size: int) -> None:
+    """One that says to be shorter than nothing would lead the reader back to where it came from."""
+    content, _ = written(DATA)
+    header = bytearray(tarfile.TarInfo("statements/00000000.bson.zst").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = size.to_bytes(12, "big", signed=True) if size < 0 else b"\x80" + size.to_bytes(11, "big")
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    heading = content.index(b"statements/00000000") // 512 * 512
+    hostile = BackupReader(io.BytesIO(content[:heading] + bytes(header) + bytes(1024)))
+    with pytest.raises(BackupRefused):
+        hostile.manifest()
+    with pytest.raises(BackupRefused):
+        hostile.verified()
+
+
 def test_documents_are_split_at_their_ends() -> None:
     documents = [bson.encode({"n": n, "text": "x" * n}) for n in range(30)]
     assert list(split(b"".join(documents))) == documents
