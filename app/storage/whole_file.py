@@ -26,11 +26,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     if path.exists() or path.is_symlink():
         raise FileRefused("There is a file of that name already. Nothing was written.")
     aside = path.with_name(f".{path.name}{_ASIDE}")
-    try:
-        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as refused:
-        raise FileRefused(f"The file cannot be written there ({refused.strerror}).") from refused
-    with os.fdopen(descriptor, "r+b") as file:
+    with os.fdopen(_opened(aside), "r+b") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -56,6 +52,26 @@ def sweep(folder: Path, prefix: str) -> None:
             # Whoever still writes it holds the lock.
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             aside.unlink()
+
+
+def _opened(aside: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with suppress(FileExistsError):
+            return os.open(aside, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(aside, flags)
+        try:
+            found = os.fstat(descriptor)
+            # Whoever put one there beforehand would read what goes in, or change it afterwards.
+            if found.st_uid != os.geteuid() or found.st_nlink != 1:
+                raise FileRefused(f"{aside.name} is in the way there, which is not this user's alone: remove it.")
+            os.fchmod(descriptor, 0o600)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+    except OSError as refused:
+        raise FileRefused(f"The file cannot be written there ({refused.strerror}).") from refused
 
 
 def _named(aside: Path, path: Path) -> None:

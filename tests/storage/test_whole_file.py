@@ -29,6 +29,24 @@ def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["backup.tar"]
 
 
+def test_what_a_killed_process_left_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+    aside = tmp_path / ".backup.tar.part"
+    aside.write_bytes(b"old")
+    aside.chmod(0o666)
+    with new_file(tmp_path / "backup.tar") as file:
+        file.write(b"new")
+    assert (tmp_path / "backup.tar").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_has_another_name_too_is_not_written_into(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"theirs")
+    os.link(theirs, tmp_path / ".backup.tar.part")
+    with pytest.raises(FileRefused, match="not this user's alone"), new_file(tmp_path / "backup.tar") as file:
+        file.write(b"secret")
+    assert theirs.read_bytes() == b"theirs"
+
+
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), new_file(tmp_path / "backup.tar") as file:
         file.write(b"one")
