@@ -311,7 +311,9 @@ def audit_search(
     console = out()
     console.print(rows)
     if found.next is not None:
-        console.print(f"There are more: raise --limit, or go on with --until {instant(found.entries[-1].at)[:19]}.")
+        # To the next second: of the last one there may be more.
+        until = instant(found.entries[-1].at // 1_000_000 * 1_000_000 + 1_000_000)[:19]
+        console.print(f"There are more: raise --limit, or go on with --until '{until}'.")
     if agents is not None:
         console.print(
             "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, period) "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -227,3 +228,17 @@ def test_a_search_by_person_takes_the_person_from_a_file(parts: Parts, vault: Or
     assert "count=8" in run(parts, governance.audit, "search", "--credential", "sk-2")
     assert "count=8" not in run(parts, governance.audit, "search", "--until", "2026-01-01", "--purpose", "support")
     assert "purpose=support" in run(parts, governance.audit, "list", "--kind", "audit-read")
+
+
+def test_a_search_goes_on_where_it_ended_within_one_second(parts: Parts, store: Store, vault: OrganisationKeys) -> None:
+    second = clock.now_us() // 1_000_000 * 1_000_000 - 60_000_000
+    ticks = iter([second + n * 1_000 for n in range(100)])
+    within = Audit(AuditRepository(store), vault, lambda: next(ticks), os.urandom)
+    for number in range(4):
+        within.append("statements-read", "sk-9", {"count": 100 + number})
+    asked = (parts, governance.audit, "search", "--credential", "sk-9")
+    first = run(*asked, "--limit", "2")
+    until = re.search(r"--until '([^']+)'", first)
+    assert until is not None
+    both = first + run(*asked, "--until", until[1])
+    assert all(f"count={100 + number}" in both for number in range(4))
