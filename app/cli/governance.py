@@ -312,8 +312,8 @@ def audit_search(
     console.print(rows)
     if found.next is not None:
         # To the next second: of the last one there may be more.
-        until = instant(found.entries[-1].at // 1_000_000 * 1_000_000 + 1_000_000)[:19]
-        console.print(f"There are more: raise --limit, or go on with --until '{until}'.")
+        further = instant(found.entries[-1].at // 1_000_000 * 1_000_000 + 1_000_000)[:19]
+        console.print(f"There are more: raise --limit, or go on with --until '{further}'.")
     if agents is not None:
         console.print(
             "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, period) "
