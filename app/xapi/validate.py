@@ -87,7 +87,11 @@ def validate(statements: Sequence[Statement], version: Version, *, many: bool, d
 
 def actor_faults(actor: object, pointer: str) -> list[Fault]:
     """The rules that an Agent or Group outside a statement breaks, for example as a query parameter."""
-    return list(islice(_worded(_reference(Version.V2, "actor"), actor, pointer), MOST_FAULTS))
+    try:
+        return list(islice(_worded(_reference(Version.V2, "actor"), actor, pointer), MOST_FAULTS))
+    except RecursionError:
+        # Statements are held to a depth before they are looked at; what comes here was not.
+        return [Fault(pointer, "depth", "xAPI-Data 2.4.2", "Is nested too deeply to be an Agent or a Group.")]
 
 
 def matches(format_name: str, text: str) -> bool:

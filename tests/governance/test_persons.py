@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import orjson
 import pytest
 
 from app.errors import BadRequest
@@ -54,6 +55,7 @@ def test_an_address_stands_for_its_sum_as_well(address: str) -> None:
         [{"objectType": "Group", "member": [account("lea")]}],
         [account("a")] * 21,
         [None],
+        [{"mbox": orjson.loads("[" * 1_000 + "]" * 1_000)}],
     ],
 )
 def test_what_names_nobody_is_refused_without_repeating_it(agents: list[Any]) -> None:
