@@ -103,6 +103,12 @@ class _Captured:
         self.learners: list[tuple[bytes, Wrapped]] = []
 
     def see(self, chunk: Chunk, organisation: str) -> None:
+        try:
+            self._see(chunk, organisation)
+        except (KeyError, TypeError, ValueError):
+            raise _strange_keys() from None
+
+    def _see(self, chunk: Chunk, organisation: str) -> None:
         if chunk.collection == organisation_keys.NAME:
             for document in documents_of(chunk):
                 if document["_id"] == organisation:
@@ -250,7 +256,11 @@ class Backups:
             )
         if captured.organisation is None:
             raise BackupRefused("The backup holds no keys of this organisation, so nothing in it could be read.")
-        keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
+        try:
+            keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # Not proved yet to be of this organisation: they may say anything.
+            raise _strange_keys() from None
         if not hmac.compare_digest(keys.mac(MAC, manifest.canonical()).hex().encode(), manifest.mac.lower().encode()):
             raise BackupRefused("The manifest was altered since this organisation wrote it. Take another copy.")
         ring.unwrap_all(
@@ -479,6 +489,10 @@ class Backups:
 
 def _mac(keys: OrganisationKeys) -> Callable[[bytes], bytes]:
     return lambda message: keys.mac(TOMBSTONE_MAC, message)
+
+
+def _strange_keys() -> BackupRefused:
+    return BackupRefused("The keys in the backup are not as Sillage keeps them. Take another copy.")
 
 
 def _verified(backup: BackupReader, progress: Told, seen: Callable[[Chunk], None]) -> Manifest:
