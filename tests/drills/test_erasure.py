@@ -27,6 +27,7 @@ from app.governance import erasure as rules
 from app.governance import keys as key_rules
 from app.settings import load
 from app.storage import keyfile, organisation_keys
+from app.storage.backup_file import documents_of, reading
 from app.storage.embedded import find_binary
 from app.storage.erasures import DONE
 from app.storage.key_holders import HolderRepository
@@ -280,6 +281,12 @@ def opened(documents: list[dict[str, Any]], keys: dict[bytes, list[AESGCM]], bod
     return found
 
 
+def saved(backup: Path) -> list[dict[str, Any]]:
+    """Every document of a backup."""
+    with reading(backup) as file:
+        return [document for chunk in file.chunks() for document in documents_of(chunk)]
+
+
 def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +309,7 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
             people.document(parts, Resource.STATE, "lea")
             parts.aggregates.run()
             subject = parts.persons.subjects(person("lea"))[0]
+            earlier = saved(parts.backups.create(tmp_path / "earlier.tar").path)
             parts.erasures.advance(parts.erasures.erase(person("lea"), actor="cli:drill").id)
             tokens = {*parts.persons.flat(person("lea")), subject}
             organisation, bodies = parts.settings.organisation, parts.bodies
@@ -311,6 +319,7 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
             holders = HolderRepository(parts.store)
             until(lambda: all(holder.active == 2 for holder in holders.living(1)))
             parts.key_service.retire(1)
+            later = saved(parts.backups.create(tmp_path / "later.tar").path)
             remaining = {number: AESGCM(key) for number, key in keyfile.read(parts.settings.key_path).keks.keys.items()}
             assert organisation_keys.versions(parts.store).keys() == remaining.keys()
             parts.store.client.admin.command("fsync")
@@ -337,6 +346,14 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
     assert not any(b"le chat dort" in plain for some in found.values() for plain in some)
     # What docs/threat-model.md says: until its version is retired, the log of operations still holds the wrapped key.
     assert subject in learner_keys(documents, old, organisation)
+    # So does a backup from before the erasure; one made after it holds nothing of theirs for any key.
+    assert subject in learner_keys(earlier, old, organisation)
+    assert not learner_keys(earlier, remaining, organisation)
+    assert not opened(earlier, keys, bodies).keys() & {UUID(each["id"]) for each in own}
+    assert subject not in learner_keys(later, remaining, organisation) | learner_keys(later, old, organisation)
+    assert opened(later, keys, bodies).keys() == {UUID(each["id"]) for each in others}
+    held = {bytes(value) for each in later if "mac" not in each for part in values(each) for value in _bytes(part)}
+    assert not tokens & held
     assert not any(
         text in path.read_bytes()
         for path in (folder / "data").rglob("*")
