@@ -355,7 +355,8 @@ class Parts:
     @cached_property
     def persons(self) -> Persons:
         """Finds persons."""
-        return Persons(PersonRepository(self.store), self.keys, self._audited, CaseRepository(self.store).count_of)
+        cases = CaseRepository(self.store)
+        return Persons(PersonRepository(self.store), self.keys, self.record_reading, cases.count_of)
 
     @cached_property
     def packages(self) -> Packages:

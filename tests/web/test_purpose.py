@@ -8,7 +8,7 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_READ, STATEMENTS_READ
+from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_FOUND, PERSON_READ, STATEMENTS_READ
 from app.web.purpose import HEADER
 from tests.served import ACTIVITY, Server, serving, statement
 
@@ -35,6 +35,14 @@ def test_the_purpose_of_a_reading_is_kept(server: Server, path: str, params: dic
     for sent, kept in (({HEADER: "support"}, "support"), ({}, None)):
         assert server.send("GET", path, reader, params=params, headers=sent).status_code == 200
         assert detail(server, kind, reader).get("purpose") == kept
+
+
+def test_the_purpose_of_looking_for_a_person_is_kept(server: Server) -> None:
+    officer = server.credential(scopes.RIGHTS)
+    asked = {"agents": [{"mbox": "mailto:a@ent.example"}]}
+    sent = server.send("POST", "/api/v1/persons/places", officer, json=asked, headers={HEADER: "support"})
+    assert sent.status_code == 200
+    assert detail(server, PERSON_FOUND, officer)["purpose"] == "support"
 
 
 def test_a_source_reads_for_its_processing_activity(server: Server) -> None:
