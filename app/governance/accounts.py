@@ -124,15 +124,19 @@ def of_json(content: bytes) -> list[Event]:
 
 
 def of_csv(content: bytes) -> list[Event]:
-    """The events of a CSV file (UTF-8, commas, a head line with names of ``COLUMNS``), one line each.
+    """The events of a CSV file (UTF-8, commas or semicolons, a head line with names of ``COLUMNS``), one line each.
 
     Raises:
         BadRequest: it is not of that form; the faults say in which line, from 1 for the head.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        text = content.decode("utf-8-sig")
+        # Spreadsheets in French write semicolons; no column of ours has one in its name.
+        separator = ";" if ";" in text.partition("\n")[0] else ","
+        lines = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
     except (UnicodeDecodeError, csv.Error):
-        raise _refused([Fault("", "csv", _SECTION, "Must be CSV in UTF-8, separated by commas.")]) from None
+        message = "Must be CSV in UTF-8, separated by commas or semicolons."
+        raise _refused([Fault("", "csv", _SECTION, message)]) from None
     _refuse_many(len(lines))
     faults: list[Fault] = []
     events = []

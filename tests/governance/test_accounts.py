@@ -118,6 +118,11 @@ def test_csv_says_the_same() -> None:
     ]
 
 
+def test_csv_may_have_semicolons_as_french_spreadsheets_write_them() -> None:
+    content = '\ufeffhome_page;name;on\r\nhttps://ent.example;"b; c, d";2026-11-20\r\n'
+    assert of_csv(content.encode()) == [Event(agent("b; c, d"), "closed", DAY)]
+
+
 @pytest.mark.parametrize(
     ("accounts", "pointers"),
     [
