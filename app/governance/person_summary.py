@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ OWN: Final = "own"
 MENTION: Final = "mention"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 
 
 class Words(NamedTuple):
@@ -287,7 +289,17 @@ def _result(result: object) -> str:
         elif isinstance(score.get("scaled"), int | float):
             said.append(f"{score['scaled']:.0%}")
     if "duration" in result:
-        said.append(str(result["duration"]))
+        said.append(_time(str(result["duration"])))
     if "response" in result:
         said.append(f"« {result['response']} »")
     return shortened(" ".join(map(shortened, said)))
+
+
+def _time(duration: str) -> str:
+    """A duration (ISO 8601) with the symbols of units, the same in both languages: ``PT1M12S`` as ``1 min 12 s``.
+
+    One with days or more is left as it is: their symbols differ.
+    """
+    matched = _TIME.fullmatch(duration)
+    parts = [] if matched is None else zip(matched.groups(), ("h", "min", "s"), strict=True)
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or duration

@@ -309,19 +309,16 @@ Pour lire : ouvrez index.fr.html dans un navigateur. La page n'a besoin ni de r�
 Un fichier ou un dossier qui n'aurait rien à contenir n'est pas là.
 
 Les autres personnes portent un nom d'emprunt (« person 1 », « group 1 »), le même dans tout le dossier. Ce qui,
-dans la
-trace d'une autre personne, ne parle que d'elle est retiré : le champ « withheld » le dit. Les textes libres ont été
-parcourus à la recherche d'adresses électroniques et des noms masqués ; un nom qui n'est que dans un texte, un
-document
-ou une pièce jointe a pu y rester.
+dans la trace d'une autre personne, ne parle que d'elle est retiré : le champ « withheld » le dit. Les textes libres
+ont été parcourus à la recherche d'adresses électroniques et des noms masqués ; un nom qui n'est que dans un texte, un
+document ou une pièce jointe a pu y rester.
 
 Pour vérifier un fichier : sha256sum FICHIER (Linux), certutil -hashfile FICHIER SHA256 (Windows),
 shasum -a 256 FICHIER (macOS), et comparer avec manifest.json.
 """,
     "en": """This folder holds what a learning-trace store (Sillage) keeps about one person. It is given to them,
-or to those who
-have parental responsibility, in answer to a request for access or portability (articles 15 and 20 of the GDPR).
-Keep it in a safe place: it holds personal data.
+or to those who have parental responsibility, in answer to a request for access or portability (articles 15 and 20 of
+the GDPR). Keep it in a safe place: it holds personal data.
 
 To read it: open index.en.html in a browser. The page needs neither network nor program.
 
@@ -340,12 +337,11 @@ To read it: open index.en.html in a browser. The page needs neither network nor 
 A file or folder that would have nothing in it is not there.
 
 Other people have a made-up name ("person 1", "group 1"), the same throughout the folder. What speaks of another
-person
-alone, in that person's trace, is taken out: the field "withheld" says so. Free text was searched for e-mail addresses
-and for the names that are masked; a name that only a text, a document or an attachment holds may still be there.
+person alone, in that person's trace, is taken out: the field "withheld" says so. Free text was searched for e-mail
+addresses and for the names that are masked; a name that only a text, a document or an attachment holds may still be
+there.
 
-To check a file: sha256sum FILE (Linux), certutil -hashfile FILE SHA256 (Windows), shasum -a 256 FILE (macOS), and
-compare
-with manifest.json.
+To check a file: sha256sum FILE (Linux), certutil -hashfile FILE SHA256 (Windows),
+shasum -a 256 FILE (macOS), and compare with manifest.json.
 """,
 }

@@ -308,6 +308,27 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert all(len(line.result) <= LONGEST for line in summary.latest)
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("PT12S", "12 s"),
+        ("PT1H2M3.45S", "1 h 2 min 3.45 s"),
+        ("PT90M", "90 min"),
+        ("P1DT2H", "P1DT2H"),
+        ("PT", "PT"),
+    ],
+)
+def test_a_duration_is_told_in_symbols_of_units(sent: str, said: str) -> None:
+    summary = Summary(ZoneInfo("Europe/Paris"))
+    statement = {
+        "verb": {"id": "https://v.example/1"},
+        "object": {"id": "https://a.example/1"},
+        "result": {"duration": sent},
+    }
+    summary.statement(statement, stored=AT, source="tutor", own=True, voided=False, roles=["actor"])
+    assert summary.latest[0].result == said
+
+
 def test_months_are_those_of_the_place() -> None:
     summary = Summary(ZoneInfo("Europe/Paris"))
     # 2026-10-31T23:30:00Z is in November there.
