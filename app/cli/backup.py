@@ -127,7 +127,7 @@ def restore(
     console.print(f"The backup of {done.heading.created} is in place{loaded}")
     if done.migrations:
         console.print(f"Migrations applied: {', '.join(done.migrations)}")
-    console.print(f"Persons known to have been erased: {done.tombstones:,}; erased again now: {done.erased:,}.")
+    console.print(f"Identifiers known to have been erased: {done.tombstones:,}; erased again now: {done.erased:,}.")
     console.print("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`.")
 
 

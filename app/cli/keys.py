@@ -193,7 +193,8 @@ def keys_public(parts: Custody) -> None:
 def keys_retire(parts: Custody, version: int) -> None:
     """Destroy VERSION, if it is decrypt-only and nothing is wrapped with it any more."""
     parts.key_service.retire(version)
-    out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it: destroy them too.")
+    out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it.")
+    out().print("Destroy them too, but not before every backup of the database that needs it has expired.")
 
 
 def _passphrase_options(command: Command) -> Command:
