@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from importlib.metadata import version as distribution_version
@@ -226,7 +226,7 @@ class Parts:
     @cached_property
     def audit(self) -> Audit:
         """The audit log."""
-        log = Audit(AuditRepository(self.store), self.keys, clock.now_us, clock.random_bytes)
+        log = Audit(AuditRepository(self.store), self.keys, clock.now_us, clock.random_bytes, stated)
         self._stack.callback(_quietly, log.close)
         return log
 
@@ -356,7 +356,7 @@ class Parts:
     def persons(self) -> Persons:
         """Finds persons."""
         cases = CaseRepository(self.store)
-        return Persons(PersonRepository(self.store), self.keys, self.record_reading, cases.count_of)
+        return Persons(PersonRepository(self.store), self.keys, self._audited, cases.count_of)
 
     @cached_property
     def packages(self) -> Packages:
@@ -550,12 +550,22 @@ class Parts:
     @cached_property
     def aggregates(self) -> Aggregates:
         """Aggregates: computed by the job, read by researchers."""
+
+        def take_out(check: Callable[[], None]) -> None:
+            # GDPR art. 18, 21: what counted somebody before is counted again without them.
+            self.restriction.take_out(
+                lambda subjects: self.aggregates.recount(
+                    [[each] for each in subjects], self.erasures.kept_since(), check
+                )
+            )
+
         return Aggregates(
             AggregateRepository(self.store, self.keys),
             self.reader,
             self.keys,
             self.settings,
             left_out=lambda: self.person_states.current().out_of_research,
+            take_out=take_out,
         )
 
     @cached_property
@@ -579,14 +589,7 @@ class Parts:
         """What the scheduler runs, and when."""
 
         def aggregate(lease: Lease) -> Mapping[str, object]:
-            # GDPR art. 18, 21: what counted somebody before is counted again without them.
-            taken_out = self.restriction.take_out(
-                lambda subjects: self.aggregates.recount(
-                    [[each] for each in subjects], self.erasures.kept_since(), lease.check
-                )
-            )
-            run = self.aggregates.run(lease.fence, lambda *_: lease.check())
-            return run._asdict() | {"taken_out": taken_out}
+            return self.aggregates.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
         def retention(lease: Lease) -> Mapping[str, object]:
             run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
@@ -722,7 +725,7 @@ class Parts:
             repository=DocumentRepository(self.store),
             subjects=self.subjects,
             keys=self.keys,
-            audit=self.record_reading,
+            audit=self.audit.append,
             now_us=clock.now_us,
             random=clock.random_bytes,
             states=self.person_states.current,
@@ -743,7 +746,7 @@ class Parts:
     @cached_property
     def people(self) -> People:
         """What is told of a person."""
-        return People(self.statements, self.reader, self.keys, self.record_reading, self.person_states.current)
+        return People(self.statements, self.reader, self.keys, self.audit.append, self.person_states.current)
 
     @cached_property
     def metrics(self) -> operations.Metrics:
@@ -906,10 +909,6 @@ class Parts:
                 "The change is stored, but a process has not taken notice of it in time. Run the command again."
             )
 
-    def record_reading(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
-        """Write an entry of the audit log, durably, with what the request that reads says that it is for."""
-        self.audit.append(kind, actor, {**detail, **stated()})
-
     def _audited(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
         self.audit.append(kind, actor, detail)
 
@@ -965,7 +964,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             access=parts.access,
             recorder=parts.recorder,
             library=parts.library,
-            audit=parts.record_reading,
+            audit=parts.audit.append,
             metrics=metrics,
             turns=Turns(chosen.threads, parts.presence.require),
             max_body_bytes=chosen.max_body_bytes,
@@ -993,7 +992,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)
-    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.record_reading), url_prefix="/api/v1")
+    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
     app.register_blueprint(
         retention_api.blueprint(gate, parts.retention, parts.register, parts.audit, parts.audit_search),
         url_prefix="/api/v1",

@@ -101,7 +101,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "worker_connections": most_connections(settings.threads),
             "preload_app": False,
             "timeout": 60,
-            "graceful_timeout": max(1, round(settings.graceful_seconds)) + _CLOSING_SECONDS,
+            "graceful_timeout": _graceful(settings) + _CLOSING_SECONDS,
             "keepalive": 15,
             "limit_request_line": _LONGEST_LINE,
             "limit_request_fields": 100,
@@ -139,7 +139,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         settings = self._settings
         # Its own, made by the fork. With the same limit as the master's it would be killed just when it is to write
         # what is pending and close its chain of the audit log.
-        worker.cfg.set("graceful_timeout", max(1, round(settings.graceful_seconds)))
+        worker.cfg.set("graceful_timeout", _graceful(settings))
         limits = Limits(
             threads=settings.threads,
             body_bytes=settings.max_held_bytes,
@@ -164,6 +164,11 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+
+
+def _graceful(settings: Settings) -> int:
+    """Whole seconds, at least one: gunicorn takes no others."""
+    return max(1, round(settings.graceful_seconds))
 
 
 def _on_starting(arbiter: Any) -> None:

@@ -11,6 +11,7 @@ import click
 from app.cli.screen import out
 from app.errors import FileRefused, RegisterInvalid
 from app.governance.accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json
+from app.governance.persons import person_of
 from app.storage.sources import SourceRepository
 
 _source = click.option("--source", required=True, metavar="ID", help="Whose accounts they are.")
@@ -74,7 +75,7 @@ def _announce(parts: Ends, home_page: str, name: str, source: str, event: str, o
     _require_source(parts, source)
     moment = None if on is None else round(on.replace(tzinfo=UTC).timestamp() * 1_000_000)
     agent = {"account": {"homePage": home_page, "name": name}}
-    _told(parts.accounts.announce(source, [Event(agent, event, moment)], actor=actor))
+    _told(parts.accounts.announce(source, [Event(person_of([agent]), event, moment)], actor=actor))
 
 
 def _require_source(parts: Ends, source: str) -> None:

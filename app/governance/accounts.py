@@ -12,7 +12,7 @@ import orjson
 
 from app.errors import BadRequest, Fault, MalformedJSON
 from app.governance.audit import ACCOUNTS_ANNOUNCED
-from app.governance.persons import person_of
+from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import AccountRepository, Closing
 from app.vault.keys import OrganisationKeys
@@ -34,12 +34,12 @@ class Event(NamedTuple):
     """An account ended, or was opened again.
 
     Attributes:
-        agent: The account, as an xAPI Agent.
+        account: Whose it is.
         event: ``closed`` or ``reopened``.
         on: When, in microseconds since 1970 UTC; None: now.
     """
 
-    agent: Mapping[str, Any]
+    account: Person
     event: str
     on: int | None
 
@@ -75,14 +75,11 @@ class Accounts:
             source: Id of the source; only its statements are concerned.
             events: At most ``MOST_EVENTS``; of several about one account the last one counts.
             actor: Who says it, for the audit log.
-
-        Raises:
-            BadRequest: an account is not an Agent with an identifier; the faults say which.
         """
         now = self._now_us()
         last: dict[str, Event] = {}
-        for event, identifiers in zip(events, _identifiers(events), strict=True):
-            last |= dict.fromkeys(identifiers, event)
+        for event in events:
+            last |= dict.fromkeys(event.account.identifiers, event)
         ended = {self._keys.subject(name): (name, event) for name, event in last.items() if event.event == CLOSED}
         subjects = [self._keys.subject(name) for name, event in last.items() if event.event == REOPENED]
         detail = {"source": source, "closed": len(ended), "reopened": len(subjects)}
@@ -118,9 +115,7 @@ def of_json(content: bytes) -> list[Event]:
     _refuse_many(len(listed))
     faults: list[Fault] = []
     events = [_event(one, f"/accounts/{place}", faults) for place, one in enumerate(listed)]
-    if faults:
-        raise _refused(faults)
-    return events
+    return _whole(events, faults)
 
 
 def of_csv(content: bytes) -> list[Event]:
@@ -151,17 +146,14 @@ def of_csv(content: bytes) -> list[Event]:
             agent["account"] = {"homePage": said.get("home_page", ""), "name": said.get("name", "")}
         event = {"agent": agent, **{name: said[name] for name in ("event", "on") if said.get(name)}}
         events.append(_event(event, f"/{place}", faults))
-    if faults:
-        raise _refused(faults)
-    return events
+    return _whole(events, faults)
 
 
-def _event(one: object, pointer: str, faults: list[Fault]) -> Event:
+def _event(one: object, pointer: str, faults: list[Fault]) -> Event | None:
     """An event; what is wrong with it is added to ``faults``."""
-    nothing = Event({}, CLOSED, None)
     if not isinstance(one, dict) or not one.keys() <= {"agent", "event", "on"}:
         faults.append(Fault(pointer, "accounts", _SECTION, "Must be an object with `agent`, and `event` and `on`."))
-        return nothing
+        return None
     event, on = one.get("event", CLOSED), one.get("on")
     if event not in EVENTS:
         faults.append(Fault(f"{pointer}/event", "accounts-event", _SECTION, f"Must be {' or '.join(EVENTS)}."))
@@ -173,17 +165,19 @@ def _event(one: object, pointer: str, faults: list[Fault]) -> Event:
         faults.append(Fault(f"{pointer}/on", "accounts-on", _SECTION, message))
     if not isinstance(one.get("agent"), dict):
         faults.append(Fault(f"{pointer}/agent", "accounts", _SECTION, "Must be an xAPI Agent."))
-        return nothing
+        return None
     try:
-        person_of([one["agent"]])
+        return Event(person_of([one["agent"]]), str(event), moment)
     except BadRequest as refused:
         # Its pointers begin with the place in a list of one.
         faults += [fault._replace(pointer=f"{pointer}/agent{fault.pointer[2:]}") for fault in refused.faults]
-    return Event(one["agent"], str(event), moment)
+        return None
 
 
-def _identifiers(events: Sequence[Event]) -> list[tuple[str, ...]]:
-    return [person_of([event.agent]).identifiers for event in events]
+def _whole(events: Sequence[Event | None], faults: Sequence[Fault]) -> list[Event]:
+    if faults:
+        raise _refused(faults)
+    return [event for event in events if event is not None]
 
 
 def _microseconds(said: object) -> int:

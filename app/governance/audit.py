@@ -300,12 +300,17 @@ class Audit:
         keys: OrganisationKeys,
         clock: Callable[[], int],
         random_bytes: Callable[[int], bytes],
+        context: Callable[[], Detail] = dict,
     ) -> None:
-        """``clock`` gives microseconds since 1970 UTC. Nothing is read or written before the first entry."""
+        """``clock`` gives microseconds since 1970 UTC. Nothing is read or written before the first entry.
+
+        ``context`` gives what each entry says beside its own detail: for what the request is that writes it.
+        """
         self._repository = repository
         self._keys = keys
         self._clock = clock
         self._random = random_bytes
+        self._context = context
         self._begin()
         restart = weakref.WeakMethod(self._begin)
 
@@ -340,7 +345,7 @@ class Audit:
             TypeError: the detail holds what is not JSON.
             DatabaseUnavailable, StorageFull: the entry may not be stored; do not go on with what it was to record.
         """
-        self._write(kind, actor, detail)
+        self._write(kind, actor, {**detail, **self._context()})
 
     def anchor(self, actor: str = "job:audit-anchor") -> str:
         """Quote the ends of the chains that grew since this process's last anchor.

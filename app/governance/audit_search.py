@@ -47,7 +47,7 @@ class AuditSearch:
         self._keys = keys
         self._purposes = purposes
 
-    def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str, purpose: str | None) -> Page:
+    def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str, purpose: str | None = None) -> Page:
         """A page of entries, the newest first.
 
         Args:
@@ -55,7 +55,7 @@ class AuditSearch:
             cursor: ``next`` of the page before, with the same question.
             limit: How many at most.
             who: Who asks, for the log.
-            purpose: What for; a known code, or None.
+            purpose: What for, a known code, where the log is not told otherwise.
 
         Raises:
             BadRequest: the person is not said by valid Agents.

@@ -121,7 +121,7 @@ def done(case: Case, step: Step) -> Case:
     Raises:
         CaseConflict: it is closed, or the identity was not checked.
     """
-    _require_identified(case)
+    require_acting(case)
     return _stepped(case, step, status=DONE)
 
 
@@ -144,7 +144,7 @@ def acted(case: Case, step: Step) -> Case:
         CaseConflict: it was refused, or the identity was not checked.
     """
     if case.status != DONE:
-        _require_identified(case)
+        require_acting(case)
     return _stepped(case, step)
 
 
@@ -154,10 +154,6 @@ def require_acting(case: Case) -> None:
     Raises:
         CaseConflict: it is closed, or the identity was not checked.
     """
-    _require_identified(case)
-
-
-def _require_identified(case: Case) -> None:
     if case.status == OPEN:
         # Or anybody could have somebody else's traces erased, or given to themselves.
         raise CaseConflict("Check first who makes the request: `sillage request identify ID`.")

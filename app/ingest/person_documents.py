@@ -99,8 +99,9 @@ class PersonDocuments:
         if row.subject is None:
             return None
         key = self._subjects.existing([row.subject]).get(row.subject)
-        place = f"document:{row.id.hex()}:{part}"
-        return None if key is None else sealing.unseal(key, self._keys.organisation, place, sealed)
+        if key is None:
+            return None
+        return sealing.unseal(key, self._keys.organisation, sealing.place(row.id, part), sealed)
 
     def _place(self, row: DocumentRow, name: str) -> Place:
         for identifier in self._identifiers:

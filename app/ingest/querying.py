@@ -206,12 +206,12 @@ class Library:
         shown = found.rows[:gone]
         whole = gone == len(found.rows)
         place = found.after if whole else beyond(shown, after)
-        more = place is not None and not (found.ended and whole)
+        ended = found.ended and whole
         return Page(
             tuple(
                 self._formed([plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept))
             ),
-            self._write_cursor(asked, place, who) if more and place is not None else None,
+            None if place is None or ended else self._write_cursor(asked, place, who),
             tuple(asked.named),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,

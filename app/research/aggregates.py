@@ -99,8 +99,13 @@ class Aggregates:
         settings: Settings,
         declared: Sequence[Definition] | None = None,
         left_out: Callable[[], frozenset[bytes]] = frozenset,
+        take_out: Callable[[Callable[[], None]], object] = lambda check: None,
     ) -> None:
-        """``declared``: definitions instead of those in ``schemas/aggregates``; ``left_out``: of ``AggregateJob``."""
+        """``declared``: definitions instead of those in ``schemas/aggregates``; ``left_out``: of ``AggregateJob``.
+
+        ``take_out`` has what counted somebody who has left research since counted again (``recount``).
+        """
+        self._take_out = take_out
         self._repository = repository
         self._keys = keys
         self._minimum = settings.minimum_group
@@ -122,8 +127,17 @@ class Aggregates:
         """Whose aggregates these are."""
         return self._keys.organisation
 
-    def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
-        """Count what is new; see ``AggregateJob.run``."""
+    def run(
+        self,
+        fence: int | None = None,
+        progress: Progress | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> RunSummary:
+        """Take out who has left research since the last run, then count what is new; see ``AggregateJob.run``.
+
+        ``check`` is called while months are counted again; what it raises ends the run.
+        """
+        self._take_out(check)
         return self._job.run(fence, progress)
 
     def recount(

@@ -140,20 +140,15 @@ def signing_seed(store: Store, keks: KeyWrapping, organisation: str) -> bytes:
         KeyMissing: the organisation has no keys yet.
         KeyRefused: the key-encryption key does not open it.
     """
-    place = organisation_place(organisation, SIGNING)
-    collection = store.collection(NAME)
-    with translated():
-        for _ in range(2):
-            document = collection.find_one({"_id": organisation})
-            if document is None:
-                raise KeyMissing("This database has no keys yet. Run `sillage init`.")
-            stored = document["keys"].get(SIGNING)
-            if stored is not None:
-                return keks.unwrap(place, Wrapped(stored["version"], bytes(stored["sealed"])))
-            new = _stored(keks.wrap(place, clock.random_bytes(SEED_BYTES), clock.random_bytes))
-            # Only where there is none: one that another process made just now is the one.
-            absent = {"_id": organisation, f"keys.{SIGNING}": {"$exists": False}}
-            collection.update_one(absent, {"$set": {f"keys.{SIGNING}": new}})
+    for _ in range(2):
+        stored = _document(store, organisation)["keys"].get(SIGNING)
+        if stored is not None:
+            return _opened(keks, organisation, SIGNING, stored)
+        new = _wrapped(keks, organisation, SIGNING, clock.random_bytes(SEED_BYTES))
+        # Only where there is none: one that another process made just now is the one.
+        absent = {"_id": organisation, f"keys.{SIGNING}": {"$exists": False}}
+        with translated():
+            store.collection(NAME).update_one(absent, {"$set": {f"keys.{SIGNING}": new}})
     raise DatabaseUnavailable("The signing key was made and is not there. Run the command again.")
 
 

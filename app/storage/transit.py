@@ -101,6 +101,8 @@ class TransitKeys:
                 f"Vault has no Transit key of that name. Make it: `vault write {self._place.mount}/keys/"
                 f"{self._place.name} type=aes256-gcm96 derived=true`."
             ) from None
+        except InvalidRequest:
+            raise KeyRefused("Vault does not take SILLAGE_VAULT_KEY for the name of a key.") from None
         if not (found.get("derived") and found.get("supports_encryption")):
             raise KeyRefused("The Transit key is not derived: make one with `type=aes256-gcm96 derived=true`.")
         latest, least = int(found["latest_version"]), int(found["min_decryption_version"])
@@ -241,8 +243,11 @@ def _whole(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(ciphertext: str) -> Wrapped:
-    _, version, sealed = ciphertext.split(":")
-    return Wrapped(int(version.removeprefix("v")), _bytes(sealed))
+    try:
+        _, version, sealed = ciphertext.split(":")
+        return Wrapped(int(version.removeprefix("v")), _bytes(sealed))
+    except ValueError:
+        raise KeysUnavailable("Vault answered what is no wrapped key.") from None
 
 
 def _instant(at: object) -> datetime | None:

@@ -42,6 +42,7 @@ class Signer:
     Attributes:
         public_key: 32 bytes.
         fingerprint: 16 hexadecimal digits that name the key.
+        pem: The public key as PEM.
     """
 
     def __init__(self, seed: bytes) -> None:
@@ -50,12 +51,7 @@ class Signer:
         public = self._key.public_key()
         self.public_key = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.fingerprint = _fingerprint(self.public_key)
-        self._pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-    @property
-    def pem(self) -> str:
-        """The public key as PEM."""
-        return self._pem
+        self.pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def sign(self, content: bytes) -> bytes:
         """The signature of some bytes, 64 bytes."""

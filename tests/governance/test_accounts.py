@@ -10,6 +10,7 @@ import pytest
 from app.errors import BadRequest, MalformedJSON, SillageError
 from app.governance.accounts import MOST_EVENTS, Accounts, Announced, Event, of_csv, of_json
 from app.governance.audit import ACCOUNTS_ANNOUNCED, Audit
+from app.governance.persons import person_of
 from app.governance.sealing import PersonSeal
 from app.storage import clock
 from app.storage.accounts import AccountRepository
@@ -25,6 +26,10 @@ DAY = 1_795_132_800_000_000
 
 def agent(name: str) -> dict[str, object]:
     return {"account": {"homePage": "https://ent.example", "name": name}}
+
+
+def ending(said: dict[str, object], event: str, on: int | None) -> Event:
+    return Event(person_of([said]), event, on)
 
 
 class Desk:
@@ -52,34 +57,34 @@ def desk(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Desk
 
 
 def test_ends_are_noted_once_and_taken_back(desk: Desk) -> None:
-    ends = [Event(agent("a"), "closed", None), Event(agent("b"), "closed", DAY)]
+    ends = [ending(agent("a"), "closed", None), ending(agent("b"), "closed", DAY)]
     assert desk.say(*ends) == desk.say(*ends) == Announced(2, 0)
     assert desk.known() == {desk.subject("a"): NOW, desk.subject("b"): DAY}
-    assert desk.say(Event(agent("a"), "reopened", None), Event(agent("c"), "reopened", None)) == Announced(0, 1)
+    assert desk.say(ending(agent("a"), "reopened", None), ending(agent("c"), "reopened", None)) == Announced(0, 1)
     assert desk.known() == {desk.subject("b"): DAY}
     entry = desk.audit.newest([ACCOUNTS_ANNOUNCED])[0]
     assert (entry.actor, entry.detail) == ("sk-test", {"source": "ent", "closed": 0, "reopened": 2})
 
 
 def test_a_source_speaks_of_its_own_accounts_alone(desk: Desk) -> None:
-    desk.say(Event(agent("a"), "closed", None))
-    assert desk.say(Event(agent("a"), "reopened", None), source="tutor") == Announced(0, 0)
+    desk.say(ending(agent("a"), "closed", None))
+    assert desk.say(ending(agent("a"), "reopened", None), source="tutor") == Announced(0, 0)
     assert (len(desk.known()), desk.known("tutor")) == (1, {})
 
 
 def test_the_last_word_on_an_account_counts(desk: Desk) -> None:
-    assert desk.say(Event(agent("a"), "closed", None), Event(agent("a"), "reopened", None)) == Announced(0, 0)
+    assert desk.say(ending(agent("a"), "closed", None), ending(agent("a"), "reopened", None)) == Announced(0, 0)
     assert desk.known() == {}
 
 
 def test_nothing_of_an_account_stands_in_clear(desk: Desk) -> None:
-    desk.say(Event(agent("zoe"), "closed", None), Event(agent("other"), "reopened", None))
+    desk.say(ending(agent("zoe"), "closed", None), ending(agent("other"), "reopened", None))
     stored = repr([*desk.store.collection("accounts").find({}), *desk.store.collection("audit").find({})])
     assert "zoe" not in stored
 
 
 def test_ends_are_paged_in_the_order_of_their_days(desk: Desk) -> None:
-    desk.say(*[Event(agent(str(number)), "closed", DAY + number % 3) for number in range(10)])
+    desk.say(*[ending(agent(str(number)), "closed", DAY + number % 3) for number in range(10)])
     seen, after = [], None
     while page := desk.repository.closed("ent", 1 << 62, after, 3):
         after = page[-1]
@@ -97,10 +102,10 @@ def test_json_says_accounts_events_and_days() -> None:
     ]
     said.append({"agent": agent("d"), "on": "2026-11-20T01:00:00+01:00"})
     assert of_json(orjson.dumps({"accounts": said})) == [
-        Event(agent("a"), "closed", None),
-        Event(agent("b"), "reopened", None),
-        Event(agent("c"), "closed", DAY),
-        Event(agent("d"), "closed", DAY),
+        ending(agent("a"), "closed", None),
+        ending(agent("b"), "reopened", None),
+        ending(agent("c"), "closed", DAY),
+        ending(agent("d"), "closed", DAY),
     ]
 
 
@@ -112,15 +117,15 @@ def test_csv_says_the_same() -> None:
         ",,mailto:c@ent.example,closed,2026-11-20\r\n"
     )
     assert of_csv(content.encode()) == [
-        Event(agent("a"), "closed", None),
-        Event(agent("b, with a comma"), "reopened", None),
-        Event({"mbox": "mailto:c@ent.example"}, "closed", DAY),
+        ending(agent("a"), "closed", None),
+        ending(agent("b, with a comma"), "reopened", None),
+        ending({"mbox": "mailto:c@ent.example"}, "closed", DAY),
     ]
 
 
 def test_csv_may_have_semicolons_as_french_spreadsheets_write_them() -> None:
     content = '\ufeffhome_page;name;on\r\nhttps://ent.example;"b; c, d";2026-11-20\r\n'
-    assert of_csv(content.encode()) == [Event(agent("b; c, d"), "closed", DAY)]
+    assert of_csv(content.encode()) == [ending(agent("b; c, d"), "closed", DAY)]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,9 @@ def test_gdpr_15_requests_and_ends_of_accounts_are_in_it(house: House) -> None:
     cases, who = house.parts.cases, person_of([ME])
     cases.open("erasure", person_of([PAUL]), note="not to be told", actor="cli:staff")
     case = cases.open("access", who, note="letter of the parents", actor="cli:staff")
-    house.parts.accounts.announce("ent", [Event(agent, "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k")
+    house.parts.accounts.announce(
+        "ent", [Event(person_of([agent]), "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k"
+    )
     found = house.package(ME)
     (request,) = found.json("requests.json")
     assert (request["id"], request["kind"], request["due"]) == (case.id, "access", case.due.isoformat())

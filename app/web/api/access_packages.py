@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import chain
 
 from flask import Blueprint, Response
-from marshmallow import Schema, fields, validate
 
 from app.access.scopes import RIGHTS
 from app.errors import Overloaded
@@ -16,11 +15,6 @@ from app.web.api import asked
 from app.web.gate import Gate
 
 _AT_ONCE = 2
-
-
-class _Asking(Schema):
-    agents = fields.List(fields.Raw(), required=True)
-    case = fields.String(load_default=None, validate=validate.Length(1, 100))
 
 
 def blueprint(gate: Gate, packages: Packages) -> Blueprint:
@@ -32,7 +26,7 @@ def blueprint(gate: Gate, packages: Packages) -> Blueprint:
     @routes.post("/persons/access")
     def access() -> Response:
         credential = gate.credential(RIGHTS)
-        said = asked.document(_Asking())
+        said = asked.document(asked.Act())
         person = asked.person(said["agents"])
         if not places.acquire(blocking=False):
             raise Overloaded("This server writes as many packages as it can. Ask again in a while.", retry_after=30)

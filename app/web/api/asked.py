@@ -7,13 +7,25 @@ from typing import Any
 
 import orjson
 from flask import request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 
 from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
 from app.governance.persons import Person, person_of
 from app.web import body
 
 _MOST_BYTES = 1024 * 1024
+
+
+class OfPerson(Schema):
+    """A body that says who is meant: ``agents``, for ``person``."""
+
+    agents = fields.List(fields.Raw(), required=True)
+
+
+class Act(OfPerson):
+    """The body of an act, which may be for a request: ``case``, for ``Cases.require``."""
+
+    case = fields.String(load_default=None, allow_none=True)
 
 
 def document(schema: Schema, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:

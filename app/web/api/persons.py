@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-import orjson
 from flask import Blueprint, Response, request
-from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import RIGHTS
-from app.errors import BadParameter, BadRequest, MalformedJSON, NotFound, UnsupportedContentType
+from app.errors import BadParameter, NotFound
 from app.governance.erasure import Erasures
-from app.governance.persons import MOST_IDENTIFIERS, Persons
+from app.governance.persons import Persons
 from app.storage.erasures import DONE, Erasure
-from app.web import body
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
-
-_MOST_BYTES = 64 * 1024
-
-
-class _Asked(Schema):
-    agents = fields.List(fields.Raw(), required=True, validate=validate.Length(1, MOST_IDENTIFIERS))
-
-
-class _AskedToErase(_Asked):
-    # Goes into the audit log: an id of a request, and nothing that could name somebody.
-    case = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"^[0-9A-Za-z-]{1,64}\Z"))
 
 
 def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
@@ -38,13 +23,13 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
     @routes.post("/persons/places")
     def _places() -> Response:
         credential = gate.credential(RIGHTS)
-        found = persons.find(asked.person(_loaded(_Asked())["agents"]), actor=credential.id)
+        found = persons.find(asked.person(asked.document(asked.OfPerson())["agents"]), actor=credential.id)
         return answer({"places": found._asdict()})
 
     @routes.post("/erasures")
     def _erase() -> Response:
         credential = gate.credential(RIGHTS)
-        said = _loaded(_AskedToErase())
+        said = asked.document(asked.Act())
         erasure = erasures.erase(asked.person(said["agents"]), actor=credential.id, case=said["case"])
         made = answer(_shown(erasure))
         # The keys are destroyed; the rest is under way.
@@ -86,21 +71,3 @@ def _shown(erasure: Erasure) -> dict[str, object]:
 def _refuse_parameters() -> None:
     if request.args:
         raise BadParameter("This resource takes no parameters: who is meant stands in the body of a POST.")
-
-
-def _loaded(schema: Schema) -> dict[str, Any]:
-    _refuse_parameters()
-    if (request.mimetype or "").lower() != "application/json":
-        raise UnsupportedContentType("Send who is meant as application/json.")
-    try:
-        content = orjson.loads(body.read(_MOST_BYTES))
-    except orjson.JSONDecodeError:
-        raise MalformedJSON("The body is not one well-formed JSON document.") from None
-    try:
-        loaded: dict[str, Any] = dict(schema.load(content if isinstance(content, dict) else {}))
-    except ValidationError as refused:
-        wrong = sorted(name for name in refused.messages_dict if name in schema.fields)
-        takes = ", ".join(sorted(schema.fields))
-        detail = f"Missing or not valid: {', '.join(wrong)}." if wrong else "A member is not known here."
-        raise BadRequest(f"{detail} The body is a JSON object with: {takes}.") from None
-    return loaded

@@ -21,15 +21,7 @@ from app.web.gate import Gate
 from app.xapi.decode import MOST_STATEMENT_BYTES
 
 
-class _Standing(Schema):
-    agents = fields.List(fields.Raw(), required=True)
-
-
-class _Act(_Standing):
-    case = fields.String(load_default=None, validate=validate.Length(1, 100))
-
-
-class _Objecting(_Act):
+class _Objecting(asked.Act):
     purposes = fields.List(fields.String(validate=validate.OneOf(PURPOSES)), load_default=[RESEARCH])
     refuse_new = fields.Boolean(load_default=False)
 
@@ -37,7 +29,7 @@ class _Objecting(_Act):
 class _Rectifying(Schema):
     statement = fields.UUID(required=True)
     corrected = fields.Dict(required=True)
-    case = fields.String(load_default=None, validate=validate.Length(1, 100))
+    case = fields.String(load_default=None, allow_none=True)
 
 
 def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification) -> Blueprint:
@@ -73,11 +65,11 @@ def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification
         since = None if found.restricted is None else found.restricted.isoformat().replace("+00:00", "Z")
         return {"restricted": since, "objects": [*found.objects], "refuse_new": found.refuses}
 
-    act("restrict", _Act(), restrict)
-    act("unrestrict", _Act(), unrestrict)
+    act("restrict", asked.Act(), restrict)
+    act("unrestrict", asked.Act(), unrestrict)
     act("object", _Objecting(), note_objection)
-    act("withdraw-objection", _Act(), withdraw)
-    act("standing", _Standing(), standing)
+    act("withdraw-objection", asked.Act(), withdraw)
+    act("standing", asked.OfPerson(), standing)
 
     @routes.post("/persons/rectify")
     def rectify() -> Response:

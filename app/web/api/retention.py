@@ -5,22 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import GOVERNANCE_READ
-from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
+from app.errors import BadParameter, Fault
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register import Activity, Register
 from app.governance.retention import Retention
 from app.storage import clock
 from app.storage.audit import Entry
-from app.web import body
+from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
-from app.web.purpose import stated
 
 
 class _NoParameters(Schema):
@@ -100,7 +98,7 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         kinds = [wanted["kind"]] if "kind" in wanted else []
         before = round(wanted["before"].timestamp() * 1_000_000) if "before" in wanted else None
         # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
-        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"], **stated()})
+        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
         page = audit.page(kinds, before, wanted["cursor"], wanted["limit"])
         return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
 
@@ -108,17 +106,9 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
     def _audit_search() -> Response:
         # By POST: who is searched for stands in the body, not in a URL that proxies keep.
         credential = gate.credential(GOVERNANCE_READ)
-        _parameters(_NoParameters())
-        asked = _body(_SearchBody())
-        wanted = Wanted(asked["person"], asked["actor"], asked["kinds"], _us(asked["since"]), _us(asked["before"]))
-        purpose = stated().get("purpose")
-        page = search.find(
-            wanted,
-            asked["cursor"],
-            asked["limit"],
-            who=credential.id,
-            purpose=purpose if isinstance(purpose, str) else None,
-        )
+        said = asked.document(_SearchBody(), MOST_AGENT_BYTES)
+        wanted = Wanted(said["person"], said["actor"], said["kinds"], _us(said["since"]), _us(said["before"]))
+        page = search.find(wanted, said["cursor"], said["limit"], who=credential.id)
         return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
 
     return routes
@@ -138,20 +128,6 @@ def _parameters(schema: Schema) -> dict[str, Any]:
         takes = ", ".join(sorted(schema.fields)) or "none"
         detail = f"Not valid: {', '.join(known)}. " if known else "A parameter is not known here. "
         raise BadParameter(f"{detail}This resource takes: {takes}.") from None
-    return loaded
-
-
-def _body(schema: Schema) -> dict[str, Any]:
-    if (request.mimetype or "").lower() != "application/json":
-        raise UnsupportedContentType("Send the question as application/json.")
-    try:
-        loaded: dict[str, Any] = dict(schema.load(orjson.loads(body.read(MOST_AGENT_BYTES))))
-    except orjson.JSONDecodeError:
-        raise MalformedJSON("The body is not one JSON document in UTF-8.") from None
-    except ValidationError as refused:
-        wrong = sorted(name for name in refused.messages_dict if name in schema.fields)
-        detail = f"Not valid: {', '.join(wrong)}. " if wrong else "The body is not an object of known members. "
-        raise BadRequest(f"{detail}This resource takes: {', '.join(sorted(schema.fields))}.") from None
     return loaded
 
 
