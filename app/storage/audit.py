@@ -165,22 +165,8 @@ class AuditRepository:
 
     def since(self, kinds: Sequence[str], since: int) -> Iterator[Entry]:
         """The entries of these kinds written at or after ``since`` (microseconds), kind by kind in order."""
-        # By pages, as ``stream``.
         for kind in kinds:
-            bounds: Document = {"$gte": since}
-            seen: list[object] = []
-            while True:
-                query = {"kind": kind, "at": bounds, "_id": {"$nin": seen}}
-                with translated():
-                    page = list(self._collection.find(query).sort([("at", 1), ("_id", 1)]).limit(_PAGE))
-                for document in page:
-                    yield _entry(document)
-                if len(page) < _PAGE:
-                    break
-                last = page[-1]["at"]
-                earlier = seen if bounds["$gte"] == last else []
-                seen = earlier + [document["_id"] for document in page if document["at"] == last]
-                bounds = {"$gte": last}
+            yield from self._in_order({"kind": kind}, since, None)
 
     def stream(self) -> Iterator[Entry]:
         """Every entry, chain by chain, each in the order of ``n``; memory stays flat."""
@@ -238,10 +224,14 @@ class AuditRepository:
 
     def between(self, since: int, until: int) -> Iterator[Entry]:
         """The entries written from ``since`` to before ``until`` (microseconds), in that order; memory stays flat."""
-        # By pages, as ``stream``.
-        bounds, seen = {"$gte": since, "$lt": until}, list[object]()
+        return self._in_order({}, since, until)
+
+    def _in_order(self, asked: Document, since: int, until: int | None) -> Iterator[Entry]:
+        # By pages, as ``stream``; beyond a page go on those of its last microsecond that were not in it.
+        end: Document = {} if until is None else {"$lt": until}
+        seen: list[object] = []
         while True:
-            query = {"at": bounds, "_id": {"$nin": seen}}
+            query = {**asked, "at": {"$gte": since, **end}, "_id": {"$nin": seen}}
             with translated():
                 page = list(self._collection.find(query).sort([("at", 1), ("_id", 1)]).limit(_PAGE))
             for document in page:
@@ -249,9 +239,8 @@ class AuditRepository:
             if len(page) < _PAGE:
                 return
             last = page[-1]["at"]
-            earlier = seen if bounds["$gte"] == last else []
-            seen = earlier + [document["_id"] for document in page if document["at"] == last]
-            bounds = {"$gte": last, "$lt": until}
+            seen = (seen if since == last else []) + [each["_id"] for each in page if each["at"] == last]
+            since = last
 
     # --- removing, for their age ----------------------------------------------------------------
 

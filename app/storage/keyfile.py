@@ -34,6 +34,7 @@ from pathlib import Path
 import orjson
 
 from app.errors import KeyMissing, KeyRefused, KeysBusy
+from app.storage.whole_file import flush_folder
 from app.vault.keys import KEY_BYTES, KeyEncryptionKeys
 
 ACTIVE = "active"
@@ -146,7 +147,7 @@ def write_new(path: Path, content: bytes) -> bool:
     finally:
         with suppress(FileNotFoundError):
             place.unlink()
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
     return True
 
 
@@ -237,7 +238,7 @@ def replace(path: Path, before: KeySet, after: KeySet) -> None:
         raise KeyRefused(
             f"The key file cannot be written ({failed.strerror}). It is as it was; run the command as its owner."
         ) from failed
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
 @contextmanager
@@ -300,14 +301,6 @@ def _written(path: Path, content: bytes, owner: os.stat_result | None = None) ->
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _instant(text: object) -> datetime | None:

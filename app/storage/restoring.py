@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple, cast
 
 import pymongo
 from bson.raw_bson import RawBSONDocument
+from pymongo import ReplaceOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
@@ -54,6 +56,7 @@ _ID = "restore"
 _DUPLICATE = 11000
 _NAMESPACE_NOT_FOUND = 26
 _WRITERS = 2
+_AT_ONCE = 1_000
 _WRITE_SECONDS = 600.0
 _INDEX_SECONDS = 7 * 86_400.0
 # What `sillage init`, a first start or a command leaves in a store that holds nothing of anybody yet.
@@ -219,8 +222,9 @@ class Restoring:
     def prefer_present(self, name: str) -> None:
         """Put each document that is in force in the place of the one that a staged collection has."""
         with translated(), pymongo.timeout(_INDEX_SECONDS):
-            for document in self._store.collection(name).find({}):
-                self._staged(name).replace_one({"_id": document["_id"]}, document, upsert=True)
+            present = iter(self._store.collection(name).find({}))
+            while some := [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in islice(present, _AT_ONCE)]:
+                self._staged(name).bulk_write(some, ordered=False)
 
     def keep_key(self, purpose: str, organisation: str) -> None:
         """Add one of the organisation's keys to the staged ones, when only those in force have it."""

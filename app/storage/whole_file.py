@@ -37,7 +37,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             _named(aside, path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except OSError as failed:
             raise FileRefused(f"The file cannot be written ({failed.strerror}). Nothing is left of it.") from failed
         finally:
@@ -87,7 +87,8 @@ def _named(aside: Path, path: Path) -> None:
         aside.rename(path)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder on disk: a new one, or one that took another's place."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
