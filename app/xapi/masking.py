@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from app.xapi import Statement
 from app.xapi.identifiers import agent_identifier
+from app.xapi.known_texts import KnownTexts
 
 HOME: Final = "urn:sillage:masked"
 """Home page of the accounts that stand for other people."""
@@ -168,22 +169,13 @@ class Mask:
         return "@" in text and any(found.lower() not in self._own_texts for found in _ADDRESS.findall(text))
 
     def _scrubbed(self, seen: _Seen) -> Callable[[str], str]:
-        # The longest first: an address before the account name that is a part of it.
-        listed = sorted(
-            ((text, name) for text, name in seen.others.items() if text.lower() not in self._own_texts),
-            key=lambda pair: -len(pair[0]),
-        )
-        names = {text.lower(): name for text, name in listed}
-        # Whole words, so that "paul" is not found in "Saint-Paulin".
-        found = "|".join(re.escape(text) for text, _ in listed)
-        known = re.compile(rf"(?<!\w)(?:{found})(?!\w)", re.IGNORECASE) if listed else None
+        known = KnownTexts({text: name for text, name in seen.others.items() if text.lower() not in self._own_texts})
 
         def address(match: re.Match[str]) -> str:
             return match[0] if match[0].lower() in self._own_texts else "(e-mail)"
 
         def scrub(text: str) -> str:
-            if known is not None:
-                text = known.sub(lambda match: names.get(match[0].lower(), "person"), text)
+            text = known.replaced(text)
             return _ADDRESS.sub(address, text) if "@" in text else text
 
         return scrub
