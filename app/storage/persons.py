@@ -49,20 +49,7 @@ class PersonRepository:
             limit: At most so many; and, but for the first, ``MOST_BYTES`` of bodies.
         """
         query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(after, until)}
-        if after is not None and after.seen:
-            query["_id"] = {"$nin": list(after.seen)}
-        rows: list[Tokened] = []
-        total = 0
-        # At one moment: what moves from one token to another (``docs/adr/0032-index-key-rotation.md``) is not missed.
-        with translated(), self._client.start_session(snapshot=True) as session:
-            asked = self._statements.find(query, _FIELDS, session=session)
-            with asked.sort([("stored", 1)]).limit(limit).batch_size(limit + 1) as found:
-                for each in found:
-                    total += len(each["body"])
-                    if rows and total > MOST_BYTES:
-                        break
-                    rows.append(_tokened(each))
-        return rows
+        return self._read(query, after, limit)
 
     def referring_page(
         self,
@@ -83,10 +70,14 @@ class PersonRepository:
             "t": {"$nin": list(tokens)},
             "stored": _bounds(after, None),
         }
+        return [each.row for each in self._read(query, after, limit)]
+
+    def _read(self, query: Document, after: Position | None, limit: int) -> list[Tokened]:
         if after is not None and after.seen:
-            query["_id"] = {"$nin": list(after.seen)}
-        rows: list[Stored] = []
+            query = {**query, "_id": {"$nin": list(after.seen)}}
+        rows: list[Tokened] = []
         total = 0
+        # At one moment: what moves from one token to another (``docs/adr/0032-index-key-rotation.md``) is not missed.
         with translated(), self._client.start_session(snapshot=True) as session:
             asked = self._statements.find(query, _FIELDS, session=session)
             with asked.sort([("stored", 1)]).limit(limit).batch_size(limit + 1) as found:
@@ -94,7 +85,7 @@ class PersonRepository:
                     total += len(each["body"])
                     if rows and total > MOST_BYTES:
                         break
-                    rows.append(_tokened(each).row)
+                    rows.append(_tokened(each))
         return rows
 
     def ids(
