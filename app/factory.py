@@ -628,6 +628,11 @@ class Parts:
         def reindex(lease: Lease) -> Mapping[str, object]:
             return self.index_rotation.reindex("job:reindex", check=lease.check, share=JOB_SHARE)._asdict()
 
+        def reseal(lease: Lease) -> Mapping[str, object]:
+            if not self.reseal.due():
+                return {"due": False}
+            return self.reseal.run("job:reseal", check=lease.check, share=JOB_SHARE)._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -650,6 +655,7 @@ class Parts:
             Job("erasure", settings.erasure_cron, erasure),
             Job("requests", settings.requests_cron, requests),
             Job("reindex", settings.reindex_cron, reindex),
+            Job("reseal", settings.reseal_cron, reseal),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
             Job("audit-checkpoint", settings.checkpoint_cron, checkpoint),

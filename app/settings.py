@@ -182,7 +182,7 @@ class Settings:
     )
     statement_format: int = _setting(
         "Format in which statements are sealed; every format is read. While workers of a build that knows format 1 "
-        "only still run, set 1; then leave it out and run `sillage keys reseal`.",
+        "only still run, set 1; then leave it out: the job `reseal` moves what is stored.",
         form.Integer(strict=False, validate=validate.OneOf([1, 2])),
         2,
     )
@@ -302,6 +302,11 @@ class Settings:
         "When statements under an old index key follow to the one in force, if there are any (cron).",
         form.String(validate=_cron),
         "*/10 * * * *",
+    )
+    reseal_cron: str = _setting(
+        "When statements in another format follow to the one they are sealed in now, if there may be any (cron).",
+        form.String(validate=_cron),
+        "30 3 * * *",
     )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(

@@ -55,6 +55,7 @@ _FORMS = {
     "erasure_cron": "five-field cron",
     "requests_cron": "five-field cron",
     "reindex_cron": "five-field cron",
+    "reseal_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}

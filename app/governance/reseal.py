@@ -66,6 +66,16 @@ class Reseal:
         self._bound = consistent_through
         self._audit = audit
 
+    def due(self) -> bool:
+        """Whether there may be something to do: a pass was cut off, or none was begun to the format of now.
+
+        One in which nothing is found to move is due once, too: what was stored says its format only where it is read.
+        """
+        wanted = self._bodies().writing
+        if self._repository.latest() == wanted:
+            return self._repository.under_way(wanted) is not None
+        return self._repository.total() > 0
+
     def run(
         self,
         actor: str = "cli:keys reseal",

@@ -74,6 +74,12 @@ class ResealRepository:
             return None
         return Pass(found.get("after"), found["until"], found["seen"], found["resealed"], found["unopened"])
 
+    def latest(self) -> int | None:
+        """The format of the pass that was begun last; None when there was none yet."""
+        with translated():
+            found = self._passes.find_one({}, {"_id": 1}, sort=[("started", -1)])
+        return None if found is None else int(found["_id"])
+
     def begin(self, number: int, until: int) -> Pass:
         """Begin a pass over all that was stored before ``until``."""
         said = {"until": until, "started": clock.now(), "seen": 0, "resealed": 0, "unopened": 0}

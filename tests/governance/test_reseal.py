@@ -133,3 +133,22 @@ def test_retries_are_known_after_the_move(parts: Parts, source: Source) -> None:
     parts.reseal.run()
     again = parts.recorder.record(orjson.dumps(sent), source, Version.V2)
     assert len(again.inserted.repeated) == 3
+
+
+def test_the_job_moves_what_is_there_once_and_goes_on_when_it_was_cut_off(
+    parts: Parts, former: tuple[UUID, ...]
+) -> None:
+    job = next(job for job in parts.jobs if job.name == "reseal")
+    leadership = parts.leadership.acquire()
+    assert leadership is not None
+    with leadership as lease:
+        with pytest.raises(KeysBusy):
+            parts.reseal.run(check=stop_after(1))
+        assert formats(parts)[1]
+        job.run(lease)
+        assert formats(parts) == {LATEST: len(former)}
+        assert job.run(lease) == {"due": False}
+
+
+def test_a_store_without_statements_has_nothing_to_move(parts: Parts) -> None:
+    assert not parts.reseal.due()
