@@ -287,8 +287,8 @@ class Cases:
 
     def _told(self, row: CaseRow) -> bytes:
         """Who it is about and what was noted, as JSON; empty when there is neither, or the person was erased."""
-        owner = row.subjects[0]
-        return self._seal.open(_place(row.id), {owner: row.who}).get(owner, b"") if row.who else b""
+        opened = self._seal.open_for_all(_place(row.id), row.subjects, row.who) if row.who else None
+        return opened or b""
 
     def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
         steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
@@ -297,7 +297,7 @@ class Cases:
         told = orjson.dumps({"person": case.person, "notes": notes})
         # Nothing of the person: no key is made anew for one who was erased.
         empty = not case.person and not notes
-        who = b"" if empty else self._seal.seal(_place(case.id), {subjects[0]: told})[subjects[0]]
+        who = b"" if empty else self._seal.seal_for_all(_place(case.id), subjects, told)
         return CaseRow(case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who)
 
     def _subjects(self, person: Person) -> tuple[bytes, ...]:

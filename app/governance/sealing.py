@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.storage.subjects import SubjectKeys
 from app.vault import documents
@@ -38,6 +38,23 @@ class PersonSeal:
             if subject in keys
         }
         return {subject: value for subject, value in opened.items() if value is not None}
+
+    def seal_for_all(self, place: str, subjects: Sequence[bytes], value: bytes) -> bytes:
+        """Seal a value that opens only while each of these subjects has the key that they have now, or get."""
+        keys = self._subjects.ensured(subjects)
+        for subject in subjects:
+            value = documents.seal(keys[subject], self._organisation, _bound(place, subject), value, self._random)
+        return value
+
+    def open_for_all(self, place: str, subjects: Sequence[bytes], sealed: bytes) -> bytes | None:
+        """Undo ``seal_for_all``; None when a key was destroyed."""
+        keys = self._subjects.existing(subjects)
+        value: bytes | None = sealed
+        for subject in reversed(subjects):
+            if value is None or subject not in keys:
+                return None
+            value = documents.unseal(keys[subject], self._organisation, _bound(place, subject), value)
+        return value
 
 
 def _bound(place: str, subject: bytes) -> str:

@@ -10,8 +10,8 @@ Document::
     subjects  [binary(16)]  subject tokens of the person
     n         int       number of changes: two writers do not undo each other
     sealed    binary    the steps: JSON, sealed with the documents key
-    who       binary    the person's identifiers, and notes: JSON, sealed with the key of the first subject; empty
-                        when there is neither, the person being erased
+    who       binary    the person's identifiers, and notes: JSON, sealed with the keys of all subjects, one after
+                        another: it opens with none of them gone; empty when there is neither, the person being erased
 """
 
 from __future__ import annotations

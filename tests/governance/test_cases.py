@@ -113,6 +113,16 @@ def test_gdpr_17_with_the_key_of_the_person_goes_who_it_was_and_not_what_was_don
         office.cases.person(known)
 
 
+@pytest.mark.parametrize("erased", [0, 1])
+def test_gdpr_17_an_erasure_under_any_identifier_takes_who_it_was_along(office: Office, erased: int) -> None:
+    known = office.identified()
+    row = office.repository.get(known)
+    assert row is not None
+    office.store.collection("subjects").delete_one({"_id": row.subjects[erased]})
+    office.subjects.forget()
+    assert office.cases.show(known, actor=BY).person == ()
+
+
 def test_gdpr_17_a_step_while_the_person_is_erased_does_not_keep_who_it_was(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
