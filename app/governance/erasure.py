@@ -33,6 +33,7 @@ from app.governance.audit import (
     EXPORT_WRITTEN,
     RETENTION_STARTED,
 )
+from app.governance.case_steps import Case
 from app.governance.cases import Cases
 from app.governance.months import months_after
 from app.governance.persons import Person, Persons
@@ -208,14 +209,21 @@ class Erasures:
             DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
             NotFound, CaseConflict: ``case`` is no request of this person that waits; nothing was destroyed.
         """
-        if case is not None:
-            self._cases.require(case, person)
+        request = None if case is None else self._cases.require(case, person)
         wanted = set(map(self._tombstone, person.identifiers))
         self._subjects.forget()
         for other in self._repository.open():
             if wanted <= set(other.tombstones) and not self._subjects.existing(other.subjects):
+                if request is not None and request.id != other.case:
+                    self._note_once(request, other, actor)
                 return other
         return self._begin(person, actor=actor, case=case)
+
+    def _note_once(self, request: Case, erasure: Erasure, actor: str) -> None:
+        """Note an erasure on another request than the one that it began with, on which its end is noted."""
+        detail = {"erasure": str(erasure.id)}
+        if all(step.detail != detail for step in request.steps):
+            self._cases.note_act(request.id, "erased", actor, detail)
 
     def _begin(
         self, person: Person, *, actor: str, case: str | None = None, until: int | None = None, keys: bool = True

@@ -184,6 +184,21 @@ def test_twice_is_harmless_and_one_under_way_is_gone_on_with(parts: Parts) -> No
     assert (again.id != done.id, again.counts["keys"], again.counts["statements"]) == (True, 0, 0)
 
 
+def test_one_under_way_is_noted_once_on_another_request_that_asks_for_it(parts: Parts) -> None:
+    lea = person("lea")
+    send(parts, named("lea"))
+    requests = [parts.cases.open("erasure", lea, actor=BY).id for _ in range(2)]
+    for each in requests:
+        parts.cases.identify(each, actor=BY)
+    started = parts.erasures.erase(lea, actor=BY, case=requests[0])
+    for each in (*requests, requests[1]):
+        assert parts.erasures.erase(lea, actor=BY, case=each).id == started.id
+    parts.erasures.advance(started.id)
+    for each in requests:
+        steps = parts.cases.show(each, actor=BY).steps
+        assert [(step.what, step.detail.get("erasure")) for step in steps[2:]] == [("erased", str(started.id))]
+
+
 def test_what_comes_afterwards_begins_anew(parts: Parts) -> None:
     send(parts, named("lea"))
     done = erase(parts, "lea")
