@@ -51,6 +51,7 @@ from app.xapi import Statement
 from app.xapi.activities import activities_in
 from app.xapi.documents import Content, Place
 from app.xapi.masking import Mask, Masked
+from app.xapi.media_types import essence
 from app.xapi.timestamps import render
 
 FORMAT: Final = "sillage-person-package"
@@ -367,7 +368,7 @@ class _Package:
             lambda done: self._progress(Progress("audit", done)),
         )
         about = self._about(activities, read)
-        self._zip.add("about.json", orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self._zip.add("about.json", _json(about))
         for language in LANGUAGES:
             self._zip.add(f"index.{language}.html", person_page.page(about, language))
         manifest = self._manifest()
@@ -475,14 +476,13 @@ class _Package:
                 continue
             self._digests.add(digest)
             plain, said = declared[digest]
-            kind = data.content_type.partition(";")[0].strip().lower()
+            kind = essence(data.content_type)
             path = f"attachments/{len(self._digests):05}{_EXTENSIONS.get(kind, '.bin')}"
-            length, whole = 0, True
+            whole = True
             with self._zip.open(path, packed=not kind.startswith(_PACKED_ALREADY)) as entry:
                 try:
                     for chunk in data.chunks:
                         entry.write(chunk)
-                        length += len(chunk)
                         yield self._zip.taken()
                 except Unsealable:
                     whole = False
@@ -492,19 +492,19 @@ class _Package:
                 "statement": str(plain.id),
                 "sha2": said["sha2"],
                 "content_type": said["contentType"],
-                "length": length,
+                "length": entry.length,
                 "usage_type": said["usageType"],
                 "display": said.get("display"),
             }
             self._attachments.add(orjson.dumps(item))
-            self._summary.attachment(length)
+            self._summary.attachment(entry.length)
 
     # --- what else is held ----------------------------------------------------------------------------
 
     def _written_documents(self) -> Iterator[bytes]:
         index = _Pieces(self._zip, "documents/index")
         for number, document in enumerate(self._documents.each(), 1):
-            kind = document.content.type.partition(";")[0].strip().lower()
+            kind = essence(document.content.type)
             path = f"documents/{number:05}{_EXTENSIONS.get(kind, '.bin')}"
             self._zip.add(path, document.content.body)
             place = document.place
@@ -562,7 +562,7 @@ class _Package:
         ends = [{"source": source, "ended": render(at)} for source, at in self._held.ends(self._subjects)]
         for path, listed in (("requests.json", requests), ("accounts.json", ends)):
             if listed:
-                self._zip.add(path, orjson.dumps(listed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                self._zip.add(path, _json(listed))
 
     def _register(self) -> dict[str, Activity]:
         """The entries of the register that the tools concerned belong to, written; those in force by id."""
@@ -575,8 +575,7 @@ class _Package:
                 listed = [
                     {"version": one.version, "added": render(one.added), "document": one.document} for one in versions
                 ]
-                content = orjson.dumps(listed, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-                self._zip.add(f"register/{identifier}.json", content)
+                self._zip.add(f"register/{identifier}.json", _json(listed))
         return entries
 
     # --- what the package says of itself --------------------------------------------------------------
@@ -667,11 +666,8 @@ class _Package:
     def _manifest(self) -> str:
         """Write the manifest; its own SHA-256 in hexadecimal."""
         listed = [file._asdict() for file in self._zip.files]
-        content = orjson.dumps(
-            {"format": FORMAT, "version": VERSION, "made": render(self._made), "case": self._case, "files": listed},
-            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-        )
-        self._zip.add("manifest.json", content)
+        told = {"format": FORMAT, "version": VERSION, "made": render(self._made), "case": self._case, "files": listed}
+        self._zip.add("manifest.json", _json(told))
         return self._zip.files[-1].sha256
 
 
@@ -705,6 +701,10 @@ def _attachments(statement: Statement) -> Iterator[dict[str, Any]]:
     yield from statement.get("attachments", ())
     if statement["object"].get("objectType") == "SubStatement":
         yield from _attachments(statement["object"])
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _named(each: NamedThing) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -203,11 +204,10 @@ def _month(text: str) -> str:
     return f"{month}/{year}"
 
 
-def _added(columns: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
+def _added(columns: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
     for column in columns:
-        for month, number in column.items():
-            total[month] = total.get(month, 0) + number
+        total.update(column)
     return total
 
 

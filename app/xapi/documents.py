@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from app.errors import BadRequest, Fault, MalformedJSON
 from app.xapi import parameters
+from app.xapi.media_types import essence
 from app.xapi.versions import Version
 
 Method: TypeAlias = Literal["GET", "PUT", "POST", "DELETE"]
@@ -74,7 +75,7 @@ class Content(NamedTuple):
     @property
     def is_json(self) -> bool:
         """Whether it says to be ``application/json``, whatever its parameters."""
-        return self.type.partition(";")[0].strip().lower() == "application/json"
+        return essence(self.type) == "application/json"
 
 
 def parse_place(resource: Resource, method: Method, given: Sequence[tuple[str, str]]) -> Place:

@@ -19,6 +19,7 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from app.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, Unavailable, UnsupportedContentType
 from app.web import body
+from app.xapi.media_types import essence
 from app.xapi.versions import Version, negotiate
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class AlternateSyntax:
 
     def _rewrite(self, environ: WSGIEnvironment, method: str) -> None:
         _of_1_0(environ.get("HTTP_X_EXPERIENCE_API_VERSION"))
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in _FORM_TYPES:
+        if essence(environ.get("CONTENT_TYPE", "")) not in _FORM_TYPES:
             raise UnsupportedContentType("With `method` in the query, send a form: application/x-www-form-urlencoded.")
         body.uncompressed(environ.get("HTTP_CONTENT_ENCODING"))
         content, fields = _fields(self._form(environ))

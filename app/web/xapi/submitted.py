@@ -9,6 +9,7 @@ from flask import request
 from app.errors import BodyTooLarge, Fault, MalformedMultipart, SillageError, UnsupportedContentType
 from app.ingest.attachments import Part
 from app.web import body, multipart
+from app.xapi.media_types import essence
 
 _SECTION = "xAPI-Communication 1.5.2"
 
@@ -58,7 +59,7 @@ def _data(received: Iterator[multipart.Received]) -> Iterator[Part]:
 
 
 def _kind(part: multipart.Received) -> str:
-    return part.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return essence(part.headers.get("content-type", ""))
 
 
 def _refused(rule: str, message: str) -> MalformedMultipart:
