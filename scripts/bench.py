@@ -11,11 +11,9 @@ import argparse
 import base64
 import http.client
 import os
-import platform
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +31,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask, Response, request
 from load import Load, Refused, Target, Timed, busiest, spread
+from machine import CACHE_MB, described, free_port
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -59,8 +58,6 @@ LIMIT = "raw insert_many, batch 500, 4 threads"
 CONSTANT = "/bench/constant"
 UNAUDITED = "/bench/unaudited"
 _MODE = "SERVE_FOR_BENCH"
-# What MongoDB takes unless told, half of all memory but a gigabyte; here at most 8 GiB.
-_CACHE_MB = max(256, min(8192, (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 - 1024) // 2))
 
 
 class Row(NamedTuple):
@@ -85,14 +82,6 @@ def traces(count: int) -> list[dict[str, Any]]:
             trace.statement.pop("id", None)
             made.append(trace.statement)
     return made
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def with_constant(settings: Settings) -> Flask:
@@ -123,7 +112,7 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
         "SILLAGE_DATA_DIR": str(folder),
         "SILLAGE_BIND": f"127.0.0.1:{port}",
         "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "SILLAGE_EMBEDDED_CACHE_MB": str(_CACHE_MB),
+        "SILLAGE_EMBEDDED_CACHE_MB": str(CACHE_MB),
         "SILLAGE_LOG_LEVEL": "warning",
     }
     parts = Parts(load(given))
@@ -645,7 +634,7 @@ def main() -> None:
     options.add_argument("--json", metavar="FILE", help="write the rows as JSON too")
     given = options.parse_args()
     count = given.statements or (20_000 if given.quick else 200_000)
-    title = f"Sillage on {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
+    title = f"Sillage on {described()}"
     if given.against:
         token = base64.b64encode(given.user.encode()).decode()
         rows = against(Target(given.against, f"Basic {token}"), count, given.quick)

@@ -9,12 +9,10 @@ import argparse
 import base64
 import http.client
 import os
-import platform
 import random
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +21,6 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from itertools import count, pairwise
 from math import inf, sqrt
@@ -33,6 +30,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
+from machine import CACHE_MB, described, free_port
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -41,8 +39,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 
-# What MongoDB takes unless told, half of all memory but a gigabyte; here at most 8 GiB.
-_CACHE_MB = max(256, min(8192, (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 - 1024) // 2))
 _REGISTRATION = re.compile(rb'("registration":")([0-9a-f]{8})')
 
 BATCH = 50
@@ -119,9 +115,7 @@ class Service:
     """A store of its own, its server and its scheduler, run by commands."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
         self._environment = {
@@ -129,7 +123,7 @@ class Service:
             "SILLAGE_DATA_DIR": str(folder / "data"),
             "SILLAGE_BIND": f"127.0.0.1:{self.port}",
             "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-            "SILLAGE_EMBEDDED_CACHE_MB": str(_CACHE_MB),
+            "SILLAGE_EMBEDDED_CACHE_MB": str(CACHE_MB),
             "SILLAGE_LOG_LEVEL": "warning",
             # So that the limit, which is measured in a minute, has all in it that the load has.
             "SILLAGE_AGGREGATE_CRON": "* * * * *",
@@ -676,8 +670,7 @@ def show(outcome: Outcome, findings: Sequence[Finding], minutes: float, share: f
     slot = min(60.0, minutes * 10)
     table = Table(
         title=f"p50 / p99 in ms. {minutes:g} minutes at {share:.0%} of {outcome.limit:,.0f} statements/s: "
-        f"{outcome.sent:,.0f} sent. {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}"
+        f"{outcome.sent:,.0f} sent. {described()}"
     )
     table.add_column("until (min)", justify="right")
     for kind in KINDS:

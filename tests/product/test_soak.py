@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +22,16 @@ KINDS = {"POST of 50", "POST of 1", "by agent", "by id", "page", "poll"}
 
 
 @pytest.fixture(scope="module")
-def soak() -> ModuleType:
+def soak() -> Iterator[ModuleType]:
     spec = importlib.util.spec_from_file_location("sillage_soak", ROOT / "scripts" / "soak.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    # As when it is run: what it has in common with the benchmark lies beside it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_some_seconds_of_it(tmp_path: Path) -> None:
