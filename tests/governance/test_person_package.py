@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import tracemalloc
@@ -450,7 +451,10 @@ def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytes
     def peak(batches: int) -> int:
         me = {"account": {"homePage": "https://ent.example", "name": f"held-{batches}"}}
         for _ in range(batches):
-            house.send(*(statement(actor=me, result={"response": uuid4().hex * 20}) for _ in range(500)))
+            house.send(
+                *(statement(actor=me, result={"response": "".join(uuid4().hex for _ in range(20))}) for _ in range(500))
+            )
+        gc.collect()
         tracemalloc.start()
         try:
             length = sum(map(len, house.parts.packages.write(person_of([me]), actor="cli:test")))
@@ -460,4 +464,5 @@ def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytes
             assert length > 30_000 * batches
 
     peak(1)  # what is made once: templates, caches
-    assert peak(8) < peak(2) * 1.2
+    # What the second person has more: 3,000 statements of 640 characters, 320 bytes each in the zip.
+    assert peak(8) - peak(2) < 500_000
