@@ -134,7 +134,7 @@ def keys_reindex(parts: Custody, share: float) -> None:
     with _progress("Making tokens anew") as told:
         done = parts.index_rotation.reindex(progress=told, share=share)
     console = out()
-    rate = f", {done.statements / done.seconds:,.0f} a second" if done.seconds else ""
+    rate = _rate(done.statements, done.seconds)
     console.print(f"Tokens made anew: {done.statements:,} statements{rate}; {done.referring:,} that refer to them.")
     if done.unopened:
         console.print(
@@ -151,7 +151,7 @@ def keys_reseal(parts: Custody, share: float) -> None:
     with _progress("Sealing anew") as told:
         done = parts.reseal.run(progress=told, share=share)
     console = out()
-    rate = f", {done.now / done.seconds:,.0f} a second" if done.seconds else ""
+    rate = _rate(done.now, done.seconds)
     console.print(f"Gone through: {done.seen:,} statements{rate}. Moved to format {done.format}: {done.resealed:,}.")
     if done.unopened:
         console.print(f"Left as they are, being erased or damaged: {done.unopened:,}.")
@@ -189,9 +189,12 @@ def keys_public(parts: Custody) -> None:
 
 @keys.command("retire")
 @click.argument("version", type=click.IntRange(1))
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def keys_retire(parts: Custody, version: int) -> None:
+def keys_retire(parts: Custody, version: int, yes: bool) -> None:
     """Destroy VERSION, if it is decrypt-only and nothing is wrapped with it any more."""
+    if not yes:
+        click.confirm(f"Destroy version {version}? Backups that need it give nothing then.", abort=True, err=True)
     parts.key_service.retire(version)
     out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it.")
     out().print("Destroy them too, but not before every backup of the database that needs it has expired.")
@@ -257,6 +260,10 @@ def _passphrase(file: Path | None, descriptor: int | None, *, twice: bool) -> st
         return line.rstrip(b"\r\n").decode()
     except UnicodeDecodeError:
         raise KeyBackupRefused("The passphrase is not UTF-8 text.") from None
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f", {count / seconds:,.0f} a second" if seconds else ""
 
 
 @contextmanager

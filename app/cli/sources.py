@@ -8,6 +8,7 @@ from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, NewCredential
 from app.cli.screen import out, table
 from app.factory import Parts
+from app.storage.sources import StoredCredential
 
 _out = out()
 _MATCHING = "When several templates match: each must be followed, or one is enough."
@@ -113,13 +114,7 @@ def list_sources(parts: Parts) -> None:
     for registered, credentials in parts.sources.list():
         for place, credential in enumerate(credentials):
             head = (registered.id, registered.name, registered.activity, registered.mode) if place == 0 else ("",) * 4
-            rows.add_row(
-                *head,
-                credential.id,
-                ", ".join(credential.scopes),
-                f"{credential.created:%Y-%m-%d}",
-                f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else "",
-            )
+            rows.add_row(*head, credential.id, *_standing(credential))
     _out.print(rows)
 
 
@@ -157,13 +152,7 @@ def list_credentials(parts: Parts) -> None:
     """Show the credentials that belong to no source."""
     rows = table("key", "label", "scopes", "created", "revoked")
     for kept in parts.sources.people():
-        rows.add_row(
-            kept.id,
-            kept.label,
-            ", ".join(kept.scopes),
-            f"{kept.created:%Y-%m-%d}",
-            f"{kept.revoked:%Y-%m-%d %H:%M}" if kept.revoked else "",
-        )
+        rows.add_row(kept.id, kept.label, *_standing(kept))
     _out.print(rows)
 
 
@@ -174,6 +163,12 @@ def revoke_credential(parts: Parts, identity: str) -> None:
     """Revoke one key; no process accepts it when this returns."""
     count = parts.sources.revoke(identity, actor="cli:credential revoke")
     _out.print(f"{count} credentials revoked.")
+
+
+def _standing(credential: StoredCredential) -> tuple[str, str, str]:
+    """What it may do, since when, and until when if it was revoked."""
+    revoked = f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else ""
+    return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", revoked
 
 
 COMMANDS = (source, credential)

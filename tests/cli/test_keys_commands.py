@@ -41,7 +41,9 @@ def test_from_a_rotation_to_a_retirement(parts: Parts, learner: bytes, monkeypat
     assert "Wrapped anew: 1 learners' keys, 0 of the organisation." in run(parts, "rewrap")
     assert "1 of 1 learners' keys" in run(parts, "verify")
     monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
-    assert "Version 1 is destroyed" in run(parts, "retire", "1")
+    with pytest.raises(SystemExit):
+        run(parts, "retire", "1", typed="n\n")
+    assert "Version 1 is destroyed" in run(parts, "retire", "1", "--yes")
     assert "destroyed" in run(parts, "status")
 
 
