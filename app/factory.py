@@ -616,14 +616,15 @@ class Parts:
         def erasure(lease: Lease) -> Mapping[str, object]:
             return self.erasures.run(lease.check)
 
-        def requests(_: Lease) -> Mapping[str, object]:
+        def requests(lease: Lease) -> Mapping[str, object]:
+            removed = self.cases.remove_old(self.settings.request_days, actor="job:requests", check=lease.check)
             standing = self.cases.standing()
             # GDPR art. 12(3): whoever reads the log is told, numbers alone.
             if standing.overdue:
                 _log.warning("requests of persons are overdue", overdue=standing.overdue)
             if standing.due_soon:
                 _log.info("requests of persons are due soon", days=SOON_DAYS, due=standing.due_soon)
-            return standing._asdict()
+            return {**standing._asdict(), "removed": removed}
 
         def reindex(lease: Lease) -> Mapping[str, object]:
             return self.index_rotation.reindex("job:reindex", check=lease.check, share=JOB_SHARE)._asdict()

@@ -271,6 +271,12 @@ class Settings:
         _count(30, 3_650),
         365,
     )
+    request_days: int = _setting(
+        "Days that an answered request of a person is kept, from its receipt; then the job `requests` removes it. Five "
+        "years unless told otherwise: as long as a claim about the answer can be brought (code civil, art. 2224).",
+        _count(365, 3_650),
+        1_826,
+    )
     purposes: str = _setting(
         "What a reading may be said to be for (`X-Sillage-Purpose`, `--purpose`), comma-separated codes; the audit log "
         "keeps the code.",
@@ -294,7 +300,7 @@ class Settings:
         "When erasures under way go on, if there are any (cron).", form.String(validate=_cron), "* * * * *"
     )
     requests_cron: str = _setting(
-        "When the log is told how many requests of persons are overdue or due soon (cron).",
+        "When the log is told how many requests of persons are overdue or due soon, and old ones are removed (cron).",
         form.String(validate=_cron),
         "0 7 * * *",
     )

@@ -87,6 +87,7 @@ REQUEST_DONE = "request-done"
 REQUEST_REFUSED = "request-refused"
 REQUEST_ACT = "request-act"
 REQUEST_READ = "request-read"
+REQUESTS_REMOVED = "requests-removed"
 ACCOUNTS_ANNOUNCED = "accounts-announced"
 BACKUP_WRITTEN = "backup-written"
 BACKUP_RESTORED = "backup-restored"
@@ -146,6 +147,7 @@ KINDS = frozenset(
         REQUEST_REFUSED,
         REQUEST_ACT,
         REQUEST_READ,
+        REQUESTS_REMOVED,
         ACCOUNTS_ANNOUNCED,
         BACKUP_WRITTEN,
         BACKUP_RESTORED,

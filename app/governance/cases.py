@@ -19,6 +19,7 @@ from app.governance.audit import (
     REQUEST_OPENED,
     REQUEST_READ,
     REQUEST_REFUSED,
+    REQUESTS_REMOVED,
     Audit,
 )
 from app.governance.case_steps import Case, Step
@@ -237,6 +238,23 @@ class Cases:
             self._repository.count(pending, today + timedelta(days=SOON_DAYS + 1)) - late,
             late,
         )
+
+    def remove_old(self, days: int, *, actor: str, check: Callable[[], None] = lambda: None) -> int:
+        """Remove answered requests that came more than so many days ago (GDPR art. 5(1)(e)); how many.
+
+        One that waits for its answer stays. May be cut off anywhere. ``check`` is called before each step; what it
+        raises ends the run.
+        """
+        before = self._today() - timedelta(days=days)
+        removed = 0
+        while True:
+            check()
+            found = self._repository.received_before(case_steps.ANSWERED, before, MOST_LISTED)
+            if not found:
+                return removed
+            self._audit.append(REQUESTS_REMOVED, actor, {"before": before.isoformat(), "cases": [*found]})
+            self._repository.delete(found)
+            removed += len(found)
 
     def _take(
         self,

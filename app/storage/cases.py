@@ -86,6 +86,17 @@ class CaseRepository:
         with translated():
             return self._collection.count_documents(asked)
 
+    def received_before(self, statuses: Sequence[str], day: date, limit: int) -> Sequence[str]:
+        """Ids of at most so many cases with one of these statuses that came before a day."""
+        asked: Document = {"status": {"$in": [*statuses]}, "received": {"$lt": day.isoformat()}}
+        with translated():
+            return [one["_id"] for one in self._collection.find(asked, {"_id": 1}).limit(limit)]
+
+    def delete(self, identities: Sequence[str]) -> None:
+        """Delete these cases."""
+        with translated():
+            self._collection.delete_many({"_id": {"$in": [*identities]}})
+
     def count_of(self, subjects: Iterable[bytes]) -> int:
         """How many cases a person has, by any of their subject tokens."""
         with translated():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from structlog.testing import CapturingLogger
@@ -13,11 +13,11 @@ from structlog.testing import CapturingLogger
 from app import factory
 from app.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.factory import Parts
+from app.governance import case_steps, cases
 from app.governance.audit import KINDS, Audit
 from app.governance.cases import Cases, Standing
 from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal
-from app.jobs.lease import Lease
 from app.settings import Settings
 from app.storage import clock
 from app.storage.audit import AuditRepository
@@ -201,6 +201,25 @@ def test_the_most_urgent_come_first_and_those_due_soon_alone_if_asked(office: Of
     assert office.cases.standing() == Standing(pending=4, due_soon=2, overdue=1)
 
 
+def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "MOST_LISTED", 2)
+    kept = office.identified()
+    answered = [office.identified() for _ in range(3)]
+    office.cases.refuse(answered[0], reason="manifestly unfounded", actor=BY)
+    for identity in answered[1:]:
+        office.cases.done(identity, actor=BY)
+    office.day += timedelta(days=1_826)
+    assert office.cases.remove_old(1_826, actor=BY) == 0
+    office.day += timedelta(days=1)
+    assert office.cases.remove_old(1_826, actor=BY) == 3
+    assert [one.id for one in office.cases.list(case_steps.STATUSES)] == [kept]
+    said = office.audit.newest(["requests-removed"])
+    assert sorted(identity for entry in said for identity in entry.detail["cases"]) == sorted(answered)
+    assert office.cases.remove_old(1_826, actor=BY) == 0
+
+
 def test_the_requests_of_a_person_are_found_by_any_identifier(office: Office, vault: OrganisationKeys) -> None:
     case = office.cases.open("access", WHO, actor=BY)
     for identifier in WHO.identifiers:
@@ -248,8 +267,10 @@ def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
 ) -> None:
     parts.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
     job = next(job for job in parts.jobs if job.name == "requests")
-    lease: Lease = None  # type: ignore[assignment] # the job needs none
+    leadership = parts.leadership.acquire()
+    assert leadership is not None
     log = CapturingLogger()
     monkeypatch.setattr(factory, "_log", log)
-    assert job.run(lease) == {"pending": 1, "due_soon": 0, "overdue": 1}
+    with leadership as lease:
+        assert job.run(lease) == {"pending": 1, "due_soon": 0, "overdue": 1, "removed": 0}
     assert [tuple(call) for call in log.calls] == [("warning", ("requests of persons are overdue",), {"overdue": 1})]
