@@ -31,16 +31,16 @@ from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.checkpoints import Checkpoints
-from app.governance.erasure import Erasures, Link, Processes, Surroundings
+from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
 from app.governance.rectification import Rectification
-from app.governance.register import Register
+from app.governance.register import Register, SourceLink
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
-from app.governance.retention import Retention, SourceLink
+from app.governance.retention import Retention
 from app.governance.sealing import PersonSeal
 from app.ingest import tokens
 from app.ingest.activities import Activities
@@ -250,17 +250,16 @@ class Parts:
         """The register of processing activities."""
         return Register(ActivityRepository(self.store), self.audit, clock.now_us)
 
+    def _links(self) -> list[SourceLink]:
+        return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
+
     @cached_property
     def retention(self) -> Retention:
         """Retention: its report, and its application."""
-
-        def links() -> list[SourceLink]:
-            return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
-
         return Retention(
             RetentionRepository(self.store, self.attachment_repository),
             self.register,
-            links,
+            self._links,
             self.audit,
             self.keys,
             SessionRepository(self.store).forget,
@@ -403,9 +402,6 @@ class Parts:
         def forgotten(epoch: int) -> bool:
             return self._observer().wait_for_epoch(epoch) and holders.wait_for_epoch(epoch, interval=interval, ttl=ttl)
 
-        def links() -> list[Link]:
-            return [Link(source.id, source.activity) for source in self.sources_repository.list()]
-
         return Erasures(
             repository=ErasureRepository(self.store),
             remains=Remains(self.store, places, self.attachment_repository),
@@ -424,7 +420,7 @@ class Parts:
                 lambda people, since, check, note: self.aggregates.recount(people, since, check, note),
                 AuditRepository(self.store).of_kinds,
                 self.register.list,
-                links,
+                self._links,
             ),
             home_page=f"{self.settings.public_url.rstrip('/')}/erased",
             scan=self.statements.span,

@@ -37,7 +37,7 @@ from app.governance.case_steps import Case
 from app.governance.cases import Cases
 from app.governance.months import months_after
 from app.governance.persons import Person, Persons
-from app.governance.register import Activity
+from app.governance.register import Activity, SourceLink
 from app.storage import clock
 from app.storage.audit import Entry
 from app.storage.erasures import (
@@ -100,13 +100,6 @@ class Months(Protocol):
         """Left as they are, without a pseudonym of theirs."""
 
 
-class Link(NamedTuple):
-    """A source, and the processing activity that it belongs to."""
-
-    source: str
-    activity: str
-
-
 class Processes(NamedTuple):
     """How others are told, and how it is known what they have noticed.
 
@@ -135,7 +128,7 @@ class Surroundings(NamedTuple):
     recount: Callable[[Sequence[Sequence[bytes]], int, Callable[[], None], Callable[[int, Months], None]], object]
     entries: Callable[[Sequence[str]], Iterable[Entry]]
     activities: Callable[[], Iterable[Activity]]
-    links: Callable[[], Iterable[Link]]
+    links: Callable[[], Iterable[SourceLink]]
 
 
 class Reapplied(NamedTuple):

@@ -81,6 +81,13 @@ class Activity:
     document: Mapping[str, object]
 
 
+class SourceLink(NamedTuple):
+    """A source, revoked ones too, and the processing activity that it belongs to."""
+
+    source: str
+    activity: str
+
+
 class Register:
     """Adds and finds processing activities."""
 

@@ -21,7 +21,7 @@ from app.errors import SillageError
 from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.months import months_after
-from app.governance.register import Activity, Register
+from app.governance.register import Activity, Register, SourceLink
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository
@@ -34,13 +34,6 @@ GRACE_HOURS = 48
 _BATCH = 5_000
 # Learners whose statements are looked for in one query.
 _ACCOUNTS_AT_ONCE = 100
-
-
-class SourceLink(NamedTuple):
-    """A source, revoked ones too, and the processing activity that it belongs to."""
-
-    source: str
-    activity: str
 
 
 class RetentionLine(NamedTuple):

@@ -20,8 +20,8 @@ from app.governance.audit import AUDIT_READ, Audit
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
 from app.governance.checkpoints import Checkpoints
-from app.governance.register import Register
-from app.governance.retention import DAY_US, Retention, SourceLink
+from app.governance.register import Register, SourceLink
+from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job

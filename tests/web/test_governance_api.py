@@ -17,8 +17,8 @@ from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
 from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch
-from app.governance.register import Register
-from app.governance.retention import DAY_US, Retention, SourceLink
+from app.governance.register import Register, SourceLink
+from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
 from app.storage import clock
 from app.storage.accounts import AccountRepository
