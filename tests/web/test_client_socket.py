@@ -29,6 +29,7 @@ def pair() -> Iterator[tuple[Hasty, socket.socket]]:
 
 def test_a_silent_client_is_given_up(pair: tuple[Hasty, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hasty, "patience_seconds", 60)
+    pair[0].begin(lambda: None)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         pair[0].recv(10)
