@@ -261,14 +261,14 @@ class Rights(RuleBasedStateMachine):
         self.parts.key_service.rotate()
         assert self.parts.key_service.rewrap().unopened == 0
 
-    @precondition(lambda self: self.house.index_rotations < (20 if LONG else 2))
+    # Without preconditions: the key is the house's, and what earlier examples did must not decide what this one may do.
     @rule()
     def replace_the_index_key(self) -> None:
         """Have new statements found by another key; those that are there follow with ``reindex``."""
-        self.house.index_rotations += 1
-        self.house.index_rotation.rotate()
+        if self.house.index_rotations < (20 if LONG else 2):
+            self.house.index_rotations += 1
+            self.house.index_rotation.rotate()
 
-    @precondition(lambda self: self.house.index_rotations)
     @rule()
     def reindex(self) -> None:
         self.house.index_rotation.reindex()
