@@ -57,8 +57,12 @@ def test_what_another_process_learnt_gives_way_after_a_minute(worker: Any, monke
 def test_the_same_words_again_cost_no_query(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     one = worker()
     one.learn(_named("Alpha"))
-    monkeypatch.setattr(DefinitionRepository, "existing", None)
+    asked: list[object] = []
+    monkeypatch.setattr(DefinitionRepository, "existing", lambda _, ids: asked.append(ids) or {})
     one.learn(_named("Alpha", "Alpha"))
+    assert not asked
+    one.learn(_named("Beta"))
+    assert asked
 
 
 def test_extensions_do_not_pile_up(worker: Any) -> None:

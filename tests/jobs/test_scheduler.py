@@ -348,9 +348,9 @@ def test_a_job_that_failed_in_passing_is_retried_long_before_its_time(store: Sto
         until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED)
         time.sleep(1.5)
     assert len(runs) == 4
-    # Half a second, then a second, then a second again, and the time that a busy machine takes to notice.
+    # Half a second, then a second, then a second again, and the time that the scheduler takes to notice.
     waits = [later - earlier for earlier, later in itertools.pairwise(runs)]
-    assert [waits[0] >= 0.5, waits[1] >= 1.0, waits[2] >= 1.0, max(waits) < 30] == [True] * 4, waits
+    assert [0.5 <= waits[0] < 1.0, 1.0 <= waits[1] < 1.6, 1.0 <= waits[2] < 1.6] == [True] * 3, waits
     assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, FAILED, FAILED, FAILED]
 
 
@@ -396,6 +396,7 @@ def test_a_stop_does_not_wait_for_a_retry(store: Store) -> None:
     # Whoever leads next does not wait either.
     with scheduling(store, "b", Job("weekly", WEEKLY, lambda _: {})):
         until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED, 3)
+    assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, FAILED]
 
 
 def test_jobs_with_no_time_passed_only_wait(store: Store) -> None:

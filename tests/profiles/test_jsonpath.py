@@ -127,4 +127,11 @@ def test_no_path_takes_longer_than_the_document_is_large(path):
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_reader(text):
     with contextlib.suppress(jsonpath.PathInvalid):
-        jsonpath.compile(text).find(STATEMENT)
+        found = jsonpath.compile(text).find(STATEMENT)
+        assert all(any(value is part for part in _parts(STATEMENT)) for value in found)
+
+
+def _parts(value):
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _parts(inner)

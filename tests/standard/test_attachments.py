@@ -118,6 +118,9 @@ def test_other_types(ask: Client) -> None:
         refused(ask, with_data, body_of(with_data, part_of(DATA)), kind=f"{kind}; boundary={BOUNDARY}")
     elsewhere = {**sent, "attachments": [attachment_of(DATA, fileUrl="https://ent.example/f")]}
     refused(ask, sent, orjson.dumps(elsewhere), kind=f"multipart/form-data; boundary={BOUNDARY}")
+    # It was the type alone.
+    assert send(ask, orjson.dumps(sent), "application/json").status_code == 200
+    assert send(ask, body_of(with_data, part_of(DATA))).status_code == 200
 
 
 @requirement("Communication 1.5.2", "A part that is no attachment of the statements: 400", [128])
