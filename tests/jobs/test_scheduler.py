@@ -344,13 +344,13 @@ def test_a_job_that_failed_in_passing_is_retried_long_before_its_time(store: Sto
         return {}
 
     declared(store, "weekly", WEEKLY, clock.now_us() - 8 * 86_400_000_000)
-    with scheduling(store, "a", Job("weekly", WEEKLY, third_time), retry_minutes=(0.5 / 60, 1.0 / 60)):
+    with scheduling(store, "a", Job("weekly", WEEKLY, third_time), retry_minutes=(1 / 60, 2 / 60)):
         until(lambda: state_of(store, "weekly").last_outcome == SUCCEEDED)
-        time.sleep(1.5)
+        time.sleep(2.5)
     assert len(runs) == 4
-    # Half a second, then a second, then a second again, and the time that the scheduler takes to notice.
+    # A second, then two, then two again, not four; and the time that the scheduler takes to notice.
     waits = [later - earlier for earlier, later in itertools.pairwise(runs)]
-    assert [0.5 <= waits[0] < 1.0, 1.0 <= waits[1] < 1.6, 1.0 <= waits[2] < 1.6] == [True] * 3, waits
+    assert [1.0 <= waits[0] < 2.0, 2.0 <= waits[1] < 3.2, 2.0 <= waits[2] < 3.2] == [True] * 3, waits
     assert [run.outcome for run in JobRepository(store).history("weekly", 9)] == [SUCCEEDED, FAILED, FAILED, FAILED]
 
 
