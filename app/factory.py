@@ -549,11 +549,7 @@ class Parts:
 
         def take_out(check: Callable[[], None]) -> None:
             # GDPR art. 18, 21: what counted somebody before is counted again without them.
-            self.restriction.take_out(
-                lambda subjects: self.aggregates.recount(
-                    [[each] for each in subjects], self.erasures.kept_since(), check
-                )
-            )
+            self.restriction.take_out(lambda subjects: self.erasures.recount(subjects, check))
 
         return Aggregates(
             AggregateRepository(self.store, self.keys),

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+import pymongo
 import requests
 
 from app.access.credentials import NewCredential
@@ -148,7 +149,9 @@ def serving(
             process.kill()
             process.wait()
         if drop:
-            parts.store.client.drop_database(settings.database)
+            # What other tests write at this moment goes to disk first.
+            with pymongo.timeout(60):
+                parts.store.client.drop_database(settings.database)
         parts.close()
 
 

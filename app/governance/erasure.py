@@ -118,14 +118,16 @@ class Surroundings(NamedTuple):
     """What an erasure asks of other rooms.
 
     Attributes:
-        recount: Counts aggregates again without people: subject tokens of each, since when every statement is kept, a
-            check, and who is told whose months are about to change.
+        recount: Counts aggregates again without people: what gives the subject tokens of each, since when every
+            statement is kept, a check, and who is told whose months are about to change.
         entries: Entries of the audit log, by kind.
         activities: Processing activities in force.
         links: Sources with their activities.
     """
 
-    recount: Callable[[Sequence[Sequence[bytes]], int, Callable[[], None], Callable[[int, Months], None]], object]
+    recount: Callable[
+        [Callable[[], Sequence[Sequence[bytes]]], int, Callable[[], None], Callable[[int, Months], None]], object
+    ]
     entries: Callable[[Sequence[str]], Iterable[Entry]]
     activities: Callable[[], Iterable[Activity]]
     links: Callable[[], Iterable[SourceLink]]
@@ -547,14 +549,7 @@ class Erasures:
 
     def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
         """Count aggregates again without the person, and say what was done."""
-        # Of the others under way nobody can read anything either: what is counted again goes without them, too.
-        people = [erasure, *(each for each in self._repository.open() if each.id != erasure.id)]
-
-        def note(person: int, months: Months) -> None:
-            # Before it is done: a recount that was cut off finds nothing of them any more.
-            self._repository.note_months(people[person].id, months.recounted, months.published)
-
-        self._around.recount([each.subjects for each in people], self.kept_since(), keep, note)
+        self.recount((), keep)
         erasure = self.get(erasure.id)
         finished = clock.now()
         content = self._receipt(erasure, finished)
@@ -568,7 +563,27 @@ class Erasures:
                 self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
         return ended
 
-    def kept_since(self) -> int:
+    def recount(self, subjects: Iterable[bytes], check: Callable[[], None]) -> None:
+        """Count aggregates again without everybody whose erasure is under way, and without these learners.
+
+        Of those under way nobody can read anything: whatever the reason, a month that is counted again goes without
+        them, and their receipts say so. ``check`` is called now and then; what it raises ends it.
+        """
+        others = [(each,) for each in subjects]
+        under_way: list[Erasure] = []
+
+        def people() -> list[tuple[bytes, ...]]:
+            under_way[:] = self._repository.open()
+            return [*(each.subjects for each in under_way), *others]
+
+        def note(person: int, months: Months) -> None:
+            # Before it is done: a recount that was cut off finds nothing of them any more.
+            if person < len(under_way):
+                self._repository.note_months(under_way[person].id, months.recounted, months.published)
+
+        self._around.recount(people, self._kept_since(), check, note)
+
+    def _kept_since(self) -> int:
         """Since when retention cannot have deleted anything, microseconds."""
         now = clock.now_us()
         cutoffs = [now - activity.retention.active_days * _DAY_US for activity in self._around.activities()]

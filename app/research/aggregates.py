@@ -142,7 +142,7 @@ class Aggregates:
 
     def recount(
         self,
-        people: Sequence[Sequence[bytes]],
+        people: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
         note: Callable[[int, Recounted], None] = lambda person, months: None,

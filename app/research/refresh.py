@@ -144,7 +144,7 @@ class AggregateJob:
 
     def recount(
         self,
-        people: Sequence[Sequence[bytes]],
+        people: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
         note: Callable[[int, Recounted], None] = lambda person, months: None,
@@ -155,17 +155,19 @@ class AggregateJob:
         statement stored since the first one that the earliest of these months counted.
 
         Args:
-            people: Of each the subject tokens. All whose statements are going, not one after the other: counting a
-                month again for one of them takes the others out as well.
+            people: Gives of each the subject tokens. All whose statements are going, not one after the other: counting
+                a month again for one of them takes the others out as well. Asked again when the statements were read:
+                of who has begun to go meanwhile they were not read.
             kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
             check: Called before each partition; what it raises ends the run.
-            note: Told, just before anything changes, whose months (a place in ``people``) they are, and which.
+            note: Told, just before anything changes, whose months (a place in what ``people`` gave last) they are, and
+                which.
 
         Returns:
             All of these months.
 
         Raises:
-            LeaseLost: the aggregates are being refreshed all the time.
+            LeaseLost: the aggregates are being refreshed, or others begin to go, all the time.
         """
         recounted: set[tuple[str, str]] = set()
         published: set[tuple[str, str]] = set()
@@ -184,7 +186,7 @@ class AggregateJob:
                     self._recount(state, people, kept_since, check, noted)
                     break
                 except LeaseLost:
-                    # A refresh has committed meanwhile: look again at what there is.
+                    # A refresh has committed meanwhile, or others have begun to go: look again at what there is.
                     check()
                     if attempt == RECOUNT_ATTEMPTS - 1:
                         raise
@@ -193,14 +195,15 @@ class AggregateJob:
     def _recount(
         self,
         state: AggregateState,
-        people: Sequence[Sequence[bytes]],
+        people: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None],
         note: Callable[[int, Recounted], None],
     ) -> None:
         plan, identity = Plan(parse(state.definition)), state.id
         scope = f"aggregate:{plan.definition.name}"
-        keys = [[self._keys.pseudonym(scope, subject) for subject in person] for person in people]
+        going = people()
+        keys = [[self._keys.pseudonym(scope, subject) for subject in person] for person in going]
         months: dict[str, list[PartName]] = {}
         for name in self._parts.names(state.id):
             months.setdefault(name.bucket, []).append(name)
@@ -209,7 +212,7 @@ class AggregateJob:
         }
         again = {month: names for month, names in months.items() if counted.get(month) and _first(names) >= kept_since}
         kept = [month for month, whose in sorted(counted.items()) if whose and month not in again]
-        for person in range(len(people)):
+        for person in range(len(going)):
             # A settled month keeps protected cells only: that it counted somebody cannot be told from it.
             published = [*sorted(months.keys() & state.settled), *(month for month in kept if person in counted[month])]
             recounted = [month for month in sorted(again) if person in counted[month]]
@@ -221,6 +224,8 @@ class AggregateJob:
                     ),
                 )
         found = self._again(plan, state, again, check)
+        if not set(map(tuple, people())) <= set(map(tuple, going)):
+            raise LeaseLost("Statements of further people began to go; nothing of this step was kept.")
         for month, names in again.items():
             state = self._parts.replace(state, state.fence, names, found.get(month, []), None)
         for month in kept:

@@ -17,6 +17,7 @@ from app.governance.persons import Person
 from app.storage import clock
 from app.storage.audit import Entry
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
+from app.storage.sealed_reader import SealedReader
 from app.storage.tombstones import Tombstones
 from app.vault import signing
 from app.xapi.attachments import SIGNATURE
@@ -576,6 +577,41 @@ def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
     (after,) = parts.aggregates.query(Query("daily_activity", by=())).rows
     assert (before["learners"], after["learners"]) == (13, 12)
     assert (before["statements"], after["statements"]) == (13, 12)
+
+
+def recounted(parts: Parts, erasure: Erasure) -> set[str]:
+    """Which aggregates the receipt says were counted again."""
+    receipt = signing.opened(erasure.receipt or b"", parts.signer.public_key).content
+    return {each["aggregate"].partition("@")[0] for each in receipt["aggregates"].get("recounted", ())}
+
+
+def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(parts, named("lea"), named("tom"))
+    parts.aggregates.run()
+    first = parts.erasures.erase(person("lea"), actor=BY)
+    scan = SealedReader.scan
+    begun: list[Erasure] = []
+
+    def late(*given: Any) -> Any:
+        if not begun:
+            begun.append(parts.erasures.erase(person("tom"), actor=BY))
+        return scan(*given)
+
+    monkeypatch.setattr(SealedReader, "scan", late)
+    assert "daily_activity" in recounted(parts, parts.erasures.advance(first.id))
+    assert "daily_activity" in recounted(parts, parts.erasures.advance(begun[0].id))
+
+
+def test_who_is_erased_is_told_of_a_month_that_another_left(parts: Parts) -> None:
+    send(parts, named("lea"), named("tom"))
+    parts.aggregates.run()
+    begun = parts.erasures.erase(person("lea"), actor=BY)
+    parts.restriction.note_objection(person("tom"), actor=BY)
+    # Takes the one who objects out, and with the month everybody whose statements cannot be read.
+    parts.aggregates.run()
+    assert "daily_activity" in recounted(parts, parts.erasures.advance(begun.id))
 
 
 # --- after a restore --------------------------------------------------------------------------------

@@ -261,12 +261,17 @@ def erased(reader, number):
     return learner
 
 
+def going(learner):
+    """The one who goes."""
+    return lambda: [[learner]]
+
+
 def test_a_month_is_counted_again_without_a_learner(make, reader, small_steps):
     aggregates = make()
     reader.store(*class_of(13), *class_of(13, 100, timestamp="2026-10-05T09:00:00Z"), *class_of(1, 200))
     aggregates.run()
     aggregates.run()
-    done = aggregates.recount([[erased(reader, 12)]], 0)
+    done = aggregates.recount(going(erased(reader, 12)), 0)
     assert {month for _, month in done.recounted} == {"2026-10", "2026-11"}
     assert done.published == ()
     figures = {row["day"]: (row["statements"], row["learners"]) for row in rows(aggregates, by=())}
@@ -274,7 +279,7 @@ def test_a_month_is_counted_again_without_a_learner(make, reader, small_steps):
     # As if it had been counted without them from the beginning.
     reader.store(*class_of(1, 300))
     assert aggregates.run().statements == 1
-    assert aggregates.recount([[erased(reader, 12)]], 0).recounted == ()
+    assert aggregates.recount(going(erased(reader, 12)), 0).recounted == ()
 
 
 def test_other_months_and_aggregates_are_left_alone(make, reader, repository):
@@ -284,7 +289,7 @@ def test_other_months_and_aggregates_are_left_alone(make, reader, repository):
     before = {
         part.id for state in repository.states() for part in repository.names(state.id) if part.bucket == "2026-11"
     }
-    done = aggregates.recount([[erased(reader, 99)]], 0)
+    done = aggregates.recount(going(erased(reader, 99)), 0)
     assert {month for _, month in done.recounted} == {"2026-10"}
     after = {part.id for state in repository.states() for part in repository.names(state.id)}
     assert after == before
@@ -297,12 +302,12 @@ def test_a_month_whose_statements_are_partly_gone_stays_as_published_without_the
     before = rows(aggregates)
     learner = erased(reader, 12)
     noted = []
-    done = aggregates.recount([[learner]], STORED + 5, note=lambda person, months: noted.append(months))
+    done = aggregates.recount(going(learner), STORED + 5, note=lambda person, months: noted.append(months))
     assert done.recounted == ()
     assert {month for _, month in done.published} == {"2026-11"}
     assert tuple(pair for each in noted for pair in each.published) == done.published
     assert rows(aggregates) == before
-    assert aggregates.recount([[learner]], STORED + 5).published == ()
+    assert aggregates.recount(going(learner), STORED + 5).published == ()
 
 
 def test_a_settled_month_is_listed(make, reader):
@@ -311,7 +316,7 @@ def test_a_settled_month_is_listed(make, reader):
     aggregates.run()
     reader.through = STORED + 400 * refresh.DAY
     aggregates.run()
-    done = aggregates.recount([[erased(reader, 3)]], 0)
+    done = aggregates.recount(going(erased(reader, 3)), 0)
     assert done.recounted == ()
     assert {month for _, month in done.published} == {"2026-11"}
 
@@ -332,7 +337,7 @@ def test_a_refresh_that_commits_meanwhile_is_seen(make, reader, repository, monk
         return replace(*given)
 
     monkeypatch.setattr(type(repository), "replace", late)
-    aggregates.recount([[learner]], 0)
+    aggregates.recount(going(learner), 0)
     (row,) = rows(aggregates, by=())
     assert (row["statements"], row["learners"]) == (14, 12)
 
@@ -343,7 +348,9 @@ def test_of_several_people_each_is_told_the_months_that_counted_them(make, reade
     aggregates.run()
     people = [[erased(reader, 12)], [erased(reader, 3)], [erased(reader, 77)]]
     noted = {}
-    aggregates.recount(people, 0, note=lambda person, months: noted.setdefault(person, set()).update(months.recounted))
+    aggregates.recount(
+        lambda: people, 0, note=lambda person, months: noted.setdefault(person, set()).update(months.recounted)
+    )
     assert {person: {month for _, month in months} for person, months in noted.items()} == {
         0: {"2026-11"},
         1: {"2026-10", "2026-11"},
@@ -357,5 +364,6 @@ def test_two_whose_pseudonyms_are_replaced_are_still_two(make, reader):
     reader.store(*class_of(13))
     aggregates.run()
     before = rows(aggregates)
-    aggregates.recount([[erased(reader, 12), erased(reader, 11)], [erased(reader, 10)]], STORED + 5)
+    people = [[erased(reader, 12), erased(reader, 11)], [erased(reader, 10)]]
+    aggregates.recount(lambda: people, STORED + 5)
     assert rows(aggregates) == before
