@@ -511,6 +511,12 @@ def set_up(service: Service) -> dict[str, str]:
     return made
 
 
+def failed_runs(history: str) -> int:
+    """How many runs that ``sillage jobs history`` lists have ended otherwise than well; one under way has not ended."""
+    lines = [line for line in history.splitlines() if "20" in line[:6]]
+    return sum("succeeded" not in line and "running" not in line for line in lines)
+
+
 def loaded(
     service: Service,
     authorizations: dict[str, str],
@@ -590,9 +596,8 @@ def loaded(
     for command in ("serve", "scheduler"):
         if service.processes[command].poll() is not None:
             tally.failed(command, "ended")
-    history = service.run("jobs", "history", "aggregate")
-    failed = sum("succeeded" not in line for line in history.splitlines() if "20" in line[:6])
-    if failed:
+    history = service.run("jobs", "history", "aggregate", "--limit", "1000")
+    if failed := failed_runs(history):
         tally.errors["aggregate: run not succeeded"] += failed
     return Outcome(limit, sent, periods, memory, tally.errors, missing)
 

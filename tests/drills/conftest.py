@@ -10,6 +10,7 @@ import pytest
 LONG = {
     "test_a_reindex_killed_under_writers_goes_on_and_loses_nothing",
     "test_a_reseal_killed_under_writers_goes_on_and_loses_nothing",
+    "test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on",
     "test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others",
     "test_one_moment_of_a_replica_set_of_three",
 }

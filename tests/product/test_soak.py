@@ -101,3 +101,17 @@ def test_errors_losses_growth_and_drift_are_found(soak: ModuleType) -> None:
     assert len(faults(soak, 30, minutes=slower)) == len(KINDS)
     # Caches still fill in a short run.
     assert faults(soak, 2, memory=growing, minutes=slower) == []
+
+
+def test_runs_that_failed_are_counted_and_one_under_way_is_not(soak: ModuleType) -> None:
+    listing = "\n".join(
+        [
+            "  started                seconds   outcome     summary ",
+            " ----------------------------------------------------- ",
+            "  2026-11-25 08:55:00Z   -         running     ",
+            "  2026-11-25 08:54:00Z   1.2       failed      ",
+            "  2026-11-25 08:53:00Z   1.2       succeeded   statements=3 ",
+            "  2026-11-25 08:52:00Z   1.2       abandoned   ",
+        ]
+    )
+    assert soak.failed_runs(listing) == 2
