@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import gc
 import hashlib
 import mmap
 import os
@@ -25,7 +24,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
-from app import create_app
+from app import collector, create_app
 from app.errors import DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.settings import Settings
 from app.storage import clock, embedded
@@ -150,11 +149,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         worker.share_out(limits, worker.wsgi.extensions.get(EXTENSION) or Refusal())
         # A terminal sends Ctrl-C to the workers as well; the master tells them what to do.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # A batch makes tens of thousands of small containers, none of them cyclic: Python's defaults would walk the
-        # whole heap several times a batch (a third of its time, measured). What is loaded now lives with the worker.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        collector.spare_what_is_loaded()
         # A thread that waits for a socket, a lock or MongoDB asks for its turn again each time, and a batch that is
         # being checked in the same process gives it up only so often (Python's default: every 5 ms).
         sys.setswitchinterval(_TURN_SECONDS)

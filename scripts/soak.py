@@ -125,7 +125,7 @@ class Service:
             "SILLAGE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "SILLAGE_EMBEDDED_CACHE_MB": str(CACHE_MB),
             "SILLAGE_LOG_LEVEL": "warning",
-            # So that the limit, which is measured in a minute, has all in it that the load has.
+            # So that the limit, which is measured in minutes, has all in it that the load has.
             "SILLAGE_AGGREGATE_CRON": "* * * * *",
             "SILLAGE_PATTERNS_CRON": "* * * * *",
             "COLUMNS": "300",
@@ -543,9 +543,10 @@ def loaded(
     polling = Load(service.port, tally, batches, singles)
     polling.begin(polling.paced(1.0, polling.poller(reader)))
 
-    warming = min(30.0, seconds / 6)
-    # A whole minute where there is time for it, so that aggregates are computed within.
-    trial = min(60.0, max(3.0, seconds / 2))
+    # Whole minutes where there is time for them: the jobs follow a minute behind, and their part is in the limit only
+    # when they have as much to do as they will have.
+    warming = min(60.0, seconds / 6)
+    trial = min(180.0, max(3.0, seconds / 2))
     bar.update(task, description="measuring the limit", total=warming + trial, completed=0)
     run = load()
     for _ in range(SENDERS):

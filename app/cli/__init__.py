@@ -9,6 +9,7 @@ import traceback
 import click
 from rich.console import Console
 
+from app import collector
 from app.cli import (
     accounts,
     backup,
@@ -48,6 +49,7 @@ def cli(context: click.Context) -> None:
     parts = Parts(load(os.environ))
     context.obj = parts
     context.call_on_close(parts.close)
+    collector.spare_what_is_loaded()
 
 
 for part in (

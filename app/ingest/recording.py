@@ -94,7 +94,9 @@ class Recorder:
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
-        follow: Callable[[Source, Sequence[Statement], Checked, Sequence[bool]], None] = lambda *batch: None,
+        follow: Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None] = lambda *_: (
+            None
+        ),
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
 
@@ -103,8 +105,8 @@ class Recorder:
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
-        ``learn`` gets the statements of each batch that is stored, ``follow`` their source, their verdicts and which
-        are new, too; neither must fail.
+        ``learn`` gets the statements of each batch that is stored, ``follow`` their source, the tokens of their
+        learners, their verdicts and which are new, too; neither must fail.
         """
         self._statements = statements
         self._attachments = attachments
@@ -178,12 +180,12 @@ class Recorder:
                 faults=checked.faults,
             )
         batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
-        ids, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies)
+        ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies)
         self._learn(statements)
         stored = set(inserted.stored)
         fresh = [identity in stored for identity in ids]
         self._profiles.count(source, checked, fresh)
-        self._follow(source, statements, checked, fresh)
+        self._follow(source, statements, subjects, checked, fresh)
         return Recorded(ids, inserted, checked.tally)
 
     def authority(self, source: Source) -> Statement:
@@ -196,7 +198,7 @@ class Recorder:
 
     def _store(
         self, batch: _Batch, parts: Iterable[Part] | None, *, void_any: bool, rectifies: bool
-    ) -> tuple[tuple[UUID, ...], Inserted]:
+    ) -> tuple[tuple[UUID, ...], Sequence[bytes], Inserted]:
         keys = self._keys
         statements, source = batch.statements, batch.source
         found = list(map(keys_of, statements))
@@ -259,7 +261,7 @@ class Recorder:
         if parts is not None:
             attached = self._attachments.receive(parts, Batch(statements, ids, subjects, learner_keys, batch.many))
         if not ids:
-            return ids, Inserted((), ())
+            return ids, subjects, Inserted((), ())
         for _ in range(_STAMPED_AGAIN_AT_MOST):
             with suppress(Lapsed), self._presence.writing(len(ids)) as writing:
                 try:
@@ -280,7 +282,7 @@ class Recorder:
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
         if lapsed:
             self._stamp_again(rows, outcome)
-        return ids, outcome
+        return ids, subjects, outcome
 
     def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, AESGCM]]:
         """Learners' keys, and the generation under which they were got."""

@@ -6,7 +6,7 @@ statement came first. Sessions are read and written by the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,16 +20,18 @@ from app.profiles.sessions import Follower, SessionKey
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source
-from app.storage.statements import Filter, Plain, Position, Statements, beyond
+from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
 from app.storage.subjects import SubjectKeys
 from app.vault import documents as sealing
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys, RandomBytes
-from app.xapi.identifiers import keys_of
 from app.xapi.timestamps import parse
 
 Statement = dict[str, Any]
 PAGE = 1_000
+CHUNK = 20_000
+"""Statements of a source that the job follows at once, some more when a page ends beyond: the more, the fewer times a
+session is read and written, and the fewer statements come after what was taken though they happened before."""
 LONGEST = 20_000
 """Statements of one session that the job puts in order; of a longer one, those stored first."""
 
@@ -50,12 +52,11 @@ class Followed(NamedTuple):
 class _Event(NamedTuple):
     """A statement of a session: when it says it happened, and when it was stored (microseconds; 0 when live)."""
 
-    token: bytes
     key: SessionKey
+    subject: bytes
     moment: int
     stored: int
     templates: tuple[str, ...]
-    statement: Statement
 
 
 class _Kept(NamedTuple):
@@ -90,12 +91,20 @@ class Sessions:
         self._random = random
         self._now_us = now_us
 
-    def receive(self, source: Source, statements: Sequence[Statement], checked: Checked, fresh: Sequence[bool]) -> None:
+    def receive(
+        self,
+        source: Source,
+        statements: Sequence[Statement],
+        subjects: Sequence[bytes],
+        checked: Checked,
+        fresh: Sequence[bool],
+    ) -> None:
         """Take in a batch that is durable. Never fails: what is not followed live, the job follows.
 
         Args:
             source: Whose batch it is; nothing is done unless its patterns are followed live.
             statements: As normalised.
+            subjects: Tokens of the learners whose keys seal them.
             checked: Their verdicts.
             fresh: Which were stored now; the others were followed when they were.
         """
@@ -106,8 +115,11 @@ class Sessions:
             now = self._now_us()
             for follower in held.followers:
                 events = [
-                    event._replace(moment=now if event.moment < 0 else event.moment)
-                    for event in self._events(source, follower, statements, checked.verdicts, live=True, fresh=fresh)
+                    self._event(
+                        source, follower, key, statements[place], subjects[place], now, 0, checked.verdicts[place]
+                    )
+                    for place, new in enumerate(fresh)
+                    if new and (key := sessions.session_of(statements[place], follower)) is not None
                 ]
                 # Communication 2.2: within a batch by timestamp, then by place; sorting keeps the place.
                 events.sort(key=lambda event: event.moment)
@@ -124,7 +136,7 @@ class Sessions:
 
         Args:
             sources: The sources.
-            check: Called before each page; what it raises (a lost lease) ends the run.
+            check: Called for each page; what it raises (a lost lease) ends the run.
         """
         marks = self._repository.marks()
         total = Followed(0, 0, 0)
@@ -137,21 +149,9 @@ class Sessions:
             if mark is not None and mark.fingerprint != fingerprint:
                 self.restart(source.id)
                 mark = None
-            before = self._reader.consistent_through()
-            after = None if mark is None else Position(mark.stored, mark.seen)
-            while True:
-                check()
-                # Anew for each page: the index key may be replaced meanwhile.
-                index = self._keys.index
-                own = index.tokens(kinds.SOURCE, source.id)
-                wanted = Filter((own,), until=before - 1, through=False, moving=index.moving)
-                rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
-                if not rows:
-                    break
-                done = self._follow(source, held, self._reader.opened(rows), before)
-                total = Followed(*map(sum, zip(total, done, strict=True)))
-                after = beyond(rows, after)
-                self._repository.mark(source.id, Mark(after.stored, after.seen, fingerprint))
+            place = None if mark is None else Position(mark.stored, mark.seen)
+            done = self._follow(source, held, place, fingerprint, check)
+            total = Followed(*map(sum, zip(total, done, strict=True)))
         return total
 
     def restart(self, source: str) -> None:
@@ -173,96 +173,123 @@ class Sessions:
 
     # --- the job --------------------------------------------------------------------------------------
 
-    def _follow(self, source: Source, held: Held, plain: Sequence[Plain], before: int) -> Followed:
-        statements = [orjson.loads(each.body) for each in plain]
-        verdicts = self._profiles.verdicts(source, statements)
-        changed = late_in_all = 0
-        for follower in held.followers:
-            events = self._events(
-                source, follower, statements, verdicts, live=False, stored=[each.stored for each in plain]
-            )
-            events.sort(key=lambda event: (event.moment, event.stored))
-            tokens = {event.token for event in events}
-            late = self._advance(source, follower, events, live=False)
-            for key in {event.token: event.key for event in events if event.token in late}.values():
-                self._reorder(source, held, follower, key, before)
-            changed += len(tokens)
-            late_in_all += len(late)
-        return Followed(len(plain), changed, late_in_all)
+    def _follow(
+        self, source: Source, held: Held, place: Position | None, fingerprint: str, check: Callable[[], None]
+    ) -> Followed:
+        """Follow what a source stored after a place, a chunk at a time; each is noted as read once it is followed."""
+        before = self._reader.consistent_through()
+        total = Followed(0, 0, 0)
+        read = 0
+        events: list[list[_Event]] = [[] for _ in held.followers]
+
+        def take() -> None:
+            nonlocal total, read, events
+            changed = reordered = 0
+            for follower, taken in zip(held.followers, events, strict=True):
+                taken.sort(key=lambda event: (event.moment, event.stored))
+                late = self._advance(source, follower, taken, live=False)
+                for key in late:
+                    self._reorder(source, held, follower, key, before)
+                changed += len({event.key for event in taken})
+                reordered += len(late)
+            total = Followed(total.statements + read, total.sessions + changed, total.reordered + reordered)
+            read, events = 0, [[] for _ in held.followers]
+            if place is not None:
+                self._repository.mark(source.id, Mark(place.stored, place.seen, fingerprint))
+
+        for rows, beyond_them in self._pages(source, None, before, place):
+            check()
+            # Not between two of the same moment: of those a session takes all, or it would pass over the later ones.
+            if read >= CHUNK and place is not None and rows[0].stored > place.stored:
+                take()
+            for taken, more in zip(events, self._events(source, held, self._reader.opened(rows)), strict=True):
+                taken += more
+            read += len(rows)
+            place = beyond_them
+        if read:
+            take()
+        return total
+
+    def _pages(
+        self, source: Source, registration: str | None, before: int, place: Position | None
+    ) -> Iterator[tuple[list[Stored], Position]]:
+        """What a source stored before a moment and after a place, of one registration or of all; each page's end."""
+        while True:
+            # Anew for each page: the index key may be replaced meanwhile.
+            index = self._keys.index
+            tokens = [index.tokens(kinds.SOURCE, source.id)]
+            if registration is not None:
+                tokens.append(index.tokens(kinds.REGISTRATION, registration))
+            wanted = Filter(tuple(tokens), until=before - 1, through=False, moving=index.moving)
+            rows = self._statements.page(wanted, after=place, ascending=True, limit=PAGE).rows
+            if not rows:
+                return
+            place = beyond(rows, place)
+            yield rows, place
 
     def _reorder(self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int) -> None:
         """Follow a whole session from its beginning, in order."""
-        after: Position | None = None
         events: list[_Event] = []
         read = 0
-        while read < LONGEST:
-            index = self._keys.index
-            tokens = index.tokens(kinds.SOURCE, source.id), index.tokens(kinds.REGISTRATION, key.registration)
-            wanted = Filter(tokens, until=before - 1, through=False, moving=index.moving)
-            rows = self._statements.page(wanted, after=after, ascending=True, limit=PAGE).rows
-            if not rows:
-                break
+        for rows, _ in self._pages(source, key.registration, before, None):
+            found = self._events(source, held, self._reader.opened(rows))[held.followers.index(follower)]
+            events += [event for event in found if event.key == key]
             read += len(rows)
-            after = beyond(rows, after)
-            plain = self._reader.opened(rows)
-            statements = [orjson.loads(each.body) for each in plain]
-            verdicts = self._profiles.verdicts(source, statements)
-            stored = [each.stored for each in plain]
-            events += [
-                event
-                for event in self._events(source, follower, statements, verdicts, live=False, stored=stored)
-                if event.key == key
-            ]
+            if read >= LONGEST:
+                break
         events.sort(key=lambda event: (event.moment, event.stored))
         self._advance(source, follower, events, live=False, anew=True)
 
+    def _events(self, source: Source, held: Held, plain: Sequence[Plain]) -> list[list[_Event]]:
+        """For each follower, the statements that are in sessions."""
+        statements = [orjson.loads(each.body) for each in plain]
+        keys = [[sessions.session_of(statement, follower) for follower in held.followers] for statement in statements]
+        within = [place for place, found in enumerate(keys) if any(found)]
+        verdicts = self._profiles.verdicts(source, [statements[place] for place in within])
+        events: list[list[_Event]] = [[] for _ in held.followers]
+        for place, verdict in zip(within, verdicts, strict=True):
+            subject, stored = plain[place].subject, plain[place].stored
+            for follower, key, taken in zip(held.followers, keys[place], events, strict=True):
+                if key is not None:
+                    taken.append(self._event(source, follower, key, statements[place], subject, 0, stored, verdict))
+        return events
+
     # --- both -----------------------------------------------------------------------------------------
 
-    def _events(
-        self,
+    @staticmethod
+    def _event(
         source: Source,
         follower: Follower,
-        statements: Sequence[Statement],
-        verdicts: Sequence[Verdict],
-        *,
-        live: bool,
-        fresh: Sequence[bool] | None = None,
-        stored: Sequence[int] | None = None,
-    ) -> list[_Event]:
-        events = []
-        for place, (statement, verdict) in enumerate(zip(statements, verdicts, strict=True)):
-            key = sessions.session_of(statement, follower) if fresh is None or fresh[place] else None
-            if key is not None:
-                said = statement.get("timestamp")
-                events.append(
-                    _Event(
-                        self._token(source.id, key, live),
-                        key,
-                        parse(said) if said is not None else -1,
-                        0 if stored is None else stored[place],
-                        followed(verdict, follower.profile, Mode(source.matching)),
-                        statement,
-                    )
-                )
-        return events
+        key: SessionKey,
+        statement: Statement,
+        subject: bytes,
+        unsaid: int,
+        stored: int,
+        verdict: Verdict,
+    ) -> _Event:
+        """``unsaid``: the moment of a statement that does not say when it happened."""
+        said = statement.get("timestamp")
+        moment = unsaid if said is None else parse(said)
+        return _Event(key, subject, moment, stored, followed(verdict, follower.profile, Mode(source.matching)))
 
     def _token(self, source: str, key: SessionKey, live: bool) -> bytes:
         return self._keys.mac("pattern-session", orjson.dumps([source, live, *key]))[:_TOKEN_BYTES]
 
     def _advance(
         self, source: Source, follower: Follower, events: Sequence[_Event], *, live: bool, anew: bool = False
-    ) -> set[bytes]:
-        """Take each session's next statements into its state; tokens of those that come before what it has."""
-        by_session: dict[bytes, list[_Event]] = {}
+    ) -> set[SessionKey]:
+        """Take each session's next statements into its state; those of which some come before what it has."""
+        together: dict[SessionKey, list[_Event]] = {}
         for event in events:
-            by_session.setdefault(event.token, []).append(event)
-        late: set[bytes] = set()
+            together.setdefault(event.key, []).append(event)
+        by_session = {self._token(source.id, key, live): given for key, given in together.items()}
+        late: set[SessionKey] = set()
         for _ in range(_TRIES):
             if not by_session:
                 return late
             found = self._repository.get(by_session)
             subjects = {
-                token: found[token].subject if token in found else self._subject(given[0])
+                token: found[token].subject if token in found else given[0].subject
                 for token, given in by_session.items()
             }
             opened = self._subjects.existing(subjects.values())
@@ -277,7 +304,7 @@ class Sessions:
                     if not given:
                         continue
                     if given[0].moment < kept.last:
-                        late.add(token)
+                        late.add(given[0].key)
                         continue
                 rows.append(self._row(source, follower, live, token, given, kept, row, subjects[token], key))
             lost = self._repository.put(rows, self._random(_BY_BYTES))
@@ -325,6 +352,3 @@ class Sessions:
     def _unsealed(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
         plain = sealing.unseal(key, self._keys.organisation, sealing.session_place(row.id), row.state)
         return None if plain is None else _Kept(*orjson.loads(plain))
-
-    def _subject(self, event: _Event) -> bytes:
-        return self._keys.subject(keys_of(event.statement).subject)

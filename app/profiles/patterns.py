@@ -41,6 +41,8 @@ _NONE: Final = -1
 # Trees of sensible patterns have a dozen nodes: what needs this many cannot be followed.
 _MOST_NODES: Final = 4_000
 _LARGE: Final = 24
+# Sessions of one pattern go through the same few states: this many steps are remembered, of small trees.
+_REMEMBERED: Final = 1_024
 # As many levels of a tree, as JSON, can be kept (orjson writes 254) and walked by functions that call themselves.
 _DEEPEST: Final = 150
 
@@ -199,14 +201,30 @@ def advance(pattern: CompiledPattern, state: State, templates: Iterable[str]) ->
     if state.broken is not None:
         return state._replace(seen=state.seen + 1)
     followed = tuple(templates)
-    symbols = {pattern.symbols[iri] for iri in followed if iri in pattern.symbols}
+    symbols = frozenset(pattern.symbols[iri] for iri in followed if iri in pattern.symbols)
     try:
-        node = _Build(pattern.program).step(state.node, symbols)
+        node = _stepped(pattern, state.node, symbols)
     except TooAmbiguous:
         node = None
     if node is not None:
         return State(state.seen + 1, node, None)
     return State(state.seen + 1, None, Break(state.seen, wanted(pattern, state), followed))
+
+
+_steps: dict[tuple[str, Node, frozenset[int]], Node] = {}
+
+
+def _stepped(pattern: CompiledPattern, node: Node, symbols: frozenset[int]) -> Node:
+    key = (pattern.fingerprint, node, symbols)
+    try:
+        return _steps[key]
+    except KeyError:
+        after = _Build(pattern.program).step(node, symbols)
+    if _size(node, _LARGE) <= _LARGE and _size(after, _LARGE) <= _LARGE:
+        if len(_steps) >= _REMEMBERED:
+            _steps.clear()
+        _steps[key] = after
+    return after
 
 
 def progress(state: State) -> Progress:
@@ -303,7 +321,7 @@ class _Build:
     def _again(self, element: int, rest: _Rest) -> Node:
         return _try(self.enter((element, _PASSED, -3 - 2 * element, *rest)), self.enter(rest))
 
-    def step(self, node: Node, symbols: set[int]) -> Node:
+    def step(self, node: Node, symbols: frozenset[int]) -> Node:
         """The node after a statement.
 
         Raises:
@@ -320,7 +338,7 @@ class _Build:
             raise TooAmbiguous
         return pruned
 
-    def _step(self, node: Node, symbols: set[int]) -> Node:
+    def _step(self, node: Node, symbols: frozenset[int]) -> Node:
         if node is None:
             return None
         kind = node[0]
@@ -461,7 +479,7 @@ def explore(pattern: CompiledPattern, most_states: int = 2_000) -> Reach:
         after[node] = {}
         for symbol in set(_awaited(node)):
             try:
-                reached = _ageless(_Build(pattern.program).step(node, {symbol}))
+                reached = _ageless(_Build(pattern.program).step(node, frozenset((symbol,))))
             except TooAmbiguous:
                 return Reach(True, frozenset(pattern.symbols), False)
             if reached is not None:

@@ -15,7 +15,9 @@ import orjson
 import pytest
 
 from app.factory import Parts
+from app.ingest import sessions as following
 from app.settings import Settings
+from app.storage.pattern_sessions import SessionRepository
 from app.storage.sources import Source
 from app.xapi.versions import Version
 from tests.served import statement
@@ -234,3 +236,26 @@ def test_a_template_may_ask_for_the_template_of_a_stored_statement(parts: Parts)
     # What another source has stored is not looked into.
     foreign = parts.profiles.verdicts(SOURCE._replace(id="other"), placings)
     assert Counter(verdict.outcome.value for verdict in foreign) == {"conforms": 3}
+
+
+def test_the_job_goes_on_from_chunk_to_chunk_and_splits_no_moment(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAGE", 2)
+    monkeypatch.setattr(following, "CHUNK", 2)
+    one, two = str(uuid4()), str(uuid4())
+    names = ("start", "handoff", "handoff", "handoff", "placing")
+    send(parts, *(step(name, one, at) for at, name in enumerate(names)))
+    send(parts, *(step(name, two, at) for at, name in enumerate(names)))
+    # Two processes may stamp the same microsecond: here the last four of the second race.
+    statements = parts.store.collection("statements")
+    last = [each["_id"] for each in statements.find({}, {"_id": 1}).sort("stored", -1).limit(4)]
+    stored = statements.find_one({"_id": last[0]}, {"stored": 1})
+    assert stored is not None
+    statements.update_many({"_id": {"$in": last}}, {"$set": {"stored": stored["stored"]}})
+    marks = []
+    kept = SessionRepository.mark
+    monkeypatch.setattr(SessionRepository, "mark", lambda self, *mark: (marks.append(mark), kept(self, *mark)))
+    follow(parts, 10)
+    assert stands(parts, live=False) == {"success": 2}
+    assert len(marks) > 2
