@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import structlog
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
@@ -30,7 +31,7 @@ from app.settings import Settings
 from app.storage import clock, embedded
 from app.web import logs
 from app.web.admission import Limits
-from app.web.connections import Worker, most_connections
+from app.web.connections import STOPS, Worker, most_connections
 from app.web.operations import MULTIPROCESS
 from app.web.refusal import EXTENSION, Refusal
 
@@ -81,6 +82,22 @@ class _GunicornLog(Logger):  # type: ignore[misc] # gunicorn has no types
         """Nothing to close: all goes to standard error."""
 
 
+class _Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's master, whose workers hear of a stop from their first moment.
+
+    A worker begins with the master's handlers, which would put a signal into a queue that nobody reads: one told to
+    stop just then would go on, until the master kills it. Signals that stop wait until it has handlers of its own.
+    """
+
+    def spawn_worker(self) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            pid: int = super().spawn_worker()
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(self, settings: Settings, build: Callable[[Settings], Flask], metrics: Path) -> None:
         self._settings = settings
@@ -118,6 +135,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             options["worker_tmp_dir"] = str(_SHARED_MEMORY)
         for name, value in options.items():
             self.cfg.set(name, value)
+
+    def run(self) -> None:
+        _Master(self).run()
 
     def load(self) -> Flask:
         logs.configure(self._settings.log_level, self._settings.log_format)

@@ -83,7 +83,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(folder: Path, port: int = 0) -> Running:
+def launch(folder: Path, port: int = 0, application: str = APPLICATION) -> Running:
     port = port or free_port()
     environ = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
     environ |= {
@@ -95,7 +95,7 @@ def launch(folder: Path, port: int = 0) -> Running:
     }
     log = folder / "log"
     with log.open("wb") as stream:
-        process = subprocess.Popen([sys.executable, "-c", APPLICATION], cwd=ROOT, env=environ, stderr=stream)
+        process = subprocess.Popen([sys.executable, "-c", application], cwd=ROOT, env=environ, stderr=stream)
     return Running(process, f"http://127.0.0.1:{port}", folder, log)
 
 
@@ -270,6 +270,23 @@ def test_silent_clients_do_not_delay_a_stop(own: Running) -> None:
         own.process.terminate()
         assert own.process.wait(20) == 0
         assert time.monotonic() - began < 6
+
+
+def test_workers_that_have_just_begun_hear_of_a_stop(tmp_path: Path) -> None:
+    # Forked, and then slow to get handlers of their own.
+    slow = "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(1))\n"
+    server = launch(tmp_path, application=slow + APPLICATION)
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    deadline = time.monotonic() + 20
+    while len(children.read_text().split()) < 2:
+        assert time.monotonic() < deadline and server.process.poll() is None, server.log.read_text()
+        time.sleep(0.01)
+    server.process.terminate()
+    try:
+        # They would be killed after 35.
+        assert server.process.wait(20) == 0
+    finally:
+        server.process.kill()
 
 
 def test_an_installation_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:

@@ -49,7 +49,6 @@ def cli(context: click.Context) -> None:
     parts = Parts(load(os.environ))
     context.obj = parts
     context.call_on_close(parts.close)
-    collector.spare_what_is_loaded()
 
 
 for part in (
@@ -76,6 +75,7 @@ for part in (
 
 def main() -> None:
     """Run the command; an error becomes a sentence and exit code 2."""
+    collector.spare_what_is_loaded()
     try:
         cli(standalone_mode=False)
     except SillageError as error:

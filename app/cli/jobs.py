@@ -11,7 +11,7 @@ from typing import Protocol
 import click
 
 from app.cli.screen import instant, out, table
-from app.errors import JobFailed, LeaseHeld, NotFound
+from app.errors import JobFailed, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import Scheduler
@@ -112,12 +112,7 @@ def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
 def jobs_run(parts: Scheduling, name: str) -> None:
     """Run job NAME now, unless a scheduler leads."""
     job = _job(parts, name)
-    lease = parts.leadership.acquire()
-    if lease is None:
-        held = parts.leadership.held()
-        who = f"{held.holder}, for {held.seconds_left:.0f} s more" if held else "another process, just now"
-        raise LeaseHeld(f"The lease is held by {who}. Stop that scheduler, or wait for the job's time.")
-    with lease:
+    with parts.leadership.taken() as lease:
         parts.job_repository.declare({job.name: job.cron}, clock.now_us())
         parts.job_repository.interrupt(lease.fence, clock.now_us())
         run = execute(job, lease, parts.job_repository, clock.now_us)

@@ -196,14 +196,19 @@ def report(parts: Parts, source: str | None) -> None:
 @click.option("--again", is_flag=True, help="Read from the beginning, as after a change of patterns.")
 @click.pass_obj
 def follow(parts: Parts, source: str | None, again: bool) -> None:
-    """Hold stored sessions to the patterns of profiles, in order of timestamp: what the job `patterns` does."""
+    """Hold stored sessions to the patterns of profiles, in order of timestamp: what the job `patterns` does.
+
+    Not while a scheduler leads.
+    """
     chosen = [each for each in parts.sources_repository.list() if source in (None, each.id)]
     if not chosen:
         raise NotFound("No such source. `sillage source list` shows those that exist.")
-    if again:
-        for each in chosen:
-            parts.sessions.restart(each.id)
-    done = parts.sessions.run(chosen)
+    # Beside the job, each would pass over what the other holds in its hands.
+    with parts.leadership.taken() as lease:
+        if again:
+            for each in chosen:
+                parts.sessions.restart(each.id)
+        done = parts.sessions.run(chosen, lease.check)
     click.echo(f"{done.statements:,} statements, {done.sessions:,} sessions, {done.reordered:,} put in order anew")
 
 

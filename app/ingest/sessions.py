@@ -6,7 +6,8 @@ statement came first. Sessions are read and written by the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +33,8 @@ PAGE = 1_000
 CHUNK = 20_000
 """Statements of a source that the job follows at once, some more when a page ends beyond: the more, the fewer times a
 session is read and written, and the fewer statements come after what was taken though they happened before."""
+AT_ONCE = 1_000
+"""Sessions read and written by one command of MongoDB, which has seconds for it."""
 LONGEST = 20_000
 """Statements of one session that the job puts in order; of a longer one, those stored first."""
 
@@ -179,42 +182,44 @@ class Sessions:
         """Follow what a source stored after a place, a chunk at a time; each is noted as read once it is followed."""
         before = self._reader.consistent_through()
         total = Followed(0, 0, 0)
-        read = 0
-        events: list[list[_Event]] = [[] for _ in held.followers]
-
-        def take() -> None:
-            nonlocal total, read, events
+        for events, read, end in self._chunks(source, held, before, place, check):
             changed = reordered = 0
             for follower, taken in zip(held.followers, events, strict=True):
                 taken.sort(key=lambda event: (event.moment, event.stored))
-                late = self._advance(source, follower, taken, live=False)
+                late = self._advance(source, follower, taken, live=False, check=check)
                 for key in late:
-                    self._reorder(source, held, follower, key, before)
+                    self._reorder(source, held, follower, key, before, check)
                 changed += len({event.key for event in taken})
                 reordered += len(late)
             total = Followed(total.statements + read, total.sessions + changed, total.reordered + reordered)
-            read, events = 0, [[] for _ in held.followers]
-            if place is not None:
-                self._repository.mark(source.id, Mark(place.stored, place.seen, fingerprint))
-
-        for rows, beyond_them in self._pages(source, None, before, place):
-            check()
-            # Not between two of the same moment: of those a session takes all, or it would pass over the later ones.
-            if read >= CHUNK and place is not None and rows[0].stored > place.stored:
-                take()
-            for taken, more in zip(events, self._events(source, held, self._reader.opened(rows)), strict=True):
-                taken += more
-            read += len(rows)
-            place = beyond_them
-        if read:
-            take()
+            self._repository.mark(source.id, Mark(end.stored, end.seen, fingerprint))
         return total
 
+    def _chunks(
+        self, source: Source, held: Held, before: int, place: Position | None, check: Callable[[], None]
+    ) -> Iterator[tuple[list[list[_Event]], int, Position]]:
+        """Of some ``CHUNK`` statements each: events for each follower, how many were read, the place after them."""
+        events: list[list[_Event]] = [[] for _ in held.followers]
+        read = 0
+        for rows, end in self._pages(source, None, before, place, check):
+            found = self._events(source, held, self._reader.opened(rows))
+            # Not between two of the same moment: of those a session takes all, or it would pass over the later ones.
+            if read >= CHUNK and place is not None and rows[0].stored > place.stored:
+                yield events, read, place
+                events, read = [[] for _ in held.followers], 0
+            for taken, more in zip(events, found, strict=True):
+                taken += more
+            read += len(rows)
+            place = end
+        if read and place is not None:
+            yield events, read, place
+
     def _pages(
-        self, source: Source, registration: str | None, before: int, place: Position | None
+        self, source: Source, registration: str | None, before: int, place: Position | None, check: Callable[[], None]
     ) -> Iterator[tuple[list[Stored], Position]]:
         """What a source stored before a moment and after a place, of one registration or of all; each page's end."""
         while True:
+            check()
             # Anew for each page: the index key may be replaced meanwhile.
             index = self._keys.index
             tokens = [index.tokens(kinds.SOURCE, source.id)]
@@ -227,13 +232,15 @@ class Sessions:
             place = beyond(rows, place)
             yield rows, place
 
-    def _reorder(self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int) -> None:
+    def _reorder(
+        self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int, check: Callable[[], None]
+    ) -> None:
         """Follow a whole session from its beginning, in order."""
         events: list[_Event] = []
         read = 0
-        for rows, _ in self._pages(source, key.registration, before, None):
-            found = self._events(source, held, self._reader.opened(rows))[held.followers.index(follower)]
-            events += [event for event in found if event.key == key]
+        for rows, _ in self._pages(source, key.registration, before, None, check):
+            for found in self._events(source, held, self._reader.opened(rows)):
+                events += [event for event in found if event.key == key]
             read += len(rows)
             if read >= LONGEST:
                 break
@@ -244,7 +251,8 @@ class Sessions:
         """For each follower, the statements that are in sessions."""
         statements = [orjson.loads(each.body) for each in plain]
         keys = [[sessions.session_of(statement, follower) for follower in held.followers] for statement in statements]
-        within = [place for place, found in enumerate(keys) if any(found)]
+        # What is in no session is checked only where others of the page may refer to it.
+        within = [place for place, found in enumerate(keys) if any(found) or held.checker.refers]
         verdicts = self._profiles.verdicts(source, [statements[place] for place in within])
         events: list[list[_Event]] = [[] for _ in held.followers]
         for place, verdict in zip(within, verdicts, strict=True):
@@ -276,41 +284,65 @@ class Sessions:
         return self._keys.mac("pattern-session", orjson.dumps([source, live, *key]))[:_TOKEN_BYTES]
 
     def _advance(
-        self, source: Source, follower: Follower, events: Sequence[_Event], *, live: bool, anew: bool = False
+        self,
+        source: Source,
+        follower: Follower,
+        events: Sequence[_Event],
+        *,
+        live: bool,
+        anew: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> set[SessionKey]:
         """Take each session's next statements into its state; those of which some come before what it has."""
         together: dict[SessionKey, list[_Event]] = {}
         for event in events:
             together.setdefault(event.key, []).append(event)
-        by_session = {self._token(source.id, key, live): given for key, given in together.items()}
         late: set[SessionKey] = set()
-        for _ in range(_TRIES):
-            if not by_session:
-                return late
-            found = self._repository.get(by_session)
-            subjects = {
-                token: found[token].subject if token in found else given[0].subject
-                for token, given in by_session.items()
-            }
-            opened = self._subjects.existing(subjects.values())
-            rows = []
-            for token, given in by_session.items():
-                row, key = found.get(token), opened.get(subjects[token])
-                if key is None:
-                    continue  # erased meanwhile
-                kept = None if row is None or anew else self._unsealed(row, key, follower)
-                if kept is not None and not live:
-                    given = [event for event in given if event.stored > kept.stored]
-                    if not given:
-                        continue
-                    if given[0].moment < kept.last:
-                        late.add(given[0].key)
-                        continue
-                rows.append(self._row(source, follower, live, token, given, kept, row, subjects[token], key))
-            lost = self._repository.put(rows, self._random(_BY_BYTES))
-            by_session = {token: given for token, given in by_session.items() if token in lost}
-        _log.warning("sessions given up", source=source.id, sessions=len(by_session))
+        keys = iter(together)
+        while some := list(islice(keys, AT_ONCE)):
+            check()
+            by_session: Mapping[bytes, Sequence[_Event]]
+            by_session = {self._token(source.id, key, live): together[key] for key in some}
+            for _ in range(_TRIES):
+                by_session = self._take(source, follower, by_session, late, live=live, anew=anew)
+                if not by_session:
+                    break
+            else:
+                _log.warning("sessions given up", source=source.id, sessions=len(by_session))
         return late
+
+    def _take(
+        self,
+        source: Source,
+        follower: Follower,
+        by_session: Mapping[bytes, Sequence[_Event]],
+        late: set[SessionKey],
+        *,
+        live: bool,
+        anew: bool,
+    ) -> Mapping[bytes, Sequence[_Event]]:
+        """What ``_advance`` does, once; what is left because others wrote the same sessions meanwhile."""
+        found = self._repository.get(by_session)
+        named = {event.subject for given in by_session.values() for event in given}
+        opened = self._subjects.existing(named | {row.subject for row in found.values()})
+        rows = []
+        for token, given in by_session.items():
+            given = [event for event in given if event.subject in opened]  # others were erased meanwhile
+            row = found.get(token)
+            if not given or (row is not None and row.subject not in opened):
+                continue
+            subject = given[0].subject if row is None else row.subject
+            kept = None if row is None or anew else self._unsealed(row, opened[subject], follower)
+            if kept is not None and not live:
+                given = [event for event in given if event.stored > kept.stored]
+                if not given:
+                    continue
+                if given[0].moment < kept.last:
+                    late.add(given[0].key)
+                    continue
+            rows.append(self._row(source, follower, live, token, given, kept, row, subject, opened[subject]))
+        lost = self._repository.put(rows, self._random(_BY_BYTES))
+        return {token: given for token, given in by_session.items() if token in lost}
 
     def _row(
         self,

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import structlog
 
-from app.errors import LeaseLost, SillageError
+from app.errors import LeaseHeld, LeaseLost, SillageError
 from app.storage.jobs import Held, LeaseRepository
 
 _log = structlog.get_logger(__name__)
@@ -139,6 +139,19 @@ class Leadership:
         if fence is None:
             return None
         return Lease(self._repository, self._holder, fence, self._seconds, asked_at, self._steady)
+
+    def taken(self) -> Lease:
+        """Take the lead.
+
+        Raises:
+            LeaseHeld: another has it.
+        """
+        lease = self.acquire()
+        if lease is None:
+            held = self.held()
+            who = f"{held.holder}, for {held.seconds_left:.0f} s more" if held else "another process, just now"
+            raise LeaseHeld(f"The lease is held by {who}. Stop that scheduler, or wait for the job's time.")
+        return lease
 
     def held(self) -> Held | None:
         """Who leads now."""

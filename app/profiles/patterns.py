@@ -41,8 +41,10 @@ _NONE: Final = -1
 # Trees of sensible patterns have a dozen nodes: what needs this many cannot be followed.
 _MOST_NODES: Final = 4_000
 _LARGE: Final = 24
-# Sessions of one pattern go through the same few states: this many steps are remembered, of small trees.
+# Sessions of one pattern go through the same few states: so many steps are remembered, of small trees of patterns with
+# no more members than this, for what a tree has still to match is written out in it.
 _REMEMBERED: Final = 1_024
+_MOST_MEMBERS: Final = 200
 # As many levels of a tree, as JSON, can be kept (orjson writes 254) and walked by functions that call themselves.
 _DEEPEST: Final = 150
 
@@ -78,6 +80,7 @@ class CompiledPattern(NamedTuple):
         symbols: Number of each template in it, by IRI.
         program: Its elements: kind and members by number; for a template, ``template`` and its number.
         fingerprint: Tells whether a state kept earlier belongs to this very pattern.
+        small: Whether it has few members, all elements together.
     """
 
     id: str
@@ -85,6 +88,7 @@ class CompiledPattern(NamedTuple):
     symbols: Mapping[str, int]
     program: tuple[tuple[str, tuple[int, ...]], ...]
     fingerprint: str
+    small: bool
 
 
 class Break(NamedTuple):
@@ -129,7 +133,8 @@ def compile(profile: Profile, pattern: Pattern, others: Sequence[Profile] = ()) 
     program = tuple(compiler.program)
     names = sorted(compiler.symbols, key=lambda iri: compiler.symbols[iri])
     print_ = hashlib.sha256(orjson.dumps([names, program])).hexdigest()[:16]
-    compiled = CompiledPattern(pattern.id, profile.id, compiler.symbols, program, print_)
+    small = sum(len(members) for _, members in program) <= _MOST_MEMBERS
+    compiled = CompiledPattern(pattern.id, profile.id, compiler.symbols, program, print_, small)
     start(compiled)
     return compiled
 
@@ -215,6 +220,8 @@ _steps: dict[tuple[str, Node, frozenset[int]], Node] = {}
 
 
 def _stepped(pattern: CompiledPattern, node: Node, symbols: frozenset[int]) -> Node:
+    if not pattern.small:
+        return _Build(pattern.program).step(node, symbols)
     key = (pattern.fingerprint, node, symbols)
     try:
         return _steps[key]

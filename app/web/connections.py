@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import signal
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -42,6 +43,9 @@ _MOST_CONNECTIONS = 1_000
 _OTHER_FILES = 200
 # One line for all that was refused since the last one: overload must not fill the log.
 _TOLD_EVERY_SECONDS = 5.0
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""Signals that the master sends to stop a worker; blocked when it is forked."""
 
 _log = structlog.stdlib.get_logger("sillage.connections")
 
@@ -80,6 +84,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._refusal: Refusal
         self._untold = 0
         self._told_at = 0.0
+
+    def init_signals(self) -> None:
+        """Have its own handlers; only now what was sent since the fork comes through."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """As many threads as ``Admission`` may start requests at once."""
