@@ -21,6 +21,8 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from itertools import count, pairwise
 from math import inf, sqrt
@@ -39,6 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 
+_RUN = re.compile(r"\s*(\S+ \S+)\s+([0-9,]+\.[0-9])\s")
 _REGISTRATION = re.compile(rb'("registration":")([0-9a-f]{8})')
 
 BATCH = 50
@@ -47,6 +50,7 @@ SINGLES_PER_SECOND = 5.0
 READS_PER_SECOND = 2.0
 PAGES = 5
 WRITE, SINGLE, AGENT, ID, PAGE, POLL = "POST of 50", "POST of 1", "by agent", "by id", "page", "poll"
+JOBS = ("aggregate", "patterns")
 KINDS = (WRITE, SINGLE, AGENT, ID, PAGE, POLL)
 
 # Below this a run says what it saw, and judges errors only: caches still fill.
@@ -190,6 +194,15 @@ class Service:
         workers = [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == command]
         return {**found, **{f"worker {place}": pid for place, pid in enumerate(sorted(workers), 1)}}
 
+    def database(self) -> int:
+        """The process of MongoDB, which works in the data folder."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"mongod") and str(self._folder).encode() in b" ".join(words):
+                    return int(entry.name)
+        raise SystemExit("MongoDB is not among the processes.")
+
     def stop(self) -> None:
         """End both, the way an operator does."""
         for process in self.processes.values():
@@ -209,6 +222,15 @@ def resident(pid: int) -> float | None:
     except (OSError, IndexError, ValueError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def busy(pid: int) -> float:
+    """Seconds of a processor that a process had so far; 0 when it has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Tally:
@@ -446,6 +468,8 @@ class Outcome(NamedTuple):
         sent: Statements a second during the run.
         minutes: Seconds of each answer, by kind, in each minute (shorter ones in a short run).
         memory: MiB of each process, and the seconds of the run at which it was looked at.
+        processor: In each of these minutes, the share of one processor that each process had, this one included.
+        jobs: Runs of the jobs that run every minute, the latest first.
         errors: What went wrong, how often.
         missing: Words for what was stored and not shown once; empty when all was.
     """
@@ -454,6 +478,8 @@ class Outcome(NamedTuple):
     sent: float
     minutes: list[dict[str, list[float]]]
     memory: dict[str, list[tuple[float, float]]]
+    processor: list[dict[str, float]]
+    jobs: dict[str, list[Run]]
     errors: Counter[str]
     missing: str
 
@@ -511,10 +537,53 @@ def set_up(service: Service) -> dict[str, str]:
     return made
 
 
-def failed_runs(history: str) -> int:
-    """How many runs that ``sillage jobs history`` lists have ended otherwise than well; one under way has not ended."""
+class Run(NamedTuple):
+    """A run of a job that succeeded: when it began, seconds since 1970, and how many it took."""
+
+    began: float
+    seconds: float
+
+
+class Runs(NamedTuple):
+    """What became of the runs of a job: those that succeeded, the latest first, and how many ended otherwise."""
+
+    succeeded: list[Run]
+    failed: int
+
+
+def runs(history: str) -> Runs:
+    """The runs that ``sillage jobs history`` lists; one under way has not ended."""
     lines = [line for line in history.splitlines() if "20" in line[:6]]
-    return sum("succeeded" not in line and "running" not in line for line in lines)
+    return Runs(
+        [
+            Run(datetime.fromisoformat(found[1]).timestamp(), float(found[2].replace(",", "")))
+            for line in lines
+            if "succeeded" in line and (found := _RUN.match(line))
+        ],
+        sum("succeeded" not in line and "running" not in line for line in lines),
+    )
+
+
+def behind(service: Service) -> float:
+    """How many seconds jobs work from now on until each is through with what is stored now.
+
+    Waiting for the next minute does not count.
+    """
+    now = time.time()
+    while True:
+        found = [runs(service.run("jobs", "history", name)).succeeded for name in JOBS]
+        if all(any(run.began >= now for run in each) for each in found):
+            break
+        time.sleep(2)
+    # The first of each that began since then saw all of it.
+    needed = [[run for run in each if run.began >= now][-1] for each in found]
+    until = max(run.began + run.seconds for run in needed)
+    spans = sorted((max(run.began, now), min(run.began + run.seconds, until)) for each in found for run in each)
+    worked, reached = 0.0, now
+    for begin, end in spans:
+        worked += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return worked
 
 
 def loaded(
@@ -543,19 +612,20 @@ def loaded(
     polling = Load(service.port, tally, batches, singles)
     polling.begin(polling.paced(1.0, polling.poller(reader)))
 
-    # Whole minutes where there is time for them: the jobs follow a minute behind, and their part is in the limit only
-    # when they have as much to do as they will have.
-    warming = min(60.0, seconds / 6)
     trial = min(180.0, max(3.0, seconds / 2))
-    bar.update(task, description="measuring the limit", total=warming + trial, completed=0)
+    bar.update(task, description="measuring the limit", total=trial, completed=0)
+    before, began = tally.stored, time.perf_counter()
     run = load()
     for _ in range(SENDERS):
         run.begin(run.flat_out(run.poster(authorizations["batches"], WRITE)))
-    watch(warming, lambda done: bar.update(task, completed=done))
-    before, began = tally.stored, time.perf_counter()
-    watch(trial, lambda done: bar.update(task, completed=warming + done))
-    limit = (tally.stored - before) / (time.perf_counter() - began)
+    watch(trial, lambda done: bar.update(task, completed=done))
     run.end()
+    taken, spent_on_it = tally.stored - before, time.perf_counter() - began
+    if minutes >= JUDGED_MINUTES:
+        # Senders that go flat out leave the jobs less than they need: what these have still to do is part of the limit.
+        bar.update(task, description="waiting for the jobs", total=None)
+        spent_on_it += behind(service)
+    limit = taken / spent_on_it
     tally.cut()
 
     run = load()
@@ -567,6 +637,9 @@ def loaded(
     pids = service.pids()
     memory: dict[str, list[tuple[float, float]]] = {name: [] for name in pids}
     periods: list[dict[str, list[float]]] = []
+    measured = {**pids, "MongoDB": service.database(), "clients": os.getpid()}
+    spent = {name: busy(pid) for name, pid in measured.items()}
+    processor: list[dict[str, float]] = []
     before, began = tally.stored, time.perf_counter()
     bar.update(task, description=f"at {share:.0%} of {limit:,.0f} statements/s", total=seconds, completed=0)
 
@@ -580,6 +653,9 @@ def loaded(
                 memory[name].append((done, size))
         if done >= slot * (len(periods) + 1):
             periods.append(tally.cut())
+            now = {name: busy(pid) for name, pid in measured.items()}
+            processor.append({name: (now[name] - spent[name]) / slot for name in now})
+            spent.update(now)
 
     watch(seconds, look, every=max(0.5, min(5.0, seconds / 120)))
     sent = (tally.stored - before) / (time.perf_counter() - began)
@@ -597,10 +673,12 @@ def loaded(
     for command in ("serve", "scheduler"):
         if service.processes[command].poll() is not None:
             tally.failed(command, "ended")
-    history = service.run("jobs", "history", "aggregate", "--limit", "1000")
-    if failed := failed_runs(history):
-        tally.errors["aggregate: run not succeeded"] += failed
-    return Outcome(limit, sent, periods, memory, tally.errors, missing)
+    jobs = {name: runs(service.run("jobs", "history", name, "--limit", "1000")) for name in JOBS}
+    for name, found in jobs.items():
+        if found.failed:
+            tally.errors[f"{name}: run not succeeded"] += found.failed
+    succeeded = {name: found.succeeded for name, found in jobs.items()}
+    return Outcome(limit, sent, periods, memory, processor, succeeded, tally.errors, missing)
 
 
 def watch(seconds: float, look: Callable[[float], None], every: float = 0.5) -> None:
@@ -634,6 +712,11 @@ def judge(outcome: Outcome, minutes: float) -> list[Finding]:
     found.append(
         Finding(outcome.missing or "the poller was shown every acknowledged statement once", not outcome.missing)
     )
+    for name, done in outcome.jobs.items():
+        if seconds := [run.seconds for run in done]:
+            middle, longest = statistics.median(seconds), max(seconds)
+            words = f"job {name}: {len(seconds)} runs, {middle:.0f} s in the middle, {longest:.0f} s the longest"
+            found.append(Finding(words, None))
     long = minutes >= JUDGED_MINUTES
     for name, samples in outcome.memory.items():
         kept = [(x, y) for x, y in samples if x >= WARMING * minutes * 60]
@@ -692,6 +775,7 @@ def show(outcome: Outcome, findings: Sequence[Finding], minutes: float, share: f
         sizes = [next((y for x, y in reversed(samples) if x <= until + 1), 0.0) for samples in outcome.memory.values()]
         table.add_row(f"{until / 60:.1f}", *cells, *(f"{size:,.0f}" for size in sizes))
     console.print(table)
+    console.print(shares(outcome, slot))
     for finding in findings:
         console.print(
             {True: "ok    ", False: "NOT   ", None: "      "}[finding.good] + finding.words,
@@ -702,6 +786,18 @@ def show(outcome: Outcome, findings: Sequence[Finding], minutes: float, share: f
         console.print(
             f"Runs under {JUDGED_MINUTES:g} minutes are judged by errors only: caches still fill.", highlight=False
         )
+
+
+def shares(outcome: Outcome, slot: float) -> Table:
+    """Who had the processors."""
+    names = list(outcome.processor[0]) if outcome.processor else []
+    table = Table(title="% of one processor")
+    for name in ("until (min)", *names, "all"):
+        table.add_column(name, justify="right")
+    for place, period in enumerate(outcome.processor, 1):
+        cells = [f"{period[name]:.0%}" for name in names]
+        table.add_row(f"{place * slot / 60:.1f}", *cells, f"{sum(period.values()):.0%}")
+    return table
 
 
 def main() -> int:
@@ -722,6 +818,8 @@ def main() -> int:
             "sent": outcome.sent,
             "errors": dict(outcome.errors),
             "memory": outcome.memory,
+            "processor": outcome.processor,
+            "jobs": outcome.jobs,
             "periods": [
                 {
                     kind: {"count": len(times), "p50": quantile(times, 0.5), "p99": quantile(times, 0.99)}

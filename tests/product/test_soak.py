@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,6 +51,8 @@ def test_some_seconds_of_it(tmp_path: Path) -> None:
     assert {kind for period in figures["periods"] for kind in period} == KINDS
     assert 0 < figures["sent"] < figures["limit"]
     assert {"scheduler", "worker 1"} <= figures["memory"].keys()
+    assert all({"scheduler", "worker 1", "MongoDB", "clients"} <= each.keys() for each in figures["processor"])
+    assert any(each["MongoDB"] > 0 for each in figures["processor"])
     assert "the poller was shown every acknowledged statement once" in ended.stdout
 
 
@@ -80,8 +83,8 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(soak: ModuleType) -> No
 def outcome(soak: ModuleType, **changes: Any) -> Any:
     minutes = [{kind: [0.01] * 100 for kind in KINDS}] * 30
     memory = {"worker 1": [(float(second), 100.0 + second % 7) for second in range(0, 1_800, 5)]}
-    given = {"limit": 1.0, "sent": 1.0, "minutes": minutes, "memory": memory, "errors": Counter(), "missing": ""}
-    return soak.Outcome(**{**given, **changes})
+    given = {"limit": 1.0, "sent": 1.0, "minutes": minutes, "memory": memory, "processor": [], "jobs": {}}
+    return soak.Outcome(**{**given, "errors": Counter(), "missing": "", **changes})
 
 
 def faults(soak: ModuleType, length: float, **changes: Any) -> list[str]:
@@ -114,4 +117,22 @@ def test_runs_that_failed_are_counted_and_one_under_way_is_not(soak: ModuleType)
             "  2026-11-25 08:52:00Z   1.2       abandoned   ",
         ]
     )
-    assert soak.failed_runs(listing) == 2
+    assert soak.runs(listing) == ([(datetime(2026, 11, 25, 8, 53, tzinfo=UTC).timestamp(), 1.2)], 2)
+
+
+def test_what_jobs_have_still_to_do_is_counted_without_their_waiting(
+    soak: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 11, 25, 8, 50, 20, tzinfo=UTC).timestamp()
+    monkeypatch.setattr(soak.time, "time", lambda: now)
+
+    class Service:
+        def run(self, *words: str) -> str:
+            return {
+                # Under way when the senders stop, ten seconds longer; then one beside the other; then one too many.
+                "aggregate": "  2026-11-25 08:52:00Z   9.0   succeeded \n  2026-11-25 08:51:00Z   4.0   succeeded \n"
+                "  2026-11-25 08:50:00Z   30.0   succeeded ",
+                "patterns": "  2026-11-25 08:51:02Z   12.5   succeeded ",
+            }[words[2]]
+
+    assert soak.behind(Service()) == pytest.approx(10 + 14.5)
