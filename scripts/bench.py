@@ -586,7 +586,7 @@ def against(target: Target, count: int, quick: bool) -> list[Row]:
     return rows
 
 
-def profiles() -> list[Row]:
+def profiles(count: int = 5_000) -> list[Row]:
     """Loading profiles, and holding statements to P2IA, cmi5 and video together, in this process.
 
     cmi5 and video are the published ones; where the folder of public data is not beside this checkout, ENT stands in.
@@ -606,7 +606,7 @@ def profiles() -> list[Row]:
     followers = [follower for each in loaded for follower in sessions.compile(each)]
     extensions = Extensions(loaded)
     load_ms = (time.perf_counter() - began) * 1000
-    statements = traces(5_000)
+    statements = traces(count)
 
     def best(do: Callable[[dict[str, Any]], object]) -> float:
         times = []
@@ -658,7 +658,7 @@ def main() -> None:
     elif given.profiles:
         rows = profiles()
     else:
-        rows = [*profiles(), *run(count, given.quick)]
+        rows = [*profiles(min(count, 5_000)), *run(count, given.quick)]
     table = Table(title=title)
     for column in ("what", "value", "unit", "ratio", "to", "aim"):
         table.add_column(column, justify="right" if column in ("value", "ratio", "aim") else "left")
