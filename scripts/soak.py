@@ -50,8 +50,8 @@ SINGLES_PER_SECOND = 5.0
 READS_PER_SECOND = 2.0
 PAGES = 5
 WRITE, SINGLE, AGENT, ID, PAGE, POLL = "POST of 50", "POST of 1", "by agent", "by id", "page", "poll"
-JOBS = ("aggregate", "patterns")
 KINDS = (WRITE, SINGLE, AGENT, ID, PAGE, POLL)
+JOBS = ("aggregate", "patterns")
 
 # Below this a run says what it saw, and judges errors only: caches still fill.
 JUDGED_MINUTES = 10.0
@@ -572,11 +572,13 @@ def behind(service: Service) -> float:
     Waiting for the next minute does not count.
     """
     now = time.time()
-    while True:
+    for _ in range(300):
         found = [runs(service.run("jobs", "history", name)).succeeded for name in JOBS]
         if all(any(run.began >= now for run in each) for each in found):
             break
         time.sleep(2)
+    else:
+        raise SystemExit(f"Within ten minutes the jobs were not through: {service.log('scheduler')[-2_000:]}")
     # The first of each that began since then saw all of it.
     needed = [[run for run in each if run.began >= now][-1] for each in found]
     until = max(run.began + run.seconds for run in needed)

@@ -112,7 +112,7 @@ def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
 def jobs_run(parts: Scheduling, name: str) -> None:
     """Run job NAME now, unless a scheduler leads."""
     job = _job(parts, name)
-    with parts.leadership.taken() as lease:
+    with parts.leadership.require() as lease:
         parts.job_repository.declare({job.name: job.cron}, clock.now_us())
         parts.job_repository.interrupt(lease.fence, clock.now_us())
         run = execute(job, lease, parts.job_repository, clock.now_us)

@@ -204,7 +204,7 @@ def follow(parts: Parts, source: str | None, again: bool) -> None:
     if not chosen:
         raise NotFound("No such source. `sillage source list` shows those that exist.")
     # Beside the job, each would pass over what the other holds in its hands.
-    with parts.leadership.taken() as lease:
+    with parts.leadership.require() as lease:
         if again:
             for each in chosen:
                 parts.sessions.restart(each.id)

@@ -40,6 +40,9 @@ from app.xapi.validate import validate
 from app.xapi.versions import Version
 
 Statement = dict[str, Any]
+Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None]
+"""Told of each batch that is stored: its source, its statements as normalised, the tokens of their learners, their
+verdicts, and which are new."""
 _STAMPED_AGAIN_AT_MOST = 3
 _COMPARED_AGAIN_AT_MOST = 3
 _OUT_OF_TOUCH = "This server loses touch with the others. Send the same request again."
@@ -94,9 +97,7 @@ class Recorder:
         max_batch: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
-        follow: Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None] = lambda *_: (
-            None
-        ),
+        follow: Follow = lambda *batch: None,
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
 
@@ -105,8 +106,7 @@ class Recorder:
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
-        ``learn`` gets the statements of each batch that is stored, ``follow`` their source, the tokens of their
-        learners, their verdicts and which are new, too; neither must fail.
+        ``learn`` gets the statements of each batch that is stored, ``follow`` what ``Follow`` says; neither must fail.
         """
         self._statements = statements
         self._attachments = attachments

@@ -6,8 +6,8 @@ statement came first. Sessions are read and written by the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -35,6 +35,8 @@ CHUNK = 20_000
 session is read and written, and the fewer statements come after what was taken though they happened before."""
 AT_ONCE = 1_000
 """Sessions read and written by one command of MongoDB, which has seconds for it."""
+REORDERED_AT_ONCE = 50
+"""Sessions put in order anew by one reading."""
 LONGEST = 20_000
 """Statements of one session that the job puts in order; of a longer one, those stored first."""
 
@@ -187,8 +189,9 @@ class Sessions:
             for follower, taken in zip(held.followers, events, strict=True):
                 taken.sort(key=lambda event: (event.moment, event.stored))
                 late = self._advance(source, follower, taken, live=False, check=check)
-                for key in late:
-                    self._reorder(source, held, follower, key, before, check)
+                keys = iter(late)
+                while some := list(islice(keys, REORDERED_AT_ONCE)):
+                    self._reorder(source, held, follower, some, before, check)
                 changed += len({event.key for event in taken})
                 reordered += len(late)
             total = Followed(total.statements + read, total.sessions + changed, total.reordered + reordered)
@@ -201,7 +204,7 @@ class Sessions:
         """Of some ``CHUNK`` statements each: events for each follower, how many were read, the place after them."""
         events: list[list[_Event]] = [[] for _ in held.followers]
         read = 0
-        for rows, end in self._pages(source, None, before, place, check):
+        for rows, end in self._pages(source, (), before, place, check):
             found = self._events(source, held, self._reader.opened(rows))
             # Not between two of the same moment: of those a session takes all, or it would pass over the later ones.
             if read >= CHUNK and place is not None and rows[0].stored > place.stored:
@@ -215,35 +218,54 @@ class Sessions:
             yield events, read, place
 
     def _pages(
-        self, source: Source, registration: str | None, before: int, place: Position | None, check: Callable[[], None]
+        self,
+        source: Source,
+        registrations: Collection[str],
+        before: int,
+        place: Position | None,
+        check: Callable[[], None],
     ) -> Iterator[tuple[list[Stored], Position]]:
-        """What a source stored before a moment and after a place, of one registration or of all; each page's end."""
-        while True:
+        """What a source stored before a moment and after a place, of registrations or of all; each page's end."""
+        ended = False
+        while not ended:
             check()
             # Anew for each page: the index key may be replaced meanwhile.
             index = self._keys.index
-            tokens = [index.tokens(kinds.SOURCE, source.id)]
-            if registration is not None:
-                tokens.append(index.tokens(kinds.REGISTRATION, registration))
-            wanted = Filter(tuple(tokens), until=before - 1, through=False, moving=index.moving)
-            rows = self._statements.page(wanted, after=place, ascending=True, limit=PAGE).rows
-            if not rows:
-                return
-            place = beyond(rows, place)
-            yield rows, place
+            if registrations:
+                # Not with the source's as well: MongoDB might go through all of the source's.
+                tokens = tuple(chain.from_iterable(index.tokens(kinds.REGISTRATION, one) for one in registrations))
+            else:
+                tokens = index.tokens(kinds.SOURCE, source.id)
+            wanted = Filter((tokens,), until=before - 1, through=False, moving=index.moving)
+            rows, ended = self._statements.page(wanted, after=place, ascending=True, limit=PAGE)
+            if rows:
+                place = beyond(rows, place)
+                yield [row for row in rows if row.source == source.id], place
 
     def _reorder(
-        self, source: Source, held: Held, follower: Follower, key: SessionKey, before: int, check: Callable[[], None]
+        self,
+        source: Source,
+        held: Held,
+        follower: Follower,
+        keys: Sequence[SessionKey],
+        before: int,
+        check: Callable[[], None],
     ) -> None:
-        """Follow a whole session from its beginning, in order."""
+        """Follow whole sessions from their beginning, in order."""
         events: list[_Event] = []
+        wanted = set(keys)
         read = 0
-        for rows, _ in self._pages(source, key.registration, before, None, check):
+        for rows, _ in self._pages(source, {key.registration for key in keys}, before, None, check):
             for found in self._events(source, held, self._reader.opened(rows)):
-                events += [event for event in found if event.key == key]
+                events += [event for event in found if event.key in wanted]
             read += len(rows)
             if read >= LONGEST:
                 break
+        if read >= LONGEST and len(keys) > 1:
+            # One may be longer than is put in order, and must not cost the others theirs.
+            for key in keys:
+                self._reorder(source, held, follower, [key], before, check)
+            return
         events.sort(key=lambda event: (event.moment, event.stored))
         self._advance(source, follower, events, live=False, anew=True)
 

@@ -140,7 +140,7 @@ class Leadership:
             return None
         return Lease(self._repository, self._holder, fence, self._seconds, asked_at, self._steady)
 
-    def taken(self) -> Lease:
+    def require(self) -> Lease:
         """Take the lead.
 
         Raises:

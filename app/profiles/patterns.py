@@ -216,6 +216,7 @@ def advance(pattern: CompiledPattern, state: State, templates: Iterable[str]) ->
     return State(state.seen + 1, None, Break(state.seen, wanted(pattern, state), followed))
 
 
+_UNKNOWN: Final = ()
 _steps: dict[tuple[str, Node, frozenset[int]], Node] = {}
 
 
@@ -223,10 +224,10 @@ def _stepped(pattern: CompiledPattern, node: Node, symbols: frozenset[int]) -> N
     if not pattern.small:
         return _Build(pattern.program).step(node, symbols)
     key = (pattern.fingerprint, node, symbols)
-    try:
-        return _steps[key]
-    except KeyError:
-        after = _Build(pattern.program).step(node, symbols)
+    known = _steps.get(key, _UNKNOWN)
+    if known is not _UNKNOWN:
+        return known
+    after = _Build(pattern.program).step(node, symbols)
     if _size(node, _LARGE) <= _LARGE and _size(after, _LARGE) <= _LARGE:
         if len(_steps) >= _REMEMBERED:
             _steps.clear()

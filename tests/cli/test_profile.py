@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from app import contracts
 from app.cli.profile import profile
-from app.errors import FileRefused, NotFound, ProfileInvalid
+from app.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.ingest.verdicts import Profiles
 from app.profiles import terms
@@ -147,4 +147,7 @@ def test_stored_sessions_are_followed_by_hand(settings, store):
     parts.sources_repository.add(Source("one", "One", "p2ia", (), "observe", datetime.now(UTC)))
     done = CliRunner().invoke(profile, ["follow", "--again"], obj=parts, catch_exceptions=False)
     assert done.output == "0 statements, 0 sessions, 0 put in order anew\n"
+    # Beside the job each would pass over what the other holds.
+    with parts.leadership.require(), pytest.raises(LeaseHeld):
+        CliRunner().invoke(profile, ["follow"], obj=parts, catch_exceptions=False)
     parts.close()

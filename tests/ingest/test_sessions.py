@@ -19,6 +19,7 @@ from app.ingest import sessions as following
 from app.settings import Settings
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.sources import Source
+from app.storage.statements import Filter, Rows, Statements
 from app.xapi.versions import Version
 from tests.served import statement
 
@@ -259,3 +260,40 @@ def test_the_job_goes_on_from_chunk_to_chunk_and_splits_no_moment(
     follow(parts, 10)
     assert stands(parts, live=False) == {"success": 2}
     assert len(marks) > 2
+
+
+def test_many_that_come_late_are_put_in_order_by_one_reading(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    races = [str(uuid4()) for _ in range(5)]
+    send(parts, *(step(name, one, at) for one in races for name, at in (("start", 1), ("placing", 9))))
+    follow(parts, 10)
+    assert stands(parts, live=False) == {"failure": 5}
+    send(parts, *(step("handoff", one, 5) for one in races))
+    # Another source's of the same registration is of no session of this one.
+    send(parts, step("placing", races[0], 2), source=SOURCE._replace(id="other", patterns="off"))
+    pages = []
+    read = Statements.page
+
+    def page(self: Statements, wanted: Filter, **asked: Any) -> Rows:
+        pages.append(wanted)
+        return read(self, wanted, **asked)
+
+    monkeypatch.setattr(Statements, "page", page)
+    assert follow(parts, 5) == (5, 5)
+    assert stands(parts, live=False) == {"success": 5}
+    # One page of what is new, one of the five registrations.
+    assert [len(alternatives) for wanted in pages for alternatives in wanted.tokens if wanted.tokens] == [1, 5]
+
+
+def test_one_that_is_too_long_to_be_put_in_order_does_not_cost_the_others_theirs(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LONGEST", 4)
+    monkeypatch.setattr(following, "PAGE", 2)
+    long, short = str(uuid4()), str(uuid4())
+    send(
+        parts, *(step("handoff", long, at) for at in range(10, 18)), step("start", short, 1), step("placing", short, 9)
+    )
+    follow(parts, 10)
+    send(parts, step("start", long, 1), step("handoff", short, 5))
+    assert follow(parts, 2) == (2, 2)
+    assert stands(parts, live=False) == {"failure": 1, "success": 1}
