@@ -9,7 +9,7 @@ import traceback
 import click
 from rich.console import Console
 
-from app import collector
+from app import memory
 from app.cli import (
     accounts,
     backup,
@@ -75,7 +75,9 @@ for part in (
 
 def main() -> None:
     """Run the command; an error becomes a sentence and exit code 2."""
-    collector.spare_what_is_loaded()
+    # What they set holds in the workers of ``serve`` too, which are forks.
+    memory.share_arenas()
+    memory.spare_what_is_loaded()
     try:
         cli(standalone_mode=False)
     except SillageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -21,8 +22,17 @@ _log = structlog.get_logger(__name__)
 # A job whose process dies this many times in a row waits for its next regular time.
 _MOST_INTERRUPTIONS = 3
 _WATCH_SECONDS = 0.2
+_NICE = 10
 RETRY_MINUTES = (1, 5, 15, 60)
 """How long a job that failed in passing waits for its first, second, … retry; the last goes on."""
+
+
+def give_way() -> None:
+    """Have the threads that this one starts from now on take what processor time others leave (nice 10).
+
+    Jobs are made up for later; who sends a statement waits for the answer. MongoDB's part of a job does not give way.
+    """
+    os.nice(_NICE)
 
 
 class Scheduler:
