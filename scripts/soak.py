@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +55,9 @@ JOBS = ("aggregate", "patterns")
 
 # Below this a run says what it saw, and judges errors only: caches still fill.
 JUDGED_MINUTES = 10.0
+# What a judged run stores first: the limit of an empty store is not that of one at work, whose indexes are larger.
+STORED = 3_000_000
+FILLING = 10
 # What is left out at the beginning, of the whole.
 WARMING = 0.1
 # A slope counts as growth when its interval lies above zero and it would matter within a day.
@@ -327,6 +330,13 @@ def rounds(bodies: Sequence[bytes]) -> Iterator[bytes]:
             yield _REGISTRATION.sub(partial(_another, turn), body)
 
 
+def joined(bodies: Iterator[bytes], together: int) -> Iterator[bytes]:
+    """So many JSON arrays in one, again and again."""
+    if together == 1:
+        return bodies
+    return (b"[" + b",".join(body[1:-1] for body in islice(bodies, together)) + b"]" for _ in count())
+
+
 def _another(turn: int, found: re.Match[bytes]) -> bytes:
     return found[1] + b"%08x" % (int(found[2], 16) ^ turn)
 
@@ -334,11 +344,14 @@ def _another(turn: int, found: re.Match[bytes]) -> bytes:
 class Load:
     """The clients of a run: senders, readers, a poller."""
 
-    def __init__(self, port: int, tally: Tally, batches: Sequence[bytes], singles: Sequence[bytes]) -> None:
+    def __init__(
+        self, port: int, tally: Tally, batches: Sequence[bytes], singles: Sequence[bytes], together: int = 1
+    ) -> None:
+        """``together``: how many of the batches are sent as one."""
         self.tally = tally
         self.stop = threading.Event()
         self._port = port
-        self._batches = rounds(batches)
+        self._batches = joined(rounds(batches), together)
         self._singles = rounds(singles)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -464,6 +477,7 @@ class Outcome(NamedTuple):
     """What a run saw.
 
     Attributes:
+        stored: Statements that were there before the limit was measured.
         limit: Statements a second with all clients at work, senders flat out.
         sent: Statements a second during the run.
         minutes: Seconds of each answer, by kind, in each minute (shorter ones in a short run).
@@ -474,6 +488,7 @@ class Outcome(NamedTuple):
         missing: Words for what was stored and not shown once; empty when all was.
     """
 
+    stored: int
     limit: float
     sent: float
     minutes: list[dict[str, list[float]]]
@@ -484,8 +499,8 @@ class Outcome(NamedTuple):
     missing: str
 
 
-def soak(minutes: float, share: float, console: Console) -> Outcome:
-    """Set up, measure the limit, load."""
+def soak(minutes: float, share: float, stored: int, console: Console) -> Outcome:
+    """Set up, fill, measure the limit, load."""
     folder = Path(tempfile.mkdtemp(prefix="sillage-soak-"))
     service = Service(folder)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
@@ -495,7 +510,7 @@ def soak(minutes: float, share: float, console: Console) -> Outcome:
             # A short run does not come to the end of fewer.
             bodies, singles, agents = statements(service, folder, 400 if minutes >= 1 else 100)
             authorizations = set_up(service)
-            return loaded(service, authorizations, (bodies, singles, agents), minutes, share, bar, task)
+            return loaded(service, authorizations, (bodies, singles, agents), minutes, share, stored, bar, task)
     finally:
         service.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -596,10 +611,11 @@ def loaded(
     content: tuple[list[bytes], list[bytes], list[str]],
     minutes: float,
     share: float,
+    stored: int,
     bar: Progress,
     task: TaskID,
 ) -> Outcome:
-    """Measure the limit, then load at a share of it."""
+    """Fill the store, measure the limit, then load at a share of it."""
     batches, singles, agents = content
     seconds = minutes * 60
     tally = Tally()
@@ -615,6 +631,20 @@ def loaded(
     # The poller goes on through both, for it must see everything once.
     polling = Load(service.port, tally, batches, singles)
     polling.begin(polling.paced(1.0, polling.poller(reader)))
+
+    if stored:
+        bar.update(task, description="filling the store", total=stored)
+        run = Load(service.port, tally, batches, singles, together=FILLING)
+        for _ in range(SENDERS):
+            run.begin(run.flat_out(run.poster(authorizations["batches"], WRITE)))
+        while tally.stored < stored and not tally.errors:
+            time.sleep(0.5)
+            bar.update(task, completed=tally.stored)
+        run.end()
+        if minutes >= JUDGED_MINUTES:
+            bar.update(task, description="waiting for the jobs", total=None)
+            behind(service)
+        stored = tally.stored
 
     trial = min(180.0, max(3.0, seconds / 2))
     bar.update(task, description="measuring the limit", total=trial, completed=0)
@@ -682,7 +712,7 @@ def loaded(
         if found.failed:
             tally.errors[f"{name}: run not succeeded"] += found.failed
     succeeded = {name: found.succeeded for name, found in jobs.items()}
-    return Outcome(limit, sent, periods, memory, processor, succeeded, tally.errors, missing)
+    return Outcome(stored, limit, sent, periods, memory, processor, succeeded, tally.errors, missing)
 
 
 def watch(seconds: float, look: Callable[[float], None], every: float = 0.5) -> None:
@@ -763,7 +793,7 @@ def show(outcome: Outcome, findings: Sequence[Finding], minutes: float, share: f
     slot = min(60.0, minutes * 10)
     table = Table(
         title=f"p50 / p99 in ms. {minutes:g} minutes at {share:.0%} of {outcome.limit:,.0f} statements/s: "
-        f"{outcome.sent:,.0f} sent. {described()}"
+        f"{outcome.sent:,.0f} sent, {outcome.stored:,} there before. {described()}"
     )
     table.add_column("until (min)", justify="right")
     for kind in KINDS:
@@ -809,15 +839,23 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     options.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
     options.add_argument("--share", type=float, default=0.8, help="of the limit, which is measured first (0.8)")
+    options.add_argument(
+        "--stored",
+        type=int,
+        help=f"statements to be there before, in the store that is filled first ({STORED:,}; 0 under "
+        f"{JUDGED_MINUTES:g} minutes)",
+    )
     options.add_argument("--json", metavar="FILE", help="write the figures as JSON too")
     given = options.parse_args()
     if given.minutes <= 0 or not 0 < given.share <= 1:
         options.error("--minutes is above 0, --share above 0 and at most 1")
-    outcome = soak(given.minutes, given.share, Console(stderr=True))
+    stored = given.stored if given.stored is not None else STORED if given.minutes >= JUDGED_MINUTES else 0
+    outcome = soak(given.minutes, given.share, stored, Console(stderr=True))
     findings = judge(outcome, given.minutes)
     show(outcome, findings, given.minutes, given.share)
     if given.json:
         figures = {
+            "stored": outcome.stored,
             "limit": outcome.limit,
             "sent": outcome.sent,
             "errors": dict(outcome.errors),

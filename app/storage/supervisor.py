@@ -65,11 +65,8 @@ _FILES = "file_manager=(close_handle_minimum=1000,close_idle_time=30,close_scan_
 _EVICTION = "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=20,eviction_updates_trigger=40"
 # MongoDB's own level (6) costs a multiple of the time and saves 2 % of the bytes: sealed bodies do not shrink.
 _COMPRESSION_LEVEL = "1"
-# A checkpoint writes every page that changed since the last one. Within a minute, MongoDB's interval, tokens have
-# changed nearly all pages of their index, so one in three minutes costs a third. Writes are durable by the journal in
-# any case; what grows is how much of it is read again after a crash.
-_CHECKPOINT_SECONDS = "180"
-# In /proc, the thread that writes them.
+# In /proc, the thread that writes a checkpoint each minute: of millions of statements nearly all pages of their indexes.
+# Fewer would cost less, and a start after a crash a multiple: what came since is applied again.
 _CHECKPOINTER = "Checkpointer"
 _CHECKPOINT_NICE = 10
 
@@ -359,7 +356,6 @@ class _Supervisor:
             *("--wiredTigerCacheSizeGB", f"{self._cache_mb / 1024:.3f}"),
             *("--wiredTigerEngineConfigString", f"{_FILES},{_EVICTION}"),
             *("--zstdDefaultCompressionLevel", _COMPRESSION_LEVEL),
-            *("--syncdelay", _CHECKPOINT_SECONDS),
             *("--logpath", str(self._layout.log), "--logappend", "--logRotate", "reopen", "--quiet"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_SECONDS}"),

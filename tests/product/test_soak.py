@@ -38,7 +38,17 @@ def soak() -> Iterator[ModuleType]:
 def test_some_seconds_of_it(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
     ended = subprocess.run(
-        [sys.executable, "scripts/soak.py", "--minutes", "0.1", "--share", "0.5", "--json", str(file)],
+        [
+            sys.executable,
+            "scripts/soak.py",
+            "--minutes",
+            "0.1",
+            "--share",
+            "0.5",
+            "--json",
+            str(file),
+            *("--stored", "3000"),
+        ],
         cwd=ROOT,
         env=environment({}),
         capture_output=True,
@@ -49,6 +59,7 @@ def test_some_seconds_of_it(tmp_path: Path) -> None:
     figures = orjson.loads(file.read_bytes())
     assert figures["errors"] == {}
     assert {kind for period in figures["periods"] for kind in period} == KINDS
+    assert figures["stored"] >= 3_000
     assert 0 < figures["sent"] < figures["limit"]
     assert {"scheduler", "worker 1"} <= figures["memory"].keys()
     assert all({"scheduler", "worker 1", "MongoDB", "clients"} <= each.keys() for each in figures["processor"])
@@ -83,7 +94,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(soak: ModuleType) -> No
 def outcome(soak: ModuleType, **changes: Any) -> Any:
     minutes = [{kind: [0.01] * 100 for kind in KINDS}] * 30
     memory = {"worker 1": [(float(second), 100.0 + second % 7) for second in range(0, 1_800, 5)]}
-    given = {"limit": 1.0, "sent": 1.0, "minutes": minutes, "memory": memory, "processor": [], "jobs": {}}
+    given = {"stored": 0, "limit": 1.0, "sent": 1.0, "minutes": minutes, "memory": memory, "processor": [], "jobs": {}}
     return soak.Outcome(**{**given, "errors": Counter(), "missing": "", **changes})
 
 
