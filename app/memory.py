@@ -12,10 +12,10 @@ _ARENAS = 2
 
 
 def share_arenas() -> None:
-    """Have the threads that start from now on share few pools of memory.
+    """Have the threads of this process, and of its forks, share few pools of memory.
 
-    The C library gives each thread a pool of its own, which stays as large as its largest batch made it: a worker of
-    eight threads grew for twenty minutes (docs/performance.md). Where the C library has no such pools, nothing happens.
+    The C library gives each thread a pool of its own, which stays as large as its largest batch made it. To be called
+    before there are threads; pools that are there stay. Elsewhere than in glibc nothing happens.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from itertools import count, islice, pairwise
+from itertools import count, pairwise
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -330,13 +330,6 @@ def rounds(bodies: Sequence[bytes]) -> Iterator[bytes]:
             yield _REGISTRATION.sub(partial(_another, turn), body)
 
 
-def joined(bodies: Iterator[bytes], together: int) -> Iterator[bytes]:
-    """So many JSON arrays in one, again and again."""
-    if together == 1:
-        return bodies
-    return (b"[" + b",".join(body[1:-1] for body in islice(bodies, together)) + b"]" for _ in count())
-
-
 def _another(turn: int, found: re.Match[bytes]) -> bytes:
     return found[1] + b"%08x" % (int(found[2], 16) ^ turn)
 
@@ -344,14 +337,11 @@ def _another(turn: int, found: re.Match[bytes]) -> bytes:
 class Load:
     """The clients of a run: senders, readers, a poller."""
 
-    def __init__(
-        self, port: int, tally: Tally, batches: Sequence[bytes], singles: Sequence[bytes], together: int = 1
-    ) -> None:
-        """``together``: how many of the batches are sent as one."""
+    def __init__(self, port: int, tally: Tally, batches: Sequence[bytes], singles: Sequence[bytes]) -> None:
         self.tally = tally
         self.stop = threading.Event()
         self._port = port
-        self._batches = joined(rounds(batches), together)
+        self._batches = rounds(batches)
         self._singles = rounds(singles)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -581,19 +571,19 @@ def runs(history: str) -> Runs:
     )
 
 
-def behind(service: Service) -> float:
+def behind(service: Service, longest: float = 600) -> float:
     """How many seconds jobs work from now on until each is through with what is stored now.
 
-    Waiting for the next minute does not count.
+    Waiting for the next minute does not count. After ``longest`` seconds the soak ends.
     """
     now = time.time()
-    for _ in range(300):
+    while time.time() <= now + longest:
         found = [runs(service.run("jobs", "history", name)).succeeded for name in JOBS]
         if all(any(run.began >= now for run in each) for each in found):
             break
         time.sleep(2)
     else:
-        raise SystemExit(f"Within ten minutes the jobs were not through: {service.log('scheduler')[-2_000:]}")
+        raise SystemExit(f"Within {longest:.0f} s the jobs were not through: {service.log('scheduler')[-2_000:]}")
     # The first of each that began since then saw all of it.
     needed = [[run for run in each if run.began >= now][-1] for each in found]
     until = max(run.began + run.seconds for run in needed)
@@ -634,16 +624,12 @@ def loaded(
 
     if stored:
         bar.update(task, description="filling the store", total=stored)
-        run = Load(service.port, tally, batches, singles, together=FILLING)
-        for _ in range(SENDERS):
-            run.begin(run.flat_out(run.poster(authorizations["batches"], WRITE)))
-        while tally.stored < stored and not tally.errors:
-            time.sleep(0.5)
-            bar.update(task, completed=tally.stored)
-        run.end()
+        fill(Load(service.port, tally, larger(batches), singles), authorizations["batches"], stored, bar, task)
+        bar.update(task, description="waiting for poller and jobs", total=None)
+        if unseen(tally):
+            raise SystemExit(f"The poller does not follow: {unseen(tally)}.")
         if minutes >= JUDGED_MINUTES:
-            bar.update(task, description="waiting for the jobs", total=None)
-            behind(service)
+            behind(service, 600 + stored / 2_000)
         stored = tally.stored
 
     trial = min(180.0, max(3.0, seconds / 2))
@@ -695,14 +681,7 @@ def loaded(
     sent = (tally.stored - before) / (time.perf_counter() - began)
     run.end()
     bar.update(task, description="waiting for the poller", total=None)
-    missing = ""
-    for _ in range(600):
-        with tally.lock:
-            same = (tally.seen, tally.seen_marks) == (tally.stored, tally.marks)
-            missing = "" if same else f"{tally.stored:,} statements acknowledged, {tally.seen:,} shown to the poller"
-        if same:
-            break
-        time.sleep(0.1)
+    missing = unseen(tally)
     polling.end()
     for command in ("serve", "scheduler"):
         if service.processes[command].poll() is not None:
@@ -713,6 +692,40 @@ def loaded(
             tally.errors[f"{name}: run not succeeded"] += found.failed
     succeeded = {name: found.succeeded for name, found in jobs.items()}
     return Outcome(stored, limit, sent, periods, memory, processor, succeeded, tally.errors, missing)
+
+
+def larger(batches: Sequence[bytes]) -> list[bytes]:
+    """Ten batches in one."""
+    return [
+        b"[" + b",".join(body[1:-1] for body in batches[at : at + FILLING]) + b"]"
+        for at in range(0, len(batches), FILLING)
+    ]
+
+
+def fill(run: Load, authorization: str, stored: int, bar: Progress, task: TaskID) -> None:
+    """Send flat out until so many are stored."""
+    tally = run.tally
+    for _ in range(SENDERS):
+        run.begin(run.flat_out(run.poster(authorization, WRITE)))
+    before, moved = 0, time.perf_counter()
+    while tally.stored < stored:
+        time.sleep(0.5)
+        bar.update(task, completed=tally.stored)
+        if tally.stored > before:
+            before, moved = tally.stored, time.perf_counter()
+        if tally.errors or time.perf_counter() - moved > 120:
+            raise SystemExit(f"The store could not be filled: {tally.stored:,} statements, {dict(tally.errors)}.")
+    run.end()
+
+
+def unseen(tally: Tally) -> str:
+    """What the poller has not been shown, or more than once, in words; it gets a minute to come to the end."""
+    for _ in range(600):
+        with tally.lock:
+            if (tally.seen, tally.seen_marks) == (tally.stored, tally.marks):
+                return ""
+        time.sleep(0.1)
+    return f"{tally.stored:,} statements acknowledged, {tally.seen:,} shown to the poller"
 
 
 def watch(seconds: float, look: Callable[[float], None], every: float = 0.5) -> None:
@@ -847,8 +860,8 @@ def main() -> int:
     )
     options.add_argument("--json", metavar="FILE", help="write the figures as JSON too")
     given = options.parse_args()
-    if given.minutes <= 0 or not 0 < given.share <= 1:
-        options.error("--minutes is above 0, --share above 0 and at most 1")
+    if given.minutes <= 0 or not 0 < given.share <= 1 or (given.stored or 0) < 0:
+        options.error("--minutes is above 0, --share above 0 and at most 1, --stored at least 0")
     stored = given.stored if given.stored is not None else STORED if given.minutes >= JUDGED_MINUTES else 0
     outcome = soak(given.minutes, given.share, stored, Console(stderr=True))
     findings = judge(outcome, given.minutes)

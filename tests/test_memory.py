@@ -42,11 +42,11 @@ ready.wait()
 """
 
 
-def test_threads_share_the_pools_of_memory_that_are_there() -> None:
+def test_threads_share_two_pools_of_memory_or_those_that_are_there() -> None:
     """They would have one each, as large as their largest batch."""
     done = subprocess.run([sys.executable, "-c", POOLS], capture_output=True, text=True, timeout=60)
     if "malloc_stats" in done.stderr:
         pytest.skip("this C library has no malloc_stats")
     before, while_held = done.stderr.split("---")
     assert done.returncode == 0
-    assert while_held.count("Arena ") == before.count("Arena ") > 0
+    assert 0 < while_held.count("Arena ") <= max(2, before.count("Arena "))

@@ -75,7 +75,6 @@ for part in (
 
 def main() -> None:
     """Run the command; an error becomes a sentence and exit code 2."""
-    # What they set holds in the workers of ``serve`` too, which are forks.
     memory.share_arenas()
     memory.spare_what_is_loaded()
     try:

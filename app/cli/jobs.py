@@ -14,7 +14,7 @@ from app.cli.screen import instant, out, table
 from app.errors import JobFailed, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
-from app.jobs.scheduler import Scheduler, give_way
+from app.jobs.scheduler import Scheduler
 from app.settings import Settings
 from app.storage import clock
 from app.storage.jobs import SUCCEEDED, JobRepository
@@ -57,10 +57,7 @@ def scheduler(parts: Scheduling) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, told)
-    made = parts.scheduler
-    # Not before: where this process starts MongoDB, that is not to give way.
-    give_way()
-    made.run(stop)
+    parts.scheduler.run(stop)
 
 
 @click.group()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -27,12 +29,16 @@ RETRY_MINUTES = (1, 5, 15, 60)
 """How long a job that failed in passing waits for its first, second, … retry; the last goes on."""
 
 
-def give_way() -> None:
-    """Have the threads that this one starts from now on take what processor time others leave (nice 10).
+def _give_way() -> None:
+    """Lower the priority of this thread, and of those that it starts (nice 10; Linux: elsewhere, of the process).
 
-    Jobs are made up for later; who sends a statement waits for the answer. MongoDB's part of a job does not give way.
+    Linux groups processes by session, and weighs priorities within a group only, unless the group has one
+    (sched(7), autogroups): a process that leads a session of its own, as a service does, lowers its group.
     """
-    os.nice(_NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 class Scheduler:
@@ -96,7 +102,8 @@ class Scheduler:
         term = _Term(lease)
         scheduler = BackgroundScheduler(
             timezone=self._timezone,
-            executors={"default": ThreadPoolExecutor(max_workers=max(1, len(self._jobs)))},
+            # Who sends a statement waits for the answer; nobody waits for a job (adr/0034).
+            executors={"default": ThreadPoolExecutor(max(1, len(self._jobs)), {"initializer": _give_way})},
             # A run that comes late is made, once.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )

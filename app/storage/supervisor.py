@@ -65,7 +65,7 @@ _FILES = "file_manager=(close_handle_minimum=1000,close_idle_time=30,close_scan_
 _EVICTION = "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=20,eviction_updates_trigger=40"
 # MongoDB's own level (6) costs a multiple of the time and saves 2 % of the bytes: sealed bodies do not shrink.
 _COMPRESSION_LEVEL = "1"
-# In /proc, the thread that writes a checkpoint each minute: of millions of statements nearly all pages of their indexes.
+# In /proc, the thread that writes a checkpoint each minute: of millions of statements nearly all pages of the indexes.
 # Fewer would cost less, and a start after a crash a multiple: what came since is applied again.
 _CHECKPOINTER = "Checkpointer"
 _CHECKPOINT_NICE = 10
@@ -365,15 +365,14 @@ class _Supervisor:
         self._say("starting")
 
     def _ease_checkpoints(self) -> None:
-        """Have checkpoints written with the processor time that requests leave: each takes tens of seconds of it.
-
-        Linux only; elsewhere they compete with requests.
-        """
+        """Have checkpoints leave the processors to MongoDB's other threads, which answer (adr/0034). Linux only."""
         pid = self._child.pid if self._child is not None else self._adopted
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                if (thread / "comm").read_text().strip() == _CHECKPOINTER:
-                    os.setpriority(os.PRIO_PROCESS, int(thread.name), _CHECKPOINT_NICE)
+        for name in Path(f"/proc/{pid}/task").glob("*/comm"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if name.read_text().strip() == _CHECKPOINTER:
+                    thread = int(name.parent.name)
+                    lower = max(_CHECKPOINT_NICE, os.getpriority(os.PRIO_PROCESS, thread))
+                    os.setpriority(os.PRIO_PROCESS, thread, lower)
 
     def _alive(self) -> bool:
         if self._child is not None:

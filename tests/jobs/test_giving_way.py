@@ -1,44 +1,76 @@
-"""What leaves the processors to those who answer: the scheduler's jobs, and the embedded MongoDB's checkpoints."""
+"""Jobs leave the processors to those who answer; what keeps the lead does not."""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from tests.served import environment
+import orjson
+import pytest
+
+from app.storage import clock
+from app.storage.connection import Store
+from app.storage.jobs import JobRepository
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# One job, which is due: what its thread, a thread that it starts, the lease's thread and the process's group have.
+PROGRAM = """
+import json, os, sys, threading
+from pathlib import Path
+from app.jobs.lease import Leadership
+from app.jobs.run import Job
+from app.jobs.scheduler import Scheduler
+from app.storage import clock
+from app.storage.connection import Store
+from app.storage.jobs import JobRepository, LeaseRepository
+
+uri, database = sys.argv[1:]
+store = Store.open(uri, database, timeout_seconds=10)
+stop = threading.Event()
+found = {}
+
+def nice(thread):
+    return os.getpriority(os.PRIO_PROCESS, thread)
+
+def look(name):
+    found[name] = nice(threading.get_native_id())
+
+def run(lease):
+    look("job")
+    started = threading.Thread(target=look, args=("started",))
+    started.start()
+    started.join()
+    found["lease"] = next(nice(each.native_id) for each in threading.enumerate() if each.name == "lease")
+    group = Path("/proc/self/autogroup")
+    found["group"] = int(group.read_text().split()[-1]) if group.exists() else None
+    stop.set()
+    return {}
+
+before = nice(0)
+leadership = Leadership(LeaseRepository(store), "one", 10.0, clock.steady)
+Scheduler([Job("look", "0 * * * *", run)], leadership, JobRepository(store), clock.now_us).run(stop)
+print(json.dumps({**found, "before": before}))
+"""
 
 
-def nice(pid: str) -> list[int]:
-    """Of each thread of a process."""
-    stats = sorted(Path(f"/proc/{pid}/task").glob("*/stat"), key=lambda stat: int(stat.parent.name))
-    return [int(stat.read_text().rpartition(")")[2].split()[16]) for stat in stats]
-
-
-def test_jobs_give_way_and_of_the_mongodb_that_the_scheduler_starts_only_checkpoints(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "app.cli"]
-    environ = environment({"SILLAGE_DATA_DIR": str(tmp_path)})
-    subprocess.run([*command, "init"], env=environ, check=True, capture_output=True)
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "scheduler"], env=environ, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 30
-        while b'"leading"' not in (tmp_path / "log").read_bytes():
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.1)
-        servers = [
-            entry.name
-            for entry in Path("/proc").glob("[0-9]*")
-            if (words := (entry / "cmdline").read_bytes().split(b"\0"))[0].endswith(b"mongod")
-            and str(tmp_path / "mongodb" / "data").encode() in words
-        ]
-        assert len(servers) == 1
-        assert sorted(nice(servers[0]))[-2:] == [0, 10]
-        main, *others = nice(str(process.pid))
-        assert main == 10
-        assert 10 in others
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+@pytest.mark.parametrize("alone", [False, True])
+def test_threads_of_jobs_have_a_low_priority_and_so_has_a_session_of_their_own(
+    store: Store, mongodb_uri: str, database_name: str, alone: bool
+) -> None:
+    JobRepository(store).declare({"look": "0 * * * *"}, clock.now_us() - 5 * 3_600_000_000)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, mongodb_uri, database_name],
+        cwd=ROOT,
+        start_new_session=alone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout.splitlines()[-1])
+    assert found["job"] == found["started"] == max(10, found["before"])
+    assert found["lease"] == found["before"]
+    if alone and found["group"] is not None:
+        assert found["group"] == 10

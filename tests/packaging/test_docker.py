@@ -75,6 +75,7 @@ def test_compose_is_consistent(file: str) -> None:
         if service["image"] == "sillage":
             assert service["command"][0] in {"init", "serve", "scheduler"}
             assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+    assert services["scheduler"]["cpu_shares"] < 1_024  # what the others have, being told nothing
 
 
 def test_the_settings_of_the_containers_are_accepted() -> None:

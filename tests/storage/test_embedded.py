@@ -302,3 +302,35 @@ def test_a_configured_database_is_used_and_nothing_is_started(tmp_path: Path) ->
     with embedded.choose(settings) as uri:
         assert uri == settings.mongodb_uri
     assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_leave_the_processors_to_the_threads_that_answer(folder: Path) -> None:
+    """Also of a server that was started again, and of one that another supervisor takes over."""
+
+    def priorities() -> dict[bool, set[int]]:
+        found: dict[bool, set[int]] = {True: set(), False: set()}
+        for name in Path(f"/proc/{servers(folder)[0]}/task").glob("*/comm"):
+            with suppress(OSError):
+                checkpoints = name.read_text() == "Checkpointer\n"
+                found[checkpoints].add(os.getpriority(os.PRIO_PROCESS, int(name.parent.name)))
+        return found
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    wanted = {True: {max(10, own)}, False: {own}}
+    server = EmbeddedServer(folder, cache_mb=256)
+    add(server.start())
+    try:
+        assert priorities() == wanted
+        first = servers(folder)[0]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: servers(folder) not in ([], [first]) and state_of(folder).status == "ready")
+        assert priorities() == wanted
+        kill_supervisor(folder)
+        again = EmbeddedServer(folder, cache_mb=256)
+        again.start()
+        try:
+            assert priorities() == wanted
+        finally:
+            again.stop()
+    finally:
+        server.stop()
