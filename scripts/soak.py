@@ -44,6 +44,8 @@ PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 _RUN = re.compile(r"\s*(\S+ \S+)\s+([0-9,]+\.[0-9])\s")
 _REGISTRATION = re.compile(rb'("registration":")([0-9a-f]{8})')
 
+_TURNS = count()
+
 BATCH = 50
 SENDERS = 4
 SINGLES_PER_SECOND = 5.0
@@ -324,8 +326,11 @@ class Client:
 
 
 def rounds(bodies: Sequence[bytes]) -> Iterator[bytes]:
-    """The same statements again and again, in other sessions each time: nobody's session goes on for ever."""
-    for turn in count():
+    """The same statements again and again, in other sessions each time, and than any other round of this process.
+
+    What came into a session that is there already would be late to it, and have the job read all of it again.
+    """
+    for turn in _TURNS:
         for body in bodies:
             yield _REGISTRATION.sub(partial(_another, turn), body)
 

@@ -67,6 +67,14 @@ def test_some_seconds_of_it(tmp_path: Path) -> None:
     assert "the poller was shown every acknowledged statement once" in ended.stdout
 
 
+def test_no_two_rounds_have_sessions_in_common(soak: ModuleType) -> None:
+    bodies = [b'[{"context":{"registration":"0000000%d-0000-4000-8000-000000000000"}}]' % each for each in (1, 2)]
+    one, other = soak.rounds(bodies), soak.rounds(bodies)
+    seen = [next(rounds) for _ in range(6) for rounds in (one, other)]
+    assert len(set(seen)) == 12
+    assert soak.larger(bodies) == [b"[" + bodies[0][1:-1] + b"," + bodies[1][1:-1] + b"]"]
+
+
 def test_a_line_has_its_slope_and_noise_has_none(soak: ModuleType) -> None:
     xs = [float(x) for x in range(200)]
     noise = random.Random(1)
