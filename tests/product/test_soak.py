@@ -68,7 +68,7 @@ def test_some_seconds_of_it(tmp_path: Path) -> None:
 
 
 def test_no_two_rounds_have_sessions_in_common(soak: ModuleType) -> None:
-    bodies = [b'[{"context":{"registration":"0000000%d-0000-4000-8000-000000000000"}}]' % each for each in (1, 2)]
+    bodies = [b'[{"context":{"registration":"00000000-0000-4000-8000-00000000000%d"}}]' % each for each in (1, 2)]
     one, other = soak.rounds(bodies), soak.rounds(bodies)
     seen = [next(rounds) for _ in range(6) for rounds in (one, other)]
     assert len(set(seen)) == 12
