@@ -25,7 +25,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
-from app import create_app, memory
+from app import collector, create_app
 from app.errors import DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.settings import Settings
 from app.storage import clock, embedded
@@ -169,7 +169,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         worker.share_out(limits, worker.wsgi.extensions.get(EXTENSION) or Refusal())
         # A terminal sends Ctrl-C to the workers as well; the master tells them what to do.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        memory.spare_what_is_loaded()
+        collector.spare_what_is_loaded()
         # A thread that waits for a socket, a lock or MongoDB asks for its turn again each time, and a batch that is
         # being checked in the same process gives it up only so often (Python's default: every 5 ms).
         sys.setswitchinterval(_TURN_SECONDS)

@@ -9,7 +9,7 @@ import traceback
 import click
 from rich.console import Console
 
-from app import memory
+from app import collector
 from app.cli import (
     accounts,
     backup,
@@ -75,8 +75,7 @@ for part in (
 
 def main() -> None:
     """Run the command; an error becomes a sentence and exit code 2."""
-    memory.share_arenas()
-    memory.spare_what_is_loaded()
+    collector.spare_what_is_loaded()
     try:
         cli(standalone_mode=False)
     except SillageError as error:

@@ -30,10 +30,9 @@ from app.xapi.timestamps import parse
 
 Statement = dict[str, Any]
 PAGE = 1_000
-CHUNK = 100_000
+CHUNK = 20_000
 """Statements of a source that the job follows at once, some more when a page ends beyond: the more, the fewer times a
-session is read and written, and the fewer statements come after what was taken though they happened before. Each takes
-half a kilobyte of memory until then, for each profile that it names; a job that is stopped reads its chunk again."""
+session is read and written, and the fewer statements come after what was taken though they happened before."""
 AT_ONCE = 1_000
 """Sessions read and written by one command of MongoDB, which has seconds for it."""
 REORDERED_AT_ONCE = 50

@@ -38,17 +38,7 @@ def soak() -> Iterator[ModuleType]:
 def test_some_seconds_of_it(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
     ended = subprocess.run(
-        [
-            sys.executable,
-            "scripts/soak.py",
-            "--minutes",
-            "0.1",
-            "--share",
-            "0.5",
-            "--json",
-            str(file),
-            *("--stored", "3000"),
-        ],
+        [sys.executable, "scripts/soak.py", "--minutes=0.1", "--share=0.5", "--stored=3000", f"--json={file}"],
         cwd=ROOT,
         env=environment({}),
         capture_output=True,
