@@ -33,12 +33,23 @@ def _give_way() -> None:
     """Lower the priority of this thread, and of those that it starts (nice 10; Linux: elsewhere, of the process).
 
     Linux groups processes by session, and weighs priorities within a group only, unless the group has one
-    (sched(7), autogroups): a process that leads a session of its own, as a service does, lowers its group.
+    (sched(7), autogroups): a process that has a session of its own, as a service does, lowers its group. One that
+    shares it, with an embedded MongoDB that it started for all, does not.
     """
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-    if os.getsid(0) == os.getpid():
+    if os.getsid(0) == os.getpid() and _alone():
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(_NICE))
+
+
+def _alone() -> bool:
+    """Whether no other process belongs to the session that this one leads."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        other = int(entry.name)
+        with suppress(ProcessLookupError):
+            if other != os.getpid() and os.getsid(other) == os.getpid():
+                return False
+    return True
 
 
 class Scheduler:

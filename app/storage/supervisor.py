@@ -429,11 +429,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--run", required=True)
     parser.add_argument("--lock", type=int, required=True)
     given = parser.parse_args(arguments)
-    # The starter waits for this first process only; the one that lives on has a session of its own, so that a
-    # Ctrl-C in the starter's terminal does not reach it, and is no child that the starter would have to collect.
+    # The starter waits for this first process only; the one that lives on has a process group of its own, so that a
+    # Ctrl-C in the starter's terminal does not reach it, and is no child that the starter would have to collect. It
+    # stays in the starter's session: Linux weighs priorities of threads within a session (adr/0034).
     if os.fork():
         return 0
-    os.setsid()
+    os.setpgid(0, 0)
     os.umask(0o077)
     os.set_inheritable(given.lock, False)
     return _Supervisor(Layout(given.folder), given.binary, given.cache_mb, given.run).main()

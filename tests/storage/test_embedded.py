@@ -304,6 +304,18 @@ def test_a_configured_database_is_used_and_nothing_is_started(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_it_stays_in_the_session_of_who_started_it_and_out_of_reach_of_a_ctrl_c(folder: Path) -> None:
+    # Linux weighs priorities of threads within a session; a terminal sends Ctrl-C to a process group.
+    server = EmbeddedServer(folder, cache_mb=256)
+    add(server.start())
+    try:
+        mongod = servers(folder)[0]
+        assert os.getsid(mongod) == os.getsid(0)
+        assert os.getpgid(mongod) != os.getpgid(0)
+    finally:
+        server.stop()
+
+
 def test_checkpoints_leave_the_processors_to_the_threads_that_answer(folder: Path) -> None:
     """Also of a server that was started again, and of one that another supervisor takes over."""
 
