@@ -34,7 +34,7 @@ def _give_way() -> None:
 
     Linux groups processes by session, and weighs priorities within a group only, unless the group has one
     (sched(7), autogroups): a process that has a session of its own, as a service does, lowers its group. One that
-    shares it, with an embedded MongoDB that it started for all, does not.
+    shares it does not: the embedded MongoDB may be in it, which answers to others.
     """
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     if os.getsid(0) == os.getpid() and _alone():
@@ -46,7 +46,7 @@ def _alone() -> bool:
     """Whether no other process belongs to the session that this one leads."""
     for entry in Path("/proc").glob("[0-9]*"):
         other = int(entry.name)
-        with suppress(ProcessLookupError):
+        with suppress(OSError):  # it ended meanwhile, or is not to be asked
             if other != os.getpid() and os.getsid(other) == os.getpid():
                 return False
     return True
