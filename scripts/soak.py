@@ -631,8 +631,8 @@ def loaded(
         bar.update(task, description="filling the store", total=stored)
         fill(Load(service.port, tally, larger(batches), singles), authorizations["batches"], stored, bar, task)
         bar.update(task, description="waiting for poller and jobs", total=None)
-        if unseen(tally):
-            raise SystemExit(f"The poller does not follow: {unseen(tally)}.")
+        if missing := unseen(tally):
+            raise SystemExit(f"The poller does not follow: {missing}.")
         if minutes >= JUDGED_MINUTES:
             behind(service, 600 + stored / 2_000)
         stored = tally.stored

@@ -30,13 +30,16 @@ RETRY_MINUTES = (1, 5, 15, 60)
 
 
 def _give_way() -> None:
-    """Lower the priority of this thread, and of those that it starts (nice 10; Linux: elsewhere, of the process).
+    """Lower the priority of this thread, and of those that it starts (nice 10; Linux: elsewhere, of the process)."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def _have_the_group_give_way() -> None:
+    """Lower the priority of the session that this process has to itself, as a service does.
 
     Linux groups processes by session, and weighs priorities within a group only, unless the group has one
-    (sched(7), autogroups): a process that has a session of its own, as a service does, lowers its group. One that
-    shares it does not: the embedded MongoDB may be in it, which answers to others.
+    (sched(7), autogroups). In a session that is shared, the embedded MongoDB may be, which answers to others.
     """
-    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     if os.getsid(0) == os.getpid() and _alone():
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(_NICE))
@@ -87,6 +90,7 @@ class Scheduler:
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever possible, until ``stop`` is set; jobs have ended and the lease is free when this returns."""
+        _have_the_group_give_way()
         while not stop.is_set():
             try:
                 lease = self._leadership.acquire()
