@@ -8,15 +8,61 @@ sections of a standard, never the values found there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, NamedTuple, TypeAlias
+
+MOST_POINTER = 2_000
+"""Of characters in a JSON pointer, and ``MOST_KEY`` of a key in it: senders choose the keys."""
+MOST_KEY = 200
+_HEAD, _TAIL = 150, 40
+
+Place: TypeAlias = "tuple[Place, str | int] | None"
+"""A place in a JSON document: the place of what it is in, and its key or position there; the root is None.
+
+Places that have their beginning in common share it: one costs a tuple, where a pointer costs all the keys above it.
+"""
+
+
+def pointer(tokens: Iterable[str | int], root: str = "") -> str:
+    """The JSON pointer (RFC 6901) of keys and positions, from the root on.
+
+    What is long is cut, and has a "…" where something is missing: of a long key the middle, of a long pointer keys
+    between the first and the last ones.
+
+    Args:
+        tokens: Keys and positions.
+        root: The pointer that they begin at.
+    """
+    parts = [part if type(part) is int else _token(str(part)) for part in tokens]
+    made = root + "".join(f"/{part}" for part in parts)
+    if len(made) <= MOST_POINTER:
+        return made
+    head = made[: MOST_POINTER // 2].rpartition("/")[0]
+    tail = made[-MOST_POINTER // 2 + 2 :]
+    return f"{head}/…{tail[tail.index('/') :]}"
+
+
+def pointer_to(place: Place, root: str = "") -> str:
+    """The JSON pointer of a place."""
+    tokens: list[str | int] = []
+    while place is not None:
+        place, token = place
+        tokens.append(token)
+    return pointer(reversed(tokens), root)
+
+
+def _token(key: str) -> str:
+    if len(key) > MOST_KEY:
+        key = f"{key[:_HEAD]}…{key[-_TAIL:]}"
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 class Fault(NamedTuple):
     """One broken rule at one place of a document.
 
     Attributes:
-        pointer: JSON pointer (RFC 6901) of the place, from the root of the request body or file.
+        pointer: JSON pointer (RFC 6901) of the place, from the root of the request body or file, as ``pointer`` words
+            it.
         rule: Stable short name of the rule, for example ``actor-ifi-count``.
         section: Where the rule stands, for example ``xAPI-Data 2.4.2.3`` or a template's IRI.
         message: What is wrong and what to do, without the offending value.
@@ -247,6 +293,14 @@ class BodyTooLarge(SillageError):
     status = 413
     title = "The body is too large"
     title_fr = "Le corps est trop volumineux"
+
+
+class StatementTooLarge(BodyTooLarge):
+    """A statement has more bytes of JSON than the limit of one statement; nothing of the batch was stored."""
+
+    code = "statement-too-large"
+    title = "A statement is too large"
+    title_fr = "Un énoncé est trop volumineux"
 
 
 class UnsupportedContentType(SillageError):

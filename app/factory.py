@@ -112,7 +112,7 @@ from app.web.turns import Turns
 from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
-from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
+from app.xapi.decode import MOST_VALUES
 from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.versions import Version
 
@@ -322,6 +322,7 @@ class Parts:
             clock.random_bytes,
             self.keys,
             self.settings.public_url,
+            self.settings.statement_bytes,
         )
 
     @cached_property
@@ -691,6 +692,7 @@ class Parts:
             states=self.person_states.current,
             public_url=self.settings.public_url,
             max_batch=self.settings.max_batch,
+            max_statement_bytes=self.settings.statement_bytes,
             refused=self.metrics.refused,
             learn=self.activities.learn,
             follow=self.sessions.receive,
@@ -699,7 +701,7 @@ class Parts:
     @cached_property
     def checking(self) -> Checking:
         """Tells what would become of statements."""
-        return Checking(self.profiles, self.french, self.settings.max_batch)
+        return Checking(self.profiles, self.french, self.settings.max_batch, self.settings.statement_bytes)
 
     @cached_property
     def library(self) -> Library:
@@ -986,7 +988,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "attachmentsBytes": chosen.max_attachments_bytes,
         "attachmentsPerRequest": MOST_ATTACHMENTS,
         "statementsPerRequest": chosen.max_batch,
-        "statementBytes": MOST_STATEMENT_BYTES,
+        "statementBytes": chosen.statement_bytes,
         "valuesPerRequest": MOST_VALUES,
         "statementsPerPage": chosen.page_limit,
     }
@@ -1000,7 +1002,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")
     app.register_blueprint(requests_api.blueprint(gate, parts.cases), url_prefix="/api/v1")
     app.register_blueprint(
-        restriction_api.blueprint(gate, parts.restriction, parts.rectification), url_prefix="/api/v1"
+        restriction_api.blueprint(gate, parts.restriction, parts.rectification, chosen.statement_bytes),
+        url_prefix="/api/v1",
     )
     app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")

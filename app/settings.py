@@ -220,6 +220,12 @@ class Settings:
         "Longest wait of a request for a thread of its HTTP worker before 503.", _seconds(0.1, 60), 5.0
     )
     max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
+    max_statement_bytes: int = _setting(
+        "Largest statement, in bytes of its JSON without spaces; never more than SILLAGE_MAX_BODY_BYTES. Whoever reads "
+        "statements holds them decoded, so a larger one costs each of its readers.",
+        _count(1_024, 8 * 1024 * 1024),
+        1024 * 1024,
+    )
     max_attachments_bytes: int = _setting(
         "Largest multipart request, in bytes: statements with the data of their attachments.",
         _count(1_024, 1 << 40),
@@ -353,6 +359,11 @@ class Settings:
     def export_dir(self) -> Path:
         """Where data packages are written."""
         return self.data_dir / "exports"
+
+    @property
+    def statement_bytes(self) -> int:
+        """Largest statement, in bytes of JSON: no larger than a body."""
+        return min(self.max_statement_bytes, self.max_body_bytes)
 
     @property
     def metrics_dir(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.errors import SillageError, Unavailable, every
+import pytest
+
+from app.errors import MOST_POINTER, SillageError, Unavailable, every, pointer, pointer_to
 
 
 def test_codes_are_unique_and_every_error_speaks_both_languages() -> None:
@@ -21,3 +23,28 @@ def test_what_passes_says_when_to_try_again() -> None:
     for kind in every():
         if issubclass(kind, Unavailable):
             assert kind().retry_after
+
+
+@pytest.mark.parametrize(
+    ("tokens", "worded"),
+    [
+        ([], ""),
+        (["a", 3, "b/c~d", ""], "/a/3/b~1c~0d/"),
+        (["k" * 200], "/" + "k" * 200),
+        (["a", "h" * 150 + "m" * 20_000 + "t" * 40, "b"], "/a/" + "h" * 150 + "…" + "t" * 40 + "/b"),
+    ],
+)
+def test_a_pointer_says_the_way_to_a_place(tokens: list[str | int], worded: str) -> None:
+    place = None
+    for token in tokens:
+        place = (place, token)
+    assert pointer_to(place) == pointer(tokens) == worded
+    assert pointer_to(place, "/7") == "/7" + worded
+
+
+@pytest.mark.parametrize("key", ["k", "/" * 300, "~" * 5_000, "é" * 100, "https://ent.example/extensions/one"])
+def test_a_pointer_is_bounded_however_deep_and_long_and_says_where_it_begins_and_ends(key: str) -> None:
+    tokens = [key, *range(1_000, 1_254), key] * 3
+    worded = pointer(["context", *tokens, "last", 7], "/12")
+    assert len(worded) <= MOST_POINTER
+    assert worded.startswith("/12/context/") and worded.endswith("/last/7") and "/…/" in worded

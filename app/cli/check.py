@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli.screen import out, table
-from app.errors import BodyTooLarge, Fault, FileRefused, SillageError
+from app.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
 from app.france import schools
 from app.france.mef import Edition
 from app.ingest.checking import INVALID, Judge, Tally
@@ -26,7 +26,7 @@ from app.profiles.checker import Mode
 from app.profiles.document import Profile
 from app.profiles.extensions import Extensions
 from app.storage import clock
-from app.xapi.decode import decode
+from app.xapi.decode import MOST_STATEMENT_BYTES, decode
 from app.xapi.versions import Version
 
 _PAGE = 500
@@ -46,7 +46,13 @@ class Line(NamedTuple):
 
 
 def check(
-    file: Path, profiles: Sequence[Profile], others: Sequence[Profile], mode: Mode, editions: Sequence[Edition] = ()
+    file: Path,
+    profiles: Sequence[Profile],
+    others: Sequence[Profile],
+    mode: Mode,
+    editions: Sequence[Edition] = (),
+    *,
+    max_statement_bytes: int = MOST_STATEMENT_BYTES,
 ) -> Tally:
     """Judge every statement of a file: JSON lines, a JSON array or one statement; gzip or not.
 
@@ -56,6 +62,7 @@ def check(
         others: Profiles at hand, for templates and patterns that ``profiles`` use of others.
         mode: When several templates match.
         editions: The nomenclature of courses; without any, only the form of MEF codes is checked.
+        max_statement_bytes: Most bytes of a statement's JSON.
 
     Raises:
         FileRefused: it cannot be read, or unpacked.
@@ -77,7 +84,7 @@ def check(
     try:
         with file.open("rb") as raw, _bar() as bar:
             task = bar.add_task(file.name, total=file.stat().st_size)
-            lines = _lines(raw)
+            lines = _lines(raw, max_statement_bytes)
             while page := list(islice(lines, _PAGE)):
                 _add(tally, page)
                 bar.update(task, completed=raw.tell())
@@ -107,26 +114,27 @@ def _version(statement: dict[str, Any]) -> Version:
     return Version.V2 if str(statement.get("version", "")).startswith("2") else Version.V1
 
 
-def _lines(raw: BufferedReader) -> Iterator[Line]:
+def _lines(raw: BufferedReader, max_statement_bytes: int) -> Iterator[Line]:
     content = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
     head = content.peek(_PEEKED).removeprefix(_BOM).lstrip()
     if head[:1] == b"[" or head.partition(b"\n")[0].strip() == b"{":
         # An array, or one statement over several lines.
-        yield from _decoded(1, content.read().removeprefix(_BOM), 1 << 62)
+        yield from _decoded(1, content.read().removeprefix(_BOM), 1 << 62, max_statement_bytes)
         return
     for number, line in enumerate(content, start=1):
         if number == 1:
             line = line.removeprefix(_BOM)
         if line.strip():
-            yield from _decoded(number, line, 1)
+            yield from _decoded(number, line, 1, max_statement_bytes)
 
 
-def _decoded(number: int, text: bytes, most: int) -> Iterator[Line]:
+def _decoded(number: int, text: bytes, most: int, max_statement_bytes: int) -> Iterator[Line]:
     try:
-        for place, statement in enumerate(decode(text, max_statements=most).statements):
+        decoded = decode(text, max_statements=most, max_statement_bytes=max_statement_bytes)
+        for place, statement in enumerate(decoded.statements):
             yield Line(number + place, statement, ())
     except SillageError as refused:
-        if most > 1 and isinstance(refused, BodyTooLarge):
+        if most > 1 and isinstance(refused, BodyTooLarge) and not isinstance(refused, StatementTooLarge):
             raise FileRefused("The array is too long to be read at once: write one statement a line.") from None
         yield Line(number, None, refused.faults or [Fault("", refused.code, "xAPI-Data 2.2", refused.detail)])
 

@@ -138,7 +138,14 @@ def check_(
             raise NotFound("No such profile: give a file, ent, p2ia, or an IRI that `sillage profile list` shows.")
         at_hand.setdefault(found.id, found)
         chosen.append(found)
-    tally = check.check(file, chosen, list(at_hand.values()), Mode(mode), [_edition(each) for each in published])
+    tally = check.check(
+        file,
+        chosen,
+        list(at_hand.values()),
+        Mode(mode),
+        [_edition(each) for each in published],
+        max_statement_bytes=parts.settings.statement_bytes,
+    )
     if as_json:
         check.dump(tally)
     else:

@@ -8,8 +8,10 @@ UUID, a UAI or a longer code does not hold one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
+
+from app.errors import Place
 
 _FORM: Final = (
     r"(?:[0-9]{9}[A-Z]{2}"  # RNIE
@@ -46,24 +48,33 @@ def replace(text: str, by: Callable[[str], str]) -> str:
     return _WITHIN.sub(lambda found: by(found.group().upper()), text) if len(text) >= 11 else text
 
 
-def find(document: object) -> list[str]:
-    """JSON pointers of the values, and of the keys, with an INE anywhere in a JSON tree.
+def find(document: object) -> list[Place]:
+    """Places of the values, and of the keys, with an INE anywhere in a JSON tree; in the order of the document.
 
-    A key's pointer ends with the name of its parent: the pointer itself must not repeat the INE.
+    That of a key is the one of its parent: a pointer must not repeat the INE.
     """
-    found: list[str] = []
-    stack: list[tuple[str, object]] = [("", document)]
+    found: list[Place] = []
+    if isinstance(document, str):
+        return [None] if within(document) else []
+    # One iterator a level: never as many places as there are values.
+    stack: list[tuple[Place, Iterator[tuple[str | int, object]]]] = [(None, _members(document))]
     while stack:
-        place, value = stack.pop()
-        if isinstance(value, str):
-            if within(value):
+        place, members = stack[-1]
+        for token, value in members:
+            if type(token) is str and within(token):
                 found.append(place)
-        elif isinstance(value, Mapping):
-            for key, member in value.items():
-                if within(key):
-                    found.append(place)
-                else:
-                    stack.append((f"{place}/{key.replace('~', '~0').replace('/', '~1')}", member))
-        elif isinstance(value, list):
-            stack.extend((f"{place}/{at}", member) for at, member in enumerate(value))
-    return sorted(found)
+            elif type(value) is str:
+                if within(value):
+                    found.append((place, token))
+            elif type(value) is dict or type(value) is list:
+                stack.append(((place, token), _members(value)))
+                break
+        else:
+            stack.pop()
+    return found
+
+
+def _members(value: object) -> Iterator[tuple[str | int, object]]:
+    if type(value) is dict:
+        return iter(value.items())
+    return iter(enumerate(value)) if type(value) is list else iter(())

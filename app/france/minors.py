@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import orjson
-
-from app.errors import Fault
+from app import lossless
+from app.errors import Fault, Place, pointer_to
 from app.france import ine
 
 Statement = dict[str, Any]
@@ -33,30 +32,35 @@ _WORDS: Final = {
 
 
 class Found(NamedTuple):
-    """Something that identifies a person: its kind (one of ``KINDS``) and its JSON pointer."""
+    """Something that identifies a person: its kind (one of ``KINDS``) and its place."""
 
     kind: str
-    pointer: str
+    place: Place
+
+    @property
+    def pointer(self) -> str:
+        """Its JSON pointer."""
+        return pointer_to(self.place)
 
 
 def find(statement: Statement) -> list[Found]:
     """What identifies people openly in a valid statement."""
     found = []
-    for place, agent in _agents(statement, ""):
+    for place, agent in _agents(statement, None):
         if "name" in agent:
-            found.append(Found("name", f"{place}/name"))
-        found += [Found("email", f"{place}/{name}") for name in ("mbox", "mbox_sha1sum") if name in agent]
+            found.append(Found("name", (place, "name")))
+        found += [Found("email", (place, name)) for name in ("mbox", "mbox_sha1sum") if name in agent]
         account = agent.get("account")
         if account is not None and _is_address(account["name"]):
-            found.append(Found("email", f"{place}/account/name"))
-    if ine.possible(orjson.dumps(statement)):
-        found += [Found("ine", pointer) for pointer in ine.find(statement)]
+            found.append(Found("email", ((place, "account"), "name")))
+    if ine.possible(lossless.dumps(statement)):
+        found += [Found("ine", place) for place in ine.find(statement)]
     return found
 
 
 def fault(found: Found, prefix: str = "") -> Fault:
     """The fault of what was found; ``prefix``: the pointer of the statement."""
-    return Fault(prefix + found.pointer, f"minors-{found.kind}", SECTION, _WORDS[found.kind])
+    return Fault(pointer_to(found.place, prefix), f"minors-{found.kind}", SECTION, _WORDS[found.kind])
 
 
 def signed(statement: Statement) -> bool:
@@ -83,8 +87,8 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
         pseudonym: Gives pseudonyms.
         home: Home page of the accounts that replace addresses.
     """
-    copy: Statement = orjson.loads(orjson.dumps(statement))
-    for _, agent in _agents(copy, ""):
+    copy: Statement = lossless.loads(lossless.dumps(statement))
+    for _, agent in _agents(copy, None):
         if "name" in agent:
             if policy == STRIP:
                 del agent["name"]
@@ -101,7 +105,7 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
             if account is not None and _is_address(account["name"]):
                 address = account["name"].strip().lower().removeprefix("mailto:")
                 account["name"] = pseudonym("email", f"mailto:{address}")
-    if not ine.possible(orjson.dumps(copy)):
+    if not ine.possible(lossless.dumps(copy)):
         return copy
 
     def stand_in(number: str) -> str:
@@ -137,25 +141,25 @@ def _bare(value: object) -> bool:
     return isinstance(value, str) and ine.looks_like(value)
 
 
-def _agents(statement: Mapping[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every agent and group of a statement, the members of groups too, with its pointer."""
-    yield from _with_members(statement["actor"], f"{place}/actor")
+def _agents(statement: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every agent and group of a statement, the members of groups too, with its place."""
+    yield from _with_members(statement["actor"], (place, "actor"))
     target = statement["object"]
     kind = target.get("objectType")
     if kind in ("Agent", "Group"):
-        yield from _with_members(target, f"{place}/object")
+        yield from _with_members(target, (place, "object"))
     elif kind == "SubStatement":
-        yield from _agents(target, f"{place}/object")
+        yield from _agents(target, (place, "object"))
     context = statement.get("context", {})
     for name in ("instructor", "team"):
         if name in context:
-            yield from _with_members(context[name], f"{place}/context/{name}")
+            yield from _with_members(context[name], ((place, "context"), name))
     for name, inner in (("contextAgents", "agent"), ("contextGroups", "group")):
         for at, each in enumerate(context.get(name, ())):
-            yield from _with_members(each[inner], f"{place}/context/{name}/{at}/{inner}")
+            yield from _with_members(each[inner], ((((place, "context"), name), at), inner))
 
 
-def _with_members(agent: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _with_members(agent: dict[str, Any], place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
     yield place, agent
     for at, member in enumerate(agent.get("member", ())):
-        yield f"{place}/member/{at}", member
+        yield ((place, "member"), at), member

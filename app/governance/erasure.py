@@ -22,9 +22,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app import lossless
 from app.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
 from app.governance.audit import (
     ERASURE_FINISHED,
@@ -505,8 +505,8 @@ class Erasures:
         signatures = []
         changed: list[tuple[UUID, bytes]] = []
         for identity, plain in bodies.items():
-            outcome = redacted(orjson.loads(plain), is_theirs, account)
-            changed.append((identity, orjson.dumps(outcome.statement)))
+            outcome = redacted(lossless.loads(plain), is_theirs, account)
+            changed.append((identity, lossless.dumps(outcome.statement)))
             if outcome.signatures:
                 signatures.append((identity, outcome.signatures))
         subject_of = {each.row.id: each.row.subject for each in living}
@@ -725,7 +725,7 @@ class Erasures:
             for row, body in zip(living, bodies, strict=True):
                 if body is None:
                     continue
-                keys = keys_of(orjson.loads(body))
+                keys = keys_of(lossless.loads(body))
                 for identifier in {keys.subject, *keys.agents, *keys.related_agents}:
                     if identifier not in known:
                         if len(known) > _KNOWN_AT_MOST:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import orjson
-
+from app import lossless
 from app.governance.audit import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
 from app.storage import clock, organisation_keys
 from app.storage.connection import Store
@@ -237,7 +236,7 @@ class IndexRotation:
                 tokens: tuple[bytes, ...] = (new.token(kinds.SOURCE, row.stored.source),)
                 mark = new.fingerprint(row.print)
             else:
-                tokens = self._tokens_of(new, row.stored.source, orjson.loads(body))
+                tokens = self._tokens_of(new, row.stored.source, lossless.loads(body))
                 mark = new.fingerprint(members_kept(body))
             moves.append(Move(row.stored.id, row.stored.body, tokens, mark))
         return moves, len(moves) - len(bodies)

@@ -32,6 +32,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from app import lossless
 from app.errors import Unsealable
 from app.governance import person_page
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
@@ -394,7 +395,7 @@ class _Package:
                 mine = []
                 for plain in opened:
                     named = roles[plain.id]
-                    statement: Statement = orjson.loads(plain.body)
+                    statement: Statement = lossless.loads(plain.body)
                     if named.role == OWN:
                         self._write_own(named, plain, statement)
                         if next(_attachments(statement), None) is not None:
@@ -425,7 +426,7 @@ class _Package:
     def _write_own(self, named: Named, plain: Plain, statement: Statement) -> None:
         masked = self._mask.masked(statement)
         # As it was stored, to the letter, when there is nobody else in it.
-        body = plain.body if masked.statement is statement else orjson.dumps(masked.statement)
+        body = plain.body if masked.statement is statement else lossless.dumps(masked.statement)
         if named.row.voided:
             self._voided.add(b'{"voided":true,"statement":' + body + b"}")
         else:
@@ -442,7 +443,7 @@ class _Package:
             "withheld": list(masked.withheld),
             "statement": masked.statement,
         }
-        self._mentions.add(orjson.dumps(item))
+        self._mentions.add(lossless.dumps(item))
         self._counted(row, masked, own=False, roles=roles)
 
     def _counted(self, row: Stored, masked: Masked, *, own: bool, roles: Sequence[str] | None = None) -> None:
@@ -462,7 +463,7 @@ class _Package:
             by_id = {row.id: row for row in rows}
             for opened in self._opened(rows):
                 for plain in opened:
-                    masked = self._mask.of_others(orjson.loads(plain.body), about=True)
+                    masked = self._mask.of_others(lossless.loads(plain.body), about=True)
                     self._write_mention(by_id[plain.id], masked, [REFERENCE])
                 yield self._zip.taken()
             done += len(rows)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-
+from app import lossless
 from app.errors import BadRequest, CaseConflict, NotFound, StatementConflict
 from app.governance.audit import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
@@ -43,6 +42,7 @@ class Rectification:
         random: RandomBytes,
         keys: OrganisationKeys,
         public_url: str,
+        max_statement_bytes: int,
     ) -> None:
         """``record(body, source, version)`` stores a batch as that source sends it, which may void anything."""
         self._statements = statements
@@ -53,6 +53,7 @@ class Rectification:
         self._random = random
         self._keys = keys
         self._public_url = public_url
+        self._max_statement_bytes = max_statement_bytes
 
     def rectify(self, wrong: UUID, content: bytes, *, actor: str, case: str | None = None) -> Rectified:
         """Void a statement and store another in its place, all or nothing, as its source's.
@@ -74,7 +75,7 @@ class Rectification:
         source, kept_version, named = self._wrong(wrong)
         if asked is not None and named.isdisjoint(asked.person):
             raise CaseConflict("This request is about another person.")
-        decoded = decode(content, max_statements=1)
+        decoded = decode(content, max_statements=1, max_statement_bytes=self._max_statement_bytes)
         if decoded.many:
             raise BadRequest("Give one statement, not an array.")
         corrected = decoded.statements[0]
@@ -87,7 +88,7 @@ class Rectification:
         if corrected["verb"]["id"] == VOIDED:
             raise BadRequest("The right statement cannot be one that voids.")
         done = Rectified(UUID(bytes=self._random(16), version=4), self._voiding(wrong))
-        body = orjson.dumps(
+        body = lossless.dumps(
             [
                 rectifying(corrected, done.statement, wrong),
                 voiding(done.voiding, wrong, done.statement, self._public_url),
@@ -115,7 +116,7 @@ class Rectification:
         plain = self._reader.one(found)
         if plain is None:
             raise NotFound("The learner of this statement was erased.")
-        statement = orjson.loads(plain.body)
+        statement = lossless.loads(plain.body)
         if statement["verb"]["id"] == VOIDED:
             # xAPI-Data 2.3.2: it cannot be voided.
             raise BadRequest("A statement that voids another cannot be rectified.")

@@ -7,7 +7,7 @@ every version is kept, so that it can be said what was in force on any day.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
 from app import contracts
-from app.errors import Fault, NotFound, RegisterInvalid
+from app.errors import Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.storage.register import ActivityRepository, StoredActivity
 
@@ -179,7 +179,8 @@ def _constant(_: str) -> object:
 
 
 def _told(error: ValidationError) -> Iterator[Fault]:
-    pointer = _pointer(error.absolute_path)
+    path = list(error.absolute_path)
+    place = pointer(path)
     rule = str(error.validator)
     section = _section(error)
     instance: Any = error.instance
@@ -188,14 +189,14 @@ def _told(error: ValidationError) -> Iterator[Fault]:
     if rule == "required":
         for name in wanted:
             if name not in instance:
-                yield Fault(f"{pointer}/{name}", rule, _section(error, name), "is missing")
+                yield Fault(pointer([*path, name]), rule, _section(error, name), "is missing")
         return
     if rule == "additionalProperties":
         for name in instance:
             if name not in schema["properties"]:
-                yield Fault(f"{pointer}/{_escaped(name)}", rule, section, "is not a property of this object")
+                yield Fault(pointer([*path, name]), rule, section, "is not a property of this object")
         return
-    yield Fault(pointer, rule, section, _words(rule, wanted))
+    yield Fault(place, rule, section, _words(rule, wanted))
 
 
 def _words(rule: str, wanted: object) -> str:
@@ -239,14 +240,6 @@ def _dates(content: Mapping[str, object]) -> Iterator[Fault]:
         str(content["in_force_from"])
     ):
         yield Fault("/review_by", "date-order", "GDPR art. 5(2)", "must be after in_force_from")
-
-
-def _pointer(path: Iterable[str | int]) -> str:
-    return "".join(f"/{_escaped(str(part))}" for part in path)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _rule(said: Mapping[str, Any]) -> RetentionRule:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
 import structlog
 
+from app import lossless
 from app.errors import SillageError
 from app.storage import clock
 from app.storage.activity_definitions import Defined, DefinitionRepository
@@ -52,7 +52,7 @@ class Activities:
         last: dict[int, int] = {}
         for statement in statements:
             for identity, definition in definitions_of(statement):
-                written = orjson.dumps(definition)
+                written = lossless.dumps(definition)
                 # Python's hashes of texts and bytes are keyed by a secret of the process.
                 place, mark = hash(identity), hash(written)
                 if place in last:
@@ -93,7 +93,7 @@ class Activities:
                 length += len(written)
                 if length > _MOST_BYTES_TOLD:
                     return known
-                known[tokens[token]] = orjson.loads(written)
+                known[tokens[token]] = lossless.loads(written)
         return known
 
     def _merge(self, seen: Mapping[str, Sequence[Definition]]) -> None:
@@ -107,11 +107,11 @@ class Activities:
                 after = before
                 for definition in definitions:
                     longer = merge(after, definition)
-                    if len(orjson.dumps(longer)) <= MOST_BYTES:
+                    if len(lossless.dumps(longer)) <= MOST_BYTES:
                         after = longer
                 if after != before:
                     revision = 1 if present is None else present.revision + 1
-                    changes[token] = Defined(self._keys.seal(_place(token), orjson.dumps(after)), revision)
+                    changes[token] = Defined(self._keys.seal(_place(token), lossless.dumps(after)), revision)
             if not changes or self._repository.write(changes):
                 return
         _log.warning("definitions not merged", code="contended", count=len(by_token))
@@ -121,7 +121,7 @@ class Activities:
         return self._keys.mac("activity-definition", identity.encode())[:_TOKEN_BYTES]
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
-        opened: dict[str, Any] = orjson.loads(self._keys.open(_place(token), defined.body))
+        opened: dict[str, Any] = lossless.loads(self._keys.open(_place(token), defined.body))
         return opened
 
 

@@ -28,6 +28,8 @@ from app.xapi.versions import Version
 Statement = dict[str, Any]
 INVALID = "invalid"
 MOST_FAULTS = 50
+# Of faults told apart; what recurs is among the first.
+_MOST_DIFFERENT = 10_000
 _ALONE = Fault(
     "/context/registration",
     "session-registration",
@@ -126,7 +128,8 @@ class Tally:
             self.extensions += bool(misused)
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
             self.people.update(each.kind for each in found[at])
-            self._note(map(minors.fault, found[at]), place)
+            # One statement may hold as many as it has bytes: the first ones say where to look.
+            self._note(map(minors.fault, found[at][:MOST_FAULTS]), place)
             self._follow(statement, verdict, place)
 
     def invalid(self, faults: Iterable[Fault], place: int) -> None:
@@ -185,7 +188,10 @@ class Tally:
     def _note(self, faults: Iterable[Fault], place: int) -> None:
         for fault in faults:
             key = (fault.pointer, fault.rule, fault.section)
-            self._faults.setdefault(key, (fault, place))
+            if key not in self._faults:
+                if len(self._faults) >= _MOST_DIFFERENT:
+                    continue
+                self._faults[key] = fault, place
             self._counts[key] += 1
 
     def _follow(self, statement: Statement, verdict: Verdict, place: int) -> None:
@@ -213,10 +219,11 @@ def structure(statement: Statement, version: Version, *, data_follow: bool) -> S
 class Checking:
     """Judges batches as the way in would. Safe to share between threads."""
 
-    def __init__(self, profiles: Profiles, french: French, max_batch: int) -> None:
+    def __init__(self, profiles: Profiles, french: French, max_batch: int, max_statement_bytes: int) -> None:
         self._profiles = profiles
         self._french = french
         self._max_batch = max_batch
+        self._max_statement_bytes = max_statement_bytes
 
     def check(self, body: bytes, source: Source, version: Version) -> dict[str, Any]:
         """What would become of a request body of a source; nothing of it is stored, counted or audited.
@@ -226,9 +233,9 @@ class Checking:
             taken, and what a voiding may void); ``refusals``, the faults for which it would not.
 
         Raises:
-            MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: it is not even statements.
+            MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: it is not even statements.
         """
-        decoded = decode(body, max_statements=self._max_batch)
+        decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
         statements, many = decoded.statements, decoded.many
         held = self._profiles.held(source)
         tally = Tally(

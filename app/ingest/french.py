@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from app.errors import Fault, PersonalDataRefused
@@ -21,6 +22,9 @@ AUDIT_KIND = "minors-data"
 OUTCOMES = {"refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
 KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 """Where statements say their school and course of study."""
+
+MOST_REFUSALS = 50
+"""Of what is worded, of a batch that may have a million."""
 
 _SHOWN = 20
 _SCOPE = "minors"
@@ -130,14 +134,19 @@ class French:
 def refusals(
     policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], *, many: bool
 ) -> list[Fault]:
-    """Why a policy refuses a batch; nothing when it does not."""
-    faults: list[Fault] = []
+    """Why a policy refuses a batch, the first ``MOST_REFUSALS`` reasons; nothing when it does not."""
+    return list(islice(_refusals(policy, statements, found, many), MOST_REFUSALS))
+
+
+def _refusals(
+    policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], many: bool
+) -> Iterator[Fault]:
     if policy == "off":
-        return faults
+        return
     for place, (statement, listed) in enumerate(zip(statements, found, strict=True)):
         prefix = f"/{place}" if many else ""
         if listed and policy == "refuse":
-            faults += [minors.fault(each, prefix) for each in listed]
+            for each in listed:
+                yield minors.fault(each, prefix)
         elif listed and minors.signed(statement):
-            faults.append(minors.signed_fault(prefix))
-    return faults
+            yield minors.signed_fault(prefix)

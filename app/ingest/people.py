@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from app import lossless
 from app.ingest.querying import Reader
 from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
@@ -67,7 +66,7 @@ class People:
             opened, gone = self._reader.opened_within(rows, _OPENED_BYTES)
             rows = rows[gone:]
             for plain in opened:
-                names |= dict.fromkeys(names_in(orjson.loads(plain.body), identifier))
+                names |= dict.fromkeys(names_in(lossless.loads(plain.body), identifier))
             searched += len(opened)
         # Before the answer: whoever got data left a trace of it.
         named = self._keys.named(kinds.AGENT, identifier).hex()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from app import lossless
 from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Data
@@ -245,18 +246,18 @@ class Library:
         return _Found(rows, after, ended)
 
     def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
-        return self._attachments.of([(plain, orjson.loads(plain.body)) for plain in opened])
+        return self._attachments.of([(plain, lossless.loads(plain.body)) for plain in opened])
 
     def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str], understood: Version) -> list[bytes]:
         if form == "canonical":
             statements = [_decoded(body, understood) for body in bodies]
             mentioned = {activity for statement in statements for activity in activities_in(statement)}
             definitions = self._definitions(mentioned)
-            return [orjson.dumps(as_canonical(statement, languages, definitions)) for statement in statements]
+            return [lossless.dumps(as_canonical(statement, languages, definitions)) for statement in statements]
         if form == "ids":
-            return [orjson.dumps(as_ids(_decoded(body, understood))) for body in bodies]
+            return [lossless.dumps(as_ids(_decoded(body, understood))) for body in bodies]
         if understood is Version.V1:
-            return [orjson.dumps(as_1_0_3(orjson.loads(body))) if needs_2(body) else body for body in bodies]
+            return [lossless.dumps(as_1_0_3(lossless.loads(body))) if needs_2(body) else body for body in bodies]
         return list(bodies)
 
     def _authority(self, query: StatementQuery) -> str | None:
@@ -311,7 +312,7 @@ def _understood(who: Reader, as_kept: bool) -> Version:
 
 
 def _decoded(body: bytes, understood: Version) -> Statement:
-    statement: Statement = orjson.loads(body)
+    statement: Statement = lossless.loads(body)
     return as_1_0_3(statement) if understood is Version.V1 and needs_2(body) else statement
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app import lossless
 from app.errors import (
     DatabaseUnavailable,
     Fault,
@@ -95,6 +96,7 @@ class Recorder:
         states: Callable[[], States],
         public_url: str,
         max_batch: int,
+        max_statement_bytes: int,
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
         follow: Follow = lambda *batch: None,
@@ -118,6 +120,7 @@ class Recorder:
         self._profiles = profiles
         self._public_url = public_url
         self._max_batch = max_batch
+        self._max_statement_bytes = max_statement_bytes
         self._refused = refused
         self._learn = learn
         self._protect = protect
@@ -149,7 +152,7 @@ class Recorder:
                 valid.
 
         Raises:
-            MalformedJSON, DuplicateKey, BodyTooLarge, InvalidStatement: the input breaks a rule.
+            MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: the input breaks a rule.
             PersonalDataRefused: the source's policy about minors refuses something.
             PersonRefused: a statement is of a person who objects to new ones.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
@@ -157,7 +160,7 @@ class Recorder:
             ScopeMissing: a voiding names a statement of another source.
             DatabaseUnavailable, StorageFull: try again later.
         """
-        decoded = decode(body, max_statements=self._max_batch)
+        decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
         statements = decoded.statements
         if only is not None:
             _address(statements, only, many=decoded.many)
@@ -302,7 +305,7 @@ class Recorder:
             alike = {
                 plain.id: outcome.prints[plain.id]
                 for plain in self._opened(kept)
-                if same(sent[plain.id], orjson.loads(plain.body))
+                if same(sent[plain.id], lossless.loads(plain.body))
             }
             if len(alike) < len(outcome.prints):
                 outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})

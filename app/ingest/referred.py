@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
-
+from app import lossless
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
 
@@ -22,7 +21,7 @@ class Referred:
     def find(self, source: str, identities: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
         """Of these statements, those stored by the source itself: nobody learns of what another has sent."""
         rows = [row for row in self._statements.some(identities) if row.source == source]
-        return {str(plain.id): orjson.loads(plain.body) for plain in self._reader.opened(rows)}
+        return {str(plain.id): lossless.loads(plain.body) for plain in self._reader.opened(rows)}
 
 
 def identifiers(statements: Iterable[Mapping[str, Any]]) -> list[UUID]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
+from app import lossless
 from app.errors import SillageError
 from app.ingest.verdicts import Checked, Held, Profiles
 from app.profiles import sessions
@@ -271,7 +272,7 @@ class Sessions:
 
     def _events(self, source: Source, held: Held, plain: Sequence[Plain]) -> list[list[_Event]]:
         """For each follower, the statements that are in sessions."""
-        statements = [orjson.loads(each.body) for each in plain]
+        statements = [lossless.loads(each.body) for each in plain]
         keys = [[sessions.session_of(statement, follower) for follower in held.followers] for statement in statements]
         # What is in no session is checked only where others of the page may refer to it.
         within = [place for place, found in enumerate(keys) if any(found) or held.checker.refers]

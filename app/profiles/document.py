@@ -15,11 +15,10 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import jsonschema_rs
-import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from app import contracts
+from app import contracts, lossless
 from app.errors import Fault, ProfileInvalid
 from app.profiles import jsonpath
 from app.profiles.jsonpath import Path
@@ -192,8 +191,8 @@ def parse(document: bytes) -> Any:
     if len(document) > LARGEST:
         raise _refused("profile-size", f"The file has more than {LARGEST} bytes. Split the profile in two.")
     try:
-        raw = orjson.loads(document)
-    except orjson.JSONDecodeError as refused:
+        raw = lossless.loads(document)
+    except lossless.Malformed as refused:
         place = f"line {refused.lineno}, column {refused.colno}"
         raise ProfileInvalid(
             f"The file is not well-formed UTF-8 JSON ({place}), so it is not JSON-LD either. "
@@ -267,6 +266,7 @@ _WORDS: Final = {
 
 
 def _structure(raw: object) -> Iterator[Fault]:
+    raw = lossless.rounded(raw)
     if _compiled().is_valid(raw):
         return
     # Each message is worded from the schema alone: what stands in the document is not repeated.

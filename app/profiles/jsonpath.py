@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from app import errors
+
 Find = Callable[[object], list[object]]
 """The values that a path selects in a document, in document order; empty when there is none."""
 
@@ -162,8 +164,8 @@ def compile(text: str) -> Path:
 
 
 def pointer(keys: Iterable[str]) -> str:
-    """The JSON pointer (RFC 6901) of a chain of keys."""
-    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
+    """The JSON pointer (RFC 6901) of a chain of keys (``errors.pointer``)."""
+    return errors.pointer(keys)
 
 
 def _common(branches: list[tuple[Step, ...]]) -> list[str]:

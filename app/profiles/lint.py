@@ -197,7 +197,7 @@ class _Linter:
                 template.determining,
                 template.object_reference,
                 template.context_reference,
-                json.dumps(bare, sort_keys=True),
+                _text(bare),
             )
             if described.setdefault(template.id, content) != content:
                 yield error(
@@ -379,7 +379,7 @@ class _Linter:
             place = f"{pointer}/rules/{number}"
             yield from self._rule(place, template, rule)
             yield from values_need_context(place, raw["rules"][number], self.raw["@context"])
-            same = json.dumps([where(rule), rule.presence, rule.any, rule.all, rule.none], sort_keys=True)
+            same = _text([where(rule), rule.presence, rule.any, rule.all, rule.none])
             if same in seen:
                 yield warning(
                     place, "rule-repeated", f"{SECTION} 8.1",
@@ -670,3 +670,8 @@ def _reached(start: str, after: Mapping[str, Iterable[str]]) -> set[str]:
             found.add(here)
             stack += after.get(here, ())
     return found
+
+
+def _text(values: object) -> str:
+    """JSON values, and tuples of them, as a text that is the same for the same ones."""
+    return json.dumps(values, sort_keys=True, default=lambda digits: {"digits": str(digits)})

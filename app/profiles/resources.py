@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import orjson
-
+from app import lossless
 from app.errors import Fault
 from app.profiles import schemas
 from app.profiles.document import Profile
@@ -74,8 +73,8 @@ def _media_type(text: str) -> tuple[str, frozenset[tuple[str, str]]]:
 
 def _follows(schema: Schema, body: bytes) -> bool:
     try:
-        return schema.is_valid(orjson.loads(body))
-    except ValueError:
+        return schema.is_valid(lossless.loads(body))
+    except (ValueError, RecursionError):
         return False  # no JSON, or nested too deeply to be read
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Never, Protocol
+from typing import Any, NamedTuple, Never, Protocol
 
 import jsonschema_rs
 import orjson
+
+from app.lossless import rounded
 
 
 class Schema(Protocol):
@@ -14,6 +16,15 @@ class Schema(Protocol):
 
     def is_valid(self, instance: Any) -> bool:
         """Whether a value is."""
+
+
+class _Rounding(NamedTuple):
+    """A schema that sees floats where 64 bits do not hold a number: it knows no other."""
+
+    compiled: Schema
+
+    def is_valid(self, instance: Any) -> bool:
+        return self.compiled.is_valid(rounded(instance))
 
 
 class SchemaUnusable(ValueError):
@@ -30,12 +41,12 @@ def compile(text: str) -> Schema:
         SchemaUnusable: it is no schema, or needs one of these.
     """
     try:
-        made: Schema = jsonschema_rs.Draft7Validator(
+        compiled: Schema = jsonschema_rs.Draft7Validator(
             orjson.loads(text), pattern_options=jsonschema_rs.RegexOptions(), retriever=_nowhere
         )
     except (ValueError, jsonschema_rs.ReferencingError):
         raise SchemaUnusable from None
-    return made
+    return _Rounding(compiled)
 
 
 def usable(text: str | None) -> Schema | None:

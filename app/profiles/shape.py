@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from app.lossless import Digits
 from app.profiles.jsonpath import Path, Step
 
 JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")
@@ -228,6 +229,6 @@ def type_of(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "boolean"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Digits)):
         return "number"
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"

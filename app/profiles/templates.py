@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, cast
 
 from app.errors import Fault
+from app.lossless import Digits
 from app.profiles.document import Rule, Template
 from app.profiles.jsonpath import Find
 
@@ -141,7 +142,7 @@ def comparable(value: object) -> object:
     if kind is dict:
         members = cast("dict[str, object]", value)
         return ("object", frozenset((key, comparable(item)) for key, item in members.items()))
-    return value
+    return cast("Digits", value).comparable if kind is Digits else value
 
 
 def _keys(values: Iterable[object] | None) -> frozenset[object] | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
+from app.errors import Place, pointer_to
 from app.profiles import jsonpath, schemas, shape
 from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION, Raw
 from app.profiles.findings import Finding, error, warning
@@ -94,9 +95,9 @@ def vocabulary(raw: Raw) -> Iterator[Finding]:
         yield from _object(item, f"/templates/{at}", TEMPLATE, "8")
         for number, rule in _items(item, "rules"):
             yield from _object(rule, f"/templates/{at}/rules/{number}", _RULE, "8.1")
-    for pointer in _empty(raw, ""):
+    for place in _empty(raw, None):
         yield error(
-            pointer, "empty-value", f"{SECTION} 4",
+            pointer_to(place), "empty-value", f"{SECTION} 4",
             "A profile holds no null, empty text, list or object.", "Leave it out.",
         )  # fmt: skip
 
@@ -131,17 +132,17 @@ def _object(raw: Raw, pointer: str, known: Sequence[str], section: str) -> Itera
                     )
 
 
-def _empty(value: Any, pointer: str) -> Iterator[str]:
+def _empty(value: Any, place: Place) -> Iterator[Place]:
     if value is None or value == "" or value == [] or value == {}:
-        yield pointer
+        yield place
     elif isinstance(value, dict):
         for key, member in value.items():
             # What stands in statements is the statements' affair.
             if key not in ("any", "all", "none", "activityDefinition"):
-                yield from _empty(member, pointer + jsonpath.pointer([key]))
+                yield from _empty(member, (place, key))
     elif isinstance(value, list):
         for at, member in enumerate(value):
-            yield from _empty(member, f"{pointer}/{at}")
+            yield from _empty(member, (place, at))
 
 
 def missing(pointer: str, raw: Raw, wanted: Sequence[str], section: str) -> Iterator[Finding]:

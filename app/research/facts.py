@@ -13,6 +13,7 @@ from functools import lru_cache
 import msgspec
 import polars as pl
 
+from app import lossless
 from app.profiles.terms import (
     ATTEMPT,
     HINTS,
@@ -186,7 +187,11 @@ def extract(batch: Sequence[Plain], timezone: str) -> pl.DataFrame:
     # Few at a time: what was decoded is read while it is still in the processor's cache.
     for start in range(0, len(batch), CHUNK):
         part = batch[start : start + CHUNK]
-        statements = [decode(plain.body) for plain in part]
+        try:
+            statements = [decode(plain.body) for plain in part]
+        except msgspec.ValidationError:
+            # A number beyond what 64-bit floats hold, where it may be anything.
+            statements = [msgspec.convert(lossless.loads(plain.body), _Statement) for plain in part]
         contexts = [statement.context for statement in statements]
         said = [context.extensions for context in contexts]
         results = [statement.result for statement in statements]

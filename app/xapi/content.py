@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from app import lossless
 from app.xapi import Statement
 from app.xapi.timestamps import in_utc, parse, render
 from app.xapi.versions import Version
@@ -40,7 +41,7 @@ def content_print(statement: Statement) -> bytes:
     A timestamp counts only when it was sent, not when ``stamp`` gave it. The print is the same before and after
     ``normalise``.
     """
-    return orjson.dumps(_content(statement), option=orjson.OPT_SORT_KEYS)
+    return lossless.dumps(_content(statement), option=orjson.OPT_SORT_KEYS)
 
 
 def normalise(statement: Statement, version: Version) -> Statement:
@@ -81,7 +82,7 @@ def members(kept: Statement, sent: Statement, written: bytes) -> bytes:
             return written[1:-1]
         if written.startswith(_ID_FIRST):
             return written[_AFTER_ID:-1]
-    return orjson.dumps({name: part for name, part in kept.items() if name not in _ASSIGNED})[1:-1]
+    return lossless.dumps({name: part for name, part in kept.items() if name not in _ASSIGNED})[1:-1]
 
 
 def stamp(
@@ -161,7 +162,7 @@ def _agent(agent: _Part) -> _Part:
 
 
 def _canonical(part: _Part) -> bytes:
-    return orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+    return lossless.dumps(part, option=orjson.OPT_SORT_KEYS)
 
 
 def _activity(activity: _Part) -> _Part:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import orjson
-
-from app.errors import BodyTooLarge, DuplicateKey, Fault, InvalidStatement, MalformedJSON
+from app import lossless
+from app.errors import (
+    BodyTooLarge,
+    DuplicateKey,
+    Fault,
+    InvalidStatement,
+    MalformedJSON,
+    StatementTooLarge,
+    pointer,
+)
 from app.xapi import Statement
 
 # orjson writes at most 254 levels and jsonschema-rs reads at most 255: deeper statements could be taken in but never
@@ -17,29 +23,23 @@ from app.xapi import Statement
 DEEPEST = 254
 
 MOST_STATEMENT_BYTES = 1024 * 1024
-"""Of one statement's JSON, without spaces: whoever reads it, or pages through others, holds it decoded."""
+"""Of one statement's JSON, without spaces, unless told otherwise: whoever reads it, or pages through others, holds it
+decoded."""
 
 MOST_VALUES = 2_000_000
 """Of a body, counted by what separates them: an empty object of two bytes takes a hundred once decoded."""
 
 _SEPARATORS = (b",", b"[", b"{", b":")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-# Every digit a 0, all else a space: a long number is then a run that is quick to find.
-_DIGITS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(" ") for byte in range(256))
-# The shortest integer that 64 bits may not hold, unsigned or signed; integers that long, where there are no strings.
-_LONG = b"0" * 19
-_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
-_LEAST, _MOST = -(2**63), 2**64 - 1
-
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _DUPLICATE_SECTION = "xAPI-Data 2.2"
+_SHOWN = 20
 
 
 class Decoded(NamedTuple):
     """The statements of a body, in order.
 
     Attributes:
-        statements: Each as Python values.
+        statements: Each as Python values (``lossless.loads``).
         many: Whether they came as an array, or as one object.
         written: Each as JSON again, UTF-8, without spaces, its members in the order sent: what is kept is made of it.
     """
@@ -49,19 +49,20 @@ class Decoded(NamedTuple):
     written: list[bytes]
 
 
-def decode(body: bytes, *, max_statements: int) -> Decoded:
+def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MOST_STATEMENT_BYTES) -> Decoded:
     """Decode a request body that holds one statement or an array of them.
 
     Args:
         body: UTF-8 JSON, without a byte order mark.
         max_statements: Most statements in an array.
+        max_statement_bytes: Most bytes of one statement's JSON, without spaces.
 
     Raises:
         MalformedJSON: not one UTF-8 JSON document, or nested too deeply; says where.
         DuplicateKey: an object has a key twice; the fault points to the second one.
         BodyTooLarge: more statements than allowed, or more than ``MOST_VALUES`` values.
-        InvalidStatement: neither an object nor an array of objects; a statement longer than ``MOST_STATEMENT_BYTES``;
-            an integer that does not fit into 64 bits.
+        StatementTooLarge: a statement is longer than allowed.
+        InvalidStatement: neither an object nor an array of objects.
     """
     # A body has more bytes than separators.
     if len(body) > MOST_VALUES:
@@ -74,39 +75,34 @@ def decode(body: bytes, *, max_statements: int) -> Decoded:
     else:
         statements, many = [document], False
     try:
-        written = list(map(orjson.dumps, statements))
+        written = list(map(lossless.dumps, statements))
     except TypeError:
-        # All that orjson reads it also writes, but for nesting: it writes 254 levels at most.
+        # All that is read is also written, but for nesting: orjson writes 254 levels at most.
         raise _too_deep() from None
-    long = [place for place, each in enumerate(written) if len(each) > MOST_STATEMENT_BYTES]
+    long = [place for place, each in enumerate(written) if len(each) > max_statement_bytes]
     if long:
-        raise InvalidStatement(
+        raise StatementTooLarge(
             "A statement is too long; nothing was stored.",
             faults=[
                 Fault(
                     f"/{place}" if many else "",
                     "statement-size",
                     "Sillage",
-                    f"The statement has more than {MOST_STATEMENT_BYTES} bytes of JSON. Send what it carries as an "
+                    f"The statement has more than {max_statement_bytes} bytes of JSON. Send what it carries as an "
                     "attachment or a document.",
                 )
-                for place in long[:20]
+                for place in long[:_SHOWN]
             ],
         )
-    # A key given twice is decoded once, so written again it has fewer quotes. Only a quote hidden as an escape could
-    # make up for that.
-    if b"\\u0022" in body or body.count(b'"') != b"".join(written).count(b'"'):
+    if _may_have_duplicates(body, written):
         _refuse_duplicates(body)
-    # Within strings too: what looks long is looked at again.
-    if body.translate(_DIGITS).find(_LONG) >= 0:
-        _refuse_long_integers(body)
     wrong = [place for place, each in enumerate(statements) if type(each) is not dict]
     if wrong:
         raise InvalidStatement(
             "The body is neither a statement nor an array of statements.",
             faults=[
                 Fault(f"/{place}" if many else "", "statement-type", _DUPLICATE_SECTION, "Must be a JSON object.")
-                for place in wrong[:20]
+                for place in wrong[:_SHOWN]
             ],
         )
     return Decoded(statements, many, written)
@@ -115,19 +111,19 @@ def decode(body: bytes, *, max_statements: int) -> Decoded:
 def _refuse_crowded(body: bytes) -> None:
     if sum(map(body.count, _SEPARATORS)) > MOST_VALUES:
         # Texts may hold as many as they like.
-        bare = _STRING.sub(b"", body)
+        bare = lossless.STRING.sub(b"", body)
         if sum(map(bare.count, _SEPARATORS)) > MOST_VALUES:
             raise BodyTooLarge(f"The body holds more than {MOST_VALUES} JSON values. Send several smaller batches.")
 
 
 def _parsed(body: bytes) -> object:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as refused:
+        return lossless.loads(body)
+    except lossless.Malformed as refused:
         raise _malformed(body, refused) from None
 
 
-def _malformed(body: bytes, refused: orjson.JSONDecodeError) -> MalformedJSON:
+def _malformed(body: bytes, refused: lossless.Malformed) -> MalformedJSON:
     if not body.strip(b" \t\r\n"):
         return MalformedJSON("The body is empty. Send one statement or an array of statements.")
     if body.startswith(_BOMS):
@@ -138,10 +134,6 @@ def _malformed(body: bytes, refused: orjson.JSONDecodeError) -> MalformedJSON:
         return MalformedJSON(f"The body is not UTF-8 at byte {broken.start}.")
     if "depth limit" in refused.msg or "recursion" in refused.msg.lower():
         return _too_deep()  # orjson reads 1024 levels at most
-    if "infinity" in refused.msg:
-        return MalformedJSON(
-            f"A number is too large for a 64-bit float at line {refused.lineno}, column {refused.colno}."
-        )
     text = body.decode()
     if not text[refused.pos :].strip():
         return MalformedJSON(
@@ -156,107 +148,74 @@ def _too_deep() -> MalformedJSON:
     return MalformedJSON(f"The JSON is nested more deeply than {DEEPEST} levels.")
 
 
-class _Repeated(dict[str, Any]):
-    """An object decoded with a key given twice; ``key`` is the first such."""
+def _may_have_duplicates(body: bytes, written: list[bytes]) -> bool:
+    """Whether a key may be given twice: always when one is; quick."""
+    # Such a key is decoded once, so written again the body has two quotes fewer; as many otherwise, where each quote
+    # that was hidden as an escape counts. Behind a backslash that is a text which only looks like one.
+    hidden = body.count(b"\\u0022")
+    if hidden and b"\\\\u0022" in body:
+        return True
+    return body.count(b'"') + hidden != sum(each.count(b'"') for each in written)
 
-    key: str
+
+class _Repeat(NamedTuple):
+    """The way to a key that is given twice: keys and positions, the last one first."""
+
+    way: list[str | int]
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
+class _Duplicates:
+    """Finds a key given twice, as ``object_pairs_hook`` of a decoder that keeps nothing but the way to it."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def members(self, pairs: list[tuple[str, Any]]) -> _Repeat | None:
+        if len(dict(pairs)) < len(pairs):
+            self.found = True
+            return _Repeat([_repeated(key for key, _ in pairs)])
+        if self.found:
+            for key, value in pairs:
+                repeat = self.within(value)
+                if repeat is not None:
+                    repeat.way.append(key)
+                    return repeat
+        return None
+
+    def within(self, value: object) -> _Repeat | None:
+        """What is found in a value, of which objects are given by ``members``."""
+        if type(value) is list:
+            for place, each in enumerate(value):
+                repeat = self.within(each)
+                if repeat is not None:
+                    repeat.way.append(place)
+                    return repeat
+        return value if type(value) is _Repeat else None
+
+
+def _repeated(keys: Iterable[str]) -> str:
     seen: set[str] = set()
-    repeated = _Repeated(plain)
-    for key, _ in pairs:
+    for key in keys:
         if key in seen:
-            repeated.key = key
-            break
+            return key
         seen.add(key)
-    # The value that decoding drops may hold a duplicate of its own; keeping the first seen is enough to point at one.
-    return repeated
-
-
-class _TooLong:
-    """In the place of an integer that does not fit into 64 bits."""
-
-
-def _fits(digits: str | bytes) -> bool:
-    # A sign and 20 digits at most: Python does not turn thousands of digits into a number.
-    return len(digits) <= 21 and _LEAST <= int(digits) <= _MOST
-
-
-def _integer(text: str) -> int | _TooLong:
-    return int(text) if _fits(text) else _TooLong()
-
-
-def _refuse_long_integers(body: bytes) -> None:
-    if all(_fits(found[0]) for found in _LONG_INTEGER.finditer(_STRING.sub(b"", body))):
-        return
-    faults = [
-        Fault(
-            pointer,
-            "integer-size",
-            "RFC 8259 6",
-            "The integer needs more than 64 bits, and would not come back as it was sent. Send it as a string.",
-        )
-        for pointer, node in _nodes(body, parse_int=_integer)
-        if isinstance(node, _TooLong)
-    ]
-    raise InvalidStatement("An integer is too long; nothing was stored.", faults=faults[:20])
+    raise AssertionError("no key is there twice")
 
 
 def _refuse_duplicates(body: bytes) -> None:
-    for pointer, node in _nodes(body, object_pairs_hook=_pairs):
-        if isinstance(node, _Repeated):
-            # xAPI-Data 2.2: a Statement MUST use each property no more than one time.
-            raise DuplicateKey(
-                faults=[
-                    Fault(
-                        f"{pointer}/{escape(node.key)}",
-                        "duplicate-key",
-                        _DUPLICATE_SECTION,
-                        "This key is given twice in the same object. Keep one.",
-                    )
-                ]
-            )
-
-
-def _nodes(
-    body: bytes,
-    *,
-    parse_int: Callable[[str], object] | None = None,
-    object_pairs_hook: Callable[[list[tuple[str, Any]]], object] | None = None,
-) -> Iterator[tuple[str, Any]]:
-    """Every value of a JSON body that orjson reads, with its pointer; slow."""
-    try:
-        slow = json.loads(body, parse_int=parse_int, object_pairs_hook=object_pairs_hook)
-    except RecursionError:
-        raise _too_deep() from None
-    yield "", slow
-    # One iterator a level: never as many pointers as there are values.
-    stack = [_children("", slow)]
-    while stack:
-        found = next(stack[-1], None)
-        if found is None:
-            stack.pop()
-        else:
-            yield found
-            stack.append(_children(*found))
-
-
-def _children(pointer: str, node: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, child in node.items():
-            yield f"{pointer}/{escape(key)}", child
-    elif isinstance(node, list):
-        for place, child in enumerate(node):
-            yield f"{pointer}/{place}", child
-
-
-_RESERVED = re.compile("[~/]")
-
-
-def escape(token: str) -> str:
-    """A key as a token of a JSON pointer (RFC 6901 3)."""
-    return _RESERVED.sub(lambda found: "~0" if found[0] == "~" else "~1", token)
+    duplicates = _Duplicates()
+    # Numbers are of no account here: what makes the least of each.
+    document = json.loads(body.decode(), object_pairs_hook=duplicates.members, parse_int=bool, parse_float=bool)
+    repeat = duplicates.within(document) if duplicates.found else None
+    if repeat is not None:
+        # xAPI-Data 2.2: a Statement MUST use each property no more than one time.
+        raise DuplicateKey(
+            faults=[
+                Fault(
+                    pointer(reversed(repeat.way)),
+                    "duplicate-key",
+                    _DUPLICATE_SECTION,
+                    "This key is given twice in the same object. Keep one.",
+                )
+            ]
+        )

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from app.errors import BadRequest, Fault, MalformedJSON
 from app.xapi import parameters
@@ -221,7 +221,7 @@ def check_posted(posted: Content) -> None:
         MalformedJSON: it is not one JSON document in UTF-8.
     """
     if posted.is_json:
-        _parsed(posted.body, "The body")
+        _members(posted.body, "The body")
 
 
 def merge(stored: Content, posted: Content) -> Content:
@@ -231,37 +231,84 @@ def merge(stored: Content, posted: Content) -> Content:
         MalformedJSON: the posted document is not JSON.
         BadRequest: one of the two is not ``application/json``, or not a JSON object.
     """
-    objects: list[dict[str, Any]] = []
+    merged: dict[str, str] = {}
     for content, whose in ((stored, "The stored document"), (posted, "The body")):
         if not content.is_json:
             _unmergeable(f"{whose} is not application/json, so the two cannot be merged. PUT replaces a document.")
-        parsed = _parsed(content.body, whose)
-        if not isinstance(parsed, dict):
+        members = _members(content.body, whose)
+        if members is None:
             _unmergeable(f"{whose} is not a JSON object, so the two cannot be merged. PUT replaces a document.")
-        objects.append(parsed)
-    merged = {**objects[0], **objects[1]}
-    # Escaped, since a string may hold half of a surrogate pair, which UTF-8 cannot write.
-    return Content(stored.type, json.dumps(merged, separators=(",", ":")).encode())
+        merged |= members
+    return Content(stored.type, f"{{{','.join(merged.values())}}}".encode())
 
 
 def _unmergeable(message: str) -> NoReturn:
     raise BadRequest(message, faults=[Fault("", "document-merge", _MERGE, message)])
 
 
-def _parsed(body: bytes, whose: str) -> object:
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def _members(body: bytes, whose: str) -> dict[str, str] | None:
+    """The members of a JSON object by their key, each as it is written; None of another JSON document.
+
+    What a value is made of is read and let go: no number, and no half of a surrogate pair, is written anew.
+    """
     try:
-        # Not orjson: it would make a float, and another number, of an integer over 64 bits.
-        return json.loads(body.decode(), parse_constant=_no_number, parse_float=_finite)
+        text = body.decode()
+        members: dict[str, str] | None = None
+        at = _after(text, 0)
+        if text[at : at + 1] == "{":
+            members, at = _object(text, at + 1)
+        else:
+            _, at = _JSON.raw_decode(text, at)
+        if _after(text, at) < len(text):
+            raise ValueError("something follows")
     except (ValueError, RecursionError):
         raise MalformedJSON(f"{whose} says to be application/json, and is not one JSON document in UTF-8.") from None
+    return members
+
+
+def _object(text: str, at: int) -> tuple[dict[str, str], int]:
+    """The members of an object, from behind its ``{`` on, and where it ends."""
+    members: dict[str, str] = {}
+    at = _after(text, at)
+    if text[at : at + 1] == "}":
+        return members, at + 1
+    while True:
+        key, colon = _JSON.raw_decode(text, at)
+        if type(key) is not str:
+            raise ValueError("a key is a string")
+        written = text[at:colon]
+        colon = _after(text, colon)
+        _expect(text, colon, ":")
+        start = _after(text, colon + 1)
+        _, end = _JSON.raw_decode(text, start)
+        members[key] = f"{written}:{text[start:end]}"
+        at = _after(text, end)
+        if text[at : at + 1] == "}":
+            return members, at + 1
+        _expect(text, at, ",")
+        at = _after(text, at + 1)
+
+
+def _after(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
+
+
+def _expect(text: str, at: int, sign: str) -> None:
+    if text[at : at + 1] != sign:
+        raise ValueError(f"{sign} is missing")
 
 
 def _no_number(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError("beyond a 64-bit float")
-    return number
+def _nothing(_: object) -> None:
+    return None
+
+
+# Of numbers and objects nothing is kept: where they begin and end is all that is asked.
+_JSON = json.JSONDecoder(object_pairs_hook=_nothing, parse_int=bool, parse_float=bool, parse_constant=_no_number)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from app.errors import Fault
+from app.lossless import rounded
 from app.xapi import Statement
 from app.xapi.attachments import SIGNATURE
 from app.xapi.timestamps import parse
@@ -86,7 +87,7 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_
                 )
     result = statement.get("result")
     if result is not None and "score" in result:
-        faults += _of_score(result["score"], f"{pointer}/result/score", sections)
+        faults += _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
     if statement["object"].get("definition") or "context" in statement:
         for place, definition in _definitions(statement):
             faults += _of_components(definition, pointer + place, sections)

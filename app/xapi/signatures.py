@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import jwt
-import orjson
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from app import lossless
 from app.errors import Fault
 from app.xapi import Statement
 from app.xapi.attachments import SIGNATURE, Declared
@@ -46,7 +46,7 @@ def signature_faults(each: Declared, data: bytes, statement: Statement) -> list[
             opened = _JWS.decode_complete(token, options={"verify_signature": False})
         else:
             opened = _JWS.decode_complete(token, key, algorithms=_ALGORITHMS)
-        signed = orjson.loads(opened["payload"])
+        signed = lossless.loads(opened["payload"])
     except jwt.InvalidSignatureError:
         return [_fault(each, "value", "The signature is not one of its content by the key of its certificate.")]
     except _BadChain:

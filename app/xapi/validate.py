@@ -17,10 +17,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from app import contracts
+from app import contracts, errors
 from app.errors import Fault, InvalidStatement
+from app.lossless import rounded
 from app.xapi import Statement
-from app.xapi.decode import escape
 from app.xapi.rules import broken, repeated_ids
 from app.xapi.versions import Version
 
@@ -73,7 +73,7 @@ def validate(statements: Sequence[Statement], version: Version, *, many: bool, d
             that was sent, but a pointer holds keys that were.
     """
     compiled = _compiled(version)
-    if all(map(compiled.is_valid, statements)):
+    if all(_holds(compiled, statement) for statement in statements):
         faults: list[Fault] = []
         for place, statement in enumerate(statements):
             faults += broken(statement, version, f"/{place}" if many else "", data_follow=data_follow)
@@ -103,13 +103,25 @@ def _refusals(statements: Sequence[Statement], version: Version, many: bool, dat
     compiled, reference = _compiled(version), _reference(version)
     for place, statement in enumerate(statements):
         pointer = f"/{place}" if many else ""
-        if compiled.is_valid(statement):
+        if _holds(compiled, statement):
             yield from broken(statement, version, pointer, data_follow=data_follow)
             continue
-        worded = list(islice(_worded(reference, statement, pointer), MOST_FAULTS))
+        worded = list(islice(_worded(reference, rounded(statement), pointer), MOST_FAULTS))
         # The two libraries give the same verdicts (a differential test says so). Were they ever to differ, the refusal
         # stands, without its words.
         yield from worded or [Fault(pointer, "statement", _section(_schema(version)), "Breaks the schema.")]
+
+
+def _holds(compiled: _Compiled, statement: Statement) -> bool:
+    # A number that 64 bits do not hold (``lossless.Digits``) is of no type that the validator knows, where it looks at
+    # numbers at all: not in extensions. The schemas say of which type something is, never of which it is not.
+    try:
+        if compiled.is_valid(statement):
+            return True
+    except ValueError:
+        pass
+    plain = rounded(statement)
+    return plain is not statement and compiled.is_valid(plain)
 
 
 def _schema(version: Version) -> _Schema:
@@ -163,18 +175,18 @@ def _worded(reference: Draft202012Validator, instance: object, pointer: str) -> 
 def _faults_of(error: ValidationError, root: str) -> Iterator[Fault]:
     schema = cast(_Schema, error.schema)
     keyword, expected, instance = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
-    pointer = root + "".join(f"/{escape(str(token))}" for token in error.absolute_path)
+    path = list(error.absolute_path)
     if "propertyNames" in list(error.absolute_schema_path)[-3:]:
-        pointer = f"{pointer}/{escape(str(instance))}"  # the key itself is at fault
+        path.append(str(instance))  # the key itself is at fault
     kind = _KINDS.get(keyword)
     rule = schema["x-rule"] if kind is None else f"{schema['x-rule']}-{kind}"
     section = _section(schema)
     if keyword == "additionalProperties":
         for name in instance.keys() - schema["properties"].keys():
             message = "The standard has no such property here (names are case-sensitive)."
-            yield Fault(f"{pointer}/{escape(name)}", rule, section, message)
+            yield Fault(errors.pointer([*path, name], root), rule, section, message)
         return
-    yield Fault(pointer, rule, section, _message(keyword, expected, instance, schema))
+    yield Fault(errors.pointer(path, root), rule, section, _message(keyword, expected, instance, schema))
 
 
 def _message(keyword: str, expected: Any, instance: Any, schema: _Schema) -> str:

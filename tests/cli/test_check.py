@@ -12,15 +12,16 @@ from click.testing import CliRunner
 from app.cli.profile import profile
 from app.errors import FileRefused, NotFound
 from app.profiles import document, terms
+from app.settings import load
 
 EXAMPLES = Path(__file__).parents[1] / "profiles" / "examples"
 VALID = {path.stem: json.loads(path.read_text())["valid"][0] for path in EXAMPLES.glob("*.json")}
 P2IA = ("attempted", "answered", "completed")
 
 
-def run(*arguments, loaded=()):
+def run(*arguments, loaded=(), environ=None):
     # The store is asked only for a profile that is not at hand.
-    parts = SimpleNamespace(profiles=SimpleNamespace(list=lambda: loaded))
+    parts = SimpleNamespace(profiles=SimpleNamespace(list=lambda: loaded), settings=load(environ or {}))
     return CliRunner().invoke(profile, ["check", *map(str, arguments)], obj=parts, catch_exceptions=False)
 
 
@@ -100,6 +101,17 @@ def test_an_array_too_long_to_be_read_at_once_is_refused_with_what_to_do(tmp_pat
     (tmp_path / "traces.json").write_bytes(orjson.dumps(of(*P2IA) * 10))
     with pytest.raises(FileRefused, match="one statement a line"):
         run(tmp_path / "traces.json", "--profile", "p2ia")
+
+
+def test_a_statement_is_held_to_the_setting_of_the_store(tmp_path):
+    long = {**of("answered")[0], "result": {"response": "x" * 1_100_000}}
+    (tmp_path / "one.jsonl").write_bytes(orjson.dumps(long))
+    (tmp_path / "array.json").write_bytes(orjson.dumps([long]))
+    for name in ("one.jsonl", "array.json"):
+        told = report(tmp_path / name, "--profile", "p2ia")
+        assert [each["rule"] for each in told["faults"]] == ["statement-size"]
+    environ = {"SILLAGE_MAX_STATEMENT_BYTES": "1200000"}
+    assert "invalid" not in report(tmp_path / "one.jsonl", "--profile", "p2ia", environ=environ)["verdicts"]
 
 
 def test_mef_codes_are_held_to_the_nomenclatures_given(lines, tmp_path):

@@ -1,12 +1,14 @@
 """INE: found by form, as whole values, anywhere."""
 
 import json
+import tracemalloc
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.errors import pointer_to
 from app.france import ine
 
 
@@ -68,9 +70,24 @@ def test_values_and_keys_are_found_anywhere_without_being_repeated():
         "a/b~c": {"987654321XY": {"deep": 1}},
         "number": 12345678901,
     }
-    places = ine.find(tree)
-    assert places == ["/actor/account/name", "/a~1b~0c", "/result/list/1/0", "/result/response"]
+    places = [pointer_to(place) for place in ine.find(tree)]
+    assert sorted(places) == ["/actor/account/name", "/a~1b~0c", "/result/list/1/0", "/result/response"]
     assert ine.find(json.loads(json.dumps(["nothing", {"here": None}]))) == []
+
+
+def test_a_long_key_above_many_values_costs_nothing_for_each():
+    tree = {"k" * 50_000: ["123456789AB"] * 20_000}
+    tracemalloc.start()
+    try:
+        places = ine.find(tree)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(places) == 20_000
+    # Some 130 bytes each; with its pointer each would have 50,000.
+    assert peak < 200 * 20_000
+    assert pointer_to(places[7]) == "/" + "k" * 150 + "…" + "k" * 40 + "/7"
+    assert ine.find("123456789AB") == [None]
 
 
 def test_a_deep_tree_is_searched_without_recursion():

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.lossless import Digits
 from app.profiles import checker, document, jsonpath, templates
 from app.profiles.checker import Mode, Outcome
 
@@ -135,6 +136,20 @@ ONE = {"r": {"s": "x", "n": 1, "t": True}, "list": [{"id": "a", "k": "p"}, {"id"
 )
 def test_a_rule_is_followed_as_the_pseudocode_says(rule, followed):
     assert follows(ONE, **rule) is followed
+
+
+@pytest.mark.parametrize(
+    ("value", "any_", "followed"),
+    [
+        (Digits("1" * 30), [Digits("1" * 30)], True),
+        (Digits("1" * 30), [Digits("1" * 29 + "2"), 1.1111111111111111e29], False),
+        (Digits("1" + "0" * 22), [1e22], True),
+        ([{"a": Digits("1e400")}], [[{"a": Digits("1E+400")}]], True),
+        (Digits("1" * 30), ["1" * 30], False),
+    ],
+)
+def test_numbers_that_64_bits_do_not_hold_are_compared_by_value(value, any_, followed):
+    assert follows({"r": value}, location="$.r", any=any_) is followed
 
 
 def test_a_template_that_wants_a_reference_needs_a_statement_ref():

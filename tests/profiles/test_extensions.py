@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from app import contracts
+from app.lossless import Digits
 from app.profiles import document, schemas, terms
 from app.profiles.extensions import Extensions
 from app.profiles.sessions import SUBREGISTRATION
@@ -39,6 +40,21 @@ def concept(iri, kind, schema=None, version="urn:p:v1"):
 def test_an_extension_is_held_to_its_place_and_schema(statement, found):
     faults = Extensions(OWN).faults({"object": {}, **statement})
     assert [(fault.pointer, fault.rule) if type(found[0]) is tuple else fault.rule for fault in faults] == found
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "fits"),
+    [
+        ('{"type":"integer","minimum":5}', Digits("1" * 30), True),
+        ('{"type":"integer","maximum":5}', Digits("1" * 30), False),
+        ('{"type":"number"}', Digits("-1e400"), True),
+        ('{"not":{"type":"number"}}', Digits("1" * 30), False),
+        ('{"type":"string"}', Digits("1" * 30), False),
+        ('{"items":{"properties":{"a":{"type":"integer"}}}}', [{"a": Digits("1" * 5_000)}], True),
+    ],
+)
+def test_a_number_that_64_bits_do_not_hold_is_a_number_to_a_schema(schema, value, fits):
+    assert schemas.compile(schema).is_valid(value) is fits
 
 
 def test_every_activity_of_a_statement_and_what_is_within_it_is_looked_at():

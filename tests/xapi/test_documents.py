@@ -203,6 +203,17 @@ def test_no_value_changes_in_a_merge(stored: dict[str, Any], posted: dict[str, A
 
 
 @pytest.mark.parametrize(
+    "value", ["1" * 30, "9" * 10_000, "0.10", "1e999", "-0", '"\\ud800"', '{"a": 1, "a": 2}', '[1.000, "\u00e9"]']
+)
+def test_a_value_stays_as_it_is_written(value: str) -> None:
+    # xAPI-Communication 2.2: a merge sets properties, and changes nothing in what it does not set.
+    stored = Content("application/json", f' {{ "kept" : {value} ,"set":{value}}}'.encode())
+    posted = Content("application/json", f'{{"new":{value}, "set": 1}}\n'.encode())
+    assert merge(stored, posted).body == f'{{"kept":{value},"set":1,"new":{value}}}'.encode()
+    check_posted(Content("application/json", value.encode()))
+
+
+@pytest.mark.parametrize(
     ("stored", "posted"),
     [
         (document({}, "text/plain"), document({})),
@@ -212,7 +223,12 @@ def test_no_value_changes_in_a_merge(stored: dict[str, Any], posted: dict[str, A
         (document({}), Content("application/json", b'{"a":1}{')),
         (document({}), Content("application/json", b"")),
         (document({}), Content("application/json", b'{"a":NaN}')),
-        (document({}), Content("application/json", b'{"a":1e999}')),
+        (document({}), Content("application/json", b'{"a":1,}')),
+        (document({}), Content("application/json", b'{"a" 1}')),
+        (document({}), Content("application/json", b"{1:1}")),
+        (document({}), Content("application/json", b'{"a":1}x')),
+        (document({}), Content("application/json", b'{"a":')),
+        (document({}), Content("application/json", b"{")),
         (document({}), Content("application/json", b'{"a":"\xff"}')),
         (document({}), Content("application/json", b'{"a":' + b"[" * 100_000)),
         (Content("application/json", b"no"), document({})),

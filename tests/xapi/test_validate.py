@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import Fault, InvalidStatement
+from app.lossless import Digits
 from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
 from app.xapi.versions import Version
 
@@ -92,3 +93,40 @@ def test_a_part_can_be_checked_alone() -> None:
     assert [f.pointer for f in actor_faults({"account": {"name": "a"}}, "/agent")] == ["/agent/account"]
     assert matches("iri", "uuid://7d4f3c70")
     assert not matches("iri", "7d4f3c70")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_numbers_that_64_bits_do_not_hold_are_held_to_what_is_said_of_numbers(
+    simple: dict[str, Any], version: Version
+) -> None:
+    long, most = Digits("1" * 30), Digits("1e400")
+
+    def with_result(result: dict[str, Any]) -> dict[str, Any]:
+        return {**simple, "result": result}
+
+    # xAPI-Data 4.1: no statement is refused for the values of extensions.
+    for value in (long, most, [{"a": long}], {"b": [most, None]}):
+        validate([with_result({"extensions": {"https://ent.example/x": value}})], version, many=False)
+    validate([with_result({"score": {"raw": long, "min": 0, "max": most}})], version, many=False)
+    attached = {
+        "usageType": "https://ent.example/u", "display": {"en": "x"}, "contentType": "text/plain", "length": long,
+        "sha2": "a" * 64, "fileUrl": "https://ent.example/f",
+    }  # fmt: skip
+    validate([{**simple, "attachments": [attached]}], version, many=False)
+    for wrong, pointer, rule in (
+        ({"score": {"scaled": long}}, "/result/score/scaled", "-range"),
+        ({"score": {"raw": long, "max": 3}}, "/result/score/raw", "score-order"),
+        ({"success": long}, "/result/success", "-type"),
+        ({"response": most}, "/result/response", "-type"),
+        (long, "/result", "-type"),
+    ):
+        [fault] = faults([with_result(wrong)], version)
+        assert fault.pointer == pointer and fault.rule.endswith(rule)
+        assert "111" not in str(fault)
+
+
+def test_pointers_are_bounded_however_long_the_keys_are(simple: dict[str, Any]) -> None:
+    wrong = {**simple, "k" * 500_000: 1, "result": {"extensions": {"x" * 400_000: 1}}}
+    found = faults([wrong], Version.V2)
+    assert {fault.pointer[:20] for fault in found} == {"/" + "k" * 19, "/result/extensions/x"}
+    assert all("…" in fault.pointer and len(fault.pointer) < 300 for fault in found)

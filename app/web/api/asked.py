@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from flask import request
 from marshmallow import Schema, ValidationError, fields
 
+from app import lossless
 from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
 from app.governance.persons import Person, person_of
 from app.web import body
@@ -36,8 +36,8 @@ def document(schema: Schema, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
     """
     content = raw(most_bytes)
     try:
-        said = orjson.loads(content) if content else {}
-    except orjson.JSONDecodeError:
+        said = lossless.loads(content) if content else {}
+    except lossless.Malformed:
         raise MalformedJSON("The body is not one well-formed UTF-8 JSON document.") from None
     if not isinstance(said, dict):
         raise BadRequest("The body is one JSON object.")

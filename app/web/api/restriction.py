@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
+from app import lossless
 from app.access.scopes import RIGHTS
 from app.errors import BadRequest, Fault
 from app.governance.persons import Person
@@ -18,7 +18,6 @@ from app.storage.person_states import PURPOSES, RESEARCH
 from app.web.api import asked
 from app.web.api.answers import answer
 from app.web.gate import Gate
-from app.xapi.decode import MOST_STATEMENT_BYTES
 
 
 class _Objecting(asked.Act):
@@ -32,8 +31,13 @@ class _Rectifying(Schema):
     case = fields.String(load_default=None, allow_none=True)
 
 
-def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification) -> Blueprint:
-    """The routes; each act is in force in every worker when its answer leaves."""
+def blueprint(
+    gate: Gate, restriction: Restriction, rectification: Rectification, max_statement_bytes: int
+) -> Blueprint:
+    """The routes; each act is in force in every worker when its answer leaves.
+
+    A statement that rectifies has ``max_statement_bytes`` of JSON at most.
+    """
     routes = Blueprint("restriction", __name__)
 
     def act(name: str, schema: Schema, do: Callable[[Person, str, dict[str, Any]], dict[str, object]]) -> None:
@@ -74,9 +78,9 @@ def blueprint(gate: Gate, restriction: Restriction, rectification: Rectification
     @routes.post("/persons/rectify")
     def rectify() -> Response:
         credential = gate.credential(RIGHTS)
-        said = asked.document(_Rectifying(), 2 * MOST_STATEMENT_BYTES)
+        said = asked.document(_Rectifying(), 2 * max_statement_bytes)
         try:
-            content = orjson.dumps(said["corrected"])
+            content = lossless.dumps(said["corrected"])
         except TypeError:
             # orjson writes 254 levels, and reads more.
             message = "Is nested too deeply."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response
 
+from app import lossless
 from app.access import scopes
 from app.ingest.activities import Activities
 from app.web import parameters
@@ -29,6 +29,6 @@ def blueprint(gate: Gate, activities: Activities) -> Blueprint:
         definition = activities.definitions([identity]).get(identity)
         if definition is not None:
             activity["definition"] = definition
-        return Response(orjson.dumps(activity), content_type="application/json")
+        return Response(lossless.dumps(activity), content_type="application/json")
 
     return routes
