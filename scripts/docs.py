@@ -117,6 +117,7 @@ _ADVICE = {
     "document-conflict": "Read the document, then send `If-Match` with its `ETag` to replace it.",
     "precondition-failed": "Read the document again, apply the change to what is there now, send its present `ETag`.",
     "body-too-large": "Send smaller batches.",
+    "statement-too-large": "Send what it carries as an attachment or a document; the fault points to the statement.",
     "unsupported-content-type": "Send `application/json`, without a content encoding.",
     "too-many-requests": "Send the same request again after `Retry-After` seconds, and fewer at once.",
     "overloaded": "Send the same request again after `Retry-After` seconds: nothing is stored twice. Operator: "
@@ -164,7 +165,8 @@ _ERRORS_HEAD = f"""{WRITTEN}
 Over HTTP every error is a problem document (RFC 9457, `application/problem+json`): `type` (`urn:sillage:error:CODE`),
 `code`, `status`, `title` (English, or French when `Accept-Language` prefers it), `detail`, `request_id`, and `faults`
 when the input is a document: `pointer` (RFC 6901), `rule`, `section`, `message`. Details and faults do not repeat
-values that were sent; a pointer holds the keys that were. What is refused before the application sees it (a bad
+values that were sent; a pointer holds the keys that were, and a "…" where it is cut: a key has 200 characters at most in
+it, and all of it 2,000. What is refused before the application sees it (a bad
 request line, one over 8,190 bytes, a head over 64 KiB or slower than 10 seconds) is not such a document.
 
 On the command line an error prints both titles, the code and the detail; the exit code is 2. Codes marked `command` are

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def found(raw, others=()):
 
 def test_nothing_is_found_in_a_clean_profile():
     assert found(clean()) == []
+
+
+def test_numbers_beyond_64_bits_are_values_like_others():
+    rules = [
+        {"location": "$.result.score.raw", "presence": "recommended", "any": [10**30 + at, 10**5_000]} for at in (0, 1)
+    ]
+    sys.set_int_max_str_digits(0)
+    try:
+        assert found(clean(templates=[template("opened", *rules), *clean()["templates"][1:]])) == []
+        rules[1] = rules[0]
+        assert [
+            rule for _, rule, _ in found(clean(templates=[template("opened", *rules), *clean()["templates"][1:]]))
+        ] == ["rule-repeated"]
+    finally:
+        sys.set_int_max_str_digits(4_300)
 
 
 ERROR, WARNING = "error", "warning"
