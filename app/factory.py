@@ -944,7 +944,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     web_errors.install(app)
     compression.install(app)
     body.install(app)
-    alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes, threads=chosen.threads)
+    alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes)
     origins, prefixes = split_origins(chosen.cors_origins), (PREFIX, "/api/v1")
     cors.install(app, origins, prefixes)
     app.extensions[EXTENSION] = Refusal(

@@ -126,6 +126,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "loglevel": settings.log_level,
             "umask": 0o077,
             "control_socket_disable": True,
+            "http_parser": "python",  # whose bodies are read by app.web.framing, whatever is installed beside it
             "on_starting": _on_starting,
             "post_worker_init": self._post_worker_init,
             "worker_exit": _worker_exit,

@@ -10,6 +10,7 @@ import re
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from app.storage import clock
 
@@ -21,11 +22,16 @@ _FIELDS = re.compile(
     rb"\n(authorization|content-length|content-encoding|transfer-encoding|connection)[ \t]*:[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 )
+_EXPECTS = re.compile(rb"\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 # Chunks do not say how many will come, nor gzip what it unpacks to: `Admitted.hold` corrects these guesses.
 _CHUNKED_BYTES = 64 * 1024
 _UNPACKED_TIMES = 16
+# What has more digits is beyond any limit, whatever they are.
 _DIGITS = 15
+# RFC 7617 2: a Basic credential; of a form, where it is among its first or last bytes.
+_FORM_CREDENTIAL = re.compile(rb"(?:\A|&)authorization=([^&]*)", re.IGNORECASE)
+_SEARCHED_BYTES = 16 * 1024
 
 
 class Kind(Enum):
@@ -63,10 +69,9 @@ def asking(received: bytearray) -> Asking:
     for found in _FIELDS.finditer(received, 0, received.find(_HEAD_END) + 2):
         name = found[1].lower()
         if name == b"authorization":
-            credential = blake2b(found[2], digest_size=16, key=_key).digest()
+            credential = _digest(found[2].strip())
         elif name == b"content-length":
-            text = found[2].strip()
-            length = int(text) if text.isdigit() and len(text) <= _DIGITS else length
+            length = _length(found[2]) or length
         elif name == b"transfer-encoding":
             length = max(length, _CHUNKED_BYTES)
         elif name == b"content-encoding" and found[2].strip().lower() != b"identity":
@@ -90,5 +95,66 @@ def whole(received: bytearray) -> bool:
         return False
     if not lengths:
         return len(received) == end + len(_HEAD_END)
-    known = lengths[0].isdigit() and len(lengths[0]) <= _DIGITS
-    return known and len(received) == end + len(_HEAD_END) + int(lengths[0])
+    length = _length(lengths[0])
+    return length is not None and len(received) == end + len(_HEAD_END) + length
+
+
+class Framing(NamedTuple):
+    """Where a body ends, by its head: after ``length`` bytes, or with its last chunk."""
+
+    length: int
+    chunked: bool
+
+
+def form(received: bytearray, largest: int) -> Framing | None:
+    """How the body is framed of what may be a form (xAPI-Communication 1.3), whose credentials are in its body.
+
+    None when this is no such request; when it has no body, or one of more than ``largest`` bytes, which nobody reads;
+    and when its head leaves any doubt about where the body ends, so that gunicorn refuses it.
+    """
+    line = received[: received.find(b"\r\n")]
+    if not line.startswith(b"POST ") or b"method" not in line.partition(b"?")[2]:
+        return None
+    fields = [
+        (found[1].lower(), found[2]) for found in _FIELDS.finditer(received, 0, received.find(_HEAD_END) + len(b"\r\n"))
+    ]
+    framing = [(name, text) for name, text in fields if name in {b"content-length", b"transfer-encoding"}]
+    if len(framing) != 1:
+        return None
+    ((name, text),) = framing
+    if name == b"transfer-encoding":
+        return Framing(0, chunked=True) if text.strip().lower() == b"chunked" else None
+    length = _length(text)
+    return Framing(length, chunked=False) if length and length <= largest else None
+
+
+def waits_to_go_on(received: bytearray) -> bool:
+    """Whether the client waits to be told that it may send the body (RFC 9110 10.1.1)."""
+    head = bytes(received[: received.find(_HEAD_END) + len(b"\r\n")])
+    return _EXPECTS.search(head) is not None and b" HTTP/1.1\r\n" in head
+
+
+def asking_form(received: bytearray, content: bytes) -> Asking:
+    """Look at a form, all of which is here: what ``asking`` says, with the credential that is inside."""
+    asked = asking(received)
+    credential = asked.credential
+    if credential is None:
+        head = content[:_SEARCHED_BYTES]
+        tail = content[max(_SEARCHED_BYTES, len(content) - _SEARCHED_BYTES) :]
+        found = _FORM_CREDENTIAL.search(head) or _FORM_CREDENTIAL.search(tail)
+        if found is not None:
+            credential = _digest(unquote_to_bytes(found[1].replace(b"+", b" ")).strip())
+    return asked._replace(credential=credential, body_bytes=len(content))
+
+
+def _length(text: bytes) -> int | None:
+    """A ``Content-Length``; None when it is none. Zeros in front mean nothing (RFC 9112 6.2), and may be thousands."""
+    digits = text.strip()
+    if not digits.isdigit():
+        return None
+    digits = digits.lstrip(b"0") or b"0"
+    return int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
+
+
+def _digest(credential: bytes) -> bytes:
+    return blake2b(credential, digest_size=16, key=_key).digest()

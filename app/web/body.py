@@ -20,6 +20,7 @@ from app.errors import (
     UnsupportedContentType,
 )
 from app.web.client_socket import ClientSocket
+from app.web.framing import Misframed, TooMuchFraming
 
 READ = "sillage.body_read"
 """Key of the WSGI environment: set when the body was read to its end before the application ran."""
@@ -94,7 +95,7 @@ def chunks(limit: int) -> Iterator[bytes]:
     for piece in _unpacked(pieces) if _gzipped() else pieces:
         total += len(piece)
         if total > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         yield piece
     g.body_read = True
 
@@ -126,9 +127,9 @@ def whole(stream: Stream, length: int | None, limit: int) -> bytes:
     too_long = length is not None and length > limit
     body = b"" if too_long else _received(stream, limit + 1)
     if too_long or len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if length is not None and len(body) < length:
-        raise _cut()
+        raise cut()
     return body
 
 
@@ -142,13 +143,13 @@ def _gzipped() -> bool:
 def _pieces(limit: int) -> Iterator[bytes]:
     length = request.content_length
     if length is not None and length > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     received = 0
     while piece := _received(request.stream, _PIECE_BYTES):
         received += len(piece)
         yield piece
     if length is not None and received < length:
-        raise _cut()
+        raise cut()
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -177,7 +178,8 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise MalformedEncoding("The compressed body is cut off: its end is missing. Send it again.")
 
 
-def _too_large(limit: int) -> BodyTooLarge:
+def too_large(limit: int) -> BodyTooLarge:
+    """Of a body beyond the limit."""
     return BodyTooLarge(f"The body is larger than the {limit} bytes that one request may hold. Send smaller batches.")
 
 
@@ -185,17 +187,30 @@ def _received(stream: Stream, most: int) -> bytes:
     try:
         return stream.read(most)
     except TimeoutError:
-        raise RequestTimeout(
-            f"Nothing of the body came for {ClientSocket.silence_seconds:.0f} seconds, or the whole took more than "
-            f"{ClientSocket.patience_seconds:.0f} seconds and one for each {ClientSocket.bytes_per_second:,} bytes. "
-            "Send it again, in smaller batches if the connection is slow."
-        ) from None
+        raise too_slow() from None
     except OSError:
-        raise _cut() from None
-    except ParseException:
-        message = "A chunk of the body has no valid size, or does not end where its size says. Send it again."
-        raise BadRequest(message, faults=[Fault("", "chunk", "RFC 9112 7.1", message)]) from None
+        raise cut() from None
+    except ParseException as refused:
+        raise misframed(refused) from None
 
 
-def _cut() -> SillageError:
+def too_slow() -> RequestTimeout:
+    """Of a body that has had its time."""
+    return RequestTimeout(
+        f"Nothing of the body came for {ClientSocket.silence_seconds:.0f} seconds, or the whole took more than "
+        f"{ClientSocket.patience_seconds:.0f} seconds and one for each {ClientSocket.bytes_per_second:,} bytes. "
+        "Send it again, in smaller batches if the connection is slow."
+    )
+
+
+def misframed(refused: ParseException) -> SillageError:
+    """Of a body in chunks that are not well formed, or too small."""
+    if isinstance(refused, TooMuchFraming):
+        return BodyTooLarge("The body comes in chunks so small that little of it is content. Send larger chunks.")
+    said = str(refused) if isinstance(refused, Misframed) else "The trailers of the body are not well formed."
+    return BadRequest(f"{said} Send it again.", faults=[Fault("", "chunk", "RFC 9112 7.1", said)])
+
+
+def cut() -> SillageError:
+    """Of a body that ends before it is whole."""
     return MalformedJSON("The body is shorter than announced: it was cut on the way. Send it again.")

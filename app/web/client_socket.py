@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.storage import clock
 from app.web.admission import Admitted
+
+if TYPE_CHECKING:
+    from app.web.framing import Gathered
 
 _HEAD = b"HTTP/1.1 "
 _HEAD_END = b"\r\n\r\n"
@@ -15,9 +18,10 @@ _LONGEST_HEAD = 16 * 1024
 
 
 class ClientSocket(socket.socket):
-    """An accepted connection, read and written by a thread within a time that grows with what went through.
+    """An accepted connection, read and written by a thread within a time that grows with the payload that came.
 
-    A limit per call would not do: one byte now and then would meet it for ever.
+    A limit per call would not do: one byte now and then would meet it for ever. Nor would one that grows with every
+    byte: what frames a body has no end.
     """
 
     patience_seconds: ClassVar[float] = 30.0
@@ -26,6 +30,14 @@ class ClientSocket(socket.socket):
     """How fast it must go beyond that."""
     silence_seconds: ClassVar[float] = 10.0
     """How long it may send nothing at all in the midst of a body."""
+
+    most_framing: ClassVar[int] = 1024 * 1024
+    """Most bytes beside the payload of a body in chunks; the worker says how many."""
+
+    gathered: Gathered | None = None
+    """The body of the next request, when it came before its head was looked at by a thread."""
+    whole = False
+    """Whether the body of the request that is served came so."""
 
     _deadline = 0.0
     _abandon: Callable[[], None] | None = None
@@ -42,6 +54,11 @@ class ClientSocket(socket.socket):
     def end(self) -> None:
         """The request is answered; what ``begin`` was given is let go of."""
         self._abandon = self._admitted = None
+        self.whole = False
+
+    def progress(self, payload: int) -> None:
+        """Say that so many bytes of the body came, apart from what frames them: there is more time for the rest."""
+        self._deadline += payload / self.bytes_per_second
 
     def hold(self, size: int) -> None:
         """Say that so many bytes of the request's body are in memory.
@@ -72,9 +89,7 @@ class ClientSocket(socket.socket):
         if left <= 0:
             raise TimeoutError
         self.settimeout(min(left, self.silence_seconds))
-        received = super().recv(size, flags)
-        self._deadline += len(received) / self.bytes_per_second
-        return received
+        return super().recv(size, flags)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override] # gunicorn sends bytes
         """Send all of it; the head of an answer waits for what follows it, or for ``flush``.

@@ -3,7 +3,8 @@
 Gunicorn's threaded worker reads the head of a request in a pool thread, without a limit of time, and closes
 connections in its event loop, for up to two seconds each: a few silent clients stop it. Here the event loop
 gathers the head and asks ``Admission`` for a thread once it is whole, and lets a connection that closes
-linger among those it polls. In a thread, ``ClientSocket`` bounds the waiting.
+linger among those it polls. Of a form, which has its credentials inside, it gathers the body too (``Room``).
+In a thread, ``ClientSocket`` bounds the waiting.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from typing import Any
 import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from app.errors import SillageError
 from app.storage import clock
+from app.web import body
 from app.web.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
-from app.web.asking import asking, whole
+from app.web.asking import asking, asking_form, form, waits_to_go_on, whole
 from app.web.client_socket import ClientSocket
+from app.web.framing import Parser, most_framing
+from app.web.gathering import Gathering, Room, no_room
 from app.web.refusal import Refusal
 
 HEAD_SECONDS = 10.0
@@ -38,6 +43,7 @@ _LINGER_BYTES = 64 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _MOST_CONNECTIONS = 1_000
 _OTHER_FILES = 200
@@ -70,6 +76,7 @@ class _Client(TConn):  # type: ignore[misc] # gunicorn has no types
         # A thread gets it when there is something to read.
         self.data_ready = True
         self.admitted: Admitted[_Client] | None = None
+        self.parser = Parser(cfg, sock, client)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
@@ -82,6 +89,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._room = bytearray(_HEAD_BYTES)
         self._admission: Admission[_Client]
         self._refusal: Refusal
+        self._room_for_forms: Room[_Client]
+        self._largest_form = 0
         self._untold = 0
         self._told_at = 0.0
 
@@ -98,6 +107,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         """Say, before anything is served, what there is, and how those are answered that get nothing of it."""
         self._admission = Admission(limits)
         self._refusal = refusal
+        self._largest_form = limits.largest_body
+        self._room_for_forms = Room(max(limits.largest_body, limits.body_bytes // 2))
+        ClientSocket.most_framing = most_framing(limits.largest_body)
 
     # --- the event loop -----------------------------------------------------------------------------
 
@@ -145,7 +157,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def enqueue_req(self, conn: _Client) -> None:
         """A head is whole: serve the request, let it wait, or refuse it or another one."""
-        started, shed = self._admission.arrive(conn, asking(conn.head), clock.steady())
+        gathered = conn.sock.gathered
+        asked = asking(conn.head) if gathered is None else asking_form(conn.head, gathered.payload)
+        started, shed = self._admission.arrive(conn, asked, clock.steady())
         self._start(started)
         for each in shed:
             self._refuse(each)
@@ -165,6 +179,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         now = clock.steady()
         for each in self._admission.sweep(now):
             self._refuse(each)
+        for conn in self._room_for_forms.late(now):
+            self._turn_away(conn, body.too_slow(), "slow")
         self._tell(now)
         while self.pending_conns and self.pending_conns[0].timeout <= now:
             conn = self.pending_conns[0]
@@ -204,7 +220,63 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._last_word(conn, _TOO_LONG)
         elif end >= 0:
             self._forget(conn, self.pending_conns)
+            self._headed(conn, end + len(_HEAD_END))
+
+    def _headed(self, conn: _Client, end: int) -> None:
+        framing = form(conn.head, self._largest_form)
+        if framing is None:
             self.enqueue_req(conn)
+            return
+        ahead = bytes(conn.head[end:])
+        del conn.head[end:]
+        self._room_for_forms.enter(conn, Gathering(framing, self._largest_form, clock.steady()))
+        self.poller.register(conn.sock, EVENT_READ, partial(self._on_form, conn))
+        if ahead:
+            self._gather(conn, ahead)
+        elif waits_to_go_on(conn.head):
+            with suppress(OSError):
+                conn.sock.send_now(_GO_ON)
+
+    def _on_form(self, conn: _Client, _sock: Any) -> None:
+        count = self._received(conn)
+        if count is None:
+            return
+        if count:
+            self._gather(conn, bytes(memoryview(self._room)[:count]))
+        else:
+            self._turn_away(conn, body.cut(), None)
+
+    def _gather(self, conn: _Client, received: bytes) -> None:
+        try:
+            coming, excess = self._room_for_forms.feed(conn, received, clock.steady())
+        except SillageError as refused:
+            self.poller.unregister(conn.sock)
+            self._answer(conn, refused)
+            return
+        if coming.done:
+            self.poller.unregister(conn.sock)
+            conn.sock.gathered = coming.gathered()
+            conn.head += coming.rest
+            self.enqueue_req(conn)
+        if excess is not None:
+            self._turn_away(excess, no_room(), "room")
+
+    def _turn_away(self, conn: _Client, error: SillageError, reason: str | None) -> None:
+        """Refuse a form that is not whole; ``reason`` is what it counts as, if it counts."""
+        self._room_for_forms.forget(conn)
+        self.poller.unregister(conn.sock)
+        if reason is not None:
+            self._refusal.count(reason)
+            self._untold += 1
+        self._answer(conn, error)
+
+    def _answer(self, conn: _Client, error: SillageError) -> None:
+        self._last_word(conn, self._refusal(conn.head, error, keep=False))
+
+    def _hand_over(self, conn: _Client) -> None:
+        """What a form holds is accounted for by ``Admission`` from now on, or let go of."""
+        if conn.sock.gathered is not None:
+            self._room_for_forms.leave(len(conn.sock.gathered.payload))
 
     def _start(self, admitted: Iterable[Admitted[_Client]]) -> None:
         for each in admitted:
@@ -217,7 +289,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         conn = shed.item
         self._refusal.count(shed.reason)
         self._untold += 1
-        keep = self.alive and whole(conn.head)
+        keep = self.alive and conn.sock.gathered is None and whole(conn.head)
+        self._hand_over(conn)
+        conn.sock.gathered = None
         answer = self._refusal(conn.head, shed.error, keep=keep)
         if not keep:
             self._last_word(conn, answer)
@@ -300,6 +374,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def handle(self, conn: _Client) -> Any:
         """Serve the request whose head is there."""
+        self._hand_over(conn)
         conn.init()
         conn.parser.unreader.unread(bytes(conn.head))
         conn.head = bytearray()

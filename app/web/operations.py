@@ -51,7 +51,7 @@ class Metrics:
         )
         self._shed = Counter(
             "sillage_requests_shed",
-            "Requests refused for overload before a thread took them: source (429), waiting, time (503).",
+            "Requests refused before a thread took them: source (429), waiting, time, room (503), slow (408).",
             ("reason",),
             registry=self._registry,
         )
@@ -61,7 +61,7 @@ class Metrics:
         ).labels(version).set(1)
         for outcome in ("stored", "repeated", "rejected", "conflict"):
             self._statements.labels(outcome)
-        for reason in ("source", "waiting", "time"):
+        for reason in ("source", "waiting", "time", "room", "slow"):
             self._shed.labels(reason)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:

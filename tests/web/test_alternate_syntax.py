@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -14,7 +13,6 @@ import requests
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.web.xapi import alternate
 from tests.served import Server, statement
 
 STATEMENTS, STATE = "/xAPI/statements", "/xAPI/activities/state"
@@ -253,35 +251,3 @@ def test_escapes_at_the_borders_of_what_is_decoded_at_once(server: Server, tutor
         form = urlencode(own(tutor)).encode() + b"&content=" + "".join(f"%{byte:02x}" for byte in content).encode()
         (identity,) = ask(server, "POST", form).json()
         assert server.get(tutor, statementId=identity).json()["result"]["response"] == text
-
-
-def test_too_many_forms_at_once_are_told_to_come_again() -> None:
-    reading, go = threading.Event(), threading.Event()
-
-    class Slow:
-        def read(self, _size: int) -> bytes:
-            reading.set()
-            go.wait(10)
-            return b"limit=1"
-
-    seen: list[Any] = []
-
-    def application(environ: Any, _start: Any) -> list[bytes]:
-        seen.append((environ.get(alternate.REFUSED), environ["QUERY_STRING"]))
-        return []
-
-    middleware = alternate.AlternateSyntax(application, prefix="/xAPI", max_body_bytes=100, threads=4)
-
-    def one(stream: Any) -> None:
-        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": STATEMENTS, "QUERY_STRING": "method=GET"}
-        middleware(environ | {"wsgi.input": stream, "wsgi.input_terminated": True}, lambda *_: print)
-
-    first = threading.Thread(target=one, args=(Slow(),))
-    first.start()
-    assert reading.wait(10)
-    one(Slow())
-    go.set()
-    first.join()
-    refused, served = seen
-    assert (refused[0].status, refused[0].retry_after) == (503, 1)
-    assert served == (None, "limit=1")

@@ -8,7 +8,6 @@ credentials, audit and metrics know no difference.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, NoReturn
@@ -17,8 +16,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 from flask import Flask, request
 from werkzeug.wsgi import get_content_length, get_input_stream
 
-from app.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, Unavailable, UnsupportedContentType
+from app.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, UnsupportedContentType
 from app.web import body
+from app.web.client_socket import ClientSocket
 from app.xapi.media_types import essence
 from app.xapi.versions import Version, negotiate
 
@@ -51,10 +51,6 @@ _MOST_BYTES_BESIDE_CONTENT = 256 * 1024
 _HEADER = re.compile(rf"[\x20-\x7e]{{0,{_LONGEST_HEADER}}}")
 _NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLICE = 64 * 1024
-# Whoever sends a form has shown no credentials yet, for they are in it: such senders get a part of the threads only,
-# for a moment's wait, however slowly they send.
-_THREADS_EACH = 4
-_TURN_SECONDS = 0.05
 
 
 class AlternateSyntax:
@@ -63,12 +59,11 @@ class AlternateSyntax:
     What cannot be turned goes on as it came, with the reason under ``REFUSED`` for ``install`` to raise.
     """
 
-    def __init__(self, application: WSGIApplication, *, prefix: str, max_body_bytes: int, threads: int) -> None:
-        """``max_body_bytes`` is of the form as sent; ``threads`` how many requests this process serves at once."""
+    def __init__(self, application: WSGIApplication, *, prefix: str, max_body_bytes: int) -> None:
+        """``max_body_bytes`` is of the form as sent."""
         self._application = application
         self._prefix = f"{prefix}/"
         self._limit = max_body_bytes
-        self._turns = threading.BoundedSemaphore(max(1, threads // _THREADS_EACH))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -115,15 +110,17 @@ class AlternateSyntax:
         environ["QUERY_STRING"] = urlencode(parameters)
 
     def _form(self, environ: WSGIEnvironment) -> bytes:
-        if not self._turns.acquire(timeout=_TURN_SECONDS):
-            raise Unavailable(
-                "Too many requests in the alternate syntax come at once. Send it again, or in the plain syntax.",
-                retry_after=1,
-            )
-        try:
-            form = body.whole(get_input_stream(environ), get_content_length(environ), self._limit)
-        finally:
-            self._turns.release()
+        length = get_content_length(environ)
+        connection = environ.get("gunicorn.socket")
+        announced = bool(length) or "HTTP_TRANSFER_ENCODING" in environ
+        if isinstance(connection, ClientSocket) and announced and not connection.whole:
+            # Whoever sends a form has shown no credentials yet, for they are in it: no thread waits for one. The event
+            # loop has gathered it, unless it is too long or its head leaves doubt about where it ends.
+            connection.abandon()
+            if length is not None and length > self._limit:
+                raise body.too_large(self._limit)
+            _refuse("framing", "Send the form with a Content-Length, or in chunks without another transfer coding.")
+        form = body.whole(get_input_stream(environ), length, self._limit)
         environ[body.READ] = True
         return form
 
@@ -132,7 +129,7 @@ class AlternateSyntax:
         return "application/json" if path == f"{self._prefix}statements" else "text/plain; charset=utf-8"
 
 
-def install(app: Flask, *, prefix: str, max_body_bytes: int, threads: int) -> None:
+def install(app: Flask, *, prefix: str, max_body_bytes: int) -> None:
     """Take requests in the alternate syntax, under ``prefix``; what it refuses is answered like any error."""
 
     @app.before_request
@@ -142,7 +139,7 @@ def install(app: Flask, *, prefix: str, max_body_bytes: int, threads: int) -> No
             raise refused
 
     app.wsgi_app = AlternateSyntax(  # type: ignore[method-assign] # the way that Flask documents
-        app.wsgi_app, prefix=prefix, max_body_bytes=max_body_bytes, threads=threads
+        app.wsgi_app, prefix=prefix, max_body_bytes=max_body_bytes
     )
 
 
