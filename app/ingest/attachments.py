@@ -197,12 +197,8 @@ class Attachments:
             raise _refused(
                 [_fault(each.pointer, "attachment-sha2", "`sha2` is not that of the data sent.") for each in wanted]
             )
-        faults = [
-            fault
-            for each in wanted
-            if each.signature
-            for fault in signature_faults(each, bytes(signature), batch.statements[each.statement])
-        ]
+        signed = [(each, batch.statements[each.statement]) for each in wanted if each.signature]
+        faults = signature_faults(bytes(signature), signed) if signed else []
         if faults:
             raise _refused(faults)
         gathered.add(identity, sealer.finish())

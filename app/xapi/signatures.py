@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import jwt
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from app import lossless
@@ -20,45 +24,71 @@ from app.xapi.content import content_print
 SECTION = "xAPI-Data 2.6"
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
 _LONGEST_CHAIN = 10
+# In base64; certificates have one to four thousand.
+_LONGEST_CERTIFICATE = 24 * 1024
+_LONGEST_KEY = 8_192
+_LONGEST_EXPONENT = 33
 # Of a key of 1,024 bits, as in the example of xAPI-Data, Appendix D; RFC 7518 3.3 asks for twice that.
 _SHORTEST_VALUE = 128
 _JWS = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
-def signature_faults(each: Declared, data: bytes, statement: Statement) -> list[Fault]:
+def signature_faults(data: bytes, signed: Sequence[tuple[Declared, Statement]]) -> list[Fault]:
     """What is wrong with a signature: its form, its algorithm, its certificates, what it signs.
 
     A signature without certificates (``x5c``) is held for its form and content: there is no key to verify it with.
     Nor is it asked here whether somebody trusts the certificates: a reader of the statement decides that.
 
     Args:
-        each: The attachment that is the signature.
-        data: Its data: a JWS in compact serialisation.
-        statement: The statement, as sent or normalised.
+        data: A JWS in compact serialisation. It is verified once, however many statements declare it.
+        signed: Each attachment that is this signature, with its statement, as sent or normalised.
     """
+    try:
+        opened, content = _opened(data)
+    except _Refused as refused:
+        return [_fault(each, refused.rule, refused.words) for each, _ in signed]
+    if len(opened["signature"]) < _SHORTEST_VALUE:
+        words = "The signature is shorter than any that an RSA key of 1,024 bits makes."
+        return [_fault(each, "value", words) for each, _ in signed]
+    words = "What is signed is not this statement without its signature."
+    whole = _Signed(content)
+    return [_fault(each, "content", words) for each, statement in signed if not whole.is_of(statement)]
+
+
+class _Refused(Exception):
+    """A signature that is none, whatever it signs: the rule that it breaks, and what is wrong."""
+
+    def __init__(self, rule: str, words: str) -> None:
+        self.rule = rule
+        self.words = words
+
+
+def _opened(data: bytes) -> tuple[dict[str, Any], Any]:
+    """A signature that its certificate, if it has one, verifies; and what it signs."""
     try:
         token = data.decode("ascii")
         header = jwt.get_unverified_header(token)
         if header.get("alg") not in _ALGORITHMS:
-            return [_fault(each, "algorithm", "The signature must use RS256, RS384 or RS512.")]
+            raise _Refused("algorithm", "The signature must use RS256, RS384 or RS512.")
         key = _leaf_key(header["x5c"]) if "x5c" in header else None
         if key is None:
             opened = _JWS.decode_complete(token, options={"verify_signature": False})
         else:
             opened = _JWS.decode_complete(token, key, algorithms=_ALGORITHMS)
-        signed = lossless.loads(opened["payload"])
+        return opened, lossless.loads(opened["payload"])
     except jwt.InvalidSignatureError:
-        return [_fault(each, "value", "The signature is not one of its content by the key of its certificate.")]
+        words = "The signature is not one of its content by the key of its certificate."
+        raise _Refused("value", words) from None
     except _BadChain:
-        return [_fault(each, "chain", "`x5c` must be a chain of certificates, each signed by the next, of RSA keys.")]
+        words = (
+            f"`x5c` must be a chain of at most {_LONGEST_CHAIN} certificates, each signed by the next; the first has "
+            f"an RSA key, and none a key that is not usual: RSA has at most {_LONGEST_KEY:,} bits, its exponent 33."
+        )
+        raise _Refused("chain", words) from None
     except (ValueError, jwt.PyJWTError, UnsupportedAlgorithm, RecursionError):
         # Whatever the libraries find wrong with bytes that anybody can send.
-        return [_fault(each, "form", "The signature must be a JWS in compact serialisation, of the statement's JSON.")]
-    if len(opened["signature"]) < _SHORTEST_VALUE:
-        return [_fault(each, "value", "The signature is shorter than any that an RSA key of 1,024 bits makes.")]
-    if not _same(signed, statement):
-        return [_fault(each, "content", "What is signed is not this statement without its signature.")]
-    return []
+        words = "The signature must be a JWS in compact serialisation, of the statement's JSON."
+        raise _Refused("form", words) from None
 
 
 class _BadChain(Exception):
@@ -70,10 +100,16 @@ def _leaf_key(chain: object) -> RSAPublicKey:
     if not isinstance(chain, list) or not 0 < len(chain) <= _LONGEST_CHAIN:
         raise _BadChain
     try:
+        if any(len(each) > _LONGEST_CERTIFICATE for each in chain):
+            raise _BadChain
         certificates = [x509.load_der_x509_certificate(base64.b64decode(each, validate=True)) for each in chain]
+        # Before anything is verified: to verify by the key that its sender chose may take as long as he likes.
+        keys = [certificate.public_key() for certificate in certificates]
+        if not all(map(_usual, keys)):
+            raise _BadChain
         for certificate, issuer in pairwise(certificates):
             certificate.verify_directly_issued_by(issuer)
-        key = certificates[0].public_key()
+        key = keys[0]
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion) as refused:
         raise _BadChain from refused
     if not isinstance(key, RSAPublicKey):
@@ -81,18 +117,41 @@ def _leaf_key(chain: object) -> RSAPublicKey:
     return key
 
 
-def _same(signed: Any, statement: Statement) -> bool:
+def _usual(key: object) -> bool:
+    """Whether a public key is of a kind and size that certificates have, so that verifying by it costs little."""
+    if isinstance(key, RSAPublicKey):
+        # FIPS 186-5 A.1.1 bounds the exponent too; 65,537 is nearly everybody's, and the cost grows with its length.
+        return key.key_size <= _LONGEST_KEY and key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
+    return isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey)
+
+
+class _Signed:
+    """What a signature signs, to be compared with statements."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._print: object = None
+
+    def is_of(self, statement: Statement) -> bool:
+        """Whether it is this statement without its signature."""
+        plain = _unsigned(statement)
+        try:
+            if "id" in self._content and "id" in plain and self._content["id"].lower() != plain["id"].lower():
+                return False
+            if self._print is None:
+                self._print = content_print(self._content)
+            return self._print == content_print(plain)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            # Not even a statement.
+            return False
+
+
+def _unsigned(statement: Statement) -> dict[str, Any]:
     kept = [each for each in statement.get("attachments", ()) if each["usageType"] != SIGNATURE]
     plain = {name: part for name, part in statement.items() if name != "attachments"}
     if kept:
         plain["attachments"] = kept
-    try:
-        if "id" in signed and "id" in plain and signed["id"].lower() != plain["id"].lower():
-            return False
-        return content_print(signed) == content_print(plain)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        # Not even a statement.
-        return False
+    return plain
 
 
 def _fault(each: Declared, rule: str, message: str) -> Fault:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from app.web.asking import Kind, asking, whole
+from app.web.asking import Framing, Kind, asking, asking_form, form, whole
 
 MIB = 1024 * 1024
 
@@ -40,6 +42,11 @@ def test_kinds(line: str, kind: Kind) -> None:
         (["Content-Length: 10"], 10),
         (["content-length:10"], 10),
         (["Content-Length: ten"], 0),
+        (["Content-Length: " + "0" * 5_000 + "10"], 10),
+        (["Content-Length: 0000000000000000020971520"], 20_971_520),
+        (["Content-Length: " + "9" * 40], 10**15),
+        (["Content-Length: " + "9" * 5_000], 10**15),
+        (["Content-Length: 000"], 0),
         (["Content-Length: 10", "Content-Encoding: gzip"], 160),
         (["Content-Encoding: gzip", "Content-Length: 10"], 160),
         (["Content-Length: 10", "Content-Encoding: identity"], 10),
@@ -48,6 +55,49 @@ def test_kinds(line: str, kind: Kind) -> None:
 )
 def test_bytes_of_the_body(fields: list[str], size: int) -> None:
     assert asking(head("POST /xAPI/statements", *fields)).body_bytes == size
+
+
+FORM = "POST /xAPI/statements?method=PUT"
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "framing"),
+    [
+        (FORM, ["Content-Length: 10"], Framing(10, chunked=False)),
+        (FORM, ["Content-Length: " + "0" * 5_000 + "10"], Framing(10, chunked=False)),
+        (FORM, ["Transfer-Encoding: Chunked"], Framing(0, chunked=True)),
+        ("POST http://x/%78API/statements?method=PUT", ["Content-Length: 10"], Framing(10, chunked=False)),
+        (FORM, [], None),
+        (FORM, ["Content-Length: 0"], None),
+        (FORM, ["Content-Length: 1001"], None),
+        (FORM, ["Content-Length: 10", "Content-Length: 10"], None),
+        (FORM, ["Content-Length: 10", "Transfer-Encoding: chunked"], None),
+        (FORM, ["Transfer-Encoding: gzip, chunked"], None),
+        ("POST /xAPI/statements?limit=1", ["Content-Length: 10"], None),
+        ("POST /method?", ["Content-Length: 10"], None),
+        ("PUT /xAPI/statements?method=PUT", ["Content-Length: 10"], None),
+    ],
+)
+def test_what_may_be_a_form_and_where_it_ends(line: str, fields: list[str], framing: Framing | None) -> None:
+    assert form(head(line, *fields), 1_000) == framing
+
+
+def test_the_credential_of_a_form_is_that_of_a_header() -> None:
+    plain = asking(head("POST /", "Authorization: Basic eDp5+/=")).credential
+    inside = b"uthorization=Basic+eDp5%2B%2F%3D"
+    for content in (b"A" + inside, b"content=" + b"x" * 100_000 + b"&a" + inside + b"&limit=1"):
+        asked = asking_form(head(FORM, "Content-Length: 9"), content)
+        assert (asked.credential, asked.body_bytes) == (plain, len(content))
+    assert asking_form(head(FORM), b"content=authorization").credential is None
+
+
+def test_looking_at_a_head_made_to_be_slow_costs_little() -> None:
+    before = time.process_time()
+    for _ in range(100):
+        form(head("POST /" + "?" * 8_000, "Content-Length: 10"), 1_000)
+        form(head("POST /?" + "metho" * 1_600, "Content-Length: 10"), 1_000)
+        asking_form(head(FORM), b"&authorization" * 5_000)
+    assert time.process_time() - before < 2
 
 
 def test_what_looks_like_a_header_in_the_body_is_none() -> None:
@@ -71,6 +121,7 @@ def test_a_credential_is_a_digest_that_tells_same_from_other() -> None:
         head("POST /xAPI/statements"),
         head("POST /xAPI/statements", "Content-Length: 2", body=b"[]"),
         head("POST /xAPI/statements", "Connection: keep-alive", "Content-Length: 0"),
+        head("POST /xAPI/statements", "Content-Length: 00000000000000000002", body=b"[]"),
     ],
 )
 def test_a_request_that_came_to_its_end(received: bytearray) -> None:

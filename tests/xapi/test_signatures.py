@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import NameOID
 
 from app.xapi.attachments import SIGNATURE, declared
@@ -51,6 +53,24 @@ def _of_an_unknown_curve() -> str:
 
 
 EXOTIC = _of_an_unknown_curve()
+
+
+def _long_exponent() -> rsa.RSAPrivateKey:
+    """A key that works, with a public exponent of 2,000 bits: verifying by it takes a hundred times as long."""
+    numbers = OTHER.private_numbers()
+    p, q, e = numbers.p, numbers.q, (1 << 2_000) + 1
+    order = math.lcm(p - 1, q - 1)
+    while math.gcd(e, order) > 1:
+        e += 2
+    d = pow(e, -1, order)
+    public = rsa.RSAPublicNumbers(e, p * q)
+    made = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), numbers.iqmp, public)
+    return made.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+SLOW, OLD = _long_exponent(), dsa.generate_private_key(1024)
+OF_SLOW, OF_OLD = _certificate("leaf", KEY, "slow", SLOW), _certificate("leaf", KEY, "old", OLD)
+SLOW_ROOT, OLD_ROOT = _certificate("slow", SLOW, "slow", SLOW), _certificate("old", OLD, "old", OLD)
 LEAF, ROOT = _certificate("leaf", KEY, "root", OTHER), _certificate("root", OTHER, "root", OTHER)
 
 
@@ -64,7 +84,7 @@ def _faults(token: str | bytes, **changes: Any) -> list[str]:
     }
     statement = {**STATEMENT, **changes, "attachments": [attachment]}
     data = token if isinstance(token, bytes) else token.encode()
-    faults = signature_faults(declared([statement], many=False)[0], data, statement)
+    faults = signature_faults(data, [(declared([statement], many=False)[0], statement)])
     assert all(fault.section == "xAPI-Data 2.6" and fault.pointer == "/attachments/0" for fault in faults)
     return [fault.rule for fault in faults]
 
@@ -122,6 +142,10 @@ def test_durations_are_compared_to_a_hundredth_of_a_second() -> None:
         (_signed(7), "signature-content"),
         (_signed(b"{"), "signature-form"),
         (_signed(x5c=[EXOTIC]), "signature-chain"),
+        (_signed(key=SLOW, x5c=[SLOW_ROOT]), "signature-chain"),
+        (_signed(x5c=[OF_SLOW, SLOW_ROOT]), "signature-chain"),
+        (_signed(x5c=[OF_OLD, OLD_ROOT]), "signature-chain"),
+        (_signed(x5c=["A" * 100_000]), "signature-chain"),
         (_signed(_nested(1_015)), "signature-content"),
         (_raw(b'{"alg":"RS256","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "signature-form"),
         (_raw(b'{"alg":"RS256"}', value=b""), "signature-value"),
@@ -141,3 +165,29 @@ def test_a_value_changed_after_signing_is_noticed_with_a_certificate() -> None:
     raw[0] ^= 1
     changed = base64.urlsafe_b64encode(raw).decode().rstrip("=")
     assert _faults(f"{head}.{body}.{changed}") == ["signature-value"]
+
+
+def test_a_signature_is_verified_once_however_many_statements_declare_it() -> None:
+    # 1.5 MB of spaces around a small statement, which a thousand others want to have been signed.
+    token = _signed(orjson.dumps(STATEMENT) + b" " * 1_500_000, x5c=[LEAF, ROOT]).encode()
+    attachment = {
+        "usageType": SIGNATURE,
+        "display": {"en": "Signature"},
+        "contentType": "application/octet-stream",
+        "length": 1,
+        "sha2": "0" * 64,
+    }
+    statements = [{**STATEMENT, "attachments": [attachment]} for _ in range(1_000)]
+    signed = [(each, statements[each.statement]) for each in declared(statements, many=True)]
+    before = time.process_time()
+    assert signature_faults(token, signed) == []
+    assert time.process_time() - before < 3
+
+
+def test_the_largest_chain_that_is_verified_costs_little() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=4096)
+    token = _signed(key=key, x5c=[_certificate("a", key, "a", key)] * 10)
+    before = time.process_time()
+    for _ in range(50):
+        assert _faults(token) == []
+    assert time.process_time() - before < 2
