@@ -202,7 +202,7 @@ class Documents:
             ProfileRejected: that, when the source is one whose faults are refused; nothing changed.
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
-            BodyTooLarge: larger than ``LARGEST``, merged.
+            BodyTooLarge: larger than ``LARGEST``, merged, or of more values than are merged; nothing changed.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
         """
         check_posted(content)

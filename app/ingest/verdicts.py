@@ -11,7 +11,7 @@ from itertools import compress
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.errors import Fault, ProfileRejected, SillageError
+from app.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.ingest.referred import identifiers
 from app.profiles import sessions
 from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
@@ -22,7 +22,8 @@ from app.profiles.sessions import Follower
 from app.storage import clock
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
 from app.storage.sources import Source
-from app.xapi.documents import Content, Place, Resource
+from app.xapi.documents import MOST_VALUES, Content, Place, Resource
+from app.xapi.extent import crowded
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"
@@ -214,10 +215,17 @@ class Profiles:
 
         Raises:
             ProfileRejected: something is, and the mode of the source is ``reject``; counted.
+            BodyTooLarge: a profile gives a schema for it, and it has more than ``MOST_VALUES`` values.
         """
         if not source.profiles or place.id is None:
             return ()
-        faults = self.held(source).resources.faults(_CONCEPTS[place.resource], place.id, content.type, content.body)
+        resources = self.held(source).resources
+        if resources.checks(place.id) and crowded(content.body, MOST_VALUES):
+            raise BodyTooLarge(
+                f"A profile gives a schema for this document, which holds more than {MOST_VALUES:,} JSON values: more "
+                "than are checked. Nothing was stored."
+            )
+        faults = resources.faults(_CONCEPTS[place.resource], place.id, content.type, content.body)
         if faults and source.mode == "reject":
             self.count_document(source.id, faults, REJECTED)
             raise ProfileRejected(

@@ -37,6 +37,11 @@ class Resources:
                     schema = schemas.usable(concept.inline_schema)
                     self._defined.setdefault(concept.id, _Defined(concept.type, concept.content_type, schema))
 
+    def checks(self, identity: str) -> bool:
+        """Whether the documents of this id are decoded here, to hold them to a schema."""
+        defined = self._defined.get(identity)
+        return defined is not None and defined.schema is not None
+
     def faults(self, type: str, identity: str, content_type: str, body: bytes) -> tuple[Fault, ...]:
         """What is wrong with a document; nothing when no profile defines it.
 

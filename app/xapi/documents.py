@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
-from app.errors import BadRequest, Fault, MalformedJSON
+from app.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
 from app.xapi import parameters
+from app.xapi.extent import crowded, deeper
 from app.xapi.media_types import essence
 from app.xapi.versions import Version
 
@@ -22,6 +23,7 @@ Method: TypeAlias = Literal["GET", "PUT", "POST", "DELETE"]
 
 _CONCURRENCY = "xAPI-Communication 3.1"
 _MERGE = "xAPI-Communication 2.2"
+_STORED, _POSTED = "The stored document", "The body"
 
 
 class Resource(Enum):
@@ -214,14 +216,21 @@ def refuse_bare() -> NoReturn:
 # --- POST -----------------------------------------------------------------------------------------
 
 
+MOST_VALUES = 250_000
+"""Of JSON that is merged, on either side and in the result: an empty object takes a hundred bytes once decoded."""
+DEEPEST = 254
+"""Levels that it may be nested, as those of a statement."""
+
+
 def check_posted(posted: Content) -> None:
     """Refuse a POST that says to be JSON and is not, whatever is stored (xAPI-Communication 2.2).
 
     Raises:
-        MalformedJSON: it is not one JSON document in UTF-8.
+        MalformedJSON: it is not one JSON document in UTF-8, or nested too deeply.
+        BodyTooLarge: it has more than ``MOST_VALUES`` values.
     """
     if posted.is_json:
-        _members(posted.body, "The body")
+        _members(posted.body, _POSTED)
 
 
 def merge(stored: Content, posted: Content) -> Content:
@@ -230,20 +239,31 @@ def merge(stored: Content, posted: Content) -> Content:
     Raises:
         MalformedJSON: the posted document is not JSON.
         BadRequest: one of the two is not ``application/json``, or not a JSON object.
+        BodyTooLarge: one of the two, or what they would become, has more than ``MOST_VALUES`` values.
     """
     merged: dict[str, str] = {}
-    for content, whose in ((stored, "The stored document"), (posted, "The body")):
+    for content, whose in ((stored, _STORED), (posted, _POSTED)):
         if not content.is_json:
             _unmergeable(f"{whose} is not application/json, so the two cannot be merged. PUT replaces a document.")
         members = _members(content.body, whose)
         if members is None:
             _unmergeable(f"{whose} is not a JSON object, so the two cannot be merged. PUT replaces a document.")
         merged |= members
-    return Content(stored.type, f"{{{','.join(merged.values())}}}".encode())
+    written = f"{{{','.join(merged.values())}}}".encode()
+    if crowded(written, MOST_VALUES):
+        raise _too_many("The merged document")
+    return Content(stored.type, written)
 
 
 def _unmergeable(message: str) -> NoReturn:
     raise BadRequest(message, faults=[Fault("", "document-merge", _MERGE, message)])
+
+
+def _too_many(whose: str) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"{whose} holds more than {MOST_VALUES:,} JSON values, which are not merged; nothing was stored. Keep less in "
+        "one document; PUT replaces it."
+    )
 
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -254,6 +274,10 @@ def _members(body: bytes, whose: str) -> dict[str, str] | None:
 
     What a value is made of is read and let go: no number, and no half of a surrogate pair, is written anew.
     """
+    if crowded(body, MOST_VALUES):
+        raise _too_many(whose)
+    if deeper(body, DEEPEST):
+        raise MalformedJSON(f"{whose} is nested more deeply than {DEEPEST} levels; nothing was stored.")
     try:
         text = body.decode()
         members: dict[str, str] | None = None

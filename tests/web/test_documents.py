@@ -183,6 +183,56 @@ def test_a_document_has_a_largest_size(state: Client) -> None:
     assert state.send("GET").status_code == 404
 
 
+MANY = b'{"%s":[' + b"{}," * 199_999 + b"{}]}"
+
+
+@pytest.mark.parametrize(
+    ("stored", "posted"),
+    [
+        (MANY % b"a", MANY % b"b"),
+        (MANY % b"a" + b" " * 10, b'{"b":[' + b"0," * 60_000 + b"0]}"),
+        (b'{"a":1}', b'{"b":[' + b"{}," * 300_000 + b"{}]}"),
+        (b'{"a":[' + b"{}," * 300_000 + b"{}]}", b'{"b":1}'),
+    ],
+)
+def test_a_merge_of_more_values_than_are_held_changes_nothing(state: Client, stored: bytes, posted: bytes) -> None:
+    state.created(stored, "application/json")
+    answer = state.send("POST", posted, "application/json")
+    assert code(answer) == (413, "body-too-large") and "250,000" in answer.json()["detail"]
+    assert state.send("GET").content == stored
+    assert state.send("PUT", posted, "application/json", If_Match="*").status_code == 204
+
+
+def test_a_post_of_more_values_than_are_held_creates_nothing(state: Client) -> None:
+    body = b"[" + b"{}," * 300_000 + b"{}]"
+    assert code(state.send("POST", body, "application/json")) == (413, "body-too-large")
+    assert state.send("GET").status_code == 404
+    # Not looked into, so not bounded.
+    assert state.send("POST", body, "application/octet-stream").status_code == 204
+
+
+def test_texts_may_hold_what_separates_values(state: Client) -> None:
+    state.created(b'{"a":1}', "application/json")
+    assert state.send("POST", b'{"b":"' + b",[{:" * 100_000 + b'"}', "application/json").status_code == 204
+
+
+def test_a_merge_nested_too_deeply_changes_nothing(state: Client) -> None:
+    state.created(b'{"a":1}', "application/json")
+    deep = b'{"b":' + b"[" * 254 + b"]" * 254 + b"}"
+    assert code(state.send("POST", deep, "application/json")) == (400, "malformed-json")
+    assert state.send("GET").content == b'{"a":1}'
+    assert state.send("POST", b'{"b":' + b"[" * 253 + b"]" * 253 + b"}", "application/json").status_code == 204
+
+
+def test_a_merge_does_not_make_texts_longer(state: Client) -> None:
+    text = "été 😀" * 1_000
+    state.created(orjson.dumps({"a": text}), "application/json")
+    assert state.send("POST", b'{"b":"\\ud83d"}', "application/json").status_code == 204
+    assert state.send("GET").json() == {"a": text, "b": "\ud83d"}
+    assert state.send("POST", b'{"b":1}', "application/json").status_code == 204
+    assert state.send("GET").content == orjson.dumps({"a": text, "b": 1})
+
+
 # --- parameters -----------------------------------------------------------------------------------
 
 
