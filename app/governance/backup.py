@@ -22,7 +22,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused
+from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.storage import audit as audit_log
 from app.storage import clock, migrations, organisation_keys, restoring, subjects, tombstone_file, tombstones
@@ -50,6 +50,8 @@ _NEVER_TAKEN_BACK = frozenset({"accounts", "cases", "credentials", "erasures", "
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000
+_MOST_KEYS_BYTES = 1024 * 1024
+_LONGEST_KEY = 10_000
 _log = structlog.stdlib.get_logger("sillage.backup")
 
 
@@ -110,12 +112,14 @@ class _Captured:
 
     def _see(self, chunk: Chunk, organisation: str) -> None:
         if chunk.collection == organisation_keys.NAME:
+            if len(chunk.content) > _MOST_KEYS_BYTES:
+                raise _strange_keys()
             for document in documents_of(chunk):
                 if document["_id"] == organisation:
                     self.organisation = document
         elif chunk.collection == subjects.NAME and not self.learners:
             self.learners = [
-                (bytes(one["_id"]), Wrapped(int(one["version"]), bytes(one["key"])))
+                (_bytes(one["_id"]), Wrapped(_version(one["version"]), _bytes(one["key"])))
                 for one in documents_of(chunk, _SAMPLE)
             ]
 
@@ -258,8 +262,10 @@ class Backups:
             raise BackupRefused("The backup holds no keys of this organisation, so nothing in it could be read.")
         try:
             keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            # Not proved yet to be of this organisation: they may say anything.
+        except SillageError:
+            raise
+        except Exception:
+            # Not proved yet to be of this organisation: they may say anything, and make any part fail in its own way.
             raise _strange_keys() from None
         if not hmac.compare_digest(keys.mac(MAC, manifest.canonical()).hex().encode(), manifest.mac.lower().encode()):
             raise BackupRefused("The manifest was altered since this organisation wrote it. Take another copy.")
@@ -489,6 +495,19 @@ class Backups:
 
 def _mac(keys: OrganisationKeys) -> Callable[[bytes], bytes]:
     return lambda message: keys.mac(TOMBSTONE_MAC, message)
+
+
+def _bytes(value: object) -> bytes:
+    # Of a number, `bytes` would make as many zeros.
+    if not isinstance(value, bytes) or len(value) > _LONGEST_KEY:
+        raise TypeError("not what a key is kept as")
+    return value
+
+
+def _version(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a version")
+    return int(value)
 
 
 def _strange_keys() -> BackupRefused:

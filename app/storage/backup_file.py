@@ -44,7 +44,16 @@ _CHUNK = re.compile(r"([A-Za-z][A-Za-z0-9_]*)/([0-9]{8})\.bson\.zst")
 _CHUNK_BYTES = 8 * 1024 * 1024
 # A reply of MongoDB holds 16 MiB of documents and one more; a file that says more is not ours.
 _MOST_CHUNK_BYTES = 64 * 1024 * 1024
-_MOST_MANIFEST_BYTES = 16 * 1024 * 1024
+_MOST_MANIFEST_BYTES = 1024 * 1024
+_MOST_COLLECTIONS = 1_000
+_LONGEST_TEXT = 100
+_MOST_NUMBER = 2**63 - 1
+_BLOCK = 512
+# Name; mode, uid and gid; size; time; checksum; type of a file; link; magic and version; the rest is let be.
+_HEADER = re.compile(
+    rb"([!-~]{1,100})\0*(?<=\A.{100}).{24}([0-7]{11})[\0 ].{12}([0-7]{6})[\0 ]{2}[0\0]\0{100}ustar(?:\x0000|  \0)",
+    re.DOTALL,
+)
 _LEVEL = 3
 _LENGTH = struct.Struct("<i")
 _LEAST_DOCUMENT = 5
@@ -254,6 +263,8 @@ class BackupReader:
                 manifest = self._read(content)
             elif found:
                 total = sums.setdefault(found[1], _Sum())
+                if len(sums) > _MOST_COLLECTIONS:
+                    raise BackupRefused("There are more collections in the file than any backup holds.")
                 if int(found[2]) != total.chunks:
                     raise BackupRefused(f"Part {total.chunks} of the collection {found[1]} is missing.")
                 unpacked = _unpacked(content)
@@ -281,23 +292,47 @@ class BackupReader:
         return manifest
 
     def _members(self, only: str | None = None) -> Iterator[tuple[str, bytes]]:
-        """Each file of the archive; the content of those not named is left unread when ``only`` is given."""
+        """Each file of the archive; the content of those not named is left unread when ``only`` is given.
+
+        Headers are read here, not by ``tarfile``: it follows extensions that no backup has, such as headers about
+        headers and numbers of any length, which may take it minutes, gigabytes, or to an error of its own.
+        """
+        place = 0
         self._file.seek(0)
-        try:
-            with tarfile.open(fileobj=self._file, mode="r:") as archive:
-                while (member := archive.next()) is not None:
-                    archive.members = []  # type: ignore[attr-defined] # it is there
-                    if not member.isreg() or not 0 <= member.size <= _MOST_CHUNK_BYTES:
-                        raise _not_a_backup()
-                    if only is not None and member.name != only:
-                        continue
-                    file = archive.extractfile(member)
-                    content = b"" if file is None else file.read()
-                    if len(content) != member.size:
-                        raise _cut()
-                    yield member.name, content
-        except (tarfile.TarError, EOFError, ValueError):
-            raise _not_a_backup() from None
+        while header := self._file.read(_BLOCK):
+            if len(header) < _BLOCK:
+                raise _cut()
+            if not any(header):
+                return
+            name, size = _member(header)
+            place += _BLOCK
+            if only is None or name == only:
+                content = self._file.read(size)
+                if len(content) != size:
+                    raise _cut()
+                yield name, content
+            # Whole blocks: what pads the last one says nothing.
+            place += -(-size // _BLOCK) * _BLOCK
+            self._file.seek(place)
+
+
+def _member(header: bytes) -> tuple[str, int]:
+    """Name and size of a plain file, by its header (POSIX.1-1988 ``ustar``, which is all that is written here).
+
+    Raises:
+        BackupRefused: it is not one.
+    """
+    said = _HEADER.match(header)
+    if said is None:
+        raise _not_a_backup()
+    name, size, checksum = said[1], int(said[2], 8), int(said[3], 8)
+    # As if the eight bytes of the checksum were spaces.
+    if sum(header) - sum(header[148:156]) + 8 * ord(" ") != checksum:
+        raise _not_a_backup()
+    most = _MOST_CHUNK_BYTES if name.endswith(b".zst") else _MOST_MANIFEST_BYTES
+    if size > most:
+        raise _not_a_backup()
+    return name.decode("ascii"), size
 
 
 @contextmanager
@@ -354,7 +389,8 @@ def documents_of(chunk: Chunk, most: int | None = None) -> Iterator[dict[str, An
     try:
         for document in islice(split(chunk.content), most):
             yield bson.decode(document, codec_options=_CODEC)
-    except bson.errors.InvalidBSON:
+    except (bson.errors.BSONError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        # Whatever the library finds wrong with bytes that may be anything.
         raise BackupRefused("The documents of the backup are not BSON: it is damaged.") from None
 
 
@@ -385,8 +421,6 @@ def _said(manifest: Manifest) -> dict[str, Any]:
 
 
 def _json(content: bytes) -> dict[str, Any]:
-    if len(content) > _MOST_MANIFEST_BYTES:
-        raise _not_a_backup()
     try:
         said = orjson.loads(content)
         if said["format"] != FORMAT:
@@ -403,7 +437,7 @@ def _heading(said: Mapping[str, Any]) -> Heading:
         heading = Heading(*(said[name] for name in Heading._fields))
     except KeyError:
         raise _not_a_backup() from None
-    if not all(isinstance(text, str) and len(text) <= 100 for text in heading):
+    if not all(isinstance(text, str) and len(text) <= _LONGEST_TEXT for text in heading):
         raise _not_a_backup()
     return heading
 
@@ -411,22 +445,40 @@ def _heading(said: Mapping[str, Any]) -> Heading:
 def _manifest(said: Mapping[str, Any]) -> Manifest:
     try:
         parts = {
-            str(name): Part(int(part["documents"]), int(part["bytes"]), str(part["sha256"]))
+            _text(name): Part(_number(part["documents"]), _number(part["bytes"]), _text(part["sha256"]))
             for name, part in said["collections"].items()
         }
         versions = said["key_versions"]
         return Manifest(
             _heading(said),
             parts,
-            tuple(map(str, said["migrations"])),
-            tuple(map(int, versions["organisation"])),
-            tuple(map(int, versions["learners"])),
-            str(said["mac"]),
+            tuple(map(_text, _list(said["migrations"]))),
+            tuple(map(_number, _list(versions["organisation"]))),
+            tuple(map(_number, _list(versions["learners"]))),
+            _text(said["mac"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BackupRefused(
             "The manifest of the backup says nothing that can be followed. Take another copy."
         ) from None
+
+
+def _list(said: object) -> list[object]:
+    if type(said) is not list:
+        raise ValueError("no list")
+    return said
+
+
+def _number(said: object) -> int:
+    if type(said) is not int or not 0 <= said <= _MOST_NUMBER:
+        raise ValueError("no number of anything")
+    return said
+
+
+def _text(said: object) -> str:
+    if type(said) is not str or len(said) > _LONGEST_TEXT:
+        raise ValueError("no text")
+    return said
 
 
 def _not_a_backup() -> BackupRefused:

@@ -347,7 +347,14 @@ def _document(store: Store, organisation: str) -> Document:
 
 
 def _placed(organisation: str, purpose: str, stored: Document) -> tuple[str, Wrapped]:
-    return organisation_place(organisation, purpose), Wrapped(stored["version"], bytes(stored["sealed"]))
+    return organisation_place(organisation, purpose), Wrapped(int(stored["version"]), _sealed(stored["sealed"]))
+
+
+def _sealed(value: object) -> bytes:
+    # A backup may say anything: of a number, `bytes` would make as many zeros.
+    if not isinstance(value, bytes):
+        raise TypeError("not a sealed key")
+    return value
 
 
 def _opened(keks: KeyWrapping, organisation: str, purpose: str, stored: Document) -> bytes:

@@ -96,16 +96,16 @@ def _document(backup: bytes) -> dict[str, Any]:
         document = orjson.loads(backup)
         if document["format"] != FORMAT:
             raise ValueError("another format")
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        digest = document.pop("digest", None)
+        # More deeply nested than it can be written, it was never sealed: a TypeError.
+        summed = hashlib.sha256(_canonical(document)).hexdigest()
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise KeyBackupRefused(
             "The file is not a copy that `sillage keys backup` made, or it was cut. Take another copy."
         ) from None
     if document.get("version") != VERSION:
         raise KeyBackupRefused("The copy was made by a later version of Sillage, or altered. Use that version.")
-    digest = document.pop("digest", None)
-    if not isinstance(digest, str) or not hmac.compare_digest(
-        digest.encode(), hashlib.sha256(_canonical(document)).hexdigest().encode()
-    ):
+    if not isinstance(digest, str) or not hmac.compare_digest(digest.encode(), summed.encode()):
         raise KeyBackupRefused("The file was damaged or altered since it was made. Take another copy.")
     return dict(document)
 

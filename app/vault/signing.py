@@ -107,13 +107,15 @@ def opened(document: bytes, public_key: bytes) -> Signed:
         name, content = given["format"], given["content"]
         if not isinstance(name, str) or not isinstance(content, dict):
             raise ValueError("another form")
+        # More deeply nested than it can be written, it was never signed: a TypeError.
+        proved = _canonical(given)
     except (orjson.JSONDecodeError, binascii.Error, ValueError, TypeError):
         raise SignatureRefused(
             "The file is not a document that this version of Sillage signs, or it was cut."
         ) from None
     if given["key"] != _fingerprint(public_key):
         raise SignatureRefused("The document was signed with another key. Give the public key of its organisation.")
-    if not verify(public_key, _canonical(given), signature):
+    if not verify(public_key, proved, signature):
         raise SignatureRefused("The signature is not right: the document was altered.")
     return Signed(name, content)
 

@@ -39,6 +39,7 @@ from app.storage.migrations import check as check_migrations
 from app.storage.restoring import Restoring
 from app.storage.snapshot import LEFT_OUT
 from app.storage.tombstones import Tombstone, Tombstones
+from app.vault.keys import OrganisationKeys
 from tests.drills.drilling import until
 
 # Changed by a restore itself: its entry in the log, the signing key kept.
@@ -219,7 +220,26 @@ def rewritten(path: Path, change: Callable[[dict[str, object]], dict[str, object
     return copy
 
 
-@pytest.mark.parametrize("hostile", [{}, {"keys": 1}, {"keys": {}, "index": {}}, {"keys": {"index": 7}}])
+def strange(**sealed: object) -> dict[str, object]:
+    stored = {"version": 1, "sealed": bytes(60), **sealed}
+    return {"keys": dict.fromkeys((*OrganisationKeys.PURPOSES, "index"), stored), "index": {"generation": 1}}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {},
+        {"keys": 1},
+        {"keys": {}, "index": {}},
+        {"keys": {"index": 7}},
+        # `bytes` of a number are as many zeros: gigabytes, or an OverflowError.
+        strange(sealed=2**62),
+        strange(sealed=2**36),
+        strange(version=float("inf")),
+        strange(version=[1]),
+        strange(sealed=bytes(3)),
+    ],
+)
 def test_keys_of_a_strange_form_in_a_backup_are_refused(house: House, hostile: dict[str, object]) -> None:
     moment = house.folder / "strange.tar"
     heading = Heading(str(uuid4()), house.settings.organisation, "2026-11-25T01:00:00Z", "0.1.0")
@@ -229,6 +249,22 @@ def test_keys_of_a_strange_form_in_a_backup_are_refused(house: House, hostile: d
         writer.add(encode({"_id": house.settings.organisation, **hostile}))
         writer.finish((), (), (), lambda _: bytes(32))
     with pytest.raises((BackupRefused, KeyRefused)):
+        house.backups().verify(moment)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [{"_id": 2**62}, {"_id": 2**36}, {"key": 2**36}, {"version": float("inf")}, {"version": "1"}, {"key": None}],
+)
+def test_learners_keys_of_a_strange_form_in_a_backup_are_refused(house: House, hostile: dict[str, object]) -> None:
+    moment = house.folder / "strange.tar"
+    heading = Heading(str(uuid4()), house.settings.organisation, "2026-11-25T01:00:00Z", "0.1.0")
+    with moment.open("wb") as file:
+        writer = BackupWriter(file, heading)
+        writer.begin("subjects")
+        writer.add(encode({"_id": bytes(16), "version": 1, "key": bytes(60), **hostile}))
+        writer.finish((), (), (), lambda _: bytes(32))
+    with pytest.raises(BackupRefused):
         house.backups().verify(moment)
 
 
