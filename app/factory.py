@@ -947,6 +947,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes)
     origins, prefixes = split_origins(chosen.cors_origins), (PREFIX, "/api/v1")
     cors.install(app, origins, prefixes)
+    app.extensions[operations.EXTENSION] = metrics
     app.extensions[EXTENSION] = Refusal(
         headers.headers_outside(PREFIX, chosen.default_version, parts.library.consistent_through),
         cors.headers_outside(origins, prefixes),

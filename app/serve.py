@@ -32,7 +32,9 @@ from app.storage import clock, embedded
 from app.web import logs
 from app.web.admission import Limits
 from app.web.connections import STOPS, Worker, most_connections
-from app.web.operations import MULTIPROCESS
+from app.web.memory import MIB, ROOM, Ceiling, Turn, most_by_default, resident
+from app.web.operations import EXTENSION as EXTENSION_OF_METRICS
+from app.web.operations import MULTIPROCESS, Metrics
 from app.web.refusal import EXTENSION, Refusal
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory; gunicorn makes unnamed files there for its heartbeat
@@ -105,6 +107,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._metrics = metrics
         # One byte shared with every worker: whether any of them ever served.
         self._served = mmap.mmap(-1, 1)
+        self._leaving = Turn()
         super().__init__()
 
     def load_config(self) -> None:
@@ -155,8 +158,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             sys.exit(_WORKER_BOOT_ERROR)
 
     def _post_worker_init(self, worker: Any) -> None:
-        self._served[0] = 1
         settings = self._settings
+        worker.hold_to(*self._ceiling(worker))
+        self._served[0] = 1
         # Its own, made by the fork. With the same limit as the master's it would be killed just when it is to write
         # what is pending and close its chain of the audit log.
         worker.cfg.set("graceful_timeout", _graceful(settings))
@@ -175,6 +179,39 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         # being checked in the same process gives it up only so often (Python's default: every 5 ms).
         sys.setswitchinterval(_TURN_SECONDS)
         structlog.stdlib.get_logger("sillage.serve").debug("worker ready", pid=worker.pid)
+
+    def _ceiling(self, worker: Any) -> tuple[Ceiling, Callable[[int], object]]:
+        """What holds a worker to its memory, and what is told when it is to leave."""
+        log = structlog.stdlib.get_logger("sillage.serve")
+        said = self._settings.max_worker_memory_mb
+        most = most_by_default(self._settings.workers) if said is None else said * MIB
+        idle = resident()
+        if 0 < most < ROOM * idle:
+            needed = -(-ROOM * idle // MIB)
+            if said is not None and not self._served[0]:
+                log.error(
+                    "the service cannot start",
+                    code=SettingsInvalid.code,
+                    detail=f"SILLAGE_MAX_WORKER_MEMORY_MB: a worker that has done nothing takes {idle // MIB} MiB, so "
+                    f"each would be replaced before long. Set at least {needed}, or 0 for no ceiling.",
+                )
+                sys.exit(_WORKER_BOOT_ERROR)
+            # It served before: better above the ceiling than not at all, or one start after the other.
+            log.warning("the ceiling of memory is too low for a worker, and was raised for this one", mib=needed)
+            most = ROOM * idle
+        metrics: Metrics | None = worker.wsgi.extensions.get(EXTENSION_OF_METRICS)
+
+        def leaves(taken: int) -> None:
+            log.warning(
+                "a worker takes more memory than it may, and is replaced",
+                pid=worker.pid,
+                mib=taken // MIB,
+                most=most // MIB,
+            )
+            if metrics is not None:
+                metrics.replaced()
+
+        return Ceiling(most, self._leaving, tell=metrics.memory if metrics is not None else lambda _: None), leaves
 
     def _child_exit(self, _arbiter: Any, worker: Any) -> None:
         from prometheus_client.multiprocess import mark_process_dead

@@ -219,6 +219,12 @@ class Settings:
     max_wait_seconds: float = _setting(
         "Longest wait of a request for a thread of its HTTP worker before 503.", _seconds(0.1, 60), 5.0
     )
+    max_worker_memory_mb: int | None = _setting(
+        "Most memory of one HTTP worker, in MiB: beyond, it accepts nobody, finishes what it serves and is replaced. "
+        "0: no end. Empty: half of the memory of the machine or container, divided by the workers; 512 at least.",
+        _count(0, 1 << 24),
+        None,
+    )
     max_body_bytes: int = _setting("Largest request body, in bytes.", _count(1_024, 1 << 31), 20 * 1024 * 1024)
     max_statement_bytes: int = _setting(
         "Largest statement, in bytes of its JSON without spaces; never more than SILLAGE_MAX_BODY_BYTES. Whoever reads "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -44,9 +45,15 @@ def build(settings):
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     app.register_blueprint(operations.blueprint(metrics, {}, refuse, trust_host=True))
     app.extensions["sillage"] = Parts(settings.data_dir)
+    app.extensions[operations.EXTENSION] = metrics
     @app.get("/pid")
     def pid():
         metrics.written(stored=2, repeated=1)
+        return str(os.getpid())
+    kept = []
+    @app.get("/grow/<int:mib>")
+    def grow(mib):
+        kept.append(b"x" * (mib << 20))
         return str(os.getpid())
     @app.get("/slow")
     def slow():
@@ -83,7 +90,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(folder: Path, port: int = 0, application: str = APPLICATION) -> Running:
+def launch(folder: Path, port: int = 0, application: str = APPLICATION, **changes: str) -> Running:
     port = port or free_port()
     environ = {name: text for name, text in os.environ.items() if not name.startswith(("SILLAGE_", "PROMETHEUS_"))}
     environ |= {
@@ -92,6 +99,7 @@ def launch(folder: Path, port: int = 0, application: str = APPLICATION) -> Runni
         "SILLAGE_WORKERS": "2",
         "SILLAGE_THREADS": "2",
         "SILLAGE_MONGODB_URI": "mongodb://127.0.0.1:1/",  # never connected to here
+        **{f"SILLAGE_{name.upper()}": text for name, text in changes.items()},
     }
     log = folder / "log"
     with log.open("wb") as stream:
@@ -100,8 +108,8 @@ def launch(folder: Path, port: int = 0, application: str = APPLICATION) -> Runni
 
 
 @contextmanager
-def ready(folder: Path, port: int = 0) -> Iterator[Running]:
-    server = launch(folder, port)
+def ready(folder: Path, port: int = 0, **changes: str) -> Iterator[Running]:
+    server = launch(folder, port, **changes)
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -309,3 +317,80 @@ def test_an_address_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> 
     assert ended.returncode == 2
     assert "SILLAGE_BIND" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+REPLACED = "a worker takes more memory than it may, and is replaced"
+
+
+def events(server: Running, name: str) -> list[dict[str, object]]:
+    return [line for line in server.lines() if line["event"] == name]
+
+
+def until(holds: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_above_its_memory_is_replaced_and_no_request_is_lost(tmp_path: Path, workers: str) -> None:
+    with ready(tmp_path, workers=workers, max_worker_memory_mb="400") as server, ExitStack() as stack:
+        host, port = server.url.removeprefix("http://").split(":")
+        stop = threading.Event()
+        answers: list[int] = []
+        broken: list[object] = []
+
+        def ask(path: str) -> None:
+            connection: http.client.HTTPConnection | None = None
+            while not stop.is_set():
+                connection = connection or http.client.HTTPConnection(host, int(port), timeout=30)
+                try:
+                    connection.request("GET", path)
+                    answer = connection.getresponse()
+                    answer.read()
+                except (OSError, http.client.HTTPException) as failed:
+                    broken.append(failed)
+                    return
+                answers.append(answer.status)
+                if answer.getheader("Connection") == "close":
+                    connection.close()
+                    connection = None
+                time.sleep(0.01)
+
+        threads = [threading.Thread(target=ask, args=(path,)) for path in ("/pid", "/pid", "/slow", "/slow")]
+        for thread in threads:
+            thread.start()
+        stack.callback(lambda: [thread.join() for thread in threads])
+        stack.callback(stop.set)
+        large = server.get("/grow/450")
+        until(lambda: events(server, REPLACED))
+        until(lambda: (tmp_path / f"closed-{large}").exists())
+        (said,) = events(server, REPLACED)
+        assert said["pid"] == int(large) and said["level"] == "warning"
+        assert isinstance(said["mib"], int) and 450 < said["mib"] < 1_000 and said["most"] == 400
+        until(lambda: len(answers) > 100)
+        seen = {server.get("/pid") for _ in range(20)}
+        assert large not in seen
+        assert value(server.get("/metrics"), "sillage_workers_replaced_total") == 1
+        until(lambda: 0 < value(server.get("/metrics"), "sillage_worker_memory_bytes") < 400 << 20)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not broken and set(answers) == {200}
+        # Those that came after it stay.
+        assert len(events(server, REPLACED)) == 1
+
+
+def test_a_ceiling_below_what_an_idle_worker_takes_is_refused(tmp_path: Path) -> None:
+    server = launch(tmp_path, max_worker_memory_mb="64")
+    assert server.process.wait(20) == 3
+    refusals = events(server, "the service cannot start")
+    assert refusals and "SILLAGE_MAX_WORKER_MEMORY_MB" in str(refusals[0]["detail"])
+
+
+def test_no_ceiling_is_no_ceiling(tmp_path: Path) -> None:
+    with ready(tmp_path, max_worker_memory_mb="0") as server:
+        server.get("/grow/450")
+        time.sleep(13)
+        assert not events(server, REPLACED)

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -32,6 +32,7 @@ from app.web.asking import asking, asking_form, form, waits_to_go_on, whole
 from app.web.client_socket import ClientSocket
 from app.web.framing import Parser, most_framing
 from app.web.gathering import Gathering, Room, no_room
+from app.web.memory import Ceiling
 from app.web.refusal import Refusal
 
 HEAD_SECONDS = 10.0
@@ -91,6 +92,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._refusal: Refusal
         self._room_for_forms: Room[_Client]
         self._largest_form = 0
+        self._ceiling: Ceiling | None = None
+        self._leaves: Callable[[int], object] = lambda _: None
         self._untold = 0
         self._told_at = 0.0
 
@@ -110,6 +113,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._largest_form = limits.largest_body
         self._room_for_forms = Room(max(limits.largest_body, limits.body_bytes // 2))
         ClientSocket.most_framing = most_framing(limits.largest_body)
+
+    def hold_to(self, ceiling: Ceiling, leaves: Callable[[int], object]) -> None:
+        """Leave, as when told to stop, once ``ceiling`` is passed; ``leaves`` is told first, and of how many bytes."""
+        self._ceiling = ceiling
+        self._leaves = leaves
 
     # --- the event loop -----------------------------------------------------------------------------
 
@@ -177,6 +185,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def murder_pending(self) -> None:
         """Close what has had its time: heads that are not whole, waiting requests, connections that linger."""
         now = clock.steady()
+        if self.alive and self._ceiling is not None and (taken := self._ceiling.passed(now)) is not None:
+            self._leaves(taken)
+            self.alive = False
         for each in self._admission.sweep(now):
             self._refuse(each)
         for conn in self._room_for_forms.late(now):

@@ -16,6 +16,8 @@ from app.errors import SillageError
 from app.storage import clock
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+EXTENSION = "metrics"
+"""Where an application keeps its ``Metrics`` among its extensions."""
 ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.metrics"})
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
@@ -56,6 +58,17 @@ class Metrics:
             registry=self._registry,
         )
         self._returned = Counter("sillage_statements_returned", "Statements given in answers.", registry=self._registry)
+        self._memory = Gauge(
+            "sillage_worker_memory_bytes",
+            "Memory of the HTTP worker that takes most.",
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        self._replaced = Counter(
+            "sillage_workers_replaced",
+            "HTTP workers that left for taking more memory than they may.",
+            registry=self._registry,
+        )
         Gauge(
             "sillage_info", "The running version.", ("version",), registry=self._registry, multiprocess_mode="max"
         ).labels(version).set(1)
@@ -82,6 +95,14 @@ class Metrics:
     def shed(self, reason: str) -> None:
         """A request refused for overload; it is not among those of ``answered``."""
         self._shed.labels(reason).inc()
+
+    def memory(self, taken: int) -> None:
+        """Bytes that this worker takes in memory."""
+        self._memory.set(taken)
+
+    def replaced(self) -> None:
+        """This worker leaves for the memory it takes."""
+        self._replaced.inc()
 
     def returned(self, statements: int) -> None:
         """Statements given in an answer to GET."""

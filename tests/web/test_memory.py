@@ -1,0 +1,87 @@
+"""When a worker is to leave for the memory it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from app.storage import clock
+from app.web import memory
+from app.web.memory import MIB, Ceiling, Turn
+
+
+def ceiling(taken: list[int], turn: Callable[[float], bool] = lambda _: True, most: int = 100) -> Ceiling:
+    return Ceiling(most, turn, measure=lambda: taken[0])
+
+
+def looks(one: Ceiling, taken: list[int], *sizes: int) -> list[int | None]:
+    now = clock.steady() + 100
+    found = []
+    for second, size in enumerate(sizes):
+        taken[0] = size
+        found.append(one.passed(now + 2 * second))
+    return found
+
+
+def test_it_is_above_at_two_looks() -> None:
+    taken = [0]
+    assert looks(ceiling(taken), taken, 150, 90, 150, 160) == [None, None, None, 160]
+
+
+def test_none_is_none() -> None:
+    taken = [0]
+    assert looks(ceiling(taken, most=0), taken, 1 << 50, 1 << 50) == [None, None]
+
+
+def test_a_young_worker_stays() -> None:
+    taken = [150]
+    one = ceiling(taken)
+    now = clock.steady()
+    assert [one.passed(now + second) for second in (2.0, 4.0, 8.0)] == [None, None, None]
+    assert one.passed(now + 12.0) == 150
+
+
+def test_it_waits_for_its_turn_unless_it_is_far_above() -> None:
+    taken = [0]
+    assert looks(ceiling(taken, lambda _: False), taken, 150, 150, 150, 201) == [None, None, None, 201]
+
+
+def test_looks_are_a_second_apart() -> None:
+    count = [0]
+
+    def measure() -> int:
+        count[0] += 1
+        return 0
+
+    one = Ceiling(100, lambda _: True, measure=measure)
+    now = clock.steady() + 100
+    for step in range(1_000):
+        one.passed(now + step / 1_000)
+    assert count[0] == 1
+
+
+def test_one_worker_of_a_server_leaves_at_a_time() -> None:
+    turn = Turn()
+    read, write = os.pipe()
+    hold, let = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, b"y" if turn(100.0) else b"n")
+        os.read(hold, 1)
+        os._exit(0)
+    assert os.read(read, 1) == b"y"
+    assert not turn(200.0)
+    os.write(let, b"x")
+    os.waitpid(child, 0)
+    # It has gone, and another one gets time to come.
+    assert not turn(102.0)
+    assert turn(106.0)
+
+
+def test_what_is_taken_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.most_by_default(10_000) == memory.LEAST_MIB * MIB
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory.LEAST_MIB * MIB <= memory.most_by_default(1) <= max(machine // 2, memory.LEAST_MIB * MIB)
+    assert 10 * MIB < memory.resident() < 4_000 * MIB
