@@ -9,6 +9,11 @@ import jsonschema_rs
 import orjson
 
 from app.lossless import rounded
+from app.profiles.schema_cost import LONGEST, weigh
+
+# Ordinary ones ask less, and are not looked at part by part.
+_LIGHT = 10
+_MOST_WORK = 5_000_000
 
 
 class Schema(Protocol):
@@ -27,6 +32,30 @@ class _Rounding(NamedTuple):
         return self.compiled.is_valid(rounded(instance))
 
 
+class _Heavy:
+    """A schema that asks much at one place: values of so many parts at most are held to it."""
+
+    def __init__(self, schema: Schema, most: int) -> None:
+        self._schema = schema
+        self._most = most
+
+    def is_valid(self, instance: Any) -> bool:
+        """Whether it is; one with more parts is not."""
+        left = self._most
+        here = [instance]
+        while here:
+            left -= len(here)
+            if left < 0:
+                return False
+            here = [
+                part
+                for each in here
+                if type(each) is dict or type(each) is list
+                for part in (each.values() if type(each) is dict else each)
+            ]
+        return self._schema.is_valid(instance)
+
+
 class SchemaUnusable(ValueError):
     """The text is no JSON Schema of draft 7, or one that is not held to anything here."""
 
@@ -36,17 +65,23 @@ def compile(text: str) -> Schema:
 
     Profiles come from elsewhere. So nothing is fetched, neither over the network nor from a file of this machine; and
     regular expressions are those that take time linear in what they look at, without look-around and back-references.
+    And what holding a value to it costs grows no faster than the value (``schema_cost``).
 
     Raises:
         SchemaUnusable: it is no schema, or needs one of these.
     """
+    if len(text) > LONGEST:
+        raise SchemaUnusable
     try:
+        document = orjson.loads(text)
+        weight = weigh(document)
         compiled: Schema = jsonschema_rs.Draft7Validator(
-            orjson.loads(text), pattern_options=jsonschema_rs.RegexOptions(), retriever=_nowhere
+            document, pattern_options=jsonschema_rs.RegexOptions(), retriever=_nowhere
         )
     except (ValueError, jsonschema_rs.ReferencingError):
         raise SchemaUnusable from None
-    return _Rounding(compiled)
+    rounding = _Rounding(compiled)
+    return rounding if weight <= _LIGHT else _Heavy(rounding, _MOST_WORK // weight)
 
 
 def usable(text: str | None) -> Schema | None:

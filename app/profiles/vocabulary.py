@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
 from app.errors import Place, pointer_to
-from app.profiles import jsonpath, schemas, shape
+from app.profiles import jsonpath, schema_cost, schemas, shape
 from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION, Raw
 from app.profiles.findings import Finding, error, warning
 
@@ -166,14 +166,18 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
         )  # fmt: skip
         return
     try:
+        # First: looking whether it is a schema may take as long as holding something to it.
+        if len(text) > schema_cost.LONGEST or schema_cost.weigh(schema) > schema_cost.HEAVIEST:
+            raise schemas.SchemaUnusable
         Draft7Validator.check_schema(schema)
         schemas.compile(text)
-    except (schemas.SchemaUnusable, RecursionError):
+    except (schemas.SchemaUnusable, schema_cost.TooCostly, RecursionError):
         yield warning(
             pointer, "inline-schema-unusable", f"{SECTION} 7.2",
             "The inline schema is not held to anything here: it refers to another document, which is never fetched, "
-            "has a pattern with look-around or back-references, or is nested too deeply.",
-            "Write all of it in place, with plain patterns.",
+            "has a pattern with look-around or back-references, is nested too deeply, is longer than "
+            f"{schema_cost.LONGEST:,} characters, or asks so much of one value that checking it could take for ever.",
+            "Write all of it in place, with plain patterns; have no definition named twice among alternatives.",
         )  # fmt: skip
     except SchemaError as refused:
         at = jsonpath.pointer(map(str, refused.absolute_path)) or "its root"

@@ -173,6 +173,14 @@ CASES = [
         "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
     ),
     (
+        concepts(term("x", "ResultExtension", inlineSchema='{"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}')),
+        "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
+    ),
+    (
+        concepts(term("x", "ResultExtension", inlineSchema='{"enum": [' + "0," * 40_000 + "0]}")),
+        "/concepts/5/inlineSchema", "inline-schema-unusable", WARNING,
+    ),
+    (
         concepts(term("x", "ResultExtension", inlineSchema="[" * 100_000)),
         "/concepts/5/inlineSchema", "inline-schema-json", ERROR,
     ),
