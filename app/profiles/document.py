@@ -25,6 +25,7 @@ from app.profiles.jsonpath import Path
 
 SECTION: Final = "xAPI-Profiles Structure"
 MOST_FAULTS: Final = 50
+_MOST_DESCENTS: Final = 100
 LARGEST: Final = 15 * 1024 * 1024
 """Most bytes of a document: it is kept whole, in one document of the database."""
 DEEPEST: Final = 100
@@ -322,20 +323,33 @@ def _meaning(raw: Raw) -> Iterator[Fault]:
                     f"{SECTION} {_SECTIONS[kind]}",
                     "inScheme must be the id of one of the profile's versions.",
                 )
+    yield from _paths(raw)
+    yield from _cycles(raw)
+
+
+def _paths(raw: Raw) -> Iterator[Fault]:
+    """Structure 8.1: the paths of rules, which may look at so much of a statement only."""
+    total = 0
     for at, template in enumerate(raw.get("templates", ())):
         for number, rule in enumerate(template.get("rules", ())):
+            descents = []
             for name in ("location", "selector"):
-                if name in rule:
-                    try:
-                        jsonpath.compile(rule[name])
-                    except jsonpath.PathInvalid as refused:
-                        yield Fault(
-                            f"/templates/{at}/rules/{number}/{name}",
-                            "profile-jsonpath",
-                            f"{SECTION} 8.1",
-                            f"The JSONPath is not one that xAPI Profiles allow: {refused}.",
-                        )
-    yield from _cycles(raw)
+                if name not in rule:
+                    continue
+                message = ""
+                try:
+                    descents.append(jsonpath.compile(rule[name]).descents)
+                except jsonpath.PathInvalid as refused:
+                    message = f"The JSONPath is not one that xAPI Profiles allow, or too much for one: {refused}."
+                if len(descents) > 1 and all(descents):
+                    # Each value of one would be looked through by the other, within each other as they are.
+                    message = "Location and selector both look at any depth (`..`). Let one of them name the way."
+                if message:
+                    yield Fault(f"/templates/{at}/rules/{number}/{name}", "profile-jsonpath", f"{SECTION} 8.1", message)
+            total += sum(descents)
+    if total > _MOST_DESCENTS:
+        message = f"The rules of all templates look at any depth (`..`) more than {_MOST_DESCENTS} times."
+        yield Fault("/templates", "profile-jsonpath", f"{SECTION} 8.1", message)
 
 
 def _cycles(raw: Raw) -> Iterator[Fault]:

@@ -49,6 +49,18 @@ class Path(NamedTuple):
     pointer: str
     branches: tuple[tuple[Step, ...], ...] = ()
 
+    @property
+    def descents(self) -> int:
+        """How many of its steps look at any depth, each of which may look at the whole of what it is given."""
+        return sum(step.deep for steps in self.branches for step in steps)
+
+
+LONGEST: Final = 4_096
+"""Characters of a path."""
+_MOST_ALTERNATIVES: Final = 16
+_MOST_STEPS: Final = 64
+_MOST_DESCENTS: Final = 64
+
 
 class PathInvalid(ValueError):
     """The text is not a JSONPath that xAPI Profiles allow; the message says what and where."""
@@ -155,7 +167,13 @@ def compile(text: str) -> Path:
     Raises:
         PathInvalid: the text is not a path that xAPI Profiles allow.
     """
+    if len(text) > LONGEST:
+        raise PathInvalid(f"more than {LONGEST:,} characters")
     branches = _Reader(text).alternatives()
+    if len(branches) > _MOST_ALTERNATIVES or max(map(len, branches)) > _MOST_STEPS:
+        raise PathInvalid(f"more than {_MOST_ALTERNATIVES} alternatives, or {_MOST_STEPS} steps in one of them")
+    if sum(step.deep for steps in branches for step in steps) > _MOST_DESCENTS:
+        raise PathInvalid(f"more than {_MOST_DESCENTS} descents (`..`)")
     finds = [_chain(steps) for steps in branches]
     only = branches[0] if len(branches) == 1 else None
     keys = tuple(step.names[0] for step in only) if only is not None and all(s.plain for s in only) else None

@@ -7,6 +7,7 @@ which breaks none costs only the look-ups.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, cast
 
@@ -130,19 +131,36 @@ def referred(statement: Statement, reference: Reference) -> object:
 _UNMATCHABLE: Final = object()
 
 
-def comparable(value: object) -> object:
-    """A hashable stand-in, equal for equal JSON values: ``1`` and ``1.0`` are equal, ``1`` and ``true`` not."""
+_DEEPER: Final = ("deeper",)
+
+
+def comparable(value: object, levels: int = sys.maxsize) -> object:
+    """A hashable stand-in, equal for equal JSON values: ``1`` and ``1.0`` are equal, ``1`` and ``true`` not.
+
+    What has more levels of arrays and objects is equal to nothing that has fewer, and not looked into any further: a
+    rule may select everything, and within it everything again.
+    """
     kind = type(value)
     if kind is str:
         return value
     if kind is bool:
         return ("boolean", value)
     if kind is list:
-        return ("array", tuple(comparable(item) for item in cast("list[object]", value)))
+        if not levels:
+            return _DEEPER
+        return ("array", tuple(comparable(item, levels - 1) for item in cast("list[object]", value)))
     if kind is dict:
+        if not levels:
+            return _DEEPER
         members = cast("dict[str, object]", value)
-        return ("object", frozenset((key, comparable(item)) for key, item in members.items()))
+        return ("object", frozenset((key, comparable(item, levels - 1)) for key, item in members.items()))
     return cast("Digits", value).comparable if kind is Digits else value
+
+
+def _levels(value: object) -> int:
+    """How many levels of arrays and objects a JSON value has."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_levels, inner), default=0)
 
 
 def _keys(values: Iterable[object] | None) -> frozenset[object] | None:
@@ -169,6 +187,7 @@ def _rule(template: str, rule: Rule) -> list[Check]:
         _general(
             _select(rule.location.find, None if rule.selector is None else rule.selector.find),
             rule.presence,
+            max((_levels(value) for listed in (rule.any, rule.all, rule.none) for value in listed or ()), default=0),
             any_,
             all_,
             none,
@@ -211,6 +230,7 @@ def _select(location: Find, selector: Find | None) -> Find:
 def _general(
     select: Find,
     presence: str | None,
+    levels: int,
     any_: frozenset[object] | None,
     all_: frozenset[object] | None,
     none: frozenset[object] | None,
@@ -231,7 +251,7 @@ def _general(
             return forbidden
         if not strict and not values:
             return None
-        keys = [comparable(value) for value in values]
+        keys = [comparable(value, levels) for value in values]
         if any_ is not None and any_.isdisjoint(keys):
             return any_fault
         # An unmatchable value is in no list, so it breaks `all` as the pseudocode wants.

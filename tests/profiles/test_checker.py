@@ -2,6 +2,8 @@
 
 import gzip
 import itertools
+import time
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -351,3 +353,27 @@ def test_the_verdicts_on_real_video_statements():
         ("closed-captioning", False): 3_546,
         ("screenchange", False): 3_546,
     }
+
+
+def test_what_is_selected_within_what_is_selected_is_not_compared_whole_each_time():
+    # Each of 250 levels holds all that is below it: compared whole, some 50 million parts.
+    value = list(range(200_000))
+    for level in range(250):
+        value = {"a": value, "b": level}
+    statement = {"context": {"extensions": {"urn:x": value}}}
+    before = time.process_time()
+    tracemalloc.start()
+    try:
+        assert not follows(statement, location="$..*", any=["nowhere", [1, [2]], {"a": 1}])
+        assert follows(statement, location="$..*", any=["nowhere", 249])
+        assert tracemalloc.get_traced_memory()[1] < 400 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - before < 20
+
+
+def test_lists_and_objects_are_equal_to_those_of_as_many_levels():
+    for given_, wanted in (([1, [2]], [1, [2]]), ({"a": {"b": [1]}}, {"a": {"b": [1]}}), ([], []), ({}, {})):
+        assert follows({"result": given_}, location="$.result", any=[wanted, 3])
+    for given_, wanted in (([1, [2]], [1, [[2]]]), ([[1]], [1]), ({"a": {}}, {}), ([], {}), ([[]], [])):
+        assert not follows({"result": given_}, location="$.result", any=[wanted, 3])

@@ -124,6 +124,14 @@ def test_json_that_is_no_profile_is_refused(raw):
         (altered("templates", 0, "rules", 0, "location", to="$["), "/templates/0/rules/0/location", "profile-jsonpath"),
         (altered("templates", 0, "rules", 0, "selector", to="["), "/templates/0/rules/0/selector", "profile-jsonpath"),
         (
+            altered("templates", 0, "rules", 0, to={"location": "$..a", "selector": "$..b", "presence": "included"}),
+            "/templates/0/rules/0/selector", "profile-jsonpath",
+        ),
+        (
+            altered("templates", 0, "rules", to=[{"location": "$..a", "presence": "included"}] * 101),
+            "/templates", "profile-jsonpath",
+        ),
+        (
             altered("templates", 0, to={**MINIMAL["templates"][0], "objectActivityType": "urn:t",
                                         "objectStatementRefTemplate": ["urn:r"]}),
             "/templates/0",

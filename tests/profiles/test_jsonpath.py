@@ -135,3 +135,25 @@ def _parts(value):
     yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _parts(inner)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "|".join(["$.a"] * 17),
+        "$" + ".a" * 65,
+        "$" + "..a" * 33,
+        "$" + "..a" * 40 + "|$" + "..a" * 40,
+        "$['" + "x" * 5_000 + "']",
+    ],
+)
+def test_what_would_look_at_too_much_is_refused(path):
+    with pytest.raises(jsonpath.PathInvalid, match="more than"):
+        jsonpath.compile(path)
+
+
+def test_what_looks_at_much_is_not():
+    assert jsonpath.compile("|".join(["$.a"] * 16)).descents == 0
+    assert jsonpath.compile("$" + ".a" * 64).descents == 0
+    assert jsonpath.compile("$..a..b|$..c..d").descents == 4
+    assert jsonpath.compile("$" + "..a" * 64).descents == 64
