@@ -251,7 +251,7 @@ def _general(
             return forbidden
         if not strict and not values:
             return None
-        keys = [comparable(value, levels) for value in values]
+        keys = [value if type(value) is str else comparable(value, levels) for value in values]
         if any_ is not None and any_.isdisjoint(keys):
             return any_fault
         # An unmatchable value is in no list, so it breaks `all` as the pseudocode wants.
