@@ -446,7 +446,7 @@ class KeyBackupRefused(OperatorError):
 
 
 class Unsealable(SillageError):
-    """A sealed value is damaged, was moved, or its key was destroyed."""
+    """A sealed value is damaged, or was moved; never one that was erased with its key."""
 
     code = "unsealable"
     title = "A sealed value cannot be opened"

@@ -46,6 +46,7 @@ from app.ingest import tokens
 from app.ingest.activities import Activities
 from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.ingest.checking import Checking
+from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
 from app.ingest.french import OUTCOMES, French
 from app.ingest.nomenclatures import Nomenclatures
@@ -209,7 +210,9 @@ class Parts:
     @cached_property
     def reader(self) -> SealedReader:
         """Opens stored statements."""
-        return SealedReader(self.statements, self.subjects, self.bodies, self._observer())
+        return SealedReader(
+            self.statements, self.subjects, self.bodies, self._observer(), ErasureRepository(self.store)
+        )
 
     @cached_property
     def sources_repository(self) -> SourceRepository:
@@ -365,7 +368,7 @@ class Parts:
         log = AuditRepository(self.store)
 
         def of_person(identifiers: Sequence[str], subjects: Sequence[bytes]) -> PersonDocuments:
-            return PersonDocuments(documents, self.subjects, self.keys, identifiers=identifiers, tokens=subjects)
+            return PersonDocuments(documents, self.document_seal, self.keys, identifiers=identifiers, tokens=subjects)
 
         held = Held(
             persons=self.persons,
@@ -720,15 +723,20 @@ class Parts:
         )
 
     @cached_property
+    def document_seal(self) -> DocumentSeal:
+        """Seals and opens documents."""
+        erasing = ErasureRepository(self.store).under_way
+        return DocumentSeal(DocumentRepository(self.store), self.subjects, self.keys, erasing, clock.random_bytes)
+
+    @cached_property
     def documents(self) -> Documents:
         """Keeps the documents of State, Activity Profile and Agent Profile."""
         return Documents(
             repository=DocumentRepository(self.store),
-            subjects=self.subjects,
+            seal=self.document_seal,
             keys=self.keys,
             audit=self.audit.append,
             now_us=clock.now_us,
-            random=clock.random_bytes,
             states=self.person_states.current,
             hold=lambda source, place, content: self.profiles.document(self.access.source(source), place, content),
             misfit=self.profiles.count_document,
@@ -737,7 +745,13 @@ class Parts:
     @cached_property
     def attachments(self) -> Attachments:
         """Takes the data of attachments in and gives them out."""
-        return Attachments(self.attachment_repository, self.subjects, self.keys, clock.random_bytes)
+        return Attachments(
+            self.attachment_repository,
+            self.subjects,
+            self.keys,
+            clock.random_bytes,
+            ErasureRepository(self.store).under_way,
+        )
 
     @cached_property
     def activities(self) -> Activities:

@@ -118,6 +118,10 @@ class HeldDocument(Protocol):
 class HeldDocuments(Protocol):
     """The documents of the person."""
 
+    @property
+    def damaged(self) -> int:
+        """How many of those that ``each`` came to do not open, though nobody erased them."""
+
     def marks(self) -> Iterable[bytes]:
         """Their tokens in the audit log."""
 
@@ -412,14 +416,8 @@ class _Package:
     def _opened(self, rows: Sequence[Stored]) -> Iterator[list[Plain]]:
         """Batches of a bounded length, opened; what does not open is counted, what was erased is not."""
         while rows:
-            opened, gone = self._held.reader.opened_within(rows, _OPENED_BYTES)
-            readable = {plain.id for plain in opened}
-            for row in rows[:gone]:
-                if row.id not in readable:
-                    try:
-                        self._held.reader.one(row)
-                    except Unsealable:
-                        self._summary.unreadable += 1
+            opened, gone, damaged = self._held.reader.opened_within(rows, _OPENED_BYTES)
+            self._summary.unreadable += len(damaged)
             rows = rows[gone:]
             yield opened
 
@@ -523,6 +521,7 @@ class _Package:
             self._summary.document(document.source, document.updated)
             self._progress(Progress("documents", number))
             yield self._zip.taken()
+        self._summary.unreadable += self._documents.damaged
         index.flush()
 
     def _sessions(self) -> None:

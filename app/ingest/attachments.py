@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
@@ -65,11 +65,14 @@ class Attachments:
         subjects: SubjectKeys,
         keys: OrganisationKeys,
         random: RandomBytes,
+        erasing: Callable[[Iterable[bytes]], Collection[bytes]],
     ) -> None:
+        """``erasing``: those of these subjects whose erasure is under way."""
         self._repository = repository
         self._subjects = subjects
         self._keys = keys
         self._random = random
+        self._erasing = erasing
 
     def receive(self, parts: Iterable[Part], batch: Batch) -> list[Attachment]:
         """Store the data that a batch declares; until ``settle`` they are pending.
@@ -156,10 +159,33 @@ class Attachments:
                 wrapped = row.keys.get(subjects[identity])
                 if wrapped is None:
                     continue
-                key = unwrapped(learner, self._keys.organisation, row.id, wrapped)
+                key = self._unwrapped(subjects[identity], learner, row.id, wrapped)
+                if key is None:
+                    continue
                 chunks = opened(key, self._keys.organisation, row.id, self._repository.frames(row.id))
                 found[each.digest] = Data(each.sha2, each.content_type, row.length, chunks)
         return list(found.values())
+
+    def _unwrapped(self, subject: bytes, learner: AESGCM, attachment: bytes, wrapped: bytes) -> AESGCM | None:
+        """The key of an attachment; None when it was wrapped with a key of the learner that was destroyed since.
+
+        Raises:
+            Unsealable: it is damaged.
+        """
+        organisation = self._keys.organisation
+        try:
+            return unwrapped(learner, organisation, attachment, wrapped)
+        except Unsealable:
+            # The key at hand may be one that was destroyed, and made anew by another process.
+            present = self._subjects.renewed([subject]).get(subject)
+            if present is None:
+                return None
+            try:
+                return unwrapped(present, organisation, attachment, wrapped)
+            except Unsealable:
+                if self._erasing([subject]):
+                    return None
+                raise
 
     def _receive(
         self,

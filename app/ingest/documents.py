@@ -16,11 +16,11 @@ from app.errors import (
     PreconditionFailed,
     Unavailable,
 )
+from app.ingest.document_seal import DocumentSeal
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.person_states import States
-from app.storage.subjects import SubjectKeys
 from app.vault import documents as sealing
-from app.vault.keys import OrganisationKeys, RandomBytes
+from app.vault.keys import OrganisationKeys
 from app.xapi.documents import (
     Bare,
     Conditions,
@@ -82,11 +82,10 @@ class Documents:
         self,
         *,
         repository: DocumentRepository,
-        subjects: SubjectKeys,
+        seal: DocumentSeal,
         keys: OrganisationKeys,
         audit: Audit,
         now_us: Callable[[], int],
-        random: RandomBytes,
         states: Callable[[], States],
         hold: Hold = lambda source, place, content: (),
         misfit: Callable[[str, tuple[Fault, ...]], None] = lambda source, faults: None,
@@ -98,11 +97,10 @@ class Documents:
         ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
         """
         self._repository = repository
-        self._subjects = subjects
+        self._seal = seal
         self._keys = keys
         self._audit = audit
         self._now_us = now_us
-        self._random = random
         self._states = states
         self._hold = hold
         self._misfit = misfit
@@ -116,10 +114,11 @@ class Documents:
 
         Raises:
             NotFound: there is none, or its learner was erased or is restricted.
+            Unsealable: it is damaged.
         """
         address = self._address(place)
         row = None if address.subject in self._states().restricted else self._repository.get(address.id)
-        content = None if row is None else self._opened(row)
+        content = None if row is None else self._seal.content(row)
         if row is None or content is None:
             raise NotFound("There is no such document.")
         # Before the answer: whoever got data left a trace of it.
@@ -139,7 +138,7 @@ class Documents:
         rows = [] if restricted else self._repository.listed(group, after=place.since)
         names: dict[str, None] = {}
         for row in rows:
-            name = self._unsealed(subject, sealing.place(row.id, "name"), row.name)
+            name = self._seal.part(subject, row.id, "name", row.name)
             if name is not None:
                 names[name.decode()] = None
         self._audit("documents-read", actor, {**self._detail(place), "context": group.hex(), "count": len(names)})
@@ -204,6 +203,7 @@ class Documents:
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``LARGEST``, merged, or of more values than are merged; nothing changed.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
+            Unsealable: what is there is damaged, and cannot be merged with; nothing changed.
         """
         check_posted(content)
         address = self._address(place)
@@ -211,7 +211,7 @@ class Documents:
         for _ in range(_TRIES):
             row = self._repository.get(address.id)
             self._require(address, conditions, None if row is None else row.etag)
-            stored = None if row is None else self._opened(row)
+            stored = None if row is None else self._seal.content(row)
             merged = content if stored is None else merge(stored, content)
             _require_size(merged)
             faults = self._hold(source, place, merged)
@@ -300,7 +300,7 @@ class Documents:
 
     def _require_living(self, row: DocumentRow) -> None:
         """Take back what was just written if its learner's key was destroyed between the sealing and the writing."""
-        if row.subject is not None and self._unsealed(row.subject, sealing.place(row.id, "name"), row.name) is None:
+        if row.subject is not None and self._seal.part(row.subject, row.id, "name", row.name) is None:
             self._repository.withdraw(row)
             raise Unavailable("The learner was erased in the meantime. Send the same request again.", retry_after=1)
 
@@ -324,8 +324,8 @@ class Documents:
             source,
             self._now_us(),
             self._tag(address.id, etag(content.body)),
-            self._sealed(subject, sealing.place(address.id, "name"), address.name.encode()),
-            self._sealed(subject, sealing.place(address.id, "body"), body),
+            self._seal.seal(subject, sealing.place(address.id, "name"), address.name.encode()),
+            self._seal.seal(subject, sealing.place(address.id, "body"), body),
         )
 
     # --- tokens and seals -----------------------------------------------------------------------------
@@ -342,25 +342,6 @@ class Documents:
     def _tag(self, identity: bytes, tag: str) -> bytes:
         # A plain SHA-1 of a small document would tell it to whoever tries the likely contents.
         return self._keys.mac("document-etag", identity + tag.encode("latin-1", "replace"))[: sealing.TOKEN_BYTES]
-
-    def _sealed(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
-        if subject is None:
-            return self._keys.seal(place, plain)
-        key = self._subjects.ensured([subject])[subject]
-        return sealing.seal(key, self._keys.organisation, place, plain, self._random)
-
-    def _unsealed(self, subject: bytes | None, place: str, sealed: bytes) -> bytes | None:
-        if subject is None:
-            return self._keys.open(place, sealed)
-        key = self._subjects.existing([subject]).get(subject)
-        return None if key is None else sealing.unseal(key, self._keys.organisation, place, sealed)
-
-    def _opened(self, row: DocumentRow) -> Content | None:
-        plain = self._unsealed(row.subject, sealing.place(row.id, "body"), row.body)
-        if plain is None:
-            return None
-        kind, _, body = plain.partition(b"\n")
-        return Content(kind.decode("latin-1"), body)
 
 
 def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | None, *more: str) -> bytes:

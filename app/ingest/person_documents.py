@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from app.errors import Unsealable
+from app.ingest.document_seal import DocumentSeal
 from app.storage.documents import DocumentRepository, DocumentRow
-from app.storage.subjects import SubjectKeys
 from app.vault import documents as sealing
 from app.vault.keys import OrganisationKeys
 from app.xapi.documents import Content, Place, Resource
@@ -36,12 +37,16 @@ class Kept(NamedTuple):
 
 
 class PersonDocuments:
-    """The documents of one person. Holds tokens of each, and no content."""
+    """The documents of one person. Holds tokens of each, and no content.
+
+    Attributes:
+        damaged: How many of those that ``each`` came to do not open, though nobody erased them.
+    """
 
     def __init__(
         self,
         repository: DocumentRepository,
-        subjects: SubjectKeys,
+        seal: DocumentSeal,
         keys: OrganisationKeys,
         *,
         identifiers: Sequence[str],
@@ -49,7 +54,8 @@ class PersonDocuments:
     ) -> None:
         """``identifiers`` are the person's canonical ones, ``tokens`` their subject tokens."""
         self._repository = repository
-        self._subjects = subjects
+        self._seal = seal
+        self.damaged = 0
         self._keys = keys
         self._identifiers = identifiers
         self._tokens = tokens
@@ -82,26 +88,21 @@ class PersonDocuments:
         for row in self._rows():
             if row.subject is None:
                 continue
-            name, body = self._opened(row, "name", row.name), self._opened(row, "body", row.body)
-            if name is None or body is None:
-                continue  # erased meanwhile, or damaged
-            kind, _, content = body.partition(b"\n")
-            place = self._place(row, name.decode())
-            yield Kept(place, Content(kind.decode("latin-1"), content), row.source, row.updated)
+            try:
+                name, content = self._seal.part(row.subject, row.id, "name", row.name), self._seal.content(row)
+                if name is None:
+                    self._seal.require_erased(row)
+            except Unsealable:
+                self.damaged += 1
+                continue
+            if name is not None and content is not None:
+                yield Kept(self._place(row, name.decode()), content, row.source, row.updated)
 
     def _rows(self) -> Iterator[DocumentRow]:
         after: bytes | None = None
         while rows := self._repository.of_subjects(self._tokens, after=after, limit=_AT_ONCE):
             yield from rows
             after = rows[-1].id
-
-    def _opened(self, row: DocumentRow, part: str, sealed: bytes) -> bytes | None:
-        if row.subject is None:
-            return None
-        key = self._subjects.existing([row.subject]).get(row.subject)
-        if key is None:
-            return None
-        return sealing.unseal(key, self._keys.organisation, sealing.place(row.id, part), sealed)
 
     def _place(self, row: DocumentRow, name: str) -> Place:
         for identifier in self._identifiers:

@@ -203,7 +203,7 @@ class Library:
 
     def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
         found = self._found(asked, after)
-        opened, gone = self._reader.opened_within(found.rows, MOST_BYTES)
+        opened, gone, _ = self._reader.opened_within(found.rows, MOST_BYTES)
         shown = found.rows[:gone]
         whole = gone == len(found.rows)
         place = found.after if whole else beyond(shown, after)

@@ -178,6 +178,24 @@ class ErasureRepository:
                 _erasure(each) for each in self._collection.find({"tokens": {"$exists": True}}).sort("destroyed", 1)
             ]
 
+    def under_way(self, subjects: Iterable[bytes]) -> dict[bytes, int | None]:
+        """Those of these subjects whose erasure is under way, and up to which ``stored`` what is theirs is erased.
+
+        None for the bound: it is not known yet, whatever does not open may have been sealed with the destroyed key.
+        """
+        wanted = set(subjects)
+        query = {"tokens": {"$exists": True}, "subjects": {"$in": list(wanted)}}
+        with translated():
+            found = list(self._collection.find(query, {"subjects": 1, "phase": 1, "until_stored": 1}))
+        bounds: dict[bytes, int | None] = {}
+        for each in found:
+            bound = None if each["phase"] == FORGETTING else int(each["until_stored"])
+            for subject in wanted.intersection(map(bytes, each["subjects"])):
+                known = bounds.get(subject, -1)
+                # Of two that are under way at once, the further one holds.
+                bounds[subject] = None if bound is None or known is None else max(bound, known)
+        return bounds
+
     def newest(self, limit: int) -> list[Erasure]:
         """The newest, done or not."""
         with translated():

@@ -3,26 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from typing import NamedTuple
+from uuid import UUID
 
 import structlog
 
 from app.errors import Unsealable
+from app.storage.erasures import ErasureRepository
 from app.storage.processes import Observer
 from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 
+_NAMED_AT_MOST = 20
 _log = structlog.stdlib.get_logger("sillage.reader")
 
 
-class SealedReader:
-    """Reads and opens statements in the order they were stored."""
+class Opened(NamedTuple):
+    """What became of the first of some rows.
 
-    def __init__(self, statements: Statements, subjects: SubjectKeys, bodies: Bodies, observer: Observer) -> None:
+    Attributes:
+        plain: Those that opened, in order.
+        gone: How many rows were gone through.
+        damaged: Ids of those that do not open though nobody erased them.
+    """
+
+    plain: list[Plain]
+    gone: int
+    damaged: tuple[UUID, ...]
+
+
+class SealedReader:
+    """Reads and opens statements in the order they were stored.
+
+    A body may be of a key that was destroyed while the learner has another one already, for whatever was sent since: it
+    is erased, as those are of learners who have none. It is told from a damaged one by the erasures under way, which
+    say up to which ``stored`` everything goes; once such an erasure is done, so is the body
+    (``docs/adr/0028-erasure.md``).
+    """
+
+    def __init__(
+        self,
+        statements: Statements,
+        subjects: SubjectKeys,
+        bodies: Bodies,
+        observer: Observer,
+        erasures: ErasureRepository,
+    ) -> None:
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies
         self._observer = observer
+        self._erasures = erasures
 
     def opened(self, rows: Sequence[Stored]) -> list[Plain]:
         """Open a batch; a statement whose learner's key was destroyed is erased, and left out.
@@ -30,32 +62,31 @@ class SealedReader:
         A body that does not open is left out too, and named in the log: one damaged document does not keep a page or
         a job from all the others.
         """
-        return self.opened_within(rows, None)[0]
+        return self.opened_within(rows, None).plain
 
-    def opened_within(self, rows: Sequence[Stored], most_bytes: int | None) -> tuple[list[Plain], int]:
-        """Open the first of these rows, as ``opened``, until there are ``most_bytes`` of JSON; at least one.
-
-        Returns:
-            What was opened, and how many of ``rows`` were gone through.
-        """
+    def opened_within(self, rows: Sequence[Stored], most_bytes: int | None) -> Opened:
+        """Open the first of these rows, as ``opened``, until there are ``most_bytes`` of JSON; at least one."""
         keys = self._subjects.existing(row.subject for row in rows)
-        living = [row for row in rows if row.subject in keys]
-        bodies = self._bodies.open([(row.id, row.body) for row in living], [keys[row.subject] for row in living])
         opened: list[Plain] = []
-        damaged: list[str] = []
-        total, gone = 0, len(rows)
-        for row, body in zip(living, bodies, strict=True):
-            if body is None:
-                damaged.append(str(row.id))
-                continue
-            opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
-            total += len(body)
-            if most_bytes is not None and total >= most_bytes:
-                gone = rows.index(row) + 1
-                break
-        if damaged:
-            _log.error("statements that do not open", count=len(damaged), statements=damaged[:20])
-        return opened, gone
+        closed: list[Stored] = []
+        total, gone, renewed = 0, 0, False
+        while gone < len(rows):
+            rest = [(number, row) for number, row in enumerate(rows[gone:], gone) if row.subject in keys]
+            bodies = self._bodies.open([(row.id, row.body) for _, row in rest], [keys[row.subject] for _, row in rest])
+            gone = len(rows)
+            for (number, row), body in zip(rest, bodies, strict=True):
+                if body is None and not renewed:
+                    # The key at hand may be one that was destroyed and made anew: those of now, once for all.
+                    keys, renewed, gone = self._subjects.renewed({row.subject for _, row in rest}), True, number
+                    break
+                if body is None:
+                    closed.append(row)
+                    continue
+                opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
+                total += len(body)
+                if most_bytes is not None and total >= most_bytes:
+                    return Opened(opened, number + 1, self._damaged(closed))
+        return Opened(opened, gone, self._damaged(closed))
 
     def one(self, row: Stored) -> Plain | None:
         """Open one statement; None when its learner's key was destroyed.
@@ -63,12 +94,26 @@ class SealedReader:
         Raises:
             Unsealable: its body is damaged or was moved.
         """
-        opened = self.opened([row])
-        if opened:
-            return opened[0]
-        if self._subjects.existing([row.subject]):
+        opened = self.opened_within([row], None)
+        if opened.damaged:
             raise Unsealable("This statement is stored but does not open: it is damaged. Its operator must be told.")
-        return None
+        return opened.plain[0] if opened.plain else None
+
+    def _damaged(self, closed: Sequence[Stored]) -> tuple[UUID, ...]:
+        """Of what the present keys of its learners do not open, what is not erased; the log is told of it."""
+        if not closed:
+            return ()
+        bounds = self._erasures.under_way({row.subject for row in closed})
+        left = [row for row in closed if row.subject not in bounds or _beyond(row, bounds[row.subject])]
+        if not left:
+            return ()
+        # Asked last: of an erasure that ended since these were read, nothing is there any more.
+        there = {row.id: row.body for row in self._statements.some([row.id for row in left])}
+        damaged = tuple(row.id for row in left if there.get(row.id) == row.body)
+        if damaged:
+            names = [str(identity) for identity in damaged[:_NAMED_AT_MOST]]
+            _log.error("statements that do not open", count=len(damaged), statements=names)
+        return damaged
 
     def scan(
         self, after: int | None, before: int, limit: int, without: Set[bytes] = frozenset()
@@ -86,3 +131,7 @@ class SealedReader:
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
         return self._observer.consistent_through()
+
+
+def _beyond(row: Stored, bound: int | None) -> bool:
+    return bound is not None and row.stored > bound

@@ -63,6 +63,15 @@ class SubjectKeys:
             found.update(self._fetch(missing))
         return found
 
+    def renewed(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
+        """The keys of these learners as they are stored now, for what those at hand do not open."""
+        wanted = set(subjects)
+        found = self._fetch(wanted)
+        with self._lock:
+            for subject in wanted - found.keys():
+                self._cache.pop(subject, None)
+        return found
+
     def ensured(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
         """The keys of these learners, made for those who have none: durable before this returns."""
         wanted = set(subjects)

@@ -315,7 +315,7 @@ def test_erasing_one_learner_leaves_the_others_their_data(server: Server, sender
     store = server.parts.store
     repository, keys = AttachmentRepository(store), server.parts.subjects
     [row] = repository.of([_uuid(sent[0]["id"])])
-    attachments = Attachments(repository, keys, server.parts.keys, os.urandom)
+    attachments = Attachments(repository, keys, server.parts.keys, os.urandom, lambda _: set())
 
     def read(place: int) -> list[bytes]:
         kept = {**sent[place], "stored": ""}

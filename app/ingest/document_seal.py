@@ -1,0 +1,88 @@
+"""Documents sealed and opened; and what does not open told apart: erased, or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+import structlog
+
+from app.errors import Unsealable
+from app.storage.documents import DocumentRepository, DocumentRow
+from app.storage.subjects import SubjectKeys
+from app.vault import documents as sealing
+from app.vault.keys import OrganisationKeys, RandomBytes
+from app.xapi.documents import Content
+
+_log = structlog.stdlib.get_logger("sillage.documents")
+
+
+class DocumentSeal:
+    """Seals with the key of a document's learner, or with one of the organisation where there is none."""
+
+    def __init__(
+        self,
+        repository: DocumentRepository,
+        subjects: SubjectKeys,
+        keys: OrganisationKeys,
+        erasing: Callable[[Iterable[bytes]], Collection[bytes]],
+        random: RandomBytes,
+    ) -> None:
+        """``erasing``: those of these subjects whose erasure is under way."""
+        self._repository = repository
+        self._subjects = subjects
+        self._keys = keys
+        self._erasing = erasing
+        self._random = random
+
+    def seal(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
+        """Seal a part of a document, for its place; a learner who has no key gets one."""
+        if subject is None:
+            return self._keys.seal(place, plain)
+        key = self._subjects.ensured([subject])[subject]
+        return sealing.seal(key, self._keys.organisation, place, plain, self._random)
+
+    def part(self, subject: bytes | None, identity: bytes, part: str, sealed: bytes) -> bytes | None:
+        """A part, ``name`` or ``body``, of a document; None if no present key of its learner opens it.
+
+        Raises:
+            Unsealable: it is no learner's, and damaged.
+        """
+        place = sealing.place(identity, part)
+        if subject is None:
+            return self._keys.open(place, sealed)
+        for keys in (self._subjects.existing, self._subjects.renewed):
+            # The key at hand may be one that was destroyed, and made anew by another process.
+            key = keys([subject]).get(subject)
+            if key is None:
+                return None
+            plain = sealing.unseal(key, self._keys.organisation, place, sealed)
+            if plain is not None:
+                return plain
+        return None
+
+    def content(self, row: DocumentRow) -> Content | None:
+        """The content of a document; None when it is erased, or was replaced since it was read.
+
+        Raises:
+            Unsealable: it is damaged.
+        """
+        plain = self.part(row.subject, row.id, "body", row.body)
+        if plain is None:
+            self.require_erased(row)
+            return None
+        kind, _, body = plain.partition(b"\n")
+        return Content(kind.decode("latin-1"), body)
+
+    def require_erased(self, row: DocumentRow) -> None:
+        """A document, as it was read, that does not open: its learner's key was destroyed, or somebody must be told.
+
+        Raises:
+            Unsealable: it is damaged. It is there as it was read, and nobody is erasing its learner.
+        """
+        subject = row.subject
+        if subject is None or subject not in self._subjects.existing([subject]) or self._erasing([subject]):
+            return
+        # Asked last: of an erasure that ended since it was read, nothing is there any more.
+        if self._repository.get(row.id) == row:
+            _log.error("a document that does not open", document=row.id.hex())
+            raise Unsealable("This document is stored but does not open: it is damaged. Its operator must be told.")
