@@ -31,6 +31,7 @@ from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.checkpoints import Checkpoints
+from app.governance.documents_key import DocumentsRotation
 from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
@@ -470,6 +471,19 @@ class Parts:
         )
 
     @cached_property
+    def documents_rotation(self) -> DocumentsRotation:
+        """The rotation of the documents key."""
+        settings = self.settings
+        return DocumentsRotation(
+            self.store,
+            lambda: self.keyring,
+            settings.organisation,
+            self._audited,
+            # As for the index key.
+            settings.process_ttl_seconds + 2 * settings.mongodb_timeout_seconds,
+        )
+
+    @cached_property
     def reseal(self) -> Reseal:
         """Moves statements to the format in which they are written now."""
         return Reseal(
@@ -607,7 +621,9 @@ class Parts:
             return self.sessions.run(self.sources_repository.list(), lease.check)._asdict()
 
         def rewrap(lease: Lease) -> Mapping[str, object]:
-            return self.key_service.rewrap("job:rewrap", check=lease.check)._asdict()
+            done = self.key_service.rewrap("job:rewrap", check=lease.check)._asdict()
+            # A rotation of the documents key that was cut off.
+            return {**done, "documents": self.documents_rotation.resume(check=lease.check).values}
 
         def erasure(lease: Lease) -> Mapping[str, object]:
             return self.erasures.run(lease.check)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from app.cli.screen import out, table
 from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
+from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import IndexRotation
 from app.governance.keys import Keys, Told, refuse_unopened
 from app.governance.reseal import Reseal
@@ -36,6 +37,10 @@ class Custody(Protocol):
     @property
     def index_rotation(self) -> IndexRotation:
         """The rotation of the index key."""
+
+    @property
+    def documents_rotation(self) -> DocumentsRotation:
+        """The rotation of the documents key."""
 
     @property
     def reseal(self) -> Reseal:
@@ -76,6 +81,15 @@ def keys_status(parts: Custody) -> None:
             f"{said}, being replaced by {index.generation + 1} ({index.stage} since {index.seconds:,.0f} s): "
             f"{index.left:,} statements are still under it. `sillage keys reindex` goes on."
         )
+    documents = parts.documents_rotation.status()
+    said = f"Documents key: generation {documents.generation}"
+    if documents.stage is None:
+        out().print(f"{said}, in force.")
+    else:
+        out().print(
+            f"{said}, being replaced by {documents.next} ({documents.stage} since {documents.seconds:,.0f} s). "
+            "`sillage keys rotate --documents` goes on."
+        )
     missing = [str(one.number) for one in status.versions if one.state == "missing"]
     if missing:
         raise KeysUnopened(f"Something is wrapped with version {', '.join(missing)}, whose key is not at hand.")
@@ -83,10 +97,28 @@ def keys_status(parts: Custody) -> None:
 
 @keys.command("rotate")
 @click.option("--index", is_flag=True, help="Replace the index key, by which statements are found, instead.")
+@click.option(
+    "--documents", is_flag=True, help="Replace the documents key, which seals what is no single learner's, instead."
+)
 @click.pass_obj
-def keys_rotate(parts: Custody, index: bool) -> None:
+def keys_rotate(parts: Custody, index: bool, documents: bool) -> None:
     """Make a new version active; the old one only opens from then on. Services notice without a restart."""
     console = out()
+    if index and documents:
+        raise click.UsageError("Give --index or --documents, not both: one rotation, then the other.")
+    if documents:
+        with _progress("Sealing anew") as told:
+            done_documents = parts.documents_rotation.rotate(progress=told)
+        console.print(
+            f"Sealed anew with documents key {done_documents.generation}: {done_documents.values:,} documents."
+        )
+        if done_documents.unopened:
+            console.print(f"Left as they are, being damaged: {done_documents.unopened:,}.")
+        if done_documents.finished:
+            console.print("The old documents key is destroyed; the audit log goes on under a new key.")
+        else:
+            console.print("Another run has just finished this rotation.")
+        return
     if index:
         with console.status("Giving the new index key to every process"):
             generation = parts.index_rotation.rotate()

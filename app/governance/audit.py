@@ -23,8 +23,6 @@ was removed for its age from what was removed by somebody, for as long as anythi
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import os
 import weakref
@@ -37,6 +35,7 @@ import structlog
 
 from app.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
+from app.storage.clock import today
 from app.storage.shared_write import SharedWrite
 from app.vault.keys import OrganisationKeys
 
@@ -97,6 +96,8 @@ AUDIT_CUT = "audit-cut"
 INDEX_KEY_GIVEN_OUT = "index-key-given-out"
 INDEX_KEY_RETIRED = "index-key-retired"
 BODIES_RESEALED = "bodies-resealed"
+DOCUMENTS_KEY_GIVEN_OUT = "documents-key-given-out"
+DOCUMENTS_KEY_RETIRED = "documents-key-retired"
 
 KINDS = frozenset(
     {
@@ -157,6 +158,8 @@ KINDS = frozenset(
         INDEX_KEY_GIVEN_OUT,
         INDEX_KEY_RETIRED,
         BODIES_RESEALED,
+        DOCUMENTS_KEY_GIVEN_OUT,
+        DOCUMENTS_KEY_RETIRED,
     }
 )
 
@@ -167,7 +170,6 @@ _log = structlog.stdlib.get_logger("sillage.audit")
 _ANCHORING = (CHAIN_OPENED, ANCHOR)
 _ANCHOR_RETRY_US = 60 * 1_000_000
 _FIRST_PREV = bytes(32)
-_MAC_PURPOSE = "audit"
 # Clocks of two hosts may differ by this much without an anchor passing over an entry.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
 _TRIES = 5
@@ -466,16 +468,14 @@ class Audit:
         if listed.further is None:
             return Page(listed.entries, None)
         # Sealed: what it says goes into a query as it is.
-        sealed = self._keys.seal(place, listed.further)
-        return Page(listed.entries, base64.urlsafe_b64encode(sealed).decode().rstrip("="))
+        return Page(listed.entries, self._keys.seal_cursor(place, listed.further, today()))
 
     def _opened(self, place: str, cursor: str | None) -> bytes | None:
         if cursor is None:
             return None
         try:
-            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            return self._keys.open(place, sealed)
-        except (Unsealable, binascii.Error, ValueError):
+            return self._keys.open_cursor(place, cursor, today())
+        except Unsealable:
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
             ) from None
@@ -542,15 +542,12 @@ class Audit:
 
     def _entry(self, chain: str, n: int, prev: bytes, new: _New) -> Entry:
         bare = Entry(chain, n, new.at, new.kind, new.actor, new.detail, prev, b"")
-        return bare._replace(mac=self._mac(bare))
-
-    def _mac(self, entry: Entry) -> bytes:
-        return self._keys.mac(_MAC_PURPOSE, _canonical(entry))
+        return bare._replace(mac=self._keys.audit_mac(_canonical(bare)))
 
     def genuine(self, entry: Entry) -> bool:
         """Whether an entry is as this organisation wrote it, at this place of this chain."""
         # What is not JSON has no canonical form, and cannot have been written here.
-        return _is_json(entry.detail) and entry.mac == self._mac(entry)
+        return _is_json(entry.detail) and self._keys.audited(entry.at, _canonical(entry), entry.mac)
 
     def _heads(self, now: int) -> list[list[str | int]]:
         """The ends of the chains that grew since this process quoted them, or, at its first time, since anybody did."""

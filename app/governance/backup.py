@@ -309,7 +309,8 @@ class Backups:
         Raises:
             BackupRefused: the backup is not whole, or not this organisation's.
             KeyRefused, KeyMissing: the keys at hand do not open it. Nothing was written.
-            RestoreRefused: the store is not empty, or a process serves it.
+            RestoreRefused: the store is not empty, or a process serves it, or its documents key and that of the
+                backup cannot be kept together.
             FileRefused: a file of tombstones is not this store's.
         """
         store = self._store()
@@ -402,6 +403,7 @@ class Backups:
             for name in _NEVER_TAKEN_BACK & manifest.parts.keys():
                 steps.prefer_present(name)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
+            steps.merge_keys(self._ring(), self._organisation)
             outside += Tombstones(store).every()
         if tombstones.NAME not in manifest.parts:
             steps.stage(tombstones.NAME)
@@ -438,12 +440,19 @@ class Backups:
         return [one for path in paths for one in tombstone_file.read(path, _mac(keys))]
 
     def _of_same_store(self, store: Store, keys: OrganisationKeys) -> bool:
-        """Whether the database in force has the documents key of the backup: then it is the same store, later."""
+        """Whether the database in force has the root of MACs of the backup: then it is the same store, later.
+
+        Raises:
+            RestoreRefused: it is, and what stays of it would not open with the keys of the backup.
+        """
         try:
             there = organisation_keys.unlock(store, self._ring(), self._organisation)
         except (KeyMissing, KeyRefused):
             return False
-        return hmac.compare_digest(there.mac(MAC, b""), keys.mac(MAC, b""))
+        if not hmac.compare_digest(there.mac(MAC, b""), keys.mac(MAC, b"")):
+            return False
+        organisation_keys.require_two(keys.documents, there.documents)
+        return True
 
     def _refuse_living(self, store: Store, own: str | None = None, begun: Restoring | None = None) -> None:
         """Refuse while a process serves or schedules; one that was killed is waited for until it is held for dead.

@@ -26,6 +26,7 @@ from app.governance.case_steps import Case, Step
 from app.governance.persons import Person
 from app.governance.sealing import PersonSeal
 from app.storage.cases import CaseRepository, CaseRow
+from app.storage.cases import place as sealed_place
 from app.vault.keys import OrganisationKeys, RandomBytes
 
 SOON_DAYS = 7
@@ -284,7 +285,7 @@ class Cases:
         return row
 
     def _case(self, row: CaseRow) -> Case:
-        content: dict[str, Any] = orjson.loads(self._keys.open(_place(row.id), row.sealed))
+        content: dict[str, Any] = orjson.loads(self._keys.open(sealed_place(row.id), row.sealed))
         opened = self._told(row)
         # Of one who was erased, what was done is told, and not for whom.
         told: dict[str, Any] = orjson.loads(opened) if opened else {"person": (), "notes": {}}
@@ -305,22 +306,18 @@ class Cases:
 
     def _told(self, row: CaseRow) -> bytes:
         """Who it is about and what was noted, as JSON; empty when there is neither, or the person was erased."""
-        opened = self._seal.open_for_all(_place(row.id), row.subjects, row.who) if row.who else None
+        opened = self._seal.open_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
     def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
         steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
-        sealed = self._keys.seal(_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
+        sealed = self._keys.seal(sealed_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
         notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
         told = orjson.dumps({"person": case.person, "notes": notes})
         # Nothing of the person: no key is made anew for one who was erased.
         empty = not case.person and not notes
-        who = b"" if empty else self._seal.seal_for_all(_place(case.id), subjects, told)
+        who = b"" if empty else self._seal.seal_for_all(sealed_place(case.id), subjects, told)
         return CaseRow(case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who)
 
     def _subjects(self, person: Person) -> tuple[bytes, ...]:
         return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
-
-
-def _place(identity: str) -> str:
-    return f"case:{identity}"

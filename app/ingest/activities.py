@@ -11,7 +11,7 @@ import structlog
 from app import lossless
 from app.errors import SillageError
 from app.storage import clock
-from app.storage.activity_definitions import Defined, DefinitionRepository
+from app.storage.activity_definitions import Defined, DefinitionRepository, place
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, definitions_of, merge
@@ -54,15 +54,15 @@ class Activities:
             for identity, definition in definitions_of(statement):
                 written = lossless.dumps(definition)
                 # Python's hashes of texts and bytes are keyed by a secret of the process.
-                place, mark = hash(identity), hash(written)
-                if place in last:
-                    if last[place] == mark:
+                at, mark = hash(identity), hash(written)
+                if at in last:
+                    if last[at] == mark:
                         continue
                 else:
-                    known = self._merged.get(place)
+                    known = self._merged.get(at)
                     if known is not None and known[0] == mark and known[1] > now:
                         continue
-                last[place] = mark
+                last[at] = mark
                 if len(written) <= MOST_BYTES:
                     seen = unseen.setdefault(identity, {})
                     seen.pop(mark, None)  # so that it is the last one
@@ -76,11 +76,11 @@ class Activities:
             _log.warning("definitions not merged", code=failed.code, count=len(unseen))
             return
         with self._lock:
-            for place, mark in last.items():
-                self._merged.pop(place, None)
+            for at, mark in last.items():
+                self._merged.pop(at, None)
                 if len(self._merged) >= _REMEMBERED:
                     del self._merged[next(iter(self._merged))]
-                self._merged[place] = mark, now + _REMEMBERED_SECONDS
+                self._merged[at] = mark, now + _REMEMBERED_SECONDS
 
     def definitions(self, identities: Iterable[str]) -> dict[str, Definition]:
         """What is known of these activities (IRIs); one never defined is left out, and so are those beyond 16 MiB."""
@@ -89,7 +89,7 @@ class Activities:
         for some in _slices(sorted(identities)):
             tokens = {self._token(identity): identity for identity in some}
             for token, defined in self._repository.existing(tokens).items():
-                written = self._keys.open(_place(token), defined.body)
+                written = self._keys.open(place(token), defined.body)
                 length += len(written)
                 if length > _MOST_BYTES_TOLD:
                     return known
@@ -111,7 +111,7 @@ class Activities:
                         after = longer
                 if after != before:
                     revision = 1 if present is None else present.revision + 1
-                    changes[token] = Defined(self._keys.seal(_place(token), lossless.dumps(after)), revision)
+                    changes[token] = Defined(self._keys.seal(place(token), lossless.dumps(after)), revision)
             if not changes or self._repository.write(changes):
                 return
         _log.warning("definitions not merged", code="contended", count=len(by_token))
@@ -121,12 +121,8 @@ class Activities:
         return self._keys.mac("activity-definition", identity.encode())[:_TOKEN_BYTES]
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
-        opened: dict[str, Any] = lossless.loads(self._keys.open(_place(token), defined.body))
+        opened: dict[str, Any] = lossless.loads(self._keys.open(place(token), defined.body))
         return opened
-
-
-def _place(token: bytes) -> str:
-    return f"activity:{token.hex()}"
 
 
 def _slices(identities: Sequence[str]) -> Iterator[Sequence[str]]:

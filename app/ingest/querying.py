@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +12,7 @@ from app import lossless
 from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Data
+from app.storage import clock
 from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
@@ -281,12 +280,11 @@ class Library:
             "stored": after.stored,
             "seen": after.seen,
         }
-        return base64.urlsafe_b64encode(self._keys.seal(_place(who), orjson.dumps(content))).decode().rstrip("=")
+        return self._keys.seal_cursor(_place(who), orjson.dumps(content), clock.today())
 
     def _read_cursor(self, cursor: str, who: Reader) -> tuple[Asked, Position]:
         try:
-            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            content: dict[str, Any] = orjson.loads(self._keys.open(_place(who), sealed))
+            content: dict[str, Any] = orjson.loads(self._keys.open_cursor(_place(who), cursor, clock.today()))
             groups = tuple(tuple(map(bytes.fromhex, alternatives)) for alternatives in content["tokens"])
             # What these credentials may see is settled now, not when the first page was asked for.
             index = self._keys.index
@@ -294,7 +292,7 @@ class Library:
             wanted = Filter(groups, content["since"], content["until"], mine, moving=index.moving)
             asked = Asked(wanted, *content["asked"])
             after = Position(content["stored"], tuple(map(UUID, content["seen"])))
-        except (binascii.Error, ValueError, KeyError, TypeError, Unsealable):
+        except (ValueError, KeyError, TypeError, Unsealable):
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None

@@ -5,8 +5,6 @@ Nothing leaves without disclosure control (``disclosure.protect``): cells are re
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import threading
 from collections import OrderedDict
@@ -26,6 +24,7 @@ from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
 from app.research.refresh import CELLS, ROLLUP, AggregateJob, Progress, Recounted, RunSummary, gathered
 from app.settings import Settings
+from app.storage import clock
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
 from app.storage.sealed_reader import SealedReader
 from app.vault.keys import OrganisationKeys
@@ -245,15 +244,14 @@ class Aggregates:
         if len(rows) > query.limit:
             rows = rows[: query.limit]
             key = [rows[-1][definition.period], *(rows[-1][name] or "" for name in kept)]
-            further = base64.urlsafe_b64encode(self._keys.seal(place, orjson.dumps(key))).decode().rstrip("=")
+            further = self._keys.seal_cursor(place, orjson.dumps(key), clock.today())
         as_of = state.through if state is not None and state.complete else None
         return Answer(definition, as_of, self.minimum(definition), rows, further)
 
     def _opened(self, cursor: str, place: str) -> list[str]:
         try:
-            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            key: list[str] = orjson.loads(self._keys.open(place, sealed))
-        except (Unsealable, binascii.Error, ValueError):
+            key: list[str] = orjson.loads(self._keys.open_cursor(place, cursor, clock.today()))
+        except (Unsealable, ValueError):
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
             ) from None

@@ -17,6 +17,11 @@ COLLECTIONS = (Declared(NAME),)
 _DUPLICATE = 11000
 
 
+def place(token: bytes) -> str:
+    """What the sealed definition of an activity is bound to; ``token`` is its ``_id``."""
+    return f"activity:{token.hex()}"
+
+
 class Defined(NamedTuple):
     """A sealed definition, and its revision: 1 when first written."""
 

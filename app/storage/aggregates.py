@@ -44,6 +44,11 @@ COLLECTIONS = (
 )
 
 
+def place(identity: str) -> str:
+    """What a sealed part is bound to; ``identity`` is its ``_id``."""
+    return f"aggregate-part:{identity}"
+
+
 class AggregateState(NamedTuple):
     """How far an aggregate is; see the module's text. ``definition`` is the file it was computed by."""
 
@@ -203,7 +208,7 @@ class AggregateRepository:
                     "sequence": sequence,
                     "table": piece.table,
                     "first": piece.first,
-                    "sealed": Binary(self._keys.seal(f"aggregate-part:{id_}", piece.content)),
+                    "sealed": Binary(self._keys.seal(place(id_), piece.content)),
                 }
             )
         return documents
@@ -235,7 +240,7 @@ class AggregateRepository:
             }
         if len(sealed) < len(parts):
             return None
-        return [(part, self._keys.open(f"aggregate-part:{part.id}", sealed[part.id])) for part in parts]
+        return [(part, self._keys.open(place(part.id), sealed[part.id])) for part in parts]
 
     def drop(self, id_: str) -> None:
         """Forget an aggregate: its state first, so that a run under way can't commit any more."""

@@ -29,6 +29,11 @@ NAME = "cases"
 COLLECTIONS = (Declared(NAME, (Index("due", (("status", 1), ("due", 1))), Index("subjects", (("subjects", 1),)))),)
 
 
+def place(identity: str) -> str:
+    """What the sealed parts of a case are bound to."""
+    return f"case:{identity}"
+
+
 class CaseRow(NamedTuple):
     """A case as stored; see the module's text."""
 

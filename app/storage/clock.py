@@ -18,6 +18,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def today() -> int:
+    """Whole days since 1970-01-01, in UTC."""
+    return now_us() // 86_400_000_000
+
+
 def steady() -> float:
     """Seconds on a clock that never steps back; only differences mean something."""
     return time.monotonic()

@@ -1,18 +1,26 @@
-"""The wrapped keys of an organisation: made once, opened at every start. And the generations of its index key.
+"""The wrapped keys of an organisation: made once, opened at every start, with the generations of some.
 
 The document, beside ``keys`` (a wrapped key by purpose)::
 
-    index: {generation  int     of keys.index
-            stage       str     of a rotation, see ``Stage``; absent otherwise
-            since       date    when it came to this; the database server's clock
-            retired     [binary(12)]  tokens of sources under generations that are no more: what has them came late}
+    index:     {generation  int     of keys.index
+                stage       str     of a rotation, see ``Stage``; absent otherwise
+                since       date    when it came to this; the database server's clock
+                retired     [binary(12)]  tokens of sources under generations that are no more: what has them came late}
+    documents: {generation, stage, since}  of keys.documents, likewise
+                next        int     during a rotation: the generation of keys.documents-next
+    audit:     {writing     int     number of the key of the audit log that writes}
 
-During a rotation ``keys`` has ``index-next`` too. Nobody uses what was read of this for longer than ``keep_seconds``,
-so a stage that is older is known to every process: one that cannot look does not go on with what it knew.
+During a rotation ``keys`` has ``index-next`` or ``documents-next`` too. Keys of the audit log are never destroyed, for
+what they proved must be proved again: ``audit-1``, and once another writes, ``audit-1-until-`` and the last instant, in
+microseconds since 1970 UTC, at which it may have written. The name is part of what the wrapping binds.
+
+Nobody uses what was read of this for longer than ``keep_seconds``, so a stage that is older is known to every process:
+one that cannot look does not go on with what it knew.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,12 +30,13 @@ from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import DatabaseUnavailable, KeyMissing, KeyRefused
+from app.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
 from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.vault.keys import (
     KEY_BYTES,
+    Current,
     IndexKey,
     IndexKeys,
     KeyCustody,
@@ -37,6 +46,7 @@ from app.vault.keys import (
     new_keys,
     organisation_place,
 )
+from app.vault.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 from app.vault.signing import SEED_BYTES
 
 NAME = "organisation_keys"
@@ -44,19 +54,23 @@ COLLECTIONS = (Declared(NAME),)
 
 INDEX = "index"
 NEXT = "index-next"
+DOCUMENTS = "documents"
+DOCUMENTS_NEXT = "documents-next"
+AUDIT = "audit"
 SIGNING = "signing"
 """The purpose of the key that signs receipts and checkpoints: made at its first use, not with the others."""
 
+_AUDIT_KEY = re.compile(r"audit-([1-9][0-9]*)(?:-until-([0-9]+))?")
 _TRIES = 5
 
 
 class Stage(StrEnum):
-    """How far a rotation of the index key has come."""
+    """How far a rotation of the index key, or of the documents key, has come."""
 
     GIVEN_OUT = "given-out"
-    """Every process searches by the next one too; statements still get the one before."""
+    """Every process searches by, or opens with, the next one too; what is new still gets the one before."""
     MOVING = "moving"
-    """New statements get the next one; those that are there follow."""
+    """What is new gets the next one; what is there follows."""
 
 
 class IndexState(NamedTuple):
@@ -75,6 +89,22 @@ class IndexState(NamedTuple):
     retired: tuple[bytes, ...]
 
 
+class DocumentsState(NamedTuple):
+    """The documents key as MongoDB has it, less the key.
+
+    Attributes:
+        generation: Of the documents key; during a rotation, of the one that is to go.
+        stage: Of a rotation; None when there is none under way.
+        seconds: For how long it has been so.
+        next: The generation that takes its place; None without a rotation.
+    """
+
+    generation: int
+    stage: Stage | None
+    seconds: float
+    next: int | None
+
+
 def ensure(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
     """The organisation's keys; made on first use, wrapped under the active key-encryption key."""
     made = new_keys(OrganisationKeys.PURPOSES, clock.random_bytes)
@@ -87,6 +117,8 @@ def ensure(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKe
             for purpose, wrapped in zip(made, keks.wrap_all(places, clock.random_bytes), strict=True)
         },
         "index": {"generation": 1, "since": clock.now()},
+        "documents": {"generation": 1, "since": clock.now()},
+        "audit": {"writing": 1},
     }
     # Made before, or by another host just now: then theirs are the ones.
     with translated(), suppress(DuplicateKeyError):
@@ -101,15 +133,15 @@ def unlock(store: Store, keks: KeyWrapping, organisation: str, *, keep_seconds: 
         store: The store.
         keks: Opens them.
         organisation: Its id.
-        keep_seconds: How long the generations of the index key are used without being looked up again.
+        keep_seconds: How long the generations of keys are used without being looked up again.
 
     Raises:
         KeyMissing: the organisation has none yet.
         KeyRefused: the key-encryption key does not open them.
     """
     document = _document(store, organisation)
-    index = _Generations(store, keks, organisation, keep_seconds)
-    return OrganisationKeys(organisation, _others(document, keks, organisation), clock.random_bytes, index)
+    current = _Generations(store, keks, organisation, keep_seconds)
+    return OrganisationKeys(organisation, _lasting(document, keks, organisation), clock.random_bytes, current)
 
 
 def opened(document: Document, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
@@ -118,17 +150,17 @@ def opened(document: Document, keks: KeyWrapping, organisation: str) -> Organisa
     Raises:
         KeyRefused: the key-encryption key does not open them.
     """
-    others = _others(document, keks, organisation)
-    index = _index_of(document, keks, organisation, {})
-    return OrganisationKeys(organisation, others, clock.random_bytes, lambda: index)
+    lasting = _lasting(document, keks, organisation)
+    current = _current_of(document, keks, organisation, None)
+    return OrganisationKeys(organisation, lasting, clock.random_bytes, lambda: current)
 
 
-def _others(document: Document, keks: KeyWrapping, organisation: str) -> dict[str, bytes]:
-    """The keys but for that of the index, which is opened by itself: it may be another one before long."""
-    lacking = sorted(set(OrganisationKeys.PURPOSES) - document["keys"].keys())
-    if lacking or "index" not in document:
+def _lasting(document: Document, keks: KeyWrapping, organisation: str) -> dict[str, bytes]:
+    """The keys that are never replaced; the others are opened by themselves, being others before long."""
+    wanted = {*OrganisationKeys.LASTING, INDEX, DOCUMENTS}
+    if wanted - document["keys"].keys() or {INDEX, DOCUMENTS, AUDIT} - document.keys():
         raise KeyRefused("This store was made by an unreleased build and lacks a key of later ones. Make it anew.")
-    stored = {purpose: document["keys"][purpose] for purpose in OrganisationKeys.PURPOSES if purpose != INDEX}
+    stored = {purpose: document["keys"][purpose] for purpose in OrganisationKeys.LASTING}
     keys = keks.unwrap_all([_placed(organisation, purpose, each) for purpose, each in stored.items()])
     return dict(zip(stored, keys, strict=True))
 
@@ -295,18 +327,217 @@ def finish_index(store: Store, keks: KeyWrapping, organisation: str, generation:
     raise DatabaseUnavailable("The organisation's keys are being wrapped by another command. Run it again.")
 
 
+# --- the documents key, and with it those of the audit log ------------------------------------------
+
+
+def documents_state(store: Store, organisation: str) -> DocumentsState:
+    """How far a rotation of the documents key has come.
+
+    Raises:
+        KeyMissing: the organisation has no keys yet.
+    """
+    with translated():
+        found = store.collection(NAME).find_one(
+            {"_id": organisation}, {"documents": 1, "age": {"$subtract": ["$$NOW", "$documents.since"]}}
+        )
+    if found is None:
+        raise KeyMissing("This database has no keys yet. Run `sillage init`.")
+    said = found["documents"]
+    stage = Stage(said["stage"]) if "stage" in said else None
+    return DocumentsState(int(said["generation"]), stage, found["age"] / 1000, said.get("next"))
+
+
+def begin_documents(store: Store, keks: KeyWrapping, organisation: str, generation: int) -> bool:
+    """Make the documents key that is to follow ``generation``, and the audit log's; false when somebody else just did.
+
+    Both are given out: every process opens, and proves, with them from now on.
+    """
+    document = _document(store, organisation)
+    key = _wrapped(keks, organisation, DOCUMENTS_NEXT, clock.random_bytes(KEY_BYTES))
+    also: Document = {f"keys.{DOCUMENTS_NEXT}": {"$literal": key}, "documents.next": generation + 1}
+    audit = _audit_name(document["audit"]["writing"] + 1)
+    # A restore may have left one that a rotation, undone with it, had made and used.
+    if audit not in document["keys"]:
+        also[f"keys.{audit}"] = {"$literal": _wrapped(keks, organisation, audit, clock.random_bytes(KEY_BYTES))}
+    return _staged(store, organisation, generation, None, Stage.GIVEN_OUT, also, DOCUMENTS)
+
+
+def move_documents(store: Store, organisation: str, generation: int) -> bool:
+    """Have what is sealed, and audited, from now on get the next keys; false when somebody else just did."""
+    also: Document = {"audit.writing": {"$add": ["$audit.writing", 1]}}
+    return _staged(store, organisation, generation, Stage.GIVEN_OUT, Stage.MOVING, also, DOCUMENTS)
+
+
+def finish_documents(store: Store, keks: KeyWrapping, organisation: str, generation: int, until: int) -> bool:
+    """Destroy the documents key of ``generation`` and put the next in its place; false when that was done already.
+
+    Args:
+        store: The store.
+        keks: Opens and wraps.
+        organisation: Its id.
+        generation: The one that goes.
+        until: Microseconds since 1970 UTC; what is later in the audit log is not of the keys that wrote it so far.
+    """
+    for _ in range(_TRIES):
+        document = _document(store, organisation)
+        state, keys = document["documents"], document["keys"]
+        if (state["generation"], state.get("stage")) != (generation, Stage.MOVING):
+            return False
+        ended = {
+            name: f"{name}-until-{until}"
+            for name in keys
+            if (found := _AUDIT_KEY.fullmatch(name)) and not found[2] and int(found[1]) < document["audit"]["writing"]
+        }
+        renamed = {DOCUMENTS_NEXT: DOCUMENTS, **ended}
+        asked: Document = {
+            "_id": organisation,
+            "documents.generation": generation,
+            "documents.stage": Stage.MOVING,
+            # Only as they were read: they may be wrapped anew meanwhile.
+            **{f"keys.{name}.sealed": keys[name]["sealed"] for name in renamed},
+        }
+        fresh = {after: _renamed(keks, organisation, document, before, after) for before, after in renamed.items()}
+        change: list[Document] = [
+            {
+                "$set": {
+                    **{f"keys.{name}": {"$literal": key} for name, key in fresh.items()},
+                    "documents.generation": state["next"],
+                    "documents.since": "$$NOW",
+                }
+            },
+            {"$unset": [*(f"keys.{name}" for name in renamed), "documents.stage", "documents.next"]},
+        ]
+        with translated():
+            if store.collection(NAME).update_one(asked, change).modified_count:
+                return True
+    raise DatabaseUnavailable("The organisation's keys are being wrapped by another command. Run it again.")
+
+
+def _documents_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> SealingKeys:
+    generation, stage = document["documents"]["generation"], document["documents"].get("stage")
+
+    def key(number: int, purpose: str) -> SealingKey:
+        held = None if known is None else known.documents.of(number)
+        return held or SealingKey(number, _opened(keks, organisation, purpose, document["keys"][purpose]), organisation)
+
+    before = key(generation, DOCUMENTS)
+    if stage is None:
+        return SealingKeys(before)
+    after = key(document["documents"]["next"], DOCUMENTS_NEXT)
+    return SealingKeys(after, before) if stage == Stage.MOVING else SealingKeys(before, after)
+
+
+def _audit_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> AuditKeys:
+    held = {} if known is None else {(each.number, each.until): each for each in known.audit.proving}
+    proving = []
+    for name, stored in document["keys"].items():
+        found = _AUDIT_KEY.fullmatch(name)
+        if found is None:
+            continue
+        number, until = int(found[1]), None if found[2] is None else int(found[2])
+        proving.append(
+            held.get((number, until))
+            or AuditKey(number, until, MacKey(_opened(keks, organisation, name, stored), organisation))
+        )
+    proving.sort(key=lambda each: each.number, reverse=True)
+    writing = [each for each in proving if each.number == document["audit"]["writing"]]
+    if not writing:
+        raise KeyRefused("The key of the audit log is missing in this store. Restore a backup.")
+    return AuditKeys(writing[0], tuple(proving))
+
+
+def require_two(before: SealingKeys, there: SealingKeys) -> None:
+    """Refuse to restore a backup with the keys ``before`` over a database with those ``there``, of the same store.
+
+    Raises:
+        RestoreRefused: more than two documents keys would be needed.
+    """
+    if there.prints <= before.prints:
+        return
+    later = there.writing.generation > before.writing.generation or there.other is not None
+    if before.other is not None or len(there.prints | before.prints) > 2 or not later:
+        raise RestoreRefused(
+            "The documents key was being replaced when the backup was made, or is now, and no third one can be kept. "
+            "Run `sillage keys rotate --documents` first; or restore into an empty database."
+        )
+
+
+def restored(backup: Document, present: Document, keks: KeyWrapping, organisation: str) -> Document:
+    """What is to change in the keys of a backup so that they also open what stays of the database that is there.
+
+    Args:
+        backup: The document of this collection in the backup.
+        present: The one that is there, of the same store.
+        keks: Opens both.
+        organisation: Its id.
+
+    Returns:
+        A change of MongoDB. What is sealed with the documents key of the backup follows as in a rotation that is under
+        way. The keys of the audit log are the present ones, as that log is.
+
+    Raises:
+        RestoreRefused: more than two documents keys would be needed.
+    """
+    before = _documents_of(backup, keks, organisation, None)
+    there = _documents_of(present, keks, organisation, None)
+    kept = audit_keys(present)
+    change: Document = {"audit": present["audit"], **{f"keys.{name}": key for name, key in kept.items()}}
+    gone = {f"keys.{name}": "" for name in audit_keys(backup).keys() - kept.keys()}
+    require_two(before, there)
+    if not there.prints <= before.prints:
+        if there.other is None:
+            change |= {"documents.stage": Stage.MOVING, "documents.next": there.writing.generation}
+            change[f"keys.{DOCUMENTS_NEXT}"] = _renamed(keks, organisation, present, DOCUMENTS, DOCUMENTS_NEXT)
+        else:
+            change |= {f"documents.{name}": present["documents"][name] for name in ("stage", "next")}
+            change[f"keys.{DOCUMENTS_NEXT}"] = present["keys"][DOCUMENTS_NEXT]
+        change["documents.since"] = clock.now()
+    elif backup["documents"].get("stage") == Stage.GIVEN_OUT and present["audit"] != backup["audit"]:
+        # The next keys have been in use since.
+        change |= {"documents.stage": Stage.MOVING, "documents.since": clock.now()}
+    return {"$set": change, **({"$unset": gone} if gone else {})}
+
+
+def _renamed(keks: KeyWrapping, organisation: str, document: Document, before: str, after: str) -> Document:
+    """A key wrapped under another name: the name is part of what the wrapping binds."""
+    return _wrapped(keks, organisation, after, _opened(keks, organisation, before, document["keys"][before]))
+
+
+def audit_keys(document: Document) -> dict[str, Document]:
+    """The wrapped keys of the audit log, by name, in a document of this collection."""
+    return {name: stored for name, stored in document["keys"].items() if _AUDIT_KEY.fullmatch(name)}
+
+
+def _audit_name(number: int) -> str:
+    return f"audit-{number}"
+
+
+def _current_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> Current:
+    return Current(
+        _index_of(document, keks, organisation, _by_number(known)),
+        _documents_of(document, keks, organisation, known),
+        _audit_of(document, keks, organisation, known),
+    )
+
+
 def _staged(
-    store: Store, organisation: str, generation: int, before: Stage | None, after: Stage, also: Document
+    store: Store,
+    organisation: str,
+    generation: int,
+    before: Stage | None,
+    after: Stage,
+    also: Document,
+    which: str = INDEX,
 ) -> bool:
-    asked: Document = {"_id": organisation, "index.generation": generation}
-    asked["index.stage"] = {"$exists": False} if before is None else before
-    change: list[Document] = [{"$set": {**also, "index.stage": after, "index.since": "$$NOW"}}]
+    asked: Document = {"_id": organisation, f"{which}.generation": generation}
+    asked[f"{which}.stage"] = {"$exists": False} if before is None else before
+    change: list[Document] = [{"$set": {**also, f"{which}.stage": after, f"{which}.since": "$$NOW"}}]
     with translated():
         return store.collection(NAME).update_one(asked, change).modified_count > 0
 
 
 class _Generations:
-    """The generations of the index key, looked up again when what was read is too old. Shared between threads."""
+    """The generations of keys, looked up again when what was read is too old. Shared between threads."""
 
     def __init__(self, store: Store, keks: KeyWrapping, organisation: str, keep_seconds: float) -> None:
         self._store = store
@@ -314,9 +545,9 @@ class _Generations:
         self._organisation = organisation
         self._keep = keep_seconds
         self._lock = threading.Lock()
-        self._held: tuple[IndexKeys, float] | None = None
+        self._held: tuple[Current, float] | None = None
 
-    def __call__(self) -> IndexKeys:
+    def __call__(self) -> Current:
         held = self._held
         if held is not None and clock.steady() < held[1]:
             return held[0]
@@ -328,13 +559,14 @@ class _Generations:
             # Before the question is sent: what is answered is as old as that, whenever it comes.
             asked_at = clock.steady()
             # What is destroyed goes from this memory too.
-            made = index_keys(self._store, self._keks, self._organisation, _by_number(held))
+            known = None if held is None else held[0]
+            made = _current_of(_document(self._store, self._organisation), self._keks, self._organisation, known)
             self._held = made, asked_at + self._keep
             return made
 
 
-def _by_number(held: tuple[IndexKeys, float] | None) -> dict[int, IndexKey]:
-    both = (held[0].writing, held[0].other) if held is not None else ()
+def _by_number(known: Current | None) -> dict[int, IndexKey]:
+    both = (known.index.writing, known.index.other) if known is not None else ()
     return {each.generation: each for each in both if each is not None}
 
 

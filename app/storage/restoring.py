@@ -45,6 +45,7 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.storage.migrations import NOTES, create
 from app.storage.tombstones import Tombstones
+from app.vault.keys import KeyWrapping
 
 STATE = "restore_state"
 LOADING = "loading"
@@ -236,6 +237,20 @@ class Restoring:
             if found is not None:
                 absent = {"_id": organisation, name: {"$exists": False}}
                 self._staged(organisation_keys.NAME).update_one(absent, {"$set": {name: found["keys"][purpose]}})
+
+    def merge_keys(self, keks: KeyWrapping, organisation: str) -> None:
+        """Have the staged keys of the organisation also open, and prove, what stays of the database in force.
+
+        Raises:
+            RestoreRefused: they cannot.
+        """
+        with translated():
+            present = self._store.collection(organisation_keys.NAME).find_one({"_id": organisation})
+            staged = self._staged(organisation_keys.NAME).find_one({"_id": organisation})
+        if present is not None and staged is not None:
+            change = organisation_keys.restored(staged, present, keks, organisation)
+            with translated():
+                self._staged(organisation_keys.NAME).update_one({"_id": organisation}, change)
 
     def staged_tombstones(self) -> Tombstones:
         """Those of the backup, to which later ones are added."""

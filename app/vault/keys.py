@@ -3,8 +3,11 @@
 Hierarchy (see ``docs/threat-model.md``)::
 
     key-encryption key (file or environment, versioned)
-      wraps, per organisation: index key, subjects key, documents key, pseudonym root
+      wraps, per organisation: index key, subjects key, documents key, MAC root, pseudonym root, keys of the audit log
       wraps, per learner:      a random AES-256 data key, kept in ``subjects``
+
+The documents key, the MAC root and those of the audit log are roots: what seals, or makes a MAC, is derived from them,
+for one purpose each (``app/vault/purposes.py``).
 
 Wrapping and sealing are AES-256-GCM with a random 96-bit nonce; the additional data bind each ciphertext
 to its place, so a value moved elsewhere does not open.
@@ -12,24 +15,30 @@ to its place, so a value moved elsewhere does not open.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
-import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import KeyMissing, KeyRefused, Unsealable
+from app.errors import BadCursor, KeyMissing, KeyRefused, Unsealable
+from app.vault.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 TOKEN_BYTES = 12
 SUBJECT_BYTES = 16
+CURSOR_DAYS = 7
+"""For how many days a cursor goes on; xAPI-Data 2.5 asks for 24 hours at least."""
+
+_GENERATION_BYTES = 2
+_DAY_BYTES = 4
 
 RandomBytes = Callable[[int], bytes]
 
@@ -207,34 +216,44 @@ class IndexKeys:
         return (self.writing,) if self.other is None else (self.writing, self.other)
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What of an organisation's keys is replaced now and then, as it is at one moment."""
+
+    index: IndexKeys
+    documents: SealingKeys
+    audit: AuditKeys
+
+
 class OrganisationKeys:
-    """The index key, subjects key, documents key and pseudonym root of one organisation, unwrapped.
+    """The keys of one organisation, unwrapped. Each is used for one kind of thing, or a root of keys for one each.
 
     Holds secrets: never logged, never pickled.
     """
 
-    PURPOSES: tuple[str, ...] = ("index", "subjects", "documents", "pseudonyms")
+    PURPOSES: tuple[str, ...] = ("index", "subjects", "documents", "macs", "pseudonyms", "audit-1")
+    """What is made at first. The generations of three of them follow one another; the others last."""
+    LASTING: tuple[str, ...] = ("subjects", "macs", "pseudonyms")
 
     def __init__(
         self,
         organisation: str,
         keys: Mapping[str, bytes],
         random: RandomBytes,
-        index: Callable[[], IndexKeys] | None = None,
+        current: Callable[[], Current] | None = None,
     ) -> None:
-        """``keys``: 32 bytes for each of ``PURPOSES``.
+        """``keys``: 32 bytes for each of ``PURPOSES``; with ``current``, those of ``LASTING`` are enough.
 
-        ``index`` gives the generations of the index key as they are now, or raises what keeps them from being known;
-        without it, ``keys["index"]`` is the only one, and with it that is not needed.
+        ``current`` gives the generations as they are now, or raises what keeps them from being known; without it, those
+        in ``keys`` are the only ones.
         """
         self.organisation = organisation
         self._subjects = keys["subjects"]
         self._pseudonyms = keys["pseudonyms"]
-        self._documents = AESGCM(keys["documents"])
-        self._mac_root = keys["documents"]
+        self._macs = MacKey(keys["macs"], organisation)
         self._random = random
-        self._index_now = index
-        self._index = IndexKeys(IndexKey(1, keys["index"])) if index is None else index()
+        self._current = current
+        self._held = first_generations(organisation, keys) if current is None else current()
 
     @property
     def index(self) -> IndexKeys:
@@ -243,9 +262,12 @@ class OrganisationKeys:
         Raises:
             DatabaseUnavailable: it is not known whether they changed, and cannot be found out now.
         """
-        if self._index_now is not None:
-            self._index = self._index_now()
-        return self._index
+        return self._now().index
+
+    @property
+    def documents(self) -> SealingKeys:
+        """The generations of the documents key as they are now; raises as ``index``."""
+        return self._now().documents
 
     @property
     def token(self) -> Callable[[str, str], bytes]:
@@ -254,7 +276,7 @@ class OrganisationKeys:
 
     def forget(self) -> None:
         """Drop the texts whose tokens are at hand from memory; asks nobody."""
-        self._index.forget()
+        self._held.index.forget()
 
     def subject(self, identifier: str) -> bytes:
         """Token of a learner, 16 bytes: which data key seals what is theirs. The same before and after a rotation."""
@@ -275,31 +297,104 @@ class OrganisationKeys:
         return self.mac(f"named:{kind}", value.encode())[:TOKEN_BYTES]
 
     def mac(self, purpose: str, message: bytes) -> bytes:
-        """HMAC-SHA256, 32 bytes, with a key derived for the purpose (audit chain, cursors)."""
-        derived = hmac.digest(self._mac_root, b"mac:" + purpose.encode(), "sha256")
-        return hmac.digest(derived, message, "sha256")
+        """HMAC-SHA256, 32 bytes, with a key derived for the purpose: the same before and after every rotation."""
+        return self._macs.mac(purpose, message)
+
+    def audit_mac(self, message: bytes) -> bytes:
+        """The MAC, 32 bytes, of an entry of the audit log that is written now; raises as ``index``."""
+        return self._now().audit.writing.mac(message)
+
+    def audited(self, at: int, message: bytes, mac: bytes) -> bool:
+        """Whether an entry written at an instant, microseconds since 1970 UTC, has a right MAC; raises as ``index``."""
+        return self._now().audit.genuine(at, message, mac)
 
     def seal(self, place: str, plain: bytes) -> bytes:
-        """Compress and seal with the documents key, bound to the organisation and ``place``."""
-        nonce = self._random(NONCE_BYTES)
-        # A new frame object per call: compressors are not safe to share between threads.
-        packed = zstandard.compress(plain, 3)
-        return nonce + self._documents.encrypt(nonce, packed, self._place(place))
+        """Compress and seal with the documents key, bound to the organisation and ``place``.
+
+        Two bytes say which generation of the key it is (``sealed_by``). What stands before the first colon of the place
+        is the purpose that the key is derived for.
+
+        Raises:
+            DatabaseUnavailable: as ``index``.
+        """
+        key = self._now().documents.writing
+        header = key.generation.to_bytes(_GENERATION_BYTES, "big")
+        return header + key.seal(place.partition(":")[0], header + self._place(place), plain, self._random)
 
     def open(self, place: str, sealed: bytes) -> bytes:
         """Undo ``seal``.
 
         Raises:
             Unsealable: damaged, moved from its place, or sealed with another key.
+            DatabaseUnavailable: as ``index``.
+        """
+        purpose = place.partition(":")[0]
+        header = sealed[:_GENERATION_BYTES]
+        key = self._now().documents.of(sealed_by(sealed))
+        if key is None:
+            raise Unsealable(f"A sealed value of {purpose} cannot be opened.")
+        return key.open(purpose, header + self._place(place), sealed[_GENERATION_BYTES:])
+
+    def seal_cursor(self, place: str, plain: bytes, day: int) -> str:
+        """A cursor, safe in a URL, that opens for ``CURSOR_DAYS``: under a key of its day.
+
+        Args:
+            place: What it is bound to.
+            plain: What it says.
+            day: Today, in days since 1970 UTC.
+        """
+        key = self._now().documents.writing
+        header = key.generation.to_bytes(_GENERATION_BYTES, "big") + day.to_bytes(_DAY_BYTES, "big")
+        sealed = header + key.seal(f"cursor:{day}", header + self._place(place), plain, self._random)
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def open_cursor(self, place: str, cursor: str, day: int) -> bytes:
+        """Undo ``seal_cursor``.
+
+        Raises:
+            Unsealable: no cursor, altered, or made for another place.
+            BadCursor: it is too old, or the documents key was replaced since.
+            DatabaseUnavailable: as ``index``.
         """
         try:
-            packed = self._documents.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._place(place))
-        except (InvalidTag, ValueError):
-            raise Unsealable(f"A sealed value of {place.partition(':')[0]} cannot be opened.") from None
-        return zstandard.decompress(packed)
+            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise Unsealable("This is no cursor.") from None
+        header = sealed[: _GENERATION_BYTES + _DAY_BYTES]
+        made = int.from_bytes(header[_GENERATION_BYTES:], "big")
+        documents = self._now().documents
+        key = documents.of(sealed_by(sealed))
+        if key is None and 0 < sealed_by(sealed) < documents.writing.generation:
+            raise BadCursor("The key of this cursor was replaced since it was made. Start again from the first page.")
+        # A day to come: clocks of two hosts differ.
+        if key is None or len(header) < _GENERATION_BYTES + _DAY_BYTES or made > day + 1:
+            raise Unsealable("This is no cursor.")
+        if made < day - CURSOR_DAYS:
+            raise BadCursor(f"This cursor is more than {CURSOR_DAYS} days old. Start again from the first page.")
+        return key.open(f"cursor:{made}", header + self._place(place), sealed[len(header) :])
+
+    def _now(self) -> Current:
+        if self._current is not None:
+            self._held = self._current()
+        return self._held
 
     def _place(self, place: str) -> bytes:
         return f"{self.organisation}\0{place}".encode()
+
+
+def first_generations(organisation: str, keys: Mapping[str, bytes]) -> Current:
+    """The generations of an organisation that never replaced a key, from those of ``OrganisationKeys.PURPOSES``."""
+    audit = AuditKey(1, None, MacKey(keys["audit-1"], organisation))
+    return Current(
+        IndexKeys(IndexKey(1, keys["index"])),
+        SealingKeys(SealingKey(1, keys["documents"], organisation)),
+        AuditKeys(audit, (audit,)),
+    )
+
+
+def sealed_by(sealed: bytes) -> int:
+    """The generation of the documents key that ``OrganisationKeys.seal`` used; 0 of nothing at all."""
+    return int.from_bytes(sealed[:_GENERATION_BYTES], "big")
 
 
 def organisation_place(organisation: str, purpose: str) -> str:

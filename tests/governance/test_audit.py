@@ -24,6 +24,7 @@ from app.governance.audit import (
     STATEMENTS_READ,
     Audit,
     Verification,
+    _canonical,
     readable,
 )
 from app.storage.audit import AuditRepository, Entry
@@ -494,7 +495,7 @@ def test_a_chain_written_again_under_the_same_key_differs_from_what_an_anchor_qu
     prev = own[0].mac
     for entry in own[1:]:
         bare = entry._replace(actor="credential-9", prev=prev)
-        again = bare._replace(mac=first._mac(bare))
+        again = bare._replace(mac=vault.audit_mac(_canonical(bare)))
         store.collection("audit").update_one(
             place(chain, entry.n), {"$set": {"actor": again.actor, "prev": again.prev, "mac": again.mac}}
         )
@@ -589,11 +590,13 @@ def test_newest_first_by_kind_and_time(make: Callable[[], Audit]) -> None:
     assert [entry.detail["count"] for entry in audit.newest([STATEMENTS_READ], newest[-1].at)] == [0]
 
 
-def test_an_entry_replaced_under_the_same_key_does_not_fit_the_next(make: Callable[[], Audit], store: Store) -> None:
+def test_an_entry_replaced_under_the_same_key_does_not_fit_the_next(
+    make: Callable[[], Audit], store: Store, vault: OrganisationKeys
+) -> None:
     audit = written(make(), 4)
     entry = list(AuditRepository(store).stream())[2]
     forged = entry._replace(actor="credential-9")
     store.collection("audit").update_one(
-        place(entry.chain, 2), {"$set": {"actor": forged.actor, "mac": audit._mac(forged)}}
+        place(entry.chain, 2), {"$set": {"actor": forged.actor, "mac": vault.audit_mac(_canonical(forged))}}
     )
     assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("broken-link", 3)]

@@ -29,8 +29,9 @@ from app.errors import (
 from app.factory import Parts
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
+from app.governance.persons import person_of
 from app.settings import Settings, load
-from app.storage import clock, restoring, tombstone_file
+from app.storage import clock, organisation_keys, restoring, tombstone_file
 from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store
@@ -411,6 +412,90 @@ def test_what_was_stored_since_goes_and_what_was_decided_since_stays(house: Hous
     after = house.parts()
     assert {"after": "the backup"} in [entry.detail for entry in after.audit.newest(("audit-read",), None, 5)]
     assert after.audit.verify().intact
+
+
+def rotated(parts: Parts, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bring a rotation of the documents key to a stage; ``done`` is its end."""
+    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
+    organisation = parts.settings.organisation
+    generation = parts.documents_rotation.status().generation
+    if stage == "done":
+        assert parts.documents_rotation.rotate().finished
+    if stage in {"given-out", "moving"}:
+        organisation_keys.begin_documents(parts.store, parts.keyring, organisation, generation)
+    if stage == "moving":
+        organisation_keys.move_documents(parts.store, organisation, generation)
+
+
+def written_to(house: House, name: str) -> str:
+    """A request, an entry of the log, and a definition, of a new process; the request's id."""
+    parts = house.parts()
+    parts.audit.append("audit-read", "tests", {"by": name})
+    parts.activities.learn([{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}])
+    case = parts.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
+    parts.audit.close()
+    return case.id
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("", "done"),
+        ("", "given-out"),
+        ("", "moving"),
+        ("given-out", "moving"),
+        ("given-out", "done"),
+        ("moving", "moving"),
+        ("moving", "done"),
+    ],
+)
+def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved_to_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, then: str, now: str
+) -> None:
+    parts = house.parts()
+    rotated(parts, then, monkeypatch)
+    before = written_to(house, "before")
+    path = house.backup()
+    if now != then:
+        if then and now == "moving":
+            organisation_keys.move_documents(parts.store, parts.settings.organisation, 1)
+        else:
+            rotated(parts, now, monkeypatch)
+    since = written_to(house, "since")
+    house.backups().restore(path, replace=True)
+    for finished in (False, True):
+        after = house.parts()
+        monkeypatch.setattr(after.documents_rotation, "_settle", 0.0)
+        if finished:
+            after.documents_rotation.resume()
+            assert after.documents_rotation.status().stage is None
+        # Requests of persons are never set back, nor is the log; definitions are.
+        assert [after.cases.show(case, actor="tests").status for case in (before, since)] == ["open", "open"]
+        known = after.activities.definitions(["https://ent.example/before", "https://ent.example/since"])
+        assert known == {"https://ent.example/before": {"name": {"en": "before"}}}
+        said = [entry.detail for entry in after.audit.newest(("audit-read",), None, 50)]
+        assert {"by": "before"} in said and {"by": "since"} in said
+        assert after.audit.verify().intact
+        after.audit.close()
+    assert after.documents_rotation.rotate().finished
+    assert after.audit.verify().intact
+
+
+@pytest.mark.parametrize(("then", "now"), [("moving", "done again"), ("", "mid again")])
+def test_a_backup_that_would_need_a_third_documents_key_is_refused_before_anything_is_written(
+    house: House, monkeypatch: pytest.MonkeyPatch, then: str, now: str
+) -> None:
+    parts = house.parts()
+    rotated(parts, then, monkeypatch)
+    path = house.backup()
+    rotated(parts, "done", monkeypatch)
+    rotated(parts, "done" if now == "done again" else "moving", monkeypatch)
+    before = house.contents()
+    with pytest.raises(RestoreRefused, match="rotate --documents"):
+        house.backups().restore(path, replace=True)
+    assert house.contents() == before
+    house.lose()
+    house.backups().restore(path)
 
 
 def test_the_log_of_another_store_is_not_taken_along(house: House) -> None:

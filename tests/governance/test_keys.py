@@ -31,7 +31,7 @@ from app.settings import load
 from app.storage import keyfile, organisation_keys
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from app.storage.keyfile import KeySet
-from app.vault.keys import subject_place
+from app.vault.keys import OrganisationKeys, subject_place
 
 PASSPHRASE = "une phrase que personne ne devine"
 
@@ -293,7 +293,12 @@ def test_status_counts_what_is_wrapped_with_each_version(parts: Parts, service: 
     learners(parts, 3)
     one, two = service.status().versions
     assert (one.number, one.state, one.organisation_keys, one.learners) == (1, "decrypt-only", 0, 20)
-    assert (two.number, two.state, two.organisation_keys, two.learners) == (2, "active", 4, 3)
+    assert (two.number, two.state, two.organisation_keys, two.learners) == (
+        2,
+        "active",
+        len(OrganisationKeys.PURPOSES),
+        3,
+    )
     assert one.created is not None and two.since is not None
     assert "keys-shown" in kinds(parts)
 

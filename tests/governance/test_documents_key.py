@@ -1,0 +1,384 @@
+"""The rotation of the documents key, on a real MongoDB: all that it seals opens at each stage, nothing stays behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from bson import decode_all
+from pymongo import MongoClient
+
+from app.errors import BadCursor, KeysBusy, Unsealable
+from app.factory import Parts
+from app.governance import documents_key as rules
+from app.governance.audit import _canonical
+from app.governance.documents_key import DocumentsRotation
+from app.governance.persons import person_of
+from app.ingest.querying import Reader
+from app.settings import load
+from app.storage import clock, organisation_keys
+from app.storage.organisation_keys import Stage, begin_documents, documents_state, finish_documents, move_documents
+from app.storage.shared_seals import KINDS, SharedSeals
+from app.vault.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
+from app.vault.purposes import MacKey
+from app.xapi.documents import Conditions, Content, Place, Resource
+from app.xapi.query import StatementQuery
+from app.xapi.versions import Version
+from tests.served import ACTIVITY, statement
+
+WHO = Reader("sk-test", None)
+ANA = {"account": {"homePage": "https://ent.example", "name": "ana"}}
+LESSON = "https://ent.example/lessons/1"
+PLACE = Place(Resource.ACTIVITY_PROFILE, LESSON, id="settings")
+BY = "cli:test"
+OVER = Conditions(if_none_match=frozenset({"-"}))
+"""Whatever is there is replaced."""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
+    """A started process over a store of its own that looks after its keys all the time."""
+    made = Parts(
+        load(
+            {
+                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
+                "SILLAGE_MONGODB_URI": mongodb_uri,
+                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                "SILLAGE_PROCESS_TTL_SECONDS": "1",
+            }
+        )
+    )
+    made.initialise()
+    made.__dict__["keys"] = organisation_keys.unlock(
+        made.store, made.keyring, made.settings.organisation, keep_seconds=0
+    )
+    made.register.add(orjson.dumps(ACTIVITY))
+    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
+    made.start()
+    yield made
+    made.close()
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        client.drop_database(made.settings.database)
+
+
+@pytest.fixture
+def rotation(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> DocumentsRotation:
+    """The rotation, in small batches, without waiting for other processes."""
+    monkeypatch.setattr(rules, "BATCH", 2)
+    monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
+    return parts.documents_rotation
+
+
+def send(parts: Parts, *statements: dict[str, Any]) -> None:
+    (source,) = parts.sources_repository.list()
+    parts.recorder.record(orjson.dumps(statements), source, Version.V2)
+
+
+def defined(number: int) -> dict[str, Any]:
+    activity = f"https://ent.example/lessons/{number}"
+    return statement(actor=ANA, object={"id": activity, "definition": {"name": {"fr": f"Leçon {number}"}}})
+
+
+def fill(parts: Parts) -> str:
+    """One of each kind, and more of some; the id of a request."""
+    send(parts, *(defined(number) for number in range(1, 6)))
+    for number in range(3):
+        parts.documents.put(
+            PLACE._replace(id=f"d{number}"), Content("text/plain", b"content"), Conditions(), Version.V2, source="tutor"
+        )
+    case = parts.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
+    parts.aggregates.run()
+    return case.id
+
+
+def check(parts: Parts, case: str) -> None:
+    """All of what ``fill`` made is there."""
+    named = parts.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)])
+    assert {each["name"]["fr"] for each in named.values()} == {f"Leçon {number}" for number in range(1, 6)}
+    for number in range(3):
+        found = parts.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
+        assert found.content.body == b"content"
+    assert len(parts.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
+    assert parts.cases.show(case, actor=BY).steps
+    names = [
+        part for state in parts.aggregates._repository.states() for part in parts.aggregates._repository.names(state.id)
+    ]
+    assert names
+    assert parts.aggregates._repository.contents(names) is not None
+    assert parts.audit.verify().intact
+
+
+def generations(parts: Parts) -> dict[str, set[int]]:
+    """Of each kind, the generations that its values are sealed with."""
+    seals = SharedSeals(parts.store)
+    return {
+        kind.collection: {sealed_by(value) for row in seals.page(kind, None, 1_000) for value in row.values.values()}
+        for kind in KINDS
+    }
+
+
+def opened_keys(parts: Parts) -> dict[str, bytes]:
+    document = parts.store.collection("organisation_keys").find_one({})
+    assert document is not None
+    organisation = parts.settings.organisation
+    return {
+        name: parts.keyring.unwrap(organisation_place(organisation, name), Wrapped(one["version"], one["sealed"]))
+        for name, one in document["keys"].items()
+    }
+
+
+def stop_after(batches: int) -> Callable[[], None]:
+    left = [batches]
+
+    def stop() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeysBusy("stop")
+
+    return stop
+
+
+def test_everything_is_sealed_anew_and_the_old_key_is_gone(parts: Parts, rotation: DocumentsRotation) -> None:
+    case = fill(parts)
+    assert all(found == {1} for found in generations(parts).values())
+    before = opened_keys(parts)
+    done = rotation.rotate()
+    assert (done.generation, done.unopened, done.finished) == (2, 0, True)
+    assert done.values >= 5 + 3 + 1 + 1
+    assert all(found == {2} for found in generations(parts).values())
+    check(parts, case)
+    after = opened_keys(parts)
+    assert before["documents"] not in after.values()
+    assert after.keys() - before.keys() == {"audit-2", *(name for name in after if "until" in name)}
+    (proving,) = [key for name, key in after.items() if name.startswith("audit-1-until-")]
+    assert proving == before["audit-1"]
+    kinds = [entry.kind for entry in parts.audit.newest(["documents-key-given-out", "documents-key-retired"])]
+    assert kinds == ["documents-key-retired", "documents-key-given-out"]
+    # Once more, from there.
+    assert rotation.rotate().generation == 3
+    check(parts, case)
+    assert {name.partition("-until-")[0] for name in opened_keys(parts) if name.startswith("audit")} == {
+        "audit-1",
+        "audit-2",
+        "audit-3",
+    }
+
+
+def test_no_kind_of_value_is_forgotten(parts: Parts) -> None:
+    """Whatever begins as such values do, in any collection, is of a kind that the rotation knows."""
+    fill(parts)
+    listed = {kind.collection for kind in KINDS}
+    seen = {
+        name
+        for name in parts.store.db.list_collection_names()
+        for document in decode_all(b"".join(each.raw for each in _raw(parts, name)))
+        for value in _bytes_in(document)
+        if value[:2] == b"\x00\x01" and len(value) > 2 + 24 + 16
+    }
+    assert seen == listed
+
+
+def _raw(parts: Parts, name: str) -> Any:
+    from bson.codec_options import CodecOptions
+    from bson.raw_bson import RawBSONDocument
+
+    return parts.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
+
+
+def _bytes_in(value: Any) -> Iterator[bytes]:
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _bytes_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _bytes_in(inner)
+
+
+def test_at_each_stage_everything_opens_and_the_right_key_writes(parts: Parts, rotation: DocumentsRotation) -> None:
+    case = fill(parts)
+    organisation = parts.settings.organisation
+
+    def put() -> int:
+        parts.documents.put(
+            PLACE._replace(id="d0"), Content("text/plain", b"content"), OVER, Version.V2, source="tutor"
+        )
+        row = parts.store.collection("documents").find_one({"subject": {"$exists": False}}, sort=[("updated", -1)])
+        assert row is not None
+        return sealed_by(bytes(row["body"]))
+
+    assert [begin_documents(parts.store, parts.keyring, organisation, 1) for _ in range(2)] == [True, False]
+    assert documents_state(parts.store, organisation).stage is Stage.GIVEN_OUT
+    assert not finish_documents(parts.store, parts.keyring, organisation, 1, 0)
+    assert put() == 1
+    check(parts, case)
+    assert [move_documents(parts.store, organisation, 1) for _ in range(2)] == [True, False]
+    assert put() == 2
+    check(parts, case)
+    assert rotation.resume().finished
+    assert put() == 2
+    check(parts, case)
+    assert rotation.resume() == (2, 0, 0, False)
+
+
+@pytest.mark.parametrize("batches", range(0, 14, 2))
+def test_cut_off_anywhere_it_goes_on(parts: Parts, rotation: DocumentsRotation, batches: int) -> None:
+    case = fill(parts)
+    with pytest.raises(KeysBusy):
+        rotation.rotate(check=stop_after(0))
+    for _ in range(10):
+        try:
+            rotation.rotate(check=stop_after(batches))
+            break
+        except KeysBusy:
+            check(parts, case)
+            if batches < 12:
+                batches += 4
+    done = rotation.rotate() if rotation.status().generation == 1 else None
+    assert done is None or done.finished
+    assert rotation.status().generation == 2
+    assert all(found == {2} for found in generations(parts).values())
+    check(parts, case)
+
+
+def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotation: DocumentsRotation) -> None:
+    case = fill(parts)
+    stop, failed = threading.Event(), []
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                parts.documents.put(
+                    PLACE._replace(id=f"w{number % 5}"),
+                    Content("text/plain", b"%d" % number),
+                    OVER,
+                    Version.V2,
+                    source="tutor",
+                )
+                send(parts, defined(number % 5 + 1))
+            except Exception as problem:
+                failed.append(problem)
+
+    def rotate() -> None:
+        try:
+            rotation.rotate()
+        except Exception as problem:
+            failed.append(problem)
+
+    writer = threading.Thread(target=write)
+    runs = [threading.Thread(target=rotate) for _ in range(2)]
+    for thread in (writer, *runs):
+        thread.start()
+    for thread in runs:
+        thread.join()
+    stop.set()
+    writer.join()
+    assert failed == []
+    assert rotation.status().stage is None
+    generation = rotation.status().generation
+    assert all(found == {generation} for found in generations(parts).values())
+    for number in range(3):
+        assert parts.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
+    assert parts.cases.show(case, actor=BY).steps
+    assert parts.audit.verify().intact
+
+
+def test_it_waits_until_every_process_knows_the_next_key(parts: Parts, rotation: DocumentsRotation) -> None:
+    fill(parts)
+    rotation._settle = 0.5
+    seen: list[Stage | None] = []
+
+    def look() -> None:
+        seen.append(rotation.status().stage)
+
+    rotation.rotate(check=look)
+    assert seen.count(Stage.GIVEN_OUT) >= 2
+    assert seen.count(Stage.MOVING) >= 2
+
+
+def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
+    parts: Parts, rotation: DocumentsRotation
+) -> None:
+    fill(parts)
+    row = parts.store.collection("documents").find_one({"subject": {"$exists": False}})
+    assert row is not None
+    parts.store.collection("documents").update_one(
+        {"_id": row["_id"]}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}}
+    )
+    done = rotation.rotate()
+    assert (done.unopened, done.finished) == (1, True)
+
+
+def test_a_cursor_from_before_is_refused_with_the_reason(parts: Parts, rotation: DocumentsRotation) -> None:
+    fill(parts)
+    cursor = parts.library.page(StatementQuery(limit=2), WHO).cursor
+    assert cursor is not None
+    assert len(parts.library.next_page(cursor, WHO).bodies) == 2
+    rotation.rotate()
+    with pytest.raises(BadCursor, match="was replaced"):
+        parts.library.next_page(cursor, WHO)
+
+
+def test_a_cursor_grows_old(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(parts)
+    cursor = parts.library.page(StatementQuery(limit=2), WHO).cursor
+    assert cursor is not None
+    real = clock.today()
+    monkeypatch.setattr(clock, "today", lambda: real + 7)
+    assert parts.library.next_page(cursor, WHO).bodies
+    monkeypatch.setattr(clock, "today", lambda: real + 8)
+    with pytest.raises(BadCursor, match="days old"):
+        parts.library.next_page(cursor, WHO)
+
+
+def test_who_has_the_old_audit_key_forges_nothing_that_is_later(parts: Parts, rotation: DocumentsRotation) -> None:
+    fill(parts)
+    old = opened_keys(parts)["audit-1"]
+    rotation.rotate()
+    (last,) = parts.audit.newest(limit=1)
+    for later, intact in ((0, True), (60 * 60 * 1_000_000, False)):
+        forged = last._replace(at=last.at + later, actor="nobody")
+        mac = MacKey(old, parts.settings.organisation).mac("audit", _canonical(forged))
+        assert parts.audit.genuine(forged._replace(mac=mac)) is intact
+
+
+def test_the_other_keys_stay(parts: Parts, rotation: DocumentsRotation) -> None:
+    fill(parts)
+    keys = parts.keys
+    before = (keys.subject("x"), keys.named("agent", "x"), keys.mac("tombstone", b"x"), keys.pseudonym("s", b"x" * 16))
+    rotation.rotate()
+    again = organisation_keys.unlock(parts.store, parts.keyring, parts.settings.organisation)
+    assert before == (
+        again.subject("x"),
+        again.named("agent", "x"),
+        again.mac("tombstone", b"x"),
+        again.pseudonym("s", b"x" * 16),
+    )
+    assert len(opened_keys(parts)["documents"]) == KEY_BYTES
+
+
+def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rotation: DocumentsRotation) -> None:
+    case = fill(parts)
+    with pytest.raises(KeysBusy):
+        rotation.rotate(check=stop_after(3))
+    parts.key_service.rotate()
+    parts.key_service.rewrap()
+    assert rotation.rotate().finished
+    assert set(organisation_keys.versions(parts.store)) == {2}
+    check(parts, case)
+
+
+def test_a_value_under_no_key_in_force_is_damaged(parts: Parts) -> None:
+    fill(parts)
+    with pytest.raises(Unsealable):
+        parts.keys.open("case:1", b"\x00\x09" + bytes(60))
