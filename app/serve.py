@@ -346,6 +346,7 @@ def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -
         # as long as they write there, even when the master was killed.
         stack.callback(os.close, lock)
         stack.callback(_remove, metrics, master)
+        embedded.warn_in_production(settings)
         uri = stack.enter_context(embedded.choose(settings))
         try:
             _Server(replace(settings, mongodb_uri=uri), build, metrics).run()

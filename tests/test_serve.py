@@ -394,3 +394,21 @@ def test_no_ceiling_is_no_ceiling(tmp_path: Path) -> None:
         server.get("/grow/450")
         time.sleep(13)
         assert not events(server, REPLACED)
+
+
+
+
+@pytest.mark.parametrize(("behind_tls", "warnings"), [("true", 1), ("false", 0)])
+@pytest.mark.parametrize("command", ["serve", "scheduler"])
+def test_the_embedded_mongodb_behind_tls_is_warned_of_at_the_start(
+    tmp_path: Path, command: str, behind_tls: str, warnings: int
+) -> None:
+    given = {name: text for name, text in os.environ.items() if not name.startswith("SILLAGE_")}
+    given |= {"SILLAGE_DATA_DIR": str(tmp_path), "SILLAGE_BEHIND_TLS": behind_tls, "SILLAGE_LOG_FORMAT": "json"}
+    given["SILLAGE_BIND"] = f"127.0.0.1:{free_port()}"
+    # Not initialised: it ends by itself, once MongoDB has started.
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.cli", command], env=given, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode != 0
+    assert (ended.stdout + ended.stderr).count("of a version past its end of life") == warnings

@@ -16,7 +16,7 @@ from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import Scheduler
 from app.settings import Settings
-from app.storage import clock
+from app.storage import clock, embedded
 from app.storage.jobs import SUCCEEDED, JobRepository
 from app.web import logs
 
@@ -50,6 +50,7 @@ class Scheduling(Protocol):
 def scheduler(parts: Scheduling) -> None:
     """Run the jobs on time, while this process leads, until it is told to stop."""
     logs.configure(parts.settings.log_level, parts.settings.log_format)
+    embedded.warn_in_production(parts.settings)
     stop = threading.Event()
 
     def told(_number: int, _frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ Layout (POSIX.1-2001 pax; ``tar``, ``zstd`` and ``bsondump`` read it without Sil
 
 What was sealed stays sealed: nothing is opened on the way in or out, and no key that opens anything is in it but the
 wrapped ones of the database. The SHA-256 tell damage. The MAC (HMAC-SHA256 of the manifest without it, as JSON with
-sorted keys, under a key derived from the organisation's documents key) tells that the manifest, and so everything, is
+sorted keys, under a key derived from the organisation's MAC root) tells that the manifest, and so everything, is
 of the organisation.
 """
 

@@ -20,11 +20,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import structlog
+
 from app.errors import DatabaseFailed, DatabaseMissing
 from app.settings import Settings
 from app.storage.supervisor import Layout, is_primary, lock, read_state, uri_of
 
 _POLL_SECONDS = 0.03
+_log = structlog.stdlib.get_logger("sillage.embedded")
 # What the server's processes inherit. Everything else stays out: the environment may hold keys, and these
 # processes outlive the command that started them.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "GLIBC_TUNABLES")
@@ -168,6 +171,15 @@ class EmbeddedServer:
             lines = self._layout.supervisor_log.read_text("utf-8", "replace").strip().splitlines()
             return lines[-1][:300] if lines else ""
         return ""
+
+
+def warn_in_production(settings: Settings) -> None:
+    """Tell the log when the embedded MongoDB is what a service beyond this host rests on; for processes that stay."""
+    if settings.behind_tls and not settings.mongodb_uri:
+        _log.warning(
+            "the embedded MongoDB is in use behind TLS: alone on its disk, without accounts, and, unless another is on "
+            "PATH, of a version past its end of life; set SILLAGE_MONGODB_URI (docs/operations.md)"
+        )
 
 
 @contextlib.contextmanager

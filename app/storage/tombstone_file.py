@@ -2,7 +2,7 @@
 
 A line is a JSON object with the fields of a tombstone (``app/storage/tombstones.py``): ``id``, ``mark``
 (hexadecimal), ``erased`` (ISO 8601 UTC), ``until_stored`` (microseconds since 1970), ``erasure`` (UUID); and ``mac``:
-HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from the organisation's documents key. It names
+HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from the organisation's MAC root. It names
 nobody; who has the file without the keys learns when persons were erased.
 """
 

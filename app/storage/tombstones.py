@@ -2,13 +2,13 @@
 
 Document::
 
-    _id           binary(16)  MAC of the identifier, under a key derived from the documents key
+    _id           binary(16)  MAC of the identifier, under a key derived from the MAC root
     mark          binary(16)  MAC of the subject token, likewise: finds a key whose owner no statement names
     erased        date        when the key was destroyed
     until_stored  int64       what was stored at or before this was erased, microseconds since 1970 UTC
     erasure       UUID        of which erasure
 
-No identity and no token of the store: without the documents key it cannot be told whose it is, and with it only by
+No identity and no token of the store: without the MAC root it cannot be told whose it is, and with it only by
 trying identifiers. It outlives a rotation of the index key, which changes every token.
 """
 

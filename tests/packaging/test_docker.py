@@ -72,6 +72,10 @@ def test_compose_is_consistent(file: str) -> None:
             assert network in compose["networks"]
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:")
+        assert re.fullmatch("[1-9][0-9]*[mg]", service["mem_limit"]), name
+        if service["image"] != "sillage":
+            # Named in one place, where a digest can be given.
+            assert service["image"] == "${MONGO_IMAGE:-mongo:8.0}"
         if service["image"] == "sillage":
             assert service["command"][0] in {"init", "serve", "scheduler"}
             assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).exists()
@@ -83,9 +87,30 @@ def test_the_settings_of_the_containers_are_accepted() -> None:
     environ = dict(pair.split("=", 1) for name, rest in instructions() if name == "ENV" for pair in shlex.split(rest))
     environ |= compose["services"]["serve"]["environment"]
     environ["SILLAGE_MONGODB_URI"] = (
-        "mongodb://root:x@mongodb-1,mongodb-2,mongodb-3/?replicaSet=sillage&authSource=admin"
+        "mongodb://sillage:x@mongodb-1,mongodb-2,mongodb-3/?replicaSet=sillage&authSource=sillage_default"
     )
-    assert load(environ).bind == "0.0.0.0:8000"
+    settings = load(environ)
+    assert settings.bind == "0.0.0.0:8000"
+    # The account is made for this one, and asked for in it.
+    assert settings.database == compose["services"]["replica-set"]["environment"]["SILLAGE_DATABASE"]
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.sharded.yaml"])
+def test_sillage_has_an_account_for_one_database(file: str) -> None:
+    """What the role is enough for: ``tests/storage/test_account.py``."""
+    text = (DOCKER / file).read_text()
+    assert 'roles: [{role: "readWrite", db: own.getName()}]' in text
+    assert "SILLAGE_MONGODB_URI=mongodb://root" not in text + (DOCKER / "README.md").read_text()
+    services = yaml.safe_load(text)["services"]
+    for name, service in services.items():
+        if service["image"] == "sillage":
+            assert not service.get("secrets"), name
+
+
+def test_base_images_can_be_given_by_digest() -> None:
+    given = dict(instructions())
+    assert given["ARG"].startswith("PYTHON_IMAGE=python:3.11-")
+    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"${PYTHON_IMAGE}"}
 
 
 def test_what_is_sharded_is_a_collection_and_has_no_other_unique_index() -> None:

@@ -1,0 +1,157 @@
+"""An account with `readWrite` on the one database of a replica set that asks for accounts: everything works with it.
+
+`docker/compose.yaml` and `docs/operations.md` say that this role is enough.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from app.cli.jobs import jobs
+from app.factory import Parts
+from app.governance.persons import person_of
+from app.ingest.querying import Reader
+from app.settings import load
+from app.storage.embedded import find_binary
+from app.xapi.query import StatementQuery
+from app.xapi.versions import Version
+from tests.served import ACTIVITY, free_port, serving, statement
+
+ORGANISATION = "small"
+DATABASE = f"sillage_{ORGANISATION}"
+ANA = {"account": {"homePage": "https://ent.example", "name": "ana"}}
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A replica set of one member with a key file, and an account as the compose file makes it."""
+    folder = tmp_path_factory.mktemp("auth")
+    (folder / "data").mkdir()
+    key, port = folder / "keyfile", free_port()
+    key.write_text("c2VjcmV0" * 8)
+    key.chmod(0o400)
+    options = ["--dbpath", str(folder / "data"), "--bind_ip", "127.0.0.1", "--port", str(port), "--quiet"]
+    options += ["--replSet", "small", "--keyFile", str(key), "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+    options += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--logpath", str(folder / "mongod.log")]
+    server = subprocess.Popen([str(find_binary()), *options], stdout=subprocess.DEVNULL)
+    try:
+        with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True) as client:
+            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+            _again(lambda: client.admin.command("replSetInitiate", {"_id": "small", "members": [member]}))
+            # The first account is made without one, from this host.
+            _again(lambda: client.admin.command("createUser", "root", pwd="r", roles=["root"]))
+        with MongoClient[dict[str, Any]](f"mongodb://root:r@127.0.0.1:{port}/?directConnection=true") as client:
+            client[DATABASE].command("createUser", "sillage", pwd="s", roles=["readWrite"])
+        yield f"mongodb://sillage:s@127.0.0.1:{port}/?replicaSet=small&authSource={DATABASE}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _again(ask: Any) -> None:
+    limit = time.monotonic() + 60
+    while True:
+        try:
+            ask()
+            return
+        except PyMongoError:
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def parts(uri: str, tmp_path: Path) -> Iterator[Parts]:
+    """The parts of a process with that account."""
+    made = Parts(
+        load(
+            {
+                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
+                "SILLAGE_MONGODB_URI": uri,
+                "SILLAGE_ORGANISATION": ORGANISATION,
+                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
+                "SILLAGE_PROCESS_TTL_SECONDS": "1",
+            }
+        )
+    )
+    yield made
+    made.close()
+    _empty(uri)
+
+
+def _empty(uri: str) -> None:
+    with MongoClient[dict[str, Any]](uri) as client:
+        for name in client[DATABASE].list_collection_names():
+            client[DATABASE].drop_collection(name)
+
+
+def test_the_account_is_as_small_as_it_is_said_to_be(parts: Parts) -> None:
+    for forbidden in (
+        lambda: parts.store.client["sillage_other"]["x"].insert_one({}),
+        lambda: parts.store.client.admin.command("replSetGetStatus"),
+        lambda: parts.store.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1),
+        lambda: parts.store.db.command("createUser", "x", pwd="x", roles=[]),
+    ):
+        with pytest.raises(OperationFailure):
+            forbidden()
+
+
+def test_everything_works_with_it(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.initialise()
+    parts.register.add(orjson.dumps(ACTIVITY))
+    source, _ = parts.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")
+    parts.start()
+    sent = [statement(id=str(uuid4()), actor=ANA) for _ in range(5)]
+    parts.recorder.record(orjson.dumps(sent), source, Version.V2)
+    assert len(parts.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
+    for job in parts.jobs:
+        assert f"{job.name}: succeeded" in _run(parts, job.name)
+    parts.key_service.status()
+    assert parts.key_service.verify().whole
+    parts.key_service.rotate()
+    parts.key_service.rewrap()
+    monkeypatch.setattr("app.governance.keys.RETIREMENT_GRACE", timedelta(0))
+    parts.key_service.retire(1)
+    for rotation in (parts.index_rotation, parts.documents_rotation):
+        monkeypatch.setattr(rotation, "_settle", 0.0)
+    parts.index_rotation.rotate()
+    assert parts.index_rotation.reindex().finished
+    assert parts.documents_rotation.rotate().finished
+    written = parts.backups.create(tmp_path)
+    erasure = parts.erasures.erase(person_of([ANA]), actor="cli:test")
+    assert parts.erasures.advance(erasure.id).receipt
+    assert parts.audit.verify().intact
+    parts.close()
+    again = Parts(parts.settings)
+    try:
+        restored = again.backups.restore(written.path, replace=True)
+        assert (restored.tombstones, restored.erased) == (1, 1)
+        assert again.audit.verify().intact
+    finally:
+        again.close()
+
+
+def _run(parts: Parts, name: str) -> str:
+    answer = CliRunner().invoke(jobs, ["run", name], obj=parts)
+    return answer.output if answer.exception is None else str(answer.exception)
+
+
+def test_a_server_serves_with_it(uri: str, tmp_path: Path) -> None:
+    try:
+        with serving(tmp_path, uri, organisation=ORGANISATION, drop=False) as server:
+            sender = server.source(scopes=["statements/write"])
+            assert server.post(sender, [statement(actor=ANA)]).status_code == 200
+            assert server.send("GET", "/readyz").status_code == 200
+    finally:
+        _empty(uri)
