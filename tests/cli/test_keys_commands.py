@@ -15,6 +15,7 @@ from app.cli.keys import keys
 from app.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
 from app.factory import Parts
 from app.governance import keys as rules
+from app.storage import organisation_keys
 from tests.governance.test_keys import PASSPHRASE, parts
 
 __all__ = ("parts",)
@@ -55,6 +56,20 @@ def test_the_index_key_from_a_rotation_to_its_end(parts: Parts, monkeypatch: pyt
     assert "generation 1, being replaced by 2 (moving" in run(parts, "status")
     assert "The old index key is destroyed." in run(parts, "reindex", "--share", "0.5")
     assert "Index key: generation 2, in force." in run(parts, "status")
+
+
+def test_the_documents_key_from_a_rotation_to_its_end(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
+    assert "Documents key: generation 1, in force." in run(parts, "status")
+    organisation = parts.settings.organisation
+    organisation_keys.begin_documents(parts.store, parts.keyring, organisation, 1)
+    assert "Documents key: generation 1, being replaced by 2 (given-out" in run(parts, "status")
+    said = run(parts, "rotate", "--documents")
+    assert "Sealed anew with documents key 2: 0 documents." in said
+    assert "The old documents key is destroyed" in said
+    assert "Documents key: generation 2, in force." in run(parts, "status")
+    with pytest.raises(SystemExit):
+        run(parts, "rotate", "--documents", "--index")
 
 
 def test_what_does_not_open_is_named_and_an_error(parts: Parts, learner: bytes) -> None:

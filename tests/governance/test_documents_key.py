@@ -21,7 +21,7 @@ from app.governance.documents_key import DocumentsRotation
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
 from app.settings import load
-from app.storage import clock, organisation_keys
+from app.storage import activity_definitions, clock, organisation_keys
 from app.storage.organisation_keys import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.storage.shared_seals import KINDS, SharedSeals
 from app.vault.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
@@ -304,6 +304,28 @@ def test_it_waits_until_every_process_knows_the_next_key(parts: Parts, rotation:
     rotation.rotate(check=look)
     assert seen.count(Stage.GIVEN_OUT) >= 2
     assert seen.count(Stage.MOVING) >= 2
+
+
+def test_what_a_process_that_did_not_know_yet_sealed_meanwhile_is_moved_too(
+    parts: Parts, rotation: DocumentsRotation
+) -> None:
+    fill(parts)
+    rotation._settle = 1.0
+    # Within its lease it goes on with what it knew.
+    slow = organisation_keys.unlock(parts.store, parts.keyring, parts.settings.organisation, keep_seconds=60)
+    late: list[bytes] = []
+
+    def write() -> None:
+        state = rotation.status()
+        if state.stage is Stage.MOVING and state.seconds > 0.5 and not late:
+            late.append(slow.seal(activity_definitions.place(b"late-token-1"), b"{}"))
+            parts.store.collection("activity_definitions").insert_one(
+                {"_id": b"late-token-1", "body": late[0], "revision": 1}
+            )
+
+    assert rotation.rotate(check=write).finished
+    assert [sealed_by(value) for value in late] == [1]
+    assert all(found == {2} for found in generations(parts).values())
 
 
 def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
