@@ -396,8 +396,6 @@ def test_no_ceiling_is_no_ceiling(tmp_path: Path) -> None:
         assert not events(server, REPLACED)
 
 
-
-
 @pytest.mark.parametrize(("behind_tls", "warnings"), [("true", 1), ("false", 0)])
 @pytest.mark.parametrize("command", ["serve", "scheduler"])
 def test_the_embedded_mongodb_behind_tls_is_warned_of_at_the_start(
