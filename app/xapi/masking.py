@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from app.xapi import Statement
@@ -33,7 +33,10 @@ WITHHELD: Final = ("result", "attachments", "context/extensions")
 """What speaks of someone else, where the person stands in the context of that one's statement only."""
 
 _SPEAKS_OF: Final = frozenset({ACTOR, OBJECT})
-_ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# An address, looked for from its @ in both directions: a long text without any costs one look at each character.
+_FROM_AT: Final = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_LOCAL_PART: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+")
+_MOST_LOCAL: Final = 64
 # Shorter ones would be found within words that have nothing to do with them.
 _SHORTEST: Final = 4
 
@@ -166,17 +169,20 @@ class Mask:
     # --- free text ------------------------------------------------------------------------------------
 
     def _foreign_address(self, text: str) -> bool:
-        return "@" in text and any(found.lower() not in self._own_texts for found in _ADDRESS.findall(text))
+        return any(text[start:end].lower() not in self._own_texts for start, end in _addresses(text))
 
     def _scrubbed(self, seen: _Seen) -> Callable[[str], str]:
         known = KnownTexts({text: name for text, name in seen.others.items() if text.lower() not in self._own_texts})
 
-        def address(match: re.Match[str]) -> str:
-            return match[0] if match[0].lower() in self._own_texts else "(e-mail)"
-
         def scrub(text: str) -> str:
             text = known.replaced(text)
-            return _ADDRESS.sub(address, text) if "@" in text else text
+            parts: list[str] = []
+            at = 0
+            for start, end in _addresses(text):
+                if text[start:end].lower() not in self._own_texts:
+                    parts += (text[at:start], "(e-mail)")
+                    at = end
+            return "".join((*parts, text[at:]))
 
         return scrub
 
@@ -193,6 +199,16 @@ class _Seen:
         self.anyone = True
         if len(text.strip()) >= _SHORTEST:
             self.others.setdefault(text.strip(), pseudonym)
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Where the e-mail addresses of a text begin and end, in their order."""
+    after = 0
+    for found in _FROM_AT.finditer(text) if "@" in text else ():
+        local = _LOCAL_PART.match(text[max(after, found.start() - _MOST_LOCAL) : found.start()][::-1])
+        if local is not None:
+            after = found.end()
+            yield found.start() - local.end(), after
 
 
 def _texts_of_identifier(identifier: str) -> tuple[str, ...]:
@@ -268,13 +284,15 @@ def _member(name: str, part: Any, scrub: Callable[[str], str]) -> Any:
 def _named(value: _Part, scrub: Callable[[str], str]) -> _Part:
     """An object within an extension, the names of its properties rewritten too: senders list people by them."""
     rewritten: _Part = {}
+    numbers: dict[str, int] = {}
     for name, part in value.items():
         new = text = scrub(name)
-        number = 1
-        # Two that are alike by now are still two.
+        number = numbers.get(new, 1)
+        # Two that are alike by now are still two. Each goes on counting where the last one like it left off.
         while text in rewritten:
             number += 1
             text = f"{new} ({number})"
+        numbers[new] = number
         rewritten[text] = _deep(part, scrub, free=True)
     return rewritten
 

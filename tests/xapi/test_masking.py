@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import orjson
@@ -170,6 +172,52 @@ def test_names_of_properties_within_extensions_hold_nobody_and_none_is_lost() ->
     sent = statement(result={"extensions": {"https://example.fr/ext/scores": scores}})
     masked = mask().masked(sent).statement["result"]["extensions"]
     assert masked == {"https://example.fr/ext/scores": {"(e-mail)": 12, "(e-mail) (2)": 9}}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a@b.fr", "(e-mail)", "c@d.fr"], ["(e-mail)", "(e-mail) (2)", "(e-mail) (3)"]),
+        (["(e-mail) (2)", "a@b.fr", "c@d.fr", "e@f.fr"], ["(e-mail) (2)", "(e-mail)", "(e-mail) (3)", "(e-mail) (4)"]),
+    ],
+)
+def test_names_of_properties_that_become_alike_are_numbered(names: list[str], expected: list[str]) -> None:
+    given_one = dict.fromkeys(names, 1)
+    masked = mask().masked(statement(result={"extensions": {"https://example.fr/ext/x": given_one}})).statement
+    assert list(masked["result"]["extensions"]["https://example.fr/ext/x"]) == expected
+
+
+_OLD_WAY = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+
+
+@given(
+    some.lists(
+        some.sampled_from(["a", "é.", "-", "@", "@b", ".fr", "@b.fr", " ", "(", "x" * 63, "y" * 70, "b.fr@c.fr", "."]),
+        max_size=14,
+    ).map("".join)
+)
+def test_addresses_are_those_that_one_regular_expression_finds(sent: str) -> None:
+    masked = mask().masked(statement(result={"response": sent})).statement
+    assert masked["result"]["response"] == _OLD_WAY.sub("(e-mail)", sent)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        # Names of properties that are all alike once masked: half a mebibyte.
+        {"extensions": {"https://example.fr/ext/x": {f"{number}@x.fr": 1 for number in range(32_000)}}},
+        # What could be an address at each of its characters.
+        {"response": "a" * 1_000_000 + "@"},
+        {"response": ("a" * 64 + "@" + "b" * 63) * 8_000},
+        {"response": "a@" * 500_000},
+        {"response": "a@b" + ".c" * 500_000},
+    ],
+)
+def test_what_is_planted_in_a_statement_does_not_hold_up_those_who_read_it(planted: dict[str, Any]) -> None:
+    sent = statement(result=planted)
+    began = time.process_time()
+    mask().masked(sent)
+    assert time.process_time() - began < 2
 
 
 def test_a_short_name_masks_its_agent_and_no_words() -> None:
