@@ -98,9 +98,10 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_
 
 def _of_score(score: dict[str, float], pointer: str, sections: _Sections) -> Iterator[Fault]:
     raw, low, high = score.get("raw"), score.get("min"), score.get("max")
-    # xAPI-Data 2.4.5.1: min is less than max, and raw between them, inclusive.
-    if low is not None and high is not None and low >= high:
-        yield Fault(f"{pointer}/min", "score-order", sections.score, "`min` must be less than `max`.")
+    # xAPI-Data 2.4.5.1: min is less than max, and raw between them, inclusive. Equal they are let through, content
+    # without points says so (docs/adr/0037-score-without-points.md); raw is then equal to both.
+    if low is not None and high is not None and low > high:
+        yield Fault(f"{pointer}/min", "score-order", sections.score, "`min` must not be more than `max`.")
     if raw is not None and low is not None and raw < low:
         yield Fault(f"{pointer}/raw", "score-order", sections.score, "`raw` must not be less than `min`.")
     if raw is not None and high is not None and raw > high:

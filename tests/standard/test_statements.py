@@ -706,15 +706,18 @@ stated(
 )
 stated(
     "Data 2.4.5.1",
-    "Min is a number below max; any number without it",
+    "Min is a number below max, or equal to it as a leniency (ADR 0037); any number without it",
     [81],
     accepted(SCORES, {"min": 1e9}, {"min": 9.99, "max": 10}),
-    refused(SCORES, "score-order", {"min": 1, "max": 1}, {"min": 2, "max": 1}, told="/min"),
+    accepted(SCORES, {"min": 0, "max": 0, "raw": 0}, {"min": 0, "max": 0.0}, {"min": 1, "max": 1, "raw": 1.0}),
+    accepted(SCORES, {"scaled": 0, "min": 0, "max": 0, "raw": 0}),
+    refused(SCORES, "score-order", {"min": 2, "max": 1}, {"min": 1e-9, "max": 0}, told="/min"),
+    refused(SCORES, "score-order", {"min": 0, "max": 0, "raw": 1}, {"min": 0, "max": 0, "raw": -0.1}, told="/raw"),
     refused(SCORES, "score-min-type", "1", sub="/min"),
 )
 stated(
     "Data 2.4.5.1",
-    "Max is a number above min; any number without it",
+    "Max is a number above min, or equal to it as a leniency (ADR 0037); any number without it",
     [80],
     accepted(SCORES, {"max": -1e9}),
     refused(SCORES, "score-order", {"min": 0, "max": -1}, told="/min"),
