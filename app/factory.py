@@ -989,6 +989,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         activity=lambda source: parts.access.source(source).activity,
     )
     gate = Gate(parts.access, parts.presence.require, purposes.note)
+    turns = Turns(chosen.threads, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
         statements_resource.blueprint(
@@ -998,7 +999,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             library=parts.library,
             audit=parts.audit.append,
             metrics=metrics,
-            turns=Turns(chosen.threads, parts.presence.require),
+            turns=turns,
             max_body_bytes=chosen.max_body_bytes,
             max_attachments_bytes=chosen.max_attachments_bytes,
             page_limit=chosen.page_limit,
@@ -1039,7 +1040,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(
-        check_api.blueprint(gate, parts.access, parts.checking, chosen.max_body_bytes), url_prefix="/api/v1"
+        check_api.blueprint(gate, parts.access, parts.checking, turns, chosen.max_body_bytes), url_prefix="/api/v1"
     )
     app.register_blueprint(
         operations.blueprint(

@@ -22,14 +22,17 @@ from app.storage.sources import Source
 from app.xapi.content import normalise
 from app.xapi.decode import decode
 from app.xapi.timestamps import parse
-from app.xapi.validate import validate
+from app.xapi.validate import MOST_STEPS, validate
 from app.xapi.versions import Version
+from app.xapi.wording import Work
 
 Statement = dict[str, Any]
 INVALID = "invalid"
 MOST_FAULTS = 50
-# Of faults told apart; what recurs is among the first.
-_MOST_DIFFERENT = 10_000
+MOST_KEPT = 10_000
+"""Faults that are kept apart to be counted: what comes later and is none of these is left out."""
+STEPS_EACH = 50
+"""Further steps of wording (``MOST_STEPS``) for each statement: what an ordinary wrong one takes."""
 _ALONE = Fault(
     "/context/registration",
     "session-registration",
@@ -101,8 +104,9 @@ class Tally:
             data_follow: Whether the data of attachments would come with them.
         """
         valid: list[tuple[int, Statement]] = []
+        work = Work(MOST_STEPS + STEPS_EACH * len(statements))
         for place, statement in zip(places, statements, strict=True):
-            faults = structure(statement, version, data_follow=data_follow)
+            faults = structure(statement, version, data_follow=data_follow, work=work)
             if faults:
                 self.invalid(faults, place)
             else:
@@ -189,7 +193,7 @@ class Tally:
         for fault in faults:
             key = (fault.pointer, fault.rule, fault.section)
             if key not in self._faults:
-                if len(self._faults) >= _MOST_DIFFERENT:
+                if len(self._faults) >= MOST_KEPT:
                     continue
                 self._faults[key] = fault, place
             self._counts[key] += 1
@@ -207,10 +211,12 @@ class Tally:
                 self._events.setdefault(key, []).append((moment, templates))
 
 
-def structure(statement: Statement, version: Version, *, data_follow: bool) -> Sequence[Fault]:
-    """The rules of the standard that one statement breaks."""
+def structure(
+    statement: Statement, version: Version, *, data_follow: bool, work: Work | None = None
+) -> Sequence[Fault]:
+    """The rules of the standard that one statement breaks; ``work`` is shared with the others of its batch."""
     try:
-        validate([statement], version, many=False, data_follow=data_follow)
+        validate([statement], version, many=False, data_follow=data_follow, work=work)
     except InvalidStatement as refused:
         return refused.faults
     return ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 # A word, or one character between words.
@@ -99,7 +100,7 @@ class KnownTexts:
             return
         said = [
             _folded(token) + _THEN_WORD if _is_word(following) else _folded(token)
-            for token, following in zip(tokens, tokens[1:], strict=False)
+            for token, following in pairwise(tokens)
         ]
         last = _folded(tokens[-1])
         # Where a text was cut off, a word of its own may follow.

@@ -37,8 +37,8 @@ _SECTIONS = {
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
 
-def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> list[Fault]:
-    """The rules that one statement breaks, its SubStatement included.
+def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> Iterator[Fault]:
+    """The rules that one statement breaks, its SubStatement included: one by one, for there may be thousands.
 
     Args:
         statement: One that its schema accepts.
@@ -47,53 +47,45 @@ def broken(statement: Statement, version: Version, pointer: str, *, data_follow:
         data_follow: Whether the data of attachments come after the statements, to be looked at then.
     """
     sections = _SECTIONS[version]
-    faults = _of_statement(statement, pointer, sections, data_follow)
+    yield from _of_statement(statement, pointer, sections, data_follow)
     target = statement["object"]
     if target.get("objectType") == "SubStatement":
-        faults += _of_statement(target, pointer + "/object", sections, data_follow)
-    return faults
+        yield from _of_statement(target, pointer + "/object", sections, data_follow)
 
 
-def repeated_ids(statements: Sequence[Statement], version: Version) -> list[Fault]:
+def repeated_ids(statements: Sequence[Statement], version: Version) -> Iterator[Fault]:
     """A fault for each statement of a batch whose id an earlier one already has, upper and lower case alike."""
     given = [(place, each["id"].lower()) for place, each in enumerate(statements) if "id" in each]
     seen: dict[str, int] = {}
-    faults = []
     for place, identifier in given:
         first = seen.setdefault(identifier, place)
         if first != place:
             # xAPI-Data 2.4.1: an id names one statement; two in one request cannot both be stored.
-            faults.append(
-                Fault(
-                    f"/{place}/id",
-                    "batch-repeated-id",
-                    _SECTIONS[version].identifier,
-                    f"The statement at /{first} of this batch has the same id.",
-                )
+            yield Fault(
+                f"/{place}/id",
+                "batch-repeated-id",
+                _SECTIONS[version].identifier,
+                f"The statement at /{first} of this batch has the same id.",
             )
-    return faults
 
 
-def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> list[Fault]:
-    faults: list[Fault] = []
+def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> Iterator[Fault]:
     for name in ("timestamp", "stored"):
         if name in statement:
             text = statement[name]
             try:
                 parse(text)
             except ValueError as refused:
-                faults.append(
-                    Fault(f"{pointer}/{name}", "timestamp-value", sections.timestamp, f"Not a valid time: {refused}.")
-                )
+                message = f"Not a valid time: {refused}."
+                yield Fault(f"{pointer}/{name}", "timestamp-value", sections.timestamp, message)
     result = statement.get("result")
     if result is not None and "score" in result:
-        faults += _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
+        yield from _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
     if statement["object"].get("definition") or "context" in statement:
         for place, definition in _definitions(statement):
-            faults += _of_components(definition, pointer + place, sections)
+            yield from _of_components(definition, pointer + place, sections)
     if "attachments" in statement:
-        faults += _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
-    return faults
+        yield from _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
 
 
 def _of_score(score: dict[str, float], pointer: str, sections: _Sections) -> Iterator[Fault]:

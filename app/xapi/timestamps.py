@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 # xAPI-Data 4.5: the combined date and time of ISO 8601, extended or basic. What fromisoformat takes beyond that
-# (week dates, any separator, seconds in an offset) is not for this standard.
+# (week dates, any separator, seconds in an offset; from Python 3.13 on the hour 24) is not for this standard. What is
+# decided where RFC 3339 and ISO 8601 differ: docs/adr/0038-times-and-iris.md.
 _ISO = re.compile(
-    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?"
-    r"|[0-9]{8}T[0-9]{4}(?:(?P<basic>[0-9]{2})(?:[.,][0-9]+)?)?)"
-    r"(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?P<hour>[0-9]{2}):[0-9]{2}(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?"
+    r"|[0-9]{8}T(?P<basic_hour>[0-9]{2})[0-9]{2}(?:(?P<basic>[0-9]{2})(?:[.,][0-9]+)?)?)"
+    r"(?P<offset>Z|[+-](?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_A_DAY = timedelta(days=1)
 _FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _PLAIN_LENGTHS = frozenset({20, 24, 27})
@@ -30,10 +32,11 @@ def parse(text: str) -> int:
     """Microseconds since 1970 UTC of an ISO 8601 or RFC 3339 date and time.
 
     Finer fractions are truncated (xAPI-Data 4.5 asks for milliseconds at least); without an offset the time is
-    read as UTC; a leap second (``23:59:60Z``) is the second after it.
+    read as UTC; a leap second (``23:59:60Z`` at the end of a month of UTC) is the second after it.
 
     Raises:
-        ValueError: not such a text, not a date of the calendar, or an offset of minus zero.
+        ValueError: not such a text, not a date of the calendar or a time of the day, or an offset of minus zero or of
+            more than 23:59.
     """
     if _is_plain(text):
         with suppress(ValueError):  # a day that is not in the calendar, or a leap second: seen below
@@ -44,9 +47,13 @@ def parse(text: str) -> int:
         found = _ISO.fullmatch(text)
         if found is None:
             raise ValueError("not an ISO 8601 date and time")
-    second, basic, offset = found.groups()
+    hour, second, basic_hour, basic, offset, hours, minutes = found.groups()
+    if (hour or basic_hour) == "24":
+        raise ValueError("the hours of a day are 00 to 23; the end of a day is 00:00:00 of the next")
     if offset in _UNKNOWN_OFFSETS:
         raise ValueError("an offset of minus zero says that the zone is unknown")
+    if (hours or "00") > "23" or (minutes or "00") > "59":
+        raise ValueError("an offset has hours from 00 to 23 and minutes from 00 to 59")
     leap = second == "60" or basic == "60"
     if leap:
         at = found.start("second") if second else found.start("basic")
@@ -55,10 +62,11 @@ def parse(text: str) -> int:
     instant = _instant(moment if offset else moment.replace(tzinfo=UTC))
     if leap:
         instant += _SECOND
-        if instant % _DAY >= _SECOND:
-            raise ValueError("a leap second ends a day of UTC")
     if not _FIRST <= instant <= _LAST:
         raise ValueError("outside the years 1 to 9999")
+    # RFC 3339 5.7 and appendix D: a leap second is the last one of a month of UTC.
+    if leap and (instant % _DAY >= _SECOND or (_EPOCH + instant // _DAY * _A_DAY).day != 1):
+        raise ValueError("a leap second ends a month of UTC")
     return instant
 
 
@@ -70,6 +78,7 @@ def _is_plain(text: str) -> bool:
         and text[4] == "-"
         and text[5] != "W"
         and text[10] == "T"
+        and text[11:13] != "24"
         and text[13] == text[16] == ":"
         and text.isascii()
     )

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
+import time
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
+from flask import Flask
 
 from app import contracts
 from app.access import scopes
+from app.errors import DatabaseUnavailable
+from app.ingest.checking import MOST_KEPT
 from app.profiles import terms
+from app.storage.sources import Source
+from app.web import body as bodies
+from app.web.api import check as check_api
+from app.web.turns import Turns
+from app.xapi.decode import MOST_VALUES
+from app.xapi.versions import Version
 from tests.cli.test_check import VALID, of
 from tests.served import Server, statement
 
@@ -121,3 +134,77 @@ def test_the_version_is_that_of_the_header_and_1_0_3_without(server: Server) -> 
 def test_people_have_nothing_checked(server: Server) -> None:
     answer = server.send("POST", "/api/v1/check", server.credential(scopes.WRITE), json=statement())
     assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing")
+
+
+# --- what it costs ----------------------------------------------------------------------------------
+
+
+def registered(server: Server, **options: Any) -> Source:
+    name = f"source-{uuid4().hex[:8]}"
+    server.source(name, **options)
+    return server.parts.access.source(name)
+
+
+MEMBERS = [{"mbox": "mailto:a@b"}] * 40_000
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        {"verb": {"id": "a:b", "display": {f"{at}": 1 for at in range(150)}}},
+        {"actor": {"objectType": "Group", "member": [{"name": 1}] * 40}},
+        {f"p{at}": 1 for at in range(200)},
+        {"actor": {"objectType": "Group", "member": [*MEMBERS, 1]}},
+        {"context": {"extensions": {**{f"a:{at}": 1 for at in range(60_000)}, "": 1}}},
+        {"k" * 1_000_000: 1},
+    ],
+    ids=["language maps", "members", "unknown", "last member", "last key", "long key"],
+)
+def test_a_wrong_body_as_large_as_may_be_costs_seconds(server: Server, profile: str, each: dict[str, Any]) -> None:
+    one = orjson.dumps(statement(**each))
+    values = sum(map(one.count, (b",", b"[", b"{", b":")))
+    count = min(10_000, server.settings.max_body_bytes // (len(one) + 1), MOST_VALUES // (values + 1))
+    source = registered(server, profiles=[profile], mode="reject")
+    sent = b"[" + b",".join([one] * count) + b"]"
+    began = time.process_time()
+    told = server.parts.checking.check(sent, source, Version.V1)
+    assert time.process_time() - began < 6
+    assert told["verdicts"] == {"invalid": count}
+    # Past what may be looked at, each is told with its first fault.
+    assert count // 2 < told["faults"][0]["count"] <= count
+    assert len(orjson.dumps(told)) < 100_000
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_is_answered_soon(server: Server) -> None:
+    wrong = statement(verb={"id": "a:b", "display": {f"{at}": 1 for at in range(150)}})
+    packed = gzip.compress(orjson.dumps([wrong] * 6_000))
+    assert len(packed) < 64 * 1024
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    answer = server.send("POST", "/api/v1/check", server.source(), data=packed, headers=headers)
+    assert (answer.status_code, answer.json()["verdicts"]) == (200, {"invalid": 6_000})
+
+
+def test_different_faults_are_kept_up_to_a_number(server: Server) -> None:
+    source = registered(server)
+    sent = [statement(**{f"p{place}-{at}": 1 for at in range(10)}) for place in range(MOST_KEPT // 10 + 100)]
+    told = server.parts.checking.check(orjson.dumps(sent), source, Version.V1)
+    assert told["verdicts"] == {"invalid": len(sent)}
+    assert len(told["faults"]) == 50
+
+
+def test_a_large_body_takes_a_turn_and_a_small_one_does_not() -> None:
+    def away() -> None:
+        raise DatabaseUnavailable
+
+    gate = SimpleNamespace(credential=lambda *wanted: SimpleNamespace(source="tutor"))
+    access = SimpleNamespace(source=lambda name: name)
+    checking = SimpleNamespace(check=lambda content, source, version: {"bytes": len(content)})
+    app = Flask(__name__)
+    bodies.install(app)
+    # Whoever comes to a turn is told that the database went away.
+    app.register_blueprint(check_api.blueprint(gate, access, checking, Turns(8, away), 1_000_000))
+    app.testing = True
+    asked = app.test_client()
+    assert asked.post("/check", data=b" " * 1_000, content_type="application/json").get_json() == {"bytes": 1_000}
+    with pytest.raises(DatabaseUnavailable):
+        asked.post("/check", data=b" " * 100_000, content_type="application/json")

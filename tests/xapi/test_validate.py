@@ -1,11 +1,14 @@
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
-from app.errors import Fault, InvalidStatement
+from app.errors import MOST_POINTER, Fault, InvalidStatement
 from app.lossless import Digits
+from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
 from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
 from app.xapi.versions import Version
 
@@ -91,6 +94,10 @@ def test_a_deep_extension_is_no_trouble(simple: dict[str, Any]) -> None:
 def test_a_part_can_be_checked_alone() -> None:
     assert actor_faults({"openid": "https://x.fr"}, "/agent") == []
     assert [f.pointer for f in actor_faults({"account": {"name": "a"}}, "/agent")] == ["/agent/account"]
+    deep: Any = {}
+    for _ in range(5_000):
+        deep = {"account": deep}
+    assert [f.pointer for f in actor_faults(deep, "/agent")] == ["/agent/account", "/agent/account/account"]
     assert matches("iri", "uuid://7d4f3c70")
     assert not matches("iri", "7d4f3c70")
 
@@ -130,3 +137,102 @@ def test_pointers_are_bounded_however_long_the_keys_are(simple: dict[str, Any]) 
     found = faults([wrong], Version.V2)
     assert {fault.pointer[:20] for fault in found} == {"/" + "k" * 19, "/result/extensions/x"}
     assert all("…" in fault.pointer and len(fault.pointer) < 300 for fault in found)
+
+
+# --- what a refusal costs ---------------------------------------------------------------------------
+# Statements of a mebibyte each that are wrong in many places, or right in many and wrong at the end: senders choose.
+# A body holds so many of them as it may. Fractions of a second, where the reference implementation takes minutes.
+
+Grow = Callable[[int], dict[str, Any]]
+AGENT = {"mbox": "mailto:a@b"}
+ATTACHMENT = {"usageType": "a:b", "display": {}, "contentType": "a/b", "length": 1, "sha2": "a" * 64}
+
+
+def group(*members: Any, many: Any, n: int) -> dict[str, Any]:
+    return {"actor": {"objectType": "Group", "member": [many] * n + list(members)}}
+
+
+def defined(**parts: Any) -> dict[str, Any]:
+    return {"object": {"id": "a:b", "definition": {"interactionType": "choice", **parts}}}
+
+
+PLANTED: dict[str, Grow] = {
+    "members": lambda n: group(many=1, n=n),
+    "members of two identities": lambda n: group(many={**AGENT, "openid": "a:b"}, n=n),
+    "the last member": lambda n: group(1, many=AGENT, n=n),
+    "unknown properties": lambda n: {f"p{at}": 1 for at in range(n)},
+    "keys of extensions": lambda n: {"context": {"extensions": {str(at): 1 for at in range(n)}}},
+    "the last key of extensions": lambda n: {"result": {"extensions": {**{f"a:{at}": 1 for at in range(n)}, "": 1}}},
+    "texts of a language map": lambda n: {"verb": {"id": "a:b", "display": {f"fr-{at:05}": 1 for at in range(n)}}},
+    "the last text of a language map": lambda n: {
+        "verb": {"id": "a:b", "display": {**{f"fr-{at:05}": "" for at in range(n)}, "fr": 1}}
+    },
+    "repeated components": lambda n: defined(choices=[{"id": "a"}] * n),
+    "the last component": lambda n: defined(choices=[{"id": "a"}] * n + [{}]),
+    "attachments": lambda n: {"attachments": [ATTACHMENT] * n},
+    "the last attachment": lambda n: {"attachments": [{**ATTACHMENT, "fileUrl": "a:b"}] * n + [{}]},
+    "the last activity": lambda n: {"context": {"contextActivities": {"other": [{"id": "a:b"}] * n + [{}]}}},
+    "a long key": lambda n: {"k" * n: 1},
+    "a long IRI": lambda n: {"verb": {"id": f"http://{'a' * n} "}},
+    "an IRI of escapes": lambda n: {"verb": {"id": f"http://a/{'%41' * n}%"}},
+    "an IRI of authorities": lambda n: {"verb": {"id": f"http://{'a:' * n}@"}},
+    "a long address": lambda n: {"actor": {"mbox": f"mailto:{'a' * n}"}},
+    "a long duration": lambda n: {"result": {"duration": f"P{'1' * n}"}},
+    "a long language": lambda n: {"context": {"language": f"fr{'-aaaaa' * n}_"}},
+    "a long media type": lambda n: {"attachments": [{**ATTACHMENT, "contentType": f"a/b{' ' * n};\n"}]},
+    "around a SubStatement": lambda n: {
+        "object": {"objectType": "SubStatement", "object": {"id": "a:b"}, **group(many=AGENT, n=n), "verb": 1}
+    },
+}
+
+
+def planted(grow: Grow, simple: dict[str, Any]) -> list[dict[str, Any]]:
+    """As many statements of about a mebibyte as a body may hold, at most as many as all of whose faults are told."""
+
+    def made(n: int) -> bytes:
+        return orjson.dumps({**simple, **grow(n)})
+
+    n = 1_000
+    while len(made(n)) < MOST_STATEMENT_BYTES * 3 // 4:
+        n = n * MOST_STATEMENT_BYTES * 9 // 10 // len(made(n)) + 1
+    body = made(n)
+    count = min(MOST_FAULTS - 1, MOST_VALUES // sum(map(body.count, (b",", b"[", b"{", b":"))))
+    return [orjson.loads(body) for _ in range(count)]
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_refusal_costs_little_however_large_the_body(what: str, simple: dict[str, Any]) -> None:
+    bodies = planted(PLANTED[what], simple)
+    faults([{**simple, "verb": 1}], Version.V2)  # what is made once
+    began = time.process_time()
+    found = faults(bodies, Version.V2, many=True)
+    assert time.process_time() - began < 2.5
+    assert found
+    assert all(len(fault.pointer) <= MOST_POINTER for fault in found)
+
+
+def test_past_what_may_be_looked_at_each_statement_has_one_fault(simple: dict[str, Any]) -> None:
+    large = {**simple, **group(1, many=AGENT, n=60_000)}
+    wrong = {**simple, "actor": {}, "verb": {}}
+    found = faults([wrong, large, wrong], Version.V2, many=True)
+    assert [fault.pointer for fault in found] == ["/0/actor", "/0/verb", "/1/actor/member/60000", "/2/actor"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "pointer"),
+    [
+        (["7"], "/1/verb/display/7"),
+        (["007"], "/1/verb/display/007"),
+        (["+7"], "/1/verb/display/+7"),
+        (["07", "007"], "/1/verb/display"),
+        ([""], "/1/verb/display"),
+        (["a/b"], "/1/verb/display/a~1b"),
+        (["9" * 5_000], f"/1/verb/display/{'9' * 150}…{'9' * 40}"),
+        (["000", "9" * 5_000], "/1/verb/display/000"),
+        (["000"], "/1/verb/display/000"),
+    ],
+)
+def test_then_keys_that_look_like_numbers_are_keys(simple: dict[str, Any], keys: list[str], pointer: str) -> None:
+    large = {**simple, **group(1, many=AGENT, n=60_000)}
+    wrong = {**simple, "verb": {"id": "a:b", "display": dict.fromkeys(keys, 1)}}
+    assert faults([large, wrong], Version.V2, many=True)[1].pointer == pointer

@@ -11,11 +11,12 @@ from app.ingest.checking import Checking
 from app.web import body
 from app.web.api.answers import answer
 from app.web.gate import Gate
+from app.web.turns import Turns
 from app.web.xapi.headers import VERSION
 from app.xapi.versions import Version, negotiate
 
 
-def blueprint(gate: Gate, access: Access, checking: Checking, max_body_bytes: int) -> Blueprint:
+def blueprint(gate: Gate, access: Access, checking: Checking, turns: Turns, max_body_bytes: int) -> Blueprint:
     """The route: whoever may write statements may have them checked, under the profiles and policies of its source."""
     routes = Blueprint("check", __name__)
 
@@ -32,6 +33,8 @@ def blueprint(gate: Gate, access: Access, checking: Checking, max_body_bytes: in
         if (request.mimetype or "").lower() != "application/json":
             message = "Send the statements as application/json."
             raise UnsupportedContentType(message, faults=[Fault("", "content-type", "xAPI-Communication 1.5", message)])
-        return answer(checking.check(body.read(max_body_bytes), source, version))
+        content = body.read(max_body_bytes)
+        with turns.take(len(content)):
+            return answer(checking.check(content, source, version))
 
     return routes
