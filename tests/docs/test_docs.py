@@ -163,7 +163,7 @@ def test_every_route_is_named() -> None:
         requests.blueprint(none, none),
         restriction.blueprint(none, none, none, 1),
         accounts.blueprint(none, none),
-        check.blueprint(none, none, none, 1),
+        check.blueprint(none, none, none, none, 1),
     ):
         app.register_blueprint(routes, url_prefix="/api/v1")
     app.register_blueprint(operations.blueprint(none, {}, cast(Callable[[], object], none), trust_host=False))

@@ -343,6 +343,7 @@ stated(
         for identifier in ({"mbox": "mailto:a@b.fr"}, {"mbox_sha1sum": "0" * 40}, {"account": ACCOUNT})
     ],
     refused(GROUPS, "group-identifier", {"objectType": "Group"}, {"objectType": "Group", "name": "6e A"}),
+    refused(GROUPS, "group-identifier", {"objectType": "Group", "member": []}),
 )
 stated(
     "Data 2.4.2.2",
@@ -906,6 +907,9 @@ stated(
     "A time is one that there is",
     [123],
     refused(TIMES, "timestamp-value", "2026-02-29T00:00:00Z", "2026-01-01T25:00:00Z"),
+    # ADR 0038.
+    refused(TIMES, "timestamp-value", "2026-01-01T24:00:00Z", "2026-01-15T23:59:60Z"),
+    refused(TIMES, "timestamp-value", "2026-01-01T00:00:00+00:60", "2026-01-01T00:00:00+24:00"),
 )
 stated(
     "Data 4.5",
@@ -1045,6 +1049,13 @@ stated(
     "IRIs and IRLs have a scheme, wherever one is wanted",
     [7, 11],
     refused(IRIS, "iri-format", "example.fr/a", "//example.fr/a", "a", ""),
+)
+stated(
+    "Data 4.3",
+    "IRIs follow the grammar of RFC 3987, and name a host in http and https, wherever one is wanted (ADR 0038)",
+    [],
+    accepted(IRIS, "https://exemple.fr/été\u00a0x?a=%C3%A9#f", "http://[::1]:80/", "urn:a:b", "file:///a"),
+    refused(IRIS, "iri-format", "http://x.fr/%zz", "http://x.fr/a#b#c", "http://", "https:a", "http://x.fr:a/"),
 )
 stated(
     "Data 4.6",
