@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from app.errors import Fault
@@ -11,6 +12,9 @@ from app.xapi import Statement
 from app.xapi.attachments import SIGNATURE
 from app.xapi.timestamps import parse
 from app.xapi.versions import Version
+
+MOST_FAULTS = 20
+"""Faults that a refusal tells."""
 
 
 class _Sections(NamedTuple):
@@ -37,8 +41,8 @@ _SECTIONS = {
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
 
-def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> Iterator[Fault]:
-    """The rules that one statement breaks, its SubStatement included: one by one, for there may be thousands.
+def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> list[Fault]:
+    """The rules that one statement breaks, its SubStatement included; of very many, ``MOST_FAULTS`` or some more.
 
     Args:
         statement: One that its schema accepts.
@@ -47,10 +51,11 @@ def broken(statement: Statement, version: Version, pointer: str, *, data_follow:
         data_follow: Whether the data of attachments come after the statements, to be looked at then.
     """
     sections = _SECTIONS[version]
-    yield from _of_statement(statement, pointer, sections, data_follow)
+    faults = _of_statement(statement, pointer, sections, data_follow)
     target = statement["object"]
     if target.get("objectType") == "SubStatement":
-        yield from _of_statement(target, pointer + "/object", sections, data_follow)
+        faults += _of_statement(target, pointer + "/object", sections, data_follow)
+    return faults
 
 
 def repeated_ids(statements: Sequence[Statement], version: Version) -> Iterator[Fault]:
@@ -69,7 +74,8 @@ def repeated_ids(statements: Sequence[Statement], version: Version) -> Iterator[
             )
 
 
-def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> Iterator[Fault]:
+def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> list[Fault]:
+    faults: list[Fault] = []
     for name in ("timestamp", "stored"):
         if name in statement:
             text = statement[name]
@@ -77,15 +83,19 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_
                 parse(text)
             except ValueError as refused:
                 message = f"Not a valid time: {refused}."
-                yield Fault(f"{pointer}/{name}", "timestamp-value", sections.timestamp, message)
+                faults.append(Fault(f"{pointer}/{name}", "timestamp-value", sections.timestamp, message))
     result = statement.get("result")
     if result is not None and "score" in result:
-        yield from _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
+        faults += _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
     if statement["object"].get("definition") or "context" in statement:
         for place, definition in _definitions(statement):
-            yield from _of_components(definition, pointer + place, sections)
+            faults += islice(_of_components(definition, pointer + place, sections), MOST_FAULTS)
+            if len(faults) >= MOST_FAULTS:
+                return faults
     if "attachments" in statement:
-        yield from _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
+        found = _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
+        faults += islice(found, MOST_FAULTS)
+    return faults
 
 
 def _of_score(score: dict[str, float], pointer: str, sections: _Sections) -> Iterator[Fault]:

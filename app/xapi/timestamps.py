@@ -10,11 +10,15 @@ from functools import lru_cache
 # xAPI-Data 4.5: the combined date and time of ISO 8601, extended or basic. What fromisoformat takes beyond that
 # (week dates, any separator, seconds in an offset; from Python 3.13 on the hour 24) is not for this standard. What is
 # decided where RFC 3339 and ISO 8601 differ: docs/adr/0038-times-and-iris.md.
+_HOUR = "(?:[01][0-9]|2[0-3])"
 _ISO = re.compile(
-    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?P<hour>[0-9]{2}):[0-9]{2}(?::(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?"
-    r"|[0-9]{8}T(?P<basic_hour>[0-9]{2})[0-9]{2}(?:(?P<basic>[0-9]{2})(?:[.,][0-9]+)?)?)"
-    r"(?P<offset>Z|[+-](?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?"
+    rf"(?:[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_HOUR}:[0-9]{{2}}(?::(?P<second>[0-9]{{2}})(?:[.,][0-9]+)?)?"
+    rf"|[0-9]{{8}}T{_HOUR}[0-9]{{2}}(?:(?P<basic>[0-9]{{2}})(?:[.,][0-9]+)?)?)"
+    rf"(?P<offset>Z|[+-]{_HOUR}(?::?[0-5][0-9])?)?"
 )
+# What looks like it, and why it is none: said to whoever sent it.
+_MIDNIGHT = re.compile(r"[0-9-]{8,10}T24.*", re.DOTALL)
+_OFFSET = re.compile(r"[0-9-]{8,10}T[0-9:.,]*[+-][0-9:]+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -46,14 +50,10 @@ def parse(text: str) -> int:
         text = text.upper()  # RFC 3339 5.6: "t" and "z" may be lower case
         found = _ISO.fullmatch(text)
         if found is None:
-            raise ValueError("not an ISO 8601 date and time")
-    hour, second, basic_hour, basic, offset, hours, minutes = found.groups()
-    if (hour or basic_hour) == "24":
-        raise ValueError("the hours of a day are 00 to 23; the end of a day is 00:00:00 of the next")
+            raise ValueError(_why_not(text))
+    second, basic, offset = found.groups()
     if offset in _UNKNOWN_OFFSETS:
         raise ValueError("an offset of minus zero says that the zone is unknown")
-    if (hours or "00") > "23" or (minutes or "00") > "59":
-        raise ValueError("an offset has hours from 00 to 23 and minutes from 00 to 59")
     leap = second == "60" or basic == "60"
     if leap:
         at = found.start("second") if second else found.start("basic")
@@ -68,6 +68,14 @@ def parse(text: str) -> int:
     if leap and (instant % _DAY >= _SECOND or (_EPOCH + instant // _DAY * _A_DAY).day != 1):
         raise ValueError("a leap second ends a month of UTC")
     return instant
+
+
+def _why_not(text: str) -> str:
+    if _MIDNIGHT.fullmatch(text):
+        return "the hours of a day are 00 to 23; the end of a day is 00:00:00 of the next"
+    if _OFFSET.fullmatch(text):
+        return "not an ISO 8601 date and time with an hour from 00 to 23, or an offset within 23:59"
+    return "not an ISO 8601 date and time"
 
 
 def _is_plain(text: str) -> bool:

@@ -13,11 +13,10 @@ from app import contracts
 from app.errors import Fault, InvalidStatement
 from app.lossless import rounded
 from app.xapi import Statement
+from app.xapi.rules import MOST_FAULTS as MOST_FAULTS
 from app.xapi.rules import broken, repeated_ids
 from app.xapi.versions import Version
 from app.xapi.wording import Wording, Work
-
-MOST_FAULTS = 20
 
 MOST_STEPS = 50_000
 """Things looked at to word the refusal of a body: an ordinary statement takes a hundred. Past these, one fault of each

@@ -7,7 +7,7 @@ validator meets has to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import jsonschema_rs
@@ -85,11 +85,9 @@ class Wording:
         # A part is asked for by reference, so that its own references still find the whole schema's definitions.
         self._schema: Schema = schema if part is None else {"$defs": self._defs, "$ref": f"#/$defs/{part}"}
         self._decides = _compiled(self._schema)
+        self.is_valid: Callable[[object], bool] = self._decides.is_valid
+        """Whether the schema takes something."""
         self._parts: dict[tuple[int, str], _Compiled] = {}
-
-    def is_valid(self, instance: object) -> bool:
-        """Whether the schema takes it."""
-        return self._decides.is_valid(instance)
 
     def faults(self, instance: object, root: str, work: Work) -> Iterator[Fault]:
         """The faults of something that the schema does not take, each once, in the order of the schema; at least one.

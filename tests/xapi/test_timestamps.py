@@ -100,7 +100,7 @@ def test_the_offset_does_not_change_the_instant(instant: int, minutes: int) -> N
     ("text", "said"),
     [
         ("2015-01-01T24:00:00Z", "00:00:00 of the next"),
-        ("2015-01-01T00:00:00+00:60", "minutes from 00 to 59"),
+        ("2015-01-01T00:00:00+00:60", "an offset within 23:59"),
         ("2015-03-17T23:59:60Z", "ends a month of UTC"),
     ],
 )
