@@ -1,6 +1,6 @@
 """The pattern of IRIs in ``schemas/xapi``, made of the grammar of RFC 3987 2.2: nobody could write it by hand.
 
-Three things beyond the grammar: an http or https IRI has a host (RFC 9110 4.2.1, 4.2.2), there are no characters that
+Four things beyond the grammar: brackets stand unescaped in paths, queries and fragments (ADR 0038), an http or https IRI has a host (RFC 9110 4.2.1, 4.2.2), there are no characters that
 turn the direction of writing (RFC 3987 4.1), and a scheme is looked at letter by letter instead of by look-ahead, which
 the linear-time engine does not have.
 """
@@ -19,6 +19,8 @@ _UNRESERVED = r"A-Za-z0-9\-._~"
 _DELIMITERS = r"!\u0024&'()*+,;="
 _PLAIN = _UNRESERVED + _DELIMITERS + _UCS
 _SCHEME = r"A-Za-z0-9+.\-"
+# As the address bars of browsers leave them (URL Standard, percent-encode sets of path and query).
+_BRACKETS = r"\[\]"
 
 
 def _run(characters: str, times: str = "*") -> str:
@@ -65,9 +67,9 @@ def _other_scheme() -> str:
 
 def pattern() -> str:
     """The whole."""
-    path = f"(?:/{_run(_PLAIN + ':@/')})?"
+    path = f"(?:/{_run(_PLAIN + ':@/' + _BRACKETS)})?"
     web = f"[Hh][Tt][Tt][Pp][Ss]?://{_authority('+')}{path}"
-    rootless = f"/?{_run(_PLAIN + ':@', '')}{_run(_PLAIN + ':@/')}"
+    rootless = f"/?{_run(_PLAIN + ':@', '')}{_run(_PLAIN + ':@/' + _BRACKETS)}"
     other = f"{_other_scheme()}:(?://{_authority('*')}{path}|{rootless}|/)?"
-    query, fragment = _run(_PLAIN + ":@/?" + _PRIVATE), _run(_PLAIN + ":@/?")
+    query, fragment = _run(_PLAIN + ":@/?" + _BRACKETS + _PRIVATE), _run(_PLAIN + ":@/?" + _BRACKETS)
     return rf"^(?:{web}|{other})(?:\?{query})?(?:#{fragment})?$"

@@ -32,6 +32,7 @@ def test_the_pattern_is_the_grammar(version: Version, part: str) -> None:
         "http://例え.テスト/\U00010000\U000e1000",
         "http://example.org/?\ue000\U000f0000",
         "http://example.org//a//b",
+        "http://example.org/a[1]?filter[]=x&b[c]=d#e[0]",
         "mailto:a@b.fr",
         "tag:adlnet.gov,2013:expapi:0.9:activities:course",
         "urn:uuid:00000000-0000-4000-8000-000000000000",
@@ -101,7 +102,7 @@ def test_iris(text: str) -> None:
         "http://[1.2.3.4]/",
         "http://[::256.0.0.1]/",
         "http://2001:db8::7/",
-        "http://example.org/[a]",
+        "http://[a]/",
         # RFC 3987 2.2: characters.
         "http://example.org/a b",
         "http://example.org/a\u0000",
