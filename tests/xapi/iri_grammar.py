@@ -1,8 +1,8 @@
 """The pattern of IRIs in ``schemas/xapi``, made of the grammar of RFC 3987 2.2: nobody could write it by hand.
 
-Four things beyond the grammar: brackets stand unescaped in paths, queries and fragments (ADR 0038), an http or https IRI has a host (RFC 9110 4.2.1, 4.2.2), there are no characters that
-turn the direction of writing (RFC 3987 4.1), and a scheme is looked at letter by letter instead of by look-ahead, which
-the linear-time engine does not have.
+Four things beyond the grammar: brackets stand unescaped in paths, queries and fragments (ADR 0038), an http or https
+IRI has a host (RFC 9110 4.2.1, 4.2.2), there are no characters that turn the direction of writing (RFC 3987 4.1), and
+a scheme is looked at letter by letter instead of by look-ahead, which the linear-time engine does not have.
 """
 
 from __future__ import annotations
