@@ -38,6 +38,20 @@ class Credential(NamedTuple):
     scopes: frozenset[str]
 
 
+class Sender(NamedTuple):
+    """A credential that belongs to a source: what only those who send may do is done under it.
+
+    Attributes:
+        id: Public part of the credential, fit for logs.
+        source: The source it belongs to.
+        scopes: What it may do, implied scopes included.
+    """
+
+    id: str
+    source: str
+    scopes: frozenset[str]
+
+
 class NewCredential(NamedTuple):
     """A credential just made: the only time its secret is seen."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from flask import g, request
 
-from app.access.credentials import Access, Credential
+from app.access.credentials import Access, Credential, Sender
 from app.errors import ScopeMissing
 from app.web.client_socket import ClientSocket
 
@@ -38,6 +38,24 @@ class Gate:
             DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
                 it would hold every thread, and those that wait for a thread would wait several times as long.
         """
+        credential = self._scoped(scopes)
+        self._note(credential, scopes)
+        return credential
+
+    def sender(self, *scopes: str) -> Sender:
+        """``credential``, of a source: for what changes what is kept in the name of one (docs/api.md, scopes).
+
+        Raises:
+            ScopeMissing: it has none of the scopes, or belongs to no source, as those of people do.
+            SillageError: as ``credential``.
+        """
+        credential = self._scoped(scopes)
+        if credential.source is None:
+            raise ScopeMissing("Only the credentials of a source may do this; these belong to none.")
+        self._note(credential, scopes)
+        return Sender(credential.id, credential.source, credential.scopes)
+
+    def _scoped(self, scopes: Sequence[str]) -> Credential:
         self._require()
         credential = self._access.verify(request.headers.get("Authorization"))
         g.credential = credential.id
@@ -46,5 +64,4 @@ class Gate:
             connection.learn(credential.source or f"credential:{credential.id}")
         if credential.scopes.isdisjoint(scopes):
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
-        self._note(credential, scopes)
         return credential

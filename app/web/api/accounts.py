@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.access.scopes import ACCOUNTS
-from app.errors import ScopeMissing
 from app.governance.accounts import Accounts, of_json
 from app.web.api import asked
 from app.web.api.answers import answer
@@ -20,10 +19,8 @@ def blueprint(gate: Gate, accounts: Accounts) -> Blueprint:
 
     @routes.post("/accounts")
     def announce() -> Response:
-        credential = gate.credential(ACCOUNTS)
-        if credential.source is None:
-            raise ScopeMissing("Only the credentials of a source may say that its accounts ended.")
-        done = accounts.announce(credential.source, of_json(asked.raw(_MOST_BYTES)), actor=credential.id)
+        sender = gate.sender(ACCOUNTS)
+        done = accounts.announce(sender.source, of_json(asked.raw(_MOST_BYTES)), actor=sender.id)
         return answer(done._asdict())
 
     return routes

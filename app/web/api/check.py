@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from app.access import scopes
 from app.access.credentials import Access
-from app.errors import BadParameter, Fault, ScopeMissing, UnsupportedContentType
+from app.errors import BadParameter, Fault, UnsupportedContentType
 from app.ingest.checking import Checking
 from app.web import body
 from app.web.api.answers import answer
@@ -22,12 +22,10 @@ def blueprint(gate: Gate, access: Access, checking: Checking, turns: Turns, max_
 
     @routes.post("/check")
     def check() -> Response:
-        credential = gate.credential(scopes.WRITE)
-        if credential.source is None:
-            raise ScopeMissing("Only the credentials of a source may have statements checked.")
+        sender = gate.sender(scopes.WRITE)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
-        source = access.source(credential.source)
+        source = access.source(sender.source)
         given = request.headers.get(VERSION)
         version = Version.V1 if given is None else negotiate(given)
         if (request.mimetype or "").lower() != "application/json":

@@ -8,8 +8,8 @@ import orjson
 from flask import Blueprint, Response, request
 
 from app.access import scopes
-from app.access.credentials import Access, Credential
-from app.errors import BadRequest, Fault, PreconditionFailed, ScopeMissing
+from app.access.credentials import Access
+from app.errors import BadRequest, Fault, PreconditionFailed
 from app.ingest.documents import LARGEST, Documents
 from app.web import body, parameters
 from app.web.gate import Gate
@@ -63,29 +63,29 @@ def _mount(
         return _answer(found.content, found.etag, found.updated, asked)
 
     def put() -> Response:
-        source = _source(gate.credential(scope))
+        source = gate.sender(scope).source
         version = headers.version()
         place = parse_place(resource, "PUT", parameters.given())
         return stored(source, documents.put(place, _content(largest), _conditions(), version, source=source))
 
     def post() -> Response:
-        source = _source(gate.credential(scope))
+        source = gate.sender(scope).source
         headers.version()
         place = parse_place(resource, "POST", parameters.given())
         return stored(source, documents.merge(place, _content(largest), _conditions(), source=source))
 
     def delete() -> Response:
-        credential = gate.credential(scope)
+        sender = gate.sender(scope)
         headers.version()
         place = parse_place(resource, "DELETE", parameters.given())
         asked = _conditions()
         if place.id is not None:
-            documents.delete(place, asked, actor=credential.id)
+            documents.delete(place, asked, actor=sender.id)
         elif asked.given:
             message = "An entity tag is of one document: name it, or delete all without If-Match and If-None-Match."
             raise BadRequest(message, faults=[Fault("", "precondition-single", "xAPI-Communication 3.1", message)])
         else:
-            documents.delete_all(place, actor=credential.id)
+            documents.delete_all(place, actor=sender.id)
         return Response(status=204)
 
     for method, view in {"GET": get, "PUT": put, "POST": post, "DELETE": delete}.items():
@@ -111,9 +111,3 @@ def _conditions() -> Conditions:
 
 def _content(largest: int) -> Content:
     return Content(request.headers.get("Content-Type") or _UNNAMED_TYPE, body.read(largest))
-
-
-def _source(credential: Credential) -> str:
-    if credential.source is None:
-        raise ScopeMissing("Only the credentials of a source may write documents.")
-    return credential.source

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, request
 
 from app.access import scopes
 from app.access.credentials import Access, Credential
-from app.errors import BadParameter, ScopeMissing
+from app.errors import BadParameter
 from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder
 from app.web import parameters
@@ -41,10 +41,8 @@ def blueprint(
     routes = Blueprint("xapi_statements", __name__)
 
     def record(address: Callable[[], UUID | None]) -> Recorded:
-        credential = gate.credential(scopes.WRITE)
-        if credential.source is None:
-            raise ScopeMissing("Only the credentials of a source may write statements.")
-        source = access.source(credential.source)
+        sender = gate.sender(scopes.WRITE)
+        source = access.source(sender.source)
         # Only now: a stranger is told nothing else.
         only = address()
         spoken = headers.version()
@@ -52,7 +50,7 @@ def blueprint(
         # Not while attachments are still to come: a slow sender would keep the turn.
         with turns.take(len(content) if parts is None else 0):
             recorded = recorder.record(
-                content, source, spoken, only=only, void_any=scopes.ALL in credential.scopes, parts=parts
+                content, source, spoken, only=only, void_any=scopes.ALL in sender.scopes, parts=parts
             )
         metrics.written(stored=len(recorded.inserted.stored), repeated=len(recorded.inserted.repeated))
         # What the source promised and did not keep: told at once in the mode ``warn``.
