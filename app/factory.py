@@ -37,6 +37,7 @@ from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
+from app.governance.purposes import Purpose
 from app.governance.rectification import Rectification
 from app.governance.register import Register, SourceLink
 from app.governance.reseal import Reseal
@@ -230,9 +231,20 @@ class Parts:
     @cached_property
     def audit(self) -> Audit:
         """The audit log."""
-        log = Audit(AuditRepository(self.store), self.keys, clock.now_us, clock.random_bytes, stated)
+        log = Audit(
+            AuditRepository(self.store),
+            self.keys,
+            clock.now_us,
+            clock.random_bytes,
+            lambda: {**self.purpose.stated(), **stated()},
+        )
         self._stack.callback(_quietly, log.close)
         return log
+
+    @cached_property
+    def purpose(self) -> Purpose:
+        """What a command is for."""
+        return Purpose(split_purposes(self.settings.purposes), required=self.settings.purpose_required)
 
     @cached_property
     def audit_retention(self) -> AuditRetention:
@@ -242,7 +254,7 @@ class Parts:
     @cached_property
     def audit_search(self) -> AuditSearch:
         """Looks for entries of the audit log."""
-        return AuditSearch(self.audit, lambda: self.keys, split_purposes(self.settings.purposes))
+        return AuditSearch(self.audit, lambda: self.keys)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:

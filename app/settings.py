@@ -296,7 +296,9 @@ class Settings:
         "teaching,support,quality,evaluation,security,rights-request,audit",
     )
     purpose_required: bool = _setting(
-        "Refuse readings over HTTP that say no purpose, of credentials that belong to no source (those of people).",
+        "Refuse requests that say no purpose, of credentials that belong to no source (those of people): all but "
+        "`/metrics`, acts under `rights` included; and commands about persons and their requests, exports, and looks "
+        "into the audit log.",
         form.Boolean(),
         False,
     )

@@ -12,6 +12,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli.person import person, person_options
+from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.errors import FileRefused, NotFound
 from app.governance.erasure import RECEIPT, Erasures, Told
@@ -46,6 +47,7 @@ class Erasing(Protocol):
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="End once the keys are destroyed; the job `erasure` does the rest.")
 @click.option("--receipt", "receipt", type=click.Path(path_type=Path), help="Write the signed receipt to this file.")
+@purpose_option
 @click.pass_obj
 def erase(parts: Erasing, who: Person, case: str | None, yes: bool, no_wait: bool, receipt: Path | None) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.

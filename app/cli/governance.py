@@ -11,6 +11,7 @@ import click
 from rich.progress import Progress
 from rich.text import Text
 
+from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
 from app.governance import checkpoints
@@ -285,7 +286,7 @@ def audit_trim(parts: Governance, execute: bool) -> None:
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
 @click.option("--since", type=click.DateTime(_DATES), help="Written at or after this, UTC.")
 @click.option("--until", type=click.DateTime(_DATES), help="Written before this, UTC.")
-@click.option("--purpose", help="What the search is for: a code of SILLAGE_PURPOSES, kept in the log.")
+@purpose_option
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
 @click.pass_obj
 def audit_search(
@@ -295,7 +296,6 @@ def audit_search(
     kinds: tuple[str, ...],
     since: datetime | None,
     until: datetime | None,
-    purpose: str | None,
     limit: int,
 ) -> None:
     """Look for entries, the newest first: about a person, by whom, of what kind, when. The search is itself recorded.
@@ -304,7 +304,7 @@ def audit_search(
     """
     agents = None if person is None else read_agents(person.read(MOST_AGENT_BYTES))
     wanted = Wanted(agents, actor, kinds, _us(since), _us(until))
-    found = parts.audit_search.find(wanted, None, limit, who="cli:audit search", purpose=purpose)
+    found = parts.audit_search.find(wanted, None, limit, who="cli:audit search")
     rows = table("at", "kind", "actor", "detail")
     for entry in found.entries:
         rows.add_row(instant(entry.at), entry.kind, entry.actor, _shown(entry))
@@ -324,6 +324,7 @@ def audit_search(
 @audit.command("list")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@purpose_option
 @click.pass_obj
 def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
     """Show the newest entries. The listing is itself recorded."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import click
 import orjson
 
+from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.errors import FileRefused
 from app.governance.persons import Person, Persons, person_of
@@ -89,6 +90,7 @@ def _listed(path: Path) -> list[object]:
 
 @person.command("find")
 @person_options
+@purpose_option
 @click.pass_obj
 def find(parts: Finding, who: Person) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.cli.person import person, person_options
+from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.governance.person_package import Packages
 from app.governance.person_package import Progress as Stage
@@ -43,6 +44,7 @@ class Giving(Protocol):
     help="Zip to write; a file that is there is never overwritten.",
 )
 @click.option("--case", metavar="ID", help="The request that it answers.")
+@purpose_option
 @click.pass_obj
 def access(parts: Giving, who: Person, target: Path, case: str | None) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""

@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from app.cli.person import person_options
+from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
 from app.governance.cases import Cases
@@ -36,6 +37,7 @@ def request() -> None:
 @person_options
 @click.option("--received", type=_day, help="The day it came: the month runs from it.  [default: today]")
 @click.option("--note", default="", help="How it came. Sealed.")
+@purpose_option
 @click.pass_obj
 def open_request(parts: Requests, kind: str, who: Person, received: datetime | None, note: str) -> None:
     """Note a request that came, and say when its answer is due."""
@@ -47,6 +49,7 @@ def open_request(parts: Requests, kind: str, who: Person, received: datetime | N
 @request.command("identify")
 @click.argument("identity", metavar="ID")
 @click.option("--note", default="", help="How it was checked; not a copy of papers. Sealed.")
+@purpose_option
 @click.pass_obj
 def identify(parts: Requests, identity: str, note: str) -> None:
     """Note that it was checked who makes the request; nothing is done for it before."""
@@ -56,6 +59,7 @@ def identify(parts: Requests, identity: str, note: str) -> None:
 @request.command("extend")
 @click.argument("identity", metavar="ID")
 @click.option("--reason", required=True, help="Why it takes longer, as the person is told. Sealed.")
+@purpose_option
 @click.pass_obj
 def extend(parts: Requests, identity: str, reason: str) -> None:
     """Take two further months; tell the person within the first (GDPR art. 12(3))."""
@@ -65,6 +69,7 @@ def extend(parts: Requests, identity: str, reason: str) -> None:
 @request.command("done")
 @click.argument("identity", metavar="ID")
 @click.option("--note", default="", help="What was answered. Sealed.")
+@purpose_option
 @click.pass_obj
 def done(parts: Requests, identity: str, note: str) -> None:
     """Close a request: what was asked was done, and the person told."""
@@ -74,6 +79,7 @@ def done(parts: Requests, identity: str, note: str) -> None:
 @request.command("refuse")
 @click.argument("identity", metavar="ID")
 @click.option("--reason", required=True, help="Why, as the person is told (GDPR art. 12(4)). Sealed.")
+@purpose_option
 @click.pass_obj
 def refuse(parts: Requests, identity: str, reason: str) -> None:
     """Close a request: it will not be done; tell the person why, and where to complain."""
@@ -94,6 +100,7 @@ def _days(_context: click.Context, _option: click.Parameter, given: str | None) 
 @click.option(
     "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Repeatable.  [default: pending]"
 )
+@purpose_option
 @click.pass_obj
 def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, ...]) -> None:
     """List requests, the most urgent first; without a word on whose they are."""
@@ -106,6 +113,7 @@ def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, 
 
 @request.command("show")
 @click.argument("identity", metavar="ID")
+@purpose_option
 @click.pass_obj
 def show(parts: Requests, identity: str) -> None:
     """Show a request in full: whose it is, and each step. The reading is itself recorded."""

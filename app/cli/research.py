@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import screen
+from app.cli.purpose import purpose_option
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 
@@ -91,6 +92,7 @@ def aggregate_list(parts: Research) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: exports, in the data folder."
 )
+@purpose_option
 @click.pass_obj
 def export(
     parts: Research, names: tuple[str, ...], first: datetime | None, last: datetime | None, out: Path | None

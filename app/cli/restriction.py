@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from app.cli.person import person, person_options
+from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.errors import FileRefused
 from app.governance.persons import Person
@@ -34,6 +35,7 @@ class Rights(Protocol):
 @person.command("restrict")
 @person_options
 @case_option
+@purpose_option
 @click.pass_obj
 def restrict(parts: Rights, who: Person, case: str | None) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
@@ -45,6 +47,7 @@ def restrict(parts: Rights, who: Person, case: str | None) -> None:
 @person.command("unrestrict")
 @person_options
 @case_option
+@purpose_option
 @click.pass_obj
 def unrestrict(parts: Rights, who: Person, case: str | None) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
@@ -55,10 +58,17 @@ def unrestrict(parts: Rights, who: Person, case: str | None) -> None:
 @person.command("object")
 @person_options
 @click.option(
-    "--purpose", "purposes", multiple=True, type=click.Choice(PURPOSES), default=(RESEARCH,), show_default=True
+    "--against",
+    "purposes",
+    multiple=True,
+    type=click.Choice(PURPOSES),
+    default=(RESEARCH,),
+    show_default=True,
+    help="What the person objects to. Repeatable.",
 )
 @click.option("--refuse-new", is_flag=True, help="Refuse new statements and documents of this person at the door.")
 @case_option
+@purpose_option
 @click.pass_obj
 def object_to(parts: Rights, who: Person, purposes: tuple[str, ...], refuse_new: bool, case: str | None) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
@@ -73,6 +83,7 @@ def object_to(parts: Rights, who: Person, purposes: tuple[str, ...], refuse_new:
 @person.command("withdraw-objection")
 @person_options
 @case_option
+@purpose_option
 @click.pass_obj
 def withdraw_objection(parts: Rights, who: Person, case: str | None) -> None:
     """Take back what a person objected to; new statements are taken again."""
@@ -82,6 +93,7 @@ def withdraw_objection(parts: Rights, who: Person, case: str | None) -> None:
 
 @person.command("standing")
 @person_options
+@purpose_option
 @click.pass_obj
 def standing(parts: Rights, who: Person) -> None:
     """Show whether a person is restricted, and what they object to."""
@@ -97,6 +109,7 @@ def standing(parts: Rights, who: Person) -> None:
 @click.argument("statement", metavar="STATEMENT_ID", type=click.UUID)
 @click.argument("file", type=click.Path(path_type=Path))
 @case_option
+@purpose_option
 @click.pass_obj
 def rectify(parts: Rights, statement: UUID, file: Path, case: str | None) -> None:
     """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR art. 16)."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.errors import BadParameter, BadRequest
+from app.errors import BadRequest
 from app.governance.audit import AUDIT_READ, Asked, Audit, Page
 from app.governance.persons import person_of
 from app.vault import kinds
@@ -41,13 +41,12 @@ class Wanted(NamedTuple):
 class AuditSearch:
     """Searches the audit log."""
 
-    def __init__(self, audit: Audit, keys: Callable[[], OrganisationKeys], purposes: Sequence[str]) -> None:
-        """``purposes``: the codes that a search may be said to be for."""
+    def __init__(self, audit: Audit, keys: Callable[[], OrganisationKeys]) -> None:
+        """The log to look in, and the keys by which persons are tokens there."""
         self._audit = audit
         self._keys = keys
-        self._purposes = purposes
 
-    def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str, purpose: str | None = None) -> Page:
+    def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str) -> Page:
         """A page of entries, the newest first.
 
         Args:
@@ -55,14 +54,11 @@ class AuditSearch:
             cursor: ``next`` of the page before, with the same question.
             limit: How many at most.
             who: Who asks, for the log.
-            purpose: What for, a known code, where the log is not told otherwise.
 
         Raises:
             BadRequest: the person is not said by valid Agents.
-            BadParameter: the purpose is not known here.
             BadCursor: the cursor is of another question.
         """
-        require_purpose(purpose, self._purposes)
         tokens = () if wanted.agents is None else self._tokens(wanted.agents)
         asked = Asked(tuple(wanted.kinds), wanted.since, wanted.before, wanted.actor, tokens)
         detail: dict[str, object] = {"kinds": sorted(wanted.kinds), "limit": limit}
@@ -70,8 +66,6 @@ class AuditSearch:
             detail["tokens"] = [*tokens]
         if wanted.actor is not None:
             detail["searched"] = wanted.actor
-        if purpose is not None:
-            detail["purpose"] = purpose
         self._audit.append(AUDIT_READ, who, detail)
         return self._audit.search(asked, cursor, limit)
 
@@ -82,16 +76,6 @@ class AuditSearch:
             found.add(keys.subject(identifier).hex())
             found.update(keys.named(kind, identifier).hex() for kind in (kinds.AGENT, kinds.RELATED_AGENT))
         return tuple(sorted(found))
-
-
-def require_purpose(purpose: str | None, known: Sequence[str]) -> None:
-    """Refuse a purpose that is not among those of the installation.
-
-    Raises:
-        BadParameter: the detail lists those that are.
-    """
-    if purpose is not None and purpose not in known:
-        raise BadParameter(f"The purpose is not one of this installation's: {', '.join(known)}.")
 
 
 def read_agents(content: bytes) -> list[object]:

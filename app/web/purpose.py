@@ -17,20 +17,9 @@ from app.errors import BadParameter
 
 HEADER = "X-Sillage-Purpose"
 
-_PERSONAL = frozenset(
-    {
-        scopes.READ,
-        scopes.READ_MINE,
-        scopes.STATE,
-        scopes.PROFILE,
-        scopes.ALL_READ,
-        scopes.ALL,
-        scopes.GOVERNANCE_READ,
-    }
-)
-_READING = frozenset({"GET", "HEAD"})
-# Who is looked for stands in the body of a POST, which reads all the same.
-_ONLY_READING = frozenset({scopes.GOVERNANCE_READ})
+# Whatever else people ask for tells them of persons, of who read what, or of groups of them; acts under `rights` answer
+# with what holds for somebody. So it is not a list of scopes that need a purpose: a new scope needs one.
+_NEED_NONE = frozenset({scopes.METRICS})
 
 
 class Purposes:
@@ -41,7 +30,7 @@ class Purposes:
 
         Args:
             known: The codes that there are.
-            required: Whether people must give one to read personal data.
+            required: Whether people must give one, for all but the figures of the service itself.
             activity: The processing activity of a source, by its id.
         """
         self._known = tuple(known)
@@ -61,10 +50,8 @@ class Purposes:
         given = request.headers.get(HEADER)
         if given is not None and given not in self._known:
             raise BadParameter(f"{HEADER} is not one of this installation's purposes: {', '.join(self._known)}.")
-        person = self._required and credential.source is None
-        reading = request.method in _READING or _ONLY_READING.issuperset(asked)
-        if given is None and person and reading and not _PERSONAL.isdisjoint(asked):
-            raise BadParameter(f"Say what this reading is for, in {HEADER}: {', '.join(self._known)}.")
+        if given is None and self._required and credential.source is None and not _NEED_NONE.issuperset(asked):
+            raise BadParameter(f"Say what this is for, in {HEADER}: {', '.join(self._known)}.")
         g.why = {} if given is None else {"purpose": given}
         if credential.source is not None:
             g.activity_of = (self._activity, credential.source)

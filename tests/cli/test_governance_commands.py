@@ -20,6 +20,7 @@ from app.governance.audit import AUDIT_READ, Audit
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
 from app.governance.checkpoints import Checkpoints
+from app.governance.purposes import Purpose
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
@@ -50,9 +51,10 @@ class Parts:
     """The services that the commands ask for."""
 
     def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
-        self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
+        self.purpose = Purpose(("support",), required=False)
+        self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom, self.purpose.stated)
         self.audit_retention = AuditRetention(self.audit, AuditRepository(store), 365)
-        self.audit_search = AuditSearch(self.audit, lambda: vault, ("support",))
+        self.audit_search = AuditSearch(self.audit, lambda: vault)
         self.signer = Signer(bytes(32))
         self.checkpoints = Checkpoints(self.audit, AuditRepository(store), "default", lambda: self.signer)
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)

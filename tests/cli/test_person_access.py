@@ -14,6 +14,7 @@ from app.cli.person import person
 from app.errors import DatabaseUnavailable, FileRefused
 from app.governance.person_package import Progress
 from app.governance.persons import Person
+from app.governance.purposes import Purpose
 
 ME = ["--account", "https://ent.example", "p-1"]
 
@@ -36,7 +37,8 @@ class Made:
 
 
 def run(made: Made, *words: str) -> str:
-    answer = CliRunner().invoke(person, ["access", *words], obj=SimpleNamespace(packages=made))
+    parts = SimpleNamespace(packages=made, purpose=Purpose(("rights-request",), required=False))
+    answer = CliRunner().invoke(person, ["access", *words], obj=parts)
     if answer.exception is not None:
         raise answer.exception
     return answer.output

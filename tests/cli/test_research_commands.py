@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from app.cli import research
 from app.errors import NotFound
+from app.governance.purposes import Purpose
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings
@@ -22,6 +23,7 @@ class Parts:
     """The services that the commands ask for."""
 
     def __init__(self, store: Store, vault: OrganisationKeys, settings: Settings) -> None:
+        self.purpose = Purpose(("evaluation",), required=False)
         reader = MadeUpReader()
         reader.store(*class_of(12), *class_of(5, 100, school="0752524L"))
         self.aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]

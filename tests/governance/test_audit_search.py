@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from app.errors import BadCursor, BadParameter, BadRequest
+from app.errors import BadCursor, BadRequest
 from app.governance.audit import AUDIT_READ, PERSON_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch, Wanted, read_agents
 from app.storage.audit import AuditRepository
@@ -24,7 +24,7 @@ class House:
     def __init__(self, store: Store, vault: OrganisationKeys) -> None:
         ticks = count(START, 1_000_000)
         self.audit = Audit(AuditRepository(store), vault, lambda: next(ticks), os.urandom)
-        self.search = AuditSearch(self.audit, lambda: vault, ("support", "audit"))
+        self.search = AuditSearch(self.audit, lambda: vault)
         alice = vault.named(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
         bob = vault.named(kinds.RELATED_AGENT, "account:https://ent.example|bob").hex()
         subject = vault.subject("account:https://ent.example|bob").hex()
@@ -33,8 +33,8 @@ class House:
         self.audit.append(PERSON_READ, "sk-1", {"tokens": [bob], "n": 2})
         self.audit.append(STATEMENTS_READ, "sk-2", {"subject": subject, "n": 3})
 
-    def find(self, wanted: Wanted, purpose: str | None = None) -> list[object]:
-        page = self.search.find(wanted, None, 50, who="tests", purpose=purpose)
+    def find(self, wanted: Wanted) -> list[object]:
+        page = self.search.find(wanted, None, 50, who="tests")
         return [entry.detail["n"] for entry in page.entries if "n" in entry.detail]
 
 
@@ -60,9 +60,8 @@ def test_by_actor_kind_and_period(house: House) -> None:
 
 
 def test_a_search_is_recorded_without_naming_anybody(house: House) -> None:
-    house.find(Wanted([ALICE], actor="sk-1"), purpose="support")
+    house.find(Wanted([ALICE], actor="sk-1"))
     (entry,) = house.audit.newest((AUDIT_READ,), None, 5)
-    assert entry.detail["purpose"] == "support"
     assert entry.detail["searched"] == "sk-1"
     # Whoever looks for readings about somebody is found by the next who does.
     assert len(entry.detail["tokens"]) == 6  # type: ignore[arg-type]
@@ -71,19 +70,13 @@ def test_a_search_is_recorded_without_naming_anybody(house: House) -> None:
 
 def test_pages_are_of_their_question(house: House) -> None:
     wanted = Wanted(kinds=(STATEMENTS_READ,))
-    page = house.search.find(wanted, None, 2, who="tests", purpose=None)
+    page = house.search.find(wanted, None, 2, who="tests")
     assert [entry.detail["n"] for entry in page.entries] == [3, 1]
-    rest = house.search.find(wanted, page.next, 2, who="tests", purpose=None)
+    rest = house.search.find(wanted, page.next, 2, who="tests")
     assert [entry.detail["n"] for entry in rest.entries] == [0]
     assert rest.next is None
     with pytest.raises(BadCursor):
-        house.search.find(wanted._replace(actor="sk-2"), page.next, 2, who="tests", purpose=None)
-
-
-def test_a_purpose_that_is_not_known_is_refused_and_nothing_recorded(house: House) -> None:
-    with pytest.raises(BadParameter, match="support, audit"):
-        house.find(Wanted(), purpose="curiosity")
-    assert house.audit.newest((AUDIT_READ,), None, 5) == []
+        house.search.find(wanted._replace(actor="sk-2"), page.next, 2, who="tests")
 
 
 @pytest.mark.parametrize("content", [b"", b"alice@ent.example", b"[" * 70_000])

@@ -58,7 +58,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     )
     app = Flask("governance-tests")
     errors.install(app)
-    search = AuditSearch(audit, lambda: vault, ("support",))
+    search = AuditSearch(audit, lambda: vault)
     gate = Gate(Access(SourceRepository(store)))
     app.register_blueprint(governance_api.blueprint(gate, retention, register, audit, search), url_prefix="/api/v1")
     return app.test_client()

@@ -11,6 +11,7 @@ from app.access.credentials import NewCredential
 from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_FOUND, PERSON_READ, STATEMENTS_READ
 from app.web.purpose import HEADER
 from tests.served import ACTIVITY, Server, serving, statement
+from tests.web.routes import TABLE, Row, ask, before, named
 
 AGENT = '{"mbox": "mailto:a@ent.example"}'
 STATE = {"activityId": "https://ent.example/lessons/1", "agent": AGENT}
@@ -71,20 +72,41 @@ def strict(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterat
         yield running
 
 
-def test_people_must_say_it_where_that_is_required(strict: Server) -> None:
-    person = strict.credential(scopes.READ, scopes.GOVERNANCE_READ)
-    for path in ("/xAPI/statements", "/api/v1/audit", "/api/v1/retention"):
-        answer = strict.send("GET", path, person)
-        assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")
-        assert "inspection" in answer.json()["detail"]
-        assert strict.send("GET", path, person, headers={HEADER: "inspection"}).status_code == 200
+@pytest.fixture(scope="module")
+def owner(strict: Server) -> NewCredential:
+    return strict.source(scopes=[scopes.ALL])
 
 
-def test_a_search_by_post_is_a_reading_too(strict: Server) -> None:
-    person = strict.credential(scopes.GOVERNANCE_READ)
-    assert strict.send("POST", "/api/v1/audit/search", person, json={}).status_code == 400
-    said = strict.send("POST", "/api/v1/audit/search", person, json={}, headers={HEADER: "inspection"})
-    assert said.status_code == 200
+@pytest.fixture(scope="module")
+def person(strict: Server) -> NewCredential:
+    return strict.credential(*scopes.EVERY)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=named)
+def test_people_must_say_it_whatever_they_ask_where_that_is_required(
+    strict: Server, owner: NewCredential, person: NewCredential, row: Row
+) -> None:
+    # Searches, packages and acts by POST tell of persons as much as a GET.
+    before(strict, row, owner)
+    known = len(strict.parts.audit.newest((), None, 5_000))
+    for purpose, status in ((None, 400), ("curiosity", 400), ("inspection", row.status)):
+        answer = ask(strict, row, person, given={} if purpose is None else {HEADER: purpose})
+        if row.senders:
+            assert answer.status_code == 403
+            continue
+        assert answer.status_code == status, answer.text
+        if status == 400 and row.method != "HEAD":
+            assert answer.json()["code"] == "bad-parameter"
+            assert "inspection" in answer.json()["detail"]
+        if purpose != "inspection":
+            assert len(strict.parts.audit.newest((), None, 5_000)) == known
+
+
+def test_figures_of_the_service_need_no_purpose(strict: Server, person: NewCredential) -> None:
+    # As a proxy passes it on, so that credentials are asked for.
+    outside = {"X-Forwarded-For": "192.0.2.7"}
+    assert strict.send("GET", "/metrics", None, headers=outside).status_code == 401
+    assert strict.send("GET", "/metrics", person, headers=outside).status_code == 200
 
 
 def test_sources_need_not_say_it(strict: Server) -> None:

@@ -1,0 +1,120 @@
+"""``--purpose``: commands that tell of persons, or of who read what, say what for; over every command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.errors import BadParameter
+from app.factory import Parts
+from app.settings import Settings
+from tests.served import ACTIVITY
+
+ZOE = ("--account", "https://ent.example", "zoe")
+CASE = "r-000000000000"
+STATEMENT = "00000000-0000-4000-8000-000000000000"
+# Each with words that it takes.
+ABOUT_PERSONS: dict[str, tuple[str, ...]] = {
+    **{f"person {act}": ZOE for act in ("find", "restrict", "unrestrict", "object", "withdraw-objection", "standing")},
+    "person access": (*ZOE, "--to", "access.zip"),
+    "person erase": (*ZOE, "--yes"),
+    "person rectify": (STATEMENT, "right.json"),
+    "request open": ("access", *ZOE),
+    "request identify": (CASE,),
+    "request extend": (CASE, "--reason", "many traces"),
+    "request done": (CASE,),
+    "request refuse": (CASE, "--reason", "not founded"),
+    "request list": (),
+    "request show": (CASE,),
+    "audit search": (),
+    "audit list": (),
+    "export": (),
+}
+# A new command stands here or above. These tell of no person: configuration, keys, counts of statements by source.
+OTHERS = {
+    *(f"source {act}" for act in ("add", "set", "list", "revoke")),
+    *(f"credential {act}" for act in ("add", "list", "revoke")),
+    *(f"profile {act}" for act in ("add", "lint", "check", "list", "report", "follow")),
+    *(f"nomenclature {act}" for act in ("load", "list")),
+    *(f"activity {act}" for act in ("add", "list", "show")),
+    *(f"retention {act}" for act in ("report", "apply")),
+    *(f"audit {act}" for act in ("verify", "checkpoint", "trim")),
+    *(f"receipt {act}" for act in ("list", "write", "verify")),
+    *(f"account {act}" for act in ("import", "close", "reopen")),
+    *(f"keys {act}" for act in ("status", "rotate", "rewrap", "reindex", "reseal", "verify", "public", "retire")),
+    *(f"keys {act}" for act in ("backup", "restore")),
+    *(f"backup {act}" for act in ("create", "verify")),
+    *(f"aggregate {act}" for act in ("run", "status", "list")),
+    *(f"jobs {act}" for act in ("list", "history", "run")),
+    "restore",
+    "tombstones export",
+    "serve",
+    "scheduler",
+    "init",
+    "migrate",
+    "settings",
+    "simulate",
+}
+
+
+def leaves(command: click.Command, path: str = "") -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from leaves(child, f"{path} {name}".strip())
+    else:
+        yield path
+
+
+def test_every_command_is_known_to_tell_of_persons_or_not_to() -> None:
+    assert set(leaves(cli)) == set(ABOUT_PERSONS) | OTHERS
+    assert not set(ABOUT_PERSONS) & OTHERS
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    organisation = database_name.removeprefix("sillage_")
+    made = Parts(replace(settings, organisation=organisation, heartbeat_seconds=0.05, purpose_required=True))
+    made.initialise()
+    made.register.add(orjson.dumps(ACTIVITY))
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def run(parts: Parts, path: str, *words: str) -> Exception | None:
+    group, _, name = path.partition(" ")
+    command = cli.commands[group]
+    asked = [name, *words] if name else [*words]
+    answer = CliRunner().invoke(command, asked, obj=parts, env={"COLUMNS": "200"}, standalone_mode=False)
+    return answer.exception  # type: ignore[return-value]
+
+
+def test_a_purpose_is_needed_where_it_is_required(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = len(parts.audit.newest((), None, 100))
+    for path, words in ABOUT_PERSONS.items():
+        for more in ((), ("--purpose", "curiosity")):
+            refused = run(parts, path, *words, *more)
+            assert isinstance(refused, BadParameter), path
+            assert "rights-request" in refused.detail
+    assert len(parts.audit.newest((), None, 100)) == known
+    assert not (tmp_path / "access.zip").exists()
+
+
+@pytest.mark.parametrize("path", ["person find", "person standing", "person access", "audit list", "export"])
+def test_a_purpose_is_kept(parts: Parts, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if path == "export":
+        parts.aggregates.run()
+    assert run(parts, path, *ABOUT_PERSONS[path], "--purpose", "rights-request") is None
+    entry = next(one for one in parts.audit.newest((), None, 10) if one.actor == f"cli:{path}")
+    assert entry.detail["purpose"] == "rights-request"
