@@ -205,6 +205,15 @@ class ScopeMissing(SillageError):
     title_fr = "Ces identifiants ne donnent pas ce droit"
 
 
+class CrossSiteRefused(SillageError):
+    """A browser sent the request for a page of another site, which is not one that may call this store."""
+
+    code = "cross-site-refused"
+    status = 403
+    title = "This page may not call the store"
+    title_fr = "Cette page ne peut pas appeler l'entrepôt"
+
+
 class PersonRestricted(SillageError):
     """The data of this person are restricted (GDPR art. 18): what is stored of them is neither changed nor deleted."""
 

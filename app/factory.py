@@ -108,6 +108,7 @@ from app.web.api import requests as requests_api
 from app.web.api import restriction as restriction_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
+from app.web.cross_site import CrossSite
 from app.web.gate import Gate
 from app.web.purpose import Purposes, stated
 from app.web.refusal import EXTENSION, Refusal
@@ -1000,7 +1001,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         required=chosen.purpose_required,
         activity=lambda source: parts.access.source(source).activity,
     )
-    gate = Gate(parts.access, parts.presence.require, purposes.note)
+    gate = Gate(parts.access, parts.presence.require, purposes.note, CrossSite(origins).require)
     turns = Turns(chosen.threads, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(

@@ -107,6 +107,8 @@ _ADVICE = {
     "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
+    "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` in mode "
+    "`cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",
     "person-restricted": "Nothing: the data stay as they are. The controller tells when the restriction ends.",
     "person-refused": "Take what the faults name out of the batch and send the rest; do not send data of this person.",
     "case-conflict": "Do what the detail says; `sillage request show ID` tells how the request stands.",

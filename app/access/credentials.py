@@ -292,7 +292,9 @@ def _basic(authorization: str | None) -> tuple[str, bytes]:
     # RFC 7617
     kind, _, encoded = (authorization or "").partition(" ")
     if kind.lower() != "basic":
-        raise CredentialsRefused("Send credentials with HTTP Basic authentication.")
+        raise CredentialsRefused(
+            "Send credentials with HTTP Basic authentication; of a form, in its field `Authorization`."
+        )
     try:
         identity, colon, secret = base64.b64decode(encoded.strip(), validate=True).partition(b":")
         name = identity.decode("ascii")

@@ -19,19 +19,24 @@ class Gate:
         access: Access,
         require: Callable[[], object] = lambda: None,
         note: Callable[[Credential, Sequence[str]], object] = lambda *_: None,
+        own_site: Callable[[], object] = lambda: None,
     ) -> None:
         """``require`` raises when the store is known to be unable to answer any request now.
+
+        ``own_site`` raises when a browser sends the request for a page that may not call the store.
 
         ``note`` takes note of what the request is for, or refuses it for that: the credential, the scopes asked for.
         """
         self._access = access
         self._require = require
         self._note = note
+        self._own_site = own_site
 
     def credential(self, *scopes: str) -> Credential:
         """The credential of this request, which has one of the scopes.
 
         Raises:
+            CrossSiteRefused: it is sent for a page that may not call the store.
             CredentialsRefused: there is none, or it is not valid.
             ScopeMissing: it has none of the scopes.
             BadParameter: what it says the request is for is not known here, or it must say so.
@@ -57,7 +62,11 @@ class Gate:
 
     def _scoped(self, scopes: Sequence[str]) -> Credential:
         self._require()
-        credential = self._access.verify(request.headers.get("Authorization"))
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            # Before they are looked at: such a page is not to learn whether they are valid.
+            self._own_site()
+        credential = self._access.verify(authorization)
         g.credential = credential.id
         connection = request.environ.get("gunicorn.socket")
         if isinstance(connection, ClientSocket):

@@ -17,7 +17,7 @@ import requests
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from tests.served import Server
+from tests.served import Server, serving
 
 ADL = "http://adlnet.gov/expapi/verbs/"
 W3ID = "https://w3id.org/xapi/adl/verbs/"
@@ -32,6 +32,7 @@ CONTEXT = "https://w3id.org/xapi/cmi5/context/extensions/"
 RESULT = "https://w3id.org/xapi/cmi5/result/extensions/"
 LAUNCH_DATA = "LMS.LaunchData"
 PREFERENCES = "cmi5LearnerPreferences"
+PUBLISHER = "https://publisher.example"
 STATE, AGENT_PROFILE = "/xAPI/activities/state", "/xAPI/agents/profile"
 
 
@@ -201,6 +202,44 @@ class Session:
         of.tell(of.lms, of.statement(verb, self.context(), target=target, move_on=move_on, **changes))
 
 
+class Page(Registration):
+    """A registration whose unit is a page of another origin, in a browser: it asks first, and says where it is from.
+
+    Fetch Standard 4.8: a preflight for each method and path; the browser says for whom and how (Fetch Metadata).
+    """
+
+    def __init__(self, server: Server, version: str, origin: str, *, site: str = "cross-site") -> None:
+        super().__init__(server, version)
+        self.metadata = {"Origin": origin, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+    def send(self, method: str, path: str, credential: NewCredential, **options: Any) -> requests.Response:
+        if credential != self.au:
+            return super().send(method, path, credential, **options)
+        own = {name.lower() for name in options.get("headers", {})} | {"authorization", "x-experience-api-version"}
+        asked = sorted(own | ({"content-type"} if "json" in options else set()))
+        preflight = {
+            **self.metadata,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": ",".join(asked),
+        }
+        url = self.server.url + path
+        allowed = requests.options(url, params=options.get("params"), headers=preflight, timeout=60).headers
+        origin = self.metadata["Origin"]
+        words = {word.strip().lower() for word in allowed.get("Access-Control-Allow-Headers", "").split(",")}
+        if allowed.get("Access-Control-Allow-Origin") != origin or not words.issuperset(asked):
+            raise PermissionError("the browser sends nothing more")
+        headers = {**options.pop("headers", {}), **self.metadata}
+        answer = super().send(method, path, credential, headers=headers, **options)
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        return answer
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("pages"), mongodb_uri, cors_origins=PUBLISHER, workers="1") as running:
+        yield running
+
+
 @pytest.fixture(params=["1.0.3", "2.0.0"])
 def registration(server: Server, request: pytest.FixtureRequest) -> Iterator[Registration]:
     yield Registration(server, request.param)
@@ -236,6 +275,31 @@ def test_a_session_that_is_completed_and_passed(registration: Registration) -> N
     authorities = [each["authority"]["account"]["name"] for each in found]
     assert authorities == [authorities[0], *[authorities[1]] * 4, authorities[0]]
     assert authorities[0] != authorities[1]
+
+
+@pytest.mark.parametrize("version", ["1.0.3", "2.0.0"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_unit_launched_in_another_origin(open_server: Server, version: str, site: str) -> None:
+    page = Page(open_server, version, PUBLISHER, site=site)
+    session = Session(page)
+    session.launch()
+    session.begin()
+    session.complete()
+    session.judge(0.9)
+    session.end()
+    assert told(page.found(page.au)) == verbs("initialized", "completed", "passed", "terminated")
+    assert told(page.found()) == verbs("launched", "initialized", "completed", "passed", "terminated")
+
+
+def test_a_unit_of_an_origin_that_may_not_call_gets_nothing(open_server: Server) -> None:
+    page = Page(open_server, "1.0.3", "https://elsewhere.example")
+    session = Session(page)
+    session.launch()
+    with pytest.raises(PermissionError):
+        session.begin()
+    # A browser that asked nobody first, or a page that had it ask so (no-cors): refused by the store itself.
+    answer = Registration.send(page, "GET", STATE, page.au, params=page.launch_data, headers=page.metadata)
+    assert (answer.status_code, answer.json()["code"]) == (403, "cross-site-refused")
 
 
 def test_the_lms_decides_by_what_it_finds(registration: Registration) -> None:

@@ -11,7 +11,7 @@ from app.access.credentials import NewCredential
 from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_FOUND, PERSON_READ, STATEMENTS_READ
 from app.web.purpose import HEADER
 from tests.served import ACTIVITY, Server, serving, statement
-from tests.web.routes import TABLE, Row, ask, before, named
+from tests.web.routes import TABLE, Row, ask, before, named, recorded
 
 AGENT = '{"mbox": "mailto:a@ent.example"}'
 STATE = {"activityId": "https://ent.example/lessons/1", "agent": AGENT}
@@ -88,7 +88,7 @@ def test_people_must_say_it_whatever_they_ask_where_that_is_required(
 ) -> None:
     # Searches, packages and acts by POST tell of persons as much as a GET.
     before(strict, row, owner)
-    known = len(strict.parts.audit.newest((), None, 5_000))
+    known = recorded(strict)
     for purpose, status in ((None, 400), ("curiosity", 400), ("inspection", row.status)):
         answer = ask(strict, row, person, given={} if purpose is None else {HEADER: purpose})
         if row.senders:
@@ -99,7 +99,7 @@ def test_people_must_say_it_whatever_they_ask_where_that_is_required(
             assert answer.json()["code"] == "bad-parameter"
             assert "inspection" in answer.json()["detail"]
         if purpose != "inspection":
-            assert len(strict.parts.audit.newest((), None, 5_000)) == known
+            assert recorded(strict) == known
 
 
 def test_figures_of_the_service_need_no_purpose(strict: Server, person: NewCredential) -> None:

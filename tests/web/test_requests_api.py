@@ -113,4 +113,4 @@ def test_a_refusal_without_reason_and_a_request_that_is_not_there(server: Server
         answer = post(server, dpo, f"{PATH}/{identity}/refuse", said)
         assert (answer.status_code, [fault["pointer"] for fault in answer.json()["faults"]]) == (400, ["/reason"])
     assert get(server, dpo, f"{PATH}/r-none").status_code == 404
-    assert post(server, dpo, f"{PATH}/r-none/done").status_code == 404
+    assert post(server, dpo, f"{PATH}/r-none/done", {}).status_code == 404

@@ -81,7 +81,7 @@ def test_acts_are_noted_on_the_request_that_they_name(server: Server, dpo: NewCr
     case = opened.json()["id"]
     refused = act(server, dpo, "restrict", who, case=case)
     assert (refused.status_code, refused.json()["code"]) == (409, "case-conflict")
-    server.send("POST", f"/api/v1/requests/{case}/identify", dpo, version=None)
+    server.send("POST", f"/api/v1/requests/{case}/identify", dpo, json={}, version=None)
     assert act(server, dpo, "restrict", who, case=case).status_code == 200
     shown = server.send("GET", f"/api/v1/requests/{case}", dpo, version=None).json()
     assert [step["step"] for step in shown["steps"]] == ["opened", "identified", "restricted"]

@@ -67,14 +67,16 @@ def person(agents: Sequence[object]) -> Person:
 def raw(most_bytes: int) -> bytes:
     """The body of this request, which says to be JSON.
 
+    Also where it is empty: a page can have a browser POST anything but that type without asking (CORS), and the browser
+    adds the credentials that it remembers.
+
     Raises:
-        UnsupportedContentType: it says to be something else.
+        UnsupportedContentType: it says to be something else, or nothing.
         BadParameter: there are query parameters; such a request has none.
     """
     if request.args:
         raise BadParameter("This resource takes no parameters: what it needs is in the body.")
-    content = body.read(most_bytes)
-    if content and (request.mimetype or "").lower() != "application/json":
-        message = "Send the body as application/json."
+    if (request.mimetype or "").lower() != "application/json":
+        message = "Send the header Content-Type: application/json, without a body too."
         raise UnsupportedContentType(message, faults=[Fault("", "content-type", "RFC 9110 8.3", message)])
-    return content
+    return body.read(most_bytes)

@@ -89,6 +89,10 @@ class AlternateSyntax:
             _refuse("content", "A PUT or POST needs the form field `content`, which other methods do not have.")
         headers, parameters = _sorted(fields)
         _of_1_0(headers.get(_VERSION))
+        if "HTTP_X_EXPERIENCE_API_VERSION" not in environ:
+            # A browser adds the credentials that it remembers to any form of any page, so those of the header count
+            # only where there is another header that no page can have it send unasked.
+            environ.pop("HTTP_AUTHORIZATION", None)
         sent = headers.get("authorization")
         if sent is not None and environ.get("HTTP_AUTHORIZATION", sent) != sent:
             _refuse("header-twice", "The form and the request give different credentials. Send one.")
