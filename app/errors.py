@@ -251,7 +251,7 @@ class MethodNotAllowed(SillageError):
 
 
 class RequestTimeout(SillageError):
-    """The body did not arrive in the time that its size allows; nothing of it was stored."""
+    """The request did not arrive in the time that its size allows; nothing of it was stored."""
 
     code = "request-timeout"
     status = 408
@@ -310,6 +310,42 @@ class StatementTooLarge(BodyTooLarge):
     code = "statement-too-large"
     title = "A statement is too large"
     title_fr = "Un énoncé est trop volumineux"
+
+
+class AddressTooLong(BadRequest):
+    """The first line of the request, method and address, is longer than this server reads."""
+
+    code = "address-too-long"
+    status = 414
+    title = "The address is too long"
+    title_fr = "L'adresse est trop longue"
+
+
+class ExpectationFailed(BadRequest):
+    """The header ``Expect`` asks for something else than ``100-continue``."""
+
+    code = "expectation-failed"
+    status = 417
+    title = "What the header Expect asks for is not known here"
+    title_fr = "Ce que demande l'en-tête Expect n'est pas connu ici"
+
+
+class HeadTooLarge(BadRequest):
+    """The headers of the request are more, or longer, than this server reads."""
+
+    code = "head-too-large"
+    status = 431
+    title = "The headers are too large"
+    title_fr = "Les en-têtes sont trop volumineux"
+
+
+class CodingUnknown(SillageError):
+    """The body comes in a transfer coding that this server does not know."""
+
+    code = "transfer-coding-unknown"
+    status = 501
+    title = "The transfer coding is not known here"
+    title_fr = "Le codage de transfert n'est pas connu ici"
 
 
 class UnsupportedContentType(SillageError):

@@ -97,7 +97,7 @@ from app.vault import kinds
 from app.vault.bodies import DICTIONARIES, Bodies
 from app.vault.keys import OrganisationKeys
 from app.vault.signing import Signer
-from app.web import body, compression, cors, logs, operations
+from app.web import body, caching, compression, cors, logs, operations
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api
 from app.web.api import accounts as accounts_api
@@ -986,6 +986,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     web_errors.install(app)
     compression.install(app)
+    caching.install(app, {about.ENDPOINT})
     body.install(app)
     alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes)
     origins, prefixes = split_origins(chosen.cors_origins), (PREFIX, "/api/v1")

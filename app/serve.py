@@ -125,6 +125,12 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "limit_request_line": _LONGEST_LINE,
             "limit_request_fields": 100,
             "limit_request_field_size": 8190,
+            # Nothing that a client sends is believed, wherever it comes from: a proxy here passes on what it was sent.
+            "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
+            "header_map": "drop",
+            "proxy_protocol": "off",
             "logger_class": _GunicornLog,
             "loglevel": settings.log_level,
             "umask": 0o077,
@@ -332,6 +338,8 @@ def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -
         SystemExit: always, at the end: 0 after a normal stop, 3 when a worker could not start.
     """
     logs.configure(settings.log_level, settings.log_format)
+    # Gunicorn would take it for a prefix of every path.
+    os.environ.pop("SCRIPT_NAME", None)
     _require_free(settings.bind)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

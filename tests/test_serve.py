@@ -63,6 +63,18 @@ def build(settings):
     @app.get("/boom/<name>")
     def boom(name):
         raise KeyError("Zoé Durand")
+    flask = app.wsgi_app
+    def around(environ, start):
+        path = environ["PATH_INFO"]
+        if path == "/before-flask":
+            raise KeyError("Zoé Durand")
+        if path == "/bad-header":
+            start("200 OK", [("X-Name", "Zoé\\r\\nDurand")])
+        if path == "/before-the-first-piece":
+            start("200 OK", [("Content-Type", "text/plain")])
+            return (1 / 0 for _ in "a")
+        return flask(environ, start)
+    app.wsgi_app = around
     return app
 
 serve(load(os.environ), build)
@@ -410,3 +422,26 @@ def test_the_embedded_mongodb_behind_tls_is_warned_of_at_the_start(
     )
     assert ended.returncode != 0
     assert (ended.stdout + ended.stderr).count("of a version past its end of life") == warnings
+
+
+@pytest.mark.parametrize("path", ["/before-flask", "/bad-header", "/before-the-first-piece"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_fails_outside_of_flask_is_a_problem_too(running: Running, path: str, method: str) -> None:
+    request = urllib.request.Request(running.url + path, headers={"Accept-Language": "fr"}, method=method)
+    with pytest.raises(urllib.error.HTTPError) as failed:
+        urllib.request.urlopen(request, timeout=20)
+    answer = failed.value
+    assert (answer.code, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    body = answer.read()
+    assert bool(body) is (method == "GET")
+    if body:
+        problem = json.loads(body)
+        assert (problem["code"], problem["request_id"]) == ("error", answer.headers["X-Request-ID"])
+        assert problem["title"] == "Erreur interne"
+    assert "Zoé" not in running.log.read_text() and b"Zo" not in body
+
+
+def test_a_prefix_in_the_environment_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRIPT_NAME", "/public")
+    with ready(tmp_path) as server:
+        assert server.get("/pid")

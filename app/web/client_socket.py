@@ -39,6 +39,9 @@ class ClientSocket(socket.socket):
     whole = False
     """Whether the body of the request that is served came so."""
 
+    head: bytes = b""
+    """The beginning of the request being served: its head, and what of its body came with it."""
+
     _deadline = 0.0
     _abandon: Callable[[], None] | None = None
     _admitted: Admitted[Any] | None = None

@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from app.errors import SillageError
+from app.errors import HeadTooLarge, RequestTimeout, SillageError
 from app.storage import clock
 from app.web import body
 from app.web.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
@@ -33,7 +33,7 @@ from app.web.client_socket import ClientSocket
 from app.web.framing import Parser, most_framing
 from app.web.gathering import Gathering, Room, no_room
 from app.web.memory import Ceiling
-from app.web.refusal import Refusal
+from app.web.refusal import Refusal, of_parser
 
 HEAD_SECONDS = 10.0
 """How long a client may take for the head of a request; it counts from connecting, or from the request before."""
@@ -43,9 +43,7 @@ _LINGER_BYTES = 64 * 1024 * 1024
 # A request line of 8,190 bytes, and as much again for each of several long headers.
 _HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _MOST_CONNECTIONS = 1_000
 _OTHER_FILES = 200
 # One line for all that was refused since the last one: overload must not fill the log.
@@ -197,7 +195,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             conn = self.pending_conns[0]
             self._forget(conn, self.pending_conns)
             if conn.head:
-                self._last_word(conn, _TOO_SLOW)
+                late = RequestTimeout(f"The head of the request did not come within {HEAD_SECONDS:.0f} seconds.")
+                self._last_word(conn, self._refusal(conn.head, late, keep=False))
             else:
                 self._close(conn)
         while self._lingering and self._lingering[0].timeout <= now:
@@ -228,7 +227,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         # What comes after the end is a body already.
         if (end if end >= 0 else len(conn.head)) >= _HEAD_BYTES:
             self._forget(conn, self.pending_conns)
-            self._last_word(conn, _TOO_LONG)
+            large = HeadTooLarge(f"The head of the request is longer than {_HEAD_BYTES:,} bytes.")
+            self._last_word(conn, self._refusal(conn.head, large, keep=False))
         elif end >= 0:
             self._forget(conn, self.pending_conns)
             self._headed(conn, end + len(_HEAD_END))
@@ -387,9 +387,28 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         """Serve the request whose head is there."""
         self._hand_over(conn)
         conn.init()
-        conn.parser.unreader.unread(bytes(conn.head))
+        conn.sock.head = bytes(conn.head)
+        conn.parser.unreader.unread(conn.sock.head)
         conn.head = bytearray()
-        return super().handle(conn)
+        try:
+            return super().handle(conn)
+        finally:
+            conn.sock.head = b""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that gunicorn's parser refuses, or that failed outside of Flask: a problem, as everywhere.
+
+        Gunicorn's would be a page of HTML that quotes the request.
+        """
+        error = of_parser(exc)
+        if error is None:
+            self.log.exception("Error handling request")
+            error = SillageError("Something failed inside the store. Quote the request id to its operator.")
+        else:
+            _log.warning("request refused by the HTTP parser", code=error.code)
+        if isinstance(client, ClientSocket):
+            with suppress(OSError):
+                client.send_now(self._refusal(client.head, error, keep=False))
 
     def handle_request(self, req: Any, conn: _Client) -> Any:
         """Run the application, which from now on has a limited time to read the body."""

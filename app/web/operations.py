@@ -162,9 +162,7 @@ def blueprint(
     log = structlog.stdlib.get_logger("sillage.operations")
 
     def answer(document: dict[str, object], status: int = 200) -> Response:
-        response = Response(orjson.dumps(document), status, content_type="application/json")
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return Response(orjson.dumps(document), status, content_type="application/json")
 
     @pages.get("/healthz")
     def healthz() -> Response:

@@ -1,7 +1,7 @@
-"""The whole answer to a request that is refused before the application sees it, made by the worker's event loop.
+"""The whole answer to a request that the application does not see, or fails to answer; made by the worker itself.
 
 Refusing must cost far less than serving, so Flask is left out; what its hooks give every other answer is given here:
-problem document, language, request id, the headers of xAPI and of CORS.
+problem document, language, request id, the headers of xAPI, of CORS and for caches.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 import orjson
+from gunicorn.http import errors as parser
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from app.errors import SillageError
+from app.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
 from app.storage import clock
-from app.web import errors, logs
+from app.web import caching, errors, logs
 
 _ASKED = re.compile(r"([A-Z]+) ([^ ?\r\n]*)")
 _FIELDS = re.compile(r"\n(accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -25,6 +26,41 @@ _HEAD_END = b"\r\n\r\n"
 
 Headers = Callable[[str, str], Mapping[str, str]]
 """From a path and an ``Origin`` (empty without) to the headers that the application gives every answer there."""
+
+
+# The first that fits. A header that the application would have sent is its own fault, though a subclass of these.
+_BY_PARSER: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[SillageError], str], ...] = (
+    (parser.LimitRequestLine, AddressTooLong, "The request line is too long. Send the query as the form of a POST."),
+    (parser.LimitRequestHeaders, HeadTooLarge, "Send fewer headers, or shorter ones."),
+    (parser.ExpectationFailed, ExpectationFailed, "Leave the header Expect out, or send `100-continue`."),
+    (parser.UnsupportedTransferCoding, CodingUnknown, "Send the body with its length, or in chunks."),
+    (
+        (parser.InvalidRequestLine, parser.InvalidRequestMethod, parser.InvalidHTTPVersion),
+        BadRequest,
+        "The request line is not well formed: METHOD, address and HTTP/1.1, with everything but printable ASCII "
+        "percent-encoded.",
+    ),
+    (
+        (parser.InvalidHeader, parser.InvalidHeaderName, parser.ObsoleteFolding),
+        BadRequest,
+        "A header is not well formed, is there twice, or contradicts another one.",
+    ),
+    (parser.ParseException, BadRequest, "The request is not well-formed HTTP."),
+)
+_APPLICATION_S = (parser.InvalidResponseHeader, parser.InvalidResponseHeaderName, parser.ConfigurationProblem)
+
+
+def of_parser(failed: Exception) -> SillageError | None:
+    """What is wrong with a request that gunicorn's parser does not take; None when the fault is this server's.
+
+    Nothing is quoted: what was sent may hold personal data.
+    """
+    if isinstance(failed, _APPLICATION_S):
+        return None
+    for kinds, error, detail in _BY_PARSER:
+        if isinstance(failed, kinds):
+            return error(detail)
+    return None
 
 
 EXTENSION = "refusal"
@@ -39,9 +75,10 @@ class Refusal:
         self._headers = headers
         self.count = count
 
-    def __call__(self, received: bytearray, error: SillageError, *, keep: bool) -> bytes:
-        """The answer to a request of which at least the head has come; ``keep`` says that another may follow it."""
-        head = bytes(received[: received.find(_HEAD_END) + 2]).decode("latin-1")
+    def __call__(self, received: bytes | bytearray, error: SillageError, *, keep: bool) -> bytes:
+        """The answer to a request, of which this has come; ``keep`` says that another may follow it."""
+        end = received.find(_HEAD_END)
+        head = bytes(received if end < 0 else received[: end + 2]).decode("latin-1")
         asked = _ASKED.match(head)
         method, path = asked.groups() if asked else ("", "")
         fields = {found[1].lower(): found[2].strip() for found in _FIELDS.finditer(head)}
@@ -56,6 +93,7 @@ class Refusal:
             "Content-Type": errors.CONTENT_TYPE,
             "Content-Length": str(len(body)),
             "Content-Language": "fr" if french else "en",
+            "Cache-Control": caching.NEVER,
             "X-Request-ID": request_id,
         }
         if error.retry_after is not None:

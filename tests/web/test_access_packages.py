@@ -37,7 +37,7 @@ def test_a_zip_of_everything_comes_as_it_is_read(server: Server, dpo: NewCredent
     answer = ask(server, dpo, {"agents": [pupil]})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/zip"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
     assert "Content-Length" not in answer.headers
     with ZipFile(io.BytesIO(answer.content)) as package:
         assert package.testzip() is None

@@ -57,6 +57,18 @@ def head(credential: NewCredential, *lines: str, target: str = "/xAPI/statements
     return "\r\n".join([*common, *lines, "", ""]).encode("latin-1")
 
 
+def refused(answer: bytes, code: str | None = None) -> None:
+    """Every refusal is a problem, whoever makes it, and quotes nothing."""
+    fields, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Type: application/problem+json" in fields
+    assert b"Cache-Control: private, no-store" in fields
+    problem = orjson.loads(body)
+    assert f"X-Request-ID: {problem['request_id']}".encode() in fields
+    assert problem["status"] == int(answer.split(b" ", 2)[1])
+    assert code is None or problem["code"] == code
+    assert len(problem["detail"]) > 20 and b"Odd" not in body
+
+
 def nothing_stored(server: Server, credential: NewCredential) -> bool:
     found: list[Any] = server.get(credential).json()["statements"]
     return found == []
@@ -204,12 +216,88 @@ HEADS = {
 def test_heads(server: Server, mine: NewCredential, name: str) -> None:
     status, answer = raw(server, head(mine, *HEADS[name], f"Content-Length: {len(BODY)}") + BODY)
     assert 400 <= status < 500, answer
+    refused(answer)
     assert nothing_stored(server, mine)
 
 
 def test_a_request_line_that_is_too_long(server: Server, mine: NewCredential) -> None:
-    status, _ = raw(server, head(mine, target="/xAPI/statements?verb=https://e.example/" + "x" * 9_000, method="GET"))
-    assert status in {400, 414, 431}
+    status, answer = raw(
+        server, head(mine, target="/xAPI/statements?verb=https://e.example/" + "x" * 9_000, method="GET")
+    )
+    assert status == 414
+    refused(answer, "address-too-long")
+
+
+LINES = {
+    "a method in small letters": b"get /healthz HTTP/1.1",
+    "no version": b"GET /healthz",
+    "an unknown version": b"GET /healthz HTTP/9.9",
+    "a letter beyond ASCII": b"GET /healthz/\xc3\xa9 HTTP/1.1",
+    "nothing that is HTTP": b"BAD",
+    "a line of the PROXY protocol": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /healthz HTTP/1.1",
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_request_lines(server: Server, name: str) -> None:
+    status, answer = raw(server, LINES[name] + b"\r\nHost: x\r\n\r\n")
+    assert status == 400
+    refused(answer, "bad-request")
+
+
+def test_an_expectation_that_is_not_known(server: Server, mine: NewCredential) -> None:
+    status, answer = raw(server, head(mine, "Expect: 200-ok", f"Content-Length: {len(BODY)}") + BODY)
+    assert status == 417
+    refused(answer, "expectation-failed")
+
+
+def test_who_asks_in_french_is_refused_in_french(server: Server) -> None:
+    status, answer = raw(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nAccept-Language: fr\r\nX Odd: 1\r\n\r\n")
+    assert status == 400
+    assert b"Content-Language: fr" in answer
+    refused(answer, "bad-request")
+
+
+# Names by which a server may be told of the request by another: none has any effect here.
+FORWARDED = [
+    *("SCRIPT_NAME: /public", "SCRIPT-NAME: /public", "X-Script-Name: /public", "Script_Name: /public"),
+    *("PATH_INFO: /xAPI/about", "PATH-INFO: /xAPI/about", "X-Original-URL: /xAPI/about", "X-Rewrite-URL: /xAPI/about"),
+    *("X-Forwarded-Prefix: /public", "X-Forwarded-Path: /xAPI/about", "X-Forwarded-Host: elsewhere.example"),
+    *("X-Forwarded-Proto: https", "X-Forwarded-Protocol: ssl", "X-Forwarded-Ssl: on", "X-Forwarded-Proto: gopher"),
+    *("X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1;proto=https", "X-Real-IP: 127.0.0.1"),
+    *("REMOTE_ADDR: 127.0.0.1", "REMOTE_USER: root", "X-HTTP-Method-Override: DELETE", "REQUEST_METHOD: DELETE"),
+]
+
+
+@pytest.mark.parametrize("line", FORWARDED)
+def test_nothing_that_a_client_says_of_its_request_is_believed(server: Server, line: str) -> None:
+    reader = server.credential(scopes.GOVERNANCE_READ)
+    paths = {"/api/v1/activities": 200, "/public/api/v1/activities": 404, "/public": 404, "/xAPI/statements": 403}
+    for path, wanted in paths.items():
+        status, answer = raw(server, head(reader, line, target=path, method="GET"))
+        assert status == wanted, (path, answer)
+        if status >= 400:
+            refused(answer)
+    status, answer = raw(server, f"GET /api/v1/activities HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
+    assert status == 401
+    refused(answer, "credentials-refused")
+
+
+def test_schemes_that_contradict_each_other_are_nobody_s_affair(server: Server) -> None:
+    lines = ("X-Forwarded-Proto: https", "X-Forwarded-Ssl: off")
+    assert (
+        raw(server, head(server.credential(scopes.GOVERNANCE_READ), *lines, target="/readyz", method="GET"))[0] == 200
+    )
+
+
+@pytest.mark.parametrize("line", ["X_Experience_API_Version: 1.0.3", "X-Experience_API-Version: 1.0.3"])
+def test_a_header_with_an_underscore_is_not_another_s(server: Server, mine: NewCredential, line: str) -> None:
+    sent = head(mine, line, method="GET").replace(b"X-Experience-API-Version: 1.0.3\r\n", b"")
+    status, answer = raw(server, sent)
+    assert status == 400
+    refused(answer, "bad-version")
+    sent = head(mine, "Authorization_: x", method="GET").replace(b"\r\nAuthorization: ", b"\r\nAuthorization_: ")
+    assert raw(server, sent)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -253,6 +341,7 @@ def test_framings(server: Server, mine: NewCredential, name: str) -> None:
     # RFC 9112 6.1: 501 for a transfer coding that is not understood.
     assert 400 <= status < 500 or (name, status) == ("an unknown transfer coding", 501), answer
     assert b"Traceback" not in answer
+    refused(answer)
     assert nothing_stored(server, mine)
 
 

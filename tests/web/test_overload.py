@@ -251,7 +251,7 @@ def test_what_has_no_place_is_refused_by_its_head_while_others_are_served(small:
     other = small.send("POST", "/xAPI/statements", noisy, json={"actor": 1}, headers=asked).headers
     given = fields(head)
     assert given.keys() == {*other.keys(), "Retry-After"}
-    for name in ("Content-Type", "Content-Language", "Access-Control-Allow-Origin", "Server"):
+    for name in ("Content-Type", "Content-Language", "Access-Control-Allow-Origin", "Cache-Control", "Server"):
         assert given[name] == other[name]
     assert given["Vary"] == "Origin"
     exposed = "Access-Control-Expose-Headers"

@@ -26,7 +26,7 @@ def test_places_are_counted(server: Server) -> None:
     assert answer.status_code == 200
     found = answer.json()["places"]
     assert (found["own"], found["mentions"], found["states"]) == (1, 1, 0)
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 def test_an_erasure_is_begun_followed_and_proved(server: Server) -> None:

@@ -82,7 +82,9 @@ def test_half_a_head_and_a_body_that_stops_are_told_so_in_time(small: Server, tu
         clients(small, b"") as silent,
         clients(small, POST + signed(tutor) + b"\r\n[") as bodies,
     ):
-        assert heard(heads[0]).startswith(b"HTTP/1.1 408 ")
+        late = heard(heads[0])
+        assert late.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(late.partition(b"\r\n\r\n")[2])["code"] == "request-timeout"
         assert heard(silent[0]) == b""
         answer = heard(bodies[0])
         assert 5 < time.monotonic() - began < 14
@@ -94,7 +96,9 @@ def test_half_a_head_and_a_body_that_stops_are_told_so_in_time(small: Server, tu
 
 def test_a_head_without_end_is_refused(small: Server) -> None:
     with clients(small, b"GET /healthz HTTP/1.1\r\n" + b"X-Long: " + b"x" * 70_000) as (client,):
-        assert heard(client).startswith(b"HTTP/1.1 431 ")
+        answer = heard(client)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "head-too-large"
 
 
 def test_a_head_in_pieces_and_requests_in_one_piece_are_served(small: Server) -> None:

@@ -40,7 +40,6 @@ def blueprint(gate: Gate, packages: Packages) -> Blueprint:
         answer = Response(_rest(first, pieces), content_type="application/zip")
         answer.call_on_close(places.release)
         answer.headers["Content-Disposition"] = 'attachment; filename="access.zip"'
-        answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 

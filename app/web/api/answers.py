@@ -1,4 +1,4 @@
-"""How this API writes its answers: JSON that no cache keeps, times in UTC."""
+"""How this API writes its answers: JSON, times in UTC."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def answer(document: object) -> Response:
     """The answer that holds this document, of JSON values."""
-    made = Response(orjson.dumps(document), content_type="application/json")
-    made.headers["Cache-Control"] = "no-store"
-    return made
+    return Response(orjson.dumps(document), content_type="application/json")
 
 
 def instant(microseconds: int | None) -> str | None:

@@ -49,9 +49,7 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
         receipt = erasures.get(identity).receipt
         if receipt is None:
             raise NotFound("There is no receipt yet: the erasure is under way.")
-        made = Response(receipt, content_type="application/json")
-        made.headers["Cache-Control"] = "no-store"
-        return made
+        return Response(receipt, content_type="application/json")
 
     return routes
 

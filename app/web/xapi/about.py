@@ -11,6 +11,7 @@ from app.xapi.versions import SUPPORTED
 
 # The key of the extension: what a sender must know to cut its batches, a reader to choose its `limit`.
 LIMITS = "urn:sillage:limits"
+ENDPOINT = "xapi_about.about"
 
 
 def blueprint(limits: Mapping[str, int]) -> Blueprint:
@@ -25,6 +26,9 @@ def blueprint(limits: Mapping[str, int]) -> Blueprint:
     def about() -> Response:
         if request.headers.get(headers.VERSION):
             g.xapi_version = headers.version().value
-        return jsonify({"version": [version.value for version in SUPPORTED], "extensions": {LIMITS: dict(limits)}})
+        answer = jsonify({"version": [version.value for version in SUPPORTED], "extensions": {LIMITS: dict(limits)}})
+        # Which version it is answered in is all that depends on the request; caches may keep it.
+        answer.vary.add(headers.VERSION)
+        return answer
 
     return routes
