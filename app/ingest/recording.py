@@ -16,6 +16,7 @@ from app.errors import (
     Fault,
     InvalidStatement,
     PersonRefused,
+    PersonRestricted,
     ProfileRejected,
     ScopeMissing,
     StatementConflict,
@@ -30,7 +31,7 @@ from app.storage.attachments import Attachment
 from app.storage.person_states import States
 from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
-from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Statements, Stored, Voiding
+from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
 from app.vault.keys import OrganisationKeys
@@ -147,7 +148,7 @@ class Recorder:
             only: The id that the single statement must have or gets (PUT).
             void_any: Whether it may void statements of other sources.
             rectifies: Whether it puts right what is stored (GDPR art. 16): a person who objects to new data has not
-                objected to that.
+                objected to that, nor does a restriction stand in its way.
             parts: The data of attachments, when the request is one that has them; read once the statements are found
                 valid.
 
@@ -155,6 +156,7 @@ class Recorder:
             MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: the input breaks a rule.
             PersonalDataRefused: the source's policy about minors refuses something.
             PersonRefused: a statement is of a person who objects to new ones.
+            PersonRestricted: a voiding names a statement of a person whose data are only to be stored.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             StatementConflict: an id is taken by a different statement.
             ScopeMissing: a voiding names a statement of another source.
@@ -272,7 +274,9 @@ class Recorder:
                 except Unavailable:
                     self._attachments.drop(attached)
                     raise
-                outcome = self._insert(sealed, voidings, batch, writing)
+                # GDPR art. 18(2): what is restricted is stored, and nothing else is done with it, such as hiding it.
+                spared = self._states().restricted if voidings and not rectifies else frozenset[bytes]()
+                outcome = self._insert(sealed, voidings, batch, writing, spared)
                 lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
                 break
         else:
@@ -283,6 +287,8 @@ class Recorder:
             raise _conflict(ids, outcome, batch.many)
         if isinstance(outcome, Foreign):
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
+        if isinstance(outcome, Spared):
+            raise _restricted(ids, outcome, batch.many)
         if lapsed:
             self._stamp_again(rows, outcome)
         return ids, subjects, outcome
@@ -293,10 +299,15 @@ class Recorder:
         return generation, self._subjects.ensured(subjects)
 
     def _insert(
-        self, rows: Sequence[Row], voidings: Sequence[Voiding], batch: _Batch, writing: Writing
-    ) -> Inserted | Clash | Foreign:
+        self,
+        rows: Sequence[Row],
+        voidings: Sequence[Voiding],
+        batch: _Batch,
+        writing: Writing,
+        spared: frozenset[bytes],
+    ) -> Inserted | Clash | Foreign | Spared:
         """Store a batch; statements that are there already in other words are left as they are."""
-        outcome = self._statements.insert(rows, voidings, writing)
+        outcome = self._statements.insert(rows, voidings, writing, spared)
         for _ in range(_COMPARED_AGAIN_AT_MOST):
             if not isinstance(outcome, Clash):
                 break
@@ -311,7 +322,7 @@ class Recorder:
                 outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})
                 break
             rows = [row._replace(print=alike.get(row.id, row.print)) for row in rows]
-            outcome = self._statements.insert(rows, voidings, writing)
+            outcome = self._statements.insert(rows, voidings, writing, spared)
         return outcome
 
     def _stamp_again(self, rows: Callable[[int], list[Row]], outcome: Inserted) -> None:
@@ -406,5 +417,24 @@ def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflic
     ]
     return StatementConflict(
         f"{len(faults)} of {len(ids)} statements have an id that a different statement has; nothing was stored.",
+        faults=faults[:20],
+    )
+
+
+def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> PersonRestricted:
+    by = set(outcome.by)
+    faults = [
+        Fault(
+            f"/{place}/object/id" if many else "/object/id",
+            "person-restricted",
+            "GDPR art. 18",
+            "The data of the person whose statement this is are restricted. Leave this voiding out.",
+        )
+        for place, identity in enumerate(ids)
+        if identity in by
+    ]
+    return PersonRestricted(
+        f"{len(faults)} of {len(ids)} statements void a statement of a person whose data are only stored until the "
+        "restriction ends; nothing of the batch was stored.",
         faults=faults[:20],
     )

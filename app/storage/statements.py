@@ -180,6 +180,12 @@ class Foreign(NamedTuple):
     by: tuple[UUID, ...]
 
 
+class Spared(NamedTuple):
+    """Nothing was stored: these voidings name statements of subjects that are to be left as they are."""
+
+    by: tuple[UUID, ...]
+
+
 class Filter(NamedTuple):
     """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
 
@@ -214,11 +220,16 @@ class Statements:
         self._singles: SharedWrite[_Single, bool] = SharedWrite(self._insert_singles)
 
     def insert(
-        self, rows: Sequence[Row], voidings: Sequence[Voiding] = (), writing: Writing | None = None
-    ) -> Inserted | Clash | Foreign:
+        self,
+        rows: Sequence[Row],
+        voidings: Sequence[Voiding] = (),
+        writing: Writing | None = None,
+        spared: Collection[bytes] = (),
+    ) -> Inserted | Clash | Foreign | Spared:
         """Store a batch, all or nothing; majority-acknowledged and journalled when this returns.
 
         Ids that are already there with the same fingerprint are left as they are. ``writing`` is that of the stamps.
+        Statements of the subjects ``spared`` are not voided.
 
         Raises:
             DatabaseUnavailable, StorageFull: nothing was stored, or it is not known; a retry is safe.
@@ -233,11 +244,13 @@ class Statements:
                 time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_WAIT_SECONDS)))  # noqa: S311 (spreads)
             try:
                 with translated():
-                    self._write(documents, voidings, waiting, writing)
+                    self._write(documents, voidings, waiting, writing, spared)
                 stored = tuple(document["_id"] for document in documents)
                 return Inserted(stored, tuple(repeated))
             except _NotTheirs as refused:
                 return Foreign(refused.by)
+            except _NotNow as refused:
+                return Spared(refused.by)
             except _Taken:
                 taken, waiting = self._taken(prints)
                 clashes = {identity: mark for identity, mark in taken.items() if mark not in prints[identity]}
@@ -251,7 +264,12 @@ class Statements:
         raise DatabaseUnavailable("Other writers hold the same statements. Send the same request again.", retry_after=1)
 
     def _write(
-        self, documents: list[Document], voidings: Sequence[Voiding], waiting: set[UUID], writing: Writing | None
+        self,
+        documents: list[Document],
+        voidings: Sequence[Voiding],
+        waiting: set[UUID],
+        writing: Writing | None,
+        spared: Collection[bytes],
     ) -> None:
         try:
             referring = [document for document in documents if "ref" in document]
@@ -265,7 +283,7 @@ class Statements:
                 if awaited or referring:
                     self._link({document["_id"] for document in referring}, awaited, session)
                 if voidings:
-                    self._void(voidings, session)
+                    self._void(voidings, spared, session)
                 if writing is not None:
                     writing.fence(session)
         except (DuplicateKeyError, BulkWriteError) as error:
@@ -421,18 +439,25 @@ class Statements:
             further = self._collection.distinct("ref", {"ref": {"$in": some}}, session=session)
             self._link_later(further, noted["depth"] + 1, session)
 
-    def _void(self, voidings: Sequence[Voiding], session: ClientSession) -> None:
+    def _void(self, voidings: Sequence[Voiding], spared: Collection[bytes], session: ClientSession) -> None:
         targets = sorted({voiding.target for voiding in voidings})
-        owners = {
-            document["_id"]: document.get("source")
-            for document in self._collection.find({"_id": {"$in": targets}}, {"source": 1}, session=session)
-        }
+        fields = {"source": 1, **({"subject": 1, "t": 1} if spared else {})}
+        found = list(self._collection.find({"_id": {"$in": targets}}, fields, session=session))
+        owners = {document["_id"]: document.get("source") for document in found}
         known = {identity for identity, owner in owners.items() if owner is not None}
         foreign = [
             one.by for one in voidings if one.source and one.target in known and owners[one.target] != one.source
         ]
         if foreign:
             raise _NotTheirs(foreign)
+        # Whose they are is told only to who may void them; and one that voids is not voided, whoever it is of.
+        kept = {
+            each["_id"]
+            for each in found
+            if each.get("subject") in spared and set(each["t"]).isdisjoint(self._voided_verbs())
+        }
+        if kept:
+            raise _NotNow(one.by for one in voidings if one.target in kept)
         # xAPI-Data 2.3.2: a statement that voids cannot itself be voided.
         self._collection.update_many(
             {"_id": {"$in": list(known)}, "t": {"$nin": list(self._voided_verbs())}},
@@ -616,6 +641,14 @@ class _Taken(Exception):
 
 class _NotTheirs(Exception):
     """Voidings of the batch name statements of another source."""
+
+    def __init__(self, by: Iterable[UUID]) -> None:
+        super().__init__()
+        self.by = tuple(by)
+
+
+class _NotNow(Exception):
+    """Voidings of the batch name statements that are to be left as they are."""
 
     def __init__(self, by: Iterable[UUID]) -> None:
         super().__init__()

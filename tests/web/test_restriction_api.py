@@ -116,3 +116,20 @@ def test_a_body_that_names_nobody_is_refused(server: Server, dpo: NewCredential,
     answer = server.send("POST", f"{ACTS}/restrict", dpo, json=said, version=None)
     assert answer.status_code == 400
     assert "secret" not in answer.text
+
+
+def test_a_voiding_of_a_restricted_person_s_statement_is_refused_and_says_which(
+    server: Server, dpo: NewCredential
+) -> None:
+    who, tutor = agent(), server.source(scopes=[scopes.ALL])
+    (theirs,) = server.post(tutor, statement(actor=who)).json()
+    assert act(server, dpo, "restrict", who).status_code == 200
+    ref = {"objectType": "StatementRef", "id": theirs}
+    void = statement(verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object=ref)
+    refused = server.post(tutor, void)
+    assert (refused.status_code, refused.json()["code"]) == (403, "person-restricted")
+    assert refused.json()["faults"][0]["pointer"] == "/object/id"
+    assert server.get(tutor, voidedStatementId=theirs).status_code == 404
+    # GDPR art. 16: the controller puts it right all the same.
+    said = {"statement": theirs, "corrected": statement(actor=who, result={"success": False})}
+    assert server.send("POST", "/api/v1/persons/rectify", dpo, json=said).status_code == 200
