@@ -109,8 +109,8 @@ _ADVICE = {
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",
-    "person-restricted": "Nothing: the data stay as they are. Leave the voidings that the faults name out of the batch; send "
-    "them when the restriction has ended.",
+    "person-restricted": "Nothing: the data stay as they are. Leave the voidings that the faults name out of the "
+    "batch; send them when the restriction has ended.",
     "person-refused": "Take what the faults name out of the batch and send the rest; do not send data of this person.",
     "case-conflict": "Do what the detail says; `sillage request show ID` tells how the request stands.",
     "not-found": "Check the address or the id. An id that exists but is not for this credential looks the same.",

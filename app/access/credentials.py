@@ -21,7 +21,6 @@ MATCHINGS = ("every", "any")
 PATTERNS = ("off", "job", "live")
 MINORS = ("off", "refuse", "strip", "pseudonymise")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
-_UNKNOWN = hashlib.sha256(b"no such credential").digest()
 
 
 class Credential(NamedTuple):
@@ -61,7 +60,10 @@ class NewCredential(NamedTuple):
 
 class _Known(NamedTuple):
     digest: bytes
-    credential: Credential
+    credential: Credential | None
+
+
+_NOBODY = _Known(hashlib.sha256(b"no such credential").digest(), None)
 
 
 class Access:
@@ -90,25 +92,19 @@ class Access:
         """
         identity, secret = _basic(authorization)
         digest = hashlib.sha256(secret).digest()
-        known = self._lookup(identity)
-        # Compared in constant time, and against something even when nothing is known, so that timing does not
-        # tell an unknown id from a wrong secret.
-        if not hmac.compare_digest(digest, known.digest if known else _UNKNOWN) or known is None:
-            raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
-        return known.credential
-
-    def _lookup(self, identity: str) -> _Known | None:
+        # Whoever has not the right secret takes the same steps whatever the id: the cache answers the right one alone,
+        # and is compared with in constant time, with something even where it knows nothing; then MongoDB is asked for
+        # both together, and finds nothing. What these steps cost does not tell an id that exists.
         cache = self._known
-        if self._trusted():
-            known = cache.get(identity)
-            if known is not None:
-                return known
-        stored = self._repository.credential(identity)
-        if stored is None or stored.revoked is not None:
-            return None
-        known = _Known(stored.digest, Credential(stored.id, stored.source, scope.closure(stored.scopes)))
-        cache[identity] = known
-        return known
+        known = cache.get(identity, _NOBODY)
+        if hmac.compare_digest(digest, known.digest) and known.credential is not None and self._trusted():
+            return known.credential
+        stored = self._repository.issued(identity, digest)
+        if stored is None:
+            raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
+        credential = Credential(stored.id, stored.source, scope.closure(stored.scopes))
+        cache[identity] = _Known(digest, credential)
+        return credential
 
     def source(self, identity: str) -> Source:
         """The registered source of a credential.

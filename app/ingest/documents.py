@@ -92,6 +92,9 @@ class Documents:
     ) -> None:
         """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
 
+        A change on condition of an entity tag is a reading too: how it ends tells whether the content is the one that
+        the tag is of.
+
         ``states`` says who is restricted (GDPR art. 18): their documents are neither given, nor changed, nor deleted.
 
         ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
@@ -145,7 +148,7 @@ class Documents:
         return Listing(tuple(names), _moment(rows[-1].updated) if rows else None)
 
     def put(
-        self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str
+        self, place: Place, content: Content, conditions: Conditions, version: Version, *, source: str, actor: str
     ) -> tuple[Fault, ...]:
         """Store a document, or replace the one that is there.
 
@@ -155,6 +158,7 @@ class Documents:
             conditions: What must be true of what is there.
             version: Version of xAPI the request is made in: it says what may be done without conditions.
             source: Id of the source that writes.
+            actor: Credential that writes, for the audit log.
 
         Returns:
             What the profiles that define it find wrong with it.
@@ -169,16 +173,18 @@ class Documents:
         """
         _require_size(content)
         faults = self._hold(source, place, content)
-        self._put(place, content, conditions, version, source)
+        self._put(place, content, conditions, version, source, actor)
         if faults:
             self._misfit(source, faults)
         return faults
 
-    def _put(self, place: Place, content: Content, conditions: Conditions, version: Version, source: str) -> None:
+    def _put(
+        self, place: Place, content: Content, conditions: Conditions, version: Version, source: str, actor: str
+    ) -> None:
         address = self._address(place)
         self._require_free(address.subject)
         if conditions.given:
-            self._put_if(address, content, conditions, source)
+            self._put_if(place, address, content, conditions, source, actor)
             return
         allowed = bare_put(place.resource, version)
         if allowed is Bare.OVERWRITE:
@@ -191,8 +197,12 @@ class Documents:
         else:
             refuse_bare()
 
-    def merge(self, place: Place, content: Content, conditions: Conditions, *, source: str) -> tuple[Fault, ...]:
+    def merge(
+        self, place: Place, content: Content, conditions: Conditions, *, source: str, actor: str
+    ) -> tuple[Fault, ...]:
         """Set the top-level properties of a JSON document in the one that is there, or store it where there is none.
+
+        Args: as of ``put``.
 
         Returns:
             What the profiles that define it find wrong with what it is now.
@@ -210,7 +220,7 @@ class Documents:
         self._require_free(address.subject)
         for _ in range(_TRIES):
             row = self._repository.get(address.id)
-            self._require(address, conditions, None if row is None else row.etag)
+            self._require(place, address, conditions, None if row is None else row.etag, actor)
             stored = None if row is None else self._seal.content(row)
             merged = content if stored is None else merge(stored, content)
             _require_size(merged)
@@ -237,7 +247,7 @@ class Documents:
         self._require_unrestricted(address.subject)
         for _ in range(_TRIES):
             current = self._repository.etag(address.id)
-            self._require(address, conditions, current)
+            self._require(place, address, conditions, current, actor)
             if current is None:
                 return
             # Before the deletion: none is without its entry, even when this process is killed in between.
@@ -275,10 +285,12 @@ class Documents:
                 "The data of this person are restricted: documents stay as they are until the restriction ends."
             )
 
-    def _put_if(self, address: _Address, content: Content, conditions: Conditions, source: str) -> None:
+    def _put_if(
+        self, place: Place, address: _Address, content: Content, conditions: Conditions, source: str, actor: str
+    ) -> None:
         for _ in range(_TRIES):
             current = self._repository.etag(address.id)
-            self._require(address, conditions, current)
+            self._require(place, address, conditions, current, actor)
             if self._stored(self._row(address, content, source), current):
                 return
         raise _contended()
@@ -304,9 +316,15 @@ class Documents:
             self._repository.withdraw(row)
             raise Unavailable("The learner was erased in the meantime. Send the same request again.", retry_after=1)
 
-    def _require(self, address: _Address, conditions: Conditions, current: bytes | None) -> None:
+    def _require(
+        self, place: Place, address: _Address, conditions: Conditions, current: bytes | None, actor: str
+    ) -> None:
         tag = None
         if current is not None:
+            if conditions.tags:
+                # Before the answer, whichever it is. `*` tells no more than a change without it.
+                read = {"document": address.id.hex(), "count": 1, "compared": True}
+                self._audit("documents-read", actor, {**self._detail(place), **read})
             # Stored tags are keyed: which of those named is it? Of any other it is enough that it is none of them.
             tag = next((each for each in conditions.tags if self._tag(address.id, each) == current), _ANOTHER)
         if conditions.fail(tag):

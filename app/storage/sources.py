@@ -126,6 +126,13 @@ class SourceRepository:
             document = self._credentials.find_one({"_id": identity})
         return _credential(document) if document else None
 
+    def issued(self, identity: str, digest: bytes) -> StoredCredential | None:
+        """The credential with this id and this digest of its secret, unless it is revoked."""
+        wanted: Document = {"_id": identity, "digest": digest, "revoked": None}
+        with translated():
+            document = self._credentials.find_one(wanted)
+        return _credential(document) if document else None
+
     def credentials(self, source: str | None = None) -> Sequence[StoredCredential]:
         """Every credential, oldest first; those of one source when given."""
         with translated():

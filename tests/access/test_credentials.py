@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -19,9 +21,9 @@ class Counting(SourceRepository):
 
     lookups = 0
 
-    def credential(self, identity: str):
+    def issued(self, identity: str, digest: bytes):
         self.lookups += 1
-        return super().credential(identity)
+        return super().issued(identity, digest)
 
 
 @pytest.fixture
@@ -78,6 +80,59 @@ def test_a_wrong_secret_is_refused_from_the_cache_too(sources: Sources, reposito
     access.verify(header(key))
     with pytest.raises(CredentialsRefused):
         access.verify(header(NewCredential(key.id, key.secret[:-1])))
+
+
+def work(access: Access, given: NewCredential) -> list[str]:
+    """What refusing a credential does, call by call: functions of this application, and what these call."""
+    done: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        ours = "/app/" in frame.f_code.co_filename
+        if ours and event == "call":
+            done.append(frame.f_code.co_qualname)
+        elif ours and event == "c_call":
+            done.append(getattr(argument, "__qualname__", ""))
+        elif event == "call" and frame.f_back is not None and "/app/" in frame.f_back.f_code.co_filename:
+            done.append(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        with pytest.raises(CredentialsRefused) as refused:
+            access.verify(header(given))
+    finally:
+        sys.setprofile(None)
+    return [*done, refused.value.detail]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_refusing_does_the_same_whether_the_id_exists_or_not(
+    sources: Sources, repository: Counting, trusted: bool
+) -> None:
+    # Counted rather than timed: steps and look-ups, warm and cold, revoked and unknown.
+    _, warm = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
+    cold = sources.issue(source=None, label="", scopes=(scopes.RIGHTS,), actor="t")
+    revoked = sources.issue(source=None, label="", scopes=(scopes.RIGHTS,), actor="t")
+    sources.revoke(revoked.id, actor="t")
+    access = Access(repository, lambda: trusted)
+    assert access.verify(header(warm)).id == warm.id
+    wrong = "x" * len(warm.secret)
+    given = {
+        "unknown": NewCredential("sk-0000000000000000", wrong),
+        "warm": warm._replace(secret=wrong),
+        "cold": cold._replace(secret=wrong),
+        "revoked, and right": revoked,
+        "revoked, and wrong": revoked._replace(secret=wrong),
+        "another's secret": cold._replace(secret=warm.secret),
+    }
+    steps = {}
+    for name, one in given.items():
+        repository.lookups = 0
+        steps[name] = work(access, one)
+        assert repository.lookups == 1, name
+    assert all(each == steps["unknown"] for each in steps.values()), steps
+    # Once each: the digest of what was sent, and its comparison.
+    assert sum(step.endswith("sha256") for step in steps["unknown"]) == 1
+    assert sum(step.endswith("compare_digest") for step in steps["unknown"]) == 1
 
 
 def test_every_change_is_audited_and_revocation_announced(sources: Sources, log: list[tuple[str, str]]) -> None:

@@ -108,7 +108,9 @@ def place(resource: Resource, name: str, identity: str) -> Place:
 def document(parts: Parts, resource: Resource, name: str, identity: str = "d") -> None:
     """Store a document of somebody."""
     content = Content("application/json", b'{"a":1}')
-    parts.documents.put(place(resource, name, identity), content, Conditions(), Version.V2, source="tutor")
+    parts.documents.put(
+        place(resource, name, identity), content, Conditions(), Version.V2, source="tutor", actor="sk-writer"
+    )
 
 
 def bodies(parts: Parts) -> dict[UUID, dict[str, Any]]:

@@ -366,7 +366,12 @@ def test_a_document_sealed_with_a_key_that_is_gone_is_taken_back(parts: Parts) -
     repository.replace = late  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         parts.documents.put(
-            place(Resource.STATE, "lea", "d"), Content("a/b", b"new"), Conditions(), Version.V1, source="tutor"
+            place(Resource.STATE, "lea", "d"),
+            Content("a/b", b"new"),
+            Conditions(),
+            Version.V1,
+            source="tutor",
+            actor="sk-writer",
         )
     assert parts.store.collection("documents").count_documents({}) == 0
 

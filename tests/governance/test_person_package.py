@@ -64,7 +64,7 @@ class House:
     def keep(self, resource: Resource, agent: dict[str, Any], name: str, content: bytes, **more: Any) -> None:
         place = Place(resource, agent=agent_identifier(agent), id=name, **more)
         self.parts.documents.put(
-            place, Content("application/json", content), Conditions(), Version.V2, source=self.ent.id
+            place, Content("application/json", content), Conditions(), Version.V2, source=self.ent.id, actor="sk-writer"
         )
 
     def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:

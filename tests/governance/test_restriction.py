@@ -297,14 +297,14 @@ def test_documents_are_neither_given_nor_changed_nor_deleted(parts: Parts, resou
     place = context._replace(id="bookmark")
     first = Content("application/json", b'{"page":1}')
     documents = parts.documents
-    documents.put(place, first, Conditions(None, "*"), Version.V2, source="tutor")
+    documents.put(place, first, Conditions(None, "*"), Version.V2, source="tutor", actor="sk-writer")
     parts.restriction.restrict(person("zoe"), actor=BY)
     with pytest.raises(NotFound):
         documents.read(place, actor="sk-reader")
     assert documents.ids(context, actor="sk-reader") == ((), None)
     for change in (
-        lambda: documents.put(place, first, NO_CONDITIONS, Version.V2, source="tutor"),
-        lambda: documents.merge(place, first, NO_CONDITIONS, source="tutor"),
+        lambda: documents.put(place, first, NO_CONDITIONS, Version.V2, source="tutor", actor="sk-writer"),
+        lambda: documents.merge(place, first, NO_CONDITIONS, source="tutor", actor="sk-writer"),
         lambda: documents.delete(place, NO_CONDITIONS, actor="sk-writer"),
         lambda: documents.delete_all(context, actor="sk-writer"),
     ):
@@ -360,7 +360,9 @@ def test_an_objection_that_refuses_new_ones_closes_the_door_and_says_where(parts
     assert found(parts) == [before]
     place = Place(Resource.STATE, activity="https://ent.example/1", agent=agent_identifier(agent("zoe")), id="x")
     with pytest.raises(PersonRefused):
-        parts.documents.put(place, Content("text/plain", b"x"), NO_CONDITIONS, Version.V1, source="tutor")
+        parts.documents.put(
+            place, Content("text/plain", b"x"), NO_CONDITIONS, Version.V1, source="tutor", actor="sk-writer"
+        )
     parts.restriction.withdraw_objection(person("zoe"), actor=BY)
     assert record(parts, statement(actor=agent("zoe")))
 

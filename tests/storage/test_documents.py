@@ -114,13 +114,22 @@ def test_every_byte_comes_back(service: Documents, body: bytes, identity: str, p
     if profile:
         place = Place(Resource.ACTIVITY_PROFILE, "https://ent.example/a", id=identity)
     content = Content('x/y; p="\xe9"', body)
-    service.put(place, content, Conditions(if_none_match=frozenset({"-"})), Version.V1, source="tutor")
+    service.put(
+        place, content, Conditions(if_none_match=frozenset({"-"})), Version.V1, source="tutor", actor="sk-writer"
+    )
     assert service.read(place, actor="a").content == content
     assert identity in service.ids(place._replace(id=None), actor="a").ids
 
 
 def test_nothing_in_clear_and_nothing_guessable(store: Store, service: Documents) -> None:
-    service.put(STATE, Content("text/x-secret", b"level 3 of fractions"), Conditions(), Version.V1, source="tutor")
+    service.put(
+        STATE,
+        Content("text/x-secret", b"level 3 of fractions"),
+        Conditions(),
+        Version.V1,
+        source="tutor",
+        actor="sk-writer",
+    )
     (raw,) = store.collection(NAME).find_raw_batches({})
     found = service.read(STATE, actor="a")
     for clear in (b"fractions", b"x-secret", b"bookmark", b"eleve-1", b"ent.example", found.etag.encode()):
@@ -131,14 +140,14 @@ def test_nothing_in_clear_and_nothing_guessable(store: Store, service: Documents
 def test_equal_contents_do_not_show(store: Store, service: Documents) -> None:
     for name in ("one", "two"):
         place = STATE._replace(id=name)
-        service.put(place, Content("text/plain", b"same"), Conditions(), Version.V1, source="tutor")
+        service.put(place, Content("text/plain", b"same"), Conditions(), Version.V1, source="tutor", actor="sk-writer")
     assert len(store.collection(NAME).distinct("etag")) == 2
 
 
 def test_a_body_moved_elsewhere_does_not_open(store: Store, service: Documents) -> None:
     other = STATE._replace(id="other")
     for place, text in ((STATE, b"1"), (other, b"2")):
-        service.put(place, Content("text/plain", text), Conditions(), Version.V1, source="tutor")
+        service.put(place, Content("text/plain", text), Conditions(), Version.V1, source="tutor", actor="sk-writer")
     first, second = store.collection(NAME).find({}).sort("updated", 1)
     store.collection(NAME).update_one({"_id": second["_id"]}, {"$set": {"body": first["body"]}})
     assert service.read(STATE, actor="a").content.body == b"1"
@@ -147,7 +156,7 @@ def test_a_body_moved_elsewhere_does_not_open(store: Store, service: Documents) 
 
 
 def test_a_destroyed_key_takes_its_documents_along(store: Store, service: Documents) -> None:
-    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor")
+    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor", actor="sk-writer")
     store.collection("subjects").delete_many({})
     with pytest.raises(Exception, match="no such document"):
         service.read(STATE, actor="a")
@@ -156,7 +165,9 @@ def test_a_destroyed_key_takes_its_documents_along(store: Store, service: Docume
 
 def test_merges_of_many_writers_are_all_kept(service: Documents) -> None:
     def post(place: int) -> None:
-        service.merge(STATE, Content("application/json", b'{"k%d":1}' % place), Conditions(), source="tutor")
+        service.merge(
+            STATE, Content("application/json", b'{"k%d":1}' % place), Conditions(), source="tutor", actor="sk-writer"
+        )
 
     threads = [threading.Thread(target=post, args=(place,)) for place in range(8)]
     for thread in threads:
@@ -168,7 +179,21 @@ def test_merges_of_many_writers_are_all_kept(service: Documents) -> None:
 
 
 def test_an_empty_tag_is_the_tag_of_nothing(service: Documents) -> None:
-    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor")
+    service.put(STATE, Content("text/plain", b"1"), Conditions(), Version.V1, source="tutor", actor="sk-writer")
     with pytest.raises(PreconditionFailed):
-        service.put(STATE, Content("text/plain", b"2"), Conditions(frozenset({""})), Version.V1, source="tutor")
-    service.put(STATE, Content("text/plain", b"2"), Conditions(None, frozenset({""})), Version.V1, source="tutor")
+        service.put(
+            STATE,
+            Content("text/plain", b"2"),
+            Conditions(frozenset({""})),
+            Version.V1,
+            source="tutor",
+            actor="sk-writer",
+        )
+    service.put(
+        STATE,
+        Content("text/plain", b"2"),
+        Conditions(None, frozenset({""})),
+        Version.V1,
+        source="tutor",
+        actor="sk-writer",
+    )

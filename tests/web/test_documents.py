@@ -17,6 +17,7 @@ import requests
 from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.governance.audit_search import Wanted
 from app.storage.documents import NAME
 from app.web.xapi.headers import VERDICT
 from tests.served import Server
@@ -480,6 +481,50 @@ def test_readings_and_deletions_leave_an_entry(client: Client) -> None:
     assert "ent.example" not in str(mine)
     # Whose documents they are, as a token, for a search by person; an activity profile is nobody's.
     assert all(("subject" in detail) == ("agent" in client.context) for _, detail in mine)
+
+
+def compared(client: Client) -> list[dict[str, object]]:
+    """What the log says of contents that were compared with, the newest first."""
+    entries = client.server.parts.audit.newest(["documents-read"], None, 200)
+    mine = [dict(entry.detail) for entry in entries if entry.actor == client.credential.id]
+    return [detail for detail in mine if detail.get("compared")]
+
+
+@pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_whoever_has_a_content_confirmed_leaves_an_entry(client: Client, method: str, header: str) -> None:
+    # By its tag, which is its SHA-1: 412 or 204 tells whether the content is the one guessed.
+    content = None if method == "DELETE" else b"{}"
+    kind = None if method == "DELETE" else "application/json"
+    tag = client.created(b'{"grade":12}')
+    for known, guess in enumerate((ANOTHER, tag), 1):
+        refused = (guess == tag) is (header == "If_None_Match")
+        answer = client.send(method, content, kind, **{header: f"{guess}, {guess}"})
+        assert answer.status_code == (412 if refused else 204)
+        entries = compared(client)
+        assert len(entries) == known, guess
+        assert entries[0]["count"] == 1 and len(str(entries[0]["document"])) >= 24
+        assert ("subject" in entries[0]) == ("agent" in client.context)
+        client.send("DELETE")
+        tag = client.created(b'{"grade":12}')
+
+
+def test_what_confirms_no_content_leaves_none(client: Client) -> None:
+    client.send("PUT", b"{}", "application/json", If_None_Match="*")
+    client.send("PUT", b"{}", "application/json", If_Match="*")
+    client.send("DELETE")
+    # Of no document there is none to confirm.
+    assert client.send("PUT", b"{}", "application/json", If_Match=ANOTHER).status_code == 412
+    assert compared(client) == []
+
+
+def test_the_entry_is_found_by_a_search_for_the_person(server: Server, version: str) -> None:
+    client = Client(server, version, AGENT)
+    client.send("PUT", b"{}", "application/json", If_None_Match="*")
+    client.send("PUT", b"{}", "application/json", If_Match=ANOTHER)
+    wanted = Wanted([orjson.loads(client.context["agent"])], client.credential.id, ("documents-read",))
+    (entry,) = server.parts.audit_search.find(wanted, None, 10, who="tests").entries
+    assert entry.detail["compared"] is True
 
 
 def test_nothing_in_clear_in_the_database(client: Client) -> None:

@@ -63,16 +63,18 @@ def _mount(
         return _answer(found.content, found.etag, found.updated, asked)
 
     def put() -> Response:
-        source = gate.sender(scope).source
+        sender = gate.sender(scope)
         version = headers.version()
         place = parse_place(resource, "PUT", parameters.given())
-        return stored(source, documents.put(place, _content(largest), _conditions(), version, source=source))
+        who = {"source": sender.source, "actor": sender.id}
+        return stored(sender.source, documents.put(place, _content(largest), _conditions(), version, **who))
 
     def post() -> Response:
-        source = gate.sender(scope).source
+        sender = gate.sender(scope)
         headers.version()
         place = parse_place(resource, "POST", parameters.given())
-        return stored(source, documents.merge(place, _content(largest), _conditions(), source=source))
+        who = {"source": sender.source, "actor": sender.id}
+        return stored(sender.source, documents.merge(place, _content(largest), _conditions(), **who))
 
     def delete() -> Response:
         sender = gate.sender(scope)
