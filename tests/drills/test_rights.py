@@ -217,7 +217,7 @@ class Rights(RuleBasedStateMachine):
         content = Content("application/json", b'{"n":1}')
         there = place.id in self.model.documents[person]
         etags = Conditions(if_match=ANY) if there else Conditions(if_none_match=ANY)
-        put = partial(self.parts.documents.put, place, content, etags, Version.V2, source="ent")
+        put = partial(self.parts.documents.put, place, content, etags, Version.V2, source="ent", actor="sk-ent")
         if person in self.model.restricted:
             with pytest.raises(PersonRestricted):
                 put()

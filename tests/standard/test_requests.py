@@ -209,8 +209,9 @@ def test_too_large(server: Server, tutor: NewCredential, version: str, path: str
 )
 def test_codes(version: str) -> None:
     of_the_standard = {400, 401, 403, 404, 409, 412, 413, 429, 500}
-    # A method that the resource has not, a sender too slow, a store that cannot serve for the moment.
-    of_http = {405, 408, 503}
+    # A method that the resource has not, a sender too slow, a store that cannot serve for the moment; and what is told
+    # of a message before it is one of xAPI: its address, its expectation, its headers, its transfer coding.
+    of_http = {405, 408, 503} | {414, 417, 431, 501}
     statuses = {kind.status for kind in errors.every() if not issubclass(kind, errors.OperatorError)}
     assert statuses <= of_the_standard | of_http
 
