@@ -71,7 +71,8 @@ def test_the_list_tells_what_is_due_and_not_whose(server: Server, dpo: NewCreden
     soon = {line["id"] for line in get(server, dpo, PATH, due_within="7d", limit="1000").json()["requests"]}
     assert late in soon
     assert fresh not in soon
-    assert get(server, dpo, PATH, status="refused").json()["requests"] == []
+    refused = {line["id"] for line in get(server, dpo, PATH, status="refused", limit="1000").json()["requests"]}
+    assert refused.isdisjoint({late, fresh})
 
 
 @pytest.mark.parametrize("params", [{"due_within": "7"}, {"status": "lost"}, {"limit": "0"}, {"agent": "x"}])
