@@ -91,7 +91,12 @@ def fill(parts: Parts) -> str:
     send(parts, *(defined(number) for number in range(1, 6)))
     for number in range(3):
         parts.documents.put(
-            PLACE._replace(id=f"d{number}"), Content("text/plain", b"content"), Conditions(), Version.V2, source="tutor"
+            PLACE._replace(id=f"d{number}"),
+            Content("text/plain", b"content"),
+            Conditions(),
+            Version.V2,
+            source="tutor",
+            actor="sk-writer",
         )
     case = parts.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
     parts.aggregates.run()
@@ -209,7 +214,12 @@ def test_at_each_stage_everything_opens_and_the_right_key_writes(parts: Parts, r
 
     def put() -> int:
         parts.documents.put(
-            PLACE._replace(id="d0"), Content("text/plain", b"content"), OVER, Version.V2, source="tutor"
+            PLACE._replace(id="d0"),
+            Content("text/plain", b"content"),
+            OVER,
+            Version.V2,
+            source="tutor",
+            actor="sk-writer",
         )
         row = parts.store.collection("documents").find_one({"subject": {"$exists": False}}, sort=[("updated", -1)])
         assert row is not None
@@ -264,6 +274,7 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotat
                     OVER,
                     Version.V2,
                     source="tutor",
+                    actor="sk-writer",
                 )
                 send(parts, defined(number % 5 + 1))
             except Exception as problem:

@@ -163,7 +163,11 @@ def _read(parts: Parts) -> Content:
 
 def _merged(parts: Parts) -> Content:
     parts.documents.merge(
-        place(Resource.STATE, "lea", "d"), Content("application/json", b'{"b":2}'), Conditions(), source="tutor"
+        place(Resource.STATE, "lea", "d"),
+        Content("application/json", b'{"b":2}'),
+        Conditions(),
+        source="tutor",
+        actor="sk-writer",
     )
     return _read(parts)
 
@@ -187,6 +191,11 @@ def test_an_old_document_is_erased_and_what_is_merged_begins_anew(parts: Parts) 
     assert about(parts, person("lea"))["unreadable"] == 0
     assert _merged(parts).body == b'{"b":2}'
     parts.documents.put(
-        place(Resource.STATE, "lea", "d"), Content("text/plain", b"x"), Conditions(), Version.V1, source="tutor"
+        place(Resource.STATE, "lea", "d"),
+        Content("text/plain", b"x"),
+        Conditions(),
+        Version.V1,
+        source="tutor",
+        actor="sk-writer",
     )
     assert _read(parts).body == b"x"
