@@ -22,10 +22,10 @@ MOST_BYTES = 64 * 1024
 _REMEMBERED = 65_536
 # What another process has learnt meanwhile is noticed after this long.
 _REMEMBERED_SECONDS = 60.0
-# Activities looked up together, and different definitions of one in a batch that are merged: the last ones.
-_AT_ONCE = 256
+AT_ONCE = 256
+"""Activities looked up together."""
+# Different definitions of one activity in a batch that are merged: the last ones.
 _MERGED_AT_ONCE = 100
-_MOST_BYTES_TOLD = 16 * 1024 * 1024
 _TRIES = 20
 _TOKEN_BYTES = 12
 _log = structlog.stdlib.get_logger("sillage.activities")
@@ -82,19 +82,17 @@ class Activities:
                     del self._merged[next(iter(self._merged))]
                 self._merged[at] = mark, now + _REMEMBERED_SECONDS
 
-    def definitions(self, identities: Iterable[str]) -> dict[str, Definition]:
-        """What is known of these activities (IRIs); one never defined is left out, and so are those beyond 16 MiB."""
-        known: dict[str, Definition] = {}
-        length = 0
-        for some in _slices(sorted(identities)):
-            tokens = {self._token(identity): identity for identity in some}
-            for token, defined in self._repository.existing(tokens).items():
-                written = self._keys.open(place(token), defined.body)
-                length += len(written)
-                if length > _MOST_BYTES_TOLD:
-                    return known
-                known[tokens[token]] = lossless.loads(written)
-        return known
+    def definitions(self, identities: Iterable[str]) -> Iterator[tuple[str, Definition]]:
+        """What is known of these activities (IRIs), in their order, one after the other; one never defined is left out.
+
+        Whoever has enough leaves off: few are held at a time, sealed, and one opened.
+        """
+        for some in _slices(list(dict.fromkeys(identities))):
+            tokens = {identity: self._token(identity) for identity in some}
+            found = self._repository.existing(tokens.values())
+            for identity, token in tokens.items():
+                if token in found:
+                    yield identity, self._opened(token, found[token])
 
     def _merge(self, seen: Mapping[str, Sequence[Definition]]) -> None:
         by_token = {self._token(identity): definitions for identity, definitions in seen.items()}
@@ -126,5 +124,5 @@ class Activities:
 
 
 def _slices(identities: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(identities), _AT_ONCE):
-        yield identities[start : start + _AT_ONCE]
+    for start in range(0, len(identities), AT_ONCE):
+        yield identities[start : start + AT_ONCE]

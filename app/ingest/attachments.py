@@ -9,6 +9,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app import lossless
 from app.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
@@ -20,7 +21,10 @@ from app.xapi.attachments import Declared, declared, hasher, missing, shared_sig
 from app.xapi.signatures import signature_faults
 
 MOST_ATTACHMENTS = 1_000
-"""Most different data in one request: each costs a place in the store before the statements are there."""
+"""Most different data in one request: each costs a place in the store before the statements are there.
+
+Also what the statements of one page may declare together, but for its first one.
+"""
 
 _ID_BYTES = 16
 # The statement that is signed has its own limit; in base64 it is a third longer, and certificates come on top.
@@ -28,6 +32,8 @@ _MOST_SIGNATURE_BYTES = 2 * 1024 * 1024
 # Written together: two frames of large data, many small ones.
 _BYTES_AT_ONCE = 2 * FRAME_BYTES + 1024
 _ROWS_AT_ONCE = 100
+# As it is written in every statement that declares one.
+_DECLARES = b'"attachments":'
 
 
 class Part(NamedTuple):
@@ -141,18 +147,37 @@ class Attachments:
 
     def of(self, plain: Sequence[tuple[Plain, Statement]]) -> list[Data]:
         """The data of statements that were opened (and decoded), each digest once, as it was first declared."""
-        named = {one.id: declared([statement], many=False) for one, statement in plain}
-        named = {identity: listed for identity, listed in named.items() if listed}
+        listed = {one.id: declared([statement], many=False) for one, statement in plain}
+        return self._of(listed, {one.id: one.subject for one, _ in plain})
+
+    def first_of(self, plain: Sequence[Plain]) -> tuple[list[Data], int]:
+        """The data of the first of these opened statements, as ``of``, and how many these are.
+
+        They end before the one with which they would declare more than ``MOST_ATTACHMENTS``; at least one.
+        """
+        listed: dict[UUID, Sequence[Declared]] = {}
+        count, total = len(plain), 0
+        for place, one in enumerate(plain):
+            # One decoded at a time, and most declare none.
+            its = declared([lossless.loads(one.body)], many=False) if _DECLARES in one.body else []
+            total += len(its)
+            if total > MOST_ATTACHMENTS and place:
+                count = place
+                break
+            listed[one.id] = its
+        return self._of(listed, {one.id: one.subject for one in plain}), count
+
+    def _of(self, listed: Mapping[UUID, Sequence[Declared]], subjects: Mapping[UUID, bytes]) -> list[Data]:
+        named = {identity: its for identity, its in listed.items() if its}
         if not named:
             return []
         rows = self._repository.of(named)
-        by_statement = {(identity, row.mark): row for row in rows for identity in row.statements}
-        subjects = {one.id: one.subject for one, _ in plain}
+        by_statement = {(identity, row.mark): row for row in rows for identity in row.statements if identity in named}
         keys = self._subjects.existing(subjects[identity] for identity in named)
         found: dict[str, Data] = {}
-        for identity, listed in named.items():
+        for identity, its in named.items():
             learner = keys.get(subjects[identity])
-            for each in listed:
+            for each in its:
                 row = by_statement.get((identity, self._mark(each.digest)))
                 if row is None or learner is None or each.digest in found:
                     continue

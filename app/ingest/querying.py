@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,24 +11,48 @@ import orjson
 from app import lossless
 from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
+from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
 from app.storage import clock
 from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
+from app.storage.statements import Filter, Position, Statements, Stored, beyond
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, activities_in
-from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
+from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
 from app.xapi.identifiers import agent_identifier
-from app.xapi.query import StatementQuery
+from app.xapi.languages import ANY, Languages
+from app.xapi.query import Repeated, StatementQuery, refuse_other
 from app.xapi.versions import Version
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Of JSON in one page, but for its first statement: a page holds fewer than asked when they are large."""
+"""Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.
 
+The statement with which it is reached is the last one, so that there is always one.
+"""
+
+MOST_TOLD_BYTES = 1024 * 1024
+"""Of what the store knows of activities, in one statement in canonical form: beyond, the statement says its own.
+
+With the activity with which it is reached: a definition has 64 KiB at most, and a statement of 1 MiB names thousands.
+"""
+
+_RELATED = ("related_agents", "related_activities")
+_NAMED = {
+    "agent": kinds.AGENT,
+    "verb": kinds.VERB,
+    "activity": kinds.ACTIVITY,
+    "registration": kinds.REGISTRATION,
+}
+
+# Statements whose activities are looked up together, decoded: so many activities, so many bytes as kept.
+_LOOKED_UP_ACTIVITIES = AT_ONCE
+_LOOKED_UP_BYTES = 2 * 1024 * 1024
+# Of definitions that are kept at hand for the next statements of a page.
+_AT_HAND_BYTES = 16 * 1024 * 1024
 
 _REFILLS = 5
 """How often a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
@@ -71,6 +95,7 @@ class Asked(NamedTuple):
         subject: Hexadecimal subject token of the agent that is asked for, if one is.
         generation: The latest of the index key that its tokens are of.
         named: What it asks for, as the audit log says it.
+        related: Which of ``related_agents`` and ``related_activities`` it set; None in cursors that did not say yet.
     """
 
     wanted: Filter
@@ -82,6 +107,7 @@ class Asked(NamedTuple):
     attachments: bool
     generation: int
     named: Sequence[str]
+    related: Sequence[str] | None = None
 
 
 class _Found(NamedTuple):
@@ -127,13 +153,14 @@ class Library:
         sources: Callable[[], Sequence[str]],
         public_url: str,
         page_limit: int,
-        definitions: Callable[[Iterable[str]], Mapping[str, Definition]],
+        definitions: Callable[[Iterable[str]], Iterator[tuple[str, Definition]]],
         attachments: Attachments,
         states: Callable[[], States],
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
 
-        ``definitions`` gives what is known of activities, by IRI; ``states`` says who is restricted.
+        ``definitions`` gives what is known of activities, by IRI, one after the other; ``states`` says who is
+        restricted.
         """
         self._statements = statements
         self._reader = reader
@@ -158,7 +185,7 @@ class Library:
         voided: bool,
         form: str = "exact",
         as_kept: bool = False,
-        languages: Sequence[str] = (),
+        languages: Languages = ANY,
         attachments: bool = False,
     ) -> One:
         """One statement; ``form``, ``as_kept`` and ``attachments`` as in ``StatementQuery``.
@@ -174,12 +201,11 @@ class Library:
         plain = None if found.subject in self._states().restricted else self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
-        data = self._data([plain]) if attachments else ()
-        return One(
-            self._formed([plain.body], form, languages, _understood(who, as_kept))[0], plain.stored, data, plain.subject
-        )
+        data = self._attachments.first_of([plain])[0] if attachments else ()
+        (body,) = self._formed([plain.body], form, languages, _understood(who, as_kept))
+        return One(body, plain.stored, data, plain.subject)
 
-    def page(self, query: StatementQuery, who: Reader, *, languages: Sequence[str] = ()) -> Page:
+    def page(self, query: StatementQuery, who: Reader, *, languages: Languages = ANY) -> Page:
         """The first page of a query."""
         generation = self._keys.index.newest
         named = tokens.named(self._keys, query, mine=who.mine)
@@ -187,36 +213,92 @@ class Library:
         limit = min(query.limit or self._page_limit, self._page_limit)
         subject = None if query.agent is None else self._keys.subject(query.agent).hex()
         asked = Asked(
-            wanted, subject, query.ascending, limit, query.format, query.as_kept, query.attachments, generation, named
+            wanted,
+            subject,
+            query.ascending,
+            limit,
+            query.format,
+            query.as_kept,
+            query.attachments,
+            generation,
+            named,
+            [name for name in _RELATED if getattr(query, name)],
         )
         return self._page(asked, who, None, languages)
 
-    def next_page(self, cursor: str, who: Reader, *, languages: Sequence[str] = ()) -> Page:
+    def next_page(
+        self, cursor: str, who: Reader, *, repeated: Repeated | None = None, languages: Languages = ANY
+    ) -> Page:
         """The page that a cursor names.
+
+        Args:
+            cursor: Of the page before.
+            who: The reader whom that was given to.
+            repeated: What the client says beside it. A ``limit`` counts, from this page on; all else must be what the
+                cursor goes on with.
+            languages: Those that the reader wants.
 
         Raises:
             BadCursor: altered, or made for other credentials.
+            BadParameter: the client asks for something else than the cursor.
         """
         asked, after = self._read_cursor(cursor, who)
+        if repeated is not None:
+            self._require_same(asked, repeated, who)
+            if "limit" in repeated.names:
+                asked = asked._replace(limit=min(repeated.query.limit, self._page_limit))
         return self._page(asked, who, after, languages)
 
-    def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Sequence[str]) -> Page:
+    def _require_same(self, asked: Asked, repeated: Repeated, who: Reader) -> None:
+        # Tokens that outlive the index key are compared, for a cursor does not hold what was asked.
+        query, wanted, named = repeated.query, asked.wanted, set(asked.named)
+        same: dict[str, bool] = {
+            "since": query.since == wanted.since,
+            "until": query.until == wanted.until,
+            "ascending": query.ascending == asked.ascending,
+            "format": (query.format, _understood(who, query.as_kept)) == (asked.form, _understood(who, asked.as_kept)),
+            "attachments": query.attachments == asked.attachments,
+        }
+        for name in _RELATED:
+            same[name] = asked.related is None or getattr(query, name) == (name in asked.related)
+        for name, kind in _NAMED.items():
+            value = getattr(query, name)
+            same[name] = value is not None and self._keys.named(kind, value).hex() in named
+        for name in sorted(repeated.names):
+            if not same.get(name, True):
+                refuse_other(name)
+
+    def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Languages) -> Page:
         found = self._found(asked, after)
         opened, gone, _ = self._reader.opened_within(found.rows, MOST_BYTES)
+        bodies: list[bytes] = []
+        total = 0
+        # Measured as it is answered: a form may be longer than what is kept.
+        for body in self._formed(
+            [plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept)
+        ):
+            bodies.append(body)
+            total += len(body)
+            if total >= MOST_BYTES:
+                break
+        data, count = None, len(bodies)
+        if asked.attachments:
+            data, count = self._attachments.first_of(opened[:count])
+        if count < len(opened):
+            # Up to the last one that is answered: what follows it, erased ones too, is for the next page.
+            gone = next(place for place, row in enumerate(found.rows, 1) if row.id == opened[count - 1].id)
         shown = found.rows[:gone]
         whole = gone == len(found.rows)
         place = found.after if whole else beyond(shown, after)
         ended = found.ended and whole
         return Page(
-            tuple(
-                self._formed([plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept))
-            ),
+            tuple(bodies[:count]),
             None if place is None or ended else self._write_cursor(asked, place, who),
             tuple(asked.named),
             shown[0].stored if shown else None,
             shown[-1].stored if shown else None,
             asked.form,
-            self._data(opened) if asked.attachments else None,
+            data,
         )
 
     def _found(self, asked: Asked, after: Position | None) -> _Found:
@@ -244,20 +326,40 @@ class Library:
             hidden |= met
         return _Found(rows, after, ended)
 
-    def _data(self, opened: Sequence[Plain]) -> Sequence[Data]:
-        return self._attachments.of([(plain, lossless.loads(plain.body)) for plain in opened])
-
-    def _formed(self, bodies: Sequence[bytes], form: str, languages: Sequence[str], understood: Version) -> list[bytes]:
+    def _formed(self, bodies: Sequence[bytes], form: str, languages: Languages, understood: Version) -> Iterator[bytes]:
+        """Each statement as it is answered, made when it is asked for: few are decoded at a time."""
         if form == "canonical":
-            statements = [_decoded(body, understood) for body in bodies]
-            mentioned = {activity for statement in statements for activity in activities_in(statement)}
-            definitions = self._definitions(mentioned)
-            return [lossless.dumps(as_canonical(statement, languages, definitions)) for statement in statements]
-        if form == "ids":
-            return [lossless.dumps(as_ids(_decoded(body, understood))) for body in bodies]
-        if understood is Version.V1:
-            return [lossless.dumps(as_1_0_3(lossless.loads(body))) if needs_2(body) else body for body in bodies]
-        return list(bodies)
+            yield from self._canonical(bodies, languages, understood)
+        elif form == "ids":
+            for body in bodies:
+                yield lossless.dumps(as_ids(_decoded(body, understood)))
+        elif understood is Version.V1:
+            for body in bodies:
+                yield lossless.dumps(as_1_0_3(lossless.loads(body))) if needs_2(body) else body
+        else:
+            yield from bodies
+
+    def _canonical(self, bodies: Sequence[bytes], languages: Languages, understood: Version) -> Iterator[bytes]:
+        # As written, for they are named over and over, and decoded they take twenty times as much. None: not known.
+        at_hand: dict[str, bytes | None] = {}
+        held = 0
+        for statements, named in _together(bodies, understood):
+            if held > _AT_HAND_BYTES:
+                at_hand, held = {}, 0
+            sought = [identity for identity in named if identity not in at_hand]
+            looked_up = 0
+            for identity, definition in self._definitions(sought):
+                written = described(definition, languages)
+                at_hand[identity] = written
+                looked_up += len(written)
+                # Alone, a statement may name thousands. By the time that it names another one it is told no more.
+                if looked_up >= MOST_TOLD_BYTES and len(statements) == 1:
+                    break
+            else:
+                at_hand.update({identity: None for identity in sought if identity not in at_hand})
+            held += looked_up
+            for statement in statements:
+                yield lossless.dumps(as_canonical(statement, languages, _Telling(at_hand)))
 
     def _authority(self, query: StatementQuery) -> str | None:
         # The queried agent is an authority exactly when it is this store's account of a source.
@@ -312,6 +414,38 @@ def _understood(who: Reader, as_kept: bool) -> Version:
 def _decoded(body: bytes, understood: Version) -> Statement:
     statement: Statement = lossless.loads(body)
     return as_1_0_3(statement) if understood is Version.V1 and needs_2(body) else statement
+
+
+class _Telling:
+    """Tells one statement of the activities that it names, until that is ``MOST_TOLD_BYTES``."""
+
+    def __init__(self, at_hand: Mapping[str, bytes | None]) -> None:
+        self._at_hand = at_hand
+        self._told = 0
+
+    def __call__(self, identity: str) -> bytes | None:
+        known = None if self._told >= MOST_TOLD_BYTES else self._at_hand.get(identity)
+        self._told += len(known or b"")
+        return known
+
+
+def _together(bodies: Sequence[bytes], understood: Version) -> Iterator[tuple[list[Statement], dict[str, None]]]:
+    """Statements whose activities are looked up together, at least one, and these activities in order."""
+    statements: list[Statement] = []
+    named: dict[str, None] = {}
+    length = 0
+    for body in bodies:
+        statement = _decoded(body, understood)
+        its = dict.fromkeys(activities_in(statement))
+        length += len(body)
+        fresh = sum(each not in named for each in its)
+        if statements and (length > _LOOKED_UP_BYTES or len(named) + fresh > _LOOKED_UP_ACTIVITIES):
+            yield statements, named
+            statements, named, length = [], {}, len(body)
+        statements.append(statement)
+        named |= its
+    if statements:
+        yield statements, named
 
 
 def _place(who: Reader) -> str:

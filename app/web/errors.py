@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 
 from app.errors import (
@@ -20,6 +19,8 @@ from app.errors import (
     SillageError,
     UnsupportedContentType,
 )
+from app.xapi import languages
+from app.xapi.languages import Languages
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -40,9 +41,9 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unknown)
 
 
-def in_french(languages: LanguageAccept) -> bool:
+def in_french(wanted: Languages) -> bool:
     """Whether a reader of these languages prefers French to English."""
-    return languages.best_match(["en", "fr"], default="en") == "fr"
+    return wanted.chosen({"en": "", "fr": ""}) == "fr"
 
 
 def document(error: SillageError, *, french: bool, request_id: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def document(error: SillageError, *, french: bool, request_id: str) -> dict[str,
 
 def problem(error: SillageError) -> Response:
     """The answer to an error, for the request being served."""
-    french = in_french(request.accept_languages)
+    french = in_french(languages.parse(request.headers.get("Accept-Language")))
     made = document(error, french=french, request_id=g.get("request_id", ""))
     answer = Response(orjson.dumps(made), status=error.status, content_type=CONTENT_TYPE)
     answer.headers["Content-Language"] = "fr" if french else "en"

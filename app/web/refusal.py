@@ -13,12 +13,11 @@ from http import HTTPStatus
 
 import orjson
 from gunicorn.http import errors as parser
-from werkzeug.datastructures import LanguageAccept
-from werkzeug.http import parse_accept_header
 
 from app.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
 from app.storage import clock
 from app.web import caching, errors, logs
+from app.xapi import languages
 
 _ASKED = re.compile(r"([A-Z]+) ([^ ?\r\n]*)")
 _FIELDS = re.compile(r"\n(accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -82,8 +81,7 @@ class Refusal:
         asked = _ASKED.match(head)
         method, path = asked.groups() if asked else ("", "")
         fields = {found[1].lower(): found[2].strip() for found in _FIELDS.finditer(head)}
-        languages = parse_accept_header(fields.get("accept-language"), LanguageAccept)
-        french = errors.in_french(languages)
+        french = errors.in_french(languages.parse(fields.get("accept-language")))
         request_id = logs.sane_id(fields.get("x-request-id", "")) or clock.random_bytes(16).hex()
         body = orjson.dumps(errors.document(error, french=french, request_id=request_id))
         given = {

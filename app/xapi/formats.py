@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import orjson
+
+from app import lossless
 from app.xapi import Statement
 from app.xapi.activities import Definition
 from app.xapi.attachments import SIGNATURE
+from app.xapi.languages import Languages
 
 _Part = dict[str, Any]
 
@@ -57,33 +61,48 @@ def as_ids(statement: Statement) -> Statement:
     return _reshaped(statement, _agent_id, lambda verb: {"id": verb["id"]}, _activity_id)
 
 
-def as_canonical(
-    statement: Statement, accept_language: Sequence[str], definitions: Mapping[str, Definition]
-) -> Statement:
+def described(definition: Definition, languages: Languages) -> bytes:
+    """What the store knows of an activity as JSON, for statements in canonical form: in one language a map.
+
+    Extensions may say something of a learner: those of other statements are not given.
+    """
+    known = {name: part for name, part in definition.items() if name != "extensions"}
+    return lossless.dumps(_one_definition(known, languages))
+
+
+def as_canonical(statement: Statement, languages: Languages, told: Callable[[str], bytes | None]) -> Statement:
     """The statement with one language in each language map of its verb and activities; agents stay as they were.
 
     Args:
         statement: As kept.
-        accept_language: Language ranges of the ``Accept-Language`` header, the most wanted first, without weights.
-        definitions: What the store knows of activities, by IRI: it stands for what the statement says of them.
+        languages: Those that the reader wants.
+        told: Gives, by IRI, what the store knows of an activity, ``described``: it stands for what the statement says
+            of it. None where there is nothing, or no more is to be told. Asked for each time that the statement names
+            an activity, in the order of ``activities_in``.
+
+    Returns:
+        What ``orjson`` writes: what is told is in it as written.
     """
-    ranges = [each.lower() for each in accept_language]
 
     def verb(given: _Part) -> _Part:
-        return {**given, "display": _one_language(given["display"], ranges)} if "display" in given else given
+        return {**given, "display": _one_language(given["display"], languages)} if "display" in given else given
 
     def activity(given: _Part) -> _Part:
         own = given.get("definition")
-        definition = definitions.get(given["id"], own)
-        if definition is None:
-            return given
-        # Extensions may say something of a learner: those of other statements are not given with this one.
-        definition = {name: part for name, part in definition.items() if name != "extensions"}
-        if own is not None and "extensions" in own:
-            definition["extensions"] = own["extensions"]
-        return {**given, "definition": _one_definition(definition, ranges)}
+        known = told(given["id"])
+        if known is not None:
+            extensions = None if own is None else own.get("extensions")
+            return {**given, "definition": orjson.Fragment(_with_extensions(known, extensions))}
+        return given if own is None else {**given, "definition": _one_definition(own, languages)}
 
     return _reshaped(statement, lambda agent: agent, verb, activity)
+
+
+def _with_extensions(written: bytes, extensions: _Part | None) -> bytes:
+    if extensions is None:
+        return written
+    comma = b"" if written == b"{}" else b","
+    return b"".join((written[:-1], comma, b'"extensions":', lossless.dumps(extensions), b"}"))
 
 
 _Reshape = Callable[[_Part], _Part]
@@ -134,40 +153,24 @@ def _activity_id(activity: _Part) -> _Part:
     return {"id": activity["id"]}
 
 
-def _one_definition(definition: _Part, ranges: Sequence[str]) -> _Part:
+def _one_definition(definition: _Part, languages: Languages) -> _Part:
     shaped = dict(definition)
     for name in ("name", "description"):
         if name in shaped:
-            shaped[name] = _one_language(shaped[name], ranges)
+            shaped[name] = _one_language(shaped[name], languages)
     for name in _COMPONENT_LISTS:
         if name in shaped:
             shaped[name] = [
-                {**each, "description": _one_language(each["description"], ranges)} if "description" in each else each
+                {**each, "description": _one_language(each["description"], languages)}
+                if "description" in each
+                else each
                 for each in shaped[name]
             ]
     return shaped
 
 
-def _one_language(texts: dict[str, str], ranges: Sequence[str]) -> dict[str, str]:
-    """The entry that suits best; the first one when none was asked for or none suits, for a text beats no text."""
+def _one_language(texts: dict[str, str], languages: Languages) -> dict[str, str]:
     if len(texts) < 2:
         return texts
-    first = next(iter(texts))
-    chosen = next((found for wanted in ranges if (found := _matching(wanted, texts, first))), first)
-    return {chosen: texts[chosen]}
-
-
-def _matching(wanted: str, texts: dict[str, str], first: str) -> str | None:
-    if wanted == "*":
-        return first
-    while wanted:
-        # RFC 2616 14.4: a range matches a tag that it equals, or of which it is a prefix up to a dash.
-        for tag in texts:
-            if tag.lower() == wanted:
-                return tag
-        for tag in texts:
-            if tag.lower().startswith(wanted + "-"):
-                return tag
-        # RFC 4647 3.4: then the range loses its end, so that fr-CA may be answered in fr.
-        wanted = wanted.rpartition("-")[0]
-    return None
+    chosen = languages.chosen(texts)
+    return texts if chosen is None else {chosen: texts[chosen]}

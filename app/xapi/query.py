@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, NamedTuple, NoReturn, TypeAlias, cast
 from uuid import UUID
 
 from app.xapi import parameters
 
 Format: TypeAlias = Literal["ids", "exact", "canonical"]
+
+CURSOR = "cursor"
+"""The parameter of a ``more`` link. It is the store's own: the standard leaves to it what such a link holds."""
 
 _SECTION = "xAPI-Communication 2.1.3"
 
@@ -54,6 +57,13 @@ class StatementQuery:
     ascending: bool = False
 
 
+class Repeated(NamedTuple):
+    """What a client says beside a cursor: the names of the parameters that it gave, and these as a query."""
+
+    names: Collection[str]
+    query: StatementQuery
+
+
 def parse_query(sent: Sequence[tuple[str, str]], *, page_limit: int) -> StatementQuery:
     """Read the query string of GET statements.
 
@@ -71,6 +81,43 @@ def parse_query(sent: Sequence[tuple[str, str]], *, page_limit: int) -> Statemen
         others = sorted(given.keys() - {single[0], "attachments", "format"})
         if others:
             parameters.refuse(others[0], "excluded", f"`{others[0]}` is not allowed beside `{single[0]}`.", _SECTION)
+    return _query(given, page_limit)
+
+
+def parse_following(sent: Sequence[tuple[str, str]], *, page_limit: int) -> tuple[str, Repeated]:
+    """Read the query string of a ``more`` link to which a client may have added parameters of its own.
+
+    Many clients repeat the query with each page, or say how long pages are to be. Whether what they say agrees with the
+    cursor is for whoever can read it.
+
+    Args:
+        sent: Names and decoded values, in the order sent, repeats included; one is ``cursor``.
+        page_limit: As for ``parse_query``.
+
+    Raises:
+        BadParameter: as ``parse_query``; or one that asks for a single statement.
+    """
+    given = parameters.once(sent, _READERS.keys() | {CURSOR}, _SECTION)
+    cursor = given.pop(CURSOR)
+    for single in sorted(given.keys() & {"statementId", "voidedStatementId"}):
+        parameters.refuse(single, "excluded", f"`{single}` is not allowed beside `{CURSOR}`.", _SECTION)
+    return cursor, Repeated(given.keys(), _query(given, page_limit))
+
+
+def refuse_other(name: str) -> NoReturn:
+    """Refuse a parameter that says something else than the cursor beside it.
+
+    Raises:
+        BadParameter: always.
+    """
+    message = (
+        f"`{name}` is not what this `{CURSOR}` goes on with. Follow the `more` link as it was given, or leave the "
+        f"`{CURSOR}` out to begin another query."
+    )
+    parameters.refuse(name, "cursor", message, _SECTION)
+
+
+def _query(given: Mapping[str, str], page_limit: int) -> StatementQuery:
     values = {_FIELDS.get(name, name): _READERS[name](name, text) for name, text in given.items()}
     asked = cast(int, values.get("limit", 0))
     # xAPI-Communication 2.1.3: 0 is the most that the server allows.

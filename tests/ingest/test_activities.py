@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ import pytest
 from app.ingest import activities
 from app.ingest.activities import MOST_BYTES, Activities
 from app.storage import clock
-from app.storage.activity_definitions import DefinitionRepository
+from app.storage.activity_definitions import Defined, DefinitionRepository
 from app.storage.connection import Store
 from app.vault.keys import OrganisationKeys
 from tests.served import statement
@@ -30,7 +30,7 @@ def _named(*names: str, **more: Any) -> list[dict[str, Any]]:
 
 
 def _name(known: Activities) -> str:
-    return str(known.definitions([ID])[ID]["name"]["fr"])
+    return str(dict(known.definitions([ID]))[ID]["name"]["fr"])
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -69,17 +69,36 @@ def test_extensions_do_not_pile_up(worker: Any) -> None:
     one = worker()
     for number in range(3):
         one.learn(_named("Alpha", extensions={f"https://ent.example/{number}": number}))
-    assert one.definitions([ID]) == {ID: {"name": {"fr": "Alpha"}, "extensions": {"https://ent.example/2": 2}}}
+    assert list(one.definitions([ID])) == [(ID, {"name": {"fr": "Alpha"}, "extensions": {"https://ent.example/2": 2}})]
 
 
-def test_a_definition_does_not_grow_beyond_its_bound(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_definition_does_not_grow_beyond_its_bound(worker: Any) -> None:
     one = worker()
     for tag in range(100):
         one.learn(_named("Alpha", description={f"fr-x-{tag}": "d" * 1_000}))
-    known = one.definitions([ID])[ID]
+    ((_, known),) = one.definitions([ID])
     assert 50_000 < len(orjson.dumps(known)) <= MOST_BYTES
     one.learn(_named("Beta"))
     one.learn(_named("Gamma", description={"fr": "d" * MOST_BYTES}))
-    assert one.definitions([ID])[ID] == {**known, "name": {"fr": "Beta"}}
-    monkeypatch.setattr(activities, "_MOST_BYTES_TOLD", 1_000)
-    assert one.definitions([ID]) == {}
+    assert list(one.definitions([ID])) == [(ID, {**known, "name": {"fr": "Beta"}})]
+
+
+def test_definitions_come_in_the_order_asked_and_no_more_is_looked_up_than_is_taken(
+    worker: Any, store: Store, vault: OrganisationKeys
+) -> None:
+    names = [f"{ID}/{number}" for number in range(3 * activities.AT_ONCE)]
+    worker().learn([statement(object={"id": each, "definition": {"name": {"fr": each}}}) for each in names])
+    asked: list[int] = []
+
+    class Counting(DefinitionRepository):
+        def existing(self, tokens: Iterable[bytes]) -> dict[bytes, Defined]:
+            asked.append(len(sought := list(tokens)))
+            return super().existing(sought)
+
+    known = Activities(Counting(store), vault)
+    backwards = ["https://ent.example/none", *reversed(names), *names]
+    assert [identity for identity, _ in known.definitions(backwards)] == names[::-1]
+    assert sum(asked) == len(names) + 1
+    asked.clear()
+    assert next(known.definitions(backwards))[0] == names[-1]
+    assert sum(asked) == activities.AT_ONCE

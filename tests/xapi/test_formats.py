@@ -1,10 +1,21 @@
 import copy
 from typing import Any
 
+import orjson
 import pytest
 
-from app.xapi.formats import as_1_0_3, as_canonical, as_ids, needs_2
+from app.xapi.activities import activities_in
+from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
 from app.xapi.identifiers import keys_of
+from app.xapi.languages import Languages
+
+
+def canonical_of(statement: dict[str, Any], wanted: list[str], known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """As it is written, and read again."""
+    languages = Languages(wanted)
+    written = {identity: described(each, languages) for identity, each in (known or {}).items()}
+    read: dict[str, Any] = orjson.loads(orjson.dumps(as_canonical(statement, languages, written.get)))
+    return read
 
 
 def test_ids_keeps_what_identifies_and_nothing_more(full: dict[str, Any]) -> None:
@@ -58,17 +69,17 @@ def test_ids_is_found_by_the_same_activities_and_verb(full: dict[str, Any]) -> N
     ],
 )
 def test_canonical_answers_one_language(full: dict[str, Any], wanted: list[str], name: str) -> None:
-    definition = as_canonical(full, wanted, {})["object"]["object"]["definition"]
+    definition = canonical_of(full, wanted)["object"]["object"]["definition"]
     assert list(definition["name"].values()) == [name]
 
 
 def test_canonical_matches_a_region_when_only_the_language_was_asked(simple: dict[str, Any]) -> None:
     simple["verb"]["display"] = {"de": "las", "en-GB": "read"}
-    assert as_canonical(simple, ["en"], {})["verb"]["display"] == {"en-GB": "read"}
+    assert canonical_of(simple, ["en"])["verb"]["display"] == {"en-GB": "read"}
 
 
 def test_canonical_chooses_for_each_map_alone_and_leaves_agents(full: dict[str, Any]) -> None:
-    canonical = as_canonical(full, ["en", "fr"], {})
+    canonical = canonical_of(full, ["en", "fr"])
     assert canonical["verb"]["display"] == {"en": "planned"}
     assert canonical["object"]["verb"]["display"] == {"en": "answered"}
     definition = canonical["object"]["object"]["definition"]
@@ -87,9 +98,30 @@ def test_canonical_takes_the_definition_that_the_store_knows() -> None:
         "object": {"id": "https://example.fr/a", "definition": {"name": {"fr": "Dite"}}},
         "context": {"contextActivities": {"parent": [{"id": "https://example.fr/b", "definition": {"type": "x:y"}}]}},
     }
-    canonical = as_canonical(plain, ["en"], known)
+    canonical = canonical_of(plain, ["en"], known)
     assert canonical["object"]["definition"] == {"name": {"en": "Known"}}
     assert canonical["context"] == plain["context"]
+
+
+@pytest.mark.parametrize("known", [{}, {"name": {"en": "Known"}}])
+def test_canonical_gives_the_extensions_of_the_statement_and_no_others(known: dict[str, Any]) -> None:
+    own = {"https://example.fr/e": [1, "é"]}
+    plain = {
+        "actor": {"mbox": "mailto:a@example.fr"},
+        "verb": {"id": "https://example.fr/v"},
+        "object": {"id": "https://example.fr/a", "definition": {"name": {"fr": "Dite"}, "extensions": own}},
+    }
+    learnt = {**known, "extensions": {"https://example.fr/other": "of somebody else"}}
+    canonical = canonical_of(plain, ["en"], {"https://example.fr/a": learnt})
+    assert canonical["object"]["definition"] == {**known, "extensions": own}
+    del plain["object"]["definition"]  # type: ignore[attr-defined]
+    assert canonical_of(plain, ["en"], {"https://example.fr/a": learnt})["object"].get("definition") == known
+
+
+def test_canonical_asks_for_activities_in_the_order_in_which_they_are_listed(full: dict[str, Any]) -> None:
+    asked: dict[str, None] = {}
+    as_canonical(full, Languages(), lambda identity: asked.setdefault(identity))
+    assert tuple(asked) == activities_in(full)
 
 
 def test_1_0_3_leaves_out_what_came_with_2_0_and_nothing_more(full: dict[str, Any], simple: dict[str, Any]) -> None:

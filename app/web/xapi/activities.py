@@ -26,8 +26,7 @@ def blueprint(gate: Gate, activities: Activities) -> Blueprint:
         identity = parse_activity(parameters.given())
         # IEEE 9274.1.1 4.1.6.4: an Activity that nothing is known of is answered all the same.
         activity: dict[str, Any] = {"objectType": "Activity", "id": identity}
-        definition = activities.definitions([identity]).get(identity)
-        if definition is not None:
+        for _, definition in activities.definitions([identity]):
             activity["definition"] = definition
         return Response(lossless.dumps(activity), content_type="application/json")
 
