@@ -117,7 +117,7 @@ from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
 from app.xapi.decode import MOST_VALUES
-from app.xapi.identifiers import VOIDED, keys_of
+from app.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.xapi.versions import Version
 
 PREFIX = "/xAPI"
@@ -1036,6 +1036,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         "statementsPerRequest": chosen.max_batch,
         "statementBytes": chosen.statement_bytes,
         "valuesPerRequest": MOST_VALUES,
+        "identifierCharacters": LONGEST_IDENTIFIER,
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)

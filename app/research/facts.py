@@ -57,6 +57,7 @@ SCHEMA: dict[str, type[pl.DataType] | pl.DataType] = {
 MAX_DURATION_MS = 31 * 24 * 3_600_000
 MAX_COUNT = 1_000_000
 CHUNK = 200
+_LONGEST_DURATION = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -145,15 +146,20 @@ _DECODER = msgspec.json.Decoder(_Statement)
 _NOTHING = _Object()
 
 
-# Tools round durations: most texts recur.
-@lru_cache(maxsize=65_536)
 def duration_ms(text: str) -> int | None:
     """An ISO 8601 duration in milliseconds.
 
     Returns:
-        None when it is no duration, has years or months (no fixed length), or is longer than 31 days,
-        which no sitting lasts: one absurd value would carry a sum away.
+        None when it is no duration, has years or months (no fixed length), has more than 64 characters, or is longer
+        than 31 days, which no sitting lasts: one absurd value would carry a sum away.
     """
+    # What is remembered stays small, and a float, whatever senders write.
+    return _duration_ms(text) if len(text) <= _LONGEST_DURATION else None
+
+
+# Tools round durations: most texts recur.
+@lru_cache(maxsize=16_384)
+def _duration_ms(text: str) -> int | None:
     match = _DURATION.match(text)
     if match is None or not any(match.groups()):
         return None

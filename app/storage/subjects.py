@@ -30,8 +30,9 @@ _MADE_AT_MOST = 5
 class SubjectKeys:
     """Learners' keys by subject token, with a bounded cache of opened ones.
 
-    An opened key stays in this process's memory for ``keep_seconds`` at most: that bounds how long a destroyed
-    key could still be used by a process that is not told. Safe to share between threads.
+    An opened key stays in this process's memory for ``keep_seconds`` at most: that bounds how long a destroyed key
+    could still be used by a process that is not told. Keys are kept as bytes, 40 MB with all around them: ready to
+    encrypt, one takes six times as much, and a sender names as many learners as it likes. Safe to share between threads.
 
     Attributes:
         generation: Goes up each time the keys are forgotten. What was got under another one than the present may be
@@ -44,7 +45,7 @@ class SubjectKeys:
         keks: KeyWrapping,
         organisation: str,
         *,
-        capacity: int = 200_000,
+        capacity: int = 100_000,
         keep_seconds: float = 30.0,
     ) -> None:
         self._collection = store.collection(NAME)
@@ -52,7 +53,7 @@ class SubjectKeys:
         self._organisation = organisation
         self._capacity = capacity
         self._keep = keep_seconds
-        self._cache: OrderedDict[bytes, tuple[AESGCM, float]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
         self._lock = threading.Lock()
         self.generation = 0
 
@@ -101,7 +102,7 @@ class SubjectKeys:
                 entry = self._cache.get(subject)
                 if entry is not None and entry[1] > now:
                     found[subject] = entry[0]
-        return found, wanted - found.keys()
+        return {subject: AESGCM(key) for subject, key in found.items()}, wanted - found.keys()
 
     def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
         generation = self.generation
@@ -116,11 +117,11 @@ class SubjectKeys:
                 for subject, document in zip(subjects_found, documents, strict=True)
             ]
         )
-        opened = dict(zip(subjects_found, map(AESGCM, keys), strict=True))
+        opened = dict(zip(subjects_found, keys, strict=True))
         self._remember(opened, began, generation)
-        return opened
+        return {subject: AESGCM(key) for subject, key in opened.items()}
 
-    def _remember(self, opened: Mapping[bytes, AESGCM], began: float, generation: int) -> None:
+    def _remember(self, opened: Mapping[bytes, bytes], began: float, generation: int) -> None:
         until = began + self._keep
         with self._lock:
             if generation != self.generation:
@@ -144,7 +145,7 @@ class SubjectKeys:
                 subjects, self._keks.wrap_all(list(zip(places, keys, strict=True)), clock.random_bytes), strict=True
             )
         ]
-        made = dict(zip(subjects, map(AESGCM, keys), strict=True))
+        made = dict(zip(subjects, keys, strict=True))
         with translated():
             try:
                 self._collection.insert_many(documents, ordered=False)
@@ -156,7 +157,7 @@ class SubjectKeys:
                 for error in failed.details["writeErrors"]:
                     del made[subjects[error["index"]]]
         self._remember(made, began, generation)
-        return made
+        return {subject: AESGCM(key) for subject, key in made.items()}
 
 
 class WrappedKey(NamedTuple):

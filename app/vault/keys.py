@@ -40,6 +40,11 @@ CURSOR_DAYS = 7
 _GENERATION_BYTES = 2
 _DAY_BYTES = 4
 
+REMEMBERED = 32_768
+"""Texts whose tokens are at hand, of each generation of the index key."""
+LONGEST_REMEMBERED = 128
+"""Characters of such a text: together they take 30 MiB at most, whatever senders write."""
+
 RandomBytes = Callable[[int], bytes]
 
 
@@ -151,8 +156,6 @@ class IndexKey:
 
     Attributes:
         generation: 1 for the first one, one more for each that took the place of another.
-        token: From a kind and a text to its blind token of 12 bytes: equal for equal texts of one kind, meaningless
-            without the key.
     """
 
     def __init__(self, generation: int, key: bytes) -> None:
@@ -160,7 +163,16 @@ class IndexKey:
         self.generation = generation
         self._key = key
         # Verbs, activity types and a school's resources recur: most tokens are found here.
-        self.token = lru_cache(maxsize=65_536)(self._token)
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._token)
+
+    def token(self, kind: str, value: str) -> bytes:
+        """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the key."""
+        # What a sender makes long is made anew each time: the memory that is kept is bounded in bytes.
+        return (self._remembered if len(value) <= LONGEST_REMEMBERED else self._token)(kind, value)
+
+    def forget(self) -> None:
+        """Drop the texts whose tokens are at hand from memory."""
+        self._remembered.cache_clear()
 
     def _token(self, kind: str, value: str) -> bytes:
         # ``person`` separates the kinds, so that one text under two kinds gives unrelated tokens.
@@ -209,7 +221,7 @@ class IndexKeys:
     def forget(self) -> None:
         """Drop the texts whose tokens are at hand from memory."""
         for index in self._all:
-            index.token.cache_clear()
+            index.forget()
 
     @property
     def _all(self) -> tuple[IndexKey, ...]:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, NoReturn, TypeAlias
 from app.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
 from app.xapi import parameters
 from app.xapi.extent import crowded, deeper
+from app.xapi.identifiers import LONGEST_IDENTIFIER
 from app.xapi.media_types import essence
 from app.xapi.versions import Version
 
@@ -103,6 +104,9 @@ def parse_place(resource: Resource, method: Method, given: Sequence[tuple[str, s
     if key in found and "since" in found:
         parameters.refuse("since", "excluded", f"`since` is not allowed beside `{key}`.", section)
     place = Place(resource, id=found.get(key))
+    # Only what is stored from now on: what is there can be read and deleted.
+    if method in ("PUT", "POST") and len(place.id or "") > LONGEST_IDENTIFIER:
+        parameters.refuse(key, "size", f"`{key}` must have at most {LONGEST_IDENTIFIER:,} characters.", "Sillage")
     if "activityId" in found:
         place = place._replace(activity=parameters.iri("activityId", found["activityId"], section))
     if "agent" in found:

@@ -8,6 +8,13 @@ from uuid import UUID
 
 from app.xapi import Statement
 
+LONGEST_IDENTIFIER = 8_192
+"""Characters of what statements are found by: IRIs of activities and verbs, mailboxes, OpenIDs, names and home pages of
+accounts.
+
+The standard sets no length; few servers take a longer address. For statements it stands in ``schemas/xapi``.
+"""
+
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
 _PLACES_OF_PEOPLE = frozenset({"instructor", "team", "contextAgents", "contextGroups"})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
+from typing import Any
 
 from app import contracts
 from app.errors import Fault, InvalidStatement
@@ -56,7 +57,7 @@ def validate(
 
 def actor_faults(actor: object, pointer: str) -> list[Fault]:
     """The rules that an Agent or Group outside a statement breaks, for example as a query parameter."""
-    wording = _wording(Version.V2, "actor")
+    wording = _sought("actor")
     if wording.is_valid(actor):
         return []
     return list(islice(wording.faults(actor, pointer, Work(MOST_STEPS)), MOST_FAULTS))
@@ -64,7 +65,7 @@ def actor_faults(actor: object, pointer: str) -> list[Fault]:
 
 def matches(format_name: str, text: str) -> bool:
     """Whether a text has the form of ``iri``, ``uuid``, ``languageTag``… (a string definition of the schemas)."""
-    return _wording(Version.V2, format_name).is_valid(text)
+    return _sought(format_name).is_valid(text)
 
 
 def _broken(statements: Sequence[Statement], version: Version, many: bool, data_follow: bool) -> Iterator[Fault]:
@@ -112,5 +113,18 @@ def _refused(wording: Wording, statement: Statement) -> Statement | None:
 
 
 @cache
-def _wording(version: Version, part: str | None = None) -> Wording:
-    return Wording(contracts.load("xapi", version.value, "statement.json"), part)
+def _wording(version: Version) -> Wording:
+    return Wording(contracts.load("xapi", version.value, "statement.json"))
+
+
+@cache
+def _sought(part: str) -> Wording:
+    # What is looked for may be as long as it likes: statements were stored before there was a bound, and are still to
+    # be found and erased.
+    return Wording(_of_any_length(contracts.load("xapi", Version.V2.value, "statement.json")), part)
+
+
+def _of_any_length(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {name: _of_any_length(part) for name, part in schema.items() if name != "maxLength"}
+    return list(map(_of_any_length, schema)) if isinstance(schema, list) else schema

@@ -32,6 +32,7 @@ _KINDS = {
     "minItems": "size",
     "maxItems": "size",
     "minLength": "size",
+    "maxLength": "size",
 }
 _TYPE_NAMES = {
     "string": "a string",
@@ -213,7 +214,9 @@ def _compiled(schema: Schema) -> _Compiled:
 def _fault(keyword: str, schema: Schema, instance: Any, place: _Place, root: str) -> Fault:
     kind = _KINDS.get(keyword)
     rule = schema["x-rule"] if kind is None else f"{schema['x-rule']}-{kind}"
-    return Fault(errors.pointer(place, root), rule, str(schema["x-section"]), _message(keyword, schema, instance))
+    # The standard sets no length; a store that finds statements by some texts must.
+    section = "Sillage" if keyword == "maxLength" else str(schema["x-section"])
+    return Fault(errors.pointer(place, root), rule, section, _message(keyword, schema, instance))
 
 
 def _message(keyword: str, schema: Schema, instance: Any) -> str:
@@ -237,6 +240,8 @@ def _message(keyword: str, schema: Schema, instance: Any) -> str:
         return f"Must be `{expected}` (case-sensitive)."
     if keyword in {"minimum", "maximum"}:
         return f"Must be {'at least' if keyword == 'minimum' else 'at most'} {expected}."
+    if keyword == "maxLength":
+        return f"Must have at most {expected:,} characters: statements are found by it."
     if keyword == "minItems" and "description" not in schema:
         return f"Must have at least {expected} item{'s' if expected > 1 else ''}."
     return str(schema["description"])

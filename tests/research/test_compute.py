@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from datetime import date
 from uuid import UUID
 
@@ -136,6 +137,18 @@ def test_durations():
     texts = ("PT1H2M3.5S", "P1W", "PT", "P", "P1Y", "P1M", "P40D", "x", "PT0S", "P1DT1S")
     found = [duration_ms(text) for text in texts]
     assert found == [3_723_500, 604_800_000, None, None, None, None, None, None, 0, 86_401_000]
+
+
+def test_a_duration_however_long_is_valid_and_counts_as_none():
+    # ISO 8601 sets no number of digits. One that is no float must not keep what comes after it from being counted.
+    assert duration_ms("PT" + "1" * 400 + "S") is None
+    assert duration_ms("PT" + "0" * 60 + "1S") == 1_000
+    tracemalloc.start()
+    for number in range(40):
+        assert duration_ms("PT0." + "0" * 1_000_000 + f"{number}S") is None
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 3_000_000
 
 
 def test_timestamps():

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import KeyMissing, KeyRefused, Unsealable
-from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys, new_keys
+from app.vault.keys import (
+    KEY_BYTES,
+    LONGEST_REMEMBERED,
+    REMEMBERED,
+    IndexKey,
+    KeyEncryptionKeys,
+    OrganisationKeys,
+    new_keys,
+)
 
 
 def organisation(name: str = "default", seed: int = 0) -> OrganisationKeys:
@@ -91,3 +100,28 @@ def test_a_sealed_value_moved_or_altered_does_not_open() -> None:
             KEYS.open("aggregate:a", bytes(altered))
     with pytest.raises(Unsealable):
         KEYS.open("aggregate:a", b"")
+
+
+@pytest.mark.parametrize(("length", "count"), [(1_000_000, 40), (LONGEST_REMEMBERED + 1, 5_000)])
+def test_the_token_of_a_long_text_is_made_anew_and_leaves_nothing_behind(length: int, count: int) -> None:
+    index = IndexKey(1, b"k" * KEY_BYTES)
+    tracemalloc.start()
+    made = {index.token("agent", f"{number:0{length}}") for number in range(count)}
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(made) == count
+    assert index.token("agent", f"{0:0{length}}") in made
+    # The tokens themselves, in the set.
+    assert kept < count * 200 + 500_000
+
+
+def test_the_texts_at_hand_are_bounded_in_bytes_whatever_they_hold() -> None:
+    index = IndexKey(1, b"k" * KEY_BYTES)
+    tracemalloc.start()
+    for number in range(REMEMBERED + 1_000):
+        index.token("agent", "\U0001f600" * (LONGEST_REMEMBERED - 8) + f"{number:08}")
+    kept, _ = tracemalloc.get_traced_memory()
+    assert kept < 32 * 1024 * 1024
+    index.forget()
+    assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    tracemalloc.stop()

@@ -173,6 +173,7 @@ def test_about_tells_the_limits_that_hold(server: Server) -> None:
         "statementsPerRequest",
         "statementBytes",
         "valuesPerRequest",
+        "identifierCharacters",
         "statementsPerPage",
     }
     tutor = server.source()

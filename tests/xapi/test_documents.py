@@ -26,6 +26,7 @@ from app.xapi.documents import (
     merge,
     parse_place,
 )
+from app.xapi.identifiers import LONGEST_IDENTIFIER
 from app.xapi.versions import Version
 
 AGENT = '{"account":{"homePage":"https://ent.example","name":"eleve-1"}}'
@@ -244,3 +245,21 @@ def test_what_is_posted_as_json_is_json() -> None:
     check_posted(Content("text/plain", b"{"))
     with pytest.raises(MalformedJSON):
         check_posted(Content("application/json", b"{"))
+
+
+@pytest.mark.parametrize("resource", list(Resource))
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_new_document_has_no_longer_name_than_other_identifiers(resource: Resource, method: Method) -> None:
+    agent = '{"mbox":"mailto:a@a.fr"}'
+    given = {"agent": agent} if resource is not Resource.ACTIVITY_PROFILE else {}
+    given |= {"activityId": "https://a.fr/a"} if resource is not Resource.AGENT_PROFILE else {}
+    key = "stateId" if resource is Resource.STATE else "profileId"
+    name = "é" * LONGEST_IDENTIFIER
+    assert parse_place(resource, method, [*given.items(), (key, name)]).id == name
+    with pytest.raises(BadParameter) as refused:
+        parse_place(resource, method, [*given.items(), (key, name + "a")])
+    assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [(f"/{key}", "parameter-size")]
+    # What is there already can be read and deleted.
+    others: tuple[Method, ...] = ("GET", "DELETE")
+    for other in others:
+        assert parse_place(resource, other, [*given.items(), (key, name + "a")]).id == name + "a"

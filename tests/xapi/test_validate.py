@@ -6,9 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
+from app import contracts
 from app.errors import MOST_POINTER, Fault, InvalidStatement
 from app.lossless import Digits
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
+from app.xapi.identifiers import LONGEST_IDENTIFIER
 from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
 from app.xapi.versions import Version
 
@@ -236,3 +238,67 @@ def test_then_keys_that_look_like_numbers_are_keys(simple: dict[str, Any], keys:
     large = {**simple, **group(1, many=AGENT, n=60_000)}
     wrong = {**simple, "verb": {"id": "a:b", "display": dict.fromkeys(keys, 1)}}
     assert faults([large, wrong], Version.V2, many=True)[1].pointer == pointer
+
+
+def identifiers(length: int) -> dict[str, dict[str, Any]]:
+    """Statements with an identifier of so many characters, by the pointer of it; some are not one byte each."""
+    agents: dict[str, dict[str, Any]] = {
+        "mbox": {"mbox": "mailto:" + "é" * (length - 12) + "@a.fr"},
+        "openid": {"openid": "https://a.fr/" + "é" * (length - 13)},
+        "account/homePage": {"account": {"homePage": "https://a.fr/" + "é" * (length - 13), "name": "n"}},
+        "account/name": {"account": {"homePage": "https://a.fr", "name": "é" * length}},
+    }
+    iri = "https://a.fr/" + "é" * (length - 13)
+    plain = {"actor": {"mbox": "mailto:a@a.fr"}, "verb": {"id": "https://a.fr/v"}, "object": {"id": "https://a.fr/o"}}
+    group = {"objectType": "Group", "member": [{"mbox": "mailto:a@a.fr"}]}
+    return {
+        "/verb/id": {**plain, "verb": {"id": iri}},
+        "/object/id": {**plain, "object": {"id": iri}},
+        "/context/contextActivities/parent/1/id": {
+            **plain,
+            "context": {"contextActivities": {"parent": [plain["object"], {"id": iri}]}},
+        },
+        **{f"/actor/{place}": {**plain, "actor": agent} for place, agent in agents.items()},
+        **{
+            f"/context/team/member/0/{place}": {**plain, "context": {"team": {**group, "member": [agent]}}}
+            for place, agent in agents.items()
+        },
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("pointer", identifiers(100))
+def test_what_statements_are_found_by_has_a_length(version: Version, pointer: str) -> None:
+    validate([identifiers(LONGEST_IDENTIFIER)[pointer]], version, many=False)
+    (fault,) = faults([identifiers(LONGEST_IDENTIFIER + 1)[pointer]], version)
+    assert (fault.pointer, fault.section) == (pointer, "Sillage")
+    assert fault.rule.endswith("-size")
+    assert "8,192" in fault.message
+
+
+def test_the_schemas_say_that_length() -> None:
+    def said(node: Any) -> set[int]:
+        if isinstance(node, dict):
+            here = {node["maxLength"]} if "maxLength" in node else set()
+            return here.union(*map(said, node.values()))
+        return set()
+
+    for version in VERSIONS:
+        assert said(contracts.load("xapi", version.value, "statement.json")) == {LONGEST_IDENTIFIER}
+
+
+def test_what_was_stored_before_there_was_a_length_can_still_be_asked_for() -> None:
+    long = "https://a.fr/" + "a" * 100_000
+    assert matches("iri", long)
+    assert not actor_faults({"openid": long}, "")
+    assert not actor_faults({"account": {"homePage": long, "name": long}}, "")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_addresses_that_nothing_is_found_by_may_be_long(full: dict[str, Any], version: Version) -> None:
+    long = "data:text/plain," + "a" * 100_000
+    definition = full["object"]["object"]["definition"]
+    definition["moreInfo"] = long
+    definition["extensions"] = {long: long}
+    full["attachments"][0]["fileUrl"] = long
+    validate([full], version, many=False)
