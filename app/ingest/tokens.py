@@ -10,15 +10,19 @@ from app.xapi.query import StatementQuery
 
 
 def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]:
-    """Tokens of a statement of a source, all of one generation of the index key; that of the source always."""
+    """Tokens of a statement of a source, all of one generation of the index key; that of the source always.
+
+    Those of which it has one come first: of a statement with very many, only the first are carried by others that refer
+    to it (``app/storage/statements.py``).
+    """
     token = index.token
     tokens = [token(SOURCE, source), token(VERB, found.verb)]
-    tokens += [token(AGENT, agent) for agent in found.agents]
-    tokens += [token(RELATED_AGENT, agent) for agent in found.related_agents]
-    tokens += [token(ACTIVITY, activity) for activity in found.activities]
-    tokens += [token(RELATED_ACTIVITY, activity) for activity in found.related_activities]
     if found.registration is not None:
         tokens.append(token(REGISTRATION, found.registration))
+    tokens += [token(ACTIVITY, activity) for activity in found.activities]
+    tokens += [token(AGENT, agent) for agent in found.agents]
+    tokens += [token(RELATED_ACTIVITY, activity) for activity in found.related_activities]
+    tokens += [token(RELATED_AGENT, agent) for agent in found.related_agents]
     return tuple(tokens)
 
 

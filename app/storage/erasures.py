@@ -46,7 +46,7 @@ from app.storage.pattern_sessions import SESSIONS
 from app.storage.person_states import NAME as PERSON_STATES
 from app.storage.persons import PersonRepository
 from app.storage.statements import NAME as STATEMENTS
-from app.storage.statements import Position
+from app.storage.statements import SOME_TOKENS, Position, carried
 from app.storage.subjects import NAME as SUBJECTS
 from app.storage.tombstones import Tombstone, Tombstones
 
@@ -421,13 +421,10 @@ class Remains:
             found = list(self._statements.find(query, {"refs": 1, "stored": 1}).sort([("stored", 1)]).limit(limit))
             if not found:
                 return Referring(0, 0, after)
-            named = {
-                carried["i"]
-                for each in found
-                for carried in each["refs"]
-                if not wanted.isdisjoint(map(bytes, carried["t"]))
-            }
-            targets = self._statements.find({"_id": {"$in": list(named)}, "stored": {"$exists": True}}, {"t": 1})
+            named = {one["i"] for each in found for one in each["refs"] if not wanted.isdisjoint(map(bytes, one["t"]))}
+            targets = self._statements.find(
+                {"_id": {"$in": list(named)}, "stored": {"$exists": True}}, {"t": SOME_TOKENS}
+            )
             now = {each["_id"]: each["t"] for each in targets}
             changes = [change for each in found if (change := _refreshed(each, named, now)) is not None]
             changed = self._statements.bulk_write(changes, ordered=False).modified_count if changes else 0
@@ -437,12 +434,12 @@ class Remains:
         return Referring(len(found), changed, Position(last, seen))
 
 
-def _refreshed(referring: Document, named: set[UUID], now: Mapping[UUID, object]) -> UpdateOne | None:
-    kept = [
-        {"i": carried["i"], "t": now[carried["i"]]} if carried["i"] in named else carried
-        for carried in referring["refs"]
-        if carried["i"] not in named or carried["i"] in now
-    ]
+def _refreshed(referring: Document, named: set[UUID], now: Mapping[UUID, Sequence[object]]) -> UpdateOne | None:
+    kept = carried(
+        {"i": each["i"], "t": now[each["i"]]} if each["i"] in named else each
+        for each in referring["refs"]
+        if each["i"] not in named or each["i"] in now
+    )
     if kept == referring["refs"]:
         return None
     # Only as it was read: who links a chain meanwhile has read the present tokens.

@@ -14,7 +14,7 @@ import pymongo
 from pymongo import UpdateOne
 
 from app.storage.connection import Document, Store, translated
-from app.storage.statements import NAME, Stored
+from app.storage.statements import NAME, SOME_TOKENS, Stored, carried
 
 # Counting a hundred million takes longer than a request may.
 _COUNT_SECONDS = 600.0
@@ -127,17 +127,18 @@ class TokenRepository:
         return [Referring(one["_id"], one["refs"]) for one in found]
 
     def tokens(self, identities: Iterable[UUID]) -> dict[UUID, list[bytes]]:
-        """The tokens of those of these statements that are there."""
+        """The tokens that are carried of those of these statements that are there."""
         among = {"_id": {"$in": list(identities)}, "stored": {"$exists": True}}
         with translated():
-            return {one["_id"]: one["t"] for one in self._collection.find(among, {"t": 1})}
+            return {one["_id"]: one["t"] for one in self._collection.find(among, {"t": SOME_TOKENS})}
 
     def relink(self, changes: Sequence[Relink]) -> int:
         """Replace ``refs``, in one write, where they are as they were read; how many were."""
         if not changes:
             return 0
         writes = [
-            UpdateOne({"_id": change.id, "refs": change.before}, {"$set": {"refs": change.after}}) for change in changes
+            UpdateOne({"_id": change.id, "refs": change.before}, {"$set": {"refs": carried(change.after)}})
+            for change in changes
         ]
         with translated():
             return self._collection.bulk_write(writes, ordered=False).matched_count

@@ -16,7 +16,8 @@ Document of a statement::
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
     void     true        voided, or waiting to be: absent otherwise
     ref      UUID        the statement that its object is (StatementRef), if it is one
-    refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens; absent if none is there
+    refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens, ``MOST_CARRIED`` in all;
+                         absent if none is there
 
 A *placeholder* has no ``stored``: its statement is not there yet, and others name it. ``void`` and ``by``: the sources
 that voided it (null: one that may void anything). ``wait``: how often a chain of references was found to end there.
@@ -38,10 +39,12 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from struct import Struct
 from typing import NamedTuple, TypeGuard, cast
 from uuid import UUID
 
+import structlog
 from bson import decode
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
@@ -73,6 +76,8 @@ COLLECTIONS = (
     Declared(LINKING),
 )
 
+_log = structlog.stdlib.get_logger("sillage.statements")
+
 # Many who refer at once to one statement that is not there yet write one placeholder: each round one gets through.
 ATTEMPTS = 12
 _LONGEST_WAIT_SECONDS = 0.1
@@ -89,6 +94,23 @@ CHAIN = 20
 # Most referrers that one transaction links. MongoDB cuts transactions off after a minute: anybody can make thousands of
 # statements wait for an id, and must not keep that one from being stored.
 LINKED_AT_ONCE = 1_000
+# Of these, so many are held with what they lead to: each may lead to twenty, and carry all that is carried.
+_LINKED_TOGETHER = 200
+
+MOST_CARRIED = 256
+"""Most tokens that a statement carries of all those it leads to, the nearest first.
+
+Each is an index entry: a statement of 200 bytes could otherwise have 200,000. Twenty that name a dozen agents and
+activities each are carried whole.
+"""
+CARRIED_AT_ONCE = 128_000
+"""Tokens that those may carry together that are linked in one transaction; when they are more than 500, each the less.
+
+It is to end before MongoDB cuts it off, and to fit into its cache.
+"""
+LEAST_CARRIED = 16
+"""What each may carry all the same: an ordinary statement whole."""
+
 _LINKING_TIME = timedelta(seconds=30)
 
 
@@ -203,6 +225,10 @@ class Filter(NamedTuple):
     through: bool = True
     moving: bool = False
 
+
+# One more than is carried, so that what is left out shows.
+SOME_TOKENS: Document = {"$slice": ["$t", MOST_CARRIED + 1]}
+"""The projection of ``t`` for whoever carries it: a statement may have ten thousand tokens."""
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
 _IDS: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
@@ -359,19 +385,27 @@ class Statements:
                 break
             level = those - changed
             changed |= level
-        if not changed:
-            return  # what referred to it was deleted since
+        # Nothing, when what referred to it was deleted since.
+        waiting, cut = iter(changed), 0
+        most = max(LEAST_CARRIED, min(MOST_CARRIED, CARRIED_AT_ONCE // max(len(changed), 1)))
+        while some := list(islice(waiting, _LINKED_TOGETHER)):
+            cut += self._link_together(some, most, session)
+        if cut:
+            _log.warning("references carried in part", count=cut, most=most)
+
+    def _link_together(self, changed: Sequence[UUID], most: int, session: ClientSession) -> int:
+        """Write ``refs`` of these, ``most`` tokens of each; how many lead to more than that."""
         known: dict[UUID, Document] = {}
-        sought = changed
+        sought: Collection[UUID] = changed
         for _ in range(CHAIN + 1):
             fresh = [identity for identity in sought if identity not in known]
             if not fresh:
                 break
             wanted = {"_id": {"$in": fresh}, "stored": {"$exists": True}}
-            found = list(self._collection.find(wanted, {"t": 1, "ref": 1}, session=session))
+            found = list(self._collection.find(wanted, {"t": SOME_TOKENS, "ref": 1}, session=session))
             known.update((each["_id"], each) for each in found)
             sought = {each["ref"] for each in found if "ref" in each}
-        updates, ends = [], set()
+        updates, ends, cut = [], set(), 0
         for identity in changed:
             chain: dict[UUID, Document] = {}
             after = known[identity]["ref"]
@@ -382,10 +416,12 @@ class Statements:
             if len(chain) < CHAIN and after is not None and after not in known:
                 ends.add(after)
             if chain:
-                updates.append(UpdateOne({"_id": identity}, {"$set": {"refs": list(chain.values())}}))
+                cut += sum(len(each["t"]) for each in chain.values()) > most
+                updates.append(UpdateOne({"_id": identity}, {"$set": {"refs": carried(chain.values(), most)}}))
         # A write even where nothing changes: whoever stores an end meanwhile must conflict with this.
         updates += [UpdateOne({"_id": end}, {"$inc": {"wait": 1}}, upsert=True) for end in ends]
         self._collection.bulk_write(updates, session=session)
+        return cut
 
     def _link_later(self, identities: Iterable[UUID], depth: int, session: ClientSession) -> None:
         # From the start again if it is there already. In a circle the depth ends it.
@@ -604,6 +640,22 @@ def beyond(rows: Sequence[Stored], after: Position | None) -> Position:
     last = rows[-1].stored
     earlier = after.seen if after is not None and after.stored == last else ()
     return Position(last, (*earlier, *(row.id for row in rows if row.stored == last)))
+
+
+def carried(refs: Iterable[Document], most: int = MOST_CARRIED) -> list[Document]:
+    """Of ``refs``, what is carried: ``most`` tokens, those of the nearest first.
+
+    Where they end a statement is carried with its first tokens, and those farther away are not. The first ones are
+    those of its source, verb, registration and activity, then of its agents (``app/ingest/tokens.py``).
+    """
+    kept: list[Document] = []
+    left = most
+    for each in refs:
+        if left <= 0:
+            break
+        kept.append(each if len(each["t"]) <= left else {**each, "t": each["t"][:left]})
+        left -= len(each["t"])
+    return kept
 
 
 def _first(found: Rows, limit: int) -> Rows:

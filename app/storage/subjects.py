@@ -32,7 +32,9 @@ class SubjectKeys:
 
     An opened key stays in this process's memory for ``keep_seconds`` at most: that bounds how long a destroyed key
     could still be used by a process that is not told. Keys are kept as bytes, 40 MB with all around them: ready to
-    encrypt, one takes six times as much, and a sender names as many learners as it likes. Safe to share between threads.
+    encrypt, one takes six times as much, and a sender names as many learners as it likes.
+
+    Safe to share between threads.
 
     Attributes:
         generation: Goes up each time the keys are forgotten. What was got under another one than the present may be

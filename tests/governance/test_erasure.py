@@ -18,6 +18,7 @@ from app.storage import clock
 from app.storage.audit import Entry
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
 from app.storage.sealed_reader import SealedReader
+from app.storage.statements import MOST_CARRIED
 from app.storage.tombstones import Tombstones
 from app.vault import signing
 from app.xapi.attachments import SIGNATURE
@@ -707,3 +708,18 @@ def test_the_later_bound_of_two_erasures_stays(parts: Parts) -> None:
     (now,) = tombstones.every()
     assert first.until_stored < now.until_stored == second.until_stored
     assert now.erased >= grave.erased + timedelta(0)
+
+
+def test_what_is_carried_of_a_crowded_statement_stays_bounded_when_a_person_leaves_it(parts: Parts) -> None:
+    crowd = [account("lea"), *(account(f"pupil-{number}") for number in range(400))]
+    sent = statement(id=str(uuid4()), actor={"objectType": "Group", "member": crowd})
+    send(parts, sent)
+    (late,) = send(parts, refers("other", sent["id"]))
+    erase(parts, "lea")
+    statements = parts.store.collection("statements")
+    document = statements.find_one({"_id": late})
+    target = statements.find_one({"_id": UUID(sent["id"])})
+    assert document is not None
+    assert target is not None
+    assert [each["t"] for each in document["refs"]] == [target["t"][:MOST_CARRIED]]
+    require_nothing_of(parts, person("lea"))

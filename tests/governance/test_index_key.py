@@ -23,6 +23,7 @@ from app.settings import load
 from app.storage import organisation_keys
 from app.storage.organisation_keys import Stage, index_keys
 from app.storage.sources import Source
+from app.storage.statements import MOST_CARRIED
 from app.vault import kinds
 from app.vault.keys import IndexKey
 from app.xapi.identifiers import VOIDED, keys_of
@@ -447,3 +448,20 @@ def test_retention_counts_and_deletes_under_both_keys(parts: Parts, source: Sour
     assert [line.kept for line in parts.retention.report(0)] == [8]
     assert parts.retention.apply(far, dry_run=False).statements == 8
     assert parts.store.collection("statements").count_documents({}) == 0
+
+
+def test_what_is_carried_of_a_crowded_statement_stays_bounded_under_another_key(
+    parts: Parts, source: Source, rotation: IndexRotation
+) -> None:
+    crowd = [{"account": {"homePage": "https://ent.example", "name": f"e-{number}"}} for number in range(400)]
+    (target,) = send(parts, source, statement(actor={"objectType": "Group", "member": crowd}, verb=PASSED))
+    refers = {"objectType": "StatementRef", "id": str(target)}
+    (late,) = send(parts, source, statement(actor=BO, object=refers))
+    rotation.rotate()
+    assert rotation.reindex().finished
+    document = parts.store.collection("statements").find_one({"_id": late})
+    assert document is not None
+    assert [len(each["t"]) for each in document["refs"]] == [MOST_CARRIED]
+    assert found(parts, verb=PASSED["id"]) == {target, late}
+    first = "account:https://ent.example|e-0"
+    assert target in found(parts, agent=first)

@@ -17,8 +17,10 @@ from app.storage import statements as module
 from app.storage.connection import Store
 from app.storage.statements import (
     CHAIN,
+    LEAST_CARRIED,
     LINKED_AT_ONCE,
     LINKING,
+    MOST_CARRIED,
     NAME,
     Clash,
     Filter,
@@ -377,6 +379,96 @@ def test_a_chain_is_followed_twenty_deep(store: Store, statements: Statements) -
         statements.insert([referring(place, ids[place - 1], ids[place])])
     assert found(statements, b"agent-of-end") == list(range(CHAIN + 1))
     assert store.collection(NAME).count_documents({"wait": {"$exists": True}}) == 0
+
+
+def crowded(stored: int, identity: UUID, refers: UUID | None, count: int) -> Row:
+    """A statement that names very many."""
+    tokens = (f"{stored}-{number}".encode() for number in range(count))
+    return row(stored, identity, b"same", *tokens)._replace(refers=refers)
+
+
+def carried_by(store: Store, identity: UUID) -> list[tuple[UUID, list[bytes]]]:
+    document = store.collection(NAME).find_one({"_id": identity})
+    assert document is not None
+    return [(each["i"], each["t"]) for each in document.get("refs", [])]
+
+
+def test_behind_a_chain_of_crowded_statements_only_the_nearest_is_carried(store: Store, statements: Statements) -> None:
+    ids = [uuid4() for _ in range(CHAIN + 1)]
+    for place, identity in enumerate(ids):
+        statements.insert([crowded(place, identity, ids[place - 1] if place else None, 2_000)])
+    late = referring(100, ids[-1])
+    before = entries(store)
+    statements.insert([late])
+    # It is 200 bytes long, and cost 40,000 entries of the index.
+    assert entries(store) - before == MOST_CARRIED
+    ((nearest, tokens),) = carried_by(store, late.id)
+    assert nearest == ids[-1]
+    assert tokens == [SOURCE, *(f"{CHAIN}-{number}".encode() for number in range(MOST_CARRIED - 1))]
+    (size,) = store.collection(NAME).aggregate(
+        [{"$match": {"_id": late.id}}, {"$project": {"bytes": {"$bsonSize": "$$ROOT"}}}]
+    )
+    assert size["bytes"] < 25 * MOST_CARRIED + 500
+    assert found(statements, f"{CHAIN}-0".encode(), SOURCE) == [CHAIN, 100]
+    assert found(statements, f"{CHAIN}-1999".encode()) == [CHAIN]
+
+
+def entries(store: Store) -> int:
+    """Entries of the index of what is carried."""
+    (counted,) = store.collection(NAME).aggregate(
+        [
+            {"$match": {"refs": {"$exists": True}}},
+            {"$project": {"n": {"$sum": {"$map": {"input": "$refs", "in": {"$size": "$$this.t"}}}}}},
+            {"$group": {"_id": None, "n": {"$sum": "$n"}}},
+        ]
+    )
+    return int(counted["n"])
+
+
+def test_twenty_ordinary_statements_are_carried_whole(store: Store, statements: Statements) -> None:
+    ids = [uuid4() for _ in range(CHAIN)]
+    for place, identity in enumerate(ids):
+        statements.insert([crowded(place, identity, ids[place - 1] if place else None, 11)])
+    late = referring(100, ids[-1])
+    statements.insert([late])
+    assert [(identity, len(tokens)) for identity, tokens in carried_by(store, late.id)] == [(i, 12) for i in ids[::-1]]
+    assert found(statements, b"0-10") == [*range(CHAIN), 100]
+
+
+def test_where_what_is_carried_ends_a_statement_is_carried_in_part_and_those_behind_it_not(
+    store: Store, statements: Statements
+) -> None:
+    ids = [uuid4() for _ in range(3)]
+    statements.insert([crowded(0, ids[0], None, 5), crowded(1, ids[1], ids[0], 300), crowded(2, ids[2], ids[1], 9)])
+    late = referring(100, ids[2])
+    statements.insert([late])
+    assert [(identity, len(tokens)) for identity, tokens in carried_by(store, late.id)] == [
+        (ids[2], 10),
+        (ids[1], MOST_CARRIED - 10),
+    ]
+
+
+@pytest.mark.parametrize(("count", "each"), [(4, MOST_CARRIED), (10, 200), (300, LEAST_CARRIED)])
+def test_many_that_refer_at_once_share_what_one_transaction_can_hold(
+    store: Store, statements: Statements, monkeypatch: pytest.MonkeyPatch, count: int, each: int
+) -> None:
+    # With 256 for each of a thousand, MongoDB refused some: the transaction did not fit into its cache.
+    monkeypatch.setattr(module, "CARRIED_AT_ONCE", 2_000)
+    target = crowded(0, uuid4(), None, 2_000)
+    statements.insert([target])
+    batch = [referring(1 + place, target.id) for place in range(count)]
+    statements.insert(batch)
+    assert entries(store) == count * each
+    assert {len(tokens) for one in batch for _, tokens in carried_by(store, one.id)} == {each}
+
+
+def test_what_comes_late_is_carried_within_the_same_bounds(store: Store, statements: Statements) -> None:
+    target = uuid4()
+    waiting = [referring(place, target) for place in range(5)]
+    for each in waiting:
+        statements.insert([each])
+    statements.insert([crowded(10, target, None, 2_000)])
+    assert [len(tokens) for each in waiting for _, tokens in carried_by(store, each.id)] == [MOST_CARRIED] * 5
 
 
 def test_a_statement_comes_after_all_that_referred_to_it_was_deleted(store: Store, statements: Statements) -> None:
