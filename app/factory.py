@@ -716,7 +716,7 @@ class Parts:
             attachments=self.attachments,
             subjects=self.subjects,
             bodies=self.bodies,
-            opened=self.reader.opened,
+            opened=self.reader.each,
             keys=self.keys,
             presence=self.presence,
             profiles=self.profiles,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -47,6 +48,7 @@ Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequen
 verdicts, and which are new."""
 _STAMPED_AGAIN_AT_MOST = 3
 _COMPARED_AGAIN_AT_MOST = 3
+_COMPARED_TOGETHER = 100
 _OUT_OF_TOUCH = "This server loses touch with the others. Send the same request again."
 # RFC 9562 5.4: the bits of a UUID that are not random in version 4.
 _RANDOM_BITS = ~((0xF000 << 64) | (0xC000 << 48))
@@ -89,7 +91,7 @@ class Recorder:
         attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
-        opened: Callable[[Sequence[Stored]], Sequence[Plain]],
+        opened: Callable[[Sequence[Stored]], Iterable[Plain]],
         keys: OrganisationKeys,
         presence: Presence,
         profiles: Profiles,
@@ -312,12 +314,14 @@ class Recorder:
             if not isinstance(outcome, Clash):
                 break
             sent = {row.id: statement for row, statement in zip(rows, batch.statements, strict=True)}
-            kept = self._statements.some(outcome.prints)
-            alike = {
-                plain.id: outcome.prints[plain.id]
-                for plain in self._opened(kept)
-                if same(sent[plain.id], lossless.loads(plain.body))
-            }
+            prints = outcome.prints
+            taken = iter(prints)
+            alike: dict[UUID, bytes] = {}
+            while some := list(islice(taken, _COMPARED_TOGETHER)):
+                # One opened at a time: what was sent may be short, and what is kept under its id long.
+                for plain in self._opened(self._statements.some(some)):
+                    if same(sent[plain.id], lossless.loads(plain.body)):
+                        alike[plain.id] = prints[plain.id]
             if len(alike) < len(outcome.prints):
                 outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})
                 break

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from app import lossless
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of the stored statements, as JSON and as sealed, that one batch refers to and that are looked at: ten thousand of
+3 KiB. A batch of a few bytes for each could otherwise have gigabytes opened."""
 
 
 class Referred:
@@ -19,9 +23,30 @@ class Referred:
         self._reader = reader
 
     def find(self, source: str, identities: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
-        """Of these statements, those stored by the source itself: nobody learns of what another has sent."""
-        rows = [row for row in self._statements.some(identities) if row.source == source]
-        return {str(plain.id): lossless.loads(plain.body) for plain in self._reader.opened(rows)}
+        """Of these statements, those stored by the source itself: nobody learns of what another has sent.
+
+        The first ``MOST_BYTES`` of them, in no order: what is beyond counts as not stored.
+        """
+        rows = [row for row in self._statements.some(identities, MOST_BYTES) if row.source == source]
+        opened, _, _ = self._reader.opened_within(rows, MOST_BYTES)
+        return _Decoding({str(plain.id): plain.body for plain in opened})
+
+
+class _Decoding(Mapping[str, Mapping[str, Any]]):
+    """Statements by id, each decoded when it is looked at: all of them at once would take twenty times as much."""
+
+    def __init__(self, bodies: Mapping[str, bytes]) -> None:
+        self._bodies = bodies
+
+    def __getitem__(self, identity: str) -> Mapping[str, Any]:
+        statement: Mapping[str, Any] = lossless.loads(self._bodies[identity])
+        return statement
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
 
 
 def identifiers(statements: Iterable[Mapping[str, Any]]) -> list[UUID]:

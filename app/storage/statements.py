@@ -556,12 +556,14 @@ class Statements:
             found = self.some([identity])
         return found[0] if found else None
 
-    def some(self, identities: Iterable[UUID]) -> list[Stored]:
-        """Those of these ids that are there, voided or not, in any order."""
+    def some(self, identities: Iterable[UUID], most_bytes: int | None = None) -> list[Stored]:
+        """Those of these ids that are there, voided or not, in any order; no more once there are ``most_bytes``."""
         wanted = list(identities)
         among = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}, "stored": {"$exists": True}}
         with translated():
-            return _stored(self._collection.find_raw_batches(among, _FIELDS))
+            cursor = self._collection.find_raw_batches(among, _FIELDS)
+            with cursor:
+                return _stored(cursor, most_bytes)
 
     def page(
         self,

@@ -10,10 +10,12 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
+from app.errors import StatementConflict
 from app.factory import Parts
 from app.ingest import attachments, querying
 from app.ingest.activities import MOST_BYTES as MOST_OF_A_DEFINITION
 from app.ingest.querying import MOST_BYTES, MOST_TOLD_BYTES, Page, Reader
+from app.ingest.referred import Referred
 from app.xapi.languages import Languages
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
@@ -141,3 +143,44 @@ def test_a_page_with_attachments_is_cut_where_they_are_many(parts: Parts, monkey
     ]
     monkeypatch.setattr(attachments, "MOST_ATTACHMENTS", 0)
     assert [len(page.bodies) for page in pages(parts, attachments=True, limit=500)] == [1] * 5
+
+
+def long(count: int) -> list[dict[str, Any]]:
+    """Statements of nearly 1 MiB that take little room: with what a retry may leave out, and the rest short."""
+    definition = {"description": {"fr": "d" * 1_000_000}}
+    return [
+        statement(
+            id=str(uuid4()), object={"id": f"{LESSON}/1", "definition": definition}, timestamp="2026-11-01T08:00:00Z"
+        )
+        for _ in range(count)
+    ]
+
+
+def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(parts: Parts) -> None:
+    sent = long(60)
+    for start in range(0, 60, 15):
+        send(parts, *sent[start : start + 15])
+    ids = [UUID(each["id"]) for each in sent]
+    lookup = Referred(parts.statements, parts.reader)
+    tracemalloc.start()
+    given = lookup.find("tutor", ids)
+    assert [given.get(identity) is not None for identity in given] == [True] * len(given)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 30 <= len(given) <= 34
+    assert given.get(str(uuid4())) is None
+    assert peak < 48 * 1024 * 1024
+
+
+def test_a_short_retry_of_long_statements_opens_one_at_a_time(parts: Parts) -> None:
+    sent = long(60)
+    for start in range(0, 60, 15):
+        send(parts, *sent[start : start + 15])
+    # The same, said without what a comparison leaves out: definitions of activities.
+    short = [{**each, "object": {"id": f"{LESSON}/1"}, "result": {"duration": "PT1.001S"}} for each in sent]
+    tracemalloc.start()
+    with pytest.raises(StatementConflict):
+        send(parts, *short)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 * 1024 * 1024
