@@ -13,6 +13,7 @@ from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.embedded import EmbeddedServer
 from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
+from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
 from tests.served import Server, serving
 
