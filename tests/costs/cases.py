@@ -379,10 +379,11 @@ def documents() -> list[Case]:
 
 def _each_route(chosen: list[Case], cases: list[Case]) -> list[Case]:
     """What was chosen, and one of each route that nothing was chosen of."""
-    have = {(each.method, each.path) for each in chosen}
+    have = {(each.method, each.path.partition("?")[0]) for each in chosen}
     for each in cases:
-        if (each.method, each.path) not in have:
-            have.add((each.method, each.path))
+        route = each.method, each.path.partition("?")[0]
+        if route not in have:
+            have.add(route)
             chosen.append(each)
     return chosen
 
