@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gzip
 import multiprocessing
 import os
 import shutil
@@ -25,6 +26,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import brotli
 import orjson
 from fuzz_inputs import MARK, SMUGGLED, Given, Input, Route, made
 from machine import free_port
@@ -44,7 +46,7 @@ PROFILES = ROOT / "schemas" / "profiles"
 ANSWER_SECONDS = 60.0
 MEMORY_MIB = 700
 MOST_INPUTS = 10_000_000
-MOST_TOLD = 30
+MOST_TOLD = 60
 _CURSORS = 20
 # Of a refusal that is no fault: the server has more to do than it can, or MongoDB is slow.
 _PASSING = frozenset({"overloaded", "unavailable", "database-unavailable"})
@@ -281,11 +283,11 @@ class Sender:
         document: Any = {}
         if answer.body and kind == b"application/problem+json":
             with suppress(orjson.JSONDecodeError):
-                document = orjson.loads(answer.body)
+                document = orjson.loads(_unpacked(answer))
         code = str(document.get("code", ""))
         wrong = ""
         if answer.status >= 500 and not (
-            answer.status == 503 and (code in _PASSING or sent.head) and b"retry-after" in answer.headers
+            answer.status == 503 and (code in _PASSING or sent.bare) and b"retry-after" in answer.headers
         ):
             wrong = f"answered {answer.status} {code or answer.body[:200]!r}"
         elif (
@@ -294,7 +296,7 @@ class Sender:
             and not answer.headers.get(b"content-security-policy", b"").startswith(b"sandbox")
         ):
             wrong = f"answered {answer.status} in HTML"
-        elif sent.whole and answer.status >= 400 and not sent.head and document.get("status") != answer.status:
+        elif sent.whole and answer.status >= 400 and not sent.bare and document.get("status") != answer.status:
             wrong = f"answered {answer.status} without a problem document: {kind!r} {answer.body[:200]!r}"
         elif answer.headers.get(b"x-request-id", b"").startswith(SMUGGLED.encode()):
             wrong = "a request hidden in the body of another was answered"
@@ -310,14 +312,22 @@ class Sender:
             self._cursors = [*self._cursors[-_CURSORS:], found]
 
 
+def _unpacked(answer: Answer) -> bytes:
+    coding = answer.headers.get(b"content-encoding")
+    unpacked: bytes = answer.body
+    if coding == b"br":
+        unpacked = brotli.decompress(answer.body)
+    elif coding == b"gzip":
+        unpacked = gzip.decompress(answer.body)
+    return unpacked
+
+
 def _send(port: int, given: Given, seed: int, numbers: range, told: Queue[Any]) -> None:
     sender = Sender(port, given, seed)
     for count, number in enumerate(numbers, 1):
         sender.send(number)
         if count % 200 == 0:
             told.put(200)
-            if len(sender.faults) > 20 * MOST_TOLD:
-                break
     sender.close()
     told.put((dict(sender.answers), sender.faults))
 
@@ -370,9 +380,10 @@ class Service:
                 made = parts.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
                 credentials[f"{scope} of {source}"] = self._header(made)
         app = create_app(self._settings)
-        routes = tuple(
-            Route(rule.rule, tuple(sorted((rule.methods or set()) - {"OPTIONS"}))) for rule in app.url_map.iter_rules()
-        )
+        methods: dict[str, set[str]] = {}
+        for rule in app.url_map.iter_rules():
+            methods.setdefault(rule.rule, set()).update((rule.methods or set()) - {"OPTIONS"})
+        routes = tuple(Route(rule, tuple(sorted(named))) for rule, named in methods.items())
         app.extensions["sillage"].close()
         with self.log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -516,8 +527,7 @@ def _run(service: Service, asked: argparse.Namespace) -> int:
         answers, faults = _send_all(service.port, given, asked)
     seconds = time.monotonic() - began
     console.print(_table(answers))
-    wrong = [f"input {each.number}, {each.kind}: {each.what}" for each in sorted(faults)[:MOST_TOLD]]
-    wrong += [f"and {len(faults) - MOST_TOLD} more answers"] if len(faults) > MOST_TOLD else []
+    wrong = _told(faults)
     untried = {route.rule for route in given.routes} - {kind for kind, _ in answers}
     if untried and asked.only is None and asked.inputs >= 2_000:
         wrong.append(f"nothing was sent to {', '.join(sorted(untried))}")
@@ -536,6 +546,18 @@ def _run(service: Service, asked: argparse.Namespace) -> int:
         f"at most, {f'{len(wrong)} findings' if wrong else 'nothing found'}"
     )
     return 1 if wrong else 0
+
+
+def _told(faults: list[Fault]) -> list[str]:
+    """Faults as words: the first input of each kind, and how many are like it."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for each in sorted(faults):
+        alike.setdefault((each.kind, each.what), []).append(each.number)
+    told = [
+        f"input {numbers[0]}, {kind}: {what}" + (f" ({len(numbers)} times)" if len(numbers) > 1 else "")
+        for (kind, what), numbers in alike.items()
+    ]
+    return told[:MOST_TOLD] + ([f"and {len(told) - MOST_TOLD} more kinds"] if len(told) > MOST_TOLD else [])
 
 
 def _send_all(port: int, given: Given, asked: argparse.Namespace) -> tuple[Counter[tuple[str, int]], list[Fault]]:

@@ -61,6 +61,11 @@ class Input(NamedTuple):
     request_id: str = ""
     half: bool = False
 
+    @property
+    def bare(self) -> bool:
+        """Whether its answer may be without a body: HEAD, or a form that stands for it."""
+        return self.head or b"?method=HEAD" in self.data
+
 
 def made(given: Given, seed: int, number: int, cursors: Sequence[str] = ()) -> Input:
     """Input ``number`` of a seed; ``cursors``: of earlier answers."""
@@ -204,9 +209,11 @@ def _target(chance: random.Random, deep: bool) -> dict[str, Any]:
 def _statement(chance: random.Random, *, deep: bool = False) -> dict[str, Any]:
     made: dict[str, Any] = {
         "actor": _agent(chance) if chance.random() < 0.8 else _group(chance),
-        "verb": {"id": chance.choice((f"{_ENT}/verbs/did", "http://adlnet.gov/expapi/verbs/answered", _VOIDED))},
+        "verb": {"id": chance.choice((f"{_ENT}/verbs/did", "http://adlnet.gov/expapi/verbs/answered"))},
         "object": _target(chance, deep),
     }
+    if chance.random() < 0.05:
+        made |= {"verb": {"id": _VOIDED}, "object": {"objectType": "StatementRef", "id": chance.choice(_UUIDS)}}
     if chance.random() < 0.25:
         made["id"] = chance.choice(_UUIDS)
     if chance.random() < 0.3:
@@ -233,7 +240,9 @@ def _statement(chance: random.Random, *, deep: bool = False) -> dict[str, Any]:
             context["extensions"] = {_iri(chance, "x"): _evil(chance)}
         made["context"] = context
     if chance.random() < 0.3:
-        made["timestamp"] = chance.choice(("2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00", "2026-01-01"))
+        made["timestamp"] = chance.choice(
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.123+02:00", "2026-01-01T00:00:00Z")
+        )
     if chance.random() < 0.1:
         made["attachments"] = [_attachment(b"data %d" % chance.randrange(5), url=chance.random() < 0.5)]
     if chance.random() < 0.1:
@@ -277,9 +286,20 @@ def _mutated(chance: random.Random, value: Any) -> Any:
     return _evil(chance)
 
 
+def _mutated_within(chance: random.Random, value: Any) -> Any:
+    """The same, but never the whole of it."""
+    if isinstance(value, dict) and value:
+        name = chance.choice(list(value))
+        return {**value, name: _mutated(chance, value[name])}
+    if isinstance(value, list) and value:
+        place = chance.randrange(len(value))
+        return [*value[:place], _mutated_within(chance, value[place]), *value[place + 1 :]]
+    return _mutated(chance, value)
+
+
 def _json(chance: random.Random, value: Any) -> bytes:
     for _ in range(chance.choice((0, 0, 0, 0, 0, 0, 1, 1, 2, 4))):
-        value = _mutated(chance, value)
+        value = _mutated(chance, value) if chance.random() < 0.05 else _mutated_within(chance, value)
     body = orjson.dumps(value)
     damage = chance.random()
     if damage < 0.01 and body:
@@ -301,10 +321,10 @@ def _json(chance: random.Random, value: Any) -> bytes:
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-def _statements_body(chance: random.Random) -> tuple[bytes, str]:
-    count = chance.choice((1, 1, 1, 2, 5, 30))
+def _statements_body(chance: random.Random, method: str) -> tuple[bytes, str]:
+    count = chance.choice((1, 1, 1, 2, 5, 30)) if method == "POST" or chance.random() < 0.05 else 1
     listed = [_statement(chance) for _ in range(count)]
-    value: Any = listed if count > 1 or chance.random() < 0.3 else listed[0]
+    value: Any = listed if count > 1 or (method == "POST" and chance.random() < 0.3) else listed[0]
     if chance.random() < 0.08:
         return _multipart(chance, value)
     return _json(chance, value), "application/json"
@@ -330,7 +350,7 @@ def _multipart(chance: random.Random, statements: Any) -> tuple[bytes, str]:
 
 
 def _form(chance: random.Random, given: Given) -> tuple[bytes, str]:
-    body, kind = _statements_body(chance)
+    body, kind = _statements_body(chance, "POST")
     fields = {
         "Authorization": _authorization(chance, given, "/xAPI/statements") or "",
         "X-Experience-API-Version": chance.choice(("1.0.3", "1.0.3", "2.0.0", "x")),
@@ -446,10 +466,10 @@ def _query(chance: random.Random, rule: str, method: str, cursors: Sequence[str]
             )
         elif known and method in ("GET", "HEAD"):
             names = chance.sample(known, min(len(known), chance.choice((0, 1, 1, 2, 3))))
-    if chance.random() < 0.08:
+    if chance.random() < 0.04:
         names.append(chance.choice(list(_PARAMETERS)))
     pairs = [(name, _PARAMETERS[name](chance)) for name in names]
-    if chance.random() < 0.06:
+    if chance.random() < 0.03:
         pairs.append((chance.choice(("x", "", "agent ", "Agent", MARK, "limit")), str(_evil(chance))[:300]))
     written = "&".join(
         f"{quote(name)}={quote(text, safe='', encoding='latin-1', errors='replace')}" for name, text in pairs
@@ -547,7 +567,7 @@ def _request(chance: random.Random, given: Given, number: int, cursors: Sequence
             query = "method=" + _PARAMETERS["method"](chance) + (f"&{query}" if chance.random() < 0.1 else "")
             method = "POST"
         elif rule in ("/xAPI/statements", "/api/v1/check"):
-            body, kind = _statements_body(chance)
+            body, kind = _statements_body(chance, method)
         elif rule.startswith("/xAPI"):
             body, kind = chance.choice(
                 (
