@@ -17,6 +17,7 @@ from app.errors import (
     pointer,
 )
 from app.xapi import Statement
+from app.xapi.extent import crowded
 
 # orjson writes at most 254 levels and jsonschema-rs reads at most 255: deeper statements could be taken in but never
 # given back in another form.
@@ -29,7 +30,6 @@ decoded."""
 MOST_VALUES = 2_000_000
 """Of a body, counted by what separates them: an empty object of two bytes takes a hundred once decoded."""
 
-_SEPARATORS = (b",", b"[", b"{", b":")
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _DUPLICATE_SECTION = "xAPI-Data 2.2"
 _SHOWN = 20
@@ -64,9 +64,8 @@ def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MOST_
         StatementTooLarge: a statement is longer than allowed.
         InvalidStatement: neither an object nor an array of objects.
     """
-    # A body has more bytes than separators.
-    if len(body) > MOST_VALUES:
-        _refuse_crowded(body)
+    if crowded(body, MOST_VALUES):
+        raise BodyTooLarge(f"The body holds more than {MOST_VALUES} JSON values. Send several smaller batches.")
     document = _parsed(body)
     if type(document) is list:
         if len(document) > max_statements:
@@ -106,14 +105,6 @@ def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MOST_
             ],
         )
     return Decoded(statements, many, written)
-
-
-def _refuse_crowded(body: bytes) -> None:
-    if sum(map(body.count, _SEPARATORS)) > MOST_VALUES:
-        # Texts may hold as many as they like.
-        bare = lossless.STRING.sub(b"", body)
-        if sum(map(bare.count, _SEPARATORS)) > MOST_VALUES:
-            raise BodyTooLarge(f"The body holds more than {MOST_VALUES} JSON values. Send several smaller batches.")
 
 
 def _parsed(body: bytes) -> object:
