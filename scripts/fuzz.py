@@ -50,6 +50,8 @@ MOST_TOLD = 60
 _CURSORS = 20
 # Of a refusal that is no fault: the server has more to do than it can, or MongoDB is slow.
 _PASSING = frozenset({"overloaded", "unavailable", "database-unavailable"})
+# RFC 9112 6.1: what an unknown transfer coding is answered with.
+_NOT_KNOWN = "transfer-coding-unknown"
 _WRONG_LEVELS = frozenset({"error", "critical"})
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -286,10 +288,9 @@ class Sender:
                 document = orjson.loads(_unpacked(answer))
         code = str(document.get("code", ""))
         wrong = ""
-        if answer.status >= 500 and not (
-            answer.status == 503 and (code in _PASSING or sent.bare) and b"retry-after" in answer.headers
-        ):
-            wrong = f"answered {answer.status} {code or answer.body[:200]!r}"
+        passing = answer.status == 503 and (code in _PASSING or sent.bare) and b"retry-after" in answer.headers
+        if answer.status >= 500 and not passing and not (answer.status == 501 and code == _NOT_KNOWN):
+            wrong = f"answered {answer.status} {code or repr(answer.body[:200])}"
         elif (
             answer.body
             and kind.startswith(b"text/html")
