@@ -363,7 +363,8 @@ class Service:
         parts.register.add(ACTIVITY.read_bytes())
         profiles = [parts.profiles.add(each.read_bytes()).id for each in sorted(PROFILES.glob("*.jsonld"))]
         activity = str(orjson.loads(ACTIVITY.read_bytes())["id"])
-        credentials = {}
+        credentials: dict[str, str] = {}
+        people: list[str] = []
         for name, more in {
             "fuzz": {"profiles": profiles, "mode": "warn", "patterns": "live", "minors": "pseudonymise"},
             "rejecting": {"profiles": profiles, "mode": "reject", "minors": "refuse"},
@@ -372,10 +373,10 @@ class Service:
             every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
             _, first = parts.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)
             credentials[name] = self._header(first)
-        people = ((scopes.ALL,), (scopes.GOVERNANCE_READ, scopes.RIGHTS), (scopes.RESEARCH, scopes.METRICS))
-        for several in people:
+        for several in ((scopes.ALL,), (scopes.GOVERNANCE_READ, scopes.RIGHTS), (scopes.RESEARCH, scopes.METRICS)):
             made = parts.sources.issue(source=None, label="fuzz", scopes=several, actor="cli:fuzz")
-            credentials[f"a person with {' and '.join(several)}"] = self._header(made)
+            people.append(self._header(made))
+        sources = tuple(credentials)
         for scope in scopes.EVERY:
             for source in ("plain", None):
                 made = parts.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
@@ -391,7 +392,8 @@ class Service:
                 [sys.executable, "-m", "app.cli", "serve"], env=self._environment, cwd=ROOT, stdout=out, stderr=out
             )
         self._wait()
-        return Given(routes, credentials)
+        credentials["a person who reads and writes all"] = people[0]
+        return Given(routes, credentials, sources, officer=people[1], research=people[2])
 
     def _header(self, credential: NewCredential) -> str:
         self._secrets.append(credential.secret)

@@ -34,10 +34,21 @@ class Route(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the server has: its routes, and ``Authorization`` headers by what they may do."""
+    """What the server has.
+
+    Attributes:
+        routes: Its routes.
+        credentials: ``Authorization`` headers, by a name.
+        sources: The names of those that may do everything that a source may.
+        officer: That of a data protection officer.
+        research: That of a researcher.
+    """
 
     routes: tuple[Route, ...]
     credentials: Mapping[str, str]
+    sources: Sequence[str]
+    officer: str
+    research: str
 
 
 class Input(NamedTuple):
@@ -495,10 +506,11 @@ def _path(chance: random.Random, rule: str) -> str:
 
 def _credential(chance: random.Random, given: Given, rule: str) -> str:
     """One that may do much there, or any: of a single scope, of a person."""
-    listed = list(given.credentials)
-    sources = rule.startswith("/xAPI") or rule in ("/api/v1/check", "/api/v1/accounts", "/api/v1/verdicts")
-    likely = (listed[:3] if sources else listed[3:6]) or listed
-    return given.credentials[chance.choice(likely if chance.random() < 0.75 else listed)]
+    if chance.random() < 0.2:
+        return given.credentials[chance.choice(list(given.credentials))]
+    if rule.startswith("/api/v1") and rule not in ("/api/v1/check", "/api/v1/accounts", "/api/v1/verdicts"):
+        return given.research if "aggregates" in rule else given.officer
+    return given.credentials[chance.choice(given.sources)]
 
 
 def _authorization(chance: random.Random, given: Given, rule: str) -> str | None:
@@ -520,8 +532,8 @@ def _headers(chance: random.Random, given: Given, rule: str, number: int) -> dic
     if authorization is not None:
         headers["Authorization"] = authorization
     more = {
-        "If-Match": ("*", '"a"', "a", '"a", "b"', 'W/"x"', ",", '"' + "a" * 900 + '"'),
-        "If-None-Match": ("*", '"a"', "", '"'),
+        "If-Match": ("*", "*", "*", '"a"', "a", '"a", "b"', 'W/"x"', ",", '"' + "a" * 900 + '"'),
+        "If-None-Match": ("*", "*", '"a"', "", '"'),
         "Accept-Language": ("fr", "fr-CA;q=0.5, en", "*;q=0", "a-" * 500, ";;;", "\u00e9"),
         "Accept-Encoding": ("br", "gzip;q=0", "identity;q=0, *;q=0", "x,br", ";"),
         "X-Sillage-Purpose": ("teaching", "x", MARK, ""),
@@ -541,7 +553,7 @@ def _headers(chance: random.Random, given: Given, rule: str, number: int) -> dic
         "Referer": (f"https://x/?{MARK}",),
         "Connection": ("keep-alive", "close"),
     }
-    likely = 0.5 if "state" in rule or "profile" in rule else 0.06
+    likely = 0.3 if "state" in rule or "profile" in rule else 0.06
     for name, texts in more.items():
         if chance.random() < (likely if name.startswith("If-") else 0.03):
             headers[name] = chance.choice(texts)

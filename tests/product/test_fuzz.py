@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,11 @@ def fuzz() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "scripts"))
         yield importlib.import_module("fuzz")
+
+
+def given_of(fuzz: ModuleType, *methods: str) -> Any:
+    routes = (fuzz.Route("/xAPI/statements", methods),)
+    return fuzz.Given(routes, {"a": "Basic YTpi"}, ("a",), "Basic YTpi", "Basic YTpi")
 
 
 def test_some_seconds_of_it() -> None:
@@ -86,7 +92,7 @@ def test_what_it_finds(fuzz: ModuleType, answer: Callable[[BaseHTTPRequestHandle
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        given = fuzz.Given((fuzz.Route("/xAPI/statements", ("GET",)),), {"a": "Basic YTpi"})
+        given = given_of(fuzz, "GET")
         sender = fuzz.Sender(server.server_port, given, 1)
         for number in range(20):
             sender.send(number)
@@ -98,7 +104,7 @@ def test_what_it_finds(fuzz: ModuleType, answer: Callable[[BaseHTTPRequestHandle
 
 
 def test_the_same_seed_gives_the_same_inputs(fuzz: ModuleType) -> None:
-    given = fuzz.Given((fuzz.Route("/xAPI/statements", ("GET", "POST", "PUT")),), {"a": "Basic YTpi"})
+    given = given_of(fuzz, "GET", "POST", "PUT")
     made = [[fuzz.made(given, seed, number) for number in range(200)] for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
 
