@@ -13,6 +13,7 @@ import base64
 import gzip
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 
 import brotli
 import orjson
-from fuzz_inputs import MARK, SMUGGLED, Given, Input, Route, made
+from fuzz_inputs import MARK, SMUGGLED, Given, Input, Met, Route, made
 from machine import free_port
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -47,7 +48,9 @@ ANSWER_SECONDS = 60.0
 MEMORY_MIB = 700
 MOST_INPUTS = 10_000_000
 MOST_TOLD = 60
-_CURSORS = 20
+_MET = 20
+_CASE = re.compile(rb'"id":"(r-[0-9a-f]{12})"')
+_ERASURE = re.compile(rb'"erasure":"([0-9a-f-]{36})"')
 # Of a refusal that is no fault: the server has more to do than it can, or MongoDB is slow.
 _PASSING = frozenset({"overloaded", "unavailable", "database-unavailable"})
 # RFC 9112 6.1: what an unknown transfer coding is answered with.
@@ -182,14 +185,14 @@ class Sender:
         self._given = given
         self._seed = seed
         self._connection: Connection | None = None
-        self._cursors: list[str] = []
+        self._met = Met()
         self.answers: Counter[tuple[str, int]] = Counter()
         self.faults: list[Fault] = []
         self.shown = False
 
     def send(self, number: int) -> None:
         """One input, and its answer."""
-        sent = made(self._given, self._seed, number, self._cursors if not self.shown else ())
+        sent = made(self._given, self._seed, number, self._met)
         if self.shown:
             console.print(repr(sent), markup=False)
         try:
@@ -307,10 +310,14 @@ class Sender:
             self.faults.append(Fault(number, sent.kind, wrong))
 
     def _remember(self, answer: Answer) -> None:
-        place = answer.body.rfind(b"cursor=")
-        if answer.status == 200 and place >= 0:
+        met = self._met
+        if answer.status == 200 and (place := answer.body.rfind(b"cursor=")) >= 0:
             found = answer.body[place + 7 : answer.body.find(b'"', place)].decode("latin-1")
-            self._cursors = [*self._cursors[-_CURSORS:], found]
+            self._met = met._replace(cursors=[*met.cursors[-_MET:], found])
+        elif answer.status == 201 and (case := _CASE.search(answer.body)):
+            self._met = met._replace(cases=[*met.cases[-_MET:], case[1].decode()])
+        elif answer.status == 202 and (erasure := _ERASURE.search(answer.body)):
+            self._met = met._replace(erasures=[*met.erasures[-_MET:], erasure[1].decode()])
 
 
 def _unpacked(answer: Answer) -> bytes:

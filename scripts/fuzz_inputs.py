@@ -51,6 +51,17 @@ class Given(NamedTuple):
     research: str
 
 
+class Met(NamedTuple):
+    """What earlier answers named: cursors, requests of persons, erasures."""
+
+    cursors: Sequence[str] = ()
+    cases: Sequence[str] = ()
+    erasures: Sequence[str] = ()
+
+
+NOTHING_MET = Met()
+
+
 class Input(NamedTuple):
     """What is sent.
 
@@ -78,12 +89,12 @@ class Input(NamedTuple):
         return self.head or b"?method=HEAD" in self.data
 
 
-def made(given: Given, seed: int, number: int, cursors: Sequence[str] = ()) -> Input:
-    """Input ``number`` of a seed; ``cursors``: of earlier answers."""
+def made(given: Given, seed: int, number: int, met: Met = NOTHING_MET) -> Input:
+    """Input ``number`` of a seed."""
     chance = random.Random(f"{seed} {number}")  # noqa: S311 - the same again for the same seed
     if chance.random() < 0.08:
         return _framing(chance, given, number)
-    return _request(chance, given, number, cursors)
+    return _request(chance, given, number, met)
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -490,13 +501,15 @@ def _query(chance: random.Random, rule: str, method: str, cursors: Sequence[str]
     return written
 
 
-def _path(chance: random.Random, rule: str) -> str:
+def _path(chance: random.Random, rule: str, met: Met) -> str:
     def filled(found: re.Match[str]) -> str:
         if chance.random() < 0.15:
             return chance.choice(("..", "%2e%2e", "a%2Fb", "%00", "x" * 300, "%ff", MARK, "é".encode().hex(), "a b"))
         if found[1].startswith("uuid"):
-            return chance.choice(_UUIDS)
-        return chance.choice(("ent_usage", "daily_activity", "p2ia", *_CASES, "x"))
+            return chance.choice((*met.erasures, *_UUIDS[:5]))
+        if "requests" in rule:
+            return chance.choice((*met.cases, *_CASES))
+        return chance.choice(("ent_usage", "daily_activity", "p2ia", "x"))
 
     path = re.sub(r"<([^>]+)>", filled, rule)
     if chance.random() < 0.03:
@@ -560,7 +573,7 @@ def _headers(chance: random.Random, given: Given, rule: str, number: int) -> dic
     return headers
 
 
-def _request(chance: random.Random, given: Given, number: int, cursors: Sequence[str]) -> Input:
+def _request(chance: random.Random, given: Given, number: int, met: Met) -> Input:
     if chance.random() < 0.02:
         rule = chance.choice(
             ("/", "/xAPI", "/xAPI/", "/api/v1", "/nothing", f"/{MARK}", "/xAPI/x/y", "/%2e%2e/x", "/metrics/x")
@@ -571,7 +584,7 @@ def _request(chance: random.Random, given: Given, number: int, cursors: Sequence
         rule, methods = chance.choice(given.routes) if chance.random() < 0.6 else _statements_of(given)
     method = chance.choice(methods) if chance.random() < 0.93 else chance.choice(_METHODS)
     headers = _headers(chance, given, rule, number)
-    query = _query(chance, rule, method, cursors)
+    query = _query(chance, rule, method, met.cursors)
     body, kind = b"", ""
     if method in ("POST", "PUT") or chance.random() < 0.02:
         if rule.startswith("/xAPI") and chance.random() < 0.1:
@@ -621,7 +634,7 @@ def _request(chance: random.Random, given: Given, number: int, cursors: Sequence
         lines.append(b"Transfer-Encoding: chunked")
     elif body or method in ("POST", "PUT"):
         lines.append(b"Content-Length: %d" % len(body))
-    target = _path(chance, rule) + (f"?{query}" if query or chance.random() < 0.01 else "")
+    target = _path(chance, rule, met) + (f"?{query}" if query or chance.random() < 0.01 else "")
     if len(target) > 8_000:
         target = target[:8_000]
     start = f"{method} {target} HTTP/1.1".encode("latin-1", "replace")
