@@ -237,11 +237,18 @@ def test_versions_refused(ask: Client, path: str) -> None:
             assert len(answer.json()["detail"]) > 10
 
 
-@requirement("Communication 2.8", "About answers without a version", [321])
-def test_about_without_a_version(server: Server, version: str) -> None:
-    answer = server.send("GET", ABOUT, None, version=None)
-    assert answer.status_code == 200
-    assert version in answer.json()["version"]
+@pytest.mark.parametrize(
+    "spoken", [None, "", "0.95", "0.9", "3.0.0", "1.1.0", "2.1.0", "1", "abc", "1.0.3, 2.0.0", "é"]
+)
+@requirement("Communication 2.8", "About answers without a version, and whatever version a request names", [321])
+def test_about_without_a_version(server: Server, version: str, spoken: str | None) -> None:
+    # Whoever asks which versions are spoken here may speak none of them.
+    headers = {} if spoken is None else {VERSION: spoken.encode()}
+    for method in ("GET", "HEAD"):
+        answer = server.send(method, ABOUT, None, version=None, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers[VERSION] == server.settings.default_version
+        assert method == "HEAD" or version in answer.json()["version"]
 
 
 @requirement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from app.web.xapi import headers
 from app.xapi.versions import SUPPORTED
@@ -15,7 +15,7 @@ ENDPOINT = "xapi_about.about"
 
 
 def blueprint(limits: Mapping[str, int]) -> Blueprint:
-    """The route of the resource; it needs neither credentials nor a version header.
+    """The route of the resource; it needs no credentials, and answers whatever version a request names.
 
     Args:
         limits: What this installation takes and gives at most, by name; shown as the extension ``LIMITS``.
@@ -24,8 +24,8 @@ def blueprint(limits: Mapping[str, int]) -> Blueprint:
 
     @routes.get("/about")
     def about() -> Response:
-        if request.headers.get(headers.VERSION):
-            g.xapi_version = headers.version().value
+        # Whoever asks which versions there are may speak none of them.
+        headers.whatever_version()
         answer = jsonify({"version": [version.value for version in SUPPORTED], "extensions": {LIMITS: dict(limits)}})
         # Which version it is answered in is all that depends on the request; caches may keep it.
         answer.vary.add(headers.VERSION)

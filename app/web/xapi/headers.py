@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from flask import Flask, Response, g, request
 
+from app.errors import BadVersion
 from app.xapi.timestamps import render
 from app.xapi.versions import Version, negotiate
 
@@ -55,3 +57,12 @@ def version() -> Version:
     spoken = negotiate(request.headers.get(VERSION))
     g.xapi_version = spoken.value
     return spoken
+
+
+def whatever_version() -> None:
+    """Answer in the version that the request names if it is one spoken here, else as if it named none.
+
+    For the resource that tells which versions are spoken (xAPI-Communication 2.8).
+    """
+    with suppress(BadVersion):
+        version()
