@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version as distribution_version
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -97,7 +97,7 @@ from app.vault import kinds
 from app.vault.bodies import DICTIONARIES, Bodies
 from app.vault.keys import OrganisationKeys
 from app.vault.signing import Signer
-from app.web import body, caching, compression, cors, logs, operations
+from app.web import body, caching, compression, cors, logs, operations, paths
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api
 from app.web.api import accounts as accounts_api
@@ -977,6 +977,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     parts.start()
     app = Flask("sillage", static_folder=None)
     # A redirection would be to the address that this server sees, which behind a proxy is neither the name nor TLS.
+    # ``paths`` takes slashes together instead, under the prefix of xAPI.
     app.url_map.merge_slashes = False
     app.extensions["sillage"] = parts
     # What a client may send at all; each resource has its own, lower or equal, limit.
@@ -989,6 +990,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     caching.install(app, {about.ENDPOINT})
     body.install(app)
     alternate.install(app, prefix=PREFIX, max_body_bytes=chosen.max_body_bytes)
+    # The outermost: whatever looks at a path after it, forms included, sees the one that is meant.
+    paths.install(app, prefix=PREFIX)
     origins, prefixes = split_origins(chosen.cors_origins), (PREFIX, "/api/v1")
     cors.install(app, origins, prefixes)
     app.extensions[operations.EXTENSION] = metrics
@@ -996,6 +999,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         headers.headers_outside(PREFIX, chosen.default_version, parts.library.consistent_through),
         cors.headers_outside(origins, prefixes),
         count=metrics.shed,
+        meant=partial(paths.meant, prefix=PREFIX),
     )
     purposes = Purposes(
         split_purposes(chosen.purposes),

@@ -69,9 +69,15 @@ EXTENSION = "refusal"
 class Refusal:
     """Makes answers for one application, and counts them."""
 
-    def __init__(self, *headers: Headers, count: Callable[[str], object] = lambda _: None) -> None:
-        """``count`` is told why, for each request that is refused."""
+    def __init__(
+        self,
+        *headers: Headers,
+        count: Callable[[str], object] = lambda _: None,
+        meant: Callable[[str], str] = lambda path: path,
+    ) -> None:
+        """``count`` is told why, for each request that is refused; ``meant`` gives the path that a path means."""
         self._headers = headers
+        self._meant = meant
         self.count = count
 
     def __call__(self, received: bytes | bytearray, error: SillageError, *, keep: bool) -> bytes:
@@ -80,6 +86,7 @@ class Refusal:
         head = bytes(received if end < 0 else received[: end + 2]).decode("latin-1")
         asked = _ASKED.match(head)
         method, path = asked.groups() if asked else ("", "")
+        path = self._meant(path)
         fields = {found[1].lower(): found[2].strip() for found in _FIELDS.finditer(head)}
         french = errors.in_french(languages.parse(fields.get("accept-language")))
         request_id = logs.sane_id(fields.get("x-request-id", "")) or clock.random_bytes(16).hex()

@@ -39,9 +39,10 @@ STATE, AGENT_PROFILE = "/xAPI/activities/state", "/xAPI/agents/profile"
 class Registration:
     """A learner enrolled in a course of one unit, and the two programs that speak of it."""
 
-    def __init__(self, server: Server, version: str) -> None:
+    def __init__(self, server: Server, version: str, endpoint: str) -> None:
         self.server = server
         self.version = version
+        self.endpoint = endpoint
         self.lms = server.source(scopes=[scopes.ALL])
         self.au = server.source(scopes=[scopes.WRITE, scopes.READ_MINE, scopes.STATE, scopes.PROFILE])
         self.id = str(uuid4())
@@ -68,6 +69,8 @@ class Registration:
         self.sent: list[str] = []
 
     def send(self, method: str, path: str, credential: NewCredential, **options: Any) -> requests.Response:
+        # cmi5 8.1.1: the launch names an endpoint, to which the unit appends the names of resources.
+        path = self.endpoint + path.removeprefix("/xAPI")
         return self.server.send(method, path, credential, version=self.version, **options)
 
     @property
@@ -240,9 +243,9 @@ def open_server(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> I
         yield running
 
 
-@pytest.fixture(params=["1.0.3", "2.0.0"])
+@pytest.fixture(params=[("1.0.3", "/xAPI"), ("2.0.0", "/xAPI"), ("1.0.3", "/xAPI/")], ids=" ".join)
 def registration(server: Server, request: pytest.FixtureRequest) -> Iterator[Registration]:
-    yield Registration(server, request.param)
+    yield Registration(server, *request.param)
 
 
 def verbs(*names: str) -> list[str]:

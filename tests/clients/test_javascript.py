@@ -70,20 +70,27 @@ STEPS = {
 
 
 class Run(NamedTuple):
-    """A script, the version it speaks, and how it sends (``@xapi/xapi`` has two ways)."""
+    """A script, the version it speaks, how it sends (``@xapi/xapi`` has two ways), and what its endpoint ends in.
+
+    With an endpoint that ends in two slashes these clients ask for ``/xAPI//statements``, as others do with one.
+    """
 
     script: str
     version: str
     adapter: str | None = None
+    end: str = ""
 
     def __str__(self) -> str:
-        return "-".join(filter(None, (self.script.removesuffix(".cjs"), self.version, self.adapter)))
+        end = "slashes" if self.end else None
+        return "-".join(filter(None, (self.script.removesuffix(".cjs"), self.version, self.adapter, end)))
 
 
 RUNS = [
     *(Run("xapi.cjs", version, "axios") for version in ("1.0.0", "1.0.1", "1.0.2", "1.0.3", "2.0.0")),
     *(Run("xapi.cjs", version, "fetch") for version in ("1.0.3", "2.0.0")),
     *(Run("tincanjs.cjs", version) for version in ("1.0.0", "1.0.1", "1.0.2")),
+    *(Run("xapi.cjs", "1.0.3", adapter, "//") for adapter in ("axios", "fetch")),
+    Run("tincanjs.cjs", "1.0.2", end="//"),
 ]
 
 
@@ -115,7 +122,7 @@ def told(node: str, server: Server) -> Iterator[dict[Run, Told]]:
 
 def tell(run: Run, node: str, server: Server) -> Told:
     credential = server.source(scopes=[scopes.ALL])
-    given = {"endpoint": server.xapi, "key": credential.id, "secret": credential.secret, **run._asdict()}
+    given = {"endpoint": server.xapi + run.end, "key": credential.id, "secret": credential.secret, **run._asdict()}
     command = [node, str(HERE / run.script)]
     try:
         done = subprocess.run(command, input=orjson.dumps(given), capture_output=True, timeout=SECONDS, check=False)

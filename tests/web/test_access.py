@@ -108,6 +108,21 @@ def test_each_scope_of_each_kind_of_credential_against_each_route(
                 assert server.send("GET", row.path, owner, params=row.params).json()["kept"] is True
 
 
+@pytest.mark.parametrize("row", [row for row in TABLE if row.path.startswith("/xAPI/")], ids=named)
+def test_slashes_too_many_change_nothing_in_who_may(
+    server: Server,
+    holders: dict[str, NewCredential],
+    strangers: list[NewCredential | None],
+    owner: NewCredential,
+    row: Row,
+) -> None:
+    spelled = row._replace(path="/xAPI/" + row.path.removeprefix("/xAPI").replace("/", "//") + "/")
+    for scope, credential in holders.items():
+        before(server, row, owner)
+        assert ask(server, spelled, credential, "1.0.3").status_code == (row.status if scope in row.allowed else 403)
+    assert {ask(server, spelled, credential, "1.0.3").status_code for credential in strangers} == {401}
+
+
 @pytest.mark.parametrize("version", ["1.0.3", "2.0.0"])
 @pytest.mark.parametrize("row", TABLE, ids=named)
 def test_strangers_get_nothing_and_change_nothing(
