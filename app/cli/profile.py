@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,9 +55,9 @@ def add(parts: Parts, file: Path) -> None:
             f"once: {', '.join(left_out)}. Load what is missing, then this profile again.",
             err=True,
         )
-    found = lint(document, others)
+    found = lint(document, list(_at_hand(others).values()))
     if found:
-        click.echo(f"{_counted(found)}: `sillage profile lint {file}` shows them.", err=True)
+        click.echo(f"{_counted(found)}: `sillage profile lint {shlex.quote(str(file))} --loaded` shows them.", err=True)
 
 
 @profile.command("lint")
@@ -69,17 +70,16 @@ def add(parts: Parts, file: Path) -> None:
     help="A profile that FILE refers to. Repeatable.",
 )
 @click.option("--loaded", is_flag=True, help="Look references up in the profiles loaded into the store, too.")
+@click.option("--strict", is_flag=True, help="Exit code 1 for a warning, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_obj
-def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_json: bool) -> None:
-    """Say what is wrong or doubtful in the xAPI Profile in FILE; exit code 1 when there is an error.
+def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, strict: bool, as_json: bool) -> None:
+    """Say what is wrong or doubtful in the xAPI Profile in FILE. An error keeps it from being loaded: exit code 1.
 
     References to other profiles are looked up in the project's own, and in those given; nothing is fetched.
     """
-    others = {each.id: each for each in _own().values()}
-    others |= {each.id: each for path in beside for each in [load(_bytes(path))]}
-    if loaded:
-        others |= {each.id: each for each in parts.profiles.list()}
+    others = _at_hand(parts.profiles.list() if loaded else ())
+    others |= {each.id: each for path in beside for each in [_loaded_from(path)]}
     found = lint(_bytes(file), list(others.values()))
     if as_json:
         click.echo(orjson.dumps([finding._asdict() for finding in found], option=orjson.OPT_INDENT_2))
@@ -90,7 +90,7 @@ def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, as_j
             screen.print(f"  {finding.message} {finding.advice}")
             screen.print(f"  [{finding.rule}, {finding.section}]")
         screen.print(_counted(found) if found else "Nothing found.")
-    if any(finding.severity is Severity.ERROR for finding in found):
+    if any(strict or finding.severity is Severity.ERROR for finding in found):
         sys.exit(1)
 
 
@@ -129,7 +129,7 @@ def check_(
     chosen = []
     for each in wanted:
         path = Path(each)
-        found = own.get(each) or at_hand.get(each) or (load(_bytes(path)) if path.exists() else None)
+        found = own.get(each) or at_hand.get(each) or (_loaded_from(path) if path.exists() else None)
         if found is None:
             loaded = {one.id: one for one in parts.profiles.list()}
             at_hand = loaded | at_hand
@@ -230,6 +230,18 @@ def _bytes(file: Path) -> bytes:
         raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
 
 
+def _loaded_from(file: Path) -> Profile:
+    try:
+        return load(_bytes(file))
+    except ProfileInvalid as refused:
+        raise ProfileInvalid(f"{file}: {refused.detail}", faults=refused.faults) from None
+
+
+def _at_hand(loaded: Sequence[Profile]) -> dict[str, Profile]:
+    """The project's own profiles, and those loaded, by their IRI."""
+    return {each.id: each for each in (*_own().values(), *loaded)}
+
+
 def _edition(file: Path) -> Edition:
     day = school_year(file.name)
     if day is None:
@@ -250,7 +262,8 @@ def _own() -> dict[str, Profile]:
 
 def _counted(found: Sequence[Finding]) -> str:
     errors = sum(finding.severity is Severity.ERROR for finding in found)
-    return f"{errors} errors, {len(found) - errors} warnings"
+    warnings = len(found) - errors
+    return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
 
 
 COMMANDS = (profile,)

@@ -132,7 +132,7 @@ class Profiles:
 
     def list(self) -> Sequence[Profile]:
         """Every loaded profile."""
-        return [load(loaded.document) for loaded in self._repository.list()]
+        return [load(loaded.document, loaded=True) for loaded in self._repository.list()]
 
     def exists(self, identity: str) -> bool:
         """Whether a profile of that IRI is loaded."""

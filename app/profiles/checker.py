@@ -6,7 +6,7 @@ which templates can apply at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ Find = Callable[[str], Statement | None]
 
 # A chain of references is followed this far; what lies beyond counts as not at hand.
 _DEEPEST: Final = 8
+_MOST_JOINED: Final = 10_000
 
 
 class Outcome(StrEnum):
@@ -167,28 +168,39 @@ class _Index:
     """The templates that can apply, by verb and by type of object; those that want any are with each."""
 
     def __init__(self, entries: Sequence[_Entry]) -> None:
-        verbs = {entry.compiled.verb for entry in entries}
-        self._by_verb = {
-            verb: self._by_type([entry for entry in entries if entry.compiled.verb in (None, verb)]) for verb in verbs
-        }
-        self._any_verb = self._by_type([entry for entry in entries if entry.compiled.verb is None])
-
-    @staticmethod
-    def _by_type(entries: Sequence[_Entry]) -> Mapping[str | None, tuple[_Entry, ...]]:
-        kinds = {entry.compiled.object_type for entry in entries} | {None}
-        return {
-            kind: tuple(entry for entry in entries if entry.compiled.object_type in (None, kind)) for kind in kinds
-        }  # fmt: skip
+        self._groups: dict[tuple[str | None, str | None], list[tuple[int, _Entry]]] = {}
+        for number, entry in enumerate(entries):
+            key = (entry.compiled.verb, entry.compiled.object_type)
+            self._groups.setdefault(key, []).append((number, entry))
+        self._verbs = frozenset(verb for verb, _ in self._groups)
+        self._types = frozenset(kind for _, kind in self._groups)
+        # Joined when a statement first asks: of many verbs and many types, few pairs ever come.
+        self._joined: dict[tuple[str | None, str | None], tuple[_Entry, ...]] = {}
 
     def of(self, statement: Statement) -> tuple[_Entry, ...]:
         verb = statement.get("verb")
         iri = verb.get("id") if type(verb) is dict else None
-        by_type = self._by_verb.get(iri, self._any_verb) if type(iri) is str else self._any_verb
         target = statement.get("object")
         definition = target.get("definition") if type(target) is dict else None
         kind = definition.get("type") if type(definition) is dict else None
-        entries = by_type.get(kind) if type(kind) is str else None
-        return by_type[None] if entries is None else entries
+        key = (iri if type(iri) is str else None, kind if type(kind) is str else None)
+        entries = self._joined.get(key)
+        return self._join(*key) if entries is None else entries
+
+    def _join(self, verb: str | None, kind: str | None) -> tuple[_Entry, ...]:
+        # Only what templates name is a key: senders choose the rest.
+        key = (verb if verb in self._verbs else None, kind if kind in self._types else None)
+        entries = self._joined.get(key)
+        if entries is not None:
+            return entries
+        verb, kind = key
+        keys = dict.fromkeys((one, other) for one in (verb, None) for other in (kind, None))
+        placed = sorted((pair for each in keys for pair in self._groups.get(each, ())), key=lambda pair: pair[0])
+        entries = tuple(entry for _, entry in placed)
+        if len(self._joined) >= _MOST_JOINED:
+            self._joined.clear()
+        self._joined[key] = entries
+        return entries
 
 
 def compile(profiles: Sequence[Profile], mode: Mode = Mode.EVERY, others: Sequence[Profile] = ()) -> Checker:
@@ -237,13 +249,16 @@ def borrowed(profile: Profile, others: Sequence[Profile]) -> list[Template]:
 def _entries(profile: Profile) -> list[_Entry]:
     # The same template in several versions is one.
     groups: list[tuple[Template, set[str]]] = []
+    of_id: dict[str, list[tuple[Template, set[str]]]] = {}
     for template in profile.templates:
-        for first, within in groups:
+        alike = of_id.setdefault(template.id, [])
+        for first, within in alike:
             if _same(first, template):
                 within.add(template.version)
                 break
         else:
-            groups.append((template, {template.version}))
+            alike.append((template, {template.version}))
+            groups.append(alike[-1])
     described = {template.version for template in profile.templates}
     made = []
     for template, within in groups:
@@ -255,7 +270,7 @@ def _entries(profile: Profile) -> list[_Entry]:
 
 
 def _same(one: Template, other: Template) -> bool:
-    return one.id == other.id and one.determining == other.determining and _rules(one) == _rules(other)
+    return one.determining == other.determining and _rules(one) == _rules(other)
 
 
 def _rules(template: Template) -> list[tuple[object, ...]]:

@@ -1,27 +1,29 @@
 """Reading an xAPI Profile document (xAPI Profiles 1.0, Structure): JSON-LD read as plain JSON.
 
 Only the terms of the standard context are understood; a document that renames them with a context of its
-own is refused for its missing properties. ``load`` refuses what cannot be used; what is merely wrong or doubtful is for
+own is refused for its missing properties. ``load`` refuses what cannot be used: where what decides of a statement is
+missing, or could be read in two ways. What is merely wrong or doubtful is read as far as it is plain, and is for
 ``app.profiles.lint`` to tell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+import orjson
 
 from app import contracts, lossless
 from app.errors import Fault, ProfileInvalid
-from app.profiles import jsonpath
+from app.profiles import graph, jsonpath, schema_cost
 from app.profiles.jsonpath import Path
+from app.profiles.plain import Raw, plain
 
 SECTION: Final = "xAPI-Profiles Structure"
 MOST_FAULTS: Final = 50
@@ -30,11 +32,23 @@ LARGEST: Final = 15 * 1024 * 1024
 """Most bytes of a document: it is kept whole, in one document of the database."""
 DEEPEST: Final = 100
 """Most levels of a document: nothing of a profile needs as many, and what reads it may call itself once a level."""
+LIMITS: Final[Mapping[str, int]] = {
+    "versions": 100,
+    "concepts": 10_000,
+    "templates": 2_000,
+    "rules": 20_000,
+    "characters of paths": 1_000_000,
+    "patterns": 2_000,
+    "primary patterns": 200,
+    "members of patterns": 5_000,
+    "JSON values": 300_000,
+    "combinations in inline schemas": 1_000_000,
+}
+"""Most of each in a document that is loaded. Published ones have a tenth of that at most: with more, compiling it, and
+each statement held to it, would take longer than those who wait for their statements can afford."""
 _MOST_ERRORS: Final = 1_000
 PATTERN_KINDS: Final = ("sequence", "alternates", "optional", "oneOrMore", "zeroOrMore")
 RELATIONS: Final = ("broader", "broadMatch", "narrower", "narrowMatch", "related", "relatedMatch", "exactMatch")
-
-Raw = Mapping[str, Any]
 
 
 class Version(NamedTuple):
@@ -165,18 +179,23 @@ class Profile(NamedTuple):
         return [*self.patterns, *self.templates]
 
 
-def load(document: bytes) -> Profile:
+def load(document: bytes, *, loaded: bool = False) -> Profile:
     """Read a profile from the bytes of its JSON-LD document.
+
+    Args:
+        document: The bytes.
+        loaded: It was loaded before, maybe under other limits: it is not refused for its size.
 
     Raises:
         ProfileInvalid: the bytes are not JSON, or not a usable profile; ``faults`` say where (50 at most).
     """
-    raw = parse(document)
-    faults = faults_of(raw)
+    raw = plain(parse(document))
+    faults = (() if loaded else limits_of(raw)) or faults_of(raw)
     if faults:
-        shown = faults[:MOST_FAULTS]
+        shown = tuple(faults[:MOST_FAULTS])
+        more = "" if len(faults) < _MOST_ERRORS else " or more"
         raise ProfileInvalid(
-            f"The document is not a valid xAPI Profile: {len(faults)} fault(s), the first at "
+            f"The document is not a usable xAPI Profile: {len(faults)}{more} fault(s), the first at "
             f"{shown[0].pointer or 'the root'}: {shown[0].message}",
             faults=shown,
         )
@@ -224,27 +243,98 @@ def _deeper(value: Any, levels: int) -> bool:
     return any(isinstance(each, (dict, list)) for each in here)
 
 
+def limits_of(raw: Any) -> list[Fault]:
+    """Of what a document in its plain form has too much (``LIMITS``)."""
+    if not isinstance(raw, dict):
+        return []
+    lists = {kind: raw[kind] for kind in ("versions", "concepts", "templates", "patterns") if _is_list(raw.get(kind))}
+    counts = {kind: len(listed) for kind, listed in lists.items()}
+    # The counts before the values: what is too long is not walked through.
+    if all(count <= LIMITS[kind] for kind, count in counts.items()):
+        rules = [each.get("rules") for each in lists.get("templates", ()) if isinstance(each, dict)]
+        patterns = [each for each in lists.get("patterns", ()) if isinstance(each, dict)]
+        counts["rules"] = sum(len(each) for each in rules if isinstance(each, list))
+        counts["characters of paths"] = sum(
+            len(text)
+            for each in rules
+            if isinstance(each, list)
+            for rule in each
+            if isinstance(rule, dict)
+            for text in (rule.get("location"), rule.get("selector"))
+            if isinstance(text, str)
+        )
+        counts["primary patterns"] = sum(each.get("primary") is True for each in patterns)
+        counts["members of patterns"] = sum(
+            len(each[kind]) for each in patterns for kind in PATTERN_KINDS if _is_list(each.get(kind))
+        )
+        counts["JSON values"] = _values_of(raw, LIMITS["JSON values"])
+        counts["combinations in inline schemas"] = _combinations(
+            lists.get("concepts", ()), LIMITS["combinations in inline schemas"]
+        )
+    return [
+        Fault(
+            f"/{kind}" if kind in lists else "",
+            "profile-limit",
+            SECTION,
+            f"A profile has at most {LIMITS[kind]:,} {kind} here. Split it into several profiles.",
+        )
+        for kind, count in counts.items()
+        if count > LIMITS[kind]
+    ]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _combinations(concepts: Iterable[Any], enough: int) -> int:
+    """What is looked through to know that holding values to inline schemas has an end; to a little over ``enough``."""
+    total = 0
+    given = [each.get("inlineSchema") for each in concepts if isinstance(each, dict)]
+    for text in given:
+        if total > enough:
+            break
+        if isinstance(text, str) and len(text) <= schema_cost.LONGEST:
+            with suppress(ValueError):
+                total += schema_cost.effort(orjson.loads(text))
+    return total
+
+
+def _values_of(raw: Any, enough: int) -> int:
+    """How many JSON values there are; counted to a little more than ``enough``."""
+    count, stack = 0, [raw]
+    while stack and count <= enough:
+        here = stack.pop()
+        count += 1
+        if isinstance(here, dict):
+            stack += here.values()
+        elif isinstance(here, list):
+            stack += here
+    return count
+
+
 def faults_of(raw: Any) -> list[Fault]:
-    """What makes a parsed document unusable; nothing when ``read`` can take it."""
-    return list(_structure(raw)) or list(_meaning(raw))
+    """What makes a document, in its plain form, unusable; nothing when ``read`` can take it."""
+    return list(_structure(raw, "usable-profile.schema.json")) or list(islice(_meaning(raw), _MOST_ERRORS))
+
+
+def form_of(raw: Any) -> Iterator[Fault]:
+    """Where a parsed document, as it was written, departs from the form that the specification gives."""
+    return _structure(raw, "profile.schema.json")
 
 
 class _Compiled(Protocol):
     def is_valid(self, instance: Any) -> bool: ...
 
+    def iter_errors(self, instance: Any) -> Iterator[Any]: ...
+
 
 @cache
-def _compiled() -> _Compiled:
-    # The fast validator decides, the reference one words the refusal (as in app/xapi/validate.py).
+def _compiled(name: str) -> _Compiled:
     made: _Compiled = jsonschema_rs.Draft202012Validator(
-        contracts.load("sillage", "profile.schema.json"), pattern_options=jsonschema_rs.RegexOptions()
+        contracts.load("sillage", name), pattern_options=jsonschema_rs.RegexOptions()
     )
     return made
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(contracts.load("sillage", "profile.schema.json"))
 
 
 _SECTIONS: Final = {"concepts": "7", "templates": "8", "patterns": "9", "versions": "6.1", "author": "6.2"}
@@ -266,22 +356,18 @@ _WORDS: Final = {
 }
 
 
-def _structure(raw: object) -> Iterator[Fault]:
+def _structure(raw: object, schema: str) -> Iterator[Fault]:
     raw = lossless.rounded(raw)
-    if _compiled().is_valid(raw):
-        return
     # Each message is worded from the schema alone: what stands in the document is not repeated.
     # So many are enough to work on: a file that is something else altogether may have millions.
-    some = islice(_validator().iter_errors(raw), _MOST_ERRORS)
-    errors: Sequence[ValidationError] = sorted(some, key=lambda error: [str(part) for part in error.absolute_path])
-    for error in errors:
-        place = [str(part) for part in error.absolute_path]
-        keyword = str(error.validator)
-        wanted: object = error.validator_value
-        if keyword == "required" and isinstance(error.instance, Mapping) and isinstance(wanted, list):
-            wanted = ", ".join(str(name) for name in wanted if name not in error.instance)
-        elif keyword == "not" and isinstance(wanted, Mapping):
+    for error in islice(_compiled(schema).iter_errors(raw), _MOST_ERRORS):
+        place = [str(part) for part in error.instance_path]
+        keyword: str = error.kind.name
+        wanted: object = error.kind.value
+        if keyword == "not" and isinstance(wanted, Mapping):
             wanted = ", ".join(wanted["required"])
+        elif keyword in ("type", "enum") and isinstance(wanted, list):
+            wanted = " or ".join(str(each) for each in wanted)
         yield Fault(
             jsonpath.pointer(place),
             f"profile-{keyword}",
@@ -292,45 +378,23 @@ def _structure(raw: object) -> Iterator[Fault]:
 
 def _meaning(raw: Raw) -> Iterator[Fault]:
     """What the schema cannot say; ``raw`` has the right structure."""
-    # Structure 6.1: every version id is unique and different from the profile's.
-    versions = [str(version["id"]) for version in raw["versions"]]
-    if len({*versions, raw["id"]}) != len(versions) + 1:
-        yield Fault(
-            "/versions",
-            "profile-version-id",
-            f"{SECTION} 6.1",
-            "Each version needs an id of its own, different from the profile's id.",
-        )
-    newest = _newest(raw)
-    seen: set[tuple[str, str]] = set()
-    for kind in ("concepts", "templates", "patterns"):
-        for at, item in enumerate(raw.get(kind, ())):
-            # Structure 8.0: what does not change keeps its id from version to version.
-            key = (item["id"], item.get("inScheme", newest))
-            if key in seen:
-                yield Fault(
-                    f"/{kind}/{at}/id",
-                    "profile-id-unique",
-                    f"{SECTION} {_SECTIONS[kind]}",
-                    "Another concept, template or pattern of this profile version has the same id.",
-                )
-            seen.add(key)
-            if kind != "concepts" and item.get("inScheme", newest) not in versions:
-                # Structure 8.0: inScheme is the version being described.
-                yield Fault(
-                    f"/{kind}/{at}/inScheme",
-                    "profile-in-scheme",
-                    f"{SECTION} {_SECTIONS[kind]}",
-                    "inScheme must be the id of one of the profile's versions.",
-                )
-    yield from _paths(raw)
-    yield from _cycles(raw)
+    listed = _Listed(raw)
+    for kind in ("templates", "patterns"):
+        for at in listed.ambiguous[kind]:
+            yield Fault(
+                f"/{kind}/{at}/id",
+                "profile-id-unique",
+                f"{SECTION} {_SECTIONS[kind]}",
+                "Another template or pattern of this profile version has the same id, and says something else.",
+            )
+    yield from _paths(listed)
+    yield from _cycles(listed)
 
 
-def _paths(raw: Raw) -> Iterator[Fault]:
+def _paths(listed: _Listed) -> Iterator[Fault]:
     """Structure 8.1: the paths of rules, which may look at so much of a statement only."""
     total = 0
-    for at, template in enumerate(raw.get("templates", ())):
+    for at, template in listed.kept["templates"]:
         for number, rule in enumerate(template.get("rules", ())):
             descents = []
             for name in ("location", "selector"):
@@ -352,31 +416,62 @@ def _paths(raw: Raw) -> Iterator[Fault]:
         yield Fault("/templates", "profile-jsonpath", f"{SECTION} 8.1", message)
 
 
-def _cycles(raw: Raw) -> Iterator[Fault]:
+class _Listed:
+    """The concepts, templates and patterns of a document that has the right structure.
+
+    Attributes:
+        versions: Ids of its versions, the newest first.
+        kept: By kind, those that are read, with their positions.
+        repeated: By kind, positions of those that say again what another one says.
+        ambiguous: By kind, positions of those with the id of another one, that say something else.
+    """
+
+    def __init__(self, raw: Raw) -> None:
+        # Structure 6.1: every version id is unique. One that is given twice is one version.
+        made = sorted(raw["versions"], key=generated, reverse=True)
+        self.versions = list(dict.fromkeys(str(version["id"]) for version in made))
+        self._known = frozenset(self.versions)
+        self.kept: dict[str, list[tuple[int, Raw]]] = {}
+        self.repeated: dict[str, list[int]] = {}
+        self.ambiguous: dict[str, list[int]] = {}
+        elements: dict[tuple[str, str], Raw] = {}
+        for kind in ("concepts", "templates", "patterns"):
+            # Concepts are named where concepts are wanted, templates and patterns where those are.
+            seen = {} if kind == "concepts" else elements
+            self.kept[kind], self.repeated[kind], self.ambiguous[kind] = [], [], []
+            for at, item in enumerate(raw.get(kind, ())):
+                if not (isinstance(item.get("id"), str) and (kind != "concepts" or isinstance(item.get("type"), str))):
+                    continue  # a remark, or a term without a name
+                # Structure 8.0: what does not change keeps its id from version to version.
+                key = (item["id"], self.version(item))
+                if key not in seen:
+                    seen[key] = item
+                    self.kept[kind].append((at, item))
+                elif kind == "concepts" or seen[key] == item:
+                    self.repeated[kind].append(at)
+                else:
+                    self.ambiguous[kind].append(at)
+
+    def version(self, item: Raw) -> str:
+        """The version that something belongs to: the newest where it names none that there is."""
+        named = item.get("inScheme")
+        return named if isinstance(named, str) and named in self._known else self.versions[0]
+
+
+def _cycles(listed: _Listed) -> Iterator[Fault]:
     """Structure 9: no pattern within itself, at any depth. Within one version, for ids may recur in others."""
-    newest = _newest(raw)
-    for version in raw["versions"]:
-        members = {
-            pattern["id"]: [inner for inner in members_of(pattern) if inner != ""]
-            for pattern in raw.get("patterns", ())
-            if pattern.get("inScheme", newest) == version["id"]
-        }
-        for at, pattern in enumerate(raw.get("patterns", ())):
-            if pattern.get("inScheme", newest) == version["id"]:
-                reached: set[str] = set()
-                stack = list(members[pattern["id"]])
-                while stack:
-                    inner = stack.pop()
-                    if inner not in reached:
-                        reached.add(inner)
-                        stack += members.get(inner, ())
-                if pattern["id"] in reached:
-                    yield Fault(
-                        f"/patterns/{at}",
-                        "profile-pattern-cycle",
-                        f"{SECTION} 9",
-                        "The pattern is within itself, directly or through others: it could never end.",
-                    )
+    members: dict[str, dict[str, tuple[str, ...]]] = {}
+    for _, pattern in listed.kept["patterns"]:
+        members.setdefault(listed.version(pattern), {})[pattern["id"]] = members_of(pattern)
+    endless = {version: graph.within_themselves(each) for version, each in members.items()}
+    for at, pattern in listed.kept["patterns"]:
+        if pattern["id"] in endless[listed.version(pattern)]:
+            yield Fault(
+                f"/patterns/{at}",
+                "profile-pattern-cycle",
+                f"{SECTION} 9",
+                "The pattern is within itself, directly or through others: it could never end.",
+            )
 
 
 def newest_elements(profiles: Iterable[Profile]) -> dict[str, Pattern | Template]:
@@ -403,49 +498,82 @@ def generated(version: Raw) -> float:
     """When a version was made, to compare: seconds since 1970 (UTC where it does not say); no timestamp, no time."""
     try:
         made = datetime.fromisoformat(version["generatedAtTime"])
-    except ValueError:
+        return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
         return -math.inf
-    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
 
 
-def _newest(raw: Raw) -> str:
-    return str(max(raw["versions"], key=generated)["id"])
+class Places(NamedTuple):
+    """Where the parts of a profile stand in its document: positions in its lists, in step with the parts.
+
+    Attributes:
+        repeated: By kind, positions of those left out because they say again what another one says.
+    """
+
+    concepts: tuple[int, ...]
+    templates: tuple[int, ...]
+    patterns: tuple[int, ...]
+    repeated: Mapping[str, tuple[int, ...]]
+
+
+def places(raw: Raw) -> Places:
+    """Where the parts of the profile that ``read`` makes of a document stand in it."""
+    listed = _Listed(raw)
+    concepts, templates, patterns = (
+        tuple(at for at, _ in listed.kept[kind]) for kind in ("concepts", "templates", "patterns")
+    )
+    return Places(concepts, templates, patterns, {kind: tuple(each) for kind, each in listed.repeated.items()})
 
 
 def read(raw: Raw) -> Profile:
-    """The profile of a parsed document in which ``faults_of`` finds nothing."""
-    versions = sorted(raw["versions"], key=generated, reverse=True)
-    newest = str(versions[0]["id"])
+    """The profile of a document, in its plain form, in which ``faults_of`` finds nothing."""
+    listed = _Listed(raw)
+    versions: dict[str, Version] = {}
+    for version in sorted(raw["versions"], key=generated, reverse=True):
+        made = Version(version["id"], _text(version.get("generatedAtTime")), _iris(version.get("wasRevisionOf")))
+        versions.setdefault(made.id, made)
     return Profile(
         id=str(raw["id"]),
-        version=newest,
-        versions=tuple(
-            Version(version["id"], version["generatedAtTime"], tuple(version.get("wasRevisionOf", ())))
-            for version in versions
-        ),
-        label=raw["prefLabel"],
-        definition=raw["definition"],
-        see_also=raw.get("seeAlso"),
-        concepts=tuple(map(_concept, raw.get("concepts", ()))),
-        templates=tuple(map(_template, raw.get("templates", ()))),
-        patterns=tuple(_pattern(pattern, newest) for pattern in raw.get("patterns", ())),
+        version=listed.versions[0],
+        versions=tuple(versions.values()),
+        label=_texts(raw.get("prefLabel")),
+        definition=_texts(raw.get("definition")),
+        see_also=_text(raw.get("seeAlso")) or None,
+        concepts=tuple(_concept(each, listed.version(each)) for _, each in listed.kept["concepts"]),
+        templates=tuple(_template(each, listed.version(each)) for _, each in listed.kept["templates"]),
+        patterns=tuple(_pattern(each, listed.version(each)) for _, each in listed.kept["patterns"]),
     )
 
 
-def _concept(raw: Raw) -> Concept:
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> Mapping[str, str]:
+    """A language map, of which nothing is needed: what is none is read as far as it is text."""
+    if isinstance(value, str):
+        return {"und": value}  # BCP 47: a language that is not known
+    return {tag: text for tag, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def _iris(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _concept(raw: Raw, version: str) -> Concept:
     return Concept(
         id=raw["id"],
         type=raw["type"],
-        version=raw["inScheme"],
-        label=raw.get("prefLabel", {}),
-        definition=raw.get("definition", {}),
+        version=version,
+        label=_texts(raw.get("prefLabel")),
+        definition=_texts(raw.get("definition")),
         deprecated=raw.get("deprecated") is True,
-        relations={name: tuple(raw[name]) for name in RELATIONS if name in raw},
-        recommended=tuple(raw.get("recommendedVerbs", raw.get("recommendedActivityTypes", ()))),
-        inline_schema=raw.get("inlineSchema"),
-        schema=raw.get("schema"),
-        content_type=raw.get("contentType"),
-        activity=raw.get("activityDefinition"),
+        relations={name: found for name in RELATIONS if (found := _iris(raw.get(name)))},
+        recommended=_iris(raw.get("recommendedVerbs")) or _iris(raw.get("recommendedActivityTypes")),
+        inline_schema=_text(raw.get("inlineSchema")) or None,
+        schema=_text(raw.get("schema")) or None,
+        content_type=_text(raw.get("contentType")) or None,
+        activity=activity if isinstance(activity := raw.get("activityDefinition"), dict) else None,
     )
 
 
@@ -457,12 +585,12 @@ _CONTEXT_TYPES: Final = (
 )
 
 
-def _template(raw: Raw) -> Template:
+def _template(raw: Raw, version: str) -> Template:
     return Template(
         id=raw["id"],
-        version=raw["inScheme"],
-        label=raw["prefLabel"],
-        definition=raw.get("definition", {}),
+        version=version,
+        label=_texts(raw.get("prefLabel")),
+        definition=_texts(raw.get("definition")),
         deprecated=raw.get("deprecated") is True,
         verb=raw.get("verb"),
         object_type=raw.get("objectActivityType"),
@@ -488,7 +616,7 @@ def rule(raw: Raw) -> Rule:
         any=_values(raw, "any"),
         all=_values(raw, "all"),
         none=_values(raw, "none"),
-        note=raw.get("scopeNote", {}),
+        note=_texts(raw.get("scopeNote")),
     )
 
 
@@ -496,13 +624,13 @@ def _values(raw: Raw, key: str) -> tuple[object, ...] | None:
     return tuple(raw[key]) if key in raw else None
 
 
-def _pattern(raw: Raw, newest: str) -> Pattern:
+def _pattern(raw: Raw, version: str) -> Pattern:
     return Pattern(
         id=raw["id"],
-        version=raw.get("inScheme", newest),
+        version=version,
         primary=raw.get("primary") is True,
-        label=raw.get("prefLabel", {}),
-        definition=raw.get("definition", {}),
+        label=_texts(raw.get("prefLabel")),
+        definition=_texts(raw.get("definition")),
         deprecated=raw.get("deprecated") is True,
         kind=next(kind for kind in PATTERN_KINDS if kind in raw),
         members=members_of(raw),

@@ -33,10 +33,12 @@ class Finding(NamedTuple):
 
 
 def error(pointer: str, rule: str, section: str, message: str, advice: str) -> Finding:
-    """A finding that a MUST is broken, or that something can never work."""
+    """A finding that makes the profile unusable: it cannot be loaded."""
     return Finding(pointer, Severity.ERROR, rule, section, message, advice)
 
 
 def warning(pointer: str, rule: str, section: str, message: str, advice: str) -> Finding:
-    """A finding of something that is most likely not as it is meant."""
+    """A finding that hinders nothing else: a rule of the specification is broken, something can never work as it is
+    written, or is most likely not as it is meant.
+    """
     return Finding(pointer, Severity.WARNING, rule, section, message, advice)

@@ -29,7 +29,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from app.profiles import document
-from app.profiles.document import Pattern, Profile
+from app.profiles.document import Pattern, Profile, Template
 
 Node = tuple[Any, ...] | None
 _Rest = tuple[int, ...]
@@ -119,14 +119,29 @@ class State(NamedTuple):
     broken: Break | None
 
 
-def compile(profile: Profile, pattern: Pattern, others: Sequence[Profile] = ()) -> CompiledPattern:
+def elements(profile: Profile, version: str, others: Sequence[Profile] = ()) -> dict[str, Pattern | Template]:
+    """What the patterns of a version may name, by IRI: its own, and what other profiles describe."""
+    # Structure 9: those of other profiles are used as if they were in this one.
+    known = document.newest_elements(other for other in others if other.id != profile.id)
+    return known | {each.id: each for each in profile.elements if each.version == version}
+
+
+def compile(
+    profile: Profile,
+    pattern: Pattern,
+    others: Sequence[Profile] = (),
+    *,
+    known: Mapping[str, Pattern | Template] | None = None,
+) -> CompiledPattern:
     """Compile a pattern of a profile; templates and patterns of other profiles are looked up in ``others``.
+
+    ``known``: the ``elements`` of its version, for who compiles several.
 
     Raises:
         Unresolved: a template or pattern is in none of them.
         TooAmbiguous: it cannot be followed.
     """
-    compiler = _Compiler(profile, pattern.version, others)
+    compiler = _Compiler(elements(profile, pattern.version, others) if known is None else known)
     compiler.element(pattern.id)
     if compiler.missing:
         raise Unresolved(compiler.missing)
@@ -146,10 +161,8 @@ def primaries(profile: Profile, version: str | None = None) -> list[Pattern]:
 
 
 class _Compiler:
-    def __init__(self, profile: Profile, version: str, others: Sequence[Profile]) -> None:
-        # Structure 9: those of other profiles are used as if they were in this one.
-        self._known = document.newest_elements(other for other in others if other.id != profile.id)
-        self._known |= {each.id: each for each in profile.elements if each.version == version}
+    def __init__(self, known: Mapping[str, Pattern | Template]) -> None:
+        self._known = known
         self.symbols: dict[str, int] = {}
         self.program: list[tuple[str, tuple[int, ...]]] = []
         self.missing: dict[str, None] = {}
@@ -466,30 +479,39 @@ class Reach(NamedTuple):
         completes: Whether some sequence of statements completes it.
         used: IRIs of the templates that are in some sequence that completes it.
         whole: Whether everything was looked at; otherwise the pattern has too many states.
+        work: How much work that was: nodes and members gone through.
     """
 
     completes: bool
     used: frozenset[str]
     whole: bool
+    work: int = 0
 
 
-def explore(pattern: CompiledPattern, most_states: int = 2_000) -> Reach:
+def explore(pattern: CompiledPattern, most_states: int = 2_000, most_work: int = 2_000_000) -> Reach:
     """Follow every sequence of statements of one template each."""
     first = start(pattern).node
     after: dict[Node, dict[int, Node]] = {}
     stack = [first]
+    # What is left to match is written out in a node.
+    members = sum(len(each) for _, each in pattern.program)
+    work = 0
     while stack:
         node = stack.pop()
         if node in after:
             continue
         if len(after) >= most_states:
-            return Reach(True, frozenset(pattern.symbols), False)
+            return Reach(True, frozenset(pattern.symbols), False, work)
         after[node] = {}
+        size = _size(node, _MOST_NODES) + members
         for symbol in set(_awaited(node)):
+            work += size
+            if work > most_work:
+                return Reach(True, frozenset(pattern.symbols), False, work)
             try:
                 reached = _ageless(_Build(pattern.program).step(node, frozenset((symbol,))))
             except TooAmbiguous:
-                return Reach(True, frozenset(pattern.symbols), False)
+                return Reach(True, frozenset(pattern.symbols), False, work)
             if reached is not None:
                 after[node][symbol] = reached
                 stack.append(reached)
@@ -506,7 +528,7 @@ def explore(pattern: CompiledPattern, most_states: int = 2_000) -> Reach:
                 stack.append(earlier)
     names = {number: iri for iri, number in pattern.symbols.items()}
     used = {names[symbol] for node in useful for symbol, reached in after.get(node, {}).items() if reached in useful}
-    return Reach(first in useful, frozenset(used), True)
+    return Reach(first in useful, frozenset(used), True, work)
 
 
 def _ageless(node: Node) -> Node:

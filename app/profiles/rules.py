@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from app.profiles.document import SECTION, Rule, Template
-from app.profiles.findings import Finding, error, warning
+from app.profiles.findings import Finding, warning
 from app.profiles.templates import comparable
 
 
@@ -40,8 +41,7 @@ def impossible(pointer: str, rule: Rule, always: bool) -> Iterator[Finding]:
     if all_ is not None and none is not None and all_ <= none and (always or rule.presence == "included"):
         reason = "every value of all is in none"
     if reason:
-        make = warning if rule.presence == "recommended" else error
-        yield make(
+        yield warning(
             pointer, "never-followed", section, f"No statement can follow the rule: {reason}.", "Correct the rule."
         )  # fmt: skip
 
@@ -58,32 +58,51 @@ def undetermined(pointer: str, template: Template, rule: Rule) -> Iterator[Findi
     allowed = [keys for keys in (_keys(rule.any), _keys(rule.all)) if keys is not None]
     none = _keys(rule.none)
     if any(key not in keys for keys in allowed) or (none is not None and key in none) or rule.presence == "excluded":
-        yield error(
+        yield warning(
             pointer, "contradicts-determining", f"{SECTION} 8.1",
             "Each statement that matches the template breaks the rule: it refuses the determining property.",
             "Correct the rule, or the determining property.",
         )  # fmt: skip
 
 
-def exclude_each_other(one: Rule, other: Rule) -> str:
-    """Why no statement can follow two rules; empty when one can."""
-    if where(one) != where(other):
-        return ""
+class Wanted(NamedTuple):
+    """What a rule wants, ready to be held against what others want.
+
+    Attributes:
+        where: As ``where`` gives it.
+        any, all, none: Values to compare; ``None`` when the rule has no such list.
+        size: How many values those are.
+    """
+
+    where: tuple[object, ...]
+    presence: str | None
+    any: frozenset[object] | None
+    all: frozenset[object] | None
+    none: frozenset[object] | None
+    size: int
+
+
+def wanted(rule: Rule) -> Wanted:
+    """What a rule wants."""
+    size = sum(len(values) for values in (rule.any, rule.all, rule.none) if values is not None)
+    return Wanted(where(rule), rule.presence, _keys(rule.any), _keys(rule.all), _keys(rule.none), size)
+
+
+def exclude_each_other(one: Wanted, other: Wanted) -> str:
+    """Why no statement can follow two rules that look at the same place; empty when one can."""
     if {one.presence, other.presence} == {"included", "excluded"}:
         return "one wants something there, the other nothing"
     if "included" in (one.presence, other.presence):
-        first, second = _keys(one.all), _keys(other.all)
-        if first is not None and second is not None and first.isdisjoint(second):
+        if one.all is not None and other.all is not None and one.all.isdisjoint(other.all):
             return "they allow different values"
-        for allowed, refused in ((_keys(one.all), _keys(other.none)), (_keys(other.all), _keys(one.none))):
+        for allowed, refused in ((one.all, other.none), (other.all, one.none)):
             if allowed is not None and refused is not None and allowed <= refused:
                 return "one refuses all that the other allows"
     for wanting, limiting in ((one, other), (other, one)):
-        any_, all_, none = _keys(wanting.any), _keys(limiting.all), _keys(limiting.none)
-        if any_ is not None and wanting.presence != "recommended":
-            if all_ is not None and any_.isdisjoint(all_):
+        if wanting.any is not None and wanting.presence != "recommended":
+            if limiting.all is not None and wanting.any.isdisjoint(limiting.all):
                 return "one wants a value that the other does not allow"
-            if none is not None and any_ <= none:
+            if limiting.none is not None and wanting.any <= limiting.none:
                 return "one wants a value that the other refuses"
             if limiting.presence == "excluded":
                 return "one wants a value, the other nothing"

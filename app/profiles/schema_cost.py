@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
@@ -45,15 +46,26 @@ def weigh(document: object) -> int:
     return _Scale(document).weigh()
 
 
+def effort(document: object) -> int:
+    """How many steps ``weigh`` takes, whether or not it gives a schema up: each of some microseconds."""
+    try:
+        scale = _Scale(document)
+    except TooCostly:
+        return 0
+    with suppress(TooCostly):
+        scale.weigh()
+    return scale.steps
+
+
 class _Scale:
-    """One schema on it."""
+    """One schema on it; ``steps`` were taken so far."""
 
     def __init__(self, document: object) -> None:
         self._document = document
         self._known: dict[int, Mapping[str, Any]] = {}
         self._named: dict[str, list[object]] = {}
         self._base = document["$id"] if isinstance(document, dict) and isinstance(document.get("$id"), str) else ""
-        self._steps = 0
+        self.steps = 0
         self._find_ids(document)
 
     def weigh(self) -> int:
@@ -127,8 +139,8 @@ class _Scale:
         return found
 
     def _step(self) -> None:
-        self._steps += 1
-        if self._steps > _MOST_STEPS:
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
             raise TooCostly("too many ways")
 
     # --- references -------------------------------------------------------------------------------

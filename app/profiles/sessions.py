@@ -98,9 +98,10 @@ def _compile(
 ) -> Follower:
     compiled: list[CompiledPattern] = []
     missing: list[str] = []
+    known = patterns.elements(profile, version, others)
     for pattern in patterns.primaries(profile, version):
         try:
-            compiled.append(patterns.compile(profile, pattern, others))
+            compiled.append(patterns.compile(profile, pattern, known=known))
         except Unresolved as refused:
             missing += refused.names
         except patterns.TooAmbiguous:

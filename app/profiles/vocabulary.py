@@ -13,8 +13,9 @@ from jsonschema.exceptions import SchemaError
 
 from app.errors import Place, pointer_to
 from app.profiles import jsonpath, schema_cost, schemas, shape
-from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION, Raw
-from app.profiles.findings import Finding, error, warning
+from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION
+from app.profiles.findings import Finding, warning
+from app.profiles.plain import Raw
 
 _PROFILE: Final = (
     "id", "@context", "type", "conformsTo", "prefLabel", "definition", "seeAlso", "versions", "author", "concepts",
@@ -48,6 +49,8 @@ _PATTERN: Final = (
 )  # fmt: skip
 _VERSION: Final = ("id", "wasRevisionOf", "generatedAtTime")
 _AUTHOR: Final = ("type", "name", "url")
+# Comparing names takes time with the product of their lengths.
+_LONGEST_NAME: Final = 200
 _LANGUAGE_MAPS: Final = ("prefLabel", "definition", "scopeNote")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 CONFORMS: Final = "https://w3id.org/xapi/profiles#1.0"
@@ -70,7 +73,7 @@ def repeated_keys(content: bytes) -> Iterator[Finding]:
     except (ValueError, RecursionError):
         return  # orjson read it: nesting or an odd number, told elsewhere or harmless
     if repeated:
-        yield error(
+        yield warning(
             "",
             "duplicate-key",
             "RFC 8259 4",
@@ -96,7 +99,7 @@ def vocabulary(raw: Raw) -> Iterator[Finding]:
         for number, rule in _items(item, "rules"):
             yield from _object(rule, f"/templates/{at}/rules/{number}", _RULE, "8.1")
     for place in _empty(raw, None):
-        yield error(
+        yield warning(
             pointer_to(place), "empty-value", f"{SECTION} 4",
             "A profile holds no null, empty text, list or object.", "Leave it out.",
         )  # fmt: skip
@@ -112,24 +115,32 @@ def _object(raw: Raw, pointer: str, known: Sequence[str], section: str) -> Itera
         place = pointer + jsonpath.pointer([name])
         # Structure 4: what it does not describe is written as an absolute or compact IRI; keywords of JSON-LD may be.
         if name not in known and not name.startswith("@") and ":" not in name:
-            near = difflib.get_close_matches(name, known, 1, 0.75)
-            yield error(
+            near = nearest(name, known, 0.75)
+            yield warning(
                 place,
                 "unknown-property",
                 f"{SECTION} {section}",
                 "The specification has no such property here, and it is no IRI.",
-                f"Did you mean {near[0]}?" if near else "Take it out, or write it as an absolute IRI.",
+                f"Did you mean {near}?" if near else "Take it out, or write it as an absolute IRI.",
             )
         if name in _LANGUAGE_MAPS and isinstance(value, dict):
             for tag in value:
                 if not _LANGUAGE.match(tag):
-                    yield error(
+                    yield warning(
                         place + jsonpath.pointer([tag]),
                         "language-tag",
                         "BCP 47",
                         "A key of a language map is no language tag.",
                         "Use tags such as en, fr or pt-BR.",
                     )
+
+
+def nearest(name: str, known: Iterable[str], likeness: float) -> str:
+    """The most similar of some names; empty when none is similar, or the name is too long to be compared with them."""
+    if len(name) > _LONGEST_NAME:
+        return ""
+    near = difflib.get_close_matches(name, [each for each in known if len(each) <= _LONGEST_NAME], 1, likeness)
+    return near[0] if near else ""
 
 
 def _empty(value: Any, place: Place) -> Iterator[Place]:
@@ -149,7 +160,7 @@ def missing(pointer: str, raw: Raw, wanted: Sequence[str], section: str) -> Iter
     """Properties that are required and not there."""
     missing = [name for name in wanted if name not in raw]
     if missing:
-        yield error(
+        yield warning(
             pointer, "missing-property", section,
             f"A required property is missing: {listed(missing)}.", "Add it.",
         )  # fmt: skip
@@ -160,7 +171,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError):
-        yield error(
+        yield warning(
             pointer, "inline-schema-json", f"{SECTION} 7.2",
             "The inline schema is not JSON.", "Write a JSON Schema as a JSON text within the string.",
         )  # fmt: skip
@@ -181,7 +192,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
         )  # fmt: skip
     except SchemaError as refused:
         at = jsonpath.pointer(map(str, refused.absolute_path)) or "its root"
-        yield error(
+        yield warning(
             pointer, "inline-schema", f"{SECTION} 7.2",
             f"The inline schema is not a JSON Schema of draft 7: {refused.validator} is not respected at {at}.",
             "Correct the schema; required, for example, is a list of names beside properties.",
@@ -193,8 +204,7 @@ def activity(pointer: str, definition: Raw) -> Iterator[Finding]:
     section = f"{SECTION} 7.4"
     context = definition.get("@context")
     if context != _ACTIVITY_CONTEXT and not (isinstance(context, list) and _ACTIVITY_CONTEXT in context):
-        make = warning if isinstance(context, str) else error
-        yield make(
+        yield warning(
             f"{pointer}/@context", "activity-context", section,
             "The definition lacks the context of the specification.", f"Write {_ACTIVITY_CONTEXT}.",
         )  # fmt: skip
@@ -203,19 +213,19 @@ def activity(pointer: str, definition: Raw) -> Iterator[Finding]:
         if name == "@context":
             continue
         if name not in known:
-            yield error(
+            yield warning(
                 pointer + jsonpath.pointer([name]), "activity-property", section,
                 "An activity definition of xAPI has no such property.", f"There are: {listed(sorted(known))}.",
             )  # fmt: skip
         elif shape.type_of(value) not in known[name].types:
-            yield error(
+            yield warning(
                 pointer + jsonpath.pointer([name]), "activity-property-type", section,
                 f"The value must be of JSON type {listed(sorted(known[name].types))}.", "Correct it.",
             )  # fmt: skip
     extensions = definition.get("extensions")
     for name, value in extensions.items() if isinstance(extensions, dict) else ():
         if any(isinstance(each, dict) and "@context" not in each for each in _listed(value)):
-            yield error(
+            yield warning(
                 f"{pointer}/extensions{jsonpath.pointer([name])}", "extension-context", section,
                 "An object in an extension has no @context, so that its properties mean nothing in JSON-LD.",
                 "Give each such object a @context.",

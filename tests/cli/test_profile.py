@@ -1,5 +1,6 @@
 """``sillage profile``, on the real service and a real database."""
 
+import shlex
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,13 +67,58 @@ def test_the_linter_says_where_what_and_what_to_do(run, tmp_path):
     raw["patterns"] = []
     (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
     told = run("lint", str(tmp_path / "mine.jsonld"))
-    assert told.exit_code == 1
-    assert "error /templates/0/rules/0/location" in told.output
+    assert told.exit_code == 0
+    assert "warning /templates/0/rules/0/location" in told.output
     assert "Write [*] before it" in told.output
+    assert run("lint", str(tmp_path / "mine.jsonld"), "--strict").exit_code == 1
     findings = orjson.loads(run("lint", str(tmp_path / "mine.jsonld"), "--json").output)
-    assert next(finding["rule"] for finding in findings if finding["severity"] == "error") == "empty-value"
-    added = run("add", str(tmp_path / "mine.jsonld"))
-    assert "sillage profile lint" in added.output
+    assert {finding["severity"] for finding in findings} == {"warning"}
+    assert findings[0]["rule"] == "empty-value"
+
+
+def test_what_the_linter_calls_an_error_is_not_added(run, tmp_path):
+    raw = orjson.loads(contracts.folder("profiles", "ent.jsonld").read_bytes())
+    raw["templates"][0]["verb"] = ""
+    (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
+    told = run("lint", str(tmp_path / "mine.jsonld"))
+    assert (told.exit_code, told.output.splitlines()[-1]) == (1, "1 error, 1 warning")
+    assert "error /templates/0/verb" in told.output
+    with pytest.raises(ProfileInvalid, match="/templates/0/verb"):
+        run("add", str(tmp_path / "mine.jsonld"))
+    # Named, when it is given beside another.
+    with pytest.raises(ProfileInvalid, match=r"mine\.jsonld: "):
+        run("lint", str(contracts.folder("profiles", "ent.jsonld")), "--with", str(tmp_path / "mine.jsonld"))
+
+
+def test_what_is_counted_when_a_profile_is_added_is_what_the_linter_shows(run, tmp_path):
+    text = contracts.folder("profiles", "ent.jsonld").read_text()
+    theirs = orjson.loads(text.replace("w3id.org/sillage", "example.org/theirs"))
+    theirs["seeAlso"] = ""
+    theirs["versions"][0]["id"] = theirs["id"]
+    mine = orjson.loads(text.replace("w3id.org/sillage", "example.org/my own"))
+    # One in a profile that is loaded, one in one of the project's own, one nowhere.
+    members = [theirs["templates"][0]["id"], orjson.loads(text)["templates"][0]["id"], "https://example.org/nowhere"]
+    mine["id"] = mine["versions"][0]["id"] = "https://example.org/mine"
+    mine["patterns"] = [
+        {"id": f"https://example.org/{at}", "type": "Pattern", "inScheme": mine["id"], "zeroOrMore": member}
+        for at, member in enumerate(members)
+    ]
+    mine["templates"] = []
+    mine["concepts"] = []
+    for name, raw in (("theirs", theirs), ("my own", mine)):
+        (tmp_path / f"{name}.jsonld").write_bytes(orjson.dumps(raw))
+        added = run("add", str(tmp_path / f"{name}.jsonld")).output.splitlines()[-1]
+        counted, _, command = added.partition(": `sillage profile ")
+        # The command that it names, as it would be typed.
+        assert command.endswith("` shows them.")
+        shown = run(*shlex.split(command.removesuffix("` shows them.")))
+        assert (shown.exit_code, shown.output.splitlines()[-1]) == (0, counted)
+        assert counted.startswith("0 errors, ") and not counted.endswith(" 0 warnings")
+    assert shown.output.count("pattern-reference-broken") == 1
+    # One with warnings is looked into like any other.
+    path = str(tmp_path / "my own.jsonld")
+    assert "/patterns/0/zeroOrMore" not in run("lint", path, "--with", str(tmp_path / "theirs.jsonld")).output
+    assert "/patterns/0/zeroOrMore" in run("lint", path).output
 
 
 def test_references_are_looked_up_in_the_profiles_given_and_in_those_loaded(run, tmp_path):

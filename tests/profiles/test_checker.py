@@ -29,7 +29,7 @@ def template(id="urn:t", rules=(), **given):
     named = {"parent": "contextParentActivityType", "other": "contextOtherActivityType"}
     raw = {"id": id, "inScheme": "urn:v", "prefLabel": {}, "rules": list(rules)}
     raw |= {named.get(key, key): value for key, value in given.items()}
-    return document._template(raw)
+    return document._template(raw, "urn:v")
 
 
 def check(statement, *described, mode=Mode.EVERY):

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.errors import ProfileInvalid
-from app.profiles import document
+from app.profiles import checker, document, sessions
+from app.profiles.findings import Severity
+from app.profiles.lint import lint
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
 MINIMAL = {
@@ -110,15 +114,31 @@ def test_json_that_is_no_profile_is_refused(raw):
         (altered("id", to=None), "", "profile-required"),
         (altered("id", to="no iri"), "/id", "profile-pattern"),
         (altered("type", to="Concept"), "/type", "profile-const"),
-        (altered("@context", to=["https://example.org"]), "/@context", "profile-anyOf"),
         (altered("versions", to=[]), "/versions", "profile-minItems"),
-        (altered("versions", 0, "id", to="https://example.org/p/v2"), "/versions", "profile-version-id"),
-        (altered("versions", 0, "id", to="https://example.org/p"), "/versions", "profile-version-id"),
-        (altered("concepts", 0, "type", to="Word"), "/concepts/0/type", "profile-enum"),
-        (altered("concepts", 0, "id", to="https://example.org/t"), "/templates/0/id", "profile-id-unique"),
+        (altered("versions", 0, "id", to=""), "/versions/0/id", "profile-pattern"),
+        (altered("concepts", to=3), "/concepts", "profile-type"),
         (altered("templates", 0, "id", to=None), "/templates/0", "profile-required"),
+        (altered("templates", 0, "type", to="Pattern"), "/templates/0/type", "profile-const"),
+        # what would match everything if it were read as nothing
+        (altered("templates", 0, "verb", to=""), "/templates/0/verb", "profile-pattern"),
+        (altered("templates", 0, "contextParentActivityType", to=["activity"]),
+         "/templates/0/contextParentActivityType/0", "profile-pattern"),
+        (altered("templates", 0, "rules", 0, "any", to=[]), "/templates/0/rules/0/any", "profile-minItems"),
+        (
+            altered("templates", to=[*MINIMAL["templates"], {**MINIMAL["templates"][0], "verb": "urn:other"}]),
+            "/templates/1/id",
+            "profile-id-unique",
+        ),
+        (
+            altered("patterns", to=[{"id": "https://example.org/t", "type": "Pattern", "optional": "urn:t"}]),
+            "/patterns/0/id",
+            "profile-id-unique",
+        ),
+        (altered("patterns", to=[{"id": "urn:p", "type": "Pattern", "primary": "yes", "optional": "urn:t"}]),
+         "/patterns/0/primary", "profile-type"),
+        (altered("patterns", to=[{"id": "urn:p", "type": "Pattern", "optional": ["urn:t", "urn:u"]}]),
+         "/patterns/0/optional", "profile-type"),
         (altered("templates", 0, "verb", to=3), "/templates/0/verb", "profile-type"),
-        (altered("templates", 0, "inScheme", to="https://example.org/x"), "/templates/0/inScheme", "profile-in-scheme"),
         (altered("templates", 0, "rules", 0, "presence", to=None), "/templates/0/rules/0", "profile-anyOf"),
         (altered("templates", 0, "rules", 0, "presence", to="never"), "/templates/0/rules/0/presence", "profile-enum"),
         (altered("templates", 0, "rules", 0, "location", to="$["), "/templates/0/rules/0/location", "profile-jsonpath"),
@@ -153,9 +173,9 @@ def test_the_faults_do_not_repeat_what_stands_in_the_document():
 
 def test_a_document_full_of_faults_gives_a_bounded_answer():
     with pytest.raises(ProfileInvalid) as refused:
-        document.load(altered("concepts", to=[{}] * 1000))
+        document.load(altered("templates", to=[{"verb": "urn:v"}] * 1000))
     assert len(refused.value.faults) == document.MOST_FAULTS
-    assert len(document.faults_of(MINIMAL | {"concepts": [{}] * 1100})) == 1000
+    assert len(document.faults_of(MINIMAL | {"templates": [{"verb": "urn:v"}] * 1100})) == 1000
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published profiles are not beside this checkout")
@@ -168,3 +188,230 @@ def test_every_published_profile_loads():
         "scorm-1.0.jsonld": 10,
         "video-1.0.3.jsonld": 9,
     }
+
+
+# --- what hinders nothing ---------------------------------------------------------------------------
+# Each of these is in a profile that somebody published.
+
+TEMPLATE = MINIMAL["templates"][0]
+PATTERN = {"id": "https://example.org/pattern", "type": "Pattern", "primary": True}
+V2 = "https://example.org/p/v2"
+
+
+# Each part of a value is met with other parts of the schema.
+WEB = json.dumps(
+    {
+        "allOf": [{"$ref": f"#/definitions/{n}"} for n in range(4)],
+        "definitions": {
+            str(n): {
+                "properties": {
+                    name: {"$ref": f"#/definitions/{(n * step + 1) % 16}"} for step, name in enumerate("abc", 3)
+                },
+                "additionalProperties": {"$ref": f"#/definitions/{(n * 7 + 3) % 16}"},
+            }
+            for n in range(16)
+        },
+    }
+)
+
+
+def templated(**changes):
+    return altered("templates", to=[{**TEMPLATE, **changes}])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(altered("seeAlso", to=each) for each in ("", [], {}, 3, ["https://example.org/see"])),
+        *(altered(name, to=None) for name in ("@context", "conformsTo", "prefLabel", "definition", "author")),
+        altered("@context", to=["https://example.org"]),
+        altered("context", to="https://w3id.org/xapi/profiles/context"),
+        altered("author", to={"type": "Organisation", "name": ""}),
+        altered("definition", to="For tests"),
+        altered("versions", 0, "id", to="https://example.org/p"),
+        altered("versions", 0, "id", to=V2),
+        altered("versions", 0, "generatedAtTime", to=""),
+        altered("versions", 0, "wasRevisionOf", to="https://example.org/p/v0"),
+        altered("concepts", 0, "exactMatch", to=["id", "https://example.org/other"]),
+        altered("concepts", 0, "type", to="Word"),
+        altered("concepts", 0, "definition", to=""),
+        altered("concepts", 0, to={"definition": "A remark"}),
+        altered("concepts", 0, to={"@id": "https://example.org/v", "@type": "Verb", "inScheme": V2}),
+        altered("concepts", 0, "id", to=TEMPLATE["id"]),
+        altered("concepts", to=[*MINIMAL["concepts"], {**MINIMAL["concepts"][0], "type": "ActivityType"}]),
+        templated(inScheme="https://example.org/p"),
+        templated(inScheme="https://example.org/p/v0"),
+        templated(inScheme=None),
+        templated(prefLabel=""),
+        templated(type="statementTemplate"),
+        templated(verb={"id": "https://example.org/v"}),
+        templated(contextParentActivityType=[], attachmentUsageType=None),
+        templated(rules=[{**TEMPLATE["rules"][0], "scopeNote": "In one language, and which one is not said"}]),
+        altered("templates", to=[TEMPLATE, TEMPLATE]),
+        altered("templates", to=[{"scopeNote": "There will be more."}, TEMPLATE]),
+        altered("patterns", to=[{"scopeNote": "There will be some."}]),
+        altered("patterns", to=[]),
+    ],
+)
+def test_what_hinders_nothing_is_read_all_the_same(raw):
+    read = document.load(raw)
+    assert (read.id, read.version) == ("https://example.org/p", V2)
+    (template,) = read.templates
+    assert template._replace(label={}, rules=()) == document.load(json.dumps(MINIMAL).encode()).templates[0]._replace(
+        label={}, rules=()
+    )
+    assert [rule.presence for rule in template.rules] == ["included"]
+
+
+def test_json_ld_has_several_ways_to_say_the_same():
+    plain = document.load(
+        altered(
+            "templates",
+            to=[
+                {**TEMPLATE, "contextCategoryActivityType": ["urn:c"],
+                 "rules": [{"location": "$.id", "any": ["a"], "none": [{"b": 1}]}]},
+            ],
+        )
+    )  # fmt: skip
+    other = document.load(
+        altered(
+            "templates",
+            to=[
+                {**{key: value for key, value in TEMPLATE.items() if key not in ("id", "type")}, "@id": TEMPLATE["id"],
+                 "@type": ["StatementTemplate"], "contextCategoryActivityType": {"@id": "urn:c"},
+                 "rules": [{"location": "$.id", "any": "a", "none": {"b": 1}, "all": None}]},
+            ],
+        )
+    )  # fmt: skip
+    assert [each._replace(rules=()) for each in plain.templates] == [
+        each._replace(rules=()) for each in other.templates
+    ]
+    rules = [[(rule.any, rule.all, rule.none) for rule in each.templates[0].rules] for each in (plain, other)]
+    assert rules[0] == rules[1] == [(("a",), None, ({"b": 1},))]
+    for sequence in (["urn:t"], "urn:t", {"id": "urn:t"}, [{"@id": "urn:t"}]):
+        assert document.load(altered("patterns", to=[{**PATTERN, "sequence": sequence}])).patterns[0].members == (
+            "urn:t",
+        )
+    for optional in ("urn:t", {"id": "urn:t"}, [{"id": "urn:t"}]):
+        assert document.load(altered("patterns", to=[{**PATTERN, "optional": optional}])).patterns[0].members == (
+            "urn:t",
+        )
+
+
+def test_what_names_no_version_that_there_is_is_of_the_newest():
+    raw = copy.deepcopy(MINIMAL)
+    raw["concepts"][0]["inScheme"] = raw["templates"][0]["inScheme"] = "https://example.org/p/v0"
+    raw["patterns"] = [{**PATTERN, "optional": TEMPLATE["id"]}]
+    read = document.load(json.dumps(raw).encode())
+    assert {each.version for each in (*read.concepts, *read.templates, *read.patterns)} == {V2}
+
+
+def test_pointers_are_those_of_the_document_whatever_is_left_out():
+    raw = copy.deepcopy(MINIMAL)
+    raw["templates"] = [{"scopeNote": "x"}, TEMPLATE, TEMPLATE, {**TEMPLATE, "id": "urn:u"}]
+    assert document.places(raw).templates == (1, 3)
+    raw["templates"][3]["rules"] = [{"location": "$["}]
+    with pytest.raises(ProfileInvalid) as refused:
+        document.load(json.dumps(raw).encode())
+    assert refused.value.faults[0].pointer == "/templates/3/rules/0"
+
+
+def test_patterns_within_themselves_are_found_at_any_length():
+    chain = [{"id": f"urn:p{n}", "type": "Pattern", "optional": f"urn:p{n + 1}"} for n in range(1_500)]
+    assert document.load(altered("patterns", to=chain))
+    circle = [*chain, {"id": "urn:p1500", "type": "Pattern", "optional": "urn:p700"}]
+    with pytest.raises(ProfileInvalid) as refused:
+        document.load(altered("patterns", to=circle))
+    assert refused.value.faults[0] == ("/patterns/700", *refused.value.faults[0][1:])
+    assert {fault.rule for fault in refused.value.faults} == {"profile-pattern-cycle"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer"),
+    [
+        (altered("versions", to=[{"id": f"urn:v{n}"} for n in range(101)]), "/versions"),
+        (altered("concepts", to=[{"id": "urn:c", "type": "Verb"}] * 10_001), "/concepts"),
+        (altered("templates", to=[{"id": f"urn:t{n}"} for n in range(2_001)]), "/templates"),
+        (templated(rules=TEMPLATE["rules"] * 20_001), ""),
+        (templated(rules=[{"location": f"$['{'a' * 4_000}']", "presence": "included"}] * 251), ""),
+        (altered("concepts", to=[{"id": f"urn:{n}", "type": "StateResource", "inlineSchema": WEB} for n in range(99)]), ""),
+        (altered("patterns", to=[{**PATTERN, "id": f"urn:p{n}", "optional": "urn:t"} for n in range(201)]), ""),
+        (altered("patterns", to=[{**PATTERN, "sequence": ["urn:t"] * 5_001}]), ""),
+        (templated(rules=[{"location": "$.id", "any": list(range(300_001))}]), ""),
+    ],
+)  # fmt: skip
+def test_a_profile_larger_than_any_needs_to_be_is_refused_when_it_is_added(raw, pointer):
+    with pytest.raises(ProfileInvalid, match=r"at most [0-9,]+") as refused:
+        document.load(raw)
+    assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [(pointer, "profile-limit")]
+    # One that is in the store already goes on to be read.
+    assert document.load(raw, loaded=True)
+
+
+# --- any change at all ---------------------------------------------------------------------------------
+
+junk = st.recursive(
+    st.sampled_from([None, True, 0, 1.5, "", "x", "urn:x", V2, TEMPLATE["id"], "$.id", "$["]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "@id", "type", "en"]), inner),
+    max_leaves=5,
+)
+CONCEPT = {"inScheme": V2, "prefLabel": {"en": "x"}, "definition": {"en": "x"}}
+WHOLE = MINIMAL | {
+    "seeAlso": "https://example.org",
+    "concepts": [
+        {**MINIMAL["concepts"][0], "related": ["urn:x"], "broader": ["urn:x"], "exactMatch": ["urn:y"]},
+        {**CONCEPT, "id": "urn:x", "type": "Verb", "narrower": ["https://example.org/v"]},
+        {**CONCEPT, "id": "urn:e", "type": "ContextExtension", "inlineSchema": "{}", "recommendedVerbs": ["urn:x"]},
+        {**CONCEPT, "id": "urn:s", "type": "StateResource", "contentType": "text/plain", "context": "urn:c"},
+        {"id": "urn:a", "type": "Activity", "inScheme": V2, "activityDefinition": {"name": {}, "extensions": {}}},
+    ],
+    "templates": [
+        {**TEMPLATE, "objectStatementRefTemplate": ["urn:t"]},
+        {
+            **TEMPLATE, "id": "urn:t", "objectActivityType": "urn:o", "attachmentUsageType": ["urn:u"],
+            "contextParentActivityType": ["urn:o"],
+            "rules": [
+                {"location": "$.context.extensions['urn:e']", "selector": "$.id", "any": ["a"], "none": [{"b": 1}]},
+                {"location": "$.result", "presence": "excluded", "scopeNote": {"en": "x"}, "all": [1]},
+            ],
+        },
+    ],
+    "patterns": [
+        {**PATTERN, "sequence": [TEMPLATE["id"], "urn:q"], "prefLabel": {"en": "x"}},
+        {"id": "urn:q", "type": "Pattern", "zeroOrMore": "urn:t", "deprecated": True},
+    ],
+}  # fmt: skip
+
+
+@st.composite
+def broken(draw):
+    """A profile with something else in one or two places."""
+    raw = copy.deepcopy(WHOLE)
+    for _ in range(draw(st.integers(1, 2))):
+        here, parents = raw, []
+        while isinstance(here, (dict, list)) and here and (not parents or draw(st.booleans())):
+            key = draw(st.sampled_from(sorted(here))) if isinstance(here, dict) else draw(st.integers(0, len(here) - 1))
+            parents.append((here, key))
+            here = here[key]
+        if parents:
+            place, key = parents[-1]
+            if isinstance(place, dict) and draw(st.booleans()):
+                del place[key]
+            else:
+                place[key] = draw(junk)
+    return json.dumps(raw).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(broken())
+def test_the_linter_calls_an_error_what_is_not_loaded_and_nothing_else(raw):
+    try:
+        document.load(raw)
+        usable = True
+    except ProfileInvalid:
+        usable = False
+    assert usable == all(finding.severity is Severity.WARNING for finding in lint(raw))
+    if usable:
+        read = document.load(raw)
+        checker.compile([read]).check({"verb": {"id": "urn:v"}, "object": {"id": "urn:o"}})
+        sessions.compile(read, [read])

@@ -109,18 +109,21 @@ OPENED, CLOSED = f"{P}/t/opened", f"{P}/t/closed"
 VISIT = pattern("visit", primary=True, sequence=[OPENED, f"{P}/p/part", CLOSED])
 CASES = [
     # Structure 4 and 6
-    (clean(preflabel={"en": "x"}), "/preflabel", "unknown-property", ERROR),
-    (clean(seeAlso=""), "/seeAlso", "empty-value", ERROR),
-    (clean(prefLabel={"english!": "x"}), "/prefLabel/english!", "language-tag", ERROR),
+    (clean(preflabel={"en": "x"}), "/preflabel", "unknown-property", WARNING),
+    (clean(seeAlso=""), "/seeAlso", "empty-value", WARNING),
+    (clean(prefLabel={"english!": "x"}), "/prefLabel/english!", "language-tag", WARNING),
     (clean(conformsTo="https://w3id.org/xapi/profiles#0.9"), "/conformsTo", "conforms-to", WARNING),
     (clean(**{"@context": "https://example.org/context"}), "/@context", "context", WARNING),
     (clean(id="no iri"), "/id", "profile-pattern", ERROR),
     # 6.1
-    (clean(versions=[{"id": V, "generatedAtTime": "last spring"}]), "/versions/0/generatedAtTime", "timestamp", ERROR),
+    (
+        clean(versions=[{"id": V, "generatedAtTime": "last spring"}]),
+        "/versions/0/generatedAtTime", "timestamp", WARNING,
+    ),
     (
         clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z"},
                         {"id": f"{P}/v0", "generatedAtTime": "2025-01-01T00:00:00Z"}]),
-        "/versions/0", "revision-missing", ERROR,
+        "/versions/0", "revision-missing", WARNING,
     ),
     (
         clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [f"{P}/v0"]}]),
@@ -128,37 +131,37 @@ CASES = [
     ),
     (
         clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [P]}]),
-        "/versions/0/wasRevisionOf/0", "revision-of-profile", ERROR,
+        "/versions/0/wasRevisionOf/0", "revision-of-profile", WARNING,
     ),
     (
         clean(versions=[{"id": V, "generatedAtTime": "2026-01-01T00:00:00Z", "wasRevisionOf": [V]}]),
-        "/versions/0/wasRevisionOf/0", "revision-order", ERROR,
+        "/versions/0/wasRevisionOf/0", "revision-order", WARNING,
     ),
     # 7
-    (concepts(term("x", "Verb", inScheme=f"{P}/v9")), "/concepts/5/inScheme", "in-scheme", ERROR),
-    (concepts({**term("x", "Verb"), "id": V}), "/concepts/5/id", "id-of-profile", ERROR),
-    (concepts({"id": f"{P}/x", "type": "Verb", "inScheme": V}), "/concepts/5", "missing-property", ERROR),
-    (concepts(term("x", "Verb", inlineSchema="{}")), "/concepts/5/inlineSchema", "unknown-property", ERROR),
-    (concepts(term("x", "Verb", broader=[f"{P}/y"])), "/concepts/5/broader/0", "relation-broken", ERROR),
-    (concepts(term("x", "Verb", broader=[f"{P}/page"])), "/concepts/5/broader/0", "relation-type", ERROR),
-    (concepts(term("x", "Verb", broader=[f"{P}/x"])), "/concepts/5/broader/0", "relation-to-itself", ERROR),
-    (concepts(term("x", "Verb", broadMatch=[f"{P}/opened"])), "/concepts/5/broadMatch/0", "match-within", ERROR),
+    (concepts(term("x", "Verb", inScheme=f"{P}/v9")), "/concepts/5/inScheme", "in-scheme", WARNING),
+    (concepts({**term("x", "Verb"), "id": V}), "/concepts/5/id", "id-of-profile", WARNING),
+    (concepts({"id": f"{P}/x", "type": "Verb", "inScheme": V}), "/concepts/5", "missing-property", WARNING),
+    (concepts(term("x", "Verb", inlineSchema="{}")), "/concepts/5/inlineSchema", "unknown-property", WARNING),
+    (concepts(term("x", "Verb", broader=[f"{P}/y"])), "/concepts/5/broader/0", "relation-broken", WARNING),
+    (concepts(term("x", "Verb", broader=[f"{P}/page"])), "/concepts/5/broader/0", "relation-type", WARNING),
+    (concepts(term("x", "Verb", broader=[f"{P}/x"])), "/concepts/5/broader/0", "relation-to-itself", WARNING),
+    (concepts(term("x", "Verb", broadMatch=[f"{P}/opened"])), "/concepts/5/broadMatch/0", "match-within", WARNING),
     (concepts(term("x", "Verb", exactMatch=[f"{P}/gone"])), "/concepts/5/exactMatch/0", "reference-broken", WARNING),
-    (concepts(term("x", "Verb", related=[f"{P}/opened"])), "/concepts/5/related", "related-not-deprecated", ERROR),
+    (concepts(term("x", "Verb", related=[f"{P}/opened"])), "/concepts/5/related", "related-not-deprecated", WARNING),
     (
         concepts(term("x", "Verb", broader=[f"{P}/y"]), term("y", "Verb", broader=[f"{P}/x"])),
-        "/concepts/5", "broader-cycle", ERROR,
+        "/concepts/5", "broader-cycle", WARNING,
     ),
     (
         concepts(term("x", "ResultExtension", recommendedVerbs=[f"{P}/page"])),
-        "/concepts/5/recommendedVerbs/0", "reference-type", ERROR,
+        "/concepts/5/recommendedVerbs/0", "reference-type", WARNING,
     ),
     (concepts(term("x", "ResultExtension", inlineSchema="{]")),
-     "/concepts/5/inlineSchema", "inline-schema-json", ERROR),
+     "/concepts/5/inlineSchema", "inline-schema-json", WARNING),
     # The specification's own example of 7.2 is of an older draft.
     (
         concepts(term("x", "ResultExtension", inlineSchema='{"properties": {"rank": {"required": true}}}')),
-        "/concepts/5/inlineSchema", "inline-schema", ERROR,
+        "/concepts/5/inlineSchema", "inline-schema", WARNING,
     ),
     (
         concepts(term("x", "ResultExtension", inlineSchema='{"pattern": "(?=a)"}')),
@@ -182,35 +185,35 @@ CASES = [
     ),
     (
         concepts(term("x", "ResultExtension", inlineSchema="[" * 100_000)),
-        "/concepts/5/inlineSchema", "inline-schema-json", ERROR,
+        "/concepts/5/inlineSchema", "inline-schema-json", WARNING,
     ),
-    (concepts(term("x", "StateResource")), "/concepts/5", "missing-property", ERROR),
-    (concepts(term("x", "StateResource", contentType="json")), "/concepts/5/contentType", "content-type", ERROR),
+    (concepts(term("x", "StateResource")), "/concepts/5", "missing-property", WARNING),
+    (concepts(term("x", "StateResource", contentType="json")), "/concepts/5/contentType", "content-type", WARNING),
     (
         concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {"name": {"en": "x"}}}),
-        "/concepts/5/activityDefinition/@context", "activity-context", ERROR,
+        "/concepts/5/activityDefinition/@context", "activity-context", WARNING,
     ),
     (
         concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {
             "@context": "https://w3id.org/xapi/profiles/activity-context", "title": "x"}}),
-        "/concepts/5/activityDefinition/title", "activity-property", ERROR,
+        "/concepts/5/activityDefinition/title", "activity-property", WARNING,
     ),
     (
         concepts({"id": f"{P}/a", "type": "Activity", "inScheme": V, "activityDefinition": {
             "@context": "https://w3id.org/xapi/profiles/activity-context",
             "extensions": {"https://x.example/one": 1, "https://x.example/many": [{"@context": "urn:c"}, {"a": 1}]}}}),
-        "/concepts/5/activityDefinition/extensions/https:~1~1x.example~1many", "extension-context", ERROR,
+        "/concepts/5/activityDefinition/extensions/https:~1~1x.example~1many", "extension-context", WARNING,
     ),
     # 8
-    (ruled(verb=f"{P}/gone"), "/templates/0/verb", "reference-broken", ERROR),
-    (ruled(verb=f"{P}/page"), "/templates/0/verb", "reference-type", ERROR),
+    (ruled(verb=f"{P}/gone"), "/templates/0/verb", "reference-broken", WARNING),
+    (ruled(verb=f"{P}/page"), "/templates/0/verb", "reference-type", WARNING),
     (
         clean(templates=[{name: part for name, part in template("x").items() if name != "verb"}], patterns=[]),
         "/templates/0", "matches-everything", WARNING,
     ),
     (
         ruled(objectStatementRefTemplate=[f"{P}/t/gone"]),
-        "/templates/0/objectStatementRefTemplate/0", "template-reference-broken", ERROR,
+        "/templates/0/objectStatementRefTemplate/0", "template-reference-broken", WARNING,
     ),
     (
         clean(templates=[template("opened"), template("again", verb=f"{P}/opened")], patterns=[]),
@@ -220,57 +223,57 @@ CASES = [
         clean(templates=[template("opened", {"location": "$.result", "presence": "included"}),
                          template("again", {"location": "result", "presence": "excluded"}, verb=f"{P}/opened")],
               patterns=[]),
-        "/templates/1", "indistinguishable", ERROR,
+        "/templates/1", "indistinguishable", WARNING,
     ),
     (
         clean(templates=[template("opened", {"location": "$.result", "presence": "included"}),
                          template("again", {"location": "$.result", "presence": "excluded"}, verb=f"{P}/opened",
                                   objectActivityType=f"{P}/page", contextOtherActivityType=[f"{P}/page"])],
               patterns=[]),
-        "/templates/1", "contradicts-wider", ERROR,
+        "/templates/1", "contradicts-wider", WARNING,
     ),
     # 8.1: paths that can never find anything
     (
         ruled({"location": "$.context.contextActivities.grouping.id", "presence": "included"}),
-        f"{RULE}/location", "never-matches", ERROR,
+        f"{RULE}/location", "never-matches", WARNING,
     ),
-    (ruled({"location": "$.attachments.usageType", "any": ["x"]}), f"{RULE}/location", "never-matches", ERROR),
-    (ruled({"location": "$.results.score", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
-    (ruled({"location": "$.verb.id.x", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
-    (ruled({"location": "$.actor[0]", "presence": "included"}), f"{RULE}/location", "never-matches", ERROR),
+    (ruled({"location": "$.attachments.usageType", "any": ["x"]}), f"{RULE}/location", "never-matches", WARNING),
+    (ruled({"location": "$.results.score", "presence": "included"}), f"{RULE}/location", "never-matches", WARNING),
+    (ruled({"location": "$.verb.id.x", "presence": "included"}), f"{RULE}/location", "never-matches", WARNING),
+    (ruled({"location": "$.actor[0]", "presence": "included"}), f"{RULE}/location", "never-matches", WARNING),
     (ruled({"location": "$.results", "presence": "recommended"}), f"{RULE}/location", "never-matches", WARNING),
     (
         ruled({"location": "$.id | $.actor.member.name", "presence": "included"}),
-        f"{RULE}/location", "never-matches", ERROR,
+        f"{RULE}/location", "never-matches", WARNING,
     ),
     (
         ruled({"location": "$.context.contextActivities.parent[*]", "selector": "$.typ", "presence": "included"}),
-        f"{RULE}/selector", "never-matches", ERROR,
+        f"{RULE}/selector", "never-matches", WARNING,
     ),
     (
         ruled({"location": f"$.result.extensions['{P}/where']", "presence": "included"}),
-        f"{RULE}/location", "extension-misplaced", ERROR,
+        f"{RULE}/location", "extension-misplaced", WARNING,
     ),
     (
         ruled({"location": f"$.context.extensions['{P}/wher']", "presence": "included"}),
-        f"{RULE}/location", "reference-broken", ERROR,
+        f"{RULE}/location", "reference-broken", WARNING,
     ),
     # 8.1: values that are never there, rules that nothing follows
-    (ruled({"location": "$.result.success", "any": ["true"]}), f"{RULE}/any/0", "value-never-there", ERROR),
+    (ruled({"location": "$.result.success", "any": ["true"]}), f"{RULE}/any/0", "value-never-there", WARNING),
     (ruled({"location": "$.result.success", "any": [True, "true"]}), f"{RULE}/any/1", "value-never-there", WARNING),
-    (ruled({"location": "$.result", "presence": "excluded", "any": [{}]}), RULE, "never-followed", ERROR),
-    (ruled({"location": "$.actor", "presence": "excluded"}), RULE, "never-followed", ERROR),
-    (ruled({"location": "$.id", "any": ["a"], "none": ["a", "b"]}), RULE, "never-followed", ERROR),
-    (ruled({"location": "$.id", "any": ["a"], "all": ["b"]}), RULE, "never-followed", ERROR),
+    (ruled({"location": "$.result", "presence": "excluded", "any": [{}]}), RULE, "never-followed", WARNING),
+    (ruled({"location": "$.actor", "presence": "excluded"}), RULE, "never-followed", WARNING),
+    (ruled({"location": "$.id", "any": ["a"], "none": ["a", "b"]}), RULE, "never-followed", WARNING),
+    (ruled({"location": "$.id", "any": ["a"], "all": ["b"]}), RULE, "never-followed", WARNING),
     (ruled({"location": "$.id", "presence": "excluded", "none": ["b"]}), RULE, "values-of-nothing", WARNING),
-    (ruled({"location": "$.verb.id", "all": [ELSEWHERE]}), RULE, "contradicts-determining", ERROR),
+    (ruled({"location": "$.verb.id", "all": [ELSEWHERE]}), RULE, "contradicts-determining", WARNING),
     (
         ruled({"location": "$.result", "presence": "included"}, {"location": "$['result']", "presence": "excluded"}),
-        "/templates/0/rules/1", "rules-contradict", ERROR,
+        "/templates/0/rules/1", "rules-contradict", WARNING,
     ),
     (
         ruled({"location": "$.id", "presence": "included", "all": ["a"]}, {"location": "$.id", "all": ["b"]}),
-        "/templates/0/rules/1", "rules-contradict", ERROR,
+        "/templates/0/rules/1", "rules-contradict", WARNING,
     ),
     (
         ruled({"location": "$.id", "presence": "included"}, {"location": "$.id", "presence": "included"}),
@@ -287,18 +290,18 @@ CASES = [
         "/patterns/1", "pattern-unused", WARNING,
     ),
     (patterned({**VISIT, "sequence": [f"{P}/p/part"]}, pattern("part", optional=OPENED)),
-     "/patterns/0/sequence", "too-few-members", ERROR),
+     "/patterns/0/sequence", "too-few-members", WARNING),
     (
         patterned(pattern("visit", primary=True, sequence=[OPENED, f"{P}/gone"])),
-        "/patterns/0/sequence/1", "pattern-reference-broken", ERROR,
+        "/patterns/0/sequence/1", "pattern-reference-broken", WARNING,
     ),
     (
         patterned(pattern("visit", primary=True, sequence=[OPENED, f"{P}/opened"])),
-        "/patterns/0/sequence/1", "pattern-reference-type", ERROR,
+        "/patterns/0/sequence/1", "pattern-reference-type", WARNING,
     ),
     (
         patterned(pattern("visit", primary=True, alternates=[CLOSED, f"{P}/p/part"]), pattern("part", optional=OPENED)),
-        "/patterns/0/alternates/1", "optional-in-alternates", ERROR,
+        "/patterns/0/alternates/1", "optional-in-alternates", WARNING,
     ),
     (
         patterned(VISIT, pattern("part", sequence=[OPENED, f"{P}/p/part"])),
@@ -309,13 +312,13 @@ CASES = [
     (
         patterned(pattern("visit", primary=True, sequence=[f"{P}/p/part", OPENED, CLOSED]),
                   pattern("part", zeroOrMore=OPENED)),
-        "/patterns/0", "pattern-never-completes", ERROR,
+        "/patterns/0", "pattern-never-completes", WARNING,
     ),
     (
         patterned(pattern("visit", primary=True, sequence=[f"{P}/p/part", f"{P}/p/more", CLOSED]),
                   pattern("part", zeroOrMore=f"{P}/p/each"), pattern("each", alternates=[OPENED, CLOSED]),
                   pattern("more", optional=OPENED)),
-        "/patterns/0", "pattern-never-completes", ERROR,
+        "/patterns/0", "pattern-never-completes", WARNING,
     ),
     (
         clean(templates=[*clean()["templates"], template("page", verb=ELSEWHERE)]),
@@ -333,7 +336,7 @@ def test_a_defect_is_found_at_its_place(raw, pointer, rule, severity):
 
 def test_a_pattern_too_ambiguous_to_be_looked_at_is_told(monkeypatch):
     reach = patterns.Reach(True, frozenset(), False)
-    monkeypatch.setattr(patterns, "explore", lambda pattern: reach)
+    monkeypatch.setattr(patterns, "explore", lambda *_, **__: reach)
     assert found(clean()) == [("/patterns/0", "pattern-ambiguous", "warning")]
 
 
@@ -361,7 +364,7 @@ def test_a_changed_template_or_pattern_needs_a_new_id_in_a_new_version():
     assert [each[:2] for each in found(raw)] == [("/templates/2/id", "changed-template")]
     turned = {**clean()["patterns"][0], "inScheme": old, "sequence": [CLOSED, OPENED]}
     raw = clean(versions=versions, patterns=[*clean()["patterns"], turned])
-    assert ("/patterns/1/id", "changed-pattern", "error") in found(raw)
+    assert ("/patterns/1/id", "changed-pattern", "warning") in found(raw)
 
 
 def test_references_to_other_profiles_are_looked_up_in_those_at_hand():
@@ -409,7 +412,7 @@ def test_a_key_given_twice_is_told():
 
 
 def test_no_more_guesses_are_made_than_anyone_reads(monkeypatch):
-    monkeypatch.setattr("app.profiles.lint._MOST_GUESSES", 2)
+    monkeypatch.setattr("app.profiles.lint._MOST_GUESSES", 2 * len(clean()["concepts"]))
     raw = clean(templates=[template(f"t{n}", verb=f"{P}/opende") for n in range(3)])
     advice = [each.advice for each in lint(json.dumps(raw).encode()) if each.rule == "reference-broken"]
     assert [each.startswith("Did you mean") for each in advice] == [True, True, False]
@@ -441,4 +444,4 @@ def test_the_defects_of_the_published_profiles_are_found():
         # cc-enabled is used and not defined (cc-subtitle-enabled is); three templates of one verb and type
         "video-1.0.3": {"reference-broken": 2, "indistinguishable": 2, "revision-unknown": 1},
     }
-    assert all(each.severity in (Severity.ERROR, Severity.WARNING) for findings in told.values() for each in findings)
+    assert {each.severity for findings in told.values() for each in findings} == {Severity.WARNING}
