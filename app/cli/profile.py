@@ -45,8 +45,11 @@ def add(parts: Parts, file: Path) -> None:
     added = parts.profiles.add(document, actor="cli:profile add")
     patterns = sum(pattern.primary for pattern in added.patterns)
     click.echo(
-        f"{added.id}: version {added.version}, {len(added.templates)} statement templates, {patterns} primary patterns"
+        f"{added.id}: version {added.version}, {_several(len(added.templates), 'statement template')}, "
+        f"{_several(patterns, 'primary pattern')}"
     )
+    if not added.templates:
+        click.echo("It has no statement templates: no statement is held to it, and each is `unmatched`.", err=True)
     others = [each for each in parts.profiles.list() if each.id != added.id]
     left_out = sorted({iri for each in sessions.compile(added, others) for iri in each.unresolved})
     if left_out:
@@ -262,8 +265,11 @@ def _own() -> dict[str, Profile]:
 
 def _counted(found: Sequence[Finding]) -> str:
     errors = sum(finding.severity is Severity.ERROR for finding in found)
-    warnings = len(found) - errors
-    return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    return f"{_several(errors, 'error')}, {_several(len(found) - errors, 'warning')}"
+
+
+def _several(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 COMMANDS = (profile,)

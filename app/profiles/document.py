@@ -380,12 +380,12 @@ def _meaning(raw: Raw) -> Iterator[Fault]:
     """What the schema cannot say; ``raw`` has the right structure."""
     listed = _Listed(raw)
     for kind in ("templates", "patterns"):
-        for at in listed.ambiguous[kind]:
+        for at, other in listed.ambiguous[kind]:
             yield Fault(
                 f"/{kind}/{at}/id",
                 "profile-id-unique",
                 f"{SECTION} {_SECTIONS[kind]}",
-                "Another template or pattern of this profile version has the same id, and says something else.",
+                f"It is the id of {other} too, of the same version of the profile, which says something else.",
             )
     yield from _paths(listed)
     yield from _cycles(listed)
@@ -423,7 +423,7 @@ class _Listed:
         versions: Ids of its versions, the newest first.
         kept: By kind, those that are read, with their positions.
         repeated: By kind, positions of those that say again what another one says.
-        ambiguous: By kind, positions of those with the id of another one, that say something else.
+        ambiguous: By kind, positions of those with the id of another one, that say something else, and its pointer.
     """
 
     def __init__(self, raw: Raw) -> None:
@@ -433,8 +433,8 @@ class _Listed:
         self._known = frozenset(self.versions)
         self.kept: dict[str, list[tuple[int, Raw]]] = {}
         self.repeated: dict[str, list[int]] = {}
-        self.ambiguous: dict[str, list[int]] = {}
-        elements: dict[tuple[str, str], Raw] = {}
+        self.ambiguous: dict[str, list[tuple[int, str]]] = {}
+        elements: dict[tuple[str, str], tuple[str, Raw]] = {}
         for kind in ("concepts", "templates", "patterns"):
             # Concepts are named where concepts are wanted, templates and patterns where those are.
             seen = {} if kind == "concepts" else elements
@@ -445,12 +445,12 @@ class _Listed:
                 # Structure 8.0: what does not change keeps its id from version to version.
                 key = (item["id"], self.version(item))
                 if key not in seen:
-                    seen[key] = item
+                    seen[key] = (f"/{kind}/{at}", item)
                     self.kept[kind].append((at, item))
-                elif kind == "concepts" or seen[key] == item:
+                elif kind == "concepts" or seen[key][1] == item:
                     self.repeated[kind].append(at)
                 else:
-                    self.ambiguous[kind].append(at)
+                    self.ambiguous[kind].append((at, seen[key][0]))
 
     def version(self, item: Raw) -> str:
         """The version that something belongs to: the newest where it names none that there is."""
