@@ -334,7 +334,7 @@ def test_patterns_within_themselves_are_found_at_any_length():
         (altered("templates", to=[{"id": f"urn:t{n}"} for n in range(2_001)]), "/templates"),
         (templated(rules=TEMPLATE["rules"] * 20_001), ""),
         (templated(rules=[{"location": f"$['{'a' * 4_000}']", "presence": "included"}] * 251), ""),
-        (altered("concepts", to=[{"id": f"urn:{n}", "type": "StateResource", "inlineSchema": WEB} for n in range(99)]), ""),
+        (altered("concepts", to=[{"id": f"urn:{n}", "type": "Verb", "inlineSchema": WEB} for n in range(99)]), ""),
         (altered("patterns", to=[{**PATTERN, "id": f"urn:p{n}", "optional": "urn:t"} for n in range(201)]), ""),
         (altered("patterns", to=[{**PATTERN, "sequence": ["urn:t"] * 5_001}]), ""),
         (templated(rules=[{"location": "$.id", "any": list(range(300_001))}]), ""),
