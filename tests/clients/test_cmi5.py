@@ -212,7 +212,7 @@ class Page(Registration):
     """
 
     def __init__(self, server: Server, version: str, origin: str, *, site: str = "cross-site") -> None:
-        super().__init__(server, version)
+        super().__init__(server, version, "/xAPI")
         self.metadata = {"Origin": origin, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 
     def send(self, method: str, path: str, credential: NewCredential, **options: Any) -> requests.Response:
