@@ -595,13 +595,13 @@ def heads() -> list[Case]:
         Case(f"{name}: {method} {path}, {who or 'nobody'}", HEADS, method, path, None, who, headers, times=10)
         for path in _READ
         for method in ("GET", "HEAD")
-        for who in {_whose(path), ""}
+        for who in sorted({_whose(path), ""})
         for name, headers in _HEADERS.items()
     ]
     cases += [
         Case(f"{name}: GET {path}, {who or 'nobody'}", HEADS, "GET", f"{path}?{query}", None, who, times=10)
         for path in _READ
-        for who in {_whose(path), ""}
+        for who in sorted({_whose(path), ""})
         for name, query in _QUERIES.items()
     ]
     return _each_route(some(cases, 60, "heads"), [each for each in cases if each.who == _whose(each.path)])
