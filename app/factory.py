@@ -589,6 +589,8 @@ class Parts:
             self.settings,
             left_out=lambda: self.person_states.current().out_of_research,
             take_out=take_out,
+            voided=self.reader.voided,
+            kept_since=lambda: self.erasures.kept_since(),
         )
 
     @cached_property

@@ -46,6 +46,12 @@ def aggregate_run(parts: Research) -> None:
         summary = aggregates.run(progress=told)
     console = screen.out()
     console.print(f"{summary.statements:,} statements counted, through {screen.instant(summary.through)}")
+    if summary.corrected:
+        console.print(f"{summary.corrected:,} months counted again: statements in them were voided or deleted")
+    if summary.waiting:
+        console.print(
+            f"{summary.waiting:,} cells with changes that wait: too few learners stand behind what would be seen"
+        )
     if summary.late:
         console.print(f"{summary.late:,} came too late, for months whose learner keys are destroyed: not counted")
     if summary.settled:
@@ -56,7 +62,7 @@ def aggregate_run(parts: Research) -> None:
 @click.pass_obj
 def aggregate_status(parts: Research) -> None:
     """Show how far each aggregate has come."""
-    rows = screen.table("aggregate", "version", "counted through", "months", "settled", "late")
+    rows = screen.table("aggregate", "version", "counted through", "months", "settled", "late", "waiting")
     for line in parts.aggregates.status():
         rows.add_row(
             line.definition.name,
@@ -65,6 +71,7 @@ def aggregate_status(parts: Research) -> None:
             str(line.months),
             str(line.settled),
             str(line.late),
+            str(line.waiting),
         )
     screen.out().print(rows)
 

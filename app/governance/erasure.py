@@ -581,9 +581,9 @@ class Erasures:
             if person < len(under_way):
                 self._repository.note_months(under_way[person].id, months.recounted, months.published)
 
-        self._around.recount(people, self._kept_since(), check, note)
+        self._around.recount(people, self.kept_since(), check, note)
 
-    def _kept_since(self) -> int:
+    def kept_since(self) -> int:
         """Since when retention cannot have deleted anything, microseconds."""
         now = clock.now_us()
         cutoffs = [now - activity.retention.active_days * _DAY_US for activity in self._around.activities()]

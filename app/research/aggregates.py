@@ -18,11 +18,11 @@ import polars as pl
 
 from app.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
 from app.research import definitions
-from app.research.compute import PERIOD, Plan, merged, tables
+from app.research.compute import PERIOD, Plan, tables
 from app.research.definitions import Definition
 from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
-from app.research.refresh import CELLS, ROLLUP, AggregateJob, Progress, Recounted, RunSummary, gathered
+from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, Voided, as_shown
 from app.settings import Settings
 from app.storage import clock
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
@@ -77,7 +77,17 @@ class Answer(NamedTuple):
 
 
 class Status(NamedTuple):
-    """How an aggregate is: ``as_of`` as in ``Answer``, months kept and settled, late statements left out."""
+    """How an aggregate is.
+
+    Attributes:
+        definition: The declared one.
+        as_of: As in ``Answer``.
+        complete: A run has reached the end once.
+        months: Months of which something is shown.
+        settled: Of these, settled ones.
+        late: Statements that came for a settled month, and were not counted.
+        waiting: Cells of which a change waits to be shown, as fewer than the minimum of learners stand behind it.
+    """
 
     definition: Definition
     as_of: int | None
@@ -85,6 +95,7 @@ class Status(NamedTuple):
     months: int
     settled: int
     late: int
+    waiting: int
 
 
 class Aggregates:
@@ -99,10 +110,13 @@ class Aggregates:
         declared: Sequence[Definition] | None = None,
         left_out: Callable[[], frozenset[bytes]] = frozenset,
         take_out: Callable[[Callable[[], None]], object] = lambda check: None,
+        voided: Voided = lambda since, before: iter(()),
+        kept_since: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``declared``: definitions instead of those in ``schemas/aggregates``; ``left_out``: of ``AggregateJob``.
+        """``declared``: definitions instead of those in ``schemas/aggregates``.
 
-        ``take_out`` has what counted somebody who has left research since counted again (``recount``).
+        ``left_out``, ``voided``, ``kept_since``: as ``AggregateJob`` takes them. ``take_out`` has what counted somebody
+        who has left research since counted again (``recount``).
         """
         self._take_out = take_out
         self._repository = repository
@@ -117,6 +131,8 @@ class Aggregates:
             timezone=settings.timezone,
             minimum_group=settings.minimum_group,
             left_out=left_out,
+            voided=voided,
+            kept_since=kept_since,
         )
         self._cache: OrderedDict[tuple[str, str, int], Lattice] = OrderedDict()
         self._lock = threading.Lock()
@@ -137,7 +153,7 @@ class Aggregates:
         ``check`` is called while months are counted again; what it raises ends the run.
         """
         self._take_out(check)
-        return self._job.run(fence, progress)
+        return self._job.run(fence, progress, check)
 
     def recount(
         self,
@@ -159,7 +175,7 @@ class Aggregates:
         lines = []
         for definition in self.definitions():
             state = states.get(definition.id)
-            months = {part.bucket for part in self._repository.names(definition.id)}
+            months = {part.bucket for part in self._repository.names(definition.id) if _visible(part)}
             lines.append(
                 Status(
                     definition,
@@ -168,6 +184,7 @@ class Aggregates:
                     len(months),
                     len(state.settled) if state else 0,
                     state.late if state else 0,
+                    sum(month.waiting for month in state.shown.values()) if state else 0,
                 )
             )
         return lines
@@ -201,7 +218,9 @@ class Aggregates:
         plan = Plan(definition)
         low = f"{first:%Y-%m}" if first else ""
         high = f"{last:%Y-%m}" if last else "~"
-        for month in sorted({part.bucket for part in self._repository.names(definition.id, low, high)}):
+        for month in sorted(
+            {part.bucket for part in self._repository.names(definition.id, low, high) if _visible(part)}
+        ):
             cells = self._lattice(plan, month).get(kept)
             if cells is None:
                 # Dropped since the list of months was read: a newer version has taken its place.
@@ -259,7 +278,7 @@ class Aggregates:
 
     def _lattice(self, plan: Plan, month: str) -> Lattice:
         for _ in range(READ_ATTEMPTS):
-            names = self._repository.names(plan.definition.id, month, month)
+            names = [part for part in self._repository.names(plan.definition.id, month, month) if _visible(part)]
             key = (plan.definition.id, month, max((part.sequence for part in names), default=0))
             with self._lock:
                 if key in self._cache:
@@ -285,11 +304,13 @@ class Aggregates:
                 )
                 for kept in rollups(plan.definition.dimension_names)
             }
-        found = gathered(plan, contents)
-        if not found:
+        if not contents:
             return {}
-        state = {name: merged(plan, name, frames) for name, frames in found.items()}
-        return protect(state, plan, self.minimum(plan.definition))
+        return protect(as_shown(plan, contents), plan, self.minimum(plan.definition))
+
+
+def _visible(part: PartName) -> bool:
+    return part.table == CELLS or part.table.startswith(SHOWN)
 
 
 def _rollup(definition: Definition, query: Query) -> Rollup:

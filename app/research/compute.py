@@ -4,7 +4,8 @@ A state is a set of tables, for the periods that start in one month (the *bucket
 
 - ``sums``: one row a cell; counts ``n<c>`` and exact integer sums ``s<c>_<column>`` of the facts under condition ``c``;
 - ``learner``, ``session``: one row a cell and key (pseudonym, 16 bytes), with a flag ``c<c>`` a condition that one
-  of the key's facts meets. Distinct counts come from these, so they stay right however the facts were split.
+  of the key's facts meets. Distinct counts come from these, so they stay right however the facts were split. A
+  learner's row has also ``mark``, the sum of the marks of the facts: where it is equal, the same facts were counted.
 
 Rows of every table start with ``period`` (first day) and the dimensions; a value that was not said is ``""``.
 """
@@ -26,6 +27,7 @@ State = Mapping[str, pl.DataFrame]
 PERIOD = "period"
 KEY = "key"
 SUMS = "sums"
+MARK = "mark"
 
 Pseudonym = Callable[[bytes], bytes]
 
@@ -111,6 +113,7 @@ def tables(facts: pl.DataFrame, plan: Plan, pseudonym: Pseudonym) -> dict[str, p
         pl.col(definition.period).alias(PERIOD),
         *(pl.col(item.column).fill_null("").alias(item.name) for item in definition.dimensions),
         *(pl.col(name).alias(f"@{name}") for name in sorted({column for _, column in plan.sums} | plan.flags.keys())),
+        pl.col(MARK),
         *(_holds(condition).alias(f"c{index}") for index, condition in enumerate(plan.conditions)),
     )
     found = {
@@ -126,10 +129,10 @@ def tables(facts: pl.DataFrame, plan: Plan, pseudonym: Pseudonym) -> dict[str, p
         keyed = (
             kept.filter(pl.col(f"@{column}").is_not_null())
             .group_by([*plan.cell, f"@{column}"])
-            .agg(pl.col(f"c{index}").any() for index in numbers)
+            .agg(*(pl.col(f"c{index}").any() for index in numbers), *_marks(column))
         )
         found[column] = keyed.with_columns(_pseudonymised(keyed[f"@{column}"], pseudonym)).select(
-            *plan.cell, KEY, *(f"c{index}" for index in numbers)
+            *plan.cell, KEY, pl.exclude([*plan.cell, KEY, f"@{column}"])
         )
     return found
 
@@ -143,7 +146,11 @@ def regrouped(plan: Plan, name: str, rows: pl.DataFrame) -> pl.DataFrame:
     """A table with rows of the same cell (and key) made one."""
     if name == SUMS:
         return rows.group_by(plan.cell).agg(pl.exclude(plan.cell).sum())
-    return rows.group_by([*plan.cell, KEY]).agg(pl.exclude([*plan.cell, KEY]).any())
+    return rows.group_by([*plan.cell, KEY]).agg(pl.exclude([*plan.cell, KEY, MARK]).any(), *_marks(name))
+
+
+def _marks(table: str) -> list[pl.Expr]:
+    return [pl.col(MARK).sum()] if table == LEARNER else []
 
 
 def merge(plan: Plan, states: Sequence[State]) -> State:

@@ -51,6 +51,15 @@ def rollups(dimensions: Sequence[str]) -> list[Rollup]:
     return [kept for size in range(len(dimensions), -1, -1) for kept in combinations(dimensions, size)]
 
 
+def lines(dimensions: Sequence[str]) -> list[Line]:
+    """Every line of the lattice: each roll-up, and the same less one of its dimensions."""
+    return [
+        Line(child, tuple(name for name in child if name != dropped))
+        for child in rollups(dimensions)
+        for dropped in child
+    ]
+
+
 def protect(state: State, plan: Plan, minimum: int) -> dict[Rollup, pl.DataFrame]:
     """Every roll-up of a state, protected.
 
@@ -63,14 +72,14 @@ def protect(state: State, plan: Plan, minimum: int) -> dict[Rollup, pl.DataFrame
         By roll-up: ``period``, its dimensions, the measures (null in a hidden cell), ``hidden``, ``reason``
         (``small-group``, ``secondary``, or null). Sorted by cell. The group sizes are not in it.
     """
-    folded = _fold(state, plan, minimum)
+    tables = _fold(state, plan, minimum)
     lattice = {
-        kept: finalise(folded, plan, kept).with_columns(
+        kept: finalise(tables, plan, kept).with_columns(
             pl.when(pl.col("group") < minimum).then(pl.lit(SMALL_GROUP)).alias("reason")
         )
         for kept in rollups(plan.definition.dimension_names)
     }
-    _hide_secondary(lattice, folded[LEARNER], plan, minimum)
+    _hide_secondary(lattice, tables[LEARNER], plan, minimum)
     names = [measure.name for measure in plan.definition.measures]
     hidden = pl.col("reason").is_not_null()
     return {
@@ -85,44 +94,47 @@ def protect(state: State, plan: Plan, minimum: int) -> dict[Rollup, pl.DataFrame
     }
 
 
+def rare_values(learners: pl.DataFrame, plan: Plan, minimum: int) -> Mapping[str, pl.DataFrame]:
+    """By open dimension: the ``period`` and value pairs that fewer learners than the minimum share."""
+    return {
+        name: learners.filter(pl.col(name) != "")
+        .group_by(PERIOD, name)
+        .agg(pl.col(KEY).n_unique().alias("@size"))
+        .filter(pl.col("@size") < minimum)
+        .select(PERIOD, name)
+        for name in (item.name for item in plan.definition.dimensions if COLUMNS[item.column].open)
+    }
+
+
+def folded(frame: pl.DataFrame, rare: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """A table with rare values of open dimensions replaced by ``(other)``; rows are not made one."""
+    for name, values in rare.items():
+        if not values.is_empty():
+            marked = values.with_columns(pl.lit(True).alias("@rare"))
+            frame = (
+                frame.join(marked, on=[PERIOD, name], how="left", maintain_order="left")
+                .with_columns(pl.when(pl.col("@rare")).then(pl.lit(OTHER)).otherwise(pl.col(name)).alias(name))
+                .drop("@rare")
+            )
+    return frame
+
+
 def _fold(state: State, plan: Plan, minimum: int) -> State:
-    tables = dict(state)
-    for dimension in plan.definition.dimensions:
-        if not COLUMNS[dimension.column].open:
-            continue
-        name = dimension.name
-        rare = (
-            tables[LEARNER]
-            .filter(pl.col(name) != "")
-            .group_by(PERIOD, name)
-            .agg(pl.col(KEY).n_unique().alias("@size"))
-            .filter(pl.col("@size") < minimum)
-            .select(PERIOD, name, pl.lit(True).alias("@rare"))
-        )
-        if rare.is_empty():
-            continue
-        for table, frame in tables.items():
-            marked = frame.join(rare, on=[PERIOD, name], how="left", maintain_order="left")
-            replaced = marked.with_columns(
-                pl.when(pl.col("@rare")).then(pl.lit(OTHER)).otherwise(pl.col(name)).alias(name)
-            ).drop("@rare")
-            tables[table] = regrouped(plan, table, replaced)
-    return tables
+    rare = rare_values(state[LEARNER], plan, minimum)
+    if all(values.is_empty() for values in rare.values()):
+        return state
+    return {table: regrouped(plan, table, folded(frame, rare)) for table, frame in state.items()}
 
 
 def _hide_secondary(lattice: dict[Rollup, pl.DataFrame], learners: pl.DataFrame, plan: Plan, minimum: int) -> None:
-    lines = [
-        Line(child, tuple(name for name in child if name != dropped))
-        for child in rollups(plan.definition.dimension_names)
-        for dropped in child
-    ]
+    every = lines(plan.definition.dimension_names)
     # A line needs another look only when one of its two roll-ups has changed.
-    waiting = dict.fromkeys(lines)
+    waiting = dict.fromkeys(every)
     while waiting:
         line = next(iter(waiting))
         del waiting[line]
         changed = _mend(lattice, line, learners, plan, minimum)
-        for other in lines:
+        for other in every:
             if changed & {other.child, other.parent}:
                 waiting[other] = None
 

@@ -52,6 +52,7 @@ SCHEMA: dict[str, type[pl.DataType] | pl.DataType] = {
     "duration": pl.Int64,
     "hints": pl.Int64,
     "attempt": pl.Int64,
+    "mark": pl.Int64,
 }
 
 MAX_DURATION_MS = 31 * 24 * 3_600_000
@@ -182,10 +183,10 @@ def extract(batch: Sequence[Plain], timezone: str) -> pl.DataFrame:
     """Facts of a batch, one row a statement, in order.
 
     Columns are those of ``SCHEMA`` (``stored`` and ``time`` in microseconds since 1970 UTC; ``score`` in millionths,
-    ``duration`` in milliseconds), and ``day``, ``week``, ``month``: the first day of each period in
-    ``timezone``, weeks from Monday (ISO 8601). ``time`` is the timestamp, or ``stored`` when that is unusable or
-    later: nothing was stored before it happened, so that clock was wrong. What a statement does not say, or says in
-    another type than the column's, is null.
+    ``duration`` in milliseconds; ``mark``, 31 bits of the statement's id), and ``day``, ``week``, ``month``: the first
+    day of each period in ``timezone``, weeks from Monday (ISO 8601). ``time`` is the timestamp, or ``stored`` when
+    that is unusable or later: nothing was stored before it happened, so that clock was wrong. What a statement does not
+    say, or says in another type than the column's, is null.
     """
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
     add = {name: column.extend for name, column in columns.items()}
@@ -215,6 +216,8 @@ def extract(batch: Sequence[Plain], timezone: str) -> pl.DataFrame:
         )
         add["source"](plain.source for plain in part)
         add["learner"](plain.subject for plain in part)
+        # Of the statement's id, short enough that billions of them can be added up.
+        add["mark"](hash(plain.id) & 0x7FFF_FFFF for plain in part)
         add["session"](
             context.registration or extensions.video_session for context, extensions in zip(contexts, said, strict=True)
         )

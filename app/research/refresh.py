@@ -6,11 +6,12 @@ goes on where it was. A commit is refused once another run, or a newer lease, ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from io import BytesIO
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -20,9 +21,11 @@ from app.research.compute import KEY, Plan, State, first_stored, merge, merged, 
 from app.research.definitions import Definition, parse
 from app.research.disclosure import protect
 from app.research.facts import extract
+from app.research.publication import shown_next
 from app.storage import clock
-from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece
+from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece, Shown
 from app.storage.sealed_reader import SealedReader
+from app.storage.statements import Plain
 from app.vault.keys import OrganisationKeys
 
 PARTITION = 1_000
@@ -34,6 +37,8 @@ FANOUT = 8
 """Parts of one level and month that are merged into one of the next level."""
 PIECE_BYTES = 8 * 1024 * 1024
 """Largest piece before sealing; MongoDB's documents end at 16 MB."""
+SHOWN = "shown-"
+"""Before the name of a table: as it is shown, beside as it is counted."""
 CELLS = "cells"
 """The only table of a settled month: every roll-up, protected, without keys."""
 ROLLUP = "rollup"
@@ -48,12 +53,28 @@ RECOUNT_MERGED = 32
 Progress = Callable[[int, int], None]
 
 
+Voided = Callable[[int, int], Iterator[Sequence[Plain]]]
+"""``voided(since, before)``: the statements that voidings stored since one instant and before another concern."""
+
+
 class RunSummary(NamedTuple):
-    """What a run did: statements read, statements left out as late, months compacted and settled, and how far."""
+    """What a run did.
+
+    Attributes:
+        statements: Statements read.
+        late: Statements left out because their month is settled.
+        corrected: Months counted again because a statement in them was voided.
+        compacted: Groups of parts made one.
+        waiting: Cells with a change too small to be shown.
+        settled: Months settled.
+        through: Every statement stored before is counted, microseconds.
+    """
 
     statements: int
     late: int
+    corrected: int
     compacted: int
+    waiting: int
     settled: int
     through: int
 
@@ -106,8 +127,24 @@ class AggregateJob:
         timezone: str,
         minimum_group: int,
         left_out: Callable[[], frozenset[bytes]] = frozenset,
+        voided: Voided = lambda since, before: iter(()),
+        kept_since: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``left_out`` gives the subjects that research is not made with (GDPR art. 18, 21)."""
+        """Make the job.
+
+        Args:
+            parts: Where aggregates are kept.
+            keys: Makes pseudonyms.
+            reader: Reads statements.
+            definitions: Of the aggregates.
+            timezone: Of days, weeks and months.
+            minimum_group: Smallest number of distinct learners behind a figure.
+            left_out: Gives the subjects that research is not made with (GDPR art. 18, 21).
+            voided: Gives the statements that were voided.
+            kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
+        """
+        self._voided = voided
+        self._kept_since = kept_since
         self._parts = parts
         self._keys = keys
         self._reader = reader
@@ -116,12 +153,18 @@ class AggregateJob:
         self._minimum = minimum_group
         self._left_out = left_out
 
-    def run(self, fence: int | None = None, progress: Progress | None = None) -> RunSummary:
-        """Count everything stored up to the consistent-through bound.
+    def run(
+        self,
+        fence: int | None = None,
+        progress: Progress | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> RunSummary:
+        """Count everything stored up to the consistent-through bound, then show of it what may be shown.
 
         Args:
             fence: Fencing number of the lease this runs under. None (a run by hand): the highest seen so far.
             progress: Told (microseconds of stored time covered, microseconds to cover) after each partition.
+            check: Called while months are counted again; what it raises ends the run.
 
         Raises:
             LeaseLost: another run took over; what was committed before stays, and is not counted twice.
@@ -132,15 +175,17 @@ class AggregateJob:
         if fence is None:
             fence = max(item.state.fence for item in running)
         before = {item.state.id: item.state.late for item in running}
+        corrected = self._correct(running, fence, through, check)
         statements = self._read(running, through, fence, _Meter(progress, through))
-        compacted = settled = 0
+        compacted = waiting = settled = 0
         for item in running:
             compacted += self._compact(item, fence)
+            waiting += self._show(item, fence, through)
             settled += self._settle(item, fence, through)
             item.state = self._parts.finish(item.state, fence, through)
         self._drop_superseded(running)
         late = sum(item.state.late - before[item.state.id] for item in running)
-        return RunSummary(statements, late, compacted, settled, through)
+        return RunSummary(statements, late, corrected, compacted, waiting, settled, through)
 
     def recount(
         self,
@@ -226,11 +271,19 @@ class AggregateJob:
         found = self._again(plan, state, again, check)
         if not set(map(tuple, people())) <= set(map(tuple, going)):
             raise LeaseLost("Statements of further people began to go; nothing of this step was kept.")
-        for month, names in again.items():
-            state = self._parts.replace(state, state.fence, names, found.get(month, []), None)
-        for month in kept:
-            old = [name for name in months[month] if name.table == LEARNER]
-            state = self._parts.replace(state, state.fence, old, self._unnamed(old, keys), None)
+        # One for each, so that two who were counted are still two; the same in what is counted and in what is shown.
+        nobody = {key: clock.random_bytes(16) for person in keys for key in person}
+        for month, names in months.items():
+            if not counted.get(month):
+                continue
+            # What is shown stays until enough have changed (``publication``), and names nobody who left.
+            tables = {SHOWN + LEARNER} if month in again else {LEARNER, SHOWN + LEARNER}
+            old = [name for name in names if name.table in tables]
+            pieces = self._unnamed(old, nobody)
+            if month in again:
+                old += [name for name in names if name.table in plan.tables]
+                pieces += found.get(month, [])
+            state = self._parts.replace(state, state.fence, old, pieces)
 
     def _counted(
         self, names: Sequence[PartName], keys: Sequence[Sequence[bytes]], check: Callable[[], None]
@@ -238,20 +291,18 @@ class AggregateJob:
         """Which people, by their pseudonyms, a month counts."""
         check()
         found: set[int] = set()
-        for _, content in self._contents([name for name in names if name.table == LEARNER]):
+        for _, content in self._contents([name for name in names if name.table in (LEARNER, SHOWN + LEARNER)]):
             there = pl.read_ipc(BytesIO(content))[KEY]
             found.update(person for person, theirs in enumerate(keys) if there.is_in(theirs).any())
         return found
 
-    def _unnamed(self, names: Sequence[PartName], keys: Sequence[Sequence[bytes]]) -> list[Piece]:
+    def _unnamed(self, names: Sequence[PartName], nobody: Mapping[bytes, bytes]) -> list[Piece]:
         """Learner tables in which nobody's pseudonym stands for these: the figures stay as they were published."""
-        # One for each, so that two who were counted are still two.
-        nobody = {key: clock.random_bytes(16) for person in keys for key in person}
         pieces = []
         for name, content in self._contents(names):
             table = pl.read_ipc(BytesIO(content))
             named = pl.Series(KEY, [nobody.get(key, key) for key in table[KEY].to_list()], dtype=pl.Binary)
-            pieces += _cut(name.bucket, name.level, name.first, {LEARNER: table.with_columns(named)})
+            pieces += _cut(name.bucket, name.level, name.first, {name.table: table.with_columns(named)})
         return pieces
 
     def _again(
@@ -365,12 +416,77 @@ class AggregateJob:
     def _compact(self, item: _Running, fence: int) -> int:
         done = 0
         while (crowded := _crowded(self._parts.names(item.state.id))) is not None:
-            tables = self._tables(item.plan, crowded)
-            state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
+            state = self._merged(item.plan, crowded) or {}
             pieces = _cut(crowded[0].bucket, crowded[0].level + 1, _first(crowded), state)
-            item.state = self._parts.replace(item.state, fence, crowded, pieces, None)
+            item.state = self._parts.replace(item.state, fence, crowded, pieces)
             done += 1
         return done
+
+    def _correct(self, running: Sequence[_Running], fence: int, through: int, check: Callable[[], None]) -> int:
+        """Count again the months in which a statement was voided since the last run, or was taken out otherwise.
+
+        GDPR art. 5(1)(d): a statement that was corrected must not go on counting beside the one that corrects it.
+        """
+        noted = self._parts.corrections()
+        dirty: list[set[str]] = [set(noted.months) for _ in running]
+        began = [item for item in running if item.state.watermark is not None]
+        since = min((item.state.corrected for item in began), default=through)
+        for batch in self._voided(since, through) if since < through else ():
+            check()
+            facts = extract(batch, self._timezone)
+            for item, months in zip(running, dirty, strict=True):
+                months.update(map(_month, first_stored(facts, item.plan)))
+        done, kept_since = 0, self._kept_since()
+        for item, wanted in zip(running, dirty, strict=True):
+            parts: dict[str, list[PartName]] = {}
+            for name in self._parts.names(item.state.id) if wanted else ():
+                if name.bucket in wanted - item.state.settled and name.table in item.plan.tables:
+                    parts.setdefault(name.bucket, []).append(name)
+            # Of which retention has deleted a part, counting what is left would take others out too.
+            again = {month: names for month, names in parts.items() if _first(names) >= kept_since}
+            found = self._again(item.plan, item.state, again, check)
+            for month, names in again.items():
+                item.state = self._parts.replace(item.state, fence, names, found.get(month, []))
+            done += len(again)
+        self._parts.forget_corrections(noted)
+        return done
+
+    def _show(self, item: _Running, fence: int, through: int) -> int:
+        """Show of each month what may be shown; how many cells wait."""
+        today = datetime.fromtimestamp(through // 1_000_000, UTC).astimezone(ZoneInfo(self._timezone)).date()
+        months: dict[str, list[PartName]] = {}
+        for name in self._parts.names(item.state.id):
+            if name.bucket not in item.state.settled:
+                months.setdefault(name.bucket, []).append(name)
+        plan, minimum = item.plan, max(self._minimum, item.plan.definition.minimum_group)
+        for month, names in months.items():
+            counted = [name for name in names if name.table in plan.tables]
+            shown = [name for name in names if name.table.startswith(SHOWN)]
+            of = str(max((name.sequence for name in counted), default=0))
+            if plan.definition.period == "day" and month >= f"{today:%Y-%m}":
+                # A day more is over tomorrow.
+                of = f"{of} {today}"
+            before = item.state.shown.get(month)
+            if before is not None and before.of == of:
+                continue
+            old = as_shown(plan, self._contents(shown)) if shown else None
+            new = self._merged(plan, counted)
+            if new is None:
+                # All of it was taken out.
+                new = {name: table.clear() for name, table in (old or {}).items()}
+            following = shown_next(old, new, plan, minimum, today)
+            mark = (month, Shown(of, following.waiting))
+            if following.state is None or following.state[LEARNER].is_empty():
+                item.state = self._parts.replace(item.state, fence, (), (), shown=mark)
+            else:
+                tables = {SHOWN + name: table for name, table in following.state.items()}
+                pieces = _cut(month, 0, _first(names), tables)
+                item.state = self._parts.replace(item.state, fence, shown, pieces, shown=mark)
+        return sum(each.waiting for each in item.state.shown.values())
+
+    def _merged(self, plan: Plan, names: Sequence[PartName]) -> State | None:
+        tables = self._tables(plan, names)
+        return {name: merged(plan, name, frames) for name, frames in tables.items()} or None
 
     def _settle(self, item: _Running, fence: int, through: int) -> int:
         """Months whose pseudonyms have served their time: keep the protected cells, destroy the keys.
@@ -386,19 +502,22 @@ class AggregateJob:
             old = [name for name in names if name.bucket == bucket]
             if _first(old) >= limit:
                 continue
-            tables = self._tables(item.plan, old)
-            state = {name: merged(item.plan, name, frames) for name, frames in tables.items()}
             minimum = max(self._minimum, item.plan.definition.minimum_group)
-            cells = pl.concat(
-                [
-                    frame.with_columns(pl.lit(",".join(kept)).alias(ROLLUP))
-                    for kept, frame in protect(state, item.plan, minimum).items()
-                ],
-                how="diagonal",
-            )
-            item.state = self._parts.replace(
-                item.state, fence, old, _cut(bucket, 0, _first(old), {CELLS: cells}), bucket
-            )
+            shown = [name for name in old if name.table.startswith(SHOWN)]
+            pieces = []
+            if shown:
+                # As it is shown, and no other way: what waits is not shown for the first time by settling.
+                cells = pl.concat(
+                    [
+                        frame.with_columns(pl.lit(",".join(kept)).alias(ROLLUP))
+                        for kept, frame in protect(
+                            as_shown(item.plan, self._contents(shown)), item.plan, minimum
+                        ).items()
+                    ],
+                    how="diagonal",
+                )
+                pieces = _cut(bucket, 0, _first(old), {CELLS: cells})
+            item.state = self._parts.replace(item.state, fence, old, pieces, settle=bucket)
             done += 1
         return done
 
@@ -418,6 +537,15 @@ def gathered(plan: Plan, contents: Sequence[tuple[PartName, bytes]]) -> dict[str
     for name, content in contents:
         tables.setdefault(name.table, []).append(pl.read_ipc(BytesIO(content)))
     return {name: frames for name, frames in tables.items() if frames}
+
+
+def as_shown(plan: Plan, contents: Sequence[tuple[PartName, bytes]]) -> State:
+    """The state that is shown, from its stored pieces."""
+    tables: dict[str, list[pl.DataFrame]] = {}
+    for name, content in contents:
+        if name.table.startswith(SHOWN):
+            tables.setdefault(name.table.removeprefix(SHOWN), []).append(pl.read_ipc(BytesIO(content)))
+    return {name: merged(plan, name, frames) for name, frames in tables.items()}
 
 
 def _order(mark: int | None) -> int:
@@ -458,7 +586,7 @@ def _crowded(names: Sequence[PartName]) -> list[PartName] | None:
     """The oldest parts, ``FANOUT`` commits' worth, of the first month and level that has more than that."""
     groups: dict[tuple[str, int], list[PartName]] = {}
     for name in names:
-        if name.table != CELLS:
+        if name.table != CELLS and not name.table.startswith(SHOWN):
             groups.setdefault((name.bucket, name.level), []).append(name)
     for _, group in sorted(groups.items()):
         sequences = sorted({name.sequence for name in group})

@@ -9,6 +9,8 @@
     fence      int           highest fencing number seen
     settled    [str]         months whose pseudonyms were destroyed
     late       int           statements that came for a settled month, and were not counted
+    corrected  int64         voidings stored before it have reached the months that they concern
+    shown      {month: {of, waiting}}  what was last looked at to be shown, and how many cells of it wait
 
 ``aggregate_parts``, one document a piece of a table::
 
@@ -17,17 +19,23 @@
     bucket     str     month (``2026-11``) that the periods in it start in
     level      int     how often compacted
     sequence   int     of the commit that wrote it
-    table      str     ``sums``, ``learner``, ``session``, or ``cells`` once settled
+    table      str     ``sums``, ``learner``, ``session``; each as it is shown: ``shown-…``; ``cells`` once settled
     first      int64   microseconds: when the earliest statement counted in it was stored; settling goes by it
     sealed     binary  the table, sealed with the documents key and bound to ``_id``
+
+``aggregate_corrections``, one document for each deletion of statements that figures are to follow::
+
+    _id        ObjectId
+    months     [str]   months (``2026-11``) in which something that counted was taken out
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bson.binary import Binary
+from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
 from app.errors import LeaseLost
@@ -38,9 +46,11 @@ from app.vault.keys import OrganisationKeys
 
 PARTS = "aggregate_parts"
 STATE = "aggregate_state"
+CORRECTIONS = "aggregate_corrections"
 COLLECTIONS = (
     Declared(PARTS, (Index("bucket", (("aggregate", 1), ("bucket", 1), ("sequence", 1))),)),
     Declared(STATE),
+    Declared(CORRECTIONS),
 )
 
 
@@ -64,6 +74,15 @@ class AggregateState(NamedTuple):
     fence: int
     settled: frozenset[str]
     late: int
+    corrected: int
+    shown: Mapping[str, Shown]
+
+
+class Shown(NamedTuple):
+    """What was last looked at of a month: ``of`` names it, ``waiting`` leaves of it are not shown yet."""
+
+    of: str
+    waiting: int
 
 
 class Piece(NamedTuple):
@@ -87,6 +106,13 @@ class PartName(NamedTuple):
     first: int
 
 
+class Corrections(NamedTuple):
+    """Months to count again, and the notes that say so."""
+
+    notes: tuple[ObjectId, ...]
+    months: frozenset[str]
+
+
 class AggregateRepository:
     """The repository of parts and watermarks. Safe to share between threads."""
 
@@ -95,6 +121,7 @@ class AggregateRepository:
         self._keys = keys
         self._parts = store.collection(PARTS)
         self._state = store.collection(STATE)
+        self._corrections = store.collection(CORRECTIONS)
 
     def begin(self, id_: str, name: str, version: int, fingerprint: str, definition: bytes) -> AggregateState:
         """The state of an aggregate, made empty when there is none."""
@@ -114,6 +141,8 @@ class AggregateRepository:
                         "fence": 0,
                         "settled": [],
                         "late": 0,
+                        "corrected": 0,
+                        "shown": {},
                     }
                 },
                 upsert=True,
@@ -150,23 +179,43 @@ class AggregateRepository:
         return self._change(state, fence, change, (), pieces)
 
     def replace(
-        self, state: AggregateState, fence: int, old: Sequence[PartName], pieces: Sequence[Piece], settle: str | None
+        self,
+        state: AggregateState,
+        fence: int,
+        old: Sequence[PartName],
+        pieces: Sequence[Piece],
+        *,
+        settle: str | None = None,
+        shown: tuple[str, Shown] | None = None,
     ) -> AggregateState:
-        """Put parts in the place of others, in one transaction; ``settle`` names a month that is now settled.
+        """Put parts in the place of others, in one transaction.
+
+        Args:
+            state: As in ``commit``.
+            fence: As in ``commit``.
+            old: Parts that go.
+            pieces: Parts that come.
+            settle: A month that is now settled.
+            shown: A month, and what of it was looked at to be shown.
 
         Raises:
             LeaseLost: as ``commit``.
         """
-        change: Document = {"$addToSet": {"settled": settle}} if settle else {}
+        change: Document = {}
+        if settle:
+            change = {"$addToSet": {"settled": settle}, "$unset": {f"shown.{settle}": ""}}
+        elif shown:
+            change = {"$set": {f"shown.{shown[0]}": shown[1]._asdict()}}
         return self._change(state, fence, change, old, pieces)
 
     def finish(self, state: AggregateState, fence: int, through: int) -> AggregateState:
-        """Note that every statement stored before ``through`` is counted.
+        """Note that every statement stored before ``through`` is counted, and every voiding has its effect.
 
         Raises:
             LeaseLost: as ``commit``.
         """
-        return self._change(state, fence, {"$set": {"through": through, "complete": True}}, (), ())
+        done = {"through": through, "corrected": through, "complete": True}
+        return self._change(state, fence, {"$set": done}, (), ())
 
     def _change(
         self, state: AggregateState, fence: int, change: Document, old: Sequence[PartName], pieces: Sequence[Piece]
@@ -242,6 +291,27 @@ class AggregateRepository:
             return None
         return [(part, self._keys.open(place(part.id), sealed[part.id])) for part in parts]
 
+    def note_correction(self, months: Iterable[str]) -> None:
+        """Have months counted again by the next run: call it before what counted in them is taken out."""
+        wanted = sorted(set(months))
+        if wanted:
+            with translated():
+                self._corrections.insert_one({"months": wanted})
+
+    def corrections(self) -> Corrections:
+        """The months that wait for being counted again."""
+        with translated():
+            found = list(self._corrections.find({}))
+        return Corrections(
+            tuple(note["_id"] for note in found), frozenset(month for note in found for month in note["months"])
+        )
+
+    def forget_corrections(self, done: Corrections) -> None:
+        """The months of these notes are counted again."""
+        if done.notes:
+            with translated():
+                self._corrections.delete_many({"_id": {"$in": list(done.notes)}})
+
     def drop(self, id_: str) -> None:
         """Forget an aggregate: its state first, so that a run under way can't commit any more."""
         with translated():
@@ -263,4 +333,6 @@ def _state(document: Document) -> AggregateState:
         fence=document["fence"],
         settled=frozenset(document["settled"]),
         late=document["late"],
+        corrected=document["corrected"],
+        shown={month: Shown(**each) for month, each in document["shown"].items()},
     )

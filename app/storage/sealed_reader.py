@@ -18,6 +18,7 @@ from app.vault.bodies import Bodies
 _NAMED_AT_MOST = 20
 _OPENED_BYTES = 1024 * 1024
 _OPENED_TOGETHER = 100
+_VOIDED_AT_ONCE = 1_000
 _log = structlog.stdlib.get_logger("sillage.reader")
 
 
@@ -138,6 +139,16 @@ class SealedReader:
         if not rows:
             return [], None
         return self.opened([row for row in rows if not row.voided and row.subject not in without]), rows[-1].stored
+
+    def voided(self, since: int, before: int) -> Iterator[list[Plain]]:
+        """The readable statements that were voided by what was stored in a time, some at a time.
+
+        Args:
+            since: The statement that voids was stored at or after this, microseconds.
+            before: It was stored before this.
+        """
+        for targets in self._statements.voidings(since, before, _VOIDED_AT_ONCE):
+            yield self.opened([row for row in self._statements.some(targets) if row.voided])
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from struct import Struct
@@ -614,6 +614,19 @@ class Statements:
             with cursor:
                 rows = _stored(cursor, MOST_BYTES)
                 return Rows(rows, not cursor.alive)
+
+    def voidings(self, since: int, before: int, size: int) -> Iterator[list[UUID]]:
+        """The ids that statements which void name, by the order in which these were stored; ``size`` at a time.
+
+        Args:
+            since: Stored at or after this, microseconds.
+            before: Stored before this.
+            size: Most ids of a batch.
+        """
+        asked = {"t": {"$in": list(self._voided_verbs())}, "stored": {"$gte": since, "$lt": before}}
+        with translated(), self._collection.find(asked, {"ref": 1}).sort("stored", 1).hint("tokens") as cursor:
+            while batch := list(islice(cursor, size)):
+                yield [one["ref"] for one in batch if "ref" in one]
 
     def span(self, after: int | None, before: int, limit: int) -> list[Stored]:
         """Statements stored after ``after`` and before ``before``, oldest first, voided ones marked.

@@ -54,9 +54,10 @@ def state_of(rows: list[tuple], plan: Plan):
         {
             "day": [date(2026, 11, 3)] * len(rows),
             "learner": [str(row[0]).encode() for row in rows],
+            "mark": [place + 1 for place in range(len(rows))],
             **{name: [row[place] for row in rows] for place, name in enumerate(names, 1)},
         },
-        schema={"day": pl.Date, "learner": pl.Binary, **dict.fromkeys(names, pl.String)},
+        schema={"day": pl.Date, "learner": pl.Binary, "mark": pl.Int64, **dict.fromkeys(names, pl.String)},
     )
     (state,) = partial(facts, plan, lambda key: hashlib.md5(key).digest()).values()
     return state

@@ -23,6 +23,7 @@ import pytest
 from app.research import refresh
 from app.research.aggregates import Query
 from app.simulation.traces import simulate
+from app.storage import clock
 from tests.served import Server, serving
 
 MINIMUM = 3
@@ -42,7 +43,11 @@ def running(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Itera
 
 @pytest.fixture(scope="module")
 def sent(running: Server) -> list[Sent]:
-    """About 5,000 statements of two sources, over the end of a month and of summer time, sent and counted in pieces."""
+    """About 5,000 statements of two sources, over the end of a month and of summer time, sent and counted in pieces.
+
+    Each run but the last dies before it shows anything: what has been shown once follows what is counted only where
+    enough learners have changed, and the figures would wait.
+    """
     traces = [
         # Some late in the evening: that day in UTC, the next one in Paris until summer time ends.
         trace._replace(
@@ -55,7 +60,13 @@ def sent(running: Server) -> list[Sent]:
     Random(1).shuffle(traces)
     credentials = {name: running.source(name) for name in ("ent", "p2ia")}
     aggregates = running.parts.aggregates
-    counted = 0
+
+    class Killed(Exception):
+        """The process of the job ends."""
+
+    def killed(*_: object) -> int:
+        raise Killed
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(refresh, "PARTITION", 150)
         patch.setattr(refresh, "STEP", 600)
@@ -68,11 +79,14 @@ def sent(running: Server) -> list[Sent]:
                 assert running.post(credential, batch).status_code == 200
                 # A retry is no second statement.
                 assert running.post(credential, batch[:50]).status_code == 200
-            counted += aggregates.run().statements
-        limit = time.monotonic() + 20
-        while counted < len(traces) and time.monotonic() < limit:
-            counted += aggregates.run().statements
-    assert counted == len(traces)
+            with patch.context() as dying, pytest.raises(Killed):
+                dying.setattr(refresh.AggregateJob, "_show", killed)
+                aggregates.run()
+        sent_by, limit = clock.now_us(), time.monotonic() + 20
+        while running.parts.reader.consistent_through() <= sent_by and time.monotonic() < limit:
+            time.sleep(0.05)
+        aggregates.run()
+    assert {status.complete for status in aggregates.status()} == {True}
     return [(trace.source, trace.statement) for trace in traces]
 
 

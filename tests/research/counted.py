@@ -1,0 +1,28 @@
+"""What is counted, whether it is shown or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.research.compute import Plan, finalise, merged
+from app.research.definitions import Definition, load_all
+from app.research.refresh import gathered
+from app.storage.aggregates import AggregateRepository
+
+
+def declared(name: str) -> Definition:
+    """The shipped definition of that name."""
+    return next(item for item in load_all() if item.name == name)
+
+
+def totals(repository: AggregateRepository, name: str = "daily_activity") -> list[dict[str, Any]]:
+    """Figures of all together, by period, without any protection."""
+    plan = Plan(declared(name))
+    names = [part for part in repository.names(plan.definition.id) if part.table in plan.tables]
+    found = []
+    for month in sorted({part.bucket for part in names}):
+        contents = repository.contents([part for part in names if part.bucket == month])
+        assert contents is not None
+        tables = gathered(plan, contents)
+        found += finalise({part: merged(plan, part, each) for part, each in tables.items()}, plan, ()).to_dicts()
+    return found

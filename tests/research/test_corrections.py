@@ -1,0 +1,141 @@
+"""What was voided, rectified or deleted does not go on counting (GDPR art. 5(1)(d), 16), on a real store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from app.factory import Parts
+from app.governance.persons import person_of
+from app.research import refresh
+from app.research.aggregates import Query
+from app.settings import Settings
+from app.storage import clock
+from app.storage.aggregates import AggregateRepository
+from app.xapi.versions import Version
+from tests.research.counted import totals
+from tests.served import ACTIVITY, statement
+
+ANSWERED = "http://adlnet.gov/expapi/verbs/answered"
+VOIDED = "http://adlnet.gov/expapi/verbs/voided"
+MONTH = "2026-03"
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(
+        replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05, minimum_group=3)
+    )
+    made.initialise()
+    made.register.add(orjson.dumps(ACTIVITY))
+    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
+    made.start()
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def attempt(learner: int, success: bool) -> dict[str, object]:
+    return statement(
+        id=str(uuid4()),
+        actor={"account": {"homePage": "https://ent.example", "name": f"learner-{learner}"}},
+        verb={"id": ANSWERED},
+        object={"id": "https://exercices.example/1"},
+        timestamp=f"{MONTH}-10T09:00:00Z",
+        result={"success": success},
+    )
+
+
+def stored(parts: Parts, *statements: dict[str, object]) -> list[UUID]:
+    source = parts.sources_repository.get("tutor")
+    assert source is not None
+    return list(parts.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
+
+
+def refreshed(parts: Parts) -> refresh.RunSummary:
+    """Count what is stored by now."""
+    now, limit = clock.now_us(), time.monotonic() + 20
+    while parts.reader.consistent_through() <= now and time.monotonic() < limit:
+        time.sleep(0.02)
+    return parts.aggregates.run()
+
+
+def counted(parts: Parts) -> tuple[int, int, float]:
+    """Attempts, learners and share of successes, as counted, whether shown or not."""
+    (row,) = totals(AggregateRepository(parts.store, parts.keys), "outcomes")
+    return row["attempts"], row["learners"], row["success_rate"]
+
+
+def shown(parts: Parts) -> list[dict[str, object]]:
+    return list(parts.aggregates.query(Query("outcomes")).rows)
+
+
+def test_gdpr_16_wrong_and_right_are_not_counted_together(parts: Parts) -> None:
+    ids = stored(parts, *(attempt(learner, learner < 9) for learner in range(16)))
+    refreshed(parts)
+    before = shown(parts)
+    assert counted(parts) == (16, 16, 9 / 16)
+    right = attempt(0, False)
+    del right["id"]
+    parts.rectification.rectify(ids[0], orjson.dumps(right), actor="cli:test")
+    assert refreshed(parts).corrected == 2  # daily_activity and outcomes
+    assert counted(parts) == (16, 16, 8 / 16)
+    # One pupil's rectification is not to be read from the difference.
+    assert shown(parts) == before
+    assert refreshed(parts).corrected == 0
+
+
+def test_what_is_voided_late_counts_no_more(parts: Parts) -> None:
+    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
+    refreshed(parts)
+    stored(
+        parts,
+        *(
+            statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(identity)})
+            for identity in ids[:3]
+        ),
+    )
+    refreshed(parts)
+    assert counted(parts) == (5, 5, 1.0)
+    # Enough have changed for all to see it.
+    assert [(row["attempts"], row["learners"]) for row in shown(parts)] == [(5, 5)]
+
+
+def test_what_is_voided_before_it_is_counted_never_counts(parts: Parts) -> None:
+    refreshed(parts)
+    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
+    stored(parts, statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(ids[0])}))
+    refreshed(parts)
+    assert counted(parts) == (7, 7, 1.0)
+    assert [row["attempts"] for row in shown(parts)] == [7]
+
+
+def test_months_that_a_deletion_notes_are_counted_again(parts: Parts) -> None:
+    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
+    refreshed(parts)
+    repository = AggregateRepository(parts.store, parts.keys)
+    repository.note_correction([MONTH, "2020-01"])
+    parts.store.collection("statements").delete_many({"_id": {"$in": ids[:3]}})
+    assert refreshed(parts).corrected == 2
+    assert counted(parts) == (5, 5, 1.0)
+    assert repository.corrections().notes == ()
+
+
+def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(parts: Parts) -> None:
+    stored(parts, *(attempt(learner, learner < 9) for learner in range(16)))
+    refreshed(parts)
+    before = shown(parts)
+    package = parts.exports.run(actor="cli:test")
+    agent = {"account": {"homePage": "https://ent.example", "name": "learner-0"}}
+    parts.erasures.advance(parts.erasures.erase(person_of([agent]), actor="cli:test").id)
+    refreshed(parts)
+    assert counted(parts)[:2] == (15, 15)
+    assert shown(parts) == before
+    after = parts.exports.run(actor="cli:test")
+    tables = [sorted(each.path.glob("data/*.csv")) for each in (package, after)]
+    assert [file.read_bytes() for file in tables[0]] == [file.read_bytes() for file in tables[1]] != []
