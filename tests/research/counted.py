@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.research.compute import Plan, finalise, merged
@@ -15,8 +16,10 @@ def declared(name: str) -> Definition:
     return next(item for item in load_all() if item.name == name)
 
 
-def totals(repository: AggregateRepository, name: str = "daily_activity") -> list[dict[str, Any]]:
-    """Figures of all together, by period, without any protection."""
+def totals(
+    repository: AggregateRepository, name: str = "daily_activity", by: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Figures by period and these dimensions, without any protection."""
     plan = Plan(declared(name))
     names = [part for part in repository.names(plan.definition.id) if part.table in plan.tables]
     found = []
@@ -24,5 +27,5 @@ def totals(repository: AggregateRepository, name: str = "daily_activity") -> lis
         contents = repository.contents([part for part in names if part.bucket == month])
         assert contents is not None
         tables = gathered(plan, contents)
-        found += finalise({part: merged(plan, part, each) for part, each in tables.items()}, plan, ()).to_dicts()
+        found += finalise({part: merged(plan, part, each) for part, each in tables.items()}, plan, by).to_dicts()
     return found
