@@ -267,6 +267,11 @@ class Parts:
         """The register of processing activities."""
         return Register(ActivityRepository(self.store), self.audit, clock.now_us)
 
+    def _pupils_only(self) -> frozenset[str]:
+        """The sources of which the register says that pupils are the only data subjects."""
+        entries = {activity.id for activity in self.register.list() if activity.pupils_only}
+        return frozenset(link.source for link in self._links() if link.activity in entries)
+
     def _links(self) -> list[SourceLink]:
         return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
 
@@ -591,6 +596,7 @@ class Parts:
             take_out=take_out,
             voided=self.reader.voided,
             kept_since=lambda: self.erasures.kept_since(),
+            pupils_only=self._pupils_only,
         )
 
     @cached_property

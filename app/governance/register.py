@@ -66,6 +66,7 @@ class Activity:
         legal_basis: Article, ``6.1.a`` to ``6.1.f``.
         retention: The rule that the retention job applies.
         minors: Whether minors are concerned.
+        pupils_only: Whether pupils are declared as its only data subjects.
         document: All of it, as it was given.
     """
 
@@ -78,6 +79,7 @@ class Activity:
     legal_basis: str
     retention: RetentionRule
     minors: bool
+    pupils_only: bool
     document: Mapping[str, object]
 
 
@@ -260,5 +262,6 @@ def _activity(stored: StoredActivity) -> Activity:
         legal_basis=entry["legal_basis"]["article"],
         retention=_rule(entry["retention"]),
         minors=entry["minors"],
+        pupils_only=all(persons.get("category") == "pupil" for persons in entry["data_subjects"]),
         document=stored.document,
     )

@@ -84,6 +84,14 @@ PERSON_PROFILES: Final = (
     "National_ens",
     "National_doc",
 )
+PUPIL: Final = "ELEVE"
+PROFILE_SPELLINGS: Final = {
+    "National_elv": PUPIL,
+    "National_ens": "ENSEIGNANT",
+    # A documentalist is a teacher (professeur documentaliste).
+    "National_doc": "ENSEIGNANT",
+}
+"""The profiles of resource-access feeds, as audience measurement spells them."""
 SERVICE_TYPES: Final = ("NATIF", "TIERS")
 FEEDBACKS: Final = ("JUSTESSE", "CORRECTION", "EXPLICATION", "ENCOURAGEMENT")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import date
 from io import BytesIO
 from typing import NamedTuple
@@ -112,11 +112,12 @@ class Aggregates:
         take_out: Callable[[Callable[[], None]], object] = lambda check: None,
         voided: Voided = lambda since, before: iter(()),
         kept_since: Callable[[], int] = lambda: 0,
+        pupils_only: Callable[[], Set[str]] = frozenset,
     ) -> None:
         """``declared``: definitions instead of those in ``schemas/aggregates``.
 
-        ``left_out``, ``voided``, ``kept_since``: as ``AggregateJob`` takes them. ``take_out`` has what counted somebody
-        who has left research since counted again (``recount``).
+        ``left_out``, ``voided``, ``kept_since``, ``pupils_only``: as ``AggregateJob`` takes them. ``take_out`` has what
+        counted somebody who has left research since counted again (``recount``).
         """
         self._take_out = take_out
         self._repository = repository
@@ -133,6 +134,7 @@ class Aggregates:
             left_out=left_out,
             voided=voided,
             kept_since=kept_since,
+            pupils_only=pupils_only,
         )
         self._cache: OrderedDict[tuple[str, str, int], Lattice] = OrderedDict()
         self._lock = threading.Lock()

@@ -99,7 +99,7 @@ class Definition:
 
     @property
     def id(self) -> str:
-        """Name and version, for example ``outcomes@1``."""
+        """Name and version, for example ``outcomes@2``."""
         return f"{self.name}@{self.version}"
 
     @property

@@ -6,7 +6,7 @@ Facts hold personal data (the learner's token, the session) and live in memory o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -20,6 +20,8 @@ from app.profiles.terms import (
     LEVEL,
     PERSON_PROFILE,
     PERSON_PROFILES,
+    PROFILE_SPELLINGS,
+    PUPIL,
     SCHOOL,
     SERVICE,
     SERVICE_TYPE,
@@ -179,14 +181,21 @@ def microseconds(text: str) -> int | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def extract(batch: Sequence[Plain], timezone: str) -> pl.DataFrame:
+def extract(batch: Sequence[Plain], timezone: str, pupils_only: Set[str] = frozenset()) -> pl.DataFrame:
     """Facts of a batch, one row a statement, in order.
 
-    Columns are those of ``SCHEMA`` (``stored`` and ``time`` in microseconds since 1970 UTC; ``score`` in millionths,
-    ``duration`` in milliseconds; ``mark``, 31 bits of the statement's id), and ``day``, ``week``, ``month``: the first
-    day of each period in ``timezone``, weeks from Monday (ISO 8601). ``time`` is the timestamp, or ``stored`` when
-    that is unusable or later: nothing was stored before it happened, so that clock was wrong. What a statement does not
-    say, or says in another type than the column's, is null.
+    Args:
+        batch: Opened statements.
+        timezone: Of days, weeks and months.
+        pupils_only: Sources whose register entry declares pupils as its only data subjects: whoever they send of is
+            one, unless the statement says otherwise.
+
+    Returns:
+        Columns are those of ``SCHEMA`` (``stored`` and ``time`` in microseconds since 1970 UTC; ``score`` in
+        millionths, ``duration`` in milliseconds; ``mark``, 31 bits of the statement's id), and ``day``, ``week``,
+        ``month``: the first day of each period in ``timezone``, weeks from Monday (ISO 8601). ``time`` is the
+        timestamp, or ``stored`` when that is unusable or later: nothing was stored before it happened, so that clock
+        was wrong. What a statement does not say, or says in another type than the column's, is null.
     """
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA}
     add = {name: column.extend for name, column in columns.items()}
@@ -241,7 +250,7 @@ def extract(batch: Sequence[Plain], timezone: str) -> pl.DataFrame:
         add["hints"](extensions.hints for extensions in added)
         add["attempt"](extensions.attempt for extensions in added)
     facts = pl.DataFrame([_series(name, kind, columns[name]) for name, kind in SCHEMA.items()])
-    return _checked(facts, timezone)
+    return _checked(facts, timezone, pupils_only)
 
 
 def _series(name: str, kind: type[pl.DataType] | pl.DataType, values: list[object]) -> pl.Series:
@@ -262,7 +271,7 @@ def _series(name: str, kind: type[pl.DataType] | pl.DataType, values: list[objec
         )
 
 
-def _checked(facts: pl.DataFrame, timezone: str) -> pl.DataFrame:
+def _checked(facts: pl.DataFrame, timezone: str, pupils_only: Set[str]) -> pl.DataFrame:
     """Values outside their nomenclature become null, so that no free text passes for a school or a level."""
 
     def kept(name: str, condition: pl.Expr) -> pl.Expr:
@@ -271,8 +280,13 @@ def _checked(facts: pl.DataFrame, timezone: str) -> pl.DataFrame:
     day = pl.from_epoch("time", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(timezone).dt.date()
     return facts.with_columns(
         kept("school", pl.col("school").str.contains(r"^[0-9]{7}[A-HJ-NPR-Z]$")),
-        kept("level", pl.col("level").str.contains(r"^[0-9A-Z]{4,11}$")),
-        kept("person_profile", pl.col("person_profile").is_in(PERSON_PROFILES)),
+        kept("level", pl.col("level").str.contains(r"^[0-9A-Z]{4,11}$")).str.replace(r"^([0-9]{10})[0-9]$", "${1}"),
+        # One spelling of each, and one level of a code: feeds add an eleventh digit.
+        pl.when(pl.col("person_profile").is_in(PERSON_PROFILES))
+        .then(pl.col("person_profile").replace(PROFILE_SPELLINGS))
+        .when(pl.col("source").is_in(list(pupils_only)))
+        .then(pl.lit(PUPIL))
+        .alias("person_profile"),
         kept("service_type", pl.col("service_type").is_in(SERVICE_TYPES)),
         kept("hints", pl.col("hints").is_between(0, MAX_COUNT)),
         kept("attempt", pl.col("attempt").is_between(1, MAX_COUNT)),

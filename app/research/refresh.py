@@ -6,7 +6,7 @@ goes on where it was. A commit is refused once another run, or a newer lease, ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -129,6 +129,7 @@ class AggregateJob:
         left_out: Callable[[], frozenset[bytes]] = frozenset,
         voided: Voided = lambda since, before: iter(()),
         kept_since: Callable[[], int] = lambda: 0,
+        pupils_only: Callable[[], Set[str]] = frozenset,
     ) -> None:
         """Make the job.
 
@@ -142,7 +143,9 @@ class AggregateJob:
             left_out: Gives the subjects that research is not made with (GDPR art. 18, 21).
             voided: Gives the statements that were voided.
             kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
+            pupils_only: Gives the sources whose only data subjects are pupils, as the register says.
         """
+        self._pupils_only = pupils_only
         self._voided = voided
         self._kept_since = kept_since
         self._parts = parts
@@ -316,7 +319,7 @@ class AggregateJob:
         if not months or state.watermark is None:
             return {}
         mark, through = min(map(_first, months.values())) - 1, state.watermark + 1
-        left_out = self._left_out()
+        left_out, pupils_only = self._left_out(), self._pupils_only()
         states: dict[str, list[State]] = {month: [] for month in months}
         firsts: dict[str, int] = {}
         while True:
@@ -327,7 +330,7 @@ class AggregateJob:
             mark = reached
             if not batch:
                 continue
-            facts = extract(batch, self._timezone)
+            facts = extract(batch, self._timezone, pupils_only)
             for bucket, found in self._partial(plan, facts).items():
                 if _month(bucket) in states:
                     kept = states[_month(bucket)]
@@ -386,7 +389,7 @@ class AggregateJob:
         meter: _Meter,
     ) -> tuple[int | None, int, bool]:
         mark, read, facts, ended = start, 0, [], False
-        left_out = self._left_out()
+        left_out, pupils_only = self._left_out(), self._pupils_only()
         while read < STEP and not ended:
             batch, reached = self._reader.scan(mark, through, PARTITION, left_out)
             if reached is None:
@@ -397,7 +400,7 @@ class AggregateJob:
             mark = reached
             read += len(batch)
             if batch:
-                facts.append(extract(batch, self._timezone))
+                facts.append(extract(batch, self._timezone, pupils_only))
             meter.passed(batch[0].stored if batch else mark, mark)
         if mark != start:
             everything = pl.concat(facts) if facts else None
@@ -429,11 +432,12 @@ class AggregateJob:
         """
         noted = self._parts.corrections()
         dirty: list[set[str]] = [set(noted.months) for _ in running]
+        pupils_only = self._pupils_only()
         began = [item for item in running if item.state.watermark is not None]
         since = min((item.state.corrected for item in began), default=through)
         for batch in self._voided(since, through) if since < through else ():
             check()
-            facts = extract(batch, self._timezone)
+            facts = extract(batch, self._timezone, pupils_only)
             for item, months in zip(running, dirty, strict=True):
                 months.update(map(_month, first_stored(facts, item.plan)))
         done, kept_since = 0, self._kept_since()

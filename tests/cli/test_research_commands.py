@@ -55,7 +55,7 @@ def test_export_writes_where_told(parts: Parts, tmp_path: Path) -> None:
     told = ("--aggregate", "daily_activity", "--from", "2026-11-01", "--out", str(tmp_path / "out"))
     output = run(parts, "export", *told)
     (package,) = (tmp_path / "out").iterdir()
-    assert package.name.startswith("daily_activity-v1-2026-11-01-end-")
+    assert package.name.startswith("daily_activity-v2-2026-11-01-end-")
     assert (package / "data" / "daily_activity.parquet").is_file()
     assert "2 of them are hidden" in output
     assert "was there already" in run(parts, "export", *told)

@@ -570,7 +570,7 @@ def test_gdpr_19_packages_that_may_have_counted_the_person_are_listed(
 ) -> None:
     send(parts, named("lea"))
     begun = parts.erasures.erase(person("lea"), actor=BY)
-    aggregates = {} if published is None else {"published": [{"aggregate": "daily_activity@1", "month": published}]}
+    aggregates = {} if published is None else {"published": [{"aggregate": "daily_activity@2", "month": published}]}
     erasure = begun._replace(months=({"source": "tutor", "month": "2026-11", "statements": 1},), aggregates=aggregates)
     assert listed(parts, erasure, written, first, last) is expected
 
@@ -582,7 +582,7 @@ def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
     (before,) = totals(repository)
     erase(parts, "lea")
     (after,) = totals(repository)
-    assert (before["learners"], after["learners"]) == (13, 12)
+    assert (before["persons"], after["persons"]) == (13, 12)
     assert (before["statements"], after["statements"]) == (13, 12)
 
 

@@ -197,3 +197,11 @@ def test_two_who_add_at_once_get_two_versions(store: Store, vault: OrganisationK
     late = Register(Late(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
     assert late.add(encoded()).version == 2
     assert [version.minors for version in register.history("ent")] == [False, True]
+
+
+def test_an_entry_whose_persons_are_all_pupils_says_so(register: Register) -> None:
+    pupils = {"fr": "Élèves", "en": "Pupils", "category": "pupil"}
+    teachers = {"fr": "Enseignants", "en": "Teachers", "category": "teacher"}
+    unsaid = {"fr": "Élèves", "en": "Pupils"}
+    for persons, only in (([pupils], True), ([pupils, teachers], False), ([unsaid], False), ([pupils, unsaid], False)):
+        assert register.add(encoded(data_subjects=persons)).pupils_only is only

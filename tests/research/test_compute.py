@@ -162,3 +162,41 @@ def test_group_by_is_stable_for_an_empty_partition():
     plan = next(plan for plan in PLANS if plan.definition.name == "outcomes")
     assert partial(facts, plan, pseudonym) == {}
     assert isinstance(facts, pl.DataFrame)
+
+
+def test_two_spellings_of_a_profile_and_of_a_level_are_one():
+    saids = [
+        {"profile": "ELEVE", "level": "10010012110"},
+        {"profile": "National_elv", "level": "1001001211"},
+        {"profile": "National_doc"},
+        {"profile": "jeanne"},
+        {"profile": None},
+    ]
+    facts = extract([plain(number, **said) for number, said in enumerate(saids)], "UTC")
+    assert facts["person_profile"].to_list() == ["ELEVE", "ELEVE", "ENSEIGNANT", None, None]
+    assert facts["level"].to_list()[:2] == ["1001001211", "1001001211"]
+
+
+def test_who_is_not_said_to_be_a_pupil_counts_as_one_where_the_register_knows_only_pupils():
+    saids = [{"profile": None}, {"profile": "ENSEIGNANT"}, {"profile": None, "source": "ent"}]
+    facts = extract([plain(number, **said) for number, said in enumerate(saids)], "UTC", {"p2ia"})
+    assert facts["person_profile"].to_list() == ["ELEVE", "ENSEIGNANT", None]
+
+
+def test_parents_teachers_and_those_not_said_are_no_learners():
+    (plan,) = (plan for plan in PLANS if plan.definition.name == "daily_activity")
+    saids = [
+        {"learner": number, "profile": profile}
+        for number, profile in enumerate(["ELEVE", "ELEVE", "PARENT", "ENSEIGNANT", None])
+    ]
+    facts = extract([plain(number, **said) for number, said in enumerate(saids)], "UTC")
+    (state,) = partial(facts, plan, pseudonym).values()
+    (row,) = finalise(state, plan, ()).to_dicts()
+    assert (row["persons"], row["learners"], row["group"]) == (5, 2, 2)
+    by_profile = {
+        row["profile"]: (row["persons"], row["learners"]) for row in finalise(state, plan, ("profile",)).to_dicts()
+    }
+    assert by_profile == {"": (1, 0), "ELEVE": (2, 2), "ENSEIGNANT": (1, 0), "PARENT": (1, 0)}
+    (outcomes,) = (plan for plan in PLANS if plan.definition.name == "outcomes")
+    (state,) = partial(facts, outcomes, pseudonym).values()
+    assert [row["attempts"] for row in finalise(state, outcomes, ()).to_dicts()] == [3]

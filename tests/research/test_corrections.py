@@ -68,7 +68,7 @@ def refreshed(parts: Parts) -> refresh.RunSummary:
 def counted(parts: Parts) -> tuple[int, int, float]:
     """Attempts, learners and share of successes, as counted, whether shown or not."""
     (row,) = totals(AggregateRepository(parts.store, parts.keys), "outcomes")
-    return row["attempts"], row["learners"], row["success_rate"]
+    return row["attempts"], row["persons"], row["success_rate"]
 
 
 def shown(parts: Parts) -> list[dict[str, object]]:
@@ -103,7 +103,7 @@ def test_what_is_voided_late_counts_no_more(parts: Parts) -> None:
     refreshed(parts)
     assert counted(parts) == (5, 5, 1.0)
     # Enough have changed for all to see it.
-    assert [(row["attempts"], row["learners"]) for row in shown(parts)] == [(5, 5)]
+    assert [(row["attempts"], row["persons"]) for row in shown(parts)] == [(5, 5)]
 
 
 def test_what_is_voided_before_it_is_counted_never_counts(parts: Parts) -> None:

@@ -20,7 +20,7 @@ def test_the_schema_is_a_schema():
 
 
 def test_shipped_definitions_load():
-    assert [definition.id for definition in load_all()] == ["daily_activity@1", "ent_usage@1", "outcomes@1"]
+    assert [definition.id for definition in load_all()] == ["daily_activity@2", "ent_usage@1", "outcomes@2"]
 
 
 def broken(change) -> DefinitionInvalid:
@@ -40,7 +40,7 @@ def broken(change) -> DefinitionInvalid:
         (lambda it: it["measures"][3].update(column="verb"), "/measures/3/column", "column-role"),
         (lambda it: it["measures"][3].update(name="level"), "/measures/3/name", "name-taken"),
         (lambda it: it["measures"][3].update(name="cursor"), "/measures/3/name", "name-taken"),
-        (lambda it: it["filters"].append({"column": "score", "in": ["1"]}), "/filters/1/column", "column-role"),
+        (lambda it: it["filters"].append({"column": "score", "in": ["1"]}), "/filters/2/column", "column-role"),
         (lambda it: it.update(period="hour"), "/period", "schema-enum"),
         (lambda it: it["measures"][0].update(column="score"), "/measures/0", None),
         (lambda it: it["measures"][3].pop("column"), "/measures/3", "schema-required"),

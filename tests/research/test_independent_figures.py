@@ -106,7 +106,7 @@ class Fact:
         self.session = context.get("registration")
         self.source = source
         self.school = said.get(EXTENSION + "uai", "")
-        self.level = said.get(EXTENSION + "mef", "")
+        self.level = said.get(EXTENSION + "mef", "")[:10]
         self.profile = said.get(EXTENSION + "person-profile", "")
         self.service = said.get(EXTENSION + "service") or context.get("platform") or ""
         self.activity = statement["object"]["id"]
@@ -120,10 +120,15 @@ def seconds(text: str) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest or 0)
 
 
+def pupils(facts: list[Fact]) -> set[str]:
+    return {fact.learner for fact in facts if fact.profile == "ELEVE"}
+
+
 def daily(facts: list[Fact]) -> dict[str, float]:
     return {
         "statements": len(facts),
-        "learners": len({fact.learner for fact in facts}),
+        "persons": len({fact.learner for fact in facts}),
+        "learners": len(pupils(facts)),
         "sessions": len({fact.session for fact in facts if fact.session}),
     }
 
@@ -134,7 +139,8 @@ def outcomes(facts: list[Fact]) -> dict[str, float | None]:
     times = [fact.seconds for fact in facts if fact.seconds is not None]
     return {
         "attempts": len(facts),
-        "learners": len({fact.learner for fact in facts}),
+        "persons": len({fact.learner for fact in facts}),
+        "learners": len(pupils(facts)),
         "success_rate": sum(judged) / len(judged) if judged else None,
         "mean_score": sum(scores) / len(scores) if scores else None,
         "total_duration": sum(times) if times else None,
@@ -150,8 +156,13 @@ def usage(facts: list[Fact]) -> dict[str, float]:
 
 
 AGGREGATES = {
-    "daily_activity": ("day", ("school", "level", "source", "service"), lambda fact: True, daily),
-    "outcomes": ("week", ("activity", "level"), lambda fact: fact.verb in RESULTS, outcomes),
+    "daily_activity": ("day", ("school", "level", "profile", "source", "service"), lambda fact: True, daily),
+    "outcomes": (
+        "week",
+        ("activity", "level", "profile"),
+        lambda fact: fact.verb in RESULTS and fact.profile in ("ELEVE", ""),
+        outcomes,
+    ),
     "ent_usage": ("month", ("profile", "service"), lambda fact: fact.verb in VISITS and fact.profile, usage),
 }
 WRITTEN_FREELY = {"service", "activity"}
@@ -189,6 +200,8 @@ def groups(name: str, facts: list[Fact]) -> list[int]:
         ]
     else:
         kinds.append([fact for fact in facts if fact.session])
+    if name != "ent_usage":
+        kinds.append([fact for fact in facts if fact.profile == "ELEVE"])
     return [len({fact.learner for fact in kind}) for kind in kinds if kind]
 
 

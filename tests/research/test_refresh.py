@@ -40,6 +40,7 @@ def test_counts_and_hides(make, reader):
         "day": "2026-11-03",
         "school": "0752524L",
         "statements": None,
+        "persons": None,
         "learners": None,
         "sessions": None,
         "hidden": True,
@@ -121,7 +122,7 @@ def test_changed_figures_need_a_new_version(make, reader):
     reader.store(*class_of(11))
     make().run()
     with pytest.raises(DefinitionInvalid, match="new version"):
-        make([changed(version=1)]).run()
+        make([changed(version=2)]).run()
 
 
 def changed(version: int):
@@ -134,23 +135,23 @@ def changed(version: int):
 def test_a_new_version_is_served_once_complete(make, reader, repository, small_steps, monkeypatch):
     reader.store(*class_of(12), *class_of(13, 100, school="0752524L"))
     make().run()
-    newer = make([changed(version=2), *(item for item in load_all() if item.name != "daily_activity")])
-    assert newer.served("daily_activity")[0].version == 1
+    newer = make([changed(version=3), *(item for item in load_all() if item.name != "daily_activity")])
+    assert newer.served("daily_activity")[0].version == 2
     reader.store(*class_of(12, 200))
     newer.run()
     answer = newer.query(Query("daily_activity"))
-    assert answer.definition.version == 2
+    assert answer.definition.version == 3
     assert [(row["statements"], row["learners"]) for row in answer.rows] == [(24, 12)]
     (row,) = rows(newer, "outcomes")
     assert row["attempts"] == 37
-    assert "daily_activity@1" not in {state.id for state in repository.states()}
-    assert repository.names("daily_activity@1") == []
+    assert "daily_activity@2" not in {state.id for state in repository.states()}
+    assert repository.names("daily_activity@2") == []
 
 
 def test_parts_are_compacted(make, reader, repository, small_steps):
     reader.store(*class_of(40))
     make().run()
-    parts = [part for part in repository.names("daily_activity@1") if not part.table.startswith(refresh.SHOWN)]
+    parts = [part for part in repository.names("daily_activity@2") if not part.table.startswith(refresh.SHOWN)]
     assert min(part.first for part in parts) == STORED + 1
     levels = [part.level for part in parts]
     assert max(levels) >= 2
@@ -187,7 +188,7 @@ def test_a_month_is_settled_when_its_keys_have_been_kept_long_enough(make, reade
     assert make().run().settled == 0
     reader.through += 1
     assert make().run().settled == 2  # daily_activity and outcomes
-    assert {part.table for part in repository.names("daily_activity@1")} == {refresh.CELLS}
+    assert {part.table for part in repository.names("daily_activity@2")} == {refresh.CELLS}
     assert rows(make(), by=("school",)) == shown
     reader.store(*old_class(4, 200, "16"))
     reader.through = STORED + 2 + 390 * refresh.DAY
@@ -202,7 +203,7 @@ def test_each_months_time_runs_by_itself(make, reader, repository):
     make().run()
     reader.through = STORED + 450 * refresh.DAY
     assert make().run().settled == 2
-    tables = {(part.bucket, part.table) for part in repository.names("outcomes@1")}
+    tables = {(part.bucket, part.table) for part in repository.names("outcomes@2")}
     counted = {("2026-11", "sums"), ("2026-11", "learner")}
     shown = {(month, refresh.SHOWN + table) for month, table in counted}
     assert tables == {("2024-01", refresh.CELLS)} | counted | shown
