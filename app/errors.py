@@ -406,6 +406,14 @@ class DatabaseUnavailable(Unavailable):
     title_fr = "La base de données ne répond pas"
 
 
+class ClockOff(Unavailable):
+    """This host's clock is more than a minute from MongoDB's, so nothing is stamped here; nothing was stored."""
+
+    code = "clock-off"
+    title = "The clock of this host is not right"
+    title_fr = "L'horloge de cet hôte n'est pas à l'heure"
+
+
 class StorageFull(Unavailable):
     """The database's disk has no room left; nothing of the request was stored."""
 

@@ -232,10 +232,12 @@ class Parts:
     @cached_property
     def audit(self) -> Audit:
         """The audit log."""
+        # What is on record of whatever a command does is its time.
+        self.store.require_right_clock()
         log = Audit(
             AuditRepository(self.store),
             self.keys,
-            clock.now_us,
+            self._now_us,
             clock.random_bytes,
             lambda: {**self.purpose.stated(), **stated()},
         )
@@ -265,12 +267,16 @@ class Parts:
     @cached_property
     def register(self) -> Register:
         """The register of processing activities."""
-        return Register(ActivityRepository(self.store), self.audit, clock.now_us)
+        return Register(ActivityRepository(self.store), self.audit, self._now_us)
 
     def _pupils_only(self) -> frozenset[str]:
         """The sources of which the register says that pupils are the only data subjects."""
         entries = {activity.id for activity in self.register.list() if activity.pupils_only}
         return frozenset(link.source for link in self._links() if link.activity in entries)
+
+    def _now_us(self) -> int:
+        """Microseconds since 1970 UTC; not by this host's clock while that is off."""
+        return self.store.clock.now_us()
 
     def _links(self) -> list[SourceLink]:
         return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
@@ -304,7 +310,7 @@ class Parts:
             self.keys,
             self.person_seal,
             self.audit,
-            clock.now_us,
+            self._now_us,
             lambda: clock.now().astimezone(zone).date(),
             clock.random_bytes,
         )
@@ -350,7 +356,7 @@ class Parts:
     @cached_property
     def accounts(self) -> Accounts:
         """What sources say of the ends of accounts."""
-        return Accounts(AccountRepository(self.store), self.keys, self.person_seal, self._audited, clock.now_us)
+        return Accounts(AccountRepository(self.store), self.keys, self.person_seal, self._audited, self._now_us)
 
     @cached_property
     def key_service(self) -> Keys:
@@ -408,7 +414,7 @@ class Parts:
             held,
             audit=self._audited,
             cases=self.cases,
-            now_us=clock.now_us,
+            now_us=self._now_us,
             random=clock.random_bytes,
             organisation=self.settings.organisation,
             version=VERSION,
@@ -559,7 +565,7 @@ class Parts:
             subjects=self.subjects,
             keys=self.keys,
             random=clock.random_bytes,
-            now_us=clock.now_us,
+            now_us=self._now_us,
         )
 
     @cached_property
@@ -608,7 +614,14 @@ class Parts:
     def leadership(self) -> Leadership:
         """How this process becomes the one scheduler that works."""
         holder = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bytes(4).hex()}"
-        return Leadership(LeaseRepository(self.store), holder, self.settings.lease_seconds, clock.steady)
+        return Leadership(
+            LeaseRepository(self.store),
+            holder,
+            self.settings.lease_seconds,
+            clock.steady,
+            look=self.store.require_right_clock,
+            right=self.store.clock.require,
+        )
 
     @cached_property
     def job_repository(self) -> JobRepository:
@@ -623,9 +636,9 @@ class Parts:
             return self.aggregates.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
         def retention(lease: Lease) -> Mapping[str, object]:
-            run = self.retention.apply(clock.now_us(), dry_run=False, check=lease.check)
+            run = self.retention.apply(self._now_us(), dry_run=False, check=lease.check)
             swept = self.attachment_repository.sweep(clock.now())
-            audit = self.audit_retention.apply(clock.now_us(), dry_run=False, check=lease.check)
+            audit = self.audit_retention.apply(self._now_us(), dry_run=False, check=lease.check)
             return {
                 "deleted": run.statements,
                 "sources": len(run.deletions),
@@ -704,7 +717,7 @@ class Parts:
             self.jobs,
             self.leadership,
             self.job_repository,
-            clock.now_us,
+            self._now_us,
             timezone=ZoneInfo(self.settings.timezone),
             grace_seconds=self.settings.graceful_seconds,
         )
@@ -773,7 +786,7 @@ class Parts:
             seal=self.document_seal,
             keys=self.keys,
             audit=self.audit.append,
-            now_us=clock.now_us,
+            now_us=self._now_us,
             states=self.person_states.current,
             hold=lambda source, place, content: self.profiles.document(self.access.source(source), place, content),
             misfit=self.profiles.count_document,
@@ -827,23 +840,54 @@ class Parts:
             if keyfile.create(self.settings.key_path, clock.random_bytes, clock.now()):
                 done.append("key file")
         self.store.require_transactions()
+        self.store.clock.require()
         restoring.refuse_unfinished(self.store)
         done += migrations.migrate(self.store)
         organisation_keys.ensure(self.store, self.keyring, self.settings.organisation)
+        return done
+
+    def migrate(self) -> list[str]:
+        """Bring the database to this version; on one that ``check`` refuses for anything else, nothing is changed.
+
+        Returns:
+            The migrations applied.
+
+        Raises:
+            ClockOff, RestoreUnfinished, MigrationMissing, KeyMissing, KeyRefused: as ``check``.
+        """
+        self.store.require_transactions()
+        self.store.clock.require()
+        restoring.refuse_unfinished(self.store)
+        migrations.refuse_other(self.store)
+        # A database that these keys do not open is another store than the settings mean.
+        self._require_keys()
+        done = migrations.migrate(self.store)
+        self.check()
         return done
 
     def _has_keys(self) -> bool:
         return organisation_keys.present(self.store, self.settings.organisation)
 
     def check(self) -> None:
-        """Refuse to go on with a database of another version, or a key that does not open it.
+        """Refuse to go on with a database of another version, a key that does not open it, or a clock that is off.
 
         Raises:
-            RestoreUnfinished, MigrationMissing, KeyMissing, KeyRefused: says what to do.
+            ClockOff, RestoreUnfinished, MigrationMissing, KeyMissing, KeyRefused: says what to do.
         """
+        self._check(starting=True)
+
+    def _check(self, *, starting: bool = False) -> None:
         self.store.require_transactions()
+        if starting:
+            self.store.clock.require()
         restoring.refuse_unfinished(self.store)
+        if starting:
+            # One that runs goes on while its host waits for the upgrade.
+            migrations.refuse_other(self.store)
         migrations.check(self.store, COLLECTIONS)
+        self._require_keys()
+
+    def _require_keys(self) -> None:
         _ = self.keys
         self.keyring.refresh()
         lacking = sorted(set(WrappedKeys(self.store).versions()) - set(self.keyring.current.opening()))
@@ -881,7 +925,7 @@ class Parts:
     def recheck(self) -> None:
         """``check``, in a service that runs: at once, when MongoDB did not answer the last beat."""
         self.presence.require()
-        self.check()
+        self._check()
 
     def start(self) -> None:
         """Check everything, and join the processes that serve."""
@@ -917,7 +961,7 @@ class Parts:
             try:
                 self.profiles.flush()
                 if not ended:
-                    self.audit.anchor_if_due(clock.now_us())
+                    self.audit.anchor_if_due(self._now_us())
                     if clock.steady() >= due:
                         due = clock.steady() + _LINKING_SECONDS
                         for _ in range(_LINKED_IN_A_ROW):
@@ -1014,7 +1058,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         required=chosen.purpose_required,
         activity=lambda source: parts.access.source(source).activity,
     )
-    gate = Gate(parts.access, parts.presence.require, purposes.note, CrossSite(origins).require)
+    gate = Gate(
+        parts.access,
+        parts.presence.require,
+        purposes.note,
+        CrossSite(origins).require,
+        writing=parts.presence.require_right_clock,
+    )
     turns = Turns(chosen.threads, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
@@ -1072,7 +1122,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         operations.blueprint(
             metrics,
-            {"database": parts.reach, "migrations": operations.remembered(parts.recheck, 5.0)},
+            {
+                "database": parts.reach,
+                "clock": parts.store.clock.require,
+                "migrations": operations.remembered(parts.recheck, 5.0),
+            },
             lambda: gate.credential(scopes.METRICS),
             trust_host=not chosen.behind_tls,
         )

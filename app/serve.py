@@ -26,7 +26,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
 from app import collector, create_app
-from app.errors import DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
+from app.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.settings import Settings
 from app.storage import clock, embedded
 from app.web import logs
@@ -155,9 +155,9 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return self._build(self._settings)
         except SillageError as refused:
             log = structlog.stdlib.get_logger("sillage.serve")
-            if self._served[0] and isinstance(refused, DatabaseUnavailable | StorageFull):
+            if self._served[0] and isinstance(refused, ClockOff | DatabaseUnavailable | StorageFull):
                 # It worked before and will again: the master goes on and starts another worker.
-                log.warning("a worker waits for the database", code=refused.code)
+                log.warning("a worker waits for the database, or its clock", code=refused.code)
                 sys.exit(1)
             # Starting again would not help, so the whole server ends, with one sentence and no stack.
             log.error("the service cannot start", code=refused.code, detail=refused.detail)

@@ -10,7 +10,6 @@ from app.cli.screen import out, table
 from app.errors import SettingsInvalid
 from app.factory import Parts
 from app.settings import describe
-from app.storage import migrations
 
 
 @click.command()
@@ -50,8 +49,11 @@ def init(parts: Parts) -> None:
 @click.command()
 @click.pass_obj
 def migrate(parts: Parts) -> None:
-    """Bring the database to this version: create collections and indexes that are missing."""
-    done = migrations.migrate(parts.store)
+    """Bring the database to this version: create collections and indexes that are missing.
+
+    Nothing is changed where `serve` would refuse the store: a wrong key, an unfinished restore, a later version.
+    """
+    done = parts.migrate()
     out().print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
 
 

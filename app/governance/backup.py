@@ -315,6 +315,8 @@ class Backups:
         """
         store = self._store()
         store.require_transactions()
+        # Now, and not when all is in place but its entry in the audit log.
+        store.clock.require()
         steps = Restoring(store)
         with ExitStack() as living:
             with reading(file) as backup:

@@ -33,8 +33,10 @@ class Lease:
         seconds: float,
         asked_at: float,
         steady: Callable[[], float],
+        right: Callable[[], object] = lambda: None,
     ) -> None:
         self.fence = fence
+        self._right = right
         self._repository = repository
         self._holder = holder
         self._seconds = seconds
@@ -56,11 +58,13 @@ class Lease:
 
         Raises:
             LeaseLost: this scheduler no longer leads, or is asked to stop: leave off without a commit.
+            ClockOff: this host's clock is not MongoDB's: what is due by it may not be.
         """
         if self._revoked.is_set():
             raise LeaseLost("The scheduler is stopping. The job goes on from where it was when one starts again.")
         if self.lost:
             raise LeaseLost()
+        self._right()
 
     def revoke(self) -> None:
         """Ask the jobs of this term to leave off at their next ``check``; the lease itself is kept."""
@@ -113,6 +117,9 @@ class Leadership:
         holder: str,
         seconds: float,
         steady: Callable[[], float],
+        *,
+        look: Callable[[], object] = lambda: None,
+        right: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing is taken yet.
 
@@ -121,7 +128,11 @@ class Leadership:
             holder: Name of this process, unlike any other's: host, process id and something random.
             seconds: Length of the lease: how long after a crash another takes over.
             steady: A clock in seconds that never steps back.
+            look: Compares this host's clock with MongoDB's, and raises when it is off: before the lead is taken.
+            right: Raises when it is known to be off: all the time, while this process leads.
         """
+        self._look = look
+        self._right = right
         self._repository = repository
         self._holder = holder
         self._seconds = seconds
@@ -133,18 +144,24 @@ class Leadership:
         return self._seconds
 
     def acquire(self) -> Lease | None:
-        """Take the lead; None when another has it."""
+        """Take the lead; None when another has it.
+
+        Raises:
+            ClockOff: this host's clock is not MongoDB's.
+        """
+        self._look()
         asked_at = self._steady()
         fence = self._repository.acquire(self._holder, self._seconds)
         if fence is None:
             return None
-        return Lease(self._repository, self._holder, fence, self._seconds, asked_at, self._steady)
+        return Lease(self._repository, self._holder, fence, self._seconds, asked_at, self._steady, self._right)
 
     def require(self) -> Lease:
         """Take the lead.
 
         Raises:
             LeaseHeld: another has it.
+            ClockOff: this host's clock is not MongoDB's.
         """
         lease = self.acquire()
         if lease is None:

@@ -130,6 +130,8 @@ class Scheduler:
         scheduler.start()
         try:
             while not lease.lost and not stop.wait(_WATCH_SECONDS):
+                # A clock that is off would have jobs run at the wrong time, and delete too early: another host leads.
+                lease.check()
                 # Here and not where a job ends: a scheduler that shuts down waits for its jobs with its lock held.
                 for name, failures in term.failed():
                     self._retry(scheduler, name, failures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any
 
 from bson.binary import UuidRepresentation
@@ -28,6 +29,8 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from app.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, SettingsInvalid, StorageFull
+from app.storage import clock
+from app.storage.agreed_clock import AgreedClock
 
 Document = dict[str, Any]
 
@@ -108,10 +111,15 @@ def translated() -> Iterator[None]:
 
 
 class Store:
-    """A client and the database of one organisation. Not fork-safe: open one in each process."""
+    """A client and the database of one organisation. Not fork-safe: open one in each process.
+
+    Attributes:
+        clock: This host's clock beside that of this MongoDB.
+    """
 
     def __init__(self, client: MongoClient[Document], database: str) -> None:
         self.client = client
+        self.clock = AgreedClock()
         self.db: Database[Document] = client.get_database(
             database,
             codec_options=CodecOptions(
@@ -177,8 +185,7 @@ class Store:
         Raises:
             DatabaseRefused: it is neither a member of a replica set nor a router of a sharded cluster.
         """
-        with translated():
-            reply = self.client.admin.command("hello")
+        reply = self._hello()
         if "setName" not in reply and reply.get("msg") != "isdbgrid":
             raise DatabaseRefused(
                 "This MongoDB stands alone. Start it as a replica set (one member is enough: --replSet, then "
@@ -191,10 +198,25 @@ class Store:
         Raises:
             DatabaseUnavailable: there is none.
         """
+        if not self._hello().get("isWritablePrimary", False):
+            raise DatabaseUnavailable("MongoDB has no primary now.")
+
+    def require_right_clock(self) -> None:
+        """Compare this host's clock with MongoDB's, now.
+
+        Raises:
+            ClockOff: it is more than a minute off.
+            DatabaseUnavailable: MongoDB does not answer.
+        """
+        self._hello()
+        self.clock.require()
+
+    def _hello(self) -> Document:
+        asked = clock.steady()
         with translated():
             reply = self.client.admin.command("hello")
-            if not reply.get("isWritablePrimary", False):
-                raise DatabaseUnavailable("MongoDB has no primary now.")
+        self.clock.note(reply["localTime"].replace(tzinfo=UTC), asked, clock.steady())
+        return reply
 
     def close(self) -> None:
         """Close the sockets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import LeaseLost
+from app.storage import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 
@@ -50,6 +52,7 @@ class LeaseRepository:
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(LEASES)
+        self._clock = store.clock
 
     def acquire(self, holder: str, seconds: float) -> int | None:
         """Take the lease if it is free or expired.
@@ -85,11 +88,17 @@ class LeaseRepository:
 
     def renew(self, holder: str, fence: int, seconds: float) -> bool:
         """Lengthen the lease from now on; False when another took it over."""
+        asked = clock.steady()
         with translated():
-            renewed = self._collection.update_one(
-                {"_id": _LEASE, "holder": holder, "fence": fence}, [{"$set": {"expires": _expiry(seconds)}}]
+            renewed = self._collection.find_one_and_update(
+                {"_id": _LEASE, "holder": holder, "fence": fence},
+                [{"$set": {"expires": _expiry(seconds)}}],
+                return_document=ReturnDocument.AFTER,
             )
-        return renewed.matched_count == 1
+        if renewed is None:
+            return False
+        self._clock.note(renewed["expires"] - timedelta(milliseconds=round(seconds * 1000)), asked, clock.steady())
+        return True
 
     def release(self, holder: str, fence: int) -> None:
         """Give the lease back, if it is still held; the fence number stays."""

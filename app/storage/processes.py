@@ -9,6 +9,8 @@ Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
   waits until every living process has published it. Who destroys a learner's key does the same, and learns with it the
   **last** stamp that each has reserved: what was sealed with a key that it had before has no later one.
 
+A process whose clock is off (``app.storage.agreed_clock``) gives no stamp, and its floor goes by MongoDB's time.
+
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
 it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.
 
@@ -218,6 +220,7 @@ class Presence:
     ) -> None:
         """``on_epoch`` empties caches; it must not block. ``writers``: threads that write at the same time."""
         self._store = store
+        self._clock = store.clock
         self._collection = store.collection(NAME)
         self._fences = store.collection(FENCES)
         self._interval = interval
@@ -246,8 +249,10 @@ class Presence:
         """Register, learn what the others have promised, and begin to beat.
 
         Raises:
+            ClockOff: this host's clock is not MongoDB's.
             DatabaseUnavailable: MongoDB does not answer.
         """
+        self._store.require_right_clock()
         with self._beating:
             self._register()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -283,6 +288,16 @@ class Presence:
         if self._away:
             raise DatabaseUnavailable("The database does not answer now. Send the same request again later.")
 
+    def require_right_clock(self) -> None:
+        """Refuse to write anything while this host's clock is off. Asks MongoDB only when that would be news.
+
+        Raises:
+            ClockOff: it is.
+            DatabaseUnavailable: it seems so, and MongoDB does not answer.
+        """
+        self._regain()
+        self._clock.require()
+
     def lapsed(self, generation: int) -> bool:
         """Whether stamps of that generation may lie below a bound that others have given since.
 
@@ -298,11 +313,12 @@ class Presence:
         """Reserve ``count`` consecutive stamps for the time of a write.
 
         Raises:
+            ClockOff: this host's clock is not MongoDB's.
             DatabaseUnavailable: this process has lost touch with the others and cannot regain it now.
         """
         self._regain()
         with self._lock:
-            first = max(clock.now_us(), self._last + 1)
+            first = max(self._clock.require(), self._last + 1)
             self._last = first + count - 1
             generation = self._generation
             self._under_way[first] = None
@@ -333,7 +349,7 @@ class Presence:
                 if release is not None and release < now:
                     del self._under_way[first]
             # Never stamped again below this, even if the clock steps back.
-            self._last = max(self._last, clock.now_us() - 1)
+            self._last = max(self._last, self._clock.now_us() - 1)
             return min(self._under_way, default=self._last + 1)
 
     def _register(self) -> None:
@@ -370,10 +386,10 @@ class Presence:
             self._last = max(self._last, stamp)
 
     def _regain(self) -> None:
-        """Speak, unless this process has spoken lately."""
-        if not self.fresh():
+        """Speak, unless this process has spoken lately and its clock has not been stepped since."""
+        if not self.fresh() or self._clock.moved():
             with self._beating:
-                if not self.fresh():
+                if not self.fresh() or self._clock.moved():
                     # Whoever held the lock has just tried.
                     self.require()
                     self._speak()
@@ -396,8 +412,9 @@ class Presence:
         with translated():
             answer = self._collection.update_one(
                 {"_id": self._name},
-                {"$set": {"floor": floor, "last": last, "beat": self._beat + 1, "epoch": epoch}},
+                [{"$set": {"floor": floor, "last": last, "beat": self._beat + 1, "epoch": epoch, "at": "$$NOW"}}],
             )
+        answered = clock.steady()
         if not answer.matched_count:
             self._register()
             return
@@ -406,6 +423,8 @@ class Presence:
             until = clock.steady() + self._ttl
             self._under_way |= {first: until for first, release in self._under_way.items() if release == inf}
         entries, epoch = self._observer.read()
+        if "at" in entries.get(self._name, {}):
+            self._clock.note(entries[self._name]["at"], started, answered)
         if epoch != self._epoch:
             self._on_epoch()
             self._epoch = epoch

@@ -10,6 +10,8 @@ from app.access.credentials import Access, Credential, Sender
 from app.errors import ScopeMissing
 from app.web.client_socket import ClientSocket
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
 
 class Gate:
     """Authenticates the current request."""
@@ -20,8 +22,11 @@ class Gate:
         require: Callable[[], object] = lambda: None,
         note: Callable[[Credential, Sequence[str]], object] = lambda *_: None,
         own_site: Callable[[], object] = lambda: None,
+        *,
+        writing: Callable[[], object] = lambda: None,
     ) -> None:
-        """``require`` raises when the store is known to be unable to answer any request now.
+        """``require`` raises when the store is known to be unable to answer any request now; ``writing``, any that
+        writes.
 
         ``own_site`` raises when a browser sends the request for a page that may not call the store.
 
@@ -31,6 +36,7 @@ class Gate:
         self._require = require
         self._note = note
         self._own_site = own_site
+        self._writing = writing
 
     def credential(self, *scopes: str) -> Credential:
         """The credential of this request, which has one of the scopes.
@@ -40,6 +46,7 @@ class Gate:
             CredentialsRefused: there is none, or it is not valid.
             ScopeMissing: it has none of the scopes.
             BadParameter: what it says the request is for is not known here, or it must say so.
+            ClockOff: the request may write, and this host's clock is off.
             DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
                 it would hold every thread, and those that wait for a thread would wait several times as long.
         """
@@ -73,4 +80,7 @@ class Gate:
             connection.learn(credential.source or f"credential:{credential.id}")
         if credential.scopes.isdisjoint(scopes):
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
+        # RFC 9110 9.2.1: what does not write says so by its method.
+        if request.method not in _SAFE:
+            self._writing()
         return credential

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.errors import DatabaseUnavailable
+from app.errors import ClockOff, DatabaseUnavailable
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.processes import Lapsed, Observer, Presence, next_epoch
@@ -60,7 +60,7 @@ def test_stamps_never_repeat_nor_go_back_with_the_clock(store: Store, monkeypatc
     with present(store) as one:
         with one.writing(10) as first:
             pass
-        monkeypatch.setattr(clock, "now_us", lambda: 1_000)
+        shift(monkeypatch, -50)
         with one.writing(1) as second:
             pass
         assert second.first >= first.first + 10
@@ -71,7 +71,7 @@ def test_a_process_started_with_a_clock_behind_stamps_above_every_bound_given(
 ) -> None:
     with present(store) as one:
         beats()
-        monkeypatch.setattr(clock, "now_us", lambda: 1_000)
+        shift(monkeypatch, -50)
         with present(store) as late:
             given = one.consistent_through()
             with late.writing(1) as writing:
@@ -80,16 +80,104 @@ def test_a_process_started_with_a_clock_behind_stamps_above_every_bound_given(
 
 def test_a_clock_that_steps_back_holds_nobody_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with present(store) as other:
-        ahead = clock.now_us() + 3_600_000_000
+        ahead = clock.now_us() + 50_000_000
         with monkeypatch.context() as patch:
             patch.setattr(clock, "now_us", lambda: ahead)
             beats()
             with present(store) as one, one.writing(5) as writing:
                 pass
-        # The clock of this process is an hour behind what was stamped: its floor follows all the same.
+        # The clock of this process is behind what was stamped: its floor follows all the same.
         assert writing.first >= ahead
         beats(10)
         assert other.consistent_through() >= writing.first + 5
+
+
+# --- a clock that is off (ADR 0047) -----------------------------------------------------------------
+
+
+def shift(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Step the clock of this process."""
+    right = clock.now_us
+    patch.setattr(clock, "now_us", lambda: right() + round(seconds * 1_000_000))
+
+
+def floor(store: Store, presence: Presence) -> int:
+    return int(observer(store).read()[0][presence._name]["floor"])
+
+
+@pytest.mark.parametrize("hours", [48, -48])
+def test_a_process_whose_clock_is_off_does_not_start(store: Store, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    shift(monkeypatch, 3_600 * hours)
+    with pytest.raises(ClockOff, match=f"{'ahead of' if hours > 0 else 'behind'} MongoDB"), present(store):
+        pass
+    assert not store.collection("processes").count_documents({"beat": {"$exists": True}})
+
+
+@pytest.mark.parametrize("hours", [48, -48])
+def test_a_clock_stepped_while_it_serves_gives_no_stamp_and_moves_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    one = Presence(store, interval=INTERVAL, ttl=TTL)
+    one.start()
+    one._stop.set()  # it speaks only when it finds cause to
+    beats()
+    with present(store) as other:
+        with monkeypatch.context() as patch:
+            # Of both: in one process there is one clock. Between two beats of the first, which asks before it refuses.
+            shift(patch, 3_600 * hours)
+            with pytest.raises(ClockOff), one.writing(1):
+                pass
+            with pytest.raises(ClockOff):
+                one.require_right_clock()
+            beats(6)
+            # Floors go on by MongoDB's time.
+            held = floor(store, other)
+            beats(6)
+            assert held < floor(store, other)
+        now = clock.now_us()
+        assert all(abs(int(entry["floor"]) - now) < 30_000_000 for entry in observer(store).read()[0].values())
+        for presence in (one, other):
+            with presence.writing(1) as writing:
+                assert abs(writing.first - clock.now_us()) < 30_000_000
+    one.close()
+
+
+def test_a_clock_that_is_known_to_be_off_costs_no_question_for_each_refusal(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Presence(store, interval=INTERVAL, ttl=TTL)
+    one.start()
+    one._stop.set()
+    beats()
+    shift(monkeypatch, 3_600)
+    asked: list[None] = []
+    speak = one._speak
+    monkeypatch.setattr(one, "_speak", lambda: (asked.append(None), speak()))
+    for _ in range(20):
+        with pytest.raises(ClockOff):
+            one.require_right_clock()
+    # More than once only where this took so long that it has to say again that it lives.
+    assert len(asked) < 10
+    one.close()
+
+
+def test_how_far_a_clock_is_off_is_measured_within_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.require_right_clock()
+    assert abs(store.clock.offset_seconds()) < 1
+    shift(monkeypatch, 40)
+    assert 38 < store.clock.offset_seconds() <= 40.1
+    store.require_right_clock()
+
+
+def test_a_beat_tells_the_clock_without_a_question_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with present(store):
+        hello = store._hello
+        monkeypatch.setattr(store, "_hello", lambda: pytest.fail("asked"))
+        heard = store.clock._heard
+        beats(6)
+        assert store.clock._heard is not None and heard is not None
+        assert store.clock._heard.asked > heard.asked
+        monkeypatch.setattr(store, "_hello", hello)
 
 
 def test_a_write_of_unknown_outcome_holds_the_bound_for_a_while(store: Store) -> None:

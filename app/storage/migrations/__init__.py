@@ -34,6 +34,31 @@ def pending(store: Store) -> list[str]:
     return [name for name in names() if name not in done]
 
 
+def refuse_other(store: Store) -> None:
+    """Refuse a database that is no store, or that a later version has migrated: this one does not know what for.
+
+    Raises:
+        MigrationMissing: it is.
+    """
+    with translated():
+        done = {str(note["_id"]) for note in store.collection(NOTES).find({}, {"_id": 1})}
+    if not done:
+        raise _nothing_there()
+    later = sorted(done - set(names()))
+    if later:
+        raise MigrationMissing(
+            f"This database is of a later version of Sillage ({later[-1]}). Use that version, or restore the backup "
+            "made before it came."
+        )
+
+
+def _nothing_there() -> MigrationMissing:
+    return MigrationMissing(
+        "There is no store here yet. Run `sillage init`, or correct SILLAGE_MONGODB_URI, SILLAGE_ORGANISATION or "
+        "SILLAGE_DATA_DIR."
+    )
+
+
 def migrate(store: Store) -> list[str]:
     """Apply what is pending, in order. Safe to run twice, or on two hosts at once.
 
@@ -57,7 +82,7 @@ def check(store: Store, declared: tuple[Declared, ...]) -> None:
     """
     missing = pending(store)
     if missing == names():
-        raise MigrationMissing("There is no store here yet. Run `sillage init`, or correct SILLAGE_DATA_DIR.")
+        raise _nothing_there()
     with translated():
         for collection in declared:
             present = {index["name"] for index in store.collection(collection.name).list_indexes()}
