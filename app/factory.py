@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
@@ -61,7 +62,7 @@ from app.ingest.sessions import Sessions
 from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
-from app.jobs.scheduler import Scheduler
+from app.jobs.scheduler import Scheduler, late_seconds
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings, load, split_origins, split_purposes
@@ -79,6 +80,7 @@ from app.storage.erasures import ErasureRepository, Remains
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
+from app.storage.measures import Measures, RetentionCounted
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.person_states import PersonStateRepository, PersonStates
@@ -97,7 +99,7 @@ from app.vault import kinds
 from app.vault.bodies import DICTIONARIES, Bodies
 from app.vault.keys import OrganisationKeys
 from app.vault.signing import Signer
-from app.web import body, caching, compression, cors, logs, operations, paths
+from app.web import body, caching, compression, cors, logs, operations, paths, standing
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api
 from app.web.api import accounts as accounts_api
@@ -647,6 +649,15 @@ class Parts:
                 "audit_damaged": len(audit.damaged),
             }
 
+        def measure(lease: Lease) -> Mapping[str, object]:
+            now = self._now_us()
+            overdue = self.retention.overdue(now, lease.check)
+            Measures(self.store).note_retention(RetentionCounted(now, overdue))
+            if overdue:
+                # GDPR art. 5(1)(e): whoever reads the log is told, numbers alone.
+                _log.warning("statements are kept past their duration", overdue=overdue)
+            return {"retention_overdue": overdue}
+
         def export(lease: Lease) -> Mapping[str, object]:
             package = self.exports.run(actor="job:export", progress=lambda *_: lease.check())
             return {"package": package.path.name, "new": package.new, "rows": package.rows, "hidden": package.hidden}
@@ -703,6 +714,7 @@ class Parts:
             Job("requests", settings.requests_cron, requests),
             Job("reindex", settings.reindex_cron, reindex),
             Job("reseal", settings.reseal_cron, reseal),
+            Job("measure", settings.measure_cron, measure),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
             Job("audit-checkpoint", settings.checkpoint_cron, checkpoint),
@@ -817,6 +829,93 @@ class Parts:
     def metrics(self) -> operations.Metrics:
         """What this process counts."""
         return operations.Metrics(VERSION)
+
+    @cached_property
+    def standing(self) -> standing.Standing:
+        """How the store stands, for ``/metrics``."""
+        zone = ZoneInfo(self.settings.timezone)
+
+        def here() -> standing.Figures:
+            versions = self.keyring.listed()
+            active = self.keyring.current.active
+            states = Counter(version.state for version in versions)
+            since = [one.since or one.created for one in versions if one.number == active]
+            return {
+                standing.CLOCK_OFFSET: standing.one(self.store.clock.offset_seconds()),
+                standing.KEY_VERSIONS: [((state,), states[state]) for state in keyfile.STATES],
+                standing.KEY_ACTIVE: standing.one(active),
+                standing.KEY_SINCE: standing.one(since[0].timestamp() if since and since[0] else None),
+            }
+
+        def jobs() -> standing.Figures:
+            now = self._now_us()
+            known = {job.name for job in self.jobs}
+            states = [state for state in self.job_repository.states() if state.name in known]
+            return {
+                standing.LEADS: standing.one(LeaseRepository(self.store).held() is not None),
+                standing.JOB_SUCCESS: [((one.name,), one.last_success / 1e6) for one in states if one.last_success],
+                standing.JOB_SECONDS: [
+                    ((one.name,), one.last_seconds) for one in states if one.last_seconds is not None
+                ],
+                standing.JOB_LATE: [((one.name,), late_seconds(one, zone, now)) for one in states],
+                standing.JOB_RUNS: [((one.name,), one.runs) for one in states],
+                standing.JOB_FAILURES: [((one.name,), one.failures) for one in states],
+            }
+
+        def measured() -> standing.Figures:
+            found = Measures(self.store).read()
+            backup, retention = found.backup, found.retention
+            return {
+                standing.RETENTION: standing.one(retention and retention.overdue),
+                standing.RETENTION_AT: standing.one(retention and retention.at / 1e6),
+                standing.BACKUP_AT: standing.one(backup and backup.at / 1e6),
+                standing.BACKUP_BYTES: standing.one(backup and backup.bytes),
+            }
+
+        def rights() -> standing.Figures:
+            waiting = self.cases.standing()
+            began = ErasureRepository(self.store).open_since()
+            return {
+                standing.REQUESTS: [
+                    (("pending",), waiting.pending),
+                    (("due-soon",), waiting.due_soon),
+                    (("overdue",), waiting.overdue),
+                ],
+                standing.ERASURES: standing.one(len(began)),
+                standing.ERASURE_AGE: standing.one(
+                    max(0.0, self._now_us() / 1e6 - began[0].timestamp()) if began else 0.0
+                ),
+            }
+
+        def reviews() -> standing.Figures:
+            today = clock.now().astimezone(zone).date()
+            said = [activity.document.get("review_by") for activity in self.register.list()]
+            return {
+                standing.REVIEWS: standing.one(sum(day is not None and str(day) < today.isoformat() for day in said))
+            }
+
+        def aggregates() -> standing.Figures:
+            repository = AggregateRepository(self.store, self.keys)
+            through, now = repository.through(), self._now_us()
+            return {
+                standing.AGGREGATE_LAG: [
+                    ((definition.id,), max(0.0, (now - through[definition.id]) / 1e6))
+                    for definition in self.aggregates.definitions()
+                    if definition.id in through
+                ],
+                standing.CORRECTIONS: standing.one(repository.waiting()),
+            }
+
+        def learners() -> standing.Figures:
+            versions = set(WrappedKeys(self.store).versions())
+            return {standing.KEYS_BEHIND: standing.one(len(versions - {self.keyring.current.active}))}
+
+        return standing.Standing(
+            here,
+            (jobs, measured, rights, reviews, aggregates, learners),
+            require=self.presence.require,
+            within=self.store.within,
+        )
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -1129,6 +1228,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             },
             lambda: gate.credential(scopes.METRICS),
             trust_host=not chosen.behind_tls,
+            standing=parts.standing,
         )
     )
     return app

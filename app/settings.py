@@ -1,7 +1,8 @@
 """Every setting, typed, documented, and read from the environment (``SILLAGE_…``).
 
 ``load`` takes the environment as a mapping and returns an immutable ``Settings``; nothing here reads
-the clock, the network or MongoDB. ``docs/settings.md`` names every one of them, and a test says so.
+the clock, the network or MongoDB, and of files only those that hold a setting. ``docs/settings.md`` names every
+setting, and a test says so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,6 +29,7 @@ PREFIX = "SILLAGE_"
 _MONGODB_URI = re.compile(
     r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)(/[^?]*)?(\?(?P<options>.*))?", re.DOTALL
 )
+_MOST_SECRET_BYTES = 65_536
 _PORT = re.compile(r":[0-9]+\Z")
 
 
@@ -134,6 +137,12 @@ class Settings:
         form.String(),
         "",
         secret=True,
+    )
+    mongodb_uri_file: Path | None = _setting(
+        "File with the MongoDB connection string, not readable by others, instead of SILLAGE_MONGODB_URI: the password "
+        "in it then stands in no environment. Read at the start.",
+        form.String(),
+        None,
     )
     mongodb_allow_plaintext: bool = _setting(
         "Accept a MongoDB that is not on this host over a connection without TLS.", form.Boolean(), False
@@ -328,6 +337,11 @@ class Settings:
         form.String(validate=_cron),
         "30 3 * * *",
     )
+    measure_cron: str = _setting(
+        "When it is counted, for `/metrics`, what retention should have deleted and has not (cron).",
+        form.String(validate=_cron),
+        "20 * * * *",
+    )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0
@@ -424,6 +438,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         ) from None
     for name in (
         "data_dir",
+        "mongodb_uri_file",
         "key_file",
         "tombstones_file",
         "audit_checkpoint_dir",
@@ -432,9 +447,33 @@ def load(environ: Mapping[str, str]) -> Settings:
     ):
         if name in values:
             values[name] = Path(values[name]).expanduser()
+    if "mongodb_uri_file" in values:
+        if "mongodb_uri" in values:
+            raise SettingsInvalid("SILLAGE_MONGODB_URI and SILLAGE_MONGODB_URI_FILE are both given. Give one of them.")
+        values["mongodb_uri"] = _secret(values["mongodb_uri_file"], env_name("mongodb_uri_file"))
     settings = Settings(**values)
     _refuse_unsafe(settings)
     return settings
+
+
+def _secret(path: Path, name: str) -> str:
+    """The one line of a file of a secret.
+
+    Raises:
+        SettingsInvalid: it cannot be read, others may read it, or it is not one line; nothing of it is shown.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_MOST_SECRET_BYTES)
+    except OSError as refused:
+        raise SettingsInvalid(f"{name}: the file cannot be read ({refused.strerror}).") from None
+    if mode & stat.S_IRWXO:
+        raise SettingsInvalid(f"{name}: the file can be read by others: run `chmod 600` on it.")
+    lines = content.decode("utf-8", "replace").strip().splitlines()
+    if len(lines) != 1:
+        raise SettingsInvalid(f"{name}: the file must hold one line, and nothing else.")
+    return lines[0]
 
 
 def _on_this_host(host: str) -> bool:
@@ -490,13 +529,15 @@ def _refuse_unsafe_database(settings: Settings) -> None:
 
 
 def describe(settings: Settings, environ: Mapping[str, str]) -> list[Line]:
-    """Each setting with its value and origin (``environment`` or ``default``); secrets are hidden."""
+    """Each setting with its value and origin (``environment``, ``file`` or ``default``); secrets are hidden."""
     lines = []
     for spec in fields(Settings):
         name = env_name(spec.name)
         value = getattr(settings, spec.name)
         text = ("(set, hidden)" if value else "(not set)") if spec.metadata["secret"] else _text(value)
         origin = "environment" if environ.get(name, "").strip() else "default"
+        if spec.name == "mongodb_uri" and settings.mongodb_uri_file is not None:
+            origin = "file"
         lines.append(Line(name, text, origin, spec.metadata["doc"]))
     return lines
 

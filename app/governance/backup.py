@@ -30,6 +30,7 @@ from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, 
 from app.storage.connection import Store
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
+from app.storage.measures import BackupMade, Measures
 from app.storage.processes import Observer
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
@@ -45,8 +46,9 @@ TOMBSTONE_MAC = "tombstone-file"
 Told = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
-# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts.
-_NEVER_TAKEN_BACK = frozenset({"accounts", "cases", "credentials", "erasures", "person_states"})
+# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts. And
+# when a backup was made last.
+_NEVER_TAKEN_BACK = frozenset({"accounts", "cases", "credentials", "erasures", "measures", "person_states"})
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000
@@ -211,6 +213,11 @@ class Backups:
                 applied = moment.migrations
             manifest = writer.finish(applied, organisation, learners, lambda message: keys.mac(MAC, message))
             size = file.tell()
+        try:
+            Measures(store).note_backup(BackupMade(clock.now_us(), size))
+        except SillageError as failed:
+            # The backup is whole; only `/metrics` does not know of it.
+            _log.warning("the backup is not noted for the metrics", code=failed.code)
         return Written(path, manifest, size)
 
     def _named(self, destination: Path, created: datetime) -> Path:

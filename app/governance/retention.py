@@ -213,6 +213,15 @@ class Retention:
             ),
         )
 
+    def overdue(self, now: int, check: Callable[[], None] | None = None) -> int:
+        """How many statements the last runs should have deleted by ``now``: due ``GRACE_HOURS`` ago, and still there.
+
+        By the index alone, and only what is due: nothing to count where the job does its work.
+        """
+        if check is not None:
+            check()
+        return self.apply(now - GRACE_HOURS * 3_600_000_000, dry_run=True).statements
+
     def _delete(
         self,
         planned: Deletion,

@@ -217,5 +217,19 @@ def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
     return following is not None and following <= _time(now)
 
 
+def late_seconds(state: JobState, timezone: tzinfo, now: int) -> float:
+    """For how long a run that succeeds has been due at ``now`` (microseconds since 1970 UTC); 0 when none is.
+
+    Args:
+        state: The job; since its last success, or since it was declared, its times count.
+        timezone: Zone of its cron expression.
+        now: Microseconds since 1970 UTC.
+    """
+    since = _time(state.since if state.last_success is None else state.last_success)
+    trigger = CronTrigger.from_crontab(state.schedule, timezone=timezone)
+    following = trigger.get_next_fire_time(None, since + timedelta(microseconds=1))
+    return 0.0 if following is None else max(0.0, (_time(now) - following).total_seconds())
+
+
 def _time(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC) + timedelta(microseconds=microseconds % 1_000_000)

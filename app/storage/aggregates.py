@@ -157,6 +157,17 @@ class AggregateRepository:
         with translated():
             return [_state(document) for document in self._state.find({}).sort([("name", 1), ("version", 1)])]
 
+    def through(self) -> dict[str, int]:
+        """Up to where each complete aggregate has counted for certain, microseconds since 1970 UTC, by its id."""
+        with translated():
+            found = self._state.find({"complete": True}, {"through": 1})
+            return {str(one["_id"]): int(one["through"]) for one in found}
+
+    def waiting(self) -> int:
+        """How many deletions are still to be followed."""
+        with translated():
+            return self._corrections.count_documents({})
+
     def commit(
         self, state: AggregateState, fence: int, watermark: int | None, pieces: Sequence[Piece], late: int
     ) -> AggregateState:

@@ -13,6 +13,7 @@ from app.storage import (
     erasures,
     jobs,
     key_holders,
+    measures,
     nomenclatures,
     organisation_keys,
     pattern_sessions,
@@ -51,4 +52,5 @@ COLLECTIONS: tuple[Declared, ...] = (
     *aggregates.COLLECTIONS,
     *erasures.COLLECTIONS,
     *tombstones.COLLECTIONS,
+    *measures.COLLECTIONS,
 )

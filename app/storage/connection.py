@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
+import pymongo
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference, WriteConcern
@@ -217,6 +218,16 @@ class Store:
             reply = self.client.admin.command("hello")
         self.clock.note(reply["localTime"].replace(tzinfo=UTC), asked, clock.steady())
         return reply
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Bound the time that everything asked of MongoDB in this block may take together.
+
+        Raises:
+            DatabaseUnavailable: it took longer.
+        """
+        with translated(), pymongo.timeout(seconds):
+            yield
 
     def close(self) -> None:
         """Close the sockets."""

@@ -196,6 +196,12 @@ class ErasureRepository:
                 bounds[subject] = None if bound is None or known is None else max(bound, known)
         return bounds
 
+    def open_since(self) -> list[datetime]:
+        """When each of those under way began, the oldest first."""
+        with translated():
+            found = self._collection.find({"tokens": {"$exists": True}}, {"destroyed": 1}).sort("destroyed", 1)
+            return [one["destroyed"] for one in found]
+
     def newest(self, limit: int) -> list[Erasure]:
         """The newest, done or not."""
         with translated():

@@ -141,6 +141,8 @@ class JobState(NamedTuple):
         last_error: Class and stable code of the last failure, cleared by a success.
         interruptions: Runs in a row that were cut off with their process.
         runs: Runs started.
+        failures: Runs that failed or were cut off; those of before this was noted are not among them.
+        last_seconds: How long the newest run that ended took; None for none since this is noted.
     """
 
     name: str
@@ -153,6 +155,8 @@ class JobState(NamedTuple):
     last_error: Mapping[str, str] | None
     interruptions: int
     runs: int
+    failures: int = 0
+    last_seconds: float | None = None
 
 
 class Run(NamedTuple):
@@ -214,6 +218,7 @@ class JobRepository:
                 raise LeaseLost()
             if "current" in before:
                 self._cut_off(before["current"], run.started, session)
+                self._jobs.update_one({"_id": run.job}, {"$inc": {"failures": 1}}, session=session)
             self._runs.insert_one(
                 {
                     "_id": run.id,
@@ -239,6 +244,8 @@ class JobRepository:
             "last_outcome": run.outcome,
             "interruptions": 0,
         }
+        if run.finished is not None:
+            news["last_seconds"] = (run.finished - run.started) / 1_000_000
         if run.outcome == SUCCEEDED:
             news |= {"last_success": run.finished, "last_error": None}
         elif run.error is not None:
@@ -246,7 +253,7 @@ class JobRepository:
         with translated(), self._store.transaction() as session:
             allowed = self._jobs.update_one(
                 {"_id": run.job, "fence": run.fence, "current": run.id},
-                {"$set": news, "$unset": {"current": ""}},
+                {"$set": news, "$unset": {"current": ""}, "$inc": {"failures": int(run.outcome == FAILED)}},
                 session=session,
             )
             if allowed.matched_count == 0:
@@ -276,7 +283,7 @@ class JobRepository:
                         # The fence moves up too: the run that was cut off can no longer report an end.
                         "$set": {"last_outcome": INTERRUPTED, "fence": below},
                         "$unset": {"current": ""},
-                        "$inc": {"interruptions": 1},
+                        "$inc": {"interruptions": 1, "failures": 1},
                     },
                     session=session,
                 )
@@ -317,6 +324,8 @@ def _state(document: Document) -> JobState:
         document.get("last_error"),
         int(document["interruptions"]),
         int(document["runs"]),
+        int(document.get("failures", 0)),
+        document.get("last_seconds"),
     )
 
 

@@ -33,6 +33,7 @@ from app.storage import (
     clock,
     jobs,
     key_holders,
+    measures,
     migrations,
     organisation_keys,
     processes,
@@ -69,6 +70,7 @@ _OF_NOBODY = frozenset(
         processes.NAME,
         processes.FENCES,
         key_holders.NAME,
+        measures.NAME,
         STATE,
         *(declared.name for declared in jobs.COLLECTIONS),
     }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 
 import orjson
 import structlog
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
-from app.errors import SillageError
+from app.errors import CredentialsRefused, DatabaseUnavailable, ScopeMissing, SillageError
 from app.storage import clock
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -21,6 +23,8 @@ EXTENSION = "metrics"
 ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.metrics"})
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+_ADMITTED_SECONDS = 3_600.0
+_MOST_ADMITTED = 16
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -108,13 +112,22 @@ class Metrics:
         """Statements given in an answer to GET."""
         self._returned.inc(statements)
 
-    def exposition(self) -> bytes:
-        """The Prometheus text format, summed over the workers of this host when there are several."""
+    def exposition(self, *others: Collector) -> bytes:
+        """The Prometheus text format, summed over the workers of this host when there are several.
+
+        ``others``: collectors of what is not counted here.
+        """
+        told = b""
+        for other in others:
+            # Apart: what it tells is asked for once, and not to be summed.
+            registry = CollectorRegistry()
+            registry.register(other)
+            told += generate_latest(registry)
         if not os.environ.get(MULTIPROCESS):
-            return generate_latest(self._registry)
+            return generate_latest(self._registry) + told
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call] # its library types only half of it
-        return generate_latest(together)
+        return generate_latest(together) + told
 
 
 def from_this_host() -> bool:
@@ -146,8 +159,45 @@ def remembered(
     return checked
 
 
+class Admitted:
+    """Who has read the metrics lately, and may while MongoDB, which knows the credentials, is away.
+
+    That is when the metrics matter most. A credential that is revoked meanwhile reads them for an hour at most; they
+    hold nothing personal.
+    """
+
+    def __init__(self, admit: Callable[[], object], now: Callable[[], float] = clock.steady) -> None:
+        """``admit`` raises unless the credential of the request may read metrics."""
+        self._admit = admit
+        self._now = now
+        self._key = clock.random_bytes(32)
+        self._until: dict[bytes, float] = {}
+
+    def __call__(self) -> None:
+        """Let the request in, or raise as ``admit`` does."""
+        header = request.headers.get("Authorization", "").encode()
+        who = blake2b(header, digest_size=16, key=self._key).digest()
+        try:
+            self._admit()
+        except DatabaseUnavailable:
+            if self._until.get(who, 0.0) < self._now():
+                raise
+        except (CredentialsRefused, ScopeMissing):
+            self._until.pop(who, None)
+            raise
+        else:
+            if len(self._until) >= _MOST_ADMITTED:
+                self._until.clear()
+            self._until[who] = self._now() + _ADMITTED_SECONDS
+
+
 def blueprint(
-    metrics: Metrics, checks: Mapping[str, Callable[[], object]], admit: Callable[[], object], *, trust_host: bool
+    metrics: Metrics,
+    checks: Mapping[str, Callable[[], object]],
+    admit: Callable[[], object],
+    *,
+    trust_host: bool,
+    standing: Collector | None = None,
 ) -> Blueprint:
     """The three pages.
 
@@ -157,7 +207,9 @@ def blueprint(
         admit: Raises unless the request's credential may read metrics.
         trust_host: Let requests from this host read metrics without a credential. Only right when no proxy
             runs on it, since a proxy's requests come from this host too.
+        standing: What ``/metrics`` shows beside what is counted.
     """
+    admitted = Admitted(admit)
     pages = Blueprint("operations", __name__)
     log = structlog.stdlib.get_logger("sillage.operations")
 
@@ -188,7 +240,9 @@ def blueprint(
     @pages.get("/metrics", endpoint="metrics")
     def show() -> Response:
         if not (trust_host and from_this_host()):
-            admit()
-        return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+            admitted()
+        return Response(
+            metrics.exposition(*([standing] if standing is not None else [])), content_type=CONTENT_TYPE_LATEST
+        )
 
     return pages

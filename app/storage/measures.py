@@ -1,0 +1,72 @@
+"""What operators are to see and costs too much to count for each look, or leaves no other trace: ``measures``.
+
+Documents::
+
+    _id "backup":     at       int64  when the last backup was whole on its disk, microseconds since 1970 UTC
+                      bytes    int64  how long its file is
+    _id "retention":  at       int64  when it was counted, microseconds since 1970 UTC
+                      overdue  int64  statements that outlived their duration, and two runs of the job
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.storage.connection import Store, translated
+from app.storage.declared import Declared
+
+NAME = "measures"
+COLLECTIONS = (Declared(NAME),)
+
+_BACKUP = "backup"
+_RETENTION = "retention"
+
+
+class BackupMade(NamedTuple):
+    """The last backup: when (microseconds since 1970 UTC), and its bytes."""
+
+    at: int
+    bytes: int
+
+
+class RetentionCounted(NamedTuple):
+    """How many statements were overdue when they were counted last (microseconds since 1970 UTC)."""
+
+    at: int
+    overdue: int
+
+
+class Measured(NamedTuple):
+    """Everything noted; None for what never was."""
+
+    backup: BackupMade | None
+    retention: RetentionCounted | None
+
+
+class Measures:
+    """Notes and reads."""
+
+    def __init__(self, store: Store) -> None:
+        self._collection = store.collection(NAME)
+
+    def note_backup(self, backup: BackupMade) -> None:
+        """A backup was made."""
+        self._note(_BACKUP, backup._asdict())
+
+    def note_retention(self, counted: RetentionCounted) -> None:
+        """What is overdue was counted."""
+        self._note(_RETENTION, counted._asdict())
+
+    def read(self) -> Measured:
+        """Everything noted."""
+        with translated():
+            found = {str(one.pop("_id")): one for one in self._collection.find({})}
+        backup, retention = found.get(_BACKUP), found.get(_RETENTION)
+        return Measured(
+            None if backup is None else BackupMade(int(backup["at"]), int(backup["bytes"])),
+            None if retention is None else RetentionCounted(int(retention["at"]), int(retention["overdue"])),
+        )
+
+    def _note(self, name: str, said: dict[str, int]) -> None:
+        with translated():
+            self._collection.replace_one({"_id": name}, said, upsert=True)

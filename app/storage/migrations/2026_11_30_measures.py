@@ -1,0 +1,12 @@
+"""When the last backup was made, and what is overdue by the last count, stand in a collection of their own."""
+
+from __future__ import annotations
+
+from app.storage import measures
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection."""
+    create(store, measures.COLLECTIONS)

@@ -1,0 +1,177 @@
+"""How the store stands, for ``/metrics``: jobs, what is overdue, keys, backups, the clock; and if MongoDB is there.
+
+What needs MongoDB is read at most every ``KEPT_SECONDS`` by each worker, however often it is asked, by a few indexed
+reads of small collections that may take ``MOST_SECONDS`` together. What would cost more is counted by the job
+``measure`` and noted. Without MongoDB the rest is told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.errors import Unavailable
+from app.storage import clock
+
+KEPT_SECONDS = 10.0
+MOST_SECONDS = 5.0
+
+Sample = tuple[tuple[str, ...], float]
+"""Values of the labels, and the figure."""
+
+
+class Told(NamedTuple):
+    """A metric: its name, its help, its labels; ``counts``: it only goes up, and ``_total`` follows its name."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    counts: bool = False
+
+
+MONGODB_UP = Told(
+    "sillage_mongodb_up", "Whether MongoDB answers this worker; without it most of the others are absent."
+)
+CLOCK_OFFSET = Told(
+    "sillage_clock_offset_seconds", "How far this host's clock is ahead of MongoDB's; negative: behind."
+)
+KEY_VERSIONS = Told("sillage_key_versions", "Versions of the key-encryption key here, by state.", ("state",))
+KEY_ACTIVE = Told("sillage_key_active_version", "The version of the key-encryption key that wraps.")
+KEY_SINCE = Told("sillage_key_active_since_timestamp_seconds", "When that version became the active one, if known.")
+KEYS_BEHIND = Told("sillage_key_versions_behind", "Versions other than the active one that learners' keys are under.")
+LEADS = Told("sillage_scheduler_leads", "Whether some scheduler leads now, on any host.")
+JOB_SUCCESS = Told("sillage_job_last_success_timestamp_seconds", "End of the last run that succeeded.", ("job",))
+JOB_SECONDS = Told("sillage_job_last_duration_seconds", "How long the last run that ended took.", ("job",))
+JOB_LATE = Told("sillage_job_late_seconds", "For how long a run that succeeds has been due; 0 when none is.", ("job",))
+JOB_RUNS = Told("sillage_job_runs", "Runs begun, on all hosts.", ("job",), counts=True)
+JOB_FAILURES = Told("sillage_job_failures", "Runs that failed or were cut off, on all hosts.", ("job",), counts=True)
+RETENTION = Told("sillage_retention_overdue_statements", "Statements kept 48 hours past their duration, or longer.")
+RETENTION_AT = Told("sillage_retention_counted_timestamp_seconds", "When these were counted last.")
+REQUESTS = Told(
+    "sillage_person_requests", "Requests of persons: pending (all that wait), due-soon, overdue.", ("state",)
+)
+REVIEWS = Told("sillage_register_reviews_overdue", "Entries of the register whose review_by has passed.")
+ERASURES = Told("sillage_erasures_open", "Erasures under way: the keys are destroyed, the rest is being done.")
+ERASURE_AGE = Told("sillage_erasure_oldest_open_seconds", "For how long the oldest of these has been; 0 without any.")
+AGGREGATE_LAG = Told(
+    "sillage_aggregate_lag_seconds", "Age of the newest statements that are counted for certain.", ("aggregate",)
+)
+CORRECTIONS = Told("sillage_aggregate_corrections_waiting", "Deletions that aggregates have not followed yet.")
+BACKUP_AT = Told("sillage_backup_last_success_timestamp_seconds", "When the last backup was whole on its disk.")
+BACKUP_BYTES = Told("sillage_backup_bytes", "Length of its file.")
+
+HERE = (MONGODB_UP, CLOCK_OFFSET, KEY_VERSIONS, KEY_ACTIVE, KEY_SINCE)
+"""What is known without MongoDB."""
+STORED = (
+    KEYS_BEHIND,
+    LEADS,
+    JOB_SUCCESS,
+    JOB_SECONDS,
+    JOB_LATE,
+    JOB_RUNS,
+    JOB_FAILURES,
+    RETENTION,
+    RETENTION_AT,
+    REQUESTS,
+    REVIEWS,
+    ERASURES,
+    ERASURE_AGE,
+    AGGREGATE_LAG,
+    CORRECTIONS,
+    BACKUP_AT,
+    BACKUP_BYTES,
+)
+"""What MongoDB must be asked for."""
+
+Figures = Mapping[Told, Sequence[Sample]]
+"""Metrics with their samples; one that is not known is not there."""
+
+_log = structlog.stdlib.get_logger("sillage.standing")
+
+
+def one(value: float | None) -> Sequence[Sample]:
+    """The samples of a metric without labels; none when it is not known."""
+    return () if value is None else (((), float(value)),)
+
+
+class Standing(Collector):
+    """Collects how the store stands; made once for each worker, safe to share between threads."""
+
+    def __init__(
+        self,
+        here: Callable[[], Figures],
+        stored: Sequence[Callable[[], Figures]],
+        *,
+        require: Callable[[], object],
+        within: Callable[[float], AbstractContextManager[object]],
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            here: What is known without MongoDB.
+            stored: What MongoDB is asked for, part by part: one that fails leaves the others.
+            require: Raises when MongoDB is known to be away.
+            within: Bounds the time that MongoDB may take, in seconds.
+        """
+        self._here = here
+        self._stored = tuple(stored)
+        self._require = require
+        self._within = within
+        self._lock = threading.Lock()
+        self._kept: tuple[Figures, float] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric that is known now, in the order of ``HERE`` and ``STORED``."""
+        figures = {**self._known(), **_guarded(self._here)}
+        for told in (*HERE, *STORED):
+            if told in figures:
+                yield _family(told, figures[told])
+
+    def describe(self) -> Iterator[Metric]:
+        """The families, without asking anybody."""
+        for told in (*HERE, *STORED):
+            yield _family(told, ())
+
+    def _known(self) -> Figures:
+        # Whoever asks meanwhile waits for the same answer.
+        with self._lock:
+            now = clock.steady()
+            if self._kept is None or now >= self._kept[1]:
+                self._kept = self._read(), clock.steady() + KEPT_SECONDS
+            return self._kept[0]
+
+    def _read(self) -> Figures:
+        figures: dict[Told, Sequence[Sample]] = {MONGODB_UP: one(1)}
+        try:
+            self._require()
+            with self._within(MOST_SECONDS):
+                for part in self._stored:
+                    figures.update(_guarded(part))
+        except Unavailable:
+            return {MONGODB_UP: one(0)}
+        return figures
+
+
+def _guarded(part: Callable[[], Figures]) -> Figures:
+    """What a part knows; nothing when it fails, since the others are still wanted."""
+    try:
+        return part()
+    except Unavailable:
+        raise
+    except Exception as failed:
+        _log.warning("some metrics are not known", kind=type(failed).__name__)
+        return {}
+
+
+def _family(told: Told, samples: Sequence[Sample]) -> Metric:
+    make = CounterMetricFamily if told.counts else GaugeMetricFamily
+    family = make(told.name, told.help, labels=told.labels)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
