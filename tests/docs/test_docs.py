@@ -25,7 +25,7 @@ from app.research.definitions import load_all
 from app.settings import Settings, env_name
 from app.settings import load as load_settings
 from app.storage.catalogue import COLLECTIONS
-from app.web import operations
+from app.web import operations, standing
 from app.web.api import (
     access_packages,
     accounts,
@@ -128,10 +128,50 @@ def test_every_kind_of_audit_entry_is_named() -> None:
     assert set(re.findall(r"`([a-z-]+)`", first_cells)) == KINDS
 
 
-def test_every_metric_is_named() -> None:
+def metrics_shown() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Type and labels of each metric, by its name on the page."""
     shown = Metrics("0").exposition().decode()
-    families = {name for name in re.findall(r"^# TYPE (\S+)", shown, re.MULTILINE) if not name.endswith("_created")}
-    assert rows(page("operations.md").partition("## Metrics")[2].partition("\n## ")[0]) == families
+    found: dict[str, tuple[str, tuple[str, ...]]] = {
+        name: (kind, ())
+        for name, kind in re.findall(r"^# TYPE (\S+) (\S+)", shown, re.MULTILINE)
+        if not name.endswith("_created")
+    }
+    for told in (*standing.HERE, *standing.STORED):
+        found[told.name + "_total" * told.counts] = ("counter" if told.counts else "gauge", told.labels)
+    return found
+
+
+def test_every_metric_is_named_with_its_type_and_labels() -> None:
+    section = page("operations.md").partition("## Metrics")[2].partition("\n## ")[0]
+    known = metrics_shown()
+    assert rows(section) == set(known)
+    for name, (kind, labels) in known.items():
+        line = re.search(rf"^\| `{name}` \| ([^|]+) \|", section, re.MULTILINE)
+        assert line is not None and line[1].startswith(kind), name
+        assert all(f"`{label}`" in line[1] for label in labels), name
+
+
+def test_every_metric_declared_is_told_or_known_to_be_unknown() -> None:
+    declared = {value for value in vars(standing).values() if isinstance(value, standing.Told)}
+    assert declared == {*standing.HERE, *standing.STORED}
+
+
+def test_alerts_are_on_metrics_labels_and_jobs_that_exist(tmp_path: Path) -> None:
+    section = page("operations.md").partition("### What to alert on\n\n")[2].partition("\n\n")[0]
+    table = section.splitlines()[2:]
+    assert table
+    known = metrics_shown()
+    jobs = {job.name for job in Parts(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)})).jobs}
+    named = set()
+    for line in table:
+        _, _, expression, then, _ = line.split("|")
+        named |= set(re.findall(r"sillage_[a-z_]+", expression))
+        assert set(re.findall(r"job `([a-z-]+)`", then)) <= jobs, line
+    assert named <= set(known)
+    # What nobody is woken up for is for the dashboard; what tells that something is overdue is not left out.
+    assert {name for name in known if re.search("_overdue|_late|_up$|_leads|_last_success|_offset|failures", name)} - {
+        "sillage_job_last_success_timestamp_seconds"
+    } <= named
 
 
 def test_every_scope_and_role_is_named() -> None:

@@ -43,8 +43,8 @@ from app.storage.tombstones import Tombstone, Tombstones
 from app.vault.keys import OrganisationKeys
 from tests.drills.drilling import until
 
-# Changed by a restore itself: its entry in the log, the signing key kept.
-_OF_THE_RESTORE = {"audit"}
+# Changed by a restore itself: its entry in the log, the signing key kept. And kept by it: when a backup was made last.
+_OF_THE_RESTORE = {"audit", "measures"}
 STATEMENTS = 300
 CODEC: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
 
