@@ -643,6 +643,7 @@ class Parts:
             audit = self.audit_retention.apply(self._now_us(), dry_run=False, check=lease.check)
             return {
                 "deleted": run.statements,
+                "documents": run.documents,
                 "sources": len(run.deletions),
                 "abandoned": swept,
                 "audit_entries": audit.entries,

@@ -105,15 +105,16 @@ def activity_show(parts: Governance, identifier: str) -> None:
 
 @click.group()
 def retention() -> None:
-    """How long statements are kept, and what is due."""
+    """How long statements and documents are kept, and what is due."""
 
 
 @retention.command("report")
 @click.pass_obj
 def retention_report(parts: Governance) -> None:
-    """Show what is kept, due and overdue, by activity and source."""
+    """Show what is kept, due and overdue, by activity and source: statements, then documents (states, profiles)."""
+    lines = parts.retention.report(clock.now_us())
     rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue", "accounts ended", "due for that")
-    for line in parts.retention.report(clock.now_us()):
+    for line in lines:
         rows.add_row(
             line.activity,
             line.source,
@@ -126,6 +127,19 @@ def retention_report(parts: Governance) -> None:
             "-" if line.account_closed_months is None else f"{line.closed_due:,} of {line.accounts_due:,} accounts",
         )
     out().print(rows)
+    written = table("activity", "source", "kept", "written longest ago", "due", "overdue", "due for ended accounts")
+    written.title = "Documents: states, agent profiles, activity profiles"
+    for line in lines:
+        written.add_row(
+            line.activity,
+            line.source,
+            f"{line.documents:,}",
+            instant(line.documents_oldest),
+            f"{line.documents_due:,}",
+            Text(f"{line.documents_overdue:,}", style="red" if line.documents_overdue else ""),
+            "-" if line.account_closed_months is None else f"{line.documents_closed_due:,}",
+        )
+    out().print(written)
 
 
 def _duration(line: RetentionLine) -> str:
@@ -137,7 +151,7 @@ def _duration(line: RetentionLine) -> str:
 @click.option("--execute", is_flag=True, help="Delete. Without it, only say what would be deleted.")
 @click.pass_obj
 def retention_apply(parts: Governance, execute: bool) -> None:
-    """Delete the statements that are past their duration."""
+    """Delete the statements and documents that are past their duration."""
     console = out()
     with Progress(console=console, disable=not execute, transient=True) as progress:
         task = progress.add_task("Deleting", total=None)
@@ -147,9 +161,13 @@ def retention_apply(parts: Governance, execute: bool) -> None:
 
         run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
     did = "deleted" if execute else "would be deleted"
-    rows = table("activity", "source", "stored before", did, "of these, for ended accounts")
+    ended = "of these, for ended accounts"
+    rows = table("activity", "source", "stored before", f"statements {did}", ended, f"documents {did}", ended)
     for deletion in run.deletions:
-        counts = (f"{deletion.statements:,}", f"{deletion.closed:,}")
+        counts = [
+            f"{count:,}"
+            for count in (deletion.statements, deletion.closed, deletion.documents, deletion.documents_closed)
+        ]
         rows.add_row(deletion.activity, deletion.source, instant(deletion.cutoff), *counts)
     console.print(rows)
     if not execute:

@@ -1,12 +1,14 @@
-"""Retention: how long each processing activity's statements are kept, what is due, and deleting it.
+"""Retention: how long each processing activity's statements and documents are kept, what is due, and deleting it.
 
 GDPR art. 5(1)(e): no longer than the purposes need. The duration and its justification are the controller's, in the
-register (``schemas/sillage/processing-activity.schema.json``); the age of a statement is counted from ``stored``. With
-the basis ``account-closed`` it may go earlier: so many months after its source said that the learner's account ended.
-What came in later than that stays for the whole duration, as somebody uses the account.
+register (``schemas/sillage/processing-activity.schema.json``); the age of a statement is counted from ``stored``, that
+of a document (state, agent profile, activity profile) from when it was last written, under the activity of the source
+that wrote it then: a state that is in use is kept. With the basis ``account-closed`` they may go earlier: so many
+months after their source said that the learner's account ended. What came in later than that stays for the whole
+duration, as somebody uses the account.
 
-Keys of learners stay: other statements, of other sources, are sealed with them. So do the statements of persons who are
-restricted (GDPR art. 18): they may need what would be deleted.
+Keys of learners stay: other statements, of other sources, are sealed with them. So do the statements and documents of
+persons who are restricted (GDPR art. 18): they may need what would be deleted.
 """
 
 from __future__ import annotations
@@ -52,6 +54,9 @@ class RetentionLine(NamedTuple):
         accounts_closed: Accounts of the source that are known to have ended, and led to no deletion yet.
         accounts_due: Of these, those past that duration.
         closed_due: Statements that are due for that, beside ``due``.
+        documents: Documents stored now that the source wrote last.
+        documents_oldest: When the one that was written longest ago was; None when there are none.
+        documents_due, documents_overdue, documents_closed_due: Of documents, as of statements.
     """
 
     activity: str
@@ -66,6 +71,11 @@ class RetentionLine(NamedTuple):
     accounts_closed: int = 0
     accounts_due: int = 0
     closed_due: int = 0
+    documents: int = 0
+    documents_oldest: int | None = None
+    documents_due: int = 0
+    documents_overdue: int = 0
+    documents_closed_due: int = 0
 
 
 class Deletion(NamedTuple):
@@ -77,6 +87,8 @@ class Deletion(NamedTuple):
         statements: How many statements went: those stored before ``cutoff``, and those of accounts that ended.
         cutoff: Microseconds since 1970 UTC.
         closed: How many of them went because an account ended.
+        documents: How many documents went, those of accounts that ended too.
+        documents_closed: How many of these went because an account ended.
     """
 
     activity: str
@@ -84,6 +96,8 @@ class Deletion(NamedTuple):
     statements: int
     cutoff: int
     closed: int = 0
+    documents: int = 0
+    documents_closed: int = 0
 
 
 class RetentionRun(NamedTuple):
@@ -96,6 +110,11 @@ class RetentionRun(NamedTuple):
     def statements(self) -> int:
         """Statements deleted (or due, after a dry run), all sources together."""
         return sum(deletion.statements for deletion in self.deletions)
+
+    @property
+    def documents(self) -> int:
+        """Documents deleted (or due, after a dry run), all sources together."""
+        return sum(deletion.documents for deletion in self.deletions)
 
 
 class Retention:
@@ -137,6 +156,7 @@ class Retention:
             cutoff = _cutoff(activity, now)
             tokens = self._tokens(link.source)
             age = self._repository.age(tokens, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
+            written = self._repository.document_age(link.source, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
             chunks = list(self._ended(activity, link.source, now, held))
             lines.append(
                 RetentionLine(
@@ -152,6 +172,11 @@ class Retention:
                     self._accounts.count(link.source),
                     sum(map(len, chunks)),
                     sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in chunks),
+                    written.kept,
+                    written.oldest,
+                    written.due,
+                    written.overdue,
+                    sum(self._repository.count_ended_documents(link.source, chunk, cutoff) for chunk in chunks),
                 )
             )
         return lines
@@ -174,7 +199,7 @@ class Retention:
         Args:
             now: Microseconds since 1970 UTC.
             dry_run: Only count.
-            progress: Told statements deleted and due, over all sources, after each batch.
+            progress: Told statements and documents deleted and due, over all sources, after each batch.
             check: Called before each batch; what it raises (a lost lease) ends the run.
             actor: Who applies it, for the audit log.
         """
@@ -187,14 +212,18 @@ class Retention:
             ended[link.source] = list(self._ended(activity, link.source, now, held))
             closed = sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in ended[link.source])
             due = self._repository.count(tokens, cutoff, held)
-            planned.append(Deletion(activity.id, link.source, due + closed, cutoff, closed))
+            closed_written = sum(
+                self._repository.count_ended_documents(link.source, chunk, cutoff) for chunk in ended[link.source]
+            )
+            written = self._repository.count_documents(link.source, cutoff, held) + closed_written
+            planned.append(Deletion(activity.id, link.source, due + closed, cutoff, closed, written, closed_written))
         if dry_run:
             return RetentionRun(True, tuple(planned))
         for deletion in planned:
             self._forget(deletion.source, deletion.cutoff)
             # Nothing that was stored before their end is left: they have nothing to lead to any more.
             self._accounts.expire(deletion.source, deletion.cutoff)
-        total = sum(deletion.statements for deletion in planned)
+        total = sum(deletion.statements + deletion.documents for deletion in planned)
         done = 0
 
         def deleted(count: int) -> None:
@@ -207,7 +236,7 @@ class Retention:
             False,
             tuple(
                 self._delete(deletion, ended[deletion.source], held, deleted, check, actor)
-                if deletion.statements or ended[deletion.source]
+                if deletion.statements or deletion.documents or ended[deletion.source]
                 else deletion
                 for deletion in planned
             ),
@@ -238,8 +267,10 @@ class Retention:
         }
         if ended:
             where["accounts"] = sum(map(len, ended))
-        self._audit.append(RETENTION_STARTED, actor, where | {"due": planned.statements})
-        count = closed = 0
+        due = {"due": planned.statements, "documents_due": planned.documents}
+        self._audit.append(RETENTION_STARTED, actor, where | due)
+        source, cutoff = planned.source, planned.cutoff
+        gone = planned._replace(statements=0, closed=0, documents=0, documents_closed=0)
 
         def batches(delete: Callable[[], int]) -> Iterator[int]:
             while True:
@@ -251,25 +282,32 @@ class Retention:
                 deleted(batch)
                 yield batch
 
+        def said(complete: bool) -> dict[str, object]:
+            return where | {"deleted": gone.statements, "documents_deleted": gone.documents, "complete": complete}
+
+        repository = self._repository
         try:
             # The tokens anew for each batch: the index key may be replaced meanwhile.
-            for batch in batches(
-                lambda: self._repository.delete(self._tokens(planned.source), planned.cutoff, _BATCH, held)
-            ):
-                count += batch
+            for batch in batches(lambda: repository.delete(self._tokens(source), cutoff, _BATCH, held)):
+                gone = gone._replace(statements=gone.statements + batch)
+            for batch in batches(lambda: repository.delete_documents(source, cutoff, _BATCH, held)):
+                gone = gone._replace(documents=gone.documents + batch)
             for chunk in ended:
-                tokens = self._tokens(planned.source)
-                for batch in batches(partial(self._repository.delete_ended, tokens, chunk, planned.cutoff, _BATCH)):
-                    count += batch
-                    closed += batch
+                tokens = self._tokens(source)
+                for batch in batches(partial(repository.delete_ended, tokens, chunk, cutoff, _BATCH)):
+                    gone = gone._replace(statements=gone.statements + batch, closed=gone.closed + batch)
+                for batch in batches(partial(repository.delete_ended_documents, source, chunk, cutoff, _BATCH)):
+                    gone = gone._replace(
+                        documents=gone.documents + batch, documents_closed=gone.documents_closed + batch
+                    )
                 # They have led to what they could; if this process ends before, they do it again.
-                self._accounts.settle(planned.source, [one.subject for one in chunk], max(one.before for one in chunk))
+                self._accounts.settle(source, [one.subject for one in chunk], max(one.before for one in chunk))
         except Exception:
             with suppress(SillageError):  # the first failure is the one to report; the intent is already there
-                self._audit.append(RETENTION_APPLIED, actor, where | {"deleted": count, "complete": False})
+                self._audit.append(RETENTION_APPLIED, actor, said(False))
             raise
-        self._audit.append(RETENTION_APPLIED, actor, where | {"deleted": count, "complete": True})
-        return planned._replace(statements=count, closed=closed)
+        self._audit.append(RETENTION_APPLIED, actor, said(True))
+        return gone
 
     def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Held]) -> Iterator[list[Ended]]:
         """The learners of a source whose account ended long enough ago, some at a time."""

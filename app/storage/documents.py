@@ -18,6 +18,8 @@ COLLECTIONS = (
             Index("group", (("group", 1), ("updated", 1))),
             # What is a learner's: for whoever asks about one, and for erasure.
             Index("learner", (("subject", 1),), only_with="subject"),
+            # What a source wrote last, by when: for retention (``app/storage/retention.py``).
+            Index("age", (("source", 1), ("updated", 1))),
         ),
     ),
 )

@@ -109,14 +109,19 @@ def test_retention_is_a_dry_run_unless_told(parts: Parts, store: Store, vault: O
     store.collection("statements").insert_one(
         {"_id": uuid4(), "stored": clock.now_us() - 400 * DAY_US, "t": [vault.index.writing.token("source", "ent1")]}
     )
-    assert "ent1" in run(parts, governance.retention, "report")
+    store.collection("documents").insert_one(
+        {"_id": os.urandom(16), "source": "ent1", "updated": clock.now_us() - 400 * DAY_US}
+    )
+    assert "Documents: states" in run(parts, governance.retention, "report")
     assert "Nothing was deleted" in run(parts, governance.retention, "apply")
     assert store.collection("statements").count_documents({}) == 1
     assert "deleted" in run(parts, governance.retention, "apply", "--execute")
     assert store.collection("statements").count_documents({}) == 0
+    assert store.collection("documents").count_documents({}) == 0
     listed = run(parts, governance.audit, "list", "--kind", "retention-applied")
     assert "cli:retention apply" in listed
     assert "deleted=1" in listed
+    assert "documents_deleted=1" in listed
 
 
 def test_the_audit_log_is_verified(parts: Parts, store: Store) -> None:

@@ -122,8 +122,8 @@ def test_what_is_due_goes_and_nothing_else(house: House) -> None:
     assert (house.left("ent1"), house.left("tutor")) == (3, 6)
     assert house.store.collection("statements").count_documents({"stored": {"$exists": False}}) == 1
     where = {"activity": "ent", "source": "ent1", "stored_before": NOW - 10 * DAY_US}
-    assert house.entries(RETENTION_STARTED) == [where | {"due": 9}]
-    assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 9, "complete": True}]
+    assert house.entries(RETENTION_STARTED) == [where | {"due": 9, "documents_due": 0}]
+    assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 9, "documents_deleted": 0, "complete": True}]
 
 
 def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house: House) -> None:
@@ -274,7 +274,7 @@ def test_three_months_after_the_end_of_an_account_its_statements_go(closing_hous
     # It has led to what it could, so nothing of the person is kept for it.
     assert house.accounts.count("tutor") == 1
     where = {"activity": "p2ia", "source": "tutor", "stored_before": TODAY - 1_000 * DAY_US, "accounts": 1}
-    assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 3, "complete": True}]
+    assert house.entries(RETENTION_APPLIED) == [where | {"deleted": 3, "documents_deleted": 0, "complete": True}]
 
 
 def test_the_end_of_an_account_of_one_who_was_erased_leads_to_nothing(closing_house: House) -> None:
@@ -345,6 +345,114 @@ def test_statements_of_ended_accounts_are_found_by_the_learner(closing_house: Ho
     plan = str(house.store.collection("statements").find(asked).explain()["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in plan
     assert plan.count("IXSCAN") == 2
+
+
+# --- documents: states, agent profiles, activity profiles -------------------------------------------
+
+
+def write(house: House, source: str, days_old: float, number: int = 1, of: bytes | None = None) -> None:
+    """Documents that a source wrote last so long ago; ``of``: subject token of their learner, none for a profile."""
+    whose = {} if of is None else {"subject": of}
+    updated = NOW - round(days_old * DAY_US)
+    house.store.collection("documents").insert_many(
+        [{"_id": os.urandom(16), "source": source, "updated": updated + n, **whose} for n in range(number)]
+    )
+
+
+def written(house: House, **asked: object) -> int:
+    return house.store.collection("documents").count_documents(asked)
+
+
+def test_gdpr_5_documents_are_kept_for_as_long_as_statements_of_their_source(house: House) -> None:
+    write(house, "ent1", 9, 2)
+    write(house, "ent1", 11, 3, subject(house, "alice"))
+    write(house, "ent1", 13, 4)
+    write(house, "tutor", 13, 5)
+    line = next(line for line in house.retention.report(NOW) if line.source == "ent1")
+    assert (line.documents, line.documents_due, line.documents_overdue) == (9, 7, 4)
+    assert line.documents_oldest == NOW - 13 * DAY_US
+    planned = house.retention.apply(NOW)
+    assert (planned.documents, written(house)) == (7, 14)
+    seen: list[tuple[int, int]] = []
+    run = house.retention.apply(NOW, False, lambda done, total: seen.append((done, total)))
+    assert [(each.statements, each.documents) for each in run.deletions if each.source == "ent1"] == [(9, 7)]
+    assert seen[-1] == (16, 16)
+    assert (written(house, source="ent1"), written(house, source="tutor")) == (2, 5)
+    assert house.entries(RETENTION_STARTED)[0]["documents_due"] == 7
+    assert house.entries(RETENTION_APPLIED)[0]["documents_deleted"] == 7
+
+
+def test_a_source_of_which_only_documents_are_due_is_framed_by_entries_too(house: House) -> None:
+    write(house, "quiet", 101)
+    assert house.retention.apply(NOW, dry_run=False).documents == 1
+    assert [entry["documents_deleted"] for entry in house.entries(RETENTION_APPLIED) if entry["source"] == "quiet"] == [
+        1
+    ]
+
+
+def test_gdpr_18_documents_of_persons_who_are_restricted_are_not_deleted(house: House) -> None:
+    for name in ("kept", "other"):
+        write(house, "ent1", 11, 2, subject(house, name))
+    write(house, "ent1", 11)
+    house.held = [Held(subject(house, "kept"), (agent(house, "kept"),))]
+    line = next(line for line in house.retention.report(NOW) if line.source == "ent1")
+    assert (line.documents, line.documents_due) == (5, 3)
+    assert house.retention.apply(NOW, dry_run=False).documents == 3
+    assert written(house, subject=subject(house, "kept")) == 2
+    house.held = []
+    assert house.retention.apply(NOW, dry_run=False).documents == 2
+
+
+def test_the_documents_of_an_account_that_ended_go_with_its_statements(closing_house: House) -> None:
+    house = closing_house
+    ago = (NOW - microseconds("2026-05-01T10:00:00+00:00")) / DAY_US
+    for name in ("gone", "here"):
+        write(house, "tutor", ago, 3, subject(house, name))
+    # Written since: somebody uses the account. And of another source, which said nothing.
+    write(house, "tutor", (NOW - microseconds("2026-09-22T10:00:00+00:00")) / DAY_US, 1, subject(house, "gone"))
+    write(house, "quiet", ago, 1, subject(house, "gone"))
+    close(house, "gone", "tutor", "2026-06-21")
+    line = next(line for line in house.retention.report(TODAY) if line.source == "tutor")
+    assert (line.documents_due, line.documents_closed_due) == (0, 3)
+    run = house.retention.apply(TODAY, dry_run=False)
+    assert [(each.documents, each.documents_closed) for each in run.deletions if each.source == "tutor"] == [(3, 3)]
+    assert (written(house, subject=subject(house, "gone")), written(house, subject=subject(house, "here"))) == (2, 3)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_documents_go_some_at_a_time_the_oldest_first_by_the_index(house: House) -> None:
+    write(house, "tutor", 102, 5)
+    write(house, "tutor", 101, 5)
+    calls = count()
+
+    def lost() -> None:
+        # Four for the statements of `ent1`, one for its documents, one for those of `tutor`; then its documents.
+        if next(calls) == 7:
+            raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        house.retention.apply(NOW, False, check=lost)
+    assert written(house, updated={"$lt": NOW - 101 * DAY_US - DAY_US // 2}) == 1
+    assert written(house, updated={"$gte": NOW - 101 * DAY_US}) == 5
+    assert house.retention.apply(NOW, False).documents == 6
+    asked = retention_storage._written("tutor", NOW, 0)
+    plan = str(house.store.collection("documents").find(asked).sort([("updated", 1)]).limit(5).explain())
+    assert "COLLSCAN" not in plan
+    assert "'SORT'" not in plan
+
+
+def test_a_document_that_is_written_anew_meanwhile_is_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(house, "ent1", 11, 2)
+    collection = house.store.collection("documents")
+    delete_many = type(collection).delete_many
+
+    def written_first(self: object, asked: dict[str, object], *more: object, **options: object) -> object:
+        collection.update_one({"updated": NOW - 11 * DAY_US}, {"$set": {"updated": NOW}})
+        return delete_many(self, asked, *more, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(collection), "delete_many", written_first)
+    assert house.repository.delete_documents("ent1", NOW - 10 * DAY_US, 10) == 1
+    assert written(house, updated=NOW) == 1
 
 
 @pytest.mark.parametrize(

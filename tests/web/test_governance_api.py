@@ -96,11 +96,16 @@ def test_the_retention_report(
         store.collection("statements").insert_one(
             {"_id": uuid4(), "stored": clock.now_us() - days * DAY_US, "t": [token]}
         )
+        store.collection("documents").insert_one(
+            {"_id": uuid4().bytes, "source": "ent1", "updated": clock.now_us() - days * DAY_US}
+        )
     status, body = get(client, "/api/v1/retention", issue("dpo"))
     assert status == 200
     (line,) = body["lines"]  # type: ignore[misc]
     assert (line["activity"], line["source"], line["active_days"]) == ("ent", "ent1", 396)
     assert (line["kept"], line["due"], line["overdue"]) == (3, 2, 1)
+    assert (line["documents"], line["documents_due"], line["documents_overdue"]) == (3, 2, 1)
+    assert line["documents_oldest"] < line["cutoff"]
     assert line["name"]["fr"]
     assert line["justification"]["en"]
     assert line["oldest"] < line["cutoff"] < str(body["as_of"])

@@ -70,6 +70,11 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
                     "accounts_closed": line.accounts_closed,
                     "accounts_due": line.accounts_due,
                     "closed_due": line.closed_due,
+                    "documents": line.documents,
+                    "documents_oldest": instant(line.documents_oldest),
+                    "documents_due": line.documents_due,
+                    "documents_overdue": line.documents_overdue,
+                    "documents_closed_due": line.documents_closed_due,
                     "justification": rule.justification._asdict(),
                 }
             )

@@ -1,0 +1,15 @@
+"""Documents are kept for as long as the register says: those of a source are found by when they were last written.
+
+Without the index, retention would read every document for every source.
+"""
+
+from __future__ import annotations
+
+from app.storage.connection import Store
+from app.storage.documents import COLLECTIONS
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the index."""
+    create(store, COLLECTIONS)
