@@ -31,7 +31,10 @@ from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
+from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoints
+from app.governance.contracts import Contracts
+from app.governance.deletions import Deletions
 from app.governance.documents_key import DocumentsRotation
 from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
@@ -65,6 +68,7 @@ from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler, late_seconds
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
+from app.research.facts import months_counted
 from app.settings import Settings, load, split_origins, split_purposes
 from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
@@ -74,6 +78,7 @@ from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
+from app.storage.certificates import CertificateRepository, Removal
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
@@ -92,7 +97,7 @@ from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
-from app.storage.statements import Statements
+from app.storage.statements import Plain, Statements
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstones
 from app.vault import kinds
@@ -299,6 +304,48 @@ class Parts:
         )
 
     @cached_property
+    def certificates(self) -> Certificates:
+        """What was done on the operator's word, signed."""
+        return Certificates(CertificateRepository(self.store), lambda: self.signer, self.settings.organisation)
+
+    @cached_property
+    def deletions(self) -> Deletions:
+        """Deletes on the operator's word."""
+        return Deletions(
+            repository=CertificateRepository(self.store),
+            certificates=self.certificates,
+            removal=Removal(self.store, self.attachment_repository),
+            retained=RetentionRepository(self.store, self.attachment_repository),
+            remains=Remains(self.store, PersonRepository(self.store), self.attachment_repository),
+            accounts=AccountRepository(self.store),
+            sources=self.sources_repository,
+            statements=self.statements,
+            reader=self.reader,
+            keys=self.keys,
+            figures=lambda: _Figures(AggregateRepository(self.store, self.keys), self.settings.timezone),
+            sessions=lambda source, since: self.sessions.take_out(source, since),
+            held=lambda: self.restriction.held(),
+            audit=self._audited,
+            observer=self._observer,
+        )
+
+    @cached_property
+    def contracts(self) -> Contracts:
+        """Closes and moves sources, ends entries of the register."""
+        zone = ZoneInfo(self.settings.timezone)
+        return Contracts(
+            repository=CertificateRepository(self.store),
+            certificates=self.certificates,
+            sources=self.sources_repository,
+            register=self.register,
+            retention=lambda: self.retention,
+            deletions=lambda: self.deletions,
+            audit=self._audited,
+            announce=self._announce,
+            today=lambda: clock.now().astimezone(zone).date(),
+        )
+
+    @cached_property
     def person_seal(self) -> PersonSeal:
         """Seals what governance keeps of a person."""
         return PersonSeal(self.subjects, self.settings.organisation, clock.random_bytes)
@@ -475,6 +522,7 @@ class Parts:
             audit=self._audited,
             in_force=in_force,
             reapply=lambda told: len(self.erasures.reapply(actor="cli:restore", progress=told).erasures),
+            redo=lambda: len(self.contracts.reapply(actor="cli:restore")),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             process_ttl_seconds=self.settings.process_ttl_seconds,
         )
@@ -580,6 +628,7 @@ class Parts:
             profile_exists=self.profiles.exists,
             audit=self._audited,
             announce=self._announce,
+            activity_ended=lambda identity: self.contracts.ended(identity),
         )
 
     @cached_property
@@ -672,7 +721,9 @@ class Parts:
             return {**done, "documents": self.documents_rotation.resume(check=lease.check).values}
 
         def erasure(lease: Lease) -> Mapping[str, object]:
-            return self.erasures.run(lease.check)
+            ended = self.contracts.run(lease.check)
+            deleted = self.deletions.run(lease.check)
+            return {**self.erasures.run(lease.check), "deletions": deleted, "activities_ended": ended}
 
         def requests(lease: Lease) -> Mapping[str, object]:
             removed = self.cases.remove_old(self.settings.request_days, actor="job:requests", check=lease.check)
@@ -1107,6 +1158,20 @@ class Parts:
 
     def _audited(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
         self.audit.append(kind, actor, detail)
+
+
+class _Figures:
+    """What deletions ask of the aggregates."""
+
+    def __init__(self, repository: AggregateRepository, timezone: str) -> None:
+        self._repository = repository
+        self._timezone = timezone
+
+    def months_counted(self, batch: Sequence[Plain]) -> set[str]:
+        return months_counted(batch, self._timezone)
+
+    def note_correction(self, months: Sequence[str]) -> None:
+        self._repository.note_correction(months)
 
 
 def _quietly(close: object) -> None:

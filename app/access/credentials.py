@@ -133,6 +133,7 @@ class Sources:
         profile_exists: Callable[[str], bool],
         audit: Callable[[str, str, Mapping[str, object]], object],
         announce: Callable[[], object],
+        activity_ended: Callable[[str], bool] = lambda activity: False,
     ) -> None:
         """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches."""
         self._repository = repository
@@ -140,6 +141,7 @@ class Sources:
         self._profile_exists = profile_exists
         self._audit = audit
         self._announce = announce
+        self._activity_ended = activity_ended
 
     def add(
         self,
@@ -165,6 +167,10 @@ class Sources:
         # GDPR art. 30: nothing is processed outside a registered activity.
         if not self._activity_exists(activity):
             raise RegisterInvalid("No such processing activity. Add it first: `sillage activity add FILE`.")
+        if self._activity_ended(activity):
+            raise RegisterInvalid(
+                "This processing activity has ended: nothing comes under it any more. Choose another."
+            )
         source = Source(identity, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, minors)
         self._check(source)
         _known_scopes(scopes)
@@ -205,8 +211,11 @@ class Sources:
     def issue(self, *, source: str | None, label: str, scopes: Sequence[str], actor: str) -> NewCredential:
         """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now."""
         _known_scopes(scopes)
-        if source is not None and self._repository.get(source) is None:
+        owner = None if source is None else self._repository.get(source)
+        if source is not None and owner is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
+        if owner is not None and owner.closed is not None:
+            raise RegisterInvalid("This source is closed and gets no credentials any more. Register another one.")
         identity = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.

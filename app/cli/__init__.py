@@ -13,6 +13,7 @@ from app import collector
 from app.cli import (
     accounts,
     backup,
+    contracts,
     erasure,
     governance,
     jobs,
@@ -57,6 +58,7 @@ for part in (
     profile,
     nomenclature,
     governance,
+    contracts,
     person,
     person_access,
     erasure,

@@ -100,7 +100,7 @@ def restore(
 ) -> None:
     """Put the backup in FILE in place. Stop the service first; run it again if it was cut off.
 
-    Who was erased since the backup is erased again before the store may serve.
+    Who was erased since the backup is erased again before the store may serve, and what certificates say is done again.
     """
     console = out()
     if abandon:
@@ -128,6 +128,7 @@ def restore(
     if done.migrations:
         console.print(f"Migrations applied: {', '.join(done.migrations)}")
     console.print(f"Identifiers known to have been erased: {done.tombstones:,}; erased again now: {done.erased:,}.")
+    console.print(f"Done again, as certificates say (deletions, sources closed or moved): {done.redone:,}.")
     console.print("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`.")
 
 

@@ -18,6 +18,7 @@ from app.governance import checkpoints
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
+from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoint, Checkpoints
 from app.governance.register import Register
 from app.governance.retention import Retention, RetentionLine
@@ -38,6 +39,10 @@ class Governance(Protocol):
     @property
     def retention(self) -> Retention:
         """Retention."""
+
+    @property
+    def certificates(self) -> Certificates:
+        """What was done on the operator's word."""
 
     @property
     def audit(self) -> Audit:
@@ -96,11 +101,15 @@ def activity_list(parts: Governance) -> None:
 @click.argument("identifier")
 @click.pass_obj
 def activity_show(parts: Governance, identifier: str) -> None:
-    """Show one activity in full, and when its versions were added."""
+    """Show one activity in full, when its versions were added, and what was done to it and to its sources."""
     console = out()
     console.print_json(data=parts.register.get(identifier).document)
     for version in parts.register.history(identifier):
         console.print(f"version {version.version}, added {instant(version.added)}")
+    for act in reversed(parts.certificates.newest(1_000, activity=identifier)):
+        said = [act.kind, act.source or "", "" if act.to is None else f"to {act.to}", "" if act.on is None else act.on]
+        what = " ".join(word for word in said if word)
+        console.print(f"{act.at:%Y-%m-%d %H:%M:%SZ}: {what} (certificate {act.id}, {act.phase})")
 
 
 @click.group()

@@ -110,10 +110,12 @@ def change(
 @click.pass_obj
 def list_sources(parts: Parts) -> None:
     """Show every source with its credentials."""
-    rows = table("source", "name", "activity", "mode", "key", "scopes", "created", "revoked")
+    rows = table("source", "name", "activity", "mode", "closed", "key", "scopes", "created", "revoked")
     for registered, credentials in parts.sources.list():
         for place, credential in enumerate(credentials):
-            head = (registered.id, registered.name, registered.activity, registered.mode) if place == 0 else ("",) * 4
+            closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
+            said = (registered.id, registered.name, registered.activity, registered.mode, closed)
+            head = said if place == 0 else ("",) * len(said)
             rows.add_row(*head, credential.id, *_standing(credential))
     _out.print(rows)
 

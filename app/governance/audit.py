@@ -98,6 +98,12 @@ INDEX_KEY_RETIRED = "index-key-retired"
 BODIES_RESEALED = "bodies-resealed"
 DOCUMENTS_KEY_GIVEN_OUT = "documents-key-given-out"
 DOCUMENTS_KEY_RETIRED = "documents-key-retired"
+SOURCE_CLOSED = "source-closed"
+SOURCE_MOVED = "source-moved"
+ACTIVITY_ENDED = "activity-ended"
+DELETION_STARTED = "deletion-started"
+DELETION_APPLIED = "deletion-applied"
+CERTIFICATES_REAPPLIED = "certificates-reapplied"
 
 KINDS = frozenset(
     {
@@ -160,6 +166,12 @@ KINDS = frozenset(
         BODIES_RESEALED,
         DOCUMENTS_KEY_GIVEN_OUT,
         DOCUMENTS_KEY_RETIRED,
+        SOURCE_CLOSED,
+        SOURCE_MOVED,
+        ACTIVITY_ENDED,
+        DELETION_STARTED,
+        DELETION_APPLIED,
+        CERTIFICATES_REAPPLIED,
     }
 )
 

@@ -46,9 +46,11 @@ TOMBSTONE_MAC = "tombstone-file"
 Told = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
-# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts. And
-# when a backup was made last.
-_NEVER_TAKEN_BACK = frozenset({"accounts", "cases", "credentials", "erasures", "measures", "person_states"})
+# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts, what
+# was done on the operator's word, with its certificates. And when a backup was made last.
+_NEVER_TAKEN_BACK = frozenset(
+    {"accounts", "cases", "certificates", "credentials", "erasures", "measures", "person_states"}
+)
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000
@@ -90,6 +92,7 @@ class Restored(NamedTuple):
         tombstones: How many persons erased before or after the backup are known.
         erased: How many of them the backup still had, and were erased again.
         migrations: Those applied, that came after the backup.
+        redone: How many acts on the operator's word (deletions, sources closed or moved) were carried out again.
     """
 
     heading: Heading
@@ -97,6 +100,7 @@ class Restored(NamedTuple):
     tombstones: int
     erased: int
     migrations: tuple[str, ...]
+    redone: int
 
 
 class _Captured:
@@ -141,6 +145,7 @@ class Backups:
         audit: Callable[[str, str, Mapping[str, object]], None],
         in_force: Callable[[], None],
         reapply: Callable[[Callable[[int], None]], int],
+        redo: Callable[[], int],
         heartbeat_seconds: float,
         process_ttl_seconds: float,
     ) -> None:
@@ -158,6 +163,7 @@ class Backups:
                 called after that alone, and may work on a database whose restore is not finished.
             reapply: Erases again whoever has a tombstone in the database in force; how many persons. It tells what it
                 is given how many statements it has looked through.
+            redo: Carries out again what was done on the operator's word since the backup; how many acts it was.
             heartbeat_seconds: How often processes say that they live.
             process_ttl_seconds: Silence after which one is held for dead.
         """
@@ -170,6 +176,7 @@ class Backups:
         self._audit = audit
         self._in_force = in_force
         self._reapply = reapply
+        self._redo = redo
         self._interval = heartbeat_seconds
         self._ttl = process_ttl_seconds
 
@@ -356,11 +363,12 @@ class Backups:
             self._in_force()
             total = Restoring(store).statements()
             again = self._reapply(lambda looked: progress(looked, max(looked, total)))
+            redone = self._redo()
             known = sum(1 for _ in Tombstones(store).every())
             said = {"backup": backup.heading.id, "created": backup.heading.created}
-            self._audit(BACKUP_RESTORED, actor, {**said, "tombstones": known, "erased": again})
+            self._audit(BACKUP_RESTORED, actor, {**said, "tombstones": known, "erased": again, "redone": redone})
             steps.finish()
-        return Restored(backup.heading, documents, known, again, tuple(applied))
+        return Restored(backup.heading, documents, known, again, tuple(applied), redone)
 
     def abandon(self) -> None:
         """Give a restore up that is still loading: what was there before is in force again.
@@ -400,7 +408,9 @@ class Backups:
         outside = self._outside(keys, files)
         present = self._of_same_store(store, keys)
         before = restoring.state(store)
-        state = steps.begin(backup.heading.id, backup.heading.created, sorted(manifest.parts), present)
+        # Those that a backup of an earlier version has not are not taken back either.
+        parts = {*manifest.parts, *(_NEVER_TAKEN_BACK if present else ())}
+        state = steps.begin(backup.heading.id, backup.heading.created, sorted(parts), present)
         # Once more: whoever looked just before the note was written may have begun to serve. What an earlier run has
         # loaded is kept for the next one.
         resumed = before is not None and before.backup == backup.heading.id
@@ -409,7 +419,9 @@ class Backups:
         self._load_parts(steps, backup, manifest, state, progress)
         if state.same:
             steps.keep_present(audit_log.NAME)
-            for name in _NEVER_TAKEN_BACK & manifest.parts.keys():
+            for name in sorted(_NEVER_TAKEN_BACK):
+                if name not in manifest.parts:
+                    steps.stage(name)
                 steps.prefer_present(name)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
             steps.merge_keys(self._ring(), self._organisation)

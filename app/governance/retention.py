@@ -150,36 +150,39 @@ class Retention:
 
     def report(self, now: int) -> list[RetentionLine]:
         """Per activity and source, what is kept and what is due at ``now`` (microseconds since 1970 UTC)."""
-        lines = []
         held = self._held()
-        for activity, link in self._governed():
-            cutoff = _cutoff(activity, now)
-            tokens = self._tokens(link.source)
-            age = self._repository.age(tokens, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
-            written = self._repository.document_age(link.source, cutoff, cutoff - GRACE_HOURS * 3_600_000_000, held)
-            chunks = list(self._ended(activity, link.source, now, held))
-            lines.append(
-                RetentionLine(
-                    activity.id,
-                    link.source,
-                    age.kept,
-                    age.oldest,
-                    age.due,
-                    age.overdue,
-                    activity.retention.active_days,
-                    cutoff,
-                    activity.retention.account_closed_months,
-                    self._accounts.count(link.source),
-                    sum(map(len, chunks)),
-                    sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in chunks),
-                    written.kept,
-                    written.oldest,
-                    written.due,
-                    written.overdue,
-                    sum(self._repository.count_ended_documents(link.source, chunk, cutoff) for chunk in chunks),
-                )
-            )
-        return lines
+        return [self._line(activity, link.source, now, held) for activity, link in self._governed()]
+
+    def line(self, activity: Activity, source: str, now: int) -> RetentionLine:
+        """What the report would say of a source, were it under this activity."""
+        return self._line(activity, source, now, self._held())
+
+    def _line(self, activity: Activity, source: str, now: int, held: Sequence[Held]) -> RetentionLine:
+        cutoff = _cutoff(activity, now)
+        overdue = cutoff - GRACE_HOURS * 3_600_000_000
+        tokens = self._tokens(source)
+        age = self._repository.age(tokens, cutoff, overdue, held)
+        written = self._repository.document_age(source, cutoff, overdue, held)
+        chunks = list(self._ended(activity, source, now, held))
+        return RetentionLine(
+            activity.id,
+            source,
+            age.kept,
+            age.oldest,
+            age.due,
+            age.overdue,
+            activity.retention.active_days,
+            cutoff,
+            activity.retention.account_closed_months,
+            self._accounts.count(source),
+            sum(map(len, chunks)),
+            sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in chunks),
+            written.kept,
+            written.oldest,
+            written.due,
+            written.overdue,
+            sum(self._repository.count_ended_documents(source, chunk, cutoff) for chunk in chunks),
+        )
 
     def apply(
         self,

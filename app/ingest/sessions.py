@@ -165,6 +165,18 @@ class Sessions:
         self._repository.mark(source, None)
         self._repository.forget(source, live=False)
 
+    def take_out(self, source: str, since: int) -> int:
+        """Statements of a source stored at or after ``since`` were deleted: no session may go on from them.
+
+        The job follows the source again from what is left; what was followed live since then begins anew.
+
+        Returns:
+            How many sessions went.
+        """
+        self._repository.mark(source, None)
+        gone = self._repository.forget(source, live=False)
+        return gone + self._repository.forget(source, live=True, since=since)
+
     def standings(self, source: str | None = None, since: int | None = None) -> list[Standings]:
         """Counts of sessions by source, order, profile, pattern and outcome."""
         return self._repository.standings(source, since)

@@ -181,6 +181,17 @@ def microseconds(text: str) -> int | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def months_counted(batch: Sequence[Plain], timezone: str) -> set[str]:
+    """The months (``2026-11``) in whose figures these statements are, whatever the period of the aggregate.
+
+    A week is kept with the month that its Monday is in.
+    """
+    if not batch:
+        return set()
+    facts = extract(batch, timezone)
+    return {f"{day:%Y-%m}" for name in ("day", "week", "month") for day in facts[name].drop_nulls().unique()}
+
+
 def extract(batch: Sequence[Plain], timezone: str, pupils_only: Set[str] = frozenset()) -> pl.DataFrame:
     """Facts of a batch, one row a statement, in order.
 

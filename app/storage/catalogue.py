@@ -9,6 +9,7 @@ from app.storage import (
     attachments,
     audit,
     cases,
+    certificates,
     documents,
     erasures,
     jobs,
@@ -53,4 +54,5 @@ COLLECTIONS: tuple[Declared, ...] = (
     *erasures.COLLECTIONS,
     *tombstones.COLLECTIONS,
     *measures.COLLECTIONS,
+    *certificates.COLLECTIONS,
 )

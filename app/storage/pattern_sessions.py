@@ -206,11 +206,17 @@ class SessionRepository:
                 for row in self._sessions.aggregate(stages)
             ]
 
-    def forget(self, source: str, before: int | None = None, *, live: bool | None = None) -> int:
-        """Delete the sessions of a source not changed since ``before`` (microseconds); how many there were."""
+    def forget(
+        self, source: str, before: int | None = None, *, live: bool | None = None, since: int | None = None
+    ) -> int:
+        """Delete the sessions of a source not changed since ``before`` (microseconds); how many there were.
+
+        With ``since``, only those that changed at or after it.
+        """
         wanted: Document = {"source": source}
-        if before is not None:
-            wanted["updated"] = {"$lt": before}
+        bounds = {name: bound for name, bound in (("$lt", before), ("$gte", since)) if bound is not None}
+        if bounds:
+            wanted["updated"] = bounds
         if live is not None:
             wanted["live"] = live
         with translated():

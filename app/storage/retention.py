@@ -77,18 +77,18 @@ class RetentionRepository:
                 self.count(source, overdue_before, held) if oldest < overdue_before else 0,
             )
 
-    def count(self, source: Sequence[bytes], before: int, held: Sequence[Held] = ()) -> int:
-        """How many statements of the source have ``stored < before``, those of who is held left out."""
+    def count(self, source: Sequence[bytes], before: int, held: Sequence[Held] = (), since: int = 0) -> int:
+        """How many statements of the source have ``since <= stored < before``, those of who is held left out."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # All by the index alone, then those of the few who are held: to look whose each is would read each.
-            counted = self._collection.count_documents(_stored_before(source, before))
+            counted = self._collection.count_documents(_stored_before(source, before, since))
             for place in range(0, len(held), _AT_ONCE):
                 some = held[place : place + _AT_ONCE]
                 counted -= self._collection.count_documents(
                     {
                         "t": {"$in": [agent for one in some for agent in one.agents]},
                         "subject": {"$in": [one.subject for one in some]},
-                        "stored": {"$gte": 0, "$lt": before},
+                        "stored": {"$gte": since, "$lt": before},
                         **_of_source(source),
                     }
                 )
@@ -214,6 +214,6 @@ def _of_ended(source: Sequence[bytes], ended: Sequence[Ended], since: int) -> Do
     }
 
 
-def _stored_before(source: Sequence[bytes], before: int | None) -> Document:
-    bounds = {"$gte": 0} if before is None else {"$gte": 0, "$lt": before}
+def _stored_before(source: Sequence[bytes], before: int | None, since: int = 0) -> Document:
+    bounds = {"$gte": since} if before is None else {"$gte": since, "$lt": before}
     return {"t": source[0] if len(source) == 1 else {"$in": list(source)}, "stored": bounds}

@@ -35,6 +35,7 @@ class Source(NamedTuple):
             (as they arrive, too).
         minors: What becomes of names, e-mail addresses and national pupil numbers in its statements: ``off`` (nothing),
             ``refuse``, ``strip`` or ``pseudonymise``.
+        closed: Since when nothing is accepted of it any more; None: it is open.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Source(NamedTuple):
     matching: str = "every"
     patterns: str = "job"
     minors: str = "off"
+    closed: datetime | None = None
 
 
 class StoredCredential(NamedTuple):
@@ -99,6 +101,17 @@ class SourceRepository:
                     }
                 },
             )
+
+    def close(self, identity: str, at: datetime) -> None:
+        """Mark a source as closed, if it is not; and revoke what credentials it has."""
+        with translated():
+            self._sources.update_one({"_id": identity, "closed": None}, {"$set": {"closed": at}})
+            self._credentials.update_many({"source": identity, "revoked": None}, {"$set": {"revoked": at}})
+
+    def move(self, identity: str, activity: str) -> None:
+        """Put a source under another processing activity."""
+        with translated():
+            self._sources.update_one({"_id": identity}, {"$set": {"activity": activity}})
 
     def get(self, identity: str) -> Source | None:
         """One source."""
@@ -159,6 +172,7 @@ def _source(document: Document) -> Source:
         document["matching"],
         document["patterns"],
         document["minors"],
+        document.get("closed"),
     )
 
 

@@ -19,6 +19,7 @@ from app.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound,
 from app.governance.audit import AUDIT_READ, Audit
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
+from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoints
 from app.governance.purposes import Purpose
 from app.governance.register import Register, SourceLink
@@ -31,6 +32,7 @@ from app.storage import clock
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
+from app.storage.certificates import CertificateRepository
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.register import ActivityRepository
@@ -57,6 +59,7 @@ class Parts:
         self.audit_search = AuditSearch(self.audit, lambda: vault)
         self.signer = Signer(bytes(32))
         self.checkpoints = Checkpoints(self.audit, AuditRepository(store), "default", lambda: self.signer)
+        self.certificates = Certificates(CertificateRepository(store), lambda: self.signer, "default")
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)
         self.retention = Retention(
             RetentionRepository(store, AttachmentRepository(store)),

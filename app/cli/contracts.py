@@ -1,0 +1,371 @@
+"""The end of a contract, and deletion on the operator's word: each with a signed certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.cli.governance import activity
+from app.cli.screen import instant, out, table
+from app.cli.sources import source
+from app.errors import BadRequest, FileRefused, NotFound
+from app.governance.certificates import CERTIFICATE, Certificates
+from app.governance.contracts import Contracts
+from app.governance.deletions import Deletions, Plan
+from app.governance.retention import RetentionLine
+from app.storage.certificates import DELETING, Act
+from app.vault import signing
+
+_DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Ending(Protocol):
+    """What these commands need of the parts that the factory builds."""
+
+    @property
+    def contracts(self) -> Contracts:
+        """Closes and moves sources, ends entries of the register."""
+
+    @property
+    def deletions(self) -> Deletions:
+        """Deletes on the operator's word."""
+
+    @property
+    def certificates(self) -> Certificates:
+        """The certificates."""
+
+
+def word_options(command: _F) -> _F:
+    """What every act on the operator's word is given with."""
+    for option in (
+        click.option("--certificate", "file", type=click.Path(path_type=Path), help="Write the certificate here."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--execute", is_flag=True, help="Do it. Without it, only say what would be done."),
+        click.option("--reason", default="", help="Why, for the certificate; nothing that tells a person."),
+        click.option("--decided-by", "word", default="", help="Whose word it is done on: a function, not a name."),
+    ):
+        command = option(command)
+    return command
+
+
+# --- sources and entries of the register ----------------------------------------------------------------
+
+
+@source.command("close")
+@click.argument("identity", metavar="ID")
+@word_options
+@click.pass_obj
+def source_close(
+    parts: Ending, identity: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+) -> None:
+    """Accept nothing of a source any more: every key of it is revoked, for good. A dry run without --execute.
+
+    What is stored stays until its duration is over; `sillage source delete-data` deletes it before.
+    """
+    plan = parts.deletions.plan(identity)
+    out().print(
+        f"Source {identity}: {plan.statements + plan.restricted:,} statements and {plan.documents:,} documents."
+    )
+    out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
+    if _told_to("Close it?", word, reason, execute, yes, file):
+        _done(parts.contracts.close(identity, word=word, reason=reason, actor="cli:source close"), file)
+
+
+@source.command("move")
+@click.argument("identity", metavar="ID")
+@click.option("--to", "entry", required=True, metavar="ACTIVITY", help="The entry of the register it belongs to now.")
+@word_options
+@click.pass_obj
+def source_move(
+    parts: Ending, identity: str, entry: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+) -> None:
+    """Put a source under another entry of the register. A dry run without --execute.
+
+    What was stored before follows the new entry too: look at what becomes due.
+    """
+    plan = parts.contracts.planned(identity, entry)
+    rows = table("entry", "duration", "statements", "due", "documents", "due")
+    for line in (plan.now, plan.then):
+        due, written = line.due + line.closed_due, line.documents_due + line.documents_closed_due
+        rows.add_row(
+            line.activity, _duration(line), f"{line.kept:,}", f"{due:,}", f"{line.documents:,}", f"{written:,}"
+        )
+    out().print(rows)
+    out().print(
+        f"What was stored before follows {entry} from then on: its purposes, its recipients, and its duration. The job "
+        "`retention` deletes what is due under it the next night."
+    )
+    if _told_to("Move it?", word, reason, execute, yes, file):
+        _done(parts.contracts.move(identity, entry, word=word, reason=reason, actor="cli:source move"), file)
+
+
+@source.command("delete-data")
+@click.argument("identity", metavar="ID")
+@click.option("--from", "first", type=click.DateTime(_DATES), help="Stored at or after this, UTC.")
+@click.option("--to", "last", type=click.DateTime(_DATES), help="Stored before this, UTC.")
+@click.option("--all", "everything", is_flag=True, help="All that it ever sent.")
+@word_options
+@click.pass_obj
+def source_delete_data(
+    parts: Ending,
+    identity: str,
+    first: datetime | None,
+    last: datetime | None,
+    everything: bool,
+    word: str,
+    reason: str,
+    execute: bool,
+    yes: bool,
+    file: Path | None,
+) -> None:
+    """Delete what a source sent in a time: statements, their attachments, documents. A dry run without --execute.
+
+    Statements by when they were stored, documents by when they were last written. Data of restricted persons stay. May
+    be cut off and run again.
+    """
+    if everything == (first is not None or last is not None):
+        raise click.UsageError("Give --from, --to or both; or --all.")
+    since, until = 0 if first is None else _us(first), None if last is None else _us(last)
+    _show_plan(identity, parts.deletions.plan(identity, since, until))
+    if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+        with _progress() as told:
+            act = parts.deletions.delete_data(
+                identity, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=told
+            )
+        _done(act, file)
+
+
+@activity.command("end")
+@click.argument("identity", metavar="ID")
+@click.option(
+    "--on", "day", required=True, type=click.DateTime(("%Y-%m-%d",)), help="First day on which nothing is accepted."
+)
+@click.option("--delete-data", is_flag=True, help="Delete what its sources sent, too, at once.")
+@word_options
+@click.pass_obj
+def activity_end(
+    parts: Ending,
+    identity: str,
+    day: datetime,
+    delete_data: bool,
+    word: str,
+    reason: str,
+    execute: bool,
+    yes: bool,
+    file: Path | None,
+) -> None:
+    """End an entry of the register on a day: its sources are closed then. A dry run without --execute.
+
+    What is stored stays until its duration is over, unless --delete-data is given, which needs a day that has come.
+    """
+    if delete_data and not parts.contracts.has_come(day.date()):
+        raise click.UsageError("That day has not come: end the entry without --delete-data, and delete then.")
+    entry, sources = parts.contracts.of(identity)
+    out().print(f"Entry {entry.id}, sources: {', '.join(one.id for one in sources) or 'none'}.")
+    for one in sources:
+        _show_plan(one.id, parts.deletions.plan(one.id), verb="are stored")
+    if not delete_data:
+        out().print(f"They stay until they are {entry.retention.active_days} days old, as the entry says.")
+    question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
+    if not _told_to(question, word, reason, execute, yes, file):
+        return
+    act = parts.contracts.end(identity, day.date(), word=word, reason=reason, actor="cli:activity end")
+    if act.document is None:
+        out().print(f"Its sources are closed on {day.date()} by the job `erasure`; its certificate is made then.")
+        return
+    _done(act, file)
+    for one in sources if delete_data else ():
+        with _progress() as told:
+            _done(
+                parts.deletions.delete_data(one.id, word=word, reason=reason, actor="cli:activity end", progress=told),
+                None,
+            )
+
+
+# --- one statement --------------------------------------------------------------------------------------
+
+
+@click.group()
+def statement() -> None:
+    """One statement."""
+
+
+@statement.command("delete")
+@click.argument("identity", metavar="ID", type=click.UUID)
+@word_options
+@click.pass_obj
+def statement_delete(
+    parts: Ending, identity: UUID, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+) -> None:
+    """Delete one statement with its attachments. A dry run without --execute.
+
+    A tool that sends it again stores it again. One that voids another may be deleted: that one stays voided.
+    """
+    found = parts.deletions.statement(identity)
+    out().print(f"Statement {identity} of source {found.source}, stored {instant(found.stored)}.")
+    if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+        _done(parts.deletions.delete_statement(identity, word=word, reason=reason, actor="cli:statement delete"), file)
+
+
+# --- certificates ---------------------------------------------------------------------------------------
+
+
+@click.group()
+def certificate() -> None:
+    """Certificates of what was done on the operator's word: signed, and verified without the store."""
+
+
+@certificate.command("list")
+@click.option("--activity", "entry", help="Of this entry of the register.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.pass_obj
+def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
+    """Show the newest certificates, and what is under way."""
+    rows = table("certificate", "asked", "what", "activity", "source", "phase", "statements", "documents")
+    for act in parts.certificates.newest(limit, activity=entry):
+        rows.add_row(
+            str(act.id),
+            f"{act.at:%Y-%m-%d %H:%M:%SZ}",
+            act.kind,
+            act.activity if act.to is None else f"{act.activity} to {act.to}",
+            act.source or "-",
+            act.phase if act.on is None else f"{act.phase}, on {act.on}",
+            f"{act.counts.get('statements', 0):,}",
+            f"{act.counts.get('documents', 0):,}",
+        )
+    out().print(rows)
+
+
+@certificate.command("write")
+@click.argument("identity", metavar="CERTIFICATE", type=click.UUID)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def certificate_write(parts: Ending, identity: UUID, file: Path) -> None:
+    """Write CERTIFICATE to FILE. Keep it away from the database: after its loss, `certificate reapply` goes by it."""
+    act = parts.certificates.get(identity)
+    if act.document is None:
+        raise NotFound("There is no certificate yet: it is under way.")
+    _write(act, file)
+
+
+@certificate.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--public-key",
+    "public_key",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The organisation's public key, as `sillage keys public` prints it.",
+)
+def certificate_verify(file: Path, public_key: Path) -> None:
+    """Verify the signature of a certificate. Needs neither the store nor its keys."""
+    signed = signing.opened(_read(file), signing.parse_public_key(_read(public_key)))
+    out().print(f"The signature is right: {signed.format}.")
+    if signed.format == CERTIFICATE:
+        for name, value in signed.content.items():
+            shown = ", ".join(f"{key} {each:,}" for key, each in value.items()) if isinstance(value, dict) else value
+            out().print(f"  {name}: {', '.join(shown) if isinstance(shown, list) else shown}")
+
+
+@certificate.command("reapply")
+@click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
+@click.pass_obj
+def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
+    """Do again what certificates say, in a store restored from an older backup: deletions, sources closed or moved.
+
+    By those that the store has, and those given. `sillage restore` does it with those that the database still had.
+    """
+    done = parts.contracts.reapply([_read(file) for file in files], actor="cli:certificate reapply")
+    out().print(f"{len(done):,} acts had something to change, and were carried out again.")
+    for identity in done:
+        out().print(f"  {identity}")
+
+
+# --- words ----------------------------------------------------------------------------------------------
+
+
+def _told_to(question: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> bool:
+    """Whether to do it."""
+    if not execute:
+        out().print("Nothing was done. Add --execute, --decided-by and --reason to do it.")
+        return False
+    if not word.strip() or not reason.strip():
+        raise click.UsageError("Say on whose word and why: --decided-by, --reason. Both stand in the certificate.")
+    if file is not None and file.exists():
+        raise FileRefused("The file for the certificate is there already; it is not overwritten.")
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+    return True
+
+
+def _show_plan(identity: str, plan: Plan, verb: str = "would be deleted") -> None:
+    console = out()
+    console.print(f"{identity}: {plan.statements:,} statements and {plan.documents:,} documents {verb}.")
+    if plan.restricted:
+        console.print(f"{identity}: {plan.restricted:,} statements more are of persons who are restricted, and stay.")
+
+
+def _done(act: Act, file: Path | None) -> None:
+    console = out()
+    if act.phase == DELETING:
+        console.print(f"Deletion {act.id} is gone on with by another process: `sillage certificate list`.")
+        return
+    console.print(f"Done. Certificate {act.id} ({act.kind}).")
+    for name, number in sorted(act.counts.items()):
+        console.print(f"  {name}: {number:,}")
+    if file is not None:
+        _write(act, file)
+
+
+def _write(act: Act, file: Path) -> None:
+    try:
+        with file.open("xb") as target:
+            target.write(act.document or b"")
+    except FileExistsError:
+        raise FileRefused("The file is there already; it is not overwritten.") from None
+    except OSError:
+        raise FileRefused("The certificate cannot be written there. `sillage certificate write` does it.") from None
+    out().print(f"Certificate: {file}")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        raise FileRefused("The certificate or the public key cannot be read.") from None
+
+
+def _us(moment: datetime) -> int:
+    found = round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+    if found < 0:
+        raise BadRequest("Nothing was stored before 1970.")
+    return found
+
+
+def _duration(line: RetentionLine) -> str:
+    months = line.account_closed_months
+    return f"{line.active_days} days" + ("" if months is None else f", or {months} months after the account ended")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = out()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Deleting", total=None)
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total or None)
+
+        yield told
+
+
+COMMANDS = (statement, certificate)

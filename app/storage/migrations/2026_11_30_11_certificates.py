@@ -1,0 +1,12 @@
+"""What is done on the operator's word is kept with its certificate, in a collection of its own."""
+
+from __future__ import annotations
+
+from app.storage.certificates import COLLECTIONS
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection and its indexes."""
+    create(store, COLLECTIONS)
