@@ -214,6 +214,15 @@ class CrossSiteRefused(SillageError):
     title_fr = "Cette page ne peut pas appeler l'entrepôt"
 
 
+class ActivityNotInForce(SillageError):
+    """The processing activity of this source is not in force (GDPR art. 30): nothing was stored."""
+
+    code = "activity-not-in-force"
+    status = 403
+    title = "The processing activity of this source is not in force"
+    title_fr = "Le traitement dont relève cette source n'est pas en vigueur"
+
+
 class PersonRestricted(SillageError):
     """The data of this person are restricted (GDPR art. 18): what is stored of them is neither changed nor deleted."""
 

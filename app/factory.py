@@ -274,7 +274,12 @@ class Parts:
     @cached_property
     def register(self) -> Register:
         """The register of processing activities."""
-        return Register(ActivityRepository(self.store), self.audit, self._now_us)
+        zone = ZoneInfo(self.settings.timezone)
+        return Register(ActivityRepository(self.store), self.audit, self._now_us, zone)
+
+    def _admit(self, source: str) -> None:
+        """Refuse to store anything for a source whose processing activity is not in force."""
+        self.register.require(self.access.source(source).activity)
 
     def _pupils_only(self) -> frozenset[str]:
         """The sources of which the register says that pupils are the only data subjects."""
@@ -405,7 +410,9 @@ class Parts:
     @cached_property
     def accounts(self) -> Accounts:
         """What sources say of the ends of accounts."""
-        return Accounts(AccountRepository(self.store), self.keys, self.person_seal, self._audited, self._now_us)
+        return Accounts(
+            AccountRepository(self.store), self.keys, self.person_seal, self._audited, self._now_us, self._admit
+        )
 
     @cached_property
     def key_service(self) -> Keys:
@@ -621,10 +628,9 @@ class Parts:
     @cached_property
     def sources(self) -> Sources:
         """Registers sources, issues and revokes credentials."""
-        activities = ActivityRepository(self.store)
         return Sources(
             self.sources_repository,
-            activity_exists=lambda identity: activities.get(identity) is not None,
+            activity_exists=self.register.takes_sources,
             profile_exists=self.profiles.exists,
             audit=self._audited,
             announce=self._announce,
@@ -687,6 +693,10 @@ class Parts:
             return self.aggregates.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
         def retention(lease: Lease) -> Mapping[str, object]:
+            # GDPR art. 5(2): first, so that it is told whatever becomes of the rest.
+            reviews = [activity.id for activity in self.register.overdue_reviews()]
+            if reviews:
+                _log.warning("reviews of processing activities are overdue", activities=reviews)
             run = self.retention.apply(self._now_us(), dry_run=False, check=lease.check)
             swept = self.attachment_repository.sweep(clock.now())
             audit = self.audit_retention.apply(self._now_us(), dry_run=False, check=lease.check)
@@ -697,6 +707,7 @@ class Parts:
                 "abandoned": swept,
                 "audit_entries": audit.entries,
                 "audit_damaged": len(audit.damaged),
+                "reviews_overdue": len(reviews),
             }
 
         def measure(lease: Lease) -> Mapping[str, object]:
@@ -813,6 +824,7 @@ class Parts:
             refused=self.metrics.refused,
             learn=self.activities.learn,
             follow=self.sessions.receive,
+            admit=self.register.require,
         )
 
     @cached_property
@@ -854,6 +866,7 @@ class Parts:
             states=self.person_states.current,
             hold=lambda source, place, content: self.profiles.document(self.access.source(source), place, content),
             misfit=self.profiles.count_document,
+            admit=self._admit,
         )
 
     @cached_property
@@ -940,11 +953,7 @@ class Parts:
             }
 
         def reviews() -> standing.Figures:
-            today = clock.now().astimezone(zone).date()
-            said = [activity.document.get("review_by") for activity in self.register.list()]
-            return {
-                standing.REVIEWS: standing.one(sum(day is not None and str(day) < today.isoformat() for day in said))
-            }
+            return {standing.REVIEWS: standing.one(len(self.register.overdue_reviews()))}
 
         def aggregates() -> standing.Figures:
             repository = AggregateRepository(self.store, self.keys)
@@ -1134,6 +1143,7 @@ class Parts:
         self.person_states.forget()
         self.profiles.forget()
         self.nomenclatures.forget()
+        self.register.forget()
 
     def _forget_keys(self) -> None:
         """What is in memory of learners: their keys, and identifiers beside their tokens."""

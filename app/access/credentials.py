@@ -135,7 +135,10 @@ class Sources:
         announce: Callable[[], object],
         activity_ended: Callable[[str], bool] = lambda activity: False,
     ) -> None:
-        """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches."""
+        """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches.
+
+        ``activity_exists`` raises RegisterInvalid for one that is there and not in force.
+        """
         self._repository = repository
         self._activity_exists = activity_exists
         self._profile_exists = profile_exists
@@ -160,7 +163,8 @@ class Sources:
         """Register a source under a processing activity, with a first credential.
 
         Raises:
-            RegisterInvalid: id malformed or taken, unknown activity, profile, mode or scope.
+            RegisterInvalid: id malformed or taken; activity unknown or not in force yet; unknown profile, mode or
+                scope.
         """
         if not _SLUG.match(identity):
             raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")

@@ -20,7 +20,7 @@ from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoint, Checkpoints
-from app.governance.register import Register
+from app.governance.register import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
 from app.storage import clock
 from app.storage.audit import Entry
@@ -68,23 +68,48 @@ def activity() -> None:
 
 @activity.command("add")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask, when the duration becomes shorter.")
 @click.pass_obj
-def activity_add(parts: Governance, file: Path) -> None:
-    """Add the activity described in FILE (JSON), or a new version of it."""
+def activity_add(parts: Governance, file: Path, yes: bool) -> None:
+    """Add the activity described in FILE (JSON), or a new version of it.
+
+    A version governs from its in_force_from on. Before a shorter duration is added, the command says how many
+    statements it would make due, and asks.
+    """
     try:
         document = file.read_bytes()
     except OSError:
         raise FileRefused("The file cannot be read.") from None
+    console = out()
+    draft = parts.register.draft(document)
+    effect = parts.retention.effect(draft, clock.now_us())
+    if effect.shorter and effect.before is not None:
+        console.print(f"Kept until now: {_rule(effect.before)}. With this version: {_rule(draft.retention)}.")
+        console.print(
+            f"Of the statements stored now, {effect.due:,} more would be due at {instant(effect.at)}; the next run of "
+            "retention after that deletes them, for good."
+        )
+        if not yes:
+            click.confirm("Add this version?", abort=True, err=True)
     added = parts.register.add(document)
-    out().print(f"Activity {added.id}, version {added.version}: {added.name.en}")
+    console.print(f"Activity {added.id}, version {added.version}: {added.name.en}")
+    if added.in_force_from > parts.register.day():
+        before = [one for one in parts.register.list() if one.id == added.id]
+        until = f"version {before[0].version} governs" if before else "nothing is stored under this activity"
+        console.print(f"In force from {added.in_force_from} on; until then {until}.")
 
 
 @activity.command("list")
 @click.pass_obj
 def activity_list(parts: Governance) -> None:
-    """List the activities in force."""
-    rows = table("id", "version", "name", "controller", "legal basis", "kept", "minors")
-    for entry in parts.register.list():
+    """List the activities in force, and the versions that are to come into force."""
+    rows = table(
+        "id", "version", "name", "controller", "legal basis", "kept", "minors", "in force from", "review by", "standing"
+    )
+    overdue = {one.id for one in parts.register.overdue_reviews()}
+    listed = [(one, True) for one in parts.register.list()] + [(one, False) for one in parts.register.planned()]
+    for entry, in_force in sorted(listed, key=lambda each: (each[0].id, each[0].in_force_from)):
+        late = in_force and entry.id in overdue
         rows.add_row(
             entry.id,
             str(entry.version),
@@ -93,6 +118,9 @@ def activity_list(parts: Governance) -> None:
             f"art. {entry.legal_basis}",
             f"{entry.retention.active_days} days",
             "yes" if entry.minors else "no",
+            str(entry.in_force_from),
+            Text(str(entry.review_by or "-"), style="red" if late else ""),
+            ("in force, review overdue" if late else "in force") if in_force else "not in force yet",
         )
     out().print(rows)
 
@@ -101,11 +129,18 @@ def activity_list(parts: Governance) -> None:
 @click.argument("identifier")
 @click.pass_obj
 def activity_show(parts: Governance, identifier: str) -> None:
-    """Show one activity in full, when its versions were added, and what was done to it and to its sources."""
+    """Show one activity in full, as it is in force or will be, its versions, and what was done to it and its sources."""
     console = out()
-    console.print_json(data=parts.register.get(identifier).document)
-    for version in parts.register.history(identifier):
-        console.print(f"version {version.version}, added {instant(version.added)}")
+    versions = parts.register.history(identifier)
+    governing = version_on(versions, parts.register.day())
+    planned = [one for one in parts.register.planned() if one.id == identifier]
+    shown = governing or (planned[0] if planned else parts.register.get(identifier))
+    console.print_json(data=shown.document)
+    for version in versions:
+        standing = "in force" if version == governing else "not in force yet" if version in planned else "replaced"
+        console.print(
+            f"version {version.version}, added {instant(version.added)}, from {version.in_force_from}: {standing}"
+        )
     for act in reversed(parts.certificates.newest(1_000, activity=identifier)):
         said = [act.kind, act.source or "", "" if act.to is None else f"to {act.to}", "" if act.on is None else act.on]
         what = " ".join(word for word in said if word)
@@ -120,7 +155,7 @@ def retention() -> None:
 @retention.command("report")
 @click.pass_obj
 def retention_report(parts: Governance) -> None:
-    """Show what is kept, due and overdue, by activity and source: statements, then documents (states, profiles)."""
+    """Show what is kept, due and overdue, by activity and source: statements, then documents; and overdue reviews."""
     lines = parts.retention.report(clock.now_us())
     rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue", "accounts ended", "due for that")
     for line in lines:
@@ -135,7 +170,8 @@ def retention_report(parts: Governance) -> None:
             f"{line.accounts_closed:,}",
             "-" if line.account_closed_months is None else f"{line.closed_due:,} of {line.accounts_due:,} accounts",
         )
-    out().print(rows)
+    console = out()
+    console.print(rows)
     written = table("activity", "source", "kept", "written longest ago", "due", "overdue", "due for ended accounts")
     written.title = "Documents: states, agent profiles, activity profiles"
     for line in lines:
@@ -148,12 +184,23 @@ def retention_report(parts: Governance) -> None:
             Text(f"{line.documents_overdue:,}", style="red" if line.documents_overdue else ""),
             "-" if line.account_closed_months is None else f"{line.documents_closed_due:,}",
         )
-    out().print(written)
+    console.print(written)
+    for entry in parts.register.overdue_reviews():
+        console.print(
+            Text(f"The review of {entry.id} was due by {entry.review_by}: see `sillage activity show`.", "red")
+        )
 
 
 def _duration(line: RetentionLine) -> str:
-    months = line.account_closed_months
-    return f"{line.active_days} days" + ("" if months is None else f", or {months} months after the account ended")
+    return _said(line.active_days, line.account_closed_months)
+
+
+def _rule(rule: RetentionRule) -> str:
+    return _said(rule.active_days, rule.account_closed_months)
+
+
+def _said(days: int, months: int | None) -> str:
+    return f"{days} days" + ("" if months is None else f", or {months} months after the account ended")
 
 
 @retention.command("apply")

@@ -61,12 +61,15 @@ class Accounts:
         seal: PersonSeal,
         audit: Callable[[str, str, Mapping[str, object]], object],
         now_us: Callable[[], int],
+        admit: Callable[[str], object] = lambda source: None,
     ) -> None:
+        """``admit(source)`` raises when nothing may be stored for this source now."""
         self._repository = repository
         self._keys = keys
         self._seal = seal
         self._audit = audit
         self._now_us = now_us
+        self._admit = admit
 
     def announce(self, source: str, events: Sequence[Event], *, actor: str) -> Announced:
         """Note what a source says of its accounts, all or nothing; saying it again changes nothing.
@@ -75,7 +78,11 @@ class Accounts:
             source: Id of the source; only its statements are concerned.
             events: At most ``MOST_EVENTS``; of several about one account the last one counts.
             actor: Who says it, for the audit log.
+
+        Raises:
+            ActivityNotInForce: nothing may be stored for this source now.
         """
+        self._admit(source)
         now = self._now_us()
         last: dict[str, Event] = {}
         for event in events:

@@ -43,7 +43,7 @@ from app.governance.person_summary import Summary, moment
 from app.governance.person_words import LANGUAGES, README
 from app.governance.persons import OWN, Named, Person, Persons
 from app.governance.recipients import Entries, Received, Trail, names, received
-from app.governance.register import Activity, Register
+from app.governance.register import Activity, Register, version_on
 from app.storage.pattern_sessions import SessionRow
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, StoredCredential
@@ -570,10 +570,19 @@ class _Package:
         entries: dict[str, Activity] = {}
         for identifier in sorted(concerned):
             versions = self._held.register.history(identifier)
+            governing = version_on(versions, self._held.register.day(self._made))
+            if governing is not None:
+                entries[identifier] = governing
             if versions:
-                entries[identifier] = versions[-1]
                 listed = [
-                    {"version": one.version, "added": render(one.added), "document": one.document} for one in versions
+                    {
+                        "version": one.version,
+                        "added": render(one.added),
+                        "in_force_from": one.in_force_from.isoformat(),
+                        "in_force": one == governing,
+                        "document": one.document,
+                    }
+                    for one in versions
                 ]
                 self._zip.add(f"register/{identifier}.json", _json(listed))
         return entries

@@ -1,22 +1,25 @@
 """The register of processing activities (GDPR art. 30): what is done with which data, why, and for how long.
 
 An entry is a JSON document that keeps ``schemas/sillage/processing-activity.schema.json``. Changing one adds a version;
-every version is kept, so that it can be said what was in force on any day.
+every version is kept, so that it can be said what was in force on any day. On a day the version governs that was added
+last among those whose ``in_force_from`` has come, where the controller is: that is the one notion of "in force", for
+whoever stores, deletes, counts or tells (``version_on``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
+from itertools import islice
 from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
 from app import contracts
-from app.errors import Fault, NotFound, RegisterInvalid, pointer
+from app.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.storage.register import ActivityRepository, StoredActivity
 
@@ -33,6 +36,7 @@ class Text(NamedTuple):
     en: str
 
 
+CONSENT = "6.1.a"
 ACCOUNT_CLOSED = "account-closed"
 ACCOUNT_CLOSED_MONTHS = 3
 """French rules for digital workspaces: an account goes within three months of its reason."""
@@ -51,6 +55,11 @@ class RetentionRule(NamedTuple):
     justification: Text
     account_closed_months: int | None = None
 
+    def shorter_than(self, other: RetentionRule) -> bool:
+        """Whether something is deleted earlier under this rule than under the other."""
+        months, before = self.account_closed_months, other.account_closed_months
+        return self.active_days < other.active_days or (months is not None and (before is None or months < before))
+
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -67,6 +76,8 @@ class Activity:
         retention: The rule that the retention job applies.
         minors: Whether minors are concerned.
         pupils_only: Whether pupils are declared as its only data subjects.
+        in_force_from: The day from which it applies.
+        review_by: The day by which it is to be looked at again; None: none is said.
         document: All of it, as it was given.
     """
 
@@ -80,6 +91,8 @@ class Activity:
     retention: RetentionRule
     minors: bool
     pupils_only: bool
+    in_force_from: date
+    review_by: date | None
     document: Mapping[str, object]
 
 
@@ -90,18 +103,47 @@ class SourceLink(NamedTuple):
     activity: str
 
 
-class Register:
-    """Adds and finds processing activities."""
+def version_on(versions: Sequence[Activity], day: date) -> Activity | None:
+    """The version of one activity that governs on a day; None when none is in force yet.
 
-    def __init__(self, repository: ActivityRepository, audit: Audit, clock: Callable[[], int]) -> None:
-        """``clock`` gives microseconds since 1970 UTC."""
+    Args:
+        versions: All of them, in any order.
+        day: Where the controller is.
+    """
+    # What was added later takes the place of what was added before, from the day on that it says.
+    return max((one for one in versions if one.in_force_from <= day), key=lambda one: one.version, default=None)
+
+
+class Register:
+    """Adds and finds processing activities. Safe to share between threads."""
+
+    def __init__(
+        self, repository: ActivityRepository, audit: Audit, clock: Callable[[], int], timezone: tzinfo = UTC
+    ) -> None:
+        """``clock`` gives microseconds since 1970 UTC; ``timezone``: where days begin, as the controller has them."""
         self._repository = repository
         self._audit = audit
         self._clock = clock
+        self._timezone = timezone
         self._validator = Draft202012Validator(contracts.load(*_SCHEMA), format_checker=FormatChecker(["date"]))
+        # Activities that were found in force, and on which day.
+        self._known: dict[str, date] = {}
+
+    def draft(self, document: bytes) -> Activity:
+        """The version that a document would be, if it were added now; nothing is stored.
+
+        Args:
+            document: UTF-8 JSON.
+
+        Raises:
+            RegisterInvalid: as ``add``.
+        """
+        content = self._checked(document)
+        latest = self._repository.latest(content["id"])
+        return _activity(latest if latest is not None and latest.document == content else self._next(content, latest))
 
     def add(self, document: bytes, actor: str = "cli:activity add") -> Activity:
-        """Add an activity, or a new version of one; a document equal to the version in force changes nothing.
+        """Add an activity, or a new version of one; a document equal to the version added last changes nothing.
 
         Args:
             document: UTF-8 JSON.
@@ -110,44 +152,118 @@ class Register:
         Raises:
             RegisterInvalid: not JSON, or it breaks the schema; ``faults`` say where and which article.
         """
-        content = _decoded(document)
-        faults = list(self._faults(content))
-        if faults:
-            raise RegisterInvalid("The processing activity is not complete or not valid.", faults=faults)
+        content = self._checked(document)
         for _ in range(_TRIES):
-            latest = self._repository.get(content["id"])
+            latest = self._repository.latest(content["id"])
             if latest is not None and latest.document == content:
                 return _activity(latest)
-            added = StoredActivity(content["id"], 1 if latest is None else latest.version + 1, self._clock(), content)
+            added = self._next(content, latest)
             # The entry comes first: a change of the register without a trace is worse than a trace without a change.
-            self._audit.append(ACTIVITY_ADDED, actor, {"activity": added.id, "version": added.version})
+            detail = {"activity": added.id, "version": added.version, "in_force_from": content["in_force_from"]}
+            self._audit.append(ACTIVITY_ADDED, actor, detail)
             if self._repository.insert(added):
                 return _activity(added)
         raise RegisterInvalid("Others change this activity at the same moment. Look at it again, then retry.")
 
-    def list(self) -> tuple[Activity, ...]:
-        """The version in force of every activity, by id."""
-        return tuple(_activity(stored) for stored in self._repository.in_force())
+    def day(self, at: int | None = None) -> date:
+        """The day where the controller is, at an instant (microseconds since 1970 UTC); None: now."""
+        return datetime.fromtimestamp((self._clock() if at is None else at) / 1_000_000, self._timezone).date()
 
-    def get(self, identifier: str) -> Activity:
-        """The version in force of one activity.
+    def begins(self, day: date) -> int:
+        """When a day begins where the controller is, in microseconds since 1970 UTC."""
+        return round(datetime(day.year, day.month, day.day, tzinfo=self._timezone).timestamp()) * 1_000_000
+
+    def list(self, at: int | None = None) -> tuple[Activity, ...]:
+        """The version in force of every activity that has one, by id; at an instant (microseconds), or now."""
+        day = self.day(at)
+        found = (version_on(versions, day) for versions in _by_id(self._repository.every()).values())
+        return tuple(activity for activity in found if activity is not None)
+
+    def planned(self) -> tuple[Activity, ...]:
+        """The versions that are to come into force, by id and day, those of new activities too."""
+        today = self.day()
+        return tuple(
+            sorted(
+                (
+                    one
+                    for versions in _by_id(self._repository.every()).values()
+                    for one in versions
+                    if one.in_force_from > today and version_on(versions, one.in_force_from) == one
+                ),
+                key=lambda one: (one.id, one.in_force_from),
+            )
+        )
+
+    def overdue_reviews(self) -> tuple[Activity, ...]:
+        """The versions in force whose day of review has passed, and that nothing planned takes the place of."""
+        today, replaced = self.day(), {one.id for one in self.planned()}
+        return tuple(
+            one for one in self.list() if one.review_by is not None and one.review_by < today and one.id not in replaced
+        )
+
+    def get(self, identifier: str, at: int | None = None) -> Activity:
+        """The version in force of one activity, at an instant (microseconds), or now.
 
         Raises:
-            NotFound: no such activity.
+            NotFound: no such activity, or none of its versions is in force; the detail says from when one is.
         """
-        stored = self._repository.get(identifier)
-        if stored is None:
+        versions = self.history(identifier)
+        found = version_on(versions, self.day(at))
+        if found is not None:
+            return found
+        if not versions:
             raise NotFound("No processing activity has this id. `sillage activity list` shows those that exist.")
-        return _activity(stored)
+        raise NotFound(_not_yet(versions))
 
     def history(self, identifier: str) -> tuple[Activity, ...]:
         """Every version of one activity, oldest first; empty when there is none."""
         return tuple(_activity(stored) for stored in self._repository.history(identifier))
 
+    def takes_sources(self, identifier: str) -> bool:
+        """Whether there is such an activity.
+
+        Raises:
+            RegisterInvalid: there is, and it is not in force yet: nothing may be stored under it.
+        """
+        versions = self.history(identifier)
+        if versions and version_on(versions, self.day()) is None:
+            raise RegisterInvalid(_not_yet(versions))
+        return bool(versions)
+
+    def require(self, identifier: str) -> None:
+        """Refuse to store anything under an activity that is not in force today. Asks the database once a day.
+
+        Raises:
+            ActivityNotInForce: it is not, or there is none; the detail says from when it is.
+        """
+        today = self.day()
+        if self._known.get(identifier) == today:
+            return
+        versions = self.history(identifier)
+        if version_on(versions, today) is None:
+            raise ActivityNotInForce(_not_yet(versions) if versions else "")
+        self._known[identifier] = today
+
+    def forget(self) -> None:
+        """Look anew at what is in force."""
+        self._known = {}
+
+    def _next(self, content: Mapping[str, Any], latest: StoredActivity | None) -> StoredActivity:
+        return StoredActivity(content["id"], 1 if latest is None else latest.version + 1, self._clock(), content)
+
+    def _checked(self, document: bytes) -> Any:
+        content = _decoded(document)
+        faults = list(self._faults(content))
+        if faults:
+            raise RegisterInvalid("The processing activity is not complete or not valid.", faults=faults)
+        return content
+
     def _faults(self, content: Any) -> Iterator[Fault]:
         errors = sorted(self._validator.iter_errors(content), key=lambda error: [str(p) for p in error.absolute_path])
-        for error in errors[:_MAX_FAULTS]:
-            yield from _told(error)
+        # Of an object without several properties there is an error for each, and each of them tells of all.
+        told = dict.fromkeys(fault for error in errors for fault in _told(error))
+        yield from islice(told, _MAX_FAULTS)
+        yield from _consent(content)
         if not errors:
             yield from _dates(content)
             yield from _basis(content)
@@ -230,6 +346,19 @@ def _section(error: ValidationError, name: str = "") -> str:
     return str(properties.get(first, {}).get("$comment", "GDPR art. 30"))
 
 
+def _consent(content: Any) -> Iterator[Fault]:
+    basis = content.get("legal_basis") if isinstance(content, dict) else None
+    if isinstance(basis, dict) and basis.get("article") == CONSENT:
+        # GDPR art. 7(1): the controller must be able to show that the person consented, and art. 7(3): to withdraw.
+        yield Fault(
+            "/legal_basis/article",
+            "consent",
+            "GDPR art. 7",
+            "is consent, which this store cannot hold yet: who consented, to what, when, and who took it back. Choose "
+            "another basis if another one is right (for a school, usually 6.1.e); else keep these traces elsewhere",
+        )
+
+
 def _basis(content: Mapping[str, Any]) -> Iterator[Fault]:
     retention = content["retention"]
     if "account_closed_months" in retention and retention["basis"] != ACCOUNT_CLOSED:
@@ -242,6 +371,21 @@ def _dates(content: Mapping[str, object]) -> Iterator[Fault]:
         str(content["in_force_from"])
     ):
         yield Fault("/review_by", "date-order", "GDPR art. 5(2)", "must be after in_force_from")
+
+
+def _by_id(every: Sequence[StoredActivity]) -> dict[str, list[Activity]]:
+    found: dict[str, list[Activity]] = {}
+    for stored in every:
+        found.setdefault(stored.id, []).append(_activity(stored))
+    return found
+
+
+def _not_yet(versions: Sequence[Activity]) -> str:
+    first = min(versions, key=lambda one: one.in_force_from)
+    return (
+        f"The processing activity {first.id} is in force from {first.in_force_from} on: until then nothing is stored "
+        "under it."
+    )
 
 
 def _rule(said: Mapping[str, Any]) -> RetentionRule:
@@ -263,5 +407,7 @@ def _activity(stored: StoredActivity) -> Activity:
         retention=_rule(entry["retention"]),
         minors=entry["minors"],
         pupils_only=all(persons.get("category") == "pupil" for persons in entry["data_subjects"]),
+        in_force_from=date.fromisoformat(entry["in_force_from"]),
+        review_by=date.fromisoformat(entry["review_by"]) if "review_by" in entry else None,
         document=stored.document,
     )

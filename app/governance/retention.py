@@ -23,7 +23,7 @@ from app.errors import SillageError
 from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.months import months_after
-from app.governance.register import Activity, Register, SourceLink
+from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository
@@ -100,6 +100,22 @@ class Deletion(NamedTuple):
     documents_closed: int = 0
 
 
+class Effect(NamedTuple):
+    """What a new version of a processing activity would do to what is kept.
+
+    Attributes:
+        before: The rule that governs until then; None: there is none.
+        shorter: Whether something would be deleted earlier than under that rule.
+        at: When it comes into force, or now; microseconds since 1970 UTC.
+        due: How many statements stored now would then be due that would not be without it.
+    """
+
+    before: RetentionRule | None
+    shorter: bool
+    at: int
+    due: int
+
+
 class RetentionRun(NamedTuple):
     """The outcome of one application; after a dry run nothing was deleted."""
 
@@ -151,7 +167,7 @@ class Retention:
     def report(self, now: int) -> list[RetentionLine]:
         """Per activity and source, what is kept and what is due at ``now`` (microseconds since 1970 UTC)."""
         held = self._held()
-        return [self._line(activity, link.source, now, held) for activity, link in self._governed()]
+        return [self._line(activity, link.source, now, held) for activity, link in self._governed(now)]
 
     def line(self, activity: Activity, source: str, now: int) -> RetentionLine:
         """What the report would say of a source, were it under this activity."""
@@ -184,6 +200,31 @@ class Retention:
             sum(self._repository.count_ended_documents(source, chunk, cutoff) for chunk in chunks),
         )
 
+    def effect(self, draft: Activity, now: int) -> Effect:
+        """What a version would do that is about to be added, from when it is in force, or from ``now``.
+
+        Only a shorter duration is counted: of any other nothing becomes due.
+        """
+        at = max(now, self._register.begins(draft.in_force_from))
+        versions = self._register.history(draft.id)
+        governing = version_on(versions, self._register.day(at))
+        if governing is None or governing.version >= draft.version:
+            return Effect(None, False, at, 0)
+        shorter = draft.retention.shorter_than(governing.retention)
+        due = max(self._due(draft, at) - self._due(governing, at), 0) if shorter else 0
+        return Effect(governing.retention, shorter, at, due)
+
+    def _due(self, activity: Activity, at: int) -> int:
+        """How many statements stored now are due at an instant, under one version of an activity."""
+        held, cutoff, total = self._held(), _cutoff(activity, at), 0
+        for source in sorted(link.source for link in self._sources() if link.activity == activity.id):
+            tokens = self._tokens(source)
+            total += self._repository.count(tokens, cutoff, held)
+            total += sum(
+                self._repository.count_ended(tokens, chunk, cutoff) for chunk in self._ended(activity, source, at, held)
+            )
+        return total
+
     def apply(
         self,
         now: int,
@@ -209,7 +250,7 @@ class Retention:
         planned = []
         ended: dict[str, list[list[Ended]]] = {}
         held = self._held()
-        for activity, link in self._governed():
+        for activity, link in self._governed(now):
             cutoff = _cutoff(activity, now)
             tokens = self._tokens(link.source)
             ended[link.source] = list(self._ended(activity, link.source, now, held))
@@ -338,8 +379,8 @@ class Retention:
             if chunk:
                 yield chunk
 
-    def _governed(self) -> list[tuple[Activity, SourceLink]]:
-        activities = {activity.id: activity for activity in self._register.list()}
+    def _governed(self, now: int) -> list[tuple[Activity, SourceLink]]:
+        activities = {activity.id: activity for activity in self._register.list(now)}
         links = sorted(self._sources(), key=lambda link: (link.activity, link.source))
         return [(activities[link.activity], link) for link in links if link.activity in activities]
 

@@ -89,6 +89,7 @@ class Documents:
         states: Callable[[], States],
         hold: Hold = lambda source, place, content: (),
         misfit: Callable[[str, tuple[Fault, ...]], None] = lambda source, faults: None,
+        admit: Callable[[str], object] = lambda source: None,
     ) -> None:
         """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
 
@@ -96,6 +97,8 @@ class Documents:
         the tag is of.
 
         ``states`` says who is restricted (GDPR art. 18): their documents are neither given, nor changed, nor deleted.
+
+        ``admit(source)`` raises when nothing may be stored for this source now.
 
         ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
         """
@@ -107,6 +110,7 @@ class Documents:
         self._states = states
         self._hold = hold
         self._misfit = misfit
+        self._admit = admit
 
     def read(self, place: Place, *, actor: str) -> Found:
         """A document.
@@ -170,7 +174,9 @@ class Documents:
             BadRequest: this version wants a condition.
             BodyTooLarge: larger than ``LARGEST``.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
+            ActivityNotInForce: nothing may be stored for this source now.
         """
+        self._admit(source)
         _require_size(content)
         faults = self._hold(source, place, content)
         self._put(place, content, conditions, version, source, actor)
@@ -214,7 +220,9 @@ class Documents:
             BodyTooLarge: larger than ``LARGEST``, merged, or of more values than are merged; nothing changed.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
             Unsealable: what is there is damaged, and cannot be merged with; nothing changed.
+            ActivityNotInForce: nothing may be stored for this source now.
         """
+        self._admit(source)
         check_posted(content)
         address = self._address(place)
         self._require_free(address.subject)

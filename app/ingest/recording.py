@@ -103,6 +103,7 @@ class Recorder:
         refused: Callable[[str, int], None] = lambda outcome, statements: None,
         learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
         follow: Follow = lambda *batch: None,
+        admit: Callable[[str], object] = lambda activity: None,
     ) -> None:
         """``opened`` opens stored statements, those of erased learners left out.
 
@@ -110,6 +111,8 @@ class Recorder:
         says whose statements are refused.
 
         ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
+
+        ``admit(activity)`` raises when nothing may be stored under this processing activity now.
 
         ``learn`` gets the statements of each batch that is stored, ``follow`` what ``Follow`` says; neither must fail.
         """
@@ -129,6 +132,7 @@ class Recorder:
         self._protect = protect
         self._states = states
         self._follow = follow
+        self._admit = admit
 
     def record(
         self,
@@ -160,10 +164,13 @@ class Recorder:
             PersonRefused: a statement is of a person who objects to new ones.
             PersonRestricted: a voiding names a statement of a person whose data are only to be stored.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
+            ActivityNotInForce: nothing may be stored for this source now.
             StatementConflict: an id is taken by a different statement.
             ScopeMissing: a voiding names a statement of another source.
             DatabaseUnavailable, StorageFull: try again later.
         """
+        if not rectifies:
+            self._admit(source.activity)
         decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
         statements = decoded.statements
         if only is not None:

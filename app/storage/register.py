@@ -26,7 +26,7 @@ class StoredActivity(NamedTuple):
 
 
 class ActivityRepository:
-    """Processing activities by id and version (1, 2, …); the highest version is the one in force."""
+    """Processing activities by id and version (1, 2, …). Which one governs on a day: ``app/governance/register.py``."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
@@ -45,8 +45,8 @@ class ActivityRepository:
                 return False
         return True
 
-    def get(self, identifier: str) -> StoredActivity | None:
-        """The version in force."""
+    def latest(self, identifier: str) -> StoredActivity | None:
+        """The version added last, in force or not."""
         with translated():
             document = self._collection.find_one(_versions(identifier), sort=[("_id", -1)])
         return _activity(document) if document else None
@@ -56,11 +56,10 @@ class ActivityRepository:
         with translated():
             return [_activity(d) for d in self._collection.find(_versions(identifier)).sort("_id", 1)]
 
-    def in_force(self) -> list[StoredActivity]:
-        """The version in force of every activity, by id."""
+    def every(self) -> list[StoredActivity]:
+        """Every version of every activity, by id, each oldest first."""
         with translated():
-            stored = [_activity(d) for d in self._collection.find({}).sort("_id", 1)]
-        return list({activity.id: activity for activity in stored}.values())
+            return [_activity(d) for d in self._collection.find({}).sort("_id", 1)]
 
 
 def _versions(identifier: str) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -96,7 +97,7 @@ def test_an_activity_is_added_listed_and_shown(parts: Parts) -> None:
     assert "396 days" in run(parts, governance.activity, "list")
     shown = run(parts, governance.activity, "show", "ent")
     assert "Académie de démonstration" in shown
-    assert "version 1, added" in shown
+    assert "version 1, added" in shown and "from 2026-09-01: in force" in shown
 
 
 def test_a_file_that_is_no_activity_is_refused(parts: Parts, tmp_path: Path) -> None:
@@ -252,3 +253,42 @@ def test_a_search_goes_on_where_it_ended_within_one_second(parts: Parts, store: 
     assert until is not None
     both = first + run(*asked, "--until", until[1])
     assert all(f"count={100 + number}" in both for number in range(4))
+
+
+def changed(tmp_path: Path, **changes: object) -> str:
+    content = json.loads(ENT.read_bytes())
+    content["retention"]["active_days"] = changes.pop("active_days", content["retention"]["active_days"])
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps(content | changes))
+    return str(file)
+
+
+def test_a_shorter_duration_is_asked_about(parts: Parts, store: Store, vault: OrganisationKeys, tmp_path: Path) -> None:
+    run(parts, governance.activity, "add", str(ENT))
+    token = vault.index.writing.token("source", "ent1")
+    store.collection("statements").insert_many(
+        [{"_id": uuid4(), "stored": clock.now_us() - 20 * DAY_US, "t": [token]} for _ in range(3)]
+    )
+    shorter = changed(tmp_path, active_days=10)
+    answer = CliRunner().invoke(governance.activity, ["add", shorter], obj=parts, input="n\n", env={"COLUMNS": "300"})
+    assert answer.exit_code == 1
+    assert "3 more would be due" in answer.output
+    assert parts.register.get("ent").version == 1
+    assert "version 2" in run(parts, governance.activity, "add", shorter, "--yes")
+    assert parts.register.get("ent").retention.active_days == 10
+
+
+def test_a_version_in_force_later_says_what_governs_until_then(parts: Parts, tmp_path: Path) -> None:
+    first = changed(tmp_path, in_force_from="2999-01-01", review_by="2999-02-01")
+    assert "nothing is stored under this activity" in run(parts, governance.activity, "add", first)
+    assert "not in force yet" in run(parts, governance.activity, "list")
+    assert "2999-01-01: not in force yet" in run(parts, governance.activity, "show", "ent")
+    run(parts, governance.activity, "add", str(ENT))
+    later = changed(tmp_path, in_force_from="2999-01-01", review_by="2999-03-01")
+    assert "version 2 governs" in run(parts, governance.activity, "add", later)
+
+
+def test_overdue_reviews_are_told_with_the_report(parts: Parts, tmp_path: Path) -> None:
+    run(parts, governance.activity, "add", changed(tmp_path, in_force_from="2020-01-01", review_by="2021-01-01"))
+    assert "The review of ent was due by 2021-01-01" in run(parts, governance.retention, "report")
+    assert "review overdue" in run(parts, governance.activity, "list")

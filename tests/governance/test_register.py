@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from app import contracts
-from app.errors import NotFound, RegisterInvalid
+from app.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.governance.audit import ACTIVITY_ADDED, Audit
-from app.governance.register import Register
+from app.governance.register import Activity, Register
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
@@ -87,7 +89,7 @@ def test_every_version_leaves_an_audit_entry(register: Register, store: Store) -
     register.add(encoded())
     register.add(encoded(minors=False))
     details = [e["detail"] for e in store.collection("audit").find({"kind": ACTIVITY_ADDED}).sort("_id", 1)]
-    assert details == [{"activity": "ent", "version": 1}, {"activity": "ent", "version": 2}]
+    assert details == [{"activity": "ent", "version": number, "in_force_from": "2026-09-01"} for number in (1, 2)]
 
 
 def test_ten_versions_stay_in_order(register: Register) -> None:
@@ -187,8 +189,8 @@ def test_two_who_add_at_once_get_two_versions(store: Store, vault: OrganisationK
     class Late(ActivityRepository):
         """Another writer comes between this one's look and its insert."""
 
-        def get(self, identifier: str) -> Any:
-            found = super().get(identifier)
+        def latest(self, identifier: str) -> Any:
+            found = super().latest(identifier)
             if found is None:
                 register.add(encoded(minors=False))
             return found
@@ -205,3 +207,138 @@ def test_an_entry_whose_persons_are_all_pupils_says_so(register: Register) -> No
     unsaid = {"fr": "Élèves", "en": "Pupils"}
     for persons, only in (([pupils], True), ([pupils, teachers], False), ([unsaid], False), ([pupils, unsaid], False)):
         assert register.add(encoded(data_subjects=persons)).pupils_only is only
+
+
+# --- in force on a day ------------------------------------------------------------------------------
+
+
+class Calendar:
+    """A register in Paris, and the day and hour there."""
+
+    def __init__(self, store: Store, vault: OrganisationKeys) -> None:
+        self.now = self.at("2026-10-01T12:00:00+02:00")
+        clock = lambda: self.now  # noqa: E731
+        audit = Audit(AuditRepository(store), vault, clock, os.urandom)
+        self.register = Register(ActivityRepository(store), audit, clock, ZoneInfo("Europe/Paris"))
+
+    @staticmethod
+    def at(text: str) -> int:
+        return round(datetime.fromisoformat(text).timestamp() * 1_000_000)
+
+    def add(self, days: int, day: str, **changes: Any) -> Activity:
+        content = document(in_force_from=day, **changes)
+        content["retention"] = content["retention"] | {"active_days": days}
+        return self.register.add(json.dumps(content).encode())
+
+    @property
+    def days(self) -> int:
+        return self.register.get("ent").retention.active_days
+
+
+@pytest.fixture
+def calendar(store: Store, vault: OrganisationKeys) -> Calendar:
+    return Calendar(store, vault)
+
+
+def test_until_a_version_is_in_force_the_one_before_it_governs(calendar: Calendar) -> None:
+    calendar.add(400, "2026-09-01", review_by="2028-01-01")
+    calendar.add(30, "2026-11-01", review_by="2028-01-01")
+    # The day begins in Paris, an hour before it does in UTC.
+    for instant, days in (
+        ("2026-10-01T12:00:00+02:00", 400),
+        ("2026-10-31T23:59:59+01:00", 400),
+        ("2026-11-01T00:00:00+01:00", 30),
+        ("2027-11-01T00:00:00+01:00", 30),
+    ):
+        calendar.now = calendar.at(instant)
+        assert (calendar.days, [one.retention.active_days for one in calendar.register.list()]) == (days, [days])
+    assert [one.version for one in calendar.register.history("ent")] == [1, 2]
+    assert calendar.register.get("ent", calendar.at("2026-10-31T12:00:00+01:00")).version == 1
+
+
+def test_a_version_added_later_takes_the_place_of_one_that_is_still_to_come(calendar: Calendar) -> None:
+    calendar.add(400, "2026-09-01", review_by="2028-01-01")
+    calendar.add(30, "2026-12-01", review_by="2028-01-01")
+    assert [one.version for one in calendar.register.planned()] == [2]
+    calendar.add(200, "2026-11-01", review_by="2028-01-01")
+    assert [one.version for one in calendar.register.planned()] == [3]
+    calendar.now = calendar.at("2027-01-01T12:00:00+01:00")
+    assert (calendar.days, calendar.register.planned()) == (200, ())
+
+
+def test_under_an_activity_that_is_not_in_force_nothing_is_stored(calendar: Calendar) -> None:
+    calendar.add(400, "2026-11-01", review_by="2028-01-01")
+    assert calendar.register.list() == ()
+    assert [one.id for one in calendar.register.planned()] == ["ent"]
+    for refused, ask in (
+        (ActivityNotInForce, calendar.register.require),
+        (RegisterInvalid, calendar.register.takes_sources),
+        (NotFound, calendar.register.get),
+    ):
+        with pytest.raises(refused, match="2026-11-01"):
+            ask("ent")
+    assert not calendar.register.takes_sources("nowhere")
+    with pytest.raises(ActivityNotInForce):
+        calendar.register.require("nowhere")
+    calendar.now = calendar.at("2026-11-01T00:00:00+01:00")
+    calendar.register.require("ent")
+    assert calendar.register.takes_sources("ent")
+
+
+def test_whether_an_activity_is_in_force_is_asked_once_a_day(calendar: Calendar, store: Store) -> None:
+    asked = []
+
+    class Counting(ActivityRepository):
+        def history(self, identifier: str) -> Any:
+            asked.append(identifier)
+            return super().history(identifier)
+
+    calendar.add(400, "2026-09-01", review_by="2028-01-01")
+    register = Register(Counting(store), calendar.register._audit, lambda: calendar.now, ZoneInfo("Europe/Paris"))
+    for _ in range(5):
+        register.require("ent")
+    assert len(asked) == 1
+    register.forget()
+    register.require("ent")
+    calendar.now += 86_400_000_000
+    register.require("ent")
+    assert len(asked) == 3
+
+
+def test_a_review_is_overdue_after_its_day_until_another_version_is_there(calendar: Calendar) -> None:
+    calendar.add(400, "2026-09-01", review_by="2026-10-01")
+    assert calendar.register.overdue_reviews() == ()
+    calendar.now = calendar.at("2026-10-02T00:00:00+02:00")
+    assert [one.id for one in calendar.register.overdue_reviews()] == ["ent"]
+    calendar.add(400, "2026-11-01", review_by="2027-11-01")
+    assert calendar.register.overdue_reviews() == ()
+
+
+def test_a_draft_is_checked_and_not_added(calendar: Calendar) -> None:
+    calendar.add(400, "2026-09-01", review_by="2028-01-01")
+    draft = calendar.register.draft(encoded(minors=False))
+    assert (draft.version, draft.minors, len(calendar.register.history("ent"))) == (2, False, 1)
+    with pytest.raises(RegisterInvalid):
+        calendar.register.draft(b"{}")
+
+
+# --- what is told of a document ---------------------------------------------------------------------
+
+
+def test_each_missing_property_is_told_once(unplugged: Register) -> None:
+    with pytest.raises(RegisterInvalid) as refused:
+        unplugged.add(b"{}")
+    required = contracts.load("sillage", "processing-activity.schema.json")["required"]
+    assert sorted(fault.pointer for fault in refused.value.faults) == sorted(f"/{name}" for name in required)
+    assert len(required) == 14
+
+
+def test_gdpr_7_consent_is_refused_with_a_sentence(unplugged: Register) -> None:
+    basis = {"article": "6.1.a", "reference": {"fr": "x", "en": "x"}}
+    with pytest.raises(RegisterInvalid) as refused:
+        unplugged.add(encoded(legal_basis=basis))
+    (fault,) = refused.value.faults
+    assert (fault.pointer, fault.rule, fault.section) == ("/legal_basis/article", "consent", "GDPR art. 7")
+    assert "cannot hold" in fault.message
+    # Beside other faults too.
+    assert ("/legal_basis/article", "consent") in faults(unplugged, encoded(legal_basis=basis, purposes=[]))

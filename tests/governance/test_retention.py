@@ -469,3 +469,61 @@ def test_months_after_the_end_of_an_account_are_for_that_basis(
         with pytest.raises(RegisterInvalid) as refused:
             house.register.add(json.dumps(content).encode())
         assert [fault.pointer for fault in refused.value.faults] == ["/retention/account_closed_months"]
+
+
+# --- versions that are in force later ---------------------------------------------------------------
+
+
+def version(house: House, **retention: object) -> bytes:
+    content = json.loads((EXAMPLES / "ent.json").read_bytes())
+    day = retention.pop("in_force_from", "2026-09-01")
+    content |= {"in_force_from": day, "review_by": "2030-01-01"}
+    content["retention"] |= retention
+    return json.dumps(content).encode()
+
+
+def test_a_version_that_is_not_in_force_deletes_nothing(house: House) -> None:
+    house.register.add(version(house, active_days=1, in_force_from="2027-01-01"))
+    assert {line.source: (line.active_days, line.due) for line in house.retention.report(NOW)}["ent1"] == (10, 9)
+    assert house.retention.apply(NOW, dry_run=False).statements == 9
+    assert house.left("ent1") == 3
+
+
+def test_a_source_whose_activity_is_not_in_force_is_left_alone(house: House) -> None:
+    content = json.loads(version(house, active_days=1, in_force_from="2027-01-01"))
+    house.register.add(json.dumps({**content, "id": "later"}).encode())
+    house.put("soon", 400, 2)
+    LINKS.append(SourceLink("soon", "later"))
+    try:
+        assert house.retention.apply(NOW, dry_run=False).statements == 9
+        assert house.left("soon") == 2
+    finally:
+        LINKS.pop()
+
+
+def test_a_shorter_duration_says_what_it_would_make_due(house: House) -> None:
+    # Due already: 9 that are older than 10 days. Of the others 3 are a day old.
+    draft = house.register.draft(version(house, active_days=1))
+    house.put("ent1", 5, 7)
+    effect = house.retention.effect(draft, NOW)
+    assert (effect.shorter, effect.due, effect.at) == (True, 7, NOW)
+    assert effect.before is not None and effect.before.active_days == 10
+    assert house.left("ent1") == 19
+    longer = house.retention.effect(house.register.draft(version(house, active_days=11)), NOW)
+    assert (longer.shorter, longer.due) == (False, 0)
+    ends = version(house, active_days=10, basis="account-closed", account_closed_months=3)
+    assert house.retention.effect(house.register.draft(ends), NOW).shorter
+
+
+def test_what_a_later_version_makes_due_is_counted_for_that_day(house: House) -> None:
+    # 2026-09-24 begins two days and some hours after NOW: by then the three that are a day old are due under 3 days.
+    draft = house.register.draft(version(house, active_days=3, in_force_from="2026-09-24"))
+    effect = house.retention.effect(draft, NOW)
+    assert effect.at == round(datetime(2026, 9, 24, tzinfo=UTC).timestamp() * 1_000_000)
+    assert (effect.shorter, effect.due) == (True, 3)
+
+
+def test_a_first_version_makes_nothing_due(house: House) -> None:
+    content = json.loads(version(house, active_days=1))
+    effect = house.retention.effect(house.register.draft(json.dumps({**content, "id": "new"}).encode()), NOW)
+    assert (effect.before, effect.shorter, effect.due) == (None, False, 0)

@@ -128,7 +128,9 @@ def test_reading_the_audit_log_leaves_an_entry(
     (entry,) = body["entries"]  # type: ignore[misc]
     assert (entry["kind"], entry["actor"]) == (AUDIT_READ, dpo.id)
     _, body = get(client, "/api/v1/audit?kind=activity-added", dpo)
-    assert [entry["detail"] for entry in body["entries"]] == [{"activity": "ent", "version": 1}]  # type: ignore[attr-defined]
+    assert [entry["detail"] for entry in body["entries"]] == [  # type: ignore[attr-defined]
+        {"activity": "ent", "version": 1, "in_force_from": "2026-09-01"}
+    ]
     before = body["entries"][0]["at"]  # type: ignore[index]
     _, body = get(client, f"/api/v1/audit?kind=activity-added&before={before}", dpo)
     assert body["entries"] == []

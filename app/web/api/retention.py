@@ -51,7 +51,7 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         gate.credential(GOVERNANCE_READ)
         _parameters(_NoParameters())
         now = clock.now_us()
-        activities = {activity.id: activity for activity in register.list()}
+        activities = {activity.id: activity for activity in register.list(now)}
         lines: list[dict[str, object]] = []
         for line in retention.report(now):
             rule = activities[line.activity].retention
@@ -78,13 +78,22 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
                     "justification": rule.justification._asdict(),
                 }
             )
-        return answer({"as_of": instant(now), "lines": lines})
+        overdue = [
+            {"activity": one.id, "review_by": None if one.review_by is None else one.review_by.isoformat()}
+            for one in register.overdue_reviews()
+        ]
+        return answer({"as_of": instant(now), "lines": lines, "reviews_overdue": overdue})
 
     @routes.get("/activities")
     def _activities() -> Response:
         gate.credential(GOVERNANCE_READ)
         _parameters(_NoParameters())
-        return answer({"activities": [_entry_of_register(activity) for activity in register.list()]})
+        return answer(
+            {
+                "activities": [_entry_of_register(activity) for activity in register.list()],
+                "planned": [_entry_of_register(activity) for activity in register.planned()],
+            }
+        )
 
     @routes.get("/activities/<identifier>")
     def _activity(identifier: str) -> Response:
@@ -92,7 +101,12 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         _parameters(_NoParameters())
         current = register.get(identifier)
         versions = [
-            {"version": version.version, "added": instant(version.added)} for version in register.history(identifier)
+            {
+                "version": version.version,
+                "added": instant(version.added),
+                "in_force_from": version.in_force_from.isoformat(),
+            }
+            for version in register.history(identifier)
         ]
         return answer(_entry_of_register(current) | {"versions": versions})
 
