@@ -643,6 +643,14 @@ class JobFailed(OperatorError):
     title_fr = "La tâche n'a pas abouti"
 
 
+class PartlyDone(OperatorError):
+    """Of several persons, some could not be acted on; the others were, and each line of output says what became."""
+
+    code = "partly-done"
+    title = "It was not done for everybody"
+    title_fr = "Ce n'a pas été fait pour tout le monde"
+
+
 class LeaseLost(SillageError):
     """Another scheduler leads now; what this one was doing is not committed."""
 

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
 from importlib.metadata import version as distribution_version
@@ -42,6 +42,8 @@ from app.governance.keys import Keys
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
 from app.governance.purposes import Purpose
+from app.governance.receptions import Receptions
+from app.governance.recipients import Disclosures, Recipients
 from app.governance.rectification import Rectification
 from app.governance.register import Register, SourceLink
 from app.governance.reseal import Reseal
@@ -92,6 +94,7 @@ from app.storage.person_states import PersonStateRepository, PersonStates
 from app.storage.persons import PersonRepository
 from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
+from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
@@ -259,7 +262,33 @@ class Parts:
     @cached_property
     def audit_retention(self) -> AuditRetention:
         """How long the audit log is kept."""
-        return AuditRetention(self.audit, AuditRepository(self.store), self.settings.audit_days)
+        return AuditRetention(
+            self.audit,
+            AuditRepository(self.store),
+            self.settings.audit_days,
+            self.receptions.condense,
+            self.receptions.settle,
+        )
+
+    @cached_property
+    def receptions(self) -> Receptions:
+        """What outlives the audit log of who received what."""
+        zone = ZoneInfo(self.settings.timezone)
+        return Receptions(ReceptionRepository(self.store), self.keys, AuditRepository(self.store).readings, zone)
+
+    @cached_property
+    def recipients(self) -> Recipients:
+        """Who received what."""
+        log = AuditRepository(self.store)
+        return Recipients(
+            entries=log.since,
+            oldest=log.oldest,
+            receptions=self.receptions,
+            sources=self.sources_repository.list,
+            source_tokens=lambda source: (self.keys.named(kinds.SOURCE, source),),
+            credentials=self.sources_repository.credentials,
+            timezone=ZoneInfo(self.settings.timezone),
+        )
 
     @cached_property
     def audit_search(self) -> AuditSearch:
@@ -446,7 +475,6 @@ class Parts:
     def packages(self) -> Packages:
         """Packages of everything that is held about one person."""
         documents = DocumentRepository(self.store)
-        log = AuditRepository(self.store)
 
         def of_person(identifiers: Sequence[str], subjects: Sequence[bytes]) -> PersonDocuments:
             return PersonDocuments(documents, self.document_seal, self.keys, identifiers=identifiers, tokens=subjects)
@@ -459,11 +487,8 @@ class Parts:
             sessions=SessionRepository(self.store).of_subjects,
             ends=AccountRepository(self.store).of,
             sources=self.sources_repository.list,
-            source_tokens=lambda source: (self.keys.named(kinds.SOURCE, source),),
-            credentials=self.sources_repository.credentials,
             register=self.register,
-            entries=log.since,
-            oldest_entry=log.oldest,
+            recipients=self.recipients,
             standing=lambda person, actor: self.restriction.standing(person, actor=actor),
         )
         return Packages(
@@ -476,6 +501,20 @@ class Parts:
             version=VERSION,
             timezone=self.settings.timezone,
         )
+
+    @cached_property
+    def disclosures(self) -> Disclosures:
+        """Who received the data of a person."""
+        return Disclosures(
+            self.recipients, self.persons, self._document_marks, self.statements.some, self._audited, self.cases
+        )
+
+    def _document_marks(self, subjects: Sequence[bytes]) -> Iterable[bytes]:
+        """The tokens by which readings of the documents of persons are on record."""
+        documents = PersonDocuments(
+            DocumentRepository(self.store), self.document_seal, self.keys, identifiers=(), tokens=subjects
+        )
+        return documents.marks()
 
     @cached_property
     def erasures(self) -> Erasures:
@@ -506,6 +545,9 @@ class Parts:
                 AuditRepository(self.store).of_kinds,
                 self.register.list,
                 self._links,
+                self.recipients,
+                self.receptions,
+                self._document_marks,
             ),
             home_page=f"{self.settings.public_url.rstrip('/')}/erased",
             scan=self.statements.span,
@@ -700,6 +742,7 @@ class Parts:
             run = self.retention.apply(self._now_us(), dry_run=False, check=lease.check)
             swept = self.attachment_repository.sweep(clock.now())
             audit = self.audit_retention.apply(self._now_us(), dry_run=False, check=lease.check)
+            self.receptions.prune(audit.before)
             return {
                 "deleted": run.statements,
                 "documents": run.documents,
@@ -1279,12 +1322,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)
     app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
     app.register_blueprint(
-        retention_api.blueprint(gate, parts.retention, parts.register, parts.audit, parts.audit_search),
+        retention_api.blueprint(
+            gate, parts.retention, parts.register, parts.audit, parts.audit_search, parts.recipients.labels
+        ),
         url_prefix="/api/v1",
     )
     app.register_blueprint(access_api.blueprint(gate, parts.packages), url_prefix="/api/v1")
-    app.register_blueprint(persons_api.blueprint(gate, parts.persons, parts.erasures), url_prefix="/api/v1")
-    app.register_blueprint(requests_api.blueprint(gate, parts.cases), url_prefix="/api/v1")
+    app.register_blueprint(
+        persons_api.blueprint(gate, parts.persons, parts.erasures, parts.disclosures), url_prefix="/api/v1"
+    )
+    app.register_blueprint(requests_api.blueprint(gate, parts.cases, parts.recipients.labels), url_prefix="/api/v1")
     app.register_blueprint(
         restriction_api.blueprint(gate, parts.restriction, parts.rectification, chosen.statement_bytes),
         url_prefix="/api/v1",

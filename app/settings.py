@@ -302,7 +302,7 @@ class Settings:
         "What a reading may be said to be for (`X-Sillage-Purpose`, `--purpose`), comma-separated codes; the audit log "
         "keeps the code.",
         form.String(validate=_purposes),
-        "teaching,support,quality,evaluation,security,rights-request,audit",
+        "teaching,support,quality,evaluation,research,security,rights-request,audit",
     )
     purpose_required: bool = _setting(
         "Refuse requests that say no purpose, of credentials that belong to no source (those of people): all but "

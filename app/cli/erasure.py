@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.cli.person import person, person_options
+from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.errors import FileRefused, NotFound
@@ -42,26 +42,35 @@ class Erasing(Protocol):
 
 
 @person.command("erase")
-@person_options
+@people_options
 @click.option("--case", metavar="ID", help="Id of the request that this answers; nothing that names anybody.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="End once the keys are destroyed; the job `erasure` does the rest.")
-@click.option("--receipt", "receipt", type=click.Path(path_type=Path), help="Write the signed receipt to this file.")
+@click.option(
+    "--receipt",
+    "receipt",
+    type=click.Path(path_type=Path),
+    help="Write the signed receipt to this file; with --each, each to a file of its own in this folder.",
+)
 @purpose_option
 @click.pass_obj
-def erase(parts: Erasing, who: Person, case: str | None, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool, receipt: Path | None) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.
 
     Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
     """
     console = out()
+    if who.each:
+        refuse_case(case)
+        _erase_each(parts, who, yes=yes, no_wait=no_wait, folder=receipt)
+        return
     if receipt is not None and receipt.exists():
         raise FileRefused("The file for the receipt is there already; it is not overwritten.")
     if not yes:
-        found = parts.persons.find(who, actor="cli:person erase")
+        found = parts.persons.find(who.one, actor="cli:person erase")
         console.print(f"{found.own:,} statements of theirs, {found.mentions:,} of others that name them.")
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
-    erasure = parts.erasures.erase(who, actor="cli:person erase", case=case)
+    erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
     if no_wait:
         console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
@@ -70,7 +79,37 @@ def erase(parts: Erasing, who: Person, case: str | None, yes: bool, no_wait: boo
         erasure = parts.erasures.advance(erasure.id, progress=told)
     for name, number in sorted(erasure.counts.items()):
         console.print(f"  {name}: {number:,}")
+    for one in erasure.recipients:
+        console.print(f"  to be told (GDPR art. 19): {one['name']}, {one['number']:,} readings")
     _write(erasure, receipt)
+
+
+def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
+    if folder is not None and not folder.is_dir():
+        raise FileRefused("With --each, --receipt is a folder that is there.")
+    people = {one for one in who.people if isinstance(one, Person)}
+    if not yes:
+        counts = [parts.persons.find(one, actor="cli:person erase") for one in people]
+        own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
+        out().print(f"{len(people):,} persons: {own:,} statements of theirs, {mentions:,} of others that name them.")
+        click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
+
+    def act(place: int, one: Person) -> str:
+        erasure = parts.erasures.erase(one, actor="cli:person erase")
+        if no_wait:
+            return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest"
+        erasure = parts.erasures.advance(erasure.id)
+        file = None if folder is None else folder / f"receipt-{erasure.id}.json"
+        if file is not None and not file.exists():
+            _write(erasure, file, quiet=True)
+        told = sorted({str(each["name"]) for each in erasure.recipients})
+        return (
+            f"erasure {erasure.id}: {erasure.counts.get('statements', 0):,} statements erased"
+            + ("" if file is None else f", receipt {file.name}")
+            + (f"; to be told: {', '.join(told)}" if told else "")
+        )
+
+    for_each(who, act)
 
 
 @click.group()
@@ -140,10 +179,13 @@ def _show(content: Any) -> None:
             console.print(f"  {name}: {content[name]}")
     for name, number in content.get("counts", {}).items():
         console.print(f"  {name}: {number:,}")
-    console.print(f"  exports to tell recipients of: {len(content.get('exports', []))}")
+    for one in content.get("received", []):
+        console.print(f"  received by: {one['name']} ({one['number']:,} readings, {one['first']} to {one['last']})")
+    for one in content.get("exports", []):
+        console.print(f"  export to tell of: {one['package']}, for {', '.join(one['recipients']) or 'nobody named'}")
 
 
-def _write(erasure: Erasure, file: Path | None) -> None:
+def _write(erasure: Erasure, file: Path | None, *, quiet: bool = False) -> None:
     if file is None or erasure.receipt is None:
         return
     try:
@@ -151,7 +193,8 @@ def _write(erasure: Erasure, file: Path | None) -> None:
             target.write(erasure.receipt)
     except OSError:
         raise FileRefused("The receipt cannot be written there. `sillage receipt write` writes it elsewhere.") from None
-    out().print(f"Receipt: {file}")
+    if not quiet:
+        out().print(f"Receipt: {file}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -20,6 +21,7 @@ from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoint, Checkpoints
+from app.governance.recipients import Recipients
 from app.governance.register import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
 from app.storage import clock
@@ -55,6 +57,10 @@ class Governance(Protocol):
     @property
     def audit_search(self) -> AuditSearch:
         """Looks for entries."""
+
+    @property
+    def recipients(self) -> Recipients:
+        """What those are called who read."""
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -129,7 +135,7 @@ def activity_list(parts: Governance) -> None:
 @click.argument("identifier")
 @click.pass_obj
 def activity_show(parts: Governance, identifier: str) -> None:
-    """Show one activity in full, as it is in force or will be, its versions, and what was done to it and its sources."""
+    """Show one activity in full, as it is or will be in force, its versions, and what was done to it and its sources."""
     console = out()
     versions = parts.register.history(identifier)
     governing = version_on(versions, parts.register.day())
@@ -379,9 +385,9 @@ def audit_search(
     agents = None if person is None else read_agents(person.read(MOST_AGENT_BYTES))
     wanted = Wanted(agents, actor, kinds, _us(since), _us(until))
     found = parts.audit_search.find(wanted, None, limit, who="cli:audit search")
-    rows = table("at", "kind", "actor", "detail")
+    rows, who = table("at", "kind", "actor", "detail"), _called(parts)
     for entry in found.entries:
-        rows.add_row(instant(entry.at), entry.kind, entry.actor, _shown(entry))
+        rows.add_row(instant(entry.at), entry.kind, who(entry.actor), _shown(entry))
     console = out()
     console.print(rows)
     if found.next is not None:
@@ -403,10 +409,16 @@ def audit_search(
 def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
     """Show the newest entries. The listing is itself recorded."""
     parts.audit.append(AUDIT_READ, "cli:audit list", {"kinds": list(kinds), "limit": limit})
-    rows = table("at", "kind", "actor", "detail")
+    rows, who = table("at", "kind", "actor", "detail"), _called(parts)
     for entry in parts.audit.newest(kinds, None, limit):
-        rows.add_row(instant(entry.at), entry.kind, entry.actor, _shown(entry))
+        rows.add_row(instant(entry.at), entry.kind, who(entry.actor), _shown(entry))
     out().print(rows)
+
+
+def _called(parts: Governance) -> Callable[[str], str]:
+    """What to show of who an entry is by: the label of a credential, and its id, by which it is looked for."""
+    label = parts.recipients.labels()
+    return lambda actor: actor if label(actor) == actor else f"{label(actor)} ({actor})"
 
 
 def _shown(entry: Entry) -> str:

@@ -1,4 +1,8 @@
-"""``sillage person``: acts about one person. The group, how a person is said, and ``find``; other modules add to it."""
+"""``sillage person``: acts about persons. The group, how they are said, ``find`` and ``recipients``.
+
+Other modules add to the group. Several identifiers are one person; with ``--each`` each agent is a person of its own,
+for a class: a line of outcome for each, and what fails for one is told and done for the others.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import click
 import orjson
 
 from app.cli.purpose import purpose_option
-from app.cli.screen import out, table
-from app.errors import FileRefused
+from app.cli.screen import instant, out, table
+from app.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.governance.persons import Person, Persons, person_of
+from app.governance.recipients import Disclosures, Received, recipients_in
 
-Command = TypeVar("Command", bound=Callable[..., object])
 _MOST_BYTES = 1_000_000
 
 
@@ -27,42 +31,58 @@ class Finding(Protocol):
     def persons(self) -> Persons:
         """Finds persons."""
 
+    @property
+    def disclosures(self) -> Disclosures:
+        """Who received what."""
+
 
 @click.group()
 def person() -> None:
     """Rights of a person: find, and act on, what is kept of them. Nothing of what you type is kept in clear."""
 
 
-def person_options(command: Command) -> Command:
-    """Options that say who is meant; the command gets the ``Person`` as its argument ``who``."""
+class Meant(NamedTuple):
+    """Who is meant.
+
+    Attributes:
+        people: Each, or why it cannot be anybody.
+        each: Whether they are persons of their own; else there is one.
+    """
+
+    people: tuple[Person | SillageError, ...]
+    each: bool
+
+    @property
+    def one(self) -> Person:
+        """The only person."""
+        (only,) = self.people
+        if isinstance(only, SillageError):
+            raise only
+        return only
+
+
+def people_options(command: Callable[..., object]) -> Callable[..., Any]:
+    """Options that say who is meant, with ``--each``; the command gets ``Meant`` as its argument ``who``."""
 
     @wraps(command)
-    def with_person(
-        *given: object,
-        account: tuple[tuple[str, str], ...],
-        mbox: tuple[str, ...],
-        mbox_sha1sum: tuple[str, ...],
-        openid: tuple[str, ...],
-        agents: Path | None,
-        **named: object,
-    ) -> object:
-        said: list[object] = [{"account": {"homePage": home, "name": name}} for home, name in account]
-        said += [{"mbox": each if each.startswith("mailto:") else f"mailto:{each}"} for each in mbox]
-        said += [{"mbox_sha1sum": each} for each in mbox_sha1sum]
-        said += [{"openid": each} for each in openid]
-        if agents is not None:
-            said += _listed(agents)
-        if not said:
-            raise click.UsageError("Say who is meant: --account, --mbox, --mbox-sha1sum, --openid, or --agents FILE.")
-        return command(*given, who=person_of(said), **named)
+    def with_people(*given: object, each: bool, **named: object) -> object:
+        said = _said(named)
+        people = tuple(map(_one_of, said)) if each else (person_of(said),)
+        return command(*given, who=Meant(people, each), **named)
 
-    made: Callable[..., object] = with_person
+    made: Callable[..., Any] = with_people
     for option in (
+        click.option(
+            "--each",
+            is_flag=True,
+            help="Each agent is a person of its own (an array within the array: one person of several): a line each.",
+        ),
         click.option(
             "--agents",
             type=click.Path(path_type=Path, allow_dash=True),
             metavar="FILE",
-            help="JSON array of xAPI Agents, or - for standard input, where other users of the host do not see them.",
+            help="JSON array of xAPI Agents, or - for standard input, where other users of the host do not see them. "
+            "They are one person, unless --each is given.",
         ),
         click.option("--openid", multiple=True, metavar="URI", help="OpenID. Repeatable."),
         click.option("--mbox-sha1sum", multiple=True, metavar="HEX", help="SHA-1 of an address. Repeatable."),
@@ -74,7 +94,60 @@ def person_options(command: Command) -> Command:
         ),
     ):
         made = option(made)
-    return made  # type: ignore[return-value]  # click's options wrap it; what it takes is what ``command`` takes
+    return made
+
+
+def for_each(who: Meant, act: Callable[[int, Person], str]) -> None:
+    """Act for each person, and print a line of what became of it; what fails for one is done for the others.
+
+    Args:
+        who: Those meant.
+        act: Gets the place in the list, from 1, and the person; gives the outcome in words.
+
+    Raises:
+        PartlyDone: it failed for some; the lines say for which, by their places.
+    """
+    console = out()
+    failed: list[int] = []
+    done: dict[Person, int] = {}
+    for place, one in enumerate(who.people, 1):
+        try:
+            if isinstance(one, SillageError):
+                raise one
+            told = f"the same as agent {done[one]}" if one in done else act(place, one)
+            done.setdefault(one, place)
+        except SillageError as error:
+            failed.append(place)
+            told = f"not done. {error.title}: {error.detail} ({error.code})"
+        # No identifier: a terminal and its log are read by others.
+        console.print(f"agent {place}: {told}")
+    if failed:
+        listed = ", ".join(map(str, failed))
+        raise PartlyDone(
+            f"{len(failed)} of {len(who.people)} could not be done: agents {listed}, counted from the first one given. "
+            "The others are done; give these again once what their lines say is put right."
+        )
+
+
+def _one_of(said: object) -> Person | SillageError:
+    try:
+        return person_of(said if isinstance(said, list) else [said])
+    except BadRequest as refused:
+        return refused
+
+
+def _said(named: dict[str, Any]) -> list[object]:
+    """The agents that the options name, which are taken out of what the command gets."""
+    said: list[object] = [{"account": {"homePage": home, "name": name}} for home, name in named.pop("account")]
+    said += [{"mbox": each if each.startswith("mailto:") else f"mailto:{each}"} for each in named.pop("mbox")]
+    said += [{"mbox_sha1sum": each} for each in named.pop("mbox_sha1sum")]
+    said += [{"openid": each} for each in named.pop("openid")]
+    agents = named.pop("agents")
+    if agents is not None:
+        said += _listed(agents)
+    if not said:
+        raise click.UsageError("Say who is meant: --account, --mbox, --mbox-sha1sum, --openid, or --agents FILE.")
+    return said
 
 
 def _listed(path: Path) -> list[object]:
@@ -89,16 +162,67 @@ def _listed(path: Path) -> list[object]:
 
 
 @person.command("find")
-@person_options
+@people_options
 @purpose_option
 @click.pass_obj
-def find(parts: Finding, who: Person) -> None:
+def find(parts: Finding, who: Meant) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""
-    found = parts.persons.find(who, actor="cli:person find")
-    rows = table("place", "number", title=f"A person of {len(who.identifiers)} identifiers")
+    if who.each:
+
+        def told(_: int, one: Person) -> str:
+            found = parts.persons.find(one, actor="cli:person find")._asdict()
+            listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
+            return ", ".join(listed) or "nothing is held"
+
+        for_each(who, told)
+        return
+    found = parts.persons.find(who.one, actor="cli:person find")
+    rows = table("place", "number", title=f"A person of {len(who.one.identifiers)} identifiers")
     for name, number in found._asdict().items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
+
+
+@person.command("recipients")
+@people_options
+@click.option("--case", metavar="ID", help="The request that it is asked for: the names of recipients go on it.")
+@purpose_option
+@click.pass_obj
+def recipients(parts: Finding, who: Meant, case: str | None) -> None:
+    """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19)."""
+    if who.each:
+        refuse_case(case)
+        for_each(who, lambda _, one: in_words(parts.disclosures.of(one, actor="cli:person recipients")))
+        return
+    show_received(parts.disclosures.of(who.one, actor="cli:person recipients", case=case))
+
+
+def refuse_case(case: str | None) -> None:
+    """Refuse ``--case`` beside ``--each``: a request is of one person."""
+    if case is not None:
+        raise click.UsageError("A request is of one person: leave --case out, or act for that person alone.")
+
+
+def in_words(found: Received) -> str:
+    """Who received, on one line."""
+    return ", ".join(recipients_in(found)) or "no recipient is on record"
+
+
+def show_received(found: Received) -> None:
+    """Print who received what."""
+    console = out()
+    if not found.readings and not found.exports:
+        console.print("No recipient is on record.")
+        return
+    rows = table("recipient", "for", "how", "readings", "first", "last")
+    for one in found.readings:
+        rows.add_row(
+            one.name, one.purpose or one.activity or "not said", one.way, f"{one.number:,}", one.first, one.last
+        )
+    if found.readings:
+        console.print(rows)
+    for export in found.exports:
+        console.print(f"{export.package}, for {', '.join(export.recipients) or 'nobody named'} ({instant(export.at)})")
 
 
 COMMANDS = (person,)

@@ -9,9 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.person import person, person_options
+from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
+from app.errors import FileRefused
 from app.governance.person_package import Packages
 from app.governance.person_package import Progress as Stage
 from app.governance.persons import Person
@@ -34,20 +35,46 @@ class Giving(Protocol):
 
 
 @person.command("access")
-@person_options
+@people_options
 @click.option(
     "--to",
     "target",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
     metavar="DEST.zip",
-    help="Zip to write; a file that is there is never overwritten.",
+    help="Zip to write; with --each, a folder that is there. A file that is there is never overwritten.",
 )
 @click.option("--case", metavar="ID", help="The request that it answers.")
 @purpose_option
 @click.pass_obj
-def access(parts: Giving, who: Person, target: Path, case: str | None) -> None:
+def access(parts: Giving, who: Meant, target: Path, case: str | None) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""
+    console = out()
+    if who.each:
+        refuse_case(case)
+        if not target.is_dir():
+            raise FileRefused("With --each, --to is a folder that is there.")
+
+        def act(place: int, one: Person) -> str:
+            # By the place in the list: a name would stand in the folder, for whoever looks.
+            file = target / f"agent-{place:04}.zip"
+            return f"{file.name}, {_write(parts, one, file, None):,} bytes"
+
+        for_each(who, act)
+    else:
+        if target.is_dir():
+            raise click.UsageError("--to is a file; a folder goes with --each.")
+        console.print(f"{target}: {_write(parts, who.one, target, case):,} bytes.")
+    console.print(
+        "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."
+    )
+    console.print(
+        "It holds personal data: give it to that person, or to those who answer for them, and delete it here."
+    )
+
+
+def _write(parts: Giving, who: Person, target: Path, case: str | None) -> int:
+    """Write the zip of one person; how many bytes."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     length = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -61,11 +88,7 @@ def access(parts: Giving, who: Person, target: Path, case: str | None) -> None:
             for piece in parts.packages.write(who, actor="cli:person access", case=case, progress=told):
                 file.write(piece)
                 length += len(piece)
-    console = out()
-    console.print(f"{target}: {length:,} bytes. Begin with index.fr.html or index.en.html in it.")
-    console.print(
-        "It holds personal data: give it to that person, or to those who answer for them, and delete it here."
-    )
+    return length
 
 
 # The command is in the group ``person``.

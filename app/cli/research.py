@@ -99,12 +99,27 @@ def aggregate_list(parts: Research) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; default: exports, in the data folder."
 )
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="TEXT",
+    help="For whom it is: a function or an organisation, not a name. Repeatable.  [default: the organisation itself]",
+)
 @purpose_option
 @click.pass_obj
 def export(
-    parts: Research, names: tuple[str, ...], first: datetime | None, last: datetime | None, out: Path | None
+    parts: Research,
+    names: tuple[str, ...],
+    first: datetime | None,
+    last: datetime | None,
+    out: Path | None,
+    recipients: tuple[str, ...],
 ) -> None:
-    """Write a data package: Parquet, CSV, datapackage.json, codebook. Small groups are hidden."""
+    """Write a data package: Parquet, CSV, datapackage.json, codebook. Small groups are hidden.
+
+    Who it is for stands in the package and in the audit log: persons are told it, and whoever erases them.
+    """
     exports = parts.exports
     with _bar("exporting") as told:
         package = exports.run(
@@ -112,6 +127,7 @@ def export(
             first=first.date() if first else None,
             last=last.date() if last else None,
             target=out,
+            recipients=recipients,
             actor="cli:export",
             progress=told,
         )

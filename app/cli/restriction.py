@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
 import click
 
-from app.cli.person import person, person_options
+from app.cli.person import Meant, for_each, in_words, people_options, person, refuse_case, show_received
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.errors import FileRefused
 from app.governance.persons import Person
+from app.governance.recipients import Disclosures
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction
 from app.storage.person_states import PURPOSES, RESEARCH
@@ -28,35 +30,51 @@ class Rights(Protocol):
         """Restriction and objection."""
 
     @property
+    def disclosures(self) -> Disclosures:
+        """Who received what."""
+
+    @property
     def rectification(self) -> Rectification:
         """Rectification."""
 
 
 @person.command("restrict")
-@person_options
+@people_options
 @case_option
 @purpose_option
 @click.pass_obj
-def restrict(parts: Rights, who: Person, case: str | None) -> None:
+def restrict(parts: Rights, who: Meant, case: str | None) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
-    parts.restriction.restrict(who, actor="cli:person restrict", case=case)
+
+    def act(one: Person) -> None:
+        parts.restriction.restrict(one, actor="cli:person restrict", case=case)
+
+    if who.each:
+        refuse_case(case)
+        for_each(who, lambda _, one: _with_recipients(parts, "restricted", act, one))
+        return
+    act(who.one)
     out().print("Restricted, in every process that serves. Jobs follow with their next step.")
-    out().print("Tell whoever received the data (GDPR art. 19).")
+    _tell(parts, who.one, "cli:person restrict", case)
 
 
 @person.command("unrestrict")
-@person_options
+@people_options
 @case_option
 @purpose_option
 @click.pass_obj
-def unrestrict(parts: Rights, who: Person, case: str | None) -> None:
+def unrestrict(parts: Rights, who: Meant, case: str | None) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
-    lifted = parts.restriction.lift(who, actor="cli:person unrestrict", case=case)
-    out().print("The restriction is lifted." if lifted else "This person was not restricted.")
+
+    def act(one: Person) -> str:
+        lifted = parts.restriction.lift(one, actor="cli:person unrestrict", case=case)
+        return "The restriction is lifted." if lifted else "This person was not restricted."
+
+    _act(who, case, act)
 
 
 @person.command("object")
-@person_options
+@people_options
 @click.option(
     "--against",
     "purposes",
@@ -70,39 +88,80 @@ def unrestrict(parts: Rights, who: Person, case: str | None) -> None:
 @case_option
 @purpose_option
 @click.pass_obj
-def object_to(parts: Rights, who: Person, purposes: tuple[str, ...], refuse_new: bool, case: str | None) -> None:
+def object_to(parts: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: str | None) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
-    parts.restriction.note_objection(
-        who, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=case
-    )
-    out().print(f"The objection to {', '.join(purposes)} is noted.")
+
+    def act(one: Person) -> None:
+        parts.restriction.note_objection(
+            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=case
+        )
+
+    if who.each:
+        refuse_case(case)
+        for_each(who, lambda _, one: _with_recipients(parts, f"objects to {', '.join(purposes)}", act, one))
+    else:
+        act(who.one)
+        out().print(f"The objection to {', '.join(purposes)} is noted.")
+        _tell(parts, who.one, "cli:person object", case)
     if refuse_new:
         out().print("New statements of this person are refused, and with them the batches that hold them.")
 
 
 @person.command("withdraw-objection")
-@person_options
+@people_options
 @case_option
 @purpose_option
 @click.pass_obj
-def withdraw_objection(parts: Rights, who: Person, case: str | None) -> None:
+def withdraw_objection(parts: Rights, who: Meant, case: str | None) -> None:
     """Take back what a person objected to; new statements are taken again."""
-    withdrawn = parts.restriction.withdraw_objection(who, actor="cli:person withdraw-objection", case=case)
-    out().print("The objection is withdrawn." if withdrawn else "This person had not objected.")
+
+    def act(one: Person) -> str:
+        withdrawn = parts.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=case)
+        return "The objection is withdrawn." if withdrawn else "This person had not objected."
+
+    _act(who, case, act)
 
 
 @person.command("standing")
-@person_options
+@people_options
 @purpose_option
 @click.pass_obj
-def standing(parts: Rights, who: Person) -> None:
+def standing(parts: Rights, who: Meant) -> None:
     """Show whether a person is restricted, and what they object to."""
-    found = parts.restriction.standing(who, actor="cli:person standing")
-    console = out()
-    since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
-    console.print(f"restricted      {since}")
-    console.print(f"objects to      {', '.join(found.objects) or 'nothing'}")
-    console.print(f"new statements  {'refused' if found.refuses else 'stored'}")
+
+    def lines(one: Person) -> list[tuple[str, str]]:
+        found = parts.restriction.standing(one, actor="cli:person standing")
+        since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
+        return [
+            ("restricted", since),
+            ("objects to", ", ".join(found.objects) or "nothing"),
+            ("new statements", "refused" if found.refuses else "stored"),
+        ]
+
+    if who.each:
+        for_each(who, lambda _, one: "; ".join(f"{name}: {value}" for name, value in lines(one)))
+        return
+    for name, value in lines(who.one):
+        out().print(f"{name:14}  {value}")
+
+
+def _act(who: Meant, case: str | None, act: Callable[[Person], str]) -> None:
+    if who.each:
+        refuse_case(case)
+        for_each(who, lambda _, one: act(one))
+    else:
+        out().print(act(who.one))
+
+
+def _with_recipients(parts: Rights, done: str, act: Callable[[Person], None], one: Person) -> str:
+    act(one)
+    found = parts.disclosures.of(one, actor="cli:person recipients")
+    return f"{done}; to be told: {in_words(found)}"
+
+
+def _tell(parts: Rights, who: Person, actor: str, case: str | None) -> None:
+    out().print("Tell whoever received the data (GDPR art. 19):")
+    show_received(parts.disclosures.of(who, actor=actor, case=case))
 
 
 @person.command("rectify")
@@ -119,7 +178,8 @@ def rectify(parts: Rights, statement: UUID, file: Path, case: str | None) -> Non
         raise FileRefused("The file of the right statement cannot be read.") from None
     done = parts.rectification.rectify(statement, content, actor="cli:person rectify", case=case)
     out().print(f"Stored as {done.statement}; {done.voiding} voids the wrong one.")
-    out().print("Tell whoever received the wrong one (GDPR art. 19).")
+    out().print("Tell whoever received the wrong one (GDPR art. 19):")
+    show_received(parts.disclosures.of_statement(statement, actor="cli:person rectify", case=case))
 
 
 COMMANDS = ()

@@ -76,6 +76,7 @@ PERSON_ACCESS_GIVEN = "person-access-given"
 PERSON_RESTRICTED = "person-restricted"
 PERSON_UNRESTRICTED = "person-unrestricted"
 STANDING_READ = "standing-read"
+RECIPIENTS_READ = "recipients-read"
 OBJECTION_NOTED = "objection-noted"
 OBJECTION_WITHDRAWN = "objection-withdrawn"
 STATEMENT_RECTIFIED = "statement-rectified"
@@ -144,6 +145,7 @@ KINDS = frozenset(
         PERSON_RESTRICTED,
         PERSON_UNRESTRICTED,
         STANDING_READ,
+        RECIPIENTS_READ,
         OBJECTION_NOTED,
         OBJECTION_WITHDRAWN,
         STATEMENT_RECTIFIED,

@@ -2,12 +2,13 @@
 
 CNIL, deliberation 2021-122 of 14 October 2021 on logging: six months to a year, unless something asks for more. Entries
 go from the front of their chains, once they were found whole. Before they go an entry says which
-(``app/governance/audit.py``). A chain that is not whole, or was cut, stays as it is: evidence is not tidied away.
+(``app/governance/audit.py``). What is to be kept of readings as long as the data is taken from them before
+(``app/governance/receptions.py``). A chain that is not whole, or was cut, stays as it is: evidence is not tidied away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -41,11 +42,28 @@ class Removed(NamedTuple):
 class AuditRetention:
     """Removes what is old from the audit log."""
 
-    def __init__(self, audit: Audit, repository: AuditRepository, days: int) -> None:
-        """``days``: how long an entry is kept."""
+    def __init__(
+        self,
+        audit: Audit,
+        repository: AuditRepository,
+        days: int,
+        condense: Callable[[str, int], object] = lambda chain, last: None,
+        settle: Callable[[Sequence[str]], object] = lambda chains: None,
+    ) -> None:
+        """Nothing is removed yet.
+
+        Args:
+            audit: The log.
+            repository: Its entries.
+            days: How long an entry is kept.
+            condense: ``condense(chain, last)`` keeps what is to outlive a chain's entries up to this place, durably.
+            settle: Told of the chains of which these entries are gone.
+        """
         self._audit = audit
         self._repository = repository
         self._days = days
+        self._condense = condense
+        self._settle = settle
 
     def apply(
         self,
@@ -107,6 +125,8 @@ class AuditRetention:
         if not fronts:
             return 0
         if not dry_run:
+            for last in fronts:
+                self._condense(last.chain, last.n)
             self._say(before, [(last.chain, last.n, last.mac) for last in fronts], actor)
         removed = 0
         for last in fronts:
@@ -115,6 +135,8 @@ class AuditRetention:
                 removed += last.n - (-1 if gone is None else gone.n)
             else:
                 removed += self._repository.remove_front(last.chain, last.n)
+        if not dry_run:
+            self._settle([last.chain for last in fronts])
         return removed
 
     def _say_again(self, before: int, done: set[str], cuts: Cuts, actor: str) -> None:

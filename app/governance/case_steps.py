@@ -56,6 +56,7 @@ class Case:
         extended: The day it was extended, if it was.
         person: Canonical identifiers of the person; none when they were erased.
         steps: What was done, in order; the first is its opening.
+        answered: The day it was done or refused; None: it waits.
     """
 
     id: str
@@ -66,6 +67,12 @@ class Case:
     extended: date | None
     person: tuple[str, ...]
     steps: tuple[Step, ...]
+    answered: date | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether it was answered after the day that it was due: that stays so (GDPR art. 12(3), 5(2))."""
+        return self.answered is not None and self.answered > self.due
 
     @property
     def pending(self) -> bool:
@@ -116,17 +123,17 @@ def extended(case: Case, today: date, step: Step) -> Case:
     return _stepped(case, step, extended=today, due=months_after(case.received, MONTHS_EXTENDED))
 
 
-def done(case: Case, step: Step) -> Case:
+def done(case: Case, today: date, step: Step) -> Case:
     """What was asked was done, and the person told.
 
     Raises:
         CaseConflict: it is closed, or the identity was not checked.
     """
     require_acting(case)
-    return _stepped(case, step, status=DONE)
+    return _stepped(case, step, status=DONE, answered=today)
 
 
-def refused(case: Case, step: Step) -> Case:
+def refused(case: Case, today: date, step: Step) -> Case:
     """It will not be done, and the person was told why (GDPR art. 12(4)).
 
     Raises:
@@ -135,7 +142,7 @@ def refused(case: Case, step: Step) -> Case:
     """
     _require(case, PENDING, "The request is closed.")
     _require_note(step, "reason")
-    return _stepped(case, step, status=REFUSED)
+    return _stepped(case, step, status=REFUSED, answered=today)
 
 
 def acted(case: Case, step: Step) -> Case:

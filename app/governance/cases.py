@@ -46,14 +46,17 @@ class Listed(NamedTuple):
     received: date
     due: date
     overdue: bool
+    answered: date | None = None
+    late: bool = False
 
 
 class Standing(NamedTuple):
-    """How many requests wait for an answer, how many of them are due soon, and how many are late."""
+    """How many requests wait for an answer, how many of them are due soon, how many are late; and answered late."""
 
     pending: int
     due_soon: int
     overdue: int
+    answered_late: int
 
 
 class Cases:
@@ -128,7 +131,7 @@ class Cases:
         """What was asked was done, and the person told."""
 
         def step(case: Case) -> Case:
-            return case_steps.done(case, Step(self._now_us(), "done", actor, note))
+            return case_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
 
         return self._take(identity, step, REQUEST_DONE, actor)
 
@@ -136,7 +139,7 @@ class Cases:
         """It will not be done; the person was told why, and where to complain (GDPR art. 12(4))."""
 
         def step(case: Case) -> Case:
-            return case_steps.refused(case, Step(self._now_us(), "refused", actor, reason))
+            return case_steps.refused(case, self._today(), Step(self._now_us(), "refused", actor, reason))
 
         return self._take(identity, step, REQUEST_REFUSED, actor)
 
@@ -225,6 +228,8 @@ class Cases:
                 row.received,
                 row.due,
                 row.status in case_steps.PENDING and today > row.due,
+                row.answered,
+                row.answered is not None and row.answered > row.due,
             )
             for row in self._repository.list(statuses, until, limit)
         ]
@@ -238,6 +243,7 @@ class Cases:
             self._repository.count(pending),
             self._repository.count(pending, today + timedelta(days=SOON_DAYS + 1)) - late,
             late,
+            self._repository.count_late(),
         )
 
     def remove_old(self, days: int, *, actor: str, check: Callable[[], None] = lambda: None) -> int:
@@ -302,6 +308,7 @@ class Cases:
                 Step(step["at"], step["what"], step["by"], told["notes"].get(str(place), ""), step["detail"])
                 for place, step in enumerate(content["steps"])
             ),
+            row.answered,
         )
 
     def _told(self, row: CaseRow) -> bytes:
@@ -317,7 +324,9 @@ class Cases:
         # Nothing of the person: no key is made anew for one who was erased.
         empty = not case.person and not notes
         who = b"" if empty else self._seal.seal_for_all(sealed_place(case.id), subjects, told)
-        return CaseRow(case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who)
+        return CaseRow(
+            case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who, case.answered
+        )
 
     def _subjects(self, person: Person) -> tuple[bytes, ...]:
         return tuple(self._keys.subject(identifier) for identifier in person.identifiers)

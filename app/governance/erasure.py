@@ -37,6 +37,8 @@ from app.governance.case_steps import Case
 from app.governance.cases import Cases
 from app.governance.months import months_after
 from app.governance.persons import Person, Persons
+from app.governance.receptions import Export, Receptions
+from app.governance.recipients import Recipients
 from app.governance.register import Activity, SourceLink
 from app.storage import clock
 from app.storage.audit import Entry
@@ -55,7 +57,7 @@ from app.storage.erasures import (
 )
 from app.storage.persons import PersonRepository, Tokened
 from app.storage.processes import Observer
-from app.storage.statements import Position, Stored
+from app.storage.statements import Position, Stored, beyond
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstone, Tombstones
 from app.vault import attachments as attachment_sealing
@@ -123,6 +125,9 @@ class Surroundings(NamedTuple):
         entries: Entries of the audit log, by kind.
         activities: Processing activities in force.
         links: Sources with their activities.
+        recipients: Who received what.
+        receptions: What is kept of that beyond the audit log.
+        documents: ``documents(subjects)``: the tokens by which readings of these persons' documents are on record.
     """
 
     recount: Callable[
@@ -131,6 +136,9 @@ class Surroundings(NamedTuple):
     entries: Callable[[Sequence[str]], Iterable[Entry]]
     activities: Callable[[], Iterable[Activity]]
     links: Callable[[], Iterable[SourceLink]]
+    recipients: Recipients
+    receptions: Receptions
+    documents: Callable[[Sequence[bytes]], Iterable[bytes]]
 
 
 class Reapplied(NamedTuple):
@@ -227,10 +235,13 @@ class Erasures:
         subjects = (*self._persons.subjects(person), *self._persons.own_groups(person))
         now, stored = clock.now(), clock.now_us() if until is None else until
         tokens = self._persons.tokens(person)
+        named = self._persons.named(person)
         counts: Mapping[str, int] = {}
         months: Sequence[Mapping[str, object]] = ()
+        recipients: Sequence[Mapping[str, object]] = ()
         if until is not None:
             counts, months = self._found(tokens, subjects, until)
+            recipients = self._recipients(tokens, named, subjects, until)
         identity = UUID(bytes=clock.random_bytes(16), version=4)
         tombstones = [
             Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, identity)
@@ -252,6 +263,8 @@ class Erasures:
             {},
             None,
             None,
+            named,
+            tuple(recipients),
         )
         detail: dict[str, object] = {"erasure": str(identity), "tombstones": [each.id.hex() for each in tombstones]}
         # Before the key goes: no destruction is without its entry.
@@ -379,7 +392,29 @@ class Erasures:
         self._outside(self._tombstones.some(erasure.tombstones))
         found, months = self._found(erasure.tokens, erasure.subjects, until)
         counts = {**erasure.counts, **found}
-        return self._repository.advance(erasure, by, DELETING, until_stored=until, counts=counts, months=[*months])
+        recipients = self._recipients(erasure.tokens, erasure.named, erasure.subjects, until, keep)
+        return self._repository.advance(
+            erasure, by, DELETING, until_stored=until, counts=counts, months=[*months], recipients=[*recipients]
+        )
+
+    def _recipients(
+        self,
+        tokens: Sequence[tuple[bytes, bytes]],
+        named: Sequence[bytes],
+        subjects: Sequence[bytes],
+        until: int,
+        keep: Callable[[], None] = lambda: None,
+    ) -> Sequence[Mapping[str, object]]:
+        """Who received what is to be erased (GDPR art. 19); known before it goes, as is what reaches it."""
+        trail = self._around.recipients.trail(named, self._around.documents(subjects))
+        after: Position | None = None
+        flat = [token for pair in tokens for token in pair]
+        while page := self._places.page(flat, after=after, until=until, limit=BATCH):
+            keep()
+            for each in page:
+                trail.add(each.row.id, each.row.stored, each.row.source)
+            after = beyond([each.row for each in page], after)
+        return [each._asdict() for each in self._around.recipients.received(trail, lambda _: keep()).readings]
 
     def _found(
         self, tokens: Sequence[tuple[bytes, bytes]], subjects: Sequence[bytes], until: int
@@ -404,6 +439,7 @@ class Erasures:
         self._delete_statements(erasure, keep, progress)
         self._remains.delete_states(erasure.subjects)
         self._sweep(erasure, keep)
+        self._around.receptions.forget_person(erasure.named, clock.now_us())
         return self._repository.advance(erasure, by, REDACTING)
 
     def _delete_statements(self, erasure: Erasure, keep: Callable[[], None], progress: Told) -> None:
@@ -615,10 +651,13 @@ class Erasures:
             "statements_by_month": [dict(each) for each in erasure.months],
             "aggregates": dict(erasure.aggregates),
             "exports": self._exports(erasure),
+            # Who did receive (art. 15(1)(c), 19), as far as it is on record; then who was declared to.
+            "received": [dict(each) for each in erasure.recipients],
             "recipients": [
                 {
                     "activity": identity,
                     "controller": activities[identity].controller,
+                    "purposes": activities[identity].document.get("purposes", []),
                     "recipients": activities[identity].document.get("recipients", []),
                 }
                 for identity in concerned
@@ -641,9 +680,11 @@ class Erasures:
         low = (_first(min([*theirs, *published])) - timedelta(days=1)).isoformat()
         high = months_after(_first(max(theirs)), 1).isoformat()
         found: list[dict[str, object]] = []
-        for entry in self._around.entries((EXPORT_WRITTEN,)):
-            first, last = entry.detail.get("first"), entry.detail.get("last")
-            written = _EPOCH + timedelta(microseconds=entry.at)
+        label = self._around.recipients.labels()
+        kept = [Export(entry.at, entry.actor, dict(entry.detail)) for entry in self._around.entries((EXPORT_WRITTEN,))]
+        for export in (*(one for each in self._around.receptions.every() for one in each.exports), *kept):
+            first, last = export.detail.get("first"), export.detail.get("last")
+            written = _EPOCH + timedelta(microseconds=export.at)
             # Before anything of theirs was stored, or of other days.
             if written.date() < since or (isinstance(first, str) and first > high):
                 continue
@@ -651,10 +692,11 @@ class Erasures:
                 continue
             found.append(
                 {
-                    "package": str(entry.detail.get("package", "")),
+                    "package": str(export.detail.get("package", "")),
                     "written": _moment(written),
-                    "by": entry.actor,
-                    "aggregates": entry.detail.get("aggregates", []),
+                    "by": label(export.actor),
+                    "aggregates": export.detail.get("aggregates", []),
+                    "recipients": export.detail.get("recipients", []),
                 }
             )
         return sorted(found, key=lambda each: str(each["written"]))

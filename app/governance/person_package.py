@@ -42,11 +42,12 @@ from app.governance.person_summary import Named as NamedThing
 from app.governance.person_summary import Summary, moment
 from app.governance.person_words import LANGUAGES, README
 from app.governance.persons import OWN, Named, Person, Persons
-from app.governance.recipients import Entries, Received, Trail, names, received
+from app.governance.recipients import Received, Recipients
 from app.governance.register import Activity, Register, version_on
+from app.governance.retention import closed_before
 from app.storage.pattern_sessions import SessionRow
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import Source, StoredCredential
+from app.storage.sources import Source
 from app.storage.statements import Plain, Stored
 from app.xapi import Statement
 from app.xapi.activities import activities_in
@@ -184,11 +185,8 @@ class Held(NamedTuple):
         sessions: ``sessions(subjects)``: the sessions held to patterns that are sealed for these subjects.
         ends: ``ends(subjects)``: the ends of accounts of these subjects, as source and when (microseconds).
         sources: The registered sources.
-        source_tokens: The tokens of a source in queries, as the audit log has them.
-        credentials: Every credential ever made.
         register: The register of processing activities.
-        entries: Entries of the audit log, by kinds and since an instant.
-        oldest_entry: When the oldest entry of the audit log was written, microseconds.
+        recipients: Who received what.
         standing: ``standing(person, actor)``: what holds for a person.
     """
 
@@ -199,11 +197,8 @@ class Held(NamedTuple):
     sessions: Callable[[Sequence[bytes]], Iterable[SessionRow]]
     ends: Callable[[Sequence[bytes]], Iterable[tuple[str, int]]]
     sources: Callable[[], Sequence[Source]]
-    source_tokens: Callable[[str], Sequence[bytes]]
-    credentials: Callable[[], Sequence[StoredCredential]]
     register: Register
-    entries: Entries
-    oldest_entry: Callable[[], int | None]
+    recipients: Recipients
     standing: Callable[[Person, str], Standing]
 
 
@@ -347,11 +342,7 @@ class _Package:
         self._subjects = (*subjects, *persons.own_groups(person))
         self._documents = self._held.documents(person.identifiers, subjects)
         self._sources = {source.id: source for source in self._held.sources()}
-        self._trail = Trail(
-            persons.named(person),
-            {token: source for source in self._sources for token in self._held.source_tokens(source)},
-            self._documents.marks(),
-        )
+        self._trail = self._held.recipients.trail(persons.named(person), self._documents.marks())
 
     def pieces(self) -> Iterator[bytes]:
         for language in LANGUAGES:
@@ -366,12 +357,7 @@ class _Package:
         self._kept_of_rights()
         activities = self._register()
         yield self._zip.taken()
-        read = received(
-            self._trail,
-            self._held.entries,
-            self._held.oldest_entry(),
-            lambda done: self._progress(Progress("audit", done)),
-        )
+        read = self._held.recipients.received(self._trail, lambda done: self._progress(Progress("audit", done)))
         about = self._about(activities, read)
         self._zip.add("about.json", _json(about))
         for language in LANGUAGES:
@@ -551,6 +537,8 @@ class _Package:
                 "received": case.received,
                 "due": case.due,
                 "extended": case.extended,
+                "answered": case.answered,
+                "late": case.late,
                 # Who of the staff did it is not the person's to know (CJEU C-579/21).
                 "steps": [
                     {"at": render(step.at), "step": step.what, "note": step.note, "detail": step.detail}
@@ -594,13 +582,25 @@ class _Package:
         summary = self._summary
         standing = self._held.standing(self._person, self._actor)
         restricted = standing.restricted
+        ends: dict[str, list[int]] = {}
+        for source_id, at in self._held.ends(self._subjects):
+            ends.setdefault(source_id, []).append(at)
         tools = []
         for identity, tool in sorted(summary.tools.items()):
             source = self._sources.get(identity)
             entry = None if source is None else activities.get(source.activity)
-            until = None
+            until = before = None
+            months = None if entry is None else entry.retention.account_closed_months
+            closed = ends.get(identity, [])
+            ended = max(closed, default=None) if months is not None else None
+            if months is not None and ended is not None:
+                before = closed_before(ended, months)
             if entry is not None and tool.last is not None:
                 until = tool.last + entry.retention.active_days * _DAY_US
+                # What came in later than that stays for the whole duration: somebody uses the account.
+                # Of somebody with several accounts, one that goes on may have sent the last one.
+                every = len(closed) >= len(self._person.identifiers)
+                until = min(until, before) if before is not None and tool.last < before and every else until
             tools.append(
                 {
                     "source": identity,
@@ -611,16 +611,18 @@ class _Package:
                     "documents": tool.documents,
                     "first": tool.first,
                     "last": tool.last,
-                    "until": until,
+                    # GDPR art. 18: what is restricted is not deleted, and no day can be promised.
+                    "until": until if restricted is None else None,
+                    "closed_months": months,
+                    "ended": ended,
+                    "ended_before": before,
                     "months": dict(sorted(tool.months.items())),
                     "activity": None if entry is None else entry.document,
                 }
             )
         called = {tool["source"]: tool["name"] for tool in tools}
-        holders = names(
-            [(one.id, one.source, one.label) for one in self._held.credentials()],
-            {identity: source.name for identity, source in self._sources.items()},
-        )
+        # Of processing activities that sources read for, whether or not they sent something of the person.
+        treatments = {one.id: one.name._asdict() for one in self._held.register.list(self._made)}
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -659,9 +661,10 @@ class _Package:
             ],
             "readings": [
                 {
-                    "credential": each.credential,
-                    "reader": holders.get(each.credential, each.credential),
+                    "reader": each.name,
                     "way": each.way,
+                    "purpose": each.purpose,
+                    "treatment": treatments.get(each.activity) if each.activity is not None else None,
                     "count": each.number,
                     "first": each.first,
                     "last": each.last,

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.governance.person_summary import moment, shortened
-from app.governance.person_words import BASES, MONTHS, WORDS
+from app.governance.person_words import BASES, MONTHS, PURPOSES, WORDS
 
 COLOURS: Final = ("#1f4e79", "#c2571a", "#2e7d32", "#7b3fa0", "#8a6d00", "#b3261e")
 """Of the tools in the chart: told apart without colour vision by their lightness, each 4.5 to 1 on white or more."""
@@ -32,6 +32,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760, 260, 56, 10, 34
 # Joiners have a meaning in many scripts, and in emoji.
 _KEPT_FORMATS = frozenset("\u200c\u200d")
 _BINARY = 1024
+_TWO = 2
 _STYLE = """
 body{font:1rem/1.5 system-ui,sans-serif;color:#1b1b1b;background:#fff;margin:0}
 main{max-width:60rem;margin:0 auto;padding:1rem}
@@ -176,8 +177,8 @@ def _months(columns: Sequence[Mapping[str, int]], language: str) -> list[_Month]
     met = sorted({month for column in columns for month in column})
     if not met:
         return []
-    every = _between(met[0], met[-1])
-    shown, earlier = every[-MOST_MONTHS:], every[:-MOST_MONTHS]
+    shown = _between(met[0], met[-1])[-MOST_MONTHS:]
+    earlier = [month for month in met if month < shown[0]]
     months = []
     if earlier:
         counts = tuple(sum(column.get(month, 0) for month in earlier) for column in columns)
@@ -253,6 +254,22 @@ def _environment(language: str, timezone: str) -> Environment:
         text = f"{value:.0f}" if place == 0 else f"{value:.1f}"
         return f"{text.replace('.', ',') if language == 'fr' else text} {units[place]}"
 
+    def period(text: str) -> str:
+        year, month, *rest = text.split("-")
+        named = f"{MONTHS[language][int(month) - 1]} {year}"
+        if not rest:
+            return named
+        return f"{'1er' if language == 'fr' and rest == ['01'] else int(rest[0])} {named}"
+
+    def plural(text: str, count: int) -> str:
+        one, _, many = text.partition("|")
+        # In French what is less than two is singular, none too.
+        alone = abs(count) < _TWO if language == "fr" else count == 1
+        return (one if alone else many or one).format(count=number(count))
+
+    def purpose(code: str) -> str:
+        return PURPOSES[language].get(code, code)
+
     def fill(text: str, **values: object) -> str:
         return text.format(**values)
 
@@ -264,4 +281,5 @@ def _environment(language: str, timezone: str) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"clean": clean, "day": day, "instant": instant, "number": number, "size": size, "fill": fill}
+    made.filters |= {"period": period, "plural": plural, "purpose": purpose}
     return made

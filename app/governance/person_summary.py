@@ -7,9 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
+
+from app.xapi.timestamps import parse
 
 MOST_NAMED: Final = 1_000
 """Different verbs, and different activities, that are counted one by one; further ones are counted together."""
@@ -22,6 +24,7 @@ OWN: Final = "own"
 MENTION: Final = "mention"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 86_400_000_000
 _TIME = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 
 
@@ -37,7 +40,7 @@ class Line(NamedTuple):
 
     Attributes:
         stored: When it was stored, microseconds since 1970 UTC.
-        said: The statement's own time, as it says it.
+        happened: When what it tells of happened, as far as it says so.
         source: Id of the tool that sent it.
         role: ``own`` or ``mention``.
         voided: Whether it was voided.
@@ -47,7 +50,7 @@ class Line(NamedTuple):
     """
 
     stored: int
-    said: str
+    happened: int
     source: str
     role: str
     voided: bool
@@ -58,7 +61,7 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Tool:
-    """What one source has sent: numbers of statements, and those of each month (``2026-11``) by ``stored``."""
+    """What one source has sent: numbers of statements, and those of each month (``2026-11``) in which they happened."""
 
     own: int = 0
     voided: int = 0
@@ -177,7 +180,8 @@ class Summary:
         """Count a statement, as it is written to the package."""
         tool = self.tools.setdefault(source, Tool())
         tool.seen(stored)
-        tool.months[self._month(stored)] += 1
+        at = happened(statement, stored)
+        tool.months[self._month(at)] += 1
         if own:
             tool.own += 1
             tool.voided += voided
@@ -192,7 +196,7 @@ class Summary:
         if len(self._heap) < LATEST or stored > self._heap[0][0]:
             line = Line(
                 stored,
-                shortened(str(statement.get("timestamp", ""))),
+                at,
                 source,
                 OWN if own else MENTION,
                 voided,
@@ -219,23 +223,45 @@ class Summary:
         self.attachments += 1
         self.attachment_bytes += length
 
-    def _month(self, stored: int) -> str:
+    def _month(self, at: int) -> str:
         # By the hour: no month begins within one.
-        hour = stored // 3_600_000_000
+        hour = at // 3_600_000_000
         month = self._months.get(hour)
         if month is None:
             if len(self._months) > 10_000:
                 self._months.clear()
-            month = self._months[hour] = f"{moment(stored).astimezone(self._timezone):%Y-%m}"
+            month = self._months[hour] = month_of(at, self._timezone)
         return month
 
 
+def happened(statement: Mapping[str, Any], stored: int) -> int:
+    """When what a statement tells of happened, microseconds: its ``timestamp``; ``stored`` where that cannot be.
+
+    A clock of the sender that is years ahead would have a chart end there: nothing is taken to have happened more than
+    a day after it was stored.
+    """
+    try:
+        at = parse(statement["timestamp"])
+    except (KeyError, TypeError, ValueError):
+        return stored
+    return at if at <= stored + _DAY_US else stored
+
+
+def month_of(at: int, timezone: tzinfo) -> str:
+    """The month of an instant, ``2026-11``."""
+    try:
+        local = moment(at).astimezone(timezone)
+    except OverflowError:  # the first and the last hours of the calendar
+        local = moment(at)
+    return f"{local.year:04}-{local.month:02}"
+
+
 def moment(microseconds: int) -> datetime:
-    """The instant, in UTC; the last one of the calendar for what lies beyond it."""
+    """The instant, in UTC; the last one of the calendar for what lies beyond it, the first for what lies before."""
     try:
         return _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
-        return datetime(9999, 12, 31, tzinfo=UTC)
+        return datetime(9999, 12, 31, tzinfo=UTC) if microseconds > 0 else datetime(1, 1, 2, tzinfo=UTC)
 
 
 def shortened(text: str) -> str:

@@ -1,22 +1,31 @@
 """Who received what is held about one person: what the audit log says of readings and exports (GDPR art. 15(1)(c)).
 
-Actual recipients, as far as they are known (CJEU C-154/21): a reading that asked for the person, or for one of their
-statements or documents; and a page of statements in general that had theirs in it, which the span of the page tells. A
-page filtered by something else (a verb, an activity) is told apart: it may have had them.
+Of readings that are no more in the log for their age, what was condensed of them says it, as long as there are data
+(``app/governance/receptions.py``). Actual recipients, as far as they are known (CJEU C-154/21): a reading that asked
+for the person, or for one of their statements or documents; and a page of statements in general that had theirs in it,
+which the span of the page tells. A page filtered by something else (a verb, an activity) is told apart: it may have had
+them.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from app.governance.audit import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
+from app.governance.audit import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
+from app.governance.person_summary import moment
+from app.governance.persons import Person, Persons
+from app.governance.receptions import Group, Receptions
 from app.storage.audit import Entry
+from app.storage.sources import Source, StoredCredential
+from app.storage.statements import Stored
 
 ASKED: Final = "asked"
 PASSED: Final = "passed"
@@ -25,6 +34,10 @@ WAYS: Final = (ASKED, PASSED, POSSIBLE)
 """How the person's data came into a reading: it was for them; they were among others; they may have been."""
 
 MOST_EXPORTS: Final = 1_000
+UNKNOWN: Final = "?"
+"""A credential of which nothing is known any more: not one of this store's."""
+
+_CREDENTIAL = "sk-"
 
 # The clocks of two hosts may differ by this much without a reading being missed.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
@@ -33,38 +46,55 @@ Entries = Callable[[Sequence[str], int], Iterator[Entry]]
 """``entries(kinds, since)``: the entries of the audit log of these kinds, written at or after an instant, in order."""
 
 
-class Readings(NamedTuple):
-    """The readings of one credential in one way.
+class Recipient(NamedTuple):
+    """The readings of one recipient in one way, for one purpose.
 
     Attributes:
-        credential: Its public id.
+        name: What to call it: the name of the source, or the label of the credential; never its id.
         way: One of ``WAYS``.
-        number: How many.
-        first: When the first was, microseconds since 1970 UTC.
-        last: When the last was.
+        purpose: Code of what the reading was said to be for; None: nothing was said.
+        activity: Processing activity that a source read for; None for people.
+        number: How many readings.
+        first: Day of the first (``2026-11-30``), or its month where only that is known (``2025-03``).
+        last: Of the last.
     """
 
-    credential: str
+    name: str
     way: str
+    purpose: str | None
+    activity: str | None
     number: int
-    first: int
-    last: int
+    first: str
+    last: str
 
 
 class Export(NamedTuple):
-    """A data package of aggregates written since the person's first statement was stored."""
+    """A data package of aggregates written since the person's first statement was stored.
+
+    Attributes:
+        at: When, microseconds since 1970 UTC.
+        package: Its name.
+        aggregates: What it holds.
+        recipients: For whom it was written.
+    """
 
     at: int
     package: str
     aggregates: tuple[str, ...]
+    recipients: tuple[str, ...] = ()
 
 
 class Received(NamedTuple):
-    """What the audit log knows; ``since``: when its oldest entry was written, None when there is none."""
+    """What is known; ``since``: when the oldest reading on record was (microseconds), None when there is none."""
 
-    readings: tuple[Readings, ...]
+    readings: tuple[Recipient, ...]
     exports: tuple[Export, ...]
     since: int | None
+
+
+def recipients_in(found: Received) -> list[str]:
+    """The names of all who received, in order."""
+    return sorted({one.name for one in found.readings} | {who for one in found.exports for who in one.recipients})
 
 
 class Trail:
@@ -115,18 +145,41 @@ class Trail:
         if not isinstance(first, int) or not isinstance(last, int):
             return None
         first, last = min(first, last), max(first, last)
+        among, way = self._among(tokens)
+        return way if self._any_within(among, first, last) else None
+
+    def ways(self, group: Group) -> Counter[str]:
+        """How the person's data came into readings that were condensed, and how often."""
+        self._sort()
+        tokens = frozenset(group.tokens)
+        if group.kind == DOCUMENTS_READ:
+            return Counter({ASKED: group.count} if tokens & self._documents else {})
+        if tokens & self._tokens:
+            return Counter({ASKED: group.count})
+        if group.kind != STATEMENTS_READ:
+            return Counter()
+        found = Counter({ASKED: sum(self._holds(int(each, 16)) for each in group.ids)})
+        among, way = self._among(tokens)
+        found[way] += sum(
+            self._any_within(among, *span) for span in zip(group.spans[::2], group.spans[1::2], strict=True)
+        )
+        return +found
+
+    def _among(self, tokens: frozenset[str]) -> tuple[list[str], str]:
+        """The sources that a query is limited to, all if none; and how it had what it had."""
         among = [self._sources[token] for token in tokens if token in self._sources]
-        if not any(
-            _within(self._stored[source], first, last) for source in among or self._stored if source in self._stored
-        ):
-            return None
-        return PASSED if len(tokens) == len(among) else POSSIBLE
+        return [*(among or self._stored)], PASSED if len(tokens) == len(among) else POSSIBLE
+
+    def _any_within(self, sources: Iterable[str], first: int, last: int) -> bool:
+        return any(_within(self._stored[source], first, last) for source in sources if source in self._stored)
 
     def _has(self, statement: object) -> bool:
         try:
-            wanted = UUID(str(statement)).int >> 64
+            return self._holds(UUID(str(statement)).int >> 64)
         except ValueError:
             return False
+
+    def _holds(self, wanted: int) -> bool:
         at = bisect_left(self._ids, wanted)
         return at < len(self._ids) and self._ids[at] == wanted
 
@@ -140,39 +193,166 @@ class Trail:
 @dataclass(slots=True)
 class _Counted:
     count: int
-    first: int
-    last: int
+    first: str
+    last: str
 
 
-def received(
-    trail: Trail, entries: Entries, oldest: int | None, progress: Callable[[int], None] = lambda _: None
-) -> Received:
-    """Go through the readings and exports since the person's first statement.
+class Recipients:
+    """Tells who received what, by what people call them. Safe to share between threads."""
 
-    Args:
-        trail: Where their data lie, all of it.
-        entries: Gives the entries of the audit log.
-        oldest: When its oldest entry was written; None when there is none.
-        progress: Told the number of entries read, now and then.
-    """
-    counted: dict[tuple[str, str], _Counted] = {}
-    for number, entry in enumerate(_readings(trail, entries), 1):
-        if number % 10_000 == 0:
-            progress(number)
-        way = trail.way(entry)
-        if way is None:
-            continue
-        known = counted.get((entry.actor, way))
-        if known is None:
-            counted[entry.actor, way] = _Counted(1, entry.at, entry.at)
-        else:
-            known.count += 1
-            known.first, known.last = min(known.first, entry.at), max(known.last, entry.at)
-    readings = tuple(
-        Readings(credential, way, each.count, each.first, each.last)
-        for (credential, way), each in sorted(counted.items(), key=lambda item: (WAYS.index(item[0][1]), item[0][0]))
-    )
-    return Received(readings, tuple(_exports(trail, entries)), oldest)
+    def __init__(
+        self,
+        *,
+        entries: Entries,
+        oldest: Callable[[], int | None],
+        receptions: Receptions,
+        sources: Callable[[], Sequence[Source]],
+        source_tokens: Callable[[str], Sequence[bytes]],
+        credentials: Callable[[], Sequence[StoredCredential]],
+        timezone: tzinfo,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            entries: Gives the entries of the audit log.
+            oldest: When its oldest entry was written; None when there is none.
+            receptions: What is kept of readings that are no more in it.
+            sources: The registered sources.
+            source_tokens: The tokens of a source in queries, as the audit log has them.
+            credentials: Every credential ever made.
+            timezone: Where days begin.
+        """
+        self._entries = entries
+        self._oldest = oldest
+        self._receptions = receptions
+        self._sources = sources
+        self._source_tokens = source_tokens
+        self._credentials = credentials
+        self._timezone = timezone
+
+    def trail(self, tokens: Iterable[bytes], documents: Iterable[bytes]) -> Trail:
+        """A trail with nothing on it; see ``Trail``."""
+        sources = {token: source.id for source in self._sources() for token in self._source_tokens(source.id)}
+        return Trail(tokens, sources, documents)
+
+    def labels(self) -> Callable[[str], str]:
+        """What to call whoever an entry of the audit log is by; what is no credential is called as it is."""
+        called = names(
+            [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._credentials()],
+            {source.id: source.name for source in self._sources()},
+        )
+        return lambda actor: called.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
+
+    def received(self, trail: Trail, progress: Callable[[int], None] = lambda _: None) -> Received:
+        """Go through the readings and exports since the person's first statement.
+
+        Args:
+            trail: Where their data lie, all of it.
+            progress: Told the number of entries read, now and then.
+        """
+        label = self.labels()
+        counted: dict[tuple[str, str, str | None, str | None], _Counted] = {}
+        exports: list[Export] = []
+
+        def count(who: str, way: str, why: tuple[str | None, str | None], number: int, when: str) -> None:
+            known = counted.get((label(who), way, *why))
+            if known is None:
+                counted[(label(who), way, *why)] = _Counted(number, when, when)
+            else:
+                known.count += number
+                known.first, known.last = min(known.first, when), max(known.last, when)
+
+        for kept in self._receptions.every():
+            for group in kept.groups:
+                for way, times in trail.ways(group).items():
+                    count(group.credential, way, (group.purpose, group.activity), times, group.month)
+            exports += [_export(one.at, one.detail) for one in kept.exports if _after(trail.first, one.at)]
+        for number, entry in enumerate(_readings(trail, self._entries), 1):
+            if number % 10_000 == 0:
+                progress(number)
+            met = trail.way(entry)
+            if met is not None:
+                why = (_code(entry.detail.get("purpose")), _code(entry.detail.get("activity")))
+                count(entry.actor, met, why, 1, f"{moment(entry.at).astimezone(self._timezone):%Y-%m-%d}")
+        exports += _exports(trail, self._entries)
+        readings = tuple(
+            Recipient(name, way, purpose, activity, each.count, each.first, each.last)
+            for (name, way, purpose, activity), each in sorted(
+                counted.items(), key=lambda item: (WAYS.index(item[0][1]), *(text or "" for text in item[0]))
+            )
+        )
+        known_since = [at for at in (self._oldest(), self._receptions.since()) if at is not None]
+        return Received(readings, tuple(exports[:MOST_EXPORTS]), min(known_since, default=None))
+
+
+class Requests(Protocol):
+    """The requests of persons, as ``app/governance/cases.py`` keeps them."""
+
+    def require(self, identity: str, person: Person | None = None) -> object:
+        """Raise unless there is such a request of this person, and it is the time to act on it."""
+
+    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
+        """Write on a request what was done for it."""
+
+
+class Disclosures:
+    """Tells who received the data of a person, for whoever answers or has to tell them (GDPR art. 15(1)(c), 19)."""
+
+    def __init__(
+        self,
+        recipients: Recipients,
+        persons: Persons,
+        documents: Callable[[Sequence[bytes]], Iterable[bytes]],
+        statements: Callable[[Iterable[UUID]], Iterable[Stored]],
+        audit: Callable[[str, str, Mapping[str, object]], object],
+        cases: Requests,
+    ) -> None:
+        """``documents(subjects)`` gives the tokens of readings of documents; ``statements(ids)`` statements by id."""
+        self._recipients = recipients
+        self._persons = persons
+        self._documents = documents
+        self._statements = statements
+        self._audit = audit
+        self._cases = cases
+
+    def of(self, person: Person, *, actor: str, case: str | None = None) -> Received:
+        """Who received what is held about a person. On record; on the case too, by the names of the recipients.
+
+        Args:
+            person: Whose data.
+            actor: Who asks, for the audit log.
+            case: The request that it is asked for.
+
+        Raises:
+            NotFound, CaseConflict: there is no such request, or it is not the time for it.
+        """
+        if case is not None:
+            self._cases.require(case, person)
+        subjects = self._persons.subjects(person)
+        # Before the answer: whoever learns something of a person leaves a trace of it.
+        about = {"subjects": [subject.hex() for subject in subjects]}
+        self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
+        marks = self._documents((*subjects, *self._persons.own_groups(person)))
+        trail = self._recipients.trail(self._persons.named(person), marks)
+        for batch in self._persons.statements(person):
+            for named in batch.statements:
+                trail.add(named.row.id, named.row.stored, named.row.source)
+        return self._told(trail, actor, case)
+
+    def of_statement(self, identity: UUID, *, actor: str, case: str | None = None) -> Received:
+        """Who received one statement; as ``of``."""
+        about = {"statement": str(identity)}
+        self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
+        trail = self._recipients.trail((), ())
+        for row in self._statements([identity]):
+            trail.add(row.id, row.stored, row.source)
+        return self._told(trail, actor, case)
+
+    def _told(self, trail: Trail, actor: str, case: str | None) -> Received:
+        found = self._recipients.received(trail)
+        if case is not None:
+            self._cases.note_act(case, "recipients-listed", actor, {"recipients": recipients_in(found)})
+        return found
 
 
 def _readings(trail: Trail, entries: Entries) -> Iterator[Entry]:
@@ -186,8 +366,20 @@ def _exports(trail: Trail, entries: Entries) -> Iterator[Export]:
     if trail.first is None:
         return
     for entry in islice(entries((EXPORT_WRITTEN,), trail.first), MOST_EXPORTS):
-        listed = tuple(sorted(_texts(entry.detail.get("aggregates"))))
-        yield Export(entry.at, str(entry.detail.get("package", "")), listed)
+        yield _export(entry.at, entry.detail)
+
+
+def _export(at: int, detail: Mapping[str, object]) -> Export:
+    listed, recipients = (tuple(sorted(_texts(detail.get(name)))) for name in ("aggregates", "recipients"))
+    return Export(at, str(detail.get("package", "")), listed, recipients)
+
+
+def _after(first: int | None, at: int) -> bool:
+    return first is not None and at >= first
+
+
+def _code(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _texts(value: object) -> frozenset[str]:

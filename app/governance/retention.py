@@ -371,7 +371,7 @@ class Retention:
                 Ended(
                     one.subject,
                     index.tokens(kinds.AGENT, known[one.subject].decode()) if one.subject in known else (),
-                    _instant(months_after(_day(one.closed), months)),
+                    closed_before(one.closed, months),
                 )
                 for one in found
                 if one.subject not in kept
@@ -386,6 +386,11 @@ class Retention:
 
     def _tokens(self, source: str) -> tuple[bytes, ...]:
         return self._keys.index.tokens(kinds.SOURCE, source)
+
+
+def closed_before(closed: int, months: int) -> int:
+    """When statements of an account that ended are due, and before when they were stored if they are; microseconds."""
+    return _instant(months_after(_day(closed), months))
 
 
 def _day(instant: int) -> date:

@@ -25,6 +25,7 @@ from app.storage import clock
 
 WRITTEN = "export-written"
 ABANDONED_SECONDS = 86_400
+LONGEST_RECIPIENT = 200
 _PARTIAL = ".partial-"
 
 Audited = Callable[[str, str, Mapping[str, object]], None]
@@ -65,6 +66,7 @@ class Exports:
         first: date | None = None,
         last: date | None = None,
         target: Path | None = None,
+        recipients: Sequence[str] = (),
         actor: str,
         progress: Progress | None = None,
     ) -> Package:
@@ -75,13 +77,20 @@ class Exports:
             first: First day; None: from the first period.
             last: Last day; None: to the last period.
             target: Folder to write in; None: the exports of the data folder.
+            recipients: For whom it is, functions or organisations; none: the organisation itself.
             actor: Who asks, for the audit log.
             progress: Told (aggregates done, aggregates in all).
 
         Raises:
             NotFound: an aggregate doesn't exist, or has not been computed yet.
-            OperatorError: the dates are the wrong way round, or the folder can't be written.
+            OperatorError: the dates are the wrong way round, a recipient is blank or long, or the folder can't be
+                written.
         """
+        for_whom = tuple(sorted({" ".join(each.split()) for each in recipients}))
+        if not all(0 < len(each) <= LONGEST_RECIPIENT and each.isprintable() for each in for_whom):
+            raise OperatorError(
+                f"A recipient is a function or an organisation, {LONGEST_RECIPIENT} characters at most."
+            )
         if first and last and first > last:
             raise OperatorError("The first day of the period is after the last one.")
         wanted = sorted(set(names)) or [definition.name for definition in self._aggregates.definitions()]
@@ -93,16 +102,25 @@ class Exports:
         data = {path: content for table in tables for path, content in data_files(table).items()}
         base = tables[0].definition.name if len(tables) == 1 else "aggregates"
         version = str(tables[0].definition.version) if len(tables) == 1 else self._version
-        parts = [base, f"v{version}", str(first or "start"), str(last or "end"), fingerprint(tables, data)]
+        parts = [base, f"v{version}", str(first or "start"), str(last or "end"), fingerprint(tables, data, for_whom)]
         folder = "-".join(parts)
+        for_whom = for_whom or (self._aggregates.organisation,)
         stamp = Stamp(
-            self._version, self._aggregates.organisation, first, last, _instant(clock.now_us()), self._timezone
+            self._version,
+            self._aggregates.organisation,
+            first,
+            last,
+            _instant(clock.now_us()),
+            self._timezone,
+            for_whom,
         )
         files = {**data, **describing_files(tables, data, stamp, folder.lower())}
         path = (target or self._folder) / folder
         hidden = {table.definition.name: counts(table.cells) for table in tables}
         detail = {
             "package": folder,
+            # GDPR art. 15(1)(c), 19: whom to name, and to tell.
+            "recipients": [*for_whom],
             "aggregates": [table.definition.id for table in tables],
             "first": None if first is None else first.isoformat(),
             "last": None if last is None else last.isoformat(),

@@ -38,7 +38,10 @@ class Table(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Where a package comes from: store version, organisation, period asked for, moment of writing (UTC), time zone."""
+    """Where a package comes from: store version, organisation, period asked for, moment of writing (UTC), time zone.
+
+    And for whom it is: functions or organisations.
+    """
 
     store_version: str
     organisation: str
@@ -46,6 +49,7 @@ class Stamp(NamedTuple):
     last: date | None
     created: str
     timezone: str
+    recipients: tuple[str, ...]
 
 
 class Field(NamedTuple):
@@ -142,9 +146,11 @@ def describing_files(tables: Sequence[Table], data: Mapping[str, bytes], stamp: 
     return {**files, SUMS: sums.encode()}
 
 
-def fingerprint(tables: Sequence[Table], data: Mapping[str, bytes]) -> str:
-    """Twelve hexadecimal digits that name the content: definitions, how far they go, and data."""
+def fingerprint(tables: Sequence[Table], data: Mapping[str, bytes], recipients: Sequence[str] = ()) -> str:
+    """Twelve hexadecimal digits that name the content: definitions, how far they go, data; and for whom, if not us."""
     digest = hashlib.sha256()
+    for recipient in recipients:
+        digest.update(f"for {recipient}\n".encode())
     for table in tables:
         digest.update(f"{table.definition.sha256} {table.as_of} {table.minimum_group}\n".encode())
     for path in sorted(data):
@@ -190,6 +196,7 @@ def _descriptor(tables: Sequence[Table], data: Mapping[str, bytes], stamp: Stamp
             "from": stamp.first and stamp.first.isoformat(),
             "to": stamp.last and stamp.last.isoformat(),
             "timezone": stamp.timezone,
+            "recipients": [*stamp.recipients],
             "definitions": [
                 {
                     "name": table.definition.name,
@@ -261,12 +268,19 @@ def _both(text: Text) -> str:
     return f"{text.en} / {text.fr}"
 
 
+def _plain(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()<>#|!" else char for char in text)
+
+
 def codebook(tables: Sequence[Table], stamp: Stamp) -> str:
     """What each column means, for readers, in French and in English (Markdown)."""
     lines = [
         "# Dictionnaire des variables / Codebook",
         "",
         f"Organisation : {stamp.organisation} · Sillage {stamp.store_version} · {stamp.timezone}",
+        "",
+        # What an operator wrote: on one line, and no Markdown.
+        f"Destinataires / Recipients: {_plain(', '.join(stamp.recipients))}",
         "",
         f"{_RULE.fr} Jours, semaines et mois sont ceux du fuseau {stamp.timezone}.",
         "",

@@ -269,6 +269,13 @@ class AuditRepository:
             for document in self._collection.find(_places(chain, last + 1)).sort("_id", 1).batch_size(_PAGE):
                 yield _entry(document)
 
+    def readings(self, chain: str, kinds: Sequence[str], after: int, last: int) -> Iterator[Entry]:
+        """The entries of a chain of these kinds beyond a place, up to another, in order; memory stays flat."""
+        asked = {**_places(chain, last + 1, after + 1), "kind": {"$in": list(kinds)}}
+        with translated():
+            for document in self._collection.find(asked).sort("_id", 1).batch_size(_PAGE):
+                yield _entry(document)
+
     def remove_front(self, chain: str, last: int) -> int:
         """Remove the entries of a chain up to this place, in order; how many."""
         with translated(), pymongo.timeout(_SEARCH_SECONDS):
@@ -283,11 +290,11 @@ def _below(place: Document) -> Document:
     return {"$expr": {"$and": [{"$lte": ["$at", at]}, {"$or": [earlier, {"$lt": ["$_id", identity]}]}]}}
 
 
-def _places(chain: str, end: object = MaxKey()) -> Document:
+def _places(chain: str, end: object = MaxKey(), begin: int = 0) -> Document:
     # A range over the compound _id: SON keeps the order of the fields, which is part of the comparison.
     return {
         "_id": {
-            "$gte": SON([("chain", chain), ("n", 0)]),
+            "$gte": SON([("chain", chain), ("n", begin)]),
             "$lt": SON([("chain", chain), ("n", end)]),
         }
     }

@@ -7,6 +7,7 @@ Document::
     status    str       open, identified, done, refused
     received  str       day it came, ISO 8601
     due       str       last day to answer, ISO 8601
+    answered  str       day it was done or refused, ISO 8601; absent while it waits
     subjects  [binary(16)]  subject tokens of the person
     n         int       number of changes: two writers do not undo each other
     sealed    binary    the steps: JSON, sealed with the documents key
@@ -46,6 +47,7 @@ class CaseRow(NamedTuple):
     n: int
     sealed: bytes
     who: bytes
+    answered: date | None = None
 
 
 class CaseRepository:
@@ -91,6 +93,14 @@ class CaseRepository:
         with translated():
             return self._collection.count_documents(asked)
 
+    def count_late(self) -> int:
+        """How many were answered after the day that they were due."""
+        # Days in ISO 8601 compare as text; few cases are kept.
+        with translated():
+            return self._collection.count_documents(
+                {"answered": {"$exists": True}, "$expr": {"$gt": ["$answered", "$due"]}}
+            )
+
     def received_before(self, statuses: Sequence[str], day: date, limit: int) -> Sequence[str]:
         """Ids of at most so many cases with one of these statuses that came before a day."""
         asked: Document = {"status": {"$in": [*statuses]}, "received": {"$lt": day.isoformat()}}
@@ -114,7 +124,7 @@ class CaseRepository:
 
 
 def _document(row: CaseRow) -> Document:
-    return {
+    document: Document = {
         "_id": row.id,
         "kind": row.kind,
         "status": row.status,
@@ -125,6 +135,7 @@ def _document(row: CaseRow) -> Document:
         "sealed": row.sealed,
         "who": row.who,
     }
+    return document if row.answered is None else {**document, "answered": row.answered.isoformat()}
 
 
 def _row(found: Document) -> CaseRow:
@@ -138,4 +149,5 @@ def _row(found: Document) -> CaseRow:
         int(found["n"]),
         bytes(found["sealed"]),
         bytes(found["who"]),
+        date.fromisoformat(found["answered"]) if "answered" in found else None,
     )

@@ -10,6 +10,8 @@ Document::
     tombstones    [binary(16)]  ids of its tombstones
     subjects      [binary(16)]  while it is under way: subject tokens
     tokens        [[binary(12), binary(12)]]  while it is under way: agent and related-agent token of each identifier
+    named         [binary(12)]  while it is under way: what the audit log calls the person in queries
+    recipients    [{name, way, purpose, activity, number, first, last}]  who received what is erased
     placeholder   str      while it is under way: the name that stands for the person in statements of others
     until_stored  int64    what was stored at or before this is erased; microseconds since 1970 UTC
     counts        {str: int}  what was found and done
@@ -86,6 +88,8 @@ class Erasure(NamedTuple):
     aggregates: Mapping[str, Sequence[Mapping[str, str]]]
     finished: datetime | None
     receipt: bytes | None
+    named: tuple[bytes, ...] = ()
+    recipients: tuple[Mapping[str, object], ...] = ()
 
     @property
     def flat(self) -> tuple[bytes, ...]:
@@ -242,7 +246,7 @@ class ErasureRepository:
             {"_id": erasure.id, "claim.by": by},
             {
                 "$set": {"phase": DONE, "finished": finished, "receipt": receipt},
-                "$unset": {"tokens": "", "subjects": "", "placeholder": "", "claim": ""},
+                "$unset": {"tokens": "", "subjects": "", "named": "", "placeholder": "", "claim": ""},
             },
         )
 
@@ -492,6 +496,8 @@ def _document(erasure: Erasure) -> Document:
         "counts": dict(erasure.counts),
         "months": [dict(each) for each in erasure.months],
         "aggregates": {},
+        "named": list(erasure.named),
+        "recipients": [dict(each) for each in erasure.recipients],
     }
     if erasure.case is not None:
         document["case"] = erasure.case
@@ -516,4 +522,6 @@ def _erasure(found: Document) -> Erasure:
         found["aggregates"],
         found.get("finished"),
         None if receipt is None else bytes(receipt),
+        tuple(map(bytes, found.get("named", ()))),
+        tuple(found.get("recipients", ())),
     )

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,8 @@ from app.governance.audit_search import AuditSearch
 from app.governance.certificates import Certificates
 from app.governance.checkpoints import Checkpoints
 from app.governance.purposes import Purpose
+from app.governance.receptions import Receptions
+from app.governance.recipients import Recipients
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
@@ -36,8 +39,10 @@ from app.storage.audit import AuditRepository
 from app.storage.certificates import CertificateRepository
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
+from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
+from app.storage.sources import SourceRepository, StoredCredential
 from app.storage.subjects import SubjectKeys
 from app.vault import kinds
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
@@ -59,6 +64,16 @@ class Parts:
         self.audit_retention = AuditRetention(self.audit, AuditRepository(store), 365)
         self.audit_search = AuditSearch(self.audit, lambda: vault)
         self.signer = Signer(bytes(32))
+        log, sources = AuditRepository(store), SourceRepository(store)
+        self.recipients = Recipients(
+            entries=log.since,
+            oldest=log.oldest,
+            receptions=Receptions(ReceptionRepository(store), vault, log.readings, UTC),
+            sources=sources.list,
+            source_tokens=lambda source: (vault.named(kinds.SOURCE, source),),
+            credentials=sources.credentials,
+            timezone=UTC,
+        )
         self.checkpoints = Checkpoints(self.audit, AuditRepository(store), "default", lambda: self.signer)
         self.certificates = Certificates(CertificateRepository(store), lambda: self.signer, "default")
         self.register = Register(ActivityRepository(store), self.audit, clock.now_us)
@@ -292,3 +307,14 @@ def test_overdue_reviews_are_told_with_the_report(parts: Parts, tmp_path: Path) 
     run(parts, governance.activity, "add", changed(tmp_path, in_force_from="2020-01-01", review_by="2021-01-01"))
     assert "The review of ent was due by 2021-01-01" in run(parts, governance.retention, "report")
     assert "review overdue" in run(parts, governance.activity, "list")
+
+
+def test_who_read_is_shown_by_the_label_of_the_credential(parts: Parts, store: Store) -> None:
+    for name, label in (("sk-1", "Inspection"), ("sk-2", "")):
+        SourceRepository(store).add_credential(
+            StoredCredential(name, None, label, ("statements/read",), bytes(32), clock.now(), None)
+        )
+        parts.audit.append("statements-read", name, {"tokens": [], "count": 7})
+    for command in (("search",), ("list",)):
+        shown = run(parts, governance.audit, *command, "--kind", "statements-read")
+        assert "Inspection (sk-1)" in shown and "statements/read (sk-2)" in shown

@@ -70,6 +70,10 @@ class House:
     def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:
         return Package(b"".join(self.parts.packages.write(person_of(agents), actor="cli:test", case=case)))
 
+    def reader(self, label: str, *scopes: str) -> str:
+        wanted = scopes or ("statements/read",)
+        return self.parts.sources.issue(source=None, label=label, scopes=wanted, actor="cli:test").id
+
     def entries(self, kind: str) -> list[dict[str, Any]]:
         return [dict(entry.detail) for entry in reversed(self.parts.audit.newest([kind]))]
 
@@ -353,18 +357,19 @@ def test_readings_of_single_statements_and_documents_count(house: House) -> None
     (other,) = house.send(statement(actor=PAUL))
     house.keep(Resource.AGENT_PROFILE, ME, "preferences", b"{}")
     append = house.parts.audit.append
-    append("statements-read", "sk-1", {"statement": mine, "count": 1})
-    append("statements-read", "sk-2", {"statement": other, "count": 1})
-    append("statements-read", "sk-3", {"statement": "not a UUID", "count": 1})
+    who = [house.reader(f"reader {number}") for number in range(6)]
+    append("statements-read", who[1], {"statement": mine, "count": 1})
+    append("statements-read", who[2], {"statement": other, "count": 1})
+    append("statements-read", who[3], {"statement": "not a UUID", "count": 1})
     house.parts.documents.read(
-        Place(Resource.AGENT_PROFILE, agent=agent_identifier(ME), id="preferences"), actor="sk-4"
+        Place(Resource.AGENT_PROFILE, agent=agent_identifier(ME), id="preferences"), actor=who[4]
     )
-    house.parts.people.person(ME, str(agent_identifier(ME)), Reader("sk-5", None))
+    house.parts.people.person(ME, str(agent_identifier(ME)), Reader(who[5], None))
     found = house.package(ME).about["readings"]
-    assert {(one["credential"], one["way"]) for one in found} == {
-        ("sk-1", "asked"),
-        ("sk-4", "asked"),
-        ("sk-5", "asked"),
+    assert {(one["reader"], one["way"]) for one in found} == {
+        ("reader 1", "asked"),
+        ("reader 4", "asked"),
+        ("reader 5", "asked"),
     }
 
 

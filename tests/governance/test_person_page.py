@@ -96,11 +96,15 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "mentions": 2,
         "documents": 1,
         "until": AT,
+        "closed_months": 3,
+        "ended": AT,
+        "ended_before": AT,
         "months": {"2026-09": 1000, "2026-11": 236},
         "activity": entry,
     }
     line = {
         "stored": AT,
+        "happened": AT,
         "tool": text,
         "role": "mention",
         "voided": True,
@@ -108,7 +112,15 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "about": words,
         "result": text,
     }
-    reading = {"reader": text, "way": "asked", "count": 3, "first": AT, "last": AT}
+    reading = {
+        "reader": text,
+        "way": "asked",
+        "purpose": text,
+        "treatment": None,
+        "count": 3,
+        "first": "2025-03",
+        "last": "2026-11-01",
+    }
     return {
         "organisation": "default",
         "timezone": "Europe/Paris",
@@ -137,7 +149,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "roles": [["instructor", 2], ["reference", 1]],
         "readings": [reading],
         "readings_since": AT,
-        "exports": [{"at": AT, "package": text, "aggregates": [text]}],
+        "exports": [{"at": AT, "package": text, "aggregates": [text], "recipients": [text]}],
         **changes,
     }
 

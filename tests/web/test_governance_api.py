@@ -60,7 +60,9 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     errors.install(app)
     search = AuditSearch(audit, lambda: vault)
     gate = Gate(Access(SourceRepository(store)))
-    app.register_blueprint(governance_api.blueprint(gate, retention, register, audit, search), url_prefix="/api/v1")
+    app.register_blueprint(
+        governance_api.blueprint(gate, retention, register, audit, search, lambda: str.upper), url_prefix="/api/v1"
+    )
     return app.test_client()
 
 

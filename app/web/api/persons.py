@@ -10,14 +10,15 @@ from app.access.scopes import RIGHTS
 from app.errors import BadParameter, NotFound
 from app.governance.erasure import Erasures
 from app.governance.persons import Persons
+from app.governance.recipients import Disclosures
 from app.storage.erasures import DONE, Erasure
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
 
-def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
-    """Routes to mount under ``/api/v1``: ``persons/places``, ``erasures``, ``erasures/<id>`` and its ``receipt``."""
+def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Disclosures) -> Blueprint:
+    """Routes to mount under ``/api/v1``: ``persons/…``, ``erasures``, ``erasures/<id>`` and its ``receipt``."""
     routes = Blueprint("persons", __name__)
 
     @routes.post("/persons/places")
@@ -25,6 +26,19 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures) -> Blueprint:
         credential = gate.credential(RIGHTS)
         found = persons.find(asked.person(asked.document(asked.OfPerson())["agents"]), actor=credential.id)
         return answer({"places": found._asdict()})
+
+    @routes.post("/persons/recipients")
+    def _recipients() -> Response:
+        credential = gate.credential(RIGHTS)
+        said = asked.document(asked.Act())
+        found = disclosures.of(asked.person(said["agents"]), actor=credential.id, case=said["case"])
+        return answer(
+            {
+                "since": instant(found.since),
+                "readings": [one._asdict() for one in found.readings],
+                "exports": [one._asdict() | {"at": instant(one.at)} for one in found.exports],
+            }
+        )
 
     @routes.post("/erasures")
     def _erase() -> Response:

@@ -38,8 +38,8 @@ class _Reasoning(Schema):
     reason = fields.String(required=True, validate=validate.Length(1, 10_000))
 
 
-def blueprint(gate: Gate, cases: Cases) -> Blueprint:
-    """Routes ``/requests``, ``/requests/<identifier>`` and its steps."""
+def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str]]) -> Blueprint:
+    """Routes ``/requests``, ``/requests/<identifier>`` and its steps. ``labels`` says what credentials are called."""
     routes = Blueprint("requests", __name__)
 
     @routes.get("/requests")
@@ -58,10 +58,15 @@ def blueprint(gate: Gate, cases: Cases) -> Blueprint:
         statuses = [wanted["status"]] if "status" in wanted else PENDING
         within = int(wanted["due_within"][:-1]) if "due_within" in wanted else None
         lines = [
-            one._asdict() | {"received": one.received.isoformat(), "due": one.due.isoformat()}
+            one._asdict()
+            | {
+                "received": one.received.isoformat(),
+                "due": one.due.isoformat(),
+                "answered": None if one.answered is None else one.answered.isoformat(),
+            }
             for one in cases.list(statuses, within, wanted["limit"])
         ]
-        return answer({"requests": lines})
+        return answer({"requests": lines, "standing": cases.standing()._asdict()})
 
     @routes.post("/requests")
     def _open() -> Response:
@@ -74,7 +79,7 @@ def blueprint(gate: Gate, cases: Cases) -> Blueprint:
             note=said["note"],
             actor=credential.id,
         )
-        made = answer(_shown(case))
+        made = answer(_shown(case, labels()))
         made.status_code = 201
         made.headers["Location"] = f"/api/v1/requests/{case.id}"
         return made
@@ -84,7 +89,7 @@ def blueprint(gate: Gate, cases: Cases) -> Blueprint:
         credential = gate.credential(RIGHTS)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
-        return answer(_shown(cases.show(identifier, actor=credential.id)))
+        return answer(_shown(cases.show(identifier, actor=credential.id), labels()))
 
     def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], Case]) -> None:
         def view(identifier: str) -> Response:
@@ -108,12 +113,21 @@ def _line(case: Case) -> dict[str, object]:
         "received": case.received.isoformat(),
         "due": case.due.isoformat(),
         "extended": None if case.extended is None else case.extended.isoformat(),
+        "answered": None if case.answered is None else case.answered.isoformat(),
+        "late": case.late,
     }
 
 
-def _shown(case: Case) -> dict[str, object]:
+def _shown(case: Case, label: Callable[[str], str]) -> dict[str, object]:
     steps = [
-        {"at": instant(step.at), "step": step.what, "by": step.by, "note": step.note, "detail": step.detail}
+        {
+            "at": instant(step.at),
+            "step": step.what,
+            "by": step.by,
+            "by_label": label(step.by),
+            "note": step.note,
+            "detail": step.detail,
+        }
         for step in case.steps
     ]
     return _line(case) | {"person": [*case.person], "steps": steps}

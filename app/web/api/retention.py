@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,8 +43,18 @@ class _SearchBody(Schema):
     cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
 
 
-def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit, search: AuditSearch) -> Blueprint:
-    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``audit``, and those below these."""
+def blueprint(
+    gate: Gate,
+    retention: Retention,
+    register: Register,
+    audit: Audit,
+    search: AuditSearch,
+    labels: Callable[[], Callable[[str], str]],
+) -> Blueprint:
+    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``audit``, and those below these.
+
+    ``labels`` says what credentials are called.
+    """
     routes = Blueprint("governance", __name__)
 
     @routes.get("/retention")
@@ -119,7 +130,8 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
         audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
         page = audit.page(kinds, before, wanted["cursor"], wanted["limit"])
-        return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
+        label = labels()
+        return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})
 
     @routes.post("/audit/search")
     def _audit_search() -> Response:
@@ -128,7 +140,8 @@ def blueprint(gate: Gate, retention: Retention, register: Register, audit: Audit
         said = asked.document(_SearchBody(), MOST_AGENT_BYTES)
         wanted = Wanted(said["person"], said["actor"], said["kinds"], _us(said["since"]), _us(said["before"]))
         page = search.find(wanted, said["cursor"], said["limit"], who=credential.id)
-        return answer({"entries": [_entry_of_audit(entry) for entry in page.entries], "next": page.next})
+        label = labels()
+        return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})
 
     return routes
 
@@ -163,12 +176,13 @@ def _entry_of_register(activity: Activity) -> dict[str, object]:
     }
 
 
-def _entry_of_audit(entry: Entry) -> dict[str, object]:
+def _entry_of_audit(entry: Entry, label: Callable[[str], str]) -> dict[str, object]:
     return {
         "chain": entry.chain,
         "n": entry.n,
         "at": instant(entry.at),
         "kind": entry.kind,
         "actor": entry.actor,
+        "actor_label": label(entry.actor),
         "detail": readable(entry.detail),
     }

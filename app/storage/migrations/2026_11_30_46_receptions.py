@@ -1,0 +1,12 @@
+"""Who received what is kept as long as the data, beyond the age of the audit log (``docs/adr/0046-recipients.md``)."""
+
+from __future__ import annotations
+
+from app.storage import receptions
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collections and their indexes."""
+    create(store, receptions.COLLECTIONS)
