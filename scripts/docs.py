@@ -110,6 +110,8 @@ _ADVICE = {
     "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
+    "activity-not-in-force": "Nothing was stored. Send again from the day that the detail names, or ask whoever keeps the "
+    "register (`sillage activity list`).",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",
     "person-restricted": "Nothing: the data stay as they are. Leave the voidings that the faults name out of the "
@@ -167,6 +169,7 @@ _ADVICE = {
     "chain-broken": "Leave the database as it is, compare with a backup, find out who had write access.",
     "signature-refused": "Take the document as it was issued, and its issuer's public key (`sillage keys public`).",
     "lease-held": "Wait for the job's time, or stop the scheduler that leads.",
+    "partly-done": "Read the lines of those that failed, put right what they say, and give those agents again.",
     "job-failed": "`sillage jobs history NAME` and the log say where it failed. The next run goes on from there.",
     "lease-lost": "Nothing: the scheduler that leads now does the work.",
 }

@@ -104,7 +104,7 @@ def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder:
             _write(erasure, file, quiet=True)
         told = sorted({str(each["name"]) for each in erasure.recipients})
         return (
-            f"erasure {erasure.id}: {erasure.counts.get('statements', 0):,} statements erased"
+            f"erasure {erasure.id}: statements erased: {erasure.counts.get('statements', 0):,}"
             + ("" if file is None else f", receipt {file.name}")
             + (f"; to be told: {', '.join(told)}" if told else "")
         )

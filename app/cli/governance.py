@@ -135,7 +135,7 @@ def activity_list(parts: Governance) -> None:
 @click.argument("identifier")
 @click.pass_obj
 def activity_show(parts: Governance, identifier: str) -> None:
-    """Show one activity in full, as it is or will be in force, its versions, and what was done to it and its sources."""
+    """Show one activity in full, as it is or will be in force, its versions, and what was done to it and sources."""
     console = out()
     versions = parts.register.history(identifier)
     governing = version_on(versions, parts.register.day())

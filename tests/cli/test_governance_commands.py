@@ -109,7 +109,7 @@ def run(parts: Parts, command: click.Command, *args: str) -> str:
 
 def test_an_activity_is_added_listed_and_shown(parts: Parts) -> None:
     assert "version 1" in run(parts, governance.activity, "add", str(ENT))
-    assert "396 days" in run(parts, governance.activity, "list")
+    assert "92 days" in run(parts, governance.activity, "list")
     shown = run(parts, governance.activity, "show", "ent")
     assert "Académie de démonstration" in shown
     assert "version 1, added" in shown and "from 2026-09-01: in force" in shown

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from app.cli import research
-from app.errors import NotFound
+from app.errors import NotFound, OperatorError
 from app.governance.purposes import Purpose
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
@@ -27,7 +30,13 @@ class Parts:
         reader = MadeUpReader()
         reader.store(*class_of(12), *class_of(5, 100, school="0752524L"))
         self.aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]
-        self.exports = Exports(self.aggregates, lambda *_: None, settings, "0.1.0")
+        self.settings = settings
+        self.audited: list[dict[str, Any]] = []
+        self.exports = Exports(self.aggregates, self.audit, settings, "0.1.0")
+
+    def audit(self, kind: str, actor: str, detail: Mapping[str, object]) -> None:
+        """Keep what is said in the log."""
+        self.audited.append(dict(detail))
 
 
 @pytest.fixture
@@ -64,3 +73,32 @@ def test_export_writes_where_told(parts: Parts, tmp_path: Path) -> None:
 def test_export_before_the_first_run_says_what_to_do(parts: Parts) -> None:
     with pytest.raises(NotFound, match="aggregate run"):
         run(parts, "export")
+
+
+def test_an_export_says_for_whom_it_is(parts: Parts, tmp_path: Path) -> None:
+    run(parts, "aggregate", "run")
+    told = ("--recipient", "Inspection  générale", "--recipient", "DEPP")
+    for place, (options, recipients) in enumerate(
+        (((), [parts.settings.organisation]), (told, ["DEPP", "Inspection générale"])), 1
+    ):
+        run(parts, "export", "--out", str(tmp_path), *options)
+        # Another package: what is in one tells for whom it is.
+        assert len(list(tmp_path.iterdir())) == place
+        folder = max(tmp_path.iterdir(), key=lambda each: each.stat().st_ctime_ns)
+        stamp = json.loads((folder / "datapackage.json").read_bytes())["source_stamp"]
+        assert stamp["recipients"] == recipients
+        assert ", ".join(recipients) in (folder / "codebook.md").read_text()
+    assert [detail["recipients"] for detail in parts.audited] == [
+        [parts.settings.organisation],
+        ["DEPP", "Inspection générale"],
+    ]
+    assert "was there already" in run(
+        parts, "export", "--out", str(tmp_path), "--recipient", "DEPP", "--recipient", "Inspection générale"
+    )
+
+
+@pytest.mark.parametrize("recipient", ["", "  ", "x" * 201])
+def test_a_recipient_is_a_short_text(parts: Parts, recipient: str) -> None:
+    run(parts, "aggregate", "run")
+    with pytest.raises(OperatorError):
+        run(parts, "export", "--recipient", recipient)

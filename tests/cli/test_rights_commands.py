@@ -12,8 +12,8 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from app.cli import accounts, person, requests
-from app.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid
+from app.cli import accounts, person, person_access, requests
+from app.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid, SillageError
 from app.factory import Parts
 from app.settings import Settings
 from app.storage.person_states import NOBODY
@@ -122,3 +122,133 @@ def test_accounts_end_one_by_one_or_by_a_file(parts: Parts, tmp_path: Path) -> N
     with pytest.raises(BadRequest) as refused:
         run(parts, accounts.account, "import", str(tmp_path / "bad.csv"), "--source", "tutor")
     assert "zoe" not in str(refused.value.faults)
+
+
+# --- a class of pupils ------------------------------------------------------------------------------
+
+
+def a_class(folder: Path, *names: str, more: tuple[object, ...] = ()) -> tuple[str, str, str]:
+    file = folder / "class.json"
+    agents: list[object] = [{"account": {"homePage": "https://ent.example", "name": name}} for name in names]
+    file.write_bytes(orjson.dumps([*agents, *more]))
+    return "--agents", str(file), "--each"
+
+
+def lines(parts: Parts, command: click.Command, *args: str) -> tuple[list[str], str | None]:
+    """The lines of outcomes, and the code of the error that it ends with."""
+    answer = CliRunner().invoke(command, args, obj=parts, env={"COLUMNS": "300"}, standalone_mode=False)
+    error = answer.exception
+    assert error is None or isinstance(error, SillageError), error
+    told = [line for line in answer.output.splitlines() if line.startswith("agent ")]
+    return told, None if error is None else error.code
+
+
+def stored(parts: Parts, *names: str) -> None:
+    sent = [statement(actor={"account": {"homePage": "https://ent.example", "name": name}}) for name in names]
+    source = parts.sources_repository.get("tutor")
+    assert source is not None
+    parts.start()
+    parts.recorder.record(orjson.dumps(sent), source, Version.V2)
+
+
+def test_each_agent_of_a_file_is_a_person_of_its_own(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo", "cy")
+    group = a_class(tmp_path, "ada", "bo", "cy")
+    told, code = lines(parts, person.person, "find", *group)
+    assert (told, code) == ([f"agent {n}: 1 own" for n in (1, 2, 3)], None)
+    opened, code = lines(parts, requests.request, "open", "access", *group)
+    cases = [re.search(r"r-[0-9a-f]{12}", line) for line in opened]
+    assert code is None and len({one[0] for one in cases if one}) == 3
+    listed, code = lines(parts, person.person, "restrict", *group)
+    assert code is None and [line.partition(":")[0] for line in listed] == ["agent 1", "agent 2", "agent 3"]
+    assert all("restricted" in line for line in listed)
+    assert all("since" in line for line in lines(parts, person.person, "standing", *group)[0])
+    assert all("lifted" in line for line in lines(parts, person.person, "unrestrict", *group)[0])
+    assert all("objects to research" in line for line in lines(parts, person.person, "object", *group)[0])
+    # None of it names anybody.
+    assert not re.search("ada|bo|cy", " ".join([*told, *listed]))
+
+
+def test_what_fails_for_one_is_done_for_the_others(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo")
+    broken = ({"mbox": "not an address"}, {"account": {"homePage": "https://ent.example", "name": "bo"}})
+    told, code = lines(parts, person.person, "restrict", *a_class(tmp_path, "ada", more=broken))
+    assert code == "partly-done"
+    assert "restricted" in told[0] and "restricted" in told[2]
+    assert told[1].startswith("agent 2: not done.") and "not an address" not in told[1]
+    for name in ("ada", "bo"):
+        shown = run(parts, person.person, "standing", "--account", "https://ent.example", name)
+        assert "since" in shown
+
+
+def test_a_class_is_erased_each_with_a_receipt(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo", "other")
+    folder = tmp_path / "receipts"
+    folder.mkdir()
+    twice = ({"account": {"homePage": "https://ent.example", "name": "ada"}},)
+    group = a_class(tmp_path, "ada", "bo", more=twice)
+    told, code = lines(parts, person.person, "erase", *group, "--yes", "--receipt", str(folder))
+    assert code is None
+    assert told[2] == "agent 3: the same as agent 1"
+    contents = [orjson.loads(file.read_bytes())["content"] for file in folder.iterdir()]
+    assert [content["counts"]["statements"] for content in contents] == [1, 1]
+    assert parts.store.collection("statements").count_documents({}) == 1
+    assert "1 own" in lines(parts, person.person, "find", *a_class(tmp_path, "other"))[0][0]
+
+
+def test_without_each_a_file_is_one_person(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo")
+    *group, _ = a_class(tmp_path, "ada", "bo")
+    assert "A person of 2 identifiers" in run(parts, person.person, "find", *group)
+
+
+def test_an_array_within_the_array_is_one_person(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo", "cy")
+    both = [{"account": {"homePage": "https://ent.example", "name": name}} for name in ("bo", "cy")]
+    told, _ = lines(parts, person.person, "find", *a_class(tmp_path, "ada", more=(both,)))
+    assert told == ["agent 1: 1 own", "agent 2: 2 own"]
+
+
+@pytest.mark.parametrize("command", [("erase", "--yes"), ("restrict",), ("unrestrict",), ("object",), ("recipients",)])
+def test_a_case_is_of_one_person(parts: Parts, tmp_path: Path, command: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError, match="one person"):
+        run(parts, person.person, *command, *a_class(tmp_path, "ada"), "--case", "r-0123456789ab")
+
+
+def test_access_for_each_writes_a_zip_each(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo")
+    folder = tmp_path / "zips"
+    with pytest.raises(FileRefused):
+        run(parts, person_access.person, "access", *a_class(tmp_path, "ada"), "--to", str(folder))
+    folder.mkdir()
+    (folder / "agent-0001.zip").write_bytes(b"mine")
+    told, code = lines(parts, person_access.person, "access", *a_class(tmp_path, "ada", "bo"), "--to", str(folder))
+    # One that is there is not written over, and does not keep the other from being written.
+    assert code == "partly-done" and "agent-0002.zip" in told[1]
+    assert (folder / "agent-0001.zip").read_bytes() == b"mine"
+    assert (folder / "agent-0002.zip").stat().st_size > 1_000
+
+
+# --- who is told, and what the officer is told -------------------------------------------------------
+
+
+def test_acts_say_who_received(parts: Parts) -> None:
+    stored(parts, "zoe")
+    label = parts.sources.issue(source=None, label="Inspection", scopes=["statements/read"], actor="cli:test")
+    everything = {"tokens": [], "count": 1, "first": 0, "last": 1 << 60, "purpose": "support"}
+    parts.audit.append("statements-read", label.id, everything)
+    shown = run(parts, person.person, "recipients", *ZOE)
+    assert "Inspection" in shown and "support" in shown and label.id not in shown
+    case = open_request(parts, "restriction")
+    run(parts, requests.request, "identify", case)
+    assert "Inspection" in run(parts, person.person, "restrict", *ZOE, "--case", case)
+    assert "recipients=['Inspection']" in run(parts, requests.request, "show", case)
+    assert "Inspection" in run(parts, person.person, "object", *ZOE, "--case", case)
+
+
+def test_the_officer_is_told_that_notes_are_handed_over(parts: Parts) -> None:
+    told = "handed over"
+    assert told in run(parts, requests.request, "open", "access", *ZOE, "--note", "by letter")
+    case = open_request(parts, "access")
+    assert told not in run(parts, requests.request, "identify", case)
+    assert told in run(parts, requests.request, "done", case, "--note", "sent")

@@ -39,8 +39,8 @@ class Request(RuleBasedStateMachine):
         takes = {
             "identified": lambda: case_steps.identified(self.case, step(what, note)),
             "extended": lambda: case_steps.extended(self.case, self.today, step(what, note)),
-            "done": lambda: case_steps.done(self.case, step(what, note)),
-            "refused": lambda: case_steps.refused(self.case, step(what, note)),
+            "done": lambda: case_steps.done(self.case, self.today, step(what, note)),
+            "refused": lambda: case_steps.refused(self.case, self.today, step(what, note)),
             "acted": lambda: case_steps.acted(self.case, step(what, note)),
         }
         before = self.case
@@ -106,7 +106,7 @@ TestRequest = Request.TestCase
 
 def test_gdpr_12_4_a_refusal_says_why_and_12_3_an_extension_too() -> None:
     for take in (
-        lambda: case_steps.refused(opened(), step(note=" ")),
+        lambda: case_steps.refused(opened(), RECEIVED, step(note=" ")),
         lambda: case_steps.extended(opened(), RECEIVED, step()),
     ):
         with pytest.raises(BadRequest) as refused:

@@ -198,7 +198,7 @@ def test_the_most_urgent_come_first_and_those_due_soon_alone_if_asked(office: Of
     assert [one.id for one in office.cases.list(due_within=7)] == [ids[1], ids[3], ids[2]]
     assert [one.id for one in office.cases.list(due_within=6)] == [ids[1], ids[3]]
     assert [one.id for one in office.cases.list(["refused"])] == [answered]
-    assert office.cases.standing() == Standing(pending=4, due_soon=2, overdue=1)
+    assert office.cases.standing() == Standing(pending=4, due_soon=2, overdue=1, answered_late=1)
 
 
 def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(
@@ -272,5 +272,34 @@ def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
     log = CapturingLogger()
     monkeypatch.setattr(factory, "_log", log)
     with leadership as lease:
-        assert job.run(lease) == {"pending": 1, "due_soon": 0, "overdue": 1, "removed": 0}
+        assert job.run(lease) == {
+            "pending": 1,
+            "due_soon": 0,
+            "overdue": 1,
+            "answered_late": 0,
+            "removed": 0,
+        }
     assert [tuple(call) for call in log.calls] == [("warning", ("requests of persons are overdue",), {"overdue": 1})]
+
+
+def test_gdpr_12_what_was_answered_late_stays_told_as_late(office: Office) -> None:
+    late, refused, timely, waiting = (office.identified() for _ in range(4))
+    assert office.cases.standing() == Standing(4, 0, 0, 0)
+    office.cases.done(timely, actor=BY)
+    office.day = date(2026, 12, 26)
+    assert office.cases.done(late, actor=BY).late
+    assert office.cases.refuse(refused, reason="too late", actor=BY).late
+    assert office.cases.standing() == Standing(1, 0, 1, 2)
+    # A year later, and read anew.
+    office.day = date(2027, 12, 26)
+    shown = {one.id: one for one in office.cases.list(case_steps.STATUSES)}
+    assert {each: (shown[each].late, shown[each].answered) for each in (late, refused, timely, waiting)} == {
+        late: (True, date(2026, 12, 26)),
+        refused: (True, date(2026, 12, 26)),
+        timely: (False, date(2026, 11, 25)),
+        waiting: (False, None),
+    }
+    assert office.cases.show(late, actor=BY).late
+    # What is done for it later does not change when it was answered.
+    office.cases.note_act(late, "erased", BY, {})
+    assert office.cases.show(late, actor=BY).answered == date(2026, 12, 26)

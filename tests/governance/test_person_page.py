@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.governance import person_page
+from app.governance import person_page, person_summary
 from app.governance.person_summary import LONGEST, Summary, Words, words_of
-from app.governance.person_words import BASES, LANGUAGES, MONTHS, README, WORDS
+from app.governance.person_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
+from app.settings import Settings, split_purposes
 
 AT = 1_790_000_000_000_000
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -361,3 +363,95 @@ def test_months_are_those_of_the_place() -> None:
 )
 def test_words_come_in_the_language_or_in_another(texts: object, fr: str, en: str) -> None:
     assert words_of(texts, "http://adlnet.gov/expapi/verbs/answered") == Words(fr, en)
+
+
+# --- what is promised, and how it is said -----------------------------------------------------------
+
+
+def one_tool(**changes: Any) -> dict[str, Any]:
+    made = about("x")
+    made["tools"] = [{**made["tools"][0], **changes}]
+    return made
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_months_are_those_in_which_it_happened(language: str) -> None:
+    summary = Summary(ZoneInfo("Europe/Paris"))
+    for said, stored in (
+        # Sent in November, of an exercise in June.
+        ("2026-06-30T21:59:59Z", AT),
+        # 2026-06-30T22:00:00Z is in July there.
+        ("2026-06-30T22:00:00Z", AT),
+        # A clock that is years ahead: when it was stored says more.
+        ("2199-01-01T00:00:00Z", AT),
+        (None, AT),
+    ):
+        statement = {"verb": {"id": "https://v.example/1"}, "object": {"id": "https://a.example/1"}}
+        more = {} if said is None else {"timestamp": said}
+        summary.statement(statement | more, stored=stored, source="t", own=True, voided=False, roles=["actor"])
+    stored_in = f"{person_summary.moment(AT).astimezone(ZoneInfo('Europe/Paris')):%Y-%m}"
+    assert dict(summary.tools["t"].months) == {"2026-06": 1, "2026-07": 1, stored_in: 2}
+    assert WORDS[language]["chart_note"] in Reader(person_page.page(about(), language)).text
+
+
+def test_statements_of_long_ago_are_counted_in_the_chart() -> None:
+    drawn = person_page.chart([{"name": "tutor", "months": {"0001-01": 2, "1900-05": 3, "2026-02": 1}}], "en")
+    assert (drawn.months[0].total, sum(month.total for month in drawn.months)) == (5, 6)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_day_of_deletion_is_promised_for_restricted_data(language: str) -> None:
+    text = Reader(person_page.page(one_tool(until=None) | {"restricted": AT}, language)).text
+    assert WORDS[language]["retention_restricted"] in text
+    assert WORDS[language]["retention_until"].partition("{")[0] not in text
+    free = Reader(person_page.page(one_tool() | {"restricted": None}, language)).text
+    assert WORDS[language]["retention_restricted"] not in free
+    assert WORDS[language]["retention_until"].partition("{")[0] in free
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_account_that_ended_is_told_with_what_follows(language: str) -> None:
+    ended = Reader(person_page.page(one_tool(), language)).text
+    assert WORDS[language]["retention_ended"].partition("{")[0] in ended
+    assert "3 mois après la fin" in ended or "3 months after your account" in ended
+    goes_on = one_tool(closed_months=None, ended=None, ended_before=None)
+    text = Reader(person_page.page(goes_on, language)).text
+    assert WORDS[language]["retention_ended"].partition("{")[0] not in text
+    assert "3 mois" not in text and "3 months" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "count", "said"),
+    [
+        ("fr", 0, "0 trace de votre activité"),
+        ("fr", 1, "1 trace de votre activité"),
+        ("fr", 2, "2 traces de votre activité"),
+        ("fr", 1_234, "1\u202f234 traces de votre activité"),
+        ("en", 0, "0 traces of what you did"),
+        ("en", 1, "1 trace of what you did"),
+        ("en", 1_234, "1,234 traces of what you did"),
+    ],
+)
+def test_numbers_are_said_in_the_grammar_of_the_language(language: str, count: int, said: str) -> None:
+    assert said in Reader(person_page.page(one_tool(own=count), language)).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_readings_are_told_with_their_purpose_and_their_time(language: str) -> None:
+    def told(**changes: Any) -> str:
+        reading = {"reader": "r", "way": "asked", "purpose": None, "treatment": None, "count": 1}
+        reading |= {"first": "2025-03", "last": "2026-11-01", **changes}
+        return Reader(person_page.page(about() | {"readings": [reading]}, language)).text
+
+    assert PURPOSES[language]["research"] in told(purpose="research")
+    assert "local-code" in told(purpose="local-code")
+    assert "The treatment" in told(treatment={"fr": "The treatment", "en": "The treatment"})
+    assert WORDS[language]["why_unsaid"] in told()
+    times = ("mars 2025", "1er novembre 2026") if language == "fr" else ("March 2025", "1 November 2026")
+    assert all(time in told() for time in times)
+
+
+def test_every_purpose_of_an_installation_has_words() -> None:
+    known = split_purposes(str(next(spec.default for spec in fields(Settings) if spec.name == "purposes")))
+    assert "research" in known
+    assert set(known) == PURPOSES["fr"].keys() == PURPOSES["en"].keys()

@@ -69,13 +69,22 @@ def test_the_examples_are_taken(register: Register, name: str) -> None:
     assert added.retention.justification.fr
 
 
+@pytest.mark.parametrize("name", ["ent", "p2ia"])
+def test_the_examples_promise_nothing_that_is_not_there(name: str) -> None:
+    text = (EXAMPLES / f"{name}.json").read_text().casefold()
+    # There are no conventions, no data on persons for research, and no figures for a head of school alone.
+    for absent in ("convention", "pseudonymised data", "données pseudonymisées", "by school", "par établissement"):
+        assert absent not in text
+    assert json.loads(text)["retention"]["active_days"] <= 396
+
+
 def test_a_change_is_a_new_version_and_the_old_one_is_kept(register: Register) -> None:
     register.add(encoded())
     changed = document()
     changed["retention"]["active_days"] = 30
     assert register.add(json.dumps(changed).encode()).version == 2
     assert register.get("ent").retention.active_days == 30
-    assert [version.retention.active_days for version in register.history("ent")] == [396, 30]
+    assert [version.retention.active_days for version in register.history("ent")] == [92, 30]
     assert [(activity.id, activity.version) for activity in register.list()] == [("ent", 2)]
 
 

@@ -104,7 +104,7 @@ def test_the_retention_report(
     status, body = get(client, "/api/v1/retention", issue("dpo"))
     assert status == 200
     (line,) = body["lines"]  # type: ignore[misc]
-    assert (line["activity"], line["source"], line["active_days"]) == ("ent", "ent1", 396)
+    assert (line["activity"], line["source"], line["active_days"]) == ("ent", "ent1", 92)
     assert (line["kept"], line["due"], line["overdue"]) == (3, 2, 1)
     assert (line["documents"], line["documents_due"], line["documents_overdue"]) == (3, 2, 1)
     assert line["documents_oldest"] < line["cutoff"]
