@@ -445,6 +445,39 @@ def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
     assert "article 18" in found.bytes("index.fr.html").decode()
 
 
+def test_no_day_of_deletion_is_promised_while_data_are_restricted(house: House) -> None:
+    house.send(statement(actor=ME))
+    assert house.package(ME).about["tools"][0]["until"] is not None
+    house.parts.restriction.restrict(person_of([ME]), actor="sk-dpo")
+    assert house.package(ME).about["tools"][0]["until"] is None
+
+
+def test_the_end_of_an_account_brings_the_day_of_deletion_forward(house: House) -> None:
+    rule = {**ACTIVITY["retention"], "basis": "account-closed", "account_closed_months": 3}
+    house.parts.register.add(orjson.dumps({**ACTIVITY, "retention": rule}))
+    house.send(statement(actor=ME))
+    (tool,) = house.package(ME).about["tools"]
+    assert (tool["closed_months"], tool["ended"]) == (3, None)
+    closed = tool["last"] + 1
+    house.parts.accounts.announce("tutor", [Event(person_of([ME]), "closed", closed)], actor="k")
+    (after,) = house.package(ME).about["tools"]
+    assert (after["ended"], after["until"]) == (closed, after["ended_before"])
+    assert after["until"] < tool["until"]
+    # With another account, which goes on, the last one may be of that.
+    (both,) = house.package(ME, ADDRESS).about["tools"]
+    assert both["until"] == tool["until"]
+
+
+def test_a_version_that_is_not_in_force_is_in_it_and_is_not_what_holds(house: House) -> None:
+    house.send(statement(actor=ME))
+    later = {**ACTIVITY, "in_force_from": "2999-01-01", "review_by": "2999-02-01"}
+    later["retention"] = {**ACTIVITY["retention"], "active_days": 1}
+    house.parts.register.add(orjson.dumps(later))
+    found = house.package(ME)
+    assert [one["in_force"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [True, False]
+    assert found.about["tools"][0]["activity"] == ACTIVITY
+
+
 # --- how much it takes ------------------------------------------------------------------------------
 
 

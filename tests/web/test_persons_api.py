@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 import requests
 
@@ -98,3 +99,25 @@ def test_other_bodies_and_parameters_are_refused(server: Server) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")
     unknown = server.send("GET", f"/api/v1/erasures/{uuid4()}", dpo, version=None)
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not-found")
+
+
+def test_gdpr_15_who_received_is_told_by_name(server: Server) -> None:
+    name = uuid4().hex
+    server.post(server.source(), named(name))
+    reader = server.parts.sources.issue(
+        source=None, label=f"Inspection {name}", scopes=("statements/read",), actor="cli:test"
+    )
+    agent = {"account": {"homePage": HOME, "name": name}}
+    headers = {"X-Sillage-Purpose": "research"}
+    params = {"agent": orjson.dumps(agent).decode()}
+    assert server.send("GET", "/xAPI/statements", reader, params=params, headers=headers).status_code == 200
+    told = ask(server, "persons/recipients", agents=[agent])
+    assert told.status_code == 200 and reader.id not in told.text
+    (found,) = [one for one in told.json()["readings"] if one["name"] == f"Inspection {name}"]
+    assert (found["way"], found["purpose"], found["number"]) == ("asked", "research", 1)
+    assert told.json()["since"] is not None
+    # Nobody else may ask.
+    refused = server.send(
+        "POST", "/api/v1/persons/recipients", server.credential(scopes.GOVERNANCE_READ), json={"agents": [agent]}
+    )
+    assert refused.status_code == 403

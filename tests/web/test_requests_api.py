@@ -52,6 +52,12 @@ def test_a_request_from_receipt_to_answer(server: Server, dpo: NewCredential) ->
         assert post(server, dpo, f"{PATH}/{identity}/{step}", said).status_code == status
     shown = get(server, dpo, f"{PATH}/{identity}").json()
     assert shown["status"] == "done"
+    # It was due in February: answered late it stays.
+    assert shown["late"] and shown["answered"] > shown["due"]
+    listing = get(server, dpo, PATH, status="done").json()
+    assert [one["late"] for one in listing["requests"] if one["id"] == identity] == [True]
+    assert listing["standing"]["answered_late"] >= 1
+    assert {step["by_label"] for step in shown["steps"]} == {"test"}
     assert (shown["received"], shown["due"], shown["extended"]) == ("2026-01-31", "2026-02-28", None)
     assert shown["person"] == [f"account:https://ent.example|{who['account']['name']}"]
     assert [(step["step"], step["note"], step["by"]) for step in shown["steps"]] == [
