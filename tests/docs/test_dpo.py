@@ -23,10 +23,10 @@ def named(path: Path) -> str:
 
 
 def in_blocks(text: str) -> Iterator[str]:
-    """The commands of the code blocks, one for each line that begins with one."""
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    """The commands of the code blocks, those in lists too, one for each line that begins with one."""
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         joined = block.replace("\\\n", " ").replace(" > ", " # ")
-        yield from (line for line in joined.splitlines() if line.startswith("sillage "))
+        yield from (line for each in joined.splitlines() if (line := each.strip()).startswith("sillage "))
 
 
 def found(words: list[str]) -> tuple[click.Command, list[str]]:
