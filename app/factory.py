@@ -320,7 +320,10 @@ class Parts:
         return self.store.clock.now_us()
 
     def _links(self) -> list[SourceLink]:
-        return [SourceLink(source.id, source.activity) for source in self.sources_repository.list()]
+        return [
+            SourceLink(source.id, source.activity, source.minors, source.minors_reason)
+            for source in self.sources_repository.list()
+        ]
 
     @cached_property
     def retention(self) -> Retention:
@@ -677,6 +680,8 @@ class Parts:
             audit=self._audited,
             announce=self._announce,
             activity_ended=lambda identity: self.contracts.ended(identity),
+            # The newest version, even one that is not in force yet: what is sent under it is to be looked at too.
+            about_minors=lambda identity: self.register.history(identity)[-1].minors,
         )
 
     @cached_property

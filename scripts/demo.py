@@ -303,8 +303,15 @@ def report(demo: Demo, source: str) -> None:
     console.print("  " + ", ".join(f"{whole[name]:,} {words[name]}" for name in words if name in whole))
     by_template: dict[str, Counter[str]] = {}
     for count in counts:
-        if count.template:
+        if count.template and not count.template.startswith("minors:"):
             by_template.setdefault(count.template, Counter())[count.outcome] += count.statements
+    people: Counter[str] = Counter()
+    for count in counts:
+        if count.template.startswith("minors:"):
+            people[f"{count.template.removeprefix('minors:')} {count.outcome}"] += count.statements
+    console.print(
+        f"    of people: {', '.join(f'{count:,} {what}' for what, count in people.items()) or 'nothing found'}"
+    )
     for template, outcomes in sorted(by_template.items()):
         console.print(f"    {template}: {outcomes['conforms']:,} conform, {outcomes['fails']:,} fail")
 
@@ -462,7 +469,10 @@ def run(given: argparse.Namespace) -> None:
         console.print("[bold]2. Processing activities, profiles, sources[/] / traitements, profils, sources")
         senders = prepare(demo, given)
         for activity in demo.parts.register.list():
-            console.print(f"  activity {activity.id}: kept {activity.retention.active_days} days")
+            concerns = ", concerns minors" if activity.minors else ""
+            console.print(f"  activity {activity.id}: kept {activity.retention.active_days} days{concerns}")
+        for source, _ in demo.parts.sources.list():
+            console.print(f"  source {source.id}: names, addresses and INE: {source.minors}")
         console.print("[bold]3. Statements through the HTTP API[/] / des traces par l'interface HTTP")
         stored = 0
         for sender in senders:

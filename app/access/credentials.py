@@ -20,6 +20,9 @@ MODES = ("observe", "warn", "reject")
 MATCHINGS = ("every", "any")
 PATTERNS = ("off", "job", "live")
 MINORS = ("off", "refuse", "strip", "pseudonymise")
+OFF, PSEUDONYMISE = MINORS[0], MINORS[3]
+MOST_REASON = 500
+"""Characters of the reason for a policy about minors."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 
 
@@ -134,10 +137,12 @@ class Sources:
         audit: Callable[[str, str, Mapping[str, object]], object],
         announce: Callable[[], object],
         activity_ended: Callable[[str], bool] = lambda activity: False,
+        about_minors: Callable[[str], bool] = lambda activity: False,
     ) -> None:
         """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches.
 
-        ``activity_exists`` raises RegisterInvalid for one that is there and not in force.
+        ``activity_exists`` raises RegisterInvalid for one that is there and not in force; ``about_minors`` says of one
+        that exists whether its entry in the register says that it concerns minors.
         """
         self._repository = repository
         self._activity_exists = activity_exists
@@ -145,6 +150,7 @@ class Sources:
         self._audit = audit
         self._announce = announce
         self._activity_ended = activity_ended
+        self._about_minors = about_minors
 
     def add(
         self,
@@ -156,15 +162,29 @@ class Sources:
         mode: str = "observe",
         matching: str = "every",
         patterns: str = "job",
-        minors: str = "off",
+        minors: str | None = None,
+        reason: str = "",
         scopes: Sequence[str] = scope.SOURCE_DEFAULT,
         actor: str,
     ) -> tuple[Source, NewCredential]:
         """Register a source under a processing activity, with a first credential.
 
+        Args:
+            identity: Its id.
+            name: What people call it.
+            activity: The processing activity that it belongs to.
+            profiles: IRIs of loaded profiles that it promises.
+            mode: One of ``MODES``.
+            matching: One of ``MATCHINGS``.
+            patterns: One of ``PATTERNS``.
+            minors: One of ``MINORS``; None: ``pseudonymise`` under an activity that concerns minors, else ``off``.
+            reason: Why it is another one than ``pseudonymise`` under such an activity; kept, and in the audit log.
+            scopes: Of the first credential.
+            actor: For the audit log.
+
         Raises:
-            RegisterInvalid: id malformed or taken; activity unknown or not in force yet; unknown profile, mode or
-                scope.
+            RegisterInvalid: id malformed or taken; activity unknown, ended or not in force yet; unknown profile, mode
+                or scope; or a reason is missing.
         """
         if not _SLUG.match(identity):
             raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")
@@ -175,7 +195,10 @@ class Sources:
             raise RegisterInvalid(
                 "This processing activity has ended: nothing comes under it any more. Choose another."
             )
-        source = Source(identity, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, minors)
+        policy = minors or (PSEUDONYMISE if self._about_minors(activity) else OFF)
+        source = self._with_reason(
+            Source(identity, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, policy), reason
+        )
         self._check(source)
         _known_scopes(scopes)
         if self._repository.get(identity) is not None:
@@ -193,12 +216,17 @@ class Sources:
         matching: str | None = None,
         patterns: str | None = None,
         minors: str | None = None,
+        reason: str = "",
         actor: str,
     ) -> Source:
-        """Change the promised profiles, or how statements are held to them; in force everywhere when this returns."""
-        source = self._repository.get(identity)
-        if source is None:
-            raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
+        """Change the promised profiles, or how statements are held to them; in force everywhere when this returns.
+
+        ``reason``: as for ``add``; it needs ``minors``.
+
+        Raises:
+            RegisterInvalid: unknown source, profile, mode or policy, or a reason is missing.
+        """
+        source = self.get(identity)
         changed = source._replace(
             profiles=source.profiles if profiles is None else tuple(profiles),
             mode=mode or source.mode,
@@ -206,6 +234,10 @@ class Sources:
             patterns=patterns or source.patterns,
             minors=minors or source.minors,
         )
+        if minors is not None:
+            changed = self._with_reason(changed, reason)
+        elif reason:
+            raise RegisterInvalid("A reason is that of a policy about minors: give --minors too.")
         self._check(changed)
         self._audit("configuration-changed", actor, {"source": identity, **_configuration(changed)})
         self._repository.replace(changed)
@@ -256,6 +288,17 @@ class Sources:
         self._announce()
         return count
 
+    def get(self, identity: str) -> Source:
+        """One source.
+
+        Raises:
+            RegisterInvalid: it is not registered.
+        """
+        source = self._repository.get(identity)
+        if source is None:
+            raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
+        return source
+
     def list(self) -> Sequence[tuple[Source, Sequence[StoredCredential]]]:
         """Every source with its credentials (never a secret)."""
         return [(source, self._repository.credentials(source.id)) for source in self._repository.list()]
@@ -263,6 +306,21 @@ class Sources:
     def people(self) -> Sequence[StoredCredential]:
         """Credentials of people rather than sources."""
         return [credential for credential in self._repository.credentials() if credential.source is None]
+
+    def _with_reason(self, source: Source, reason: str) -> Source:
+        """A source whose policy about minors has just been chosen, with the reason for it."""
+        # GDPR art. 25(2): by default as little as possible; art. 5(2): who departs from it can say why.
+        kept = " ".join(reason.split())
+        if source.minors == PSEUDONYMISE:
+            kept = ""
+        elif not kept and self._about_minors(source.activity):
+            raise RegisterInvalid(
+                f"The register says that activity {source.activity} concerns minors: its sources have the policy "
+                f'`{PSEUDONYMISE}`. To choose another, say why: --minors {source.minors} --reason "…".'
+            )
+        if len(kept) > MOST_REASON:
+            raise RegisterInvalid(f"A reason has at most {MOST_REASON} characters.")
+        return source._replace(minors_reason=kept)
 
     def _check(self, source: Source) -> None:
         for name, value, known in (
@@ -288,6 +346,7 @@ def _configuration(source: Source) -> dict[str, object]:
         "matching": source.matching,
         "patterns": source.patterns,
         "minors": source.minors,
+        **({"minors_reason": source.minors_reason} if source.minors_reason else {}),
     }
 
 

@@ -12,6 +12,7 @@ import click
 from rich.progress import Progress
 from rich.text import Text
 
+from app.access.credentials import PSEUDONYMISE
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
@@ -163,8 +164,22 @@ def retention() -> None:
 def retention_report(parts: Governance) -> None:
     """Show what is kept, due and overdue, by activity and source: statements, then documents; and overdue reviews."""
     lines = parts.retention.report(clock.now_us())
-    rows = table("activity", "source", "kept", "oldest", "duration", "due", "overdue", "accounts ended", "due for that")
+    rows = table(
+        "activity",
+        "source",
+        "kept",
+        "oldest",
+        "duration",
+        "due",
+        "overdue",
+        "accounts ended",
+        "due for that",
+        "minors",
+    )
+    unreasoned = []
     for line in lines:
+        if line.concerns_minors and line.minors != PSEUDONYMISE and not line.minors_reason:
+            unreasoned.append(line.source)
         rows.add_row(
             line.activity,
             line.source,
@@ -175,9 +190,15 @@ def retention_report(parts: Governance) -> None:
             Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
             f"{line.accounts_closed:,}",
             "-" if line.account_closed_months is None else f"{line.closed_due:,} of {line.accounts_due:,} accounts",
+            f"{line.minors}: {line.minors_reason}" if line.minors_reason else line.minors,
         )
     console = out()
     console.print(rows)
+    if unreasoned:
+        console.print(
+            f"Of activities that concern minors, without `{PSEUDONYMISE}` and without a reason on record: "
+            f'{", ".join(unreasoned)}. `sillage source set ID --minors POLICY --reason "…"` puts it right.'
+        )
     written = table("activity", "source", "kept", "written longest ago", "due", "overdue", "due for ended accounts")
     written.title = "Documents: states, agent profiles, activity profiles"
     for line in lines:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from app.access import scopes
-from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, NewCredential
-from app.cli.screen import out, table
+from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
+from app.cli.screen import instant, out, table
 from app.factory import Parts
 from app.storage.sources import StoredCredential
 
@@ -14,6 +14,8 @@ _out = out()
 _MATCHING = "When several templates match: each must be followed, or one is enough."
 _PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
 _MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
+_MINORS_DEFAULT = f"{_MINORS} Default: pseudonymise when the register says that the activity concerns minors, else off."
+_REASON = "Why another policy than pseudonymise, under an activity that concerns minors. Kept, with no person's name."
 
 
 def _show(credential: NewCredential) -> None:
@@ -35,7 +37,8 @@ def source() -> None:
 @click.option("--mode", type=click.Choice(MODES), default="observe", show_default=True, help="On a failed profile.")
 @click.option("--matching", type=click.Choice(MATCHINGS), default="every", show_default=True, help=_MATCHING)
 @click.option("--patterns", type=click.Choice(PATTERNS), default="job", show_default=True, help=_PATTERNS)
-@click.option("--minors", type=click.Choice(MINORS), default="off", show_default=True, help=_MINORS)
+@click.option("--minors", type=click.Choice(MINORS), help=_MINORS_DEFAULT)
+@click.option("--reason", default="", help=_REASON)
 @click.option("--scope", "wanted", multiple=True, help=f"Default: {', '.join(scopes.SOURCE_DEFAULT)}. Repeatable.")
 @click.pass_obj
 def add(
@@ -47,7 +50,8 @@ def add(
     mode: str,
     matching: str,
     patterns: str,
-    minors: str,
+    minors: str | None,
+    reason: str,
     wanted: tuple[str, ...],
 ) -> None:
     """Register a source and print its first credential."""
@@ -60,10 +64,13 @@ def add(
         matching=matching,
         patterns=patterns,
         minors=minors,
+        reason=reason,
         scopes=wanted or scopes.SOURCE_DEFAULT,
         actor="cli:source add",
     )
-    _out.print(f"Source {registered.id} is registered under {registered.activity}.")
+    _out.print(
+        f"Source {registered.id} is registered under {registered.activity}; policy about minors: {registered.minors}."
+    )
     _show(credential)
 
 
@@ -75,6 +82,7 @@ def add(
 @click.option("--matching", type=click.Choice(MATCHINGS), help=_MATCHING)
 @click.option("--patterns", type=click.Choice(PATTERNS), help=_PATTERNS)
 @click.option("--minors", type=click.Choice(MINORS), help=_MINORS)
+@click.option("--reason", default="", help=_REASON)
 @click.pass_obj
 def change(
     parts: Parts,
@@ -85,6 +93,7 @@ def change(
     matching: str | None,
     patterns: str | None,
     minors: str | None,
+    reason: str,
 ) -> None:
     """Change the promised profiles, or what becomes of statements; in force everywhere when this returns."""
     if profiles and no_profile:
@@ -97,6 +106,7 @@ def change(
         matching=matching,
         patterns=patterns,
         minors=minors,
+        reason=reason,
         actor="cli:source set",
     )
     _out.print(
@@ -110,13 +120,36 @@ def change(
 @click.pass_obj
 def list_sources(parts: Parts) -> None:
     """Show every source with its credentials."""
-    rows = table("source", "name", "activity", "mode", "closed", "key", "scopes", "created", "revoked")
+    rows = table("source", "name", "activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked")
     for registered, credentials in parts.sources.list():
         for place, credential in enumerate(credentials):
             closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
-            said = (registered.id, registered.name, registered.activity, registered.mode, closed)
-            head = said if place == 0 else ("",) * len(said)
-            rows.add_row(*head, credential.id, *_standing(credential))
+            head = (registered.id, registered.name, registered.activity, registered.mode, registered.minors, closed)
+            rows.add_row(*(head if place == 0 else ("",) * len(head)), credential.id, *_standing(credential))
+    _out.print(rows)
+
+
+@source.command("show")
+@click.argument("identity", metavar="ID")
+@click.pass_obj
+def show(parts: Parts, identity: str) -> None:
+    """Show one source: what it promises, and what becomes of its statements."""
+    shown = parts.sources.get(identity)
+    rows = table("", "")
+    for name, value in (
+        ("source", shown.id),
+        ("name", shown.name),
+        ("activity", shown.activity),
+        ("registered", instant(round(shown.created.timestamp() * 1_000_000))),
+        ("profiles", ", ".join(shown.profiles) or "none"),
+        ("mode", shown.mode),
+        ("matching", shown.matching),
+        ("patterns", shown.patterns),
+        ("minors", shown.minors),
+        ("closed", f"{shown.closed:%Y-%m-%d}" if shown.closed else "-"),
+        ("reason", shown.minors_reason or ("-" if shown.minors == PSEUDONYMISE else "none on record")),
+    ):
+        rows.add_row(name, value)
     _out.print(rows)
 
 

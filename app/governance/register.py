@@ -97,10 +97,19 @@ class Activity:
 
 
 class SourceLink(NamedTuple):
-    """A source, revoked ones too, and the processing activity that it belongs to."""
+    """A source, revoked ones too, and the processing activity that it belongs to.
+
+    Attributes:
+        source: Its id.
+        activity: Id of the activity.
+        minors: Its policy about minors.
+        minors_reason: Why it is not ``pseudonymise``, as far as that is on record.
+    """
 
     source: str
     activity: str
+    minors: str = ""
+    minors_reason: str = ""
 
 
 def version_on(versions: Sequence[Activity], day: date) -> Activity | None:

@@ -57,6 +57,9 @@ class RetentionLine(NamedTuple):
         documents: Documents stored now that the source wrote last.
         documents_oldest: When the one that was written longest ago was; None when there are none.
         documents_due, documents_overdue, documents_closed_due: Of documents, as of statements.
+        concerns_minors: Whether the register says that the activity concerns minors.
+        minors: What becomes of names, addresses and INE in the source's statements.
+        minors_reason: Why that is not ``pseudonymise``, as far as it is on record.
     """
 
     activity: str
@@ -76,6 +79,9 @@ class RetentionLine(NamedTuple):
     documents_due: int = 0
     documents_overdue: int = 0
     documents_closed_due: int = 0
+    concerns_minors: bool = False
+    minors: str = ""
+    minors_reason: str = ""
 
 
 class Deletion(NamedTuple):
@@ -167,7 +173,10 @@ class Retention:
     def report(self, now: int) -> list[RetentionLine]:
         """Per activity and source, what is kept and what is due at ``now`` (microseconds since 1970 UTC)."""
         held = self._held()
-        return [self._line(activity, link.source, now, held) for activity, link in self._governed(now)]
+        return [
+            self._line(activity, link.source, now, held)._replace(minors=link.minors, minors_reason=link.minors_reason)
+            for activity, link in self._governed(now)
+        ]
 
     def line(self, activity: Activity, source: str, now: int) -> RetentionLine:
         """What the report would say of a source, were it under this activity."""
@@ -198,6 +207,7 @@ class Retention:
             written.due,
             written.overdue,
             sum(self._repository.count_ended_documents(source, chunk, cutoff) for chunk in chunks),
+            activity.minors,
         )
 
     def effect(self, draft: Activity, now: int) -> Effect:

@@ -36,6 +36,8 @@ class Source(NamedTuple):
         minors: What becomes of names, e-mail addresses and national pupil numbers in its statements: ``off`` (nothing),
             ``refuse``, ``strip`` or ``pseudonymise``.
         closed: Since when nothing is accepted of it any more; None: it is open.
+        minors_reason: Why it has another policy than ``pseudonymise`` under an activity that concerns minors; empty
+            otherwise, and where it was chosen before a reason was asked for.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Source(NamedTuple):
     patterns: str = "job"
     minors: str = "off"
     closed: datetime | None = None
+    minors_reason: str = ""
 
 
 class StoredCredential(NamedTuple):
@@ -98,6 +101,7 @@ class SourceRepository:
                         "matching": source.matching,
                         "patterns": source.patterns,
                         "minors": source.minors,
+                        "minors_reason": source.minors_reason,
                     }
                 },
             )
@@ -173,6 +177,7 @@ def _source(document: Document) -> Source:
         document["patterns"],
         document["minors"],
         document.get("closed"),
+        document["minors_reason"],
     )
 
 

@@ -40,10 +40,11 @@ def log() -> list[tuple[str, str]]:
 def sources(repository: Counting, log: list[tuple[str, str]]) -> Iterator[Sources]:
     yield Sources(
         repository,
-        activity_exists=lambda name: name == "p2ia",
+        activity_exists=lambda name: name in ("p2ia", "pupils"),
         profile_exists=lambda name: name == "https://e.example/profile",
         audit=lambda kind, actor, detail: log.append((kind, actor)),
         announce=lambda: log.append(("announced", "")),
+        about_minors=lambda name: name == "pupils",
     )
 
 
@@ -160,6 +161,37 @@ def test_how_statements_are_held_to_profiles_can_be_said_and_changed(sources: So
             sources.change("tutor", actor="t", **wrong)
         with pytest.raises(RegisterInvalid):
             sources.add("other", name="Other", activity="p2ia", actor="t", **wrong)
+
+
+def test_under_an_entry_about_minors_a_source_pseudonymises_by_default(sources: Sources, repository: Counting) -> None:
+    # GDPR art. 25(2)
+    assert sources.add("tutor", name="Tutor", activity="pupils", actor="t")[0].minors == "pseudonymise"
+    assert repository.get("tutor").minors == "pseudonymise"
+    assert sources.add("staff", name="Staff", activity="p2ia", actor="t")[0].minors == "off"
+
+
+@pytest.mark.parametrize("policy", ["off", "refuse", "strip"])
+def test_another_policy_there_needs_a_reason_that_is_kept(sources: Sources, repository: Counting, policy: str) -> None:
+    with pytest.raises(RegisterInvalid, match="--reason"):
+        sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason="  ", actor="t")
+    with pytest.raises(RegisterInvalid, match="500"):
+        sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason="x" * 501, actor="t")
+    assert repository.list() == []
+    told: list[dict[str, object]] = []
+    sources._audit = lambda kind, actor, detail: told.append({"kind": kind, **detail})
+    made, _ = sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason=" DPIA \n 7 ", actor="t")
+    assert (made.minors, made.minors_reason) == (policy, "DPIA 7")
+    assert repository.get("tutor").minors_reason == "DPIA 7"
+    assert told[0]["kind"] == "source-added" and told[0]["minors_reason"] == "DPIA 7"
+    # What does not touch the policy asks for nothing; going back to the default takes the reason away.
+    assert sources.change("tutor", mode="warn", actor="t").minors_reason == "DPIA 7"
+    assert sources.change("tutor", minors="pseudonymise", actor="t").minors_reason == ""
+    with pytest.raises(RegisterInvalid, match="--reason"):
+        sources.change("tutor", minors=policy, actor="t")
+    with pytest.raises(RegisterInvalid, match="--minors"):
+        sources.change("tutor", reason="DPIA 7", actor="t")
+    assert sources.change("tutor", minors=policy, reason="DPIA 8", actor="t").minors_reason == "DPIA 8"
+    assert told[-1]["kind"] == "configuration-changed" and told[-1]["minors_reason"] == "DPIA 8"
 
 
 def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> None:

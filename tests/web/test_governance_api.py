@@ -50,7 +50,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     retention = Retention(
         RetentionRepository(store, AttachmentRepository(store)),
         register,
-        lambda: [SourceLink("ent1", "ent")],
+        lambda: [SourceLink("ent1", "ent", "strip", "Names are of no use")],
         audit,
         vault,
         accounts=AccountRepository(store),
@@ -111,6 +111,7 @@ def test_the_retention_report(
     assert line["name"]["fr"]
     assert line["justification"]["en"]
     assert line["oldest"] < line["cutoff"] < str(body["as_of"])
+    assert (line["concerns_minors"], line["minors"], line["minors_reason"]) == (True, "strip", "Names are of no use")
 
 
 def test_the_register(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:

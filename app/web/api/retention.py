@@ -86,6 +86,9 @@ def blueprint(
                     "documents_due": line.documents_due,
                     "documents_overdue": line.documents_overdue,
                     "documents_closed_due": line.documents_closed_due,
+                    "concerns_minors": line.concerns_minors,
+                    "minors": line.minors,
+                    "minors_reason": line.minors_reason or None,
                     "justification": rule.justification._asdict(),
                 }
             )

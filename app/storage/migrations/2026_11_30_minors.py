@@ -1,0 +1,17 @@
+"""Sources say why they have another policy about minors than the one that their activity asks for.
+
+A policy that was chosen before stays: another one would give learners who are known by addresses a second identity.
+`sillage source list`, `source show` and the report of retention tell those without a reason.
+"""
+
+from __future__ import annotations
+
+from app.storage import sources
+from app.storage.connection import Store
+
+
+def apply(store: Store) -> None:
+    """Give sources registered before an empty reason."""
+    store.collection(sources.SOURCES).update_many(
+        {"minors_reason": {"$exists": False}}, {"$set": {"minors_reason": ""}}
+    )

@@ -1,0 +1,91 @@
+"""``sillage source …``: the policy about minors, chosen, shown and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import click
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from app.cli import governance, sources
+from app.errors import RegisterInvalid
+from app.factory import Parts
+from app.settings import Settings
+from tests.served import ACTIVITY
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.register.add(orjson.dumps({**ACTIVITY, "minors": True}))
+    yield made
+    made.store.client.drop_database(made.settings.database)
+    made.close()
+
+
+def run(parts: Parts, command: click.Command, *args: str) -> str:
+    answer = CliRunner().invoke(command, args, obj=parts, env={"COLUMNS": "200"}, standalone_mode=False)
+    if answer.exception is not None:
+        raise answer.exception
+    return answer.output
+
+
+def add(parts: Parts, identity: str, *more: str) -> str:
+    return run(parts, sources.source, "add", identity, "--name", identity, "--activity", ACTIVITY["id"], *more)
+
+
+def row(shown: str, source: str) -> str:
+    return next(line for line in shown.splitlines() if source in line)
+
+
+def test_an_entry_about_minors_gives_its_policy_and_lists_show_it(parts: Parts) -> None:
+    assert "policy about minors: pseudonymise" in add(parts, "tutor")
+    with pytest.raises(RegisterInvalid, match="--reason"):
+        add(parts, "open", "--minors", "off")
+    add(parts, "open", "--minors", "off", "--reason", "Accounts are opaque, see DPIA 7")
+    listed = run(parts, sources.source, "list")
+    assert "pseudonymise" in row(listed, "tutor") and " off " in row(listed, "open")
+    assert "pseudonymise" in row(run(parts, sources.source, "show", "tutor"), "minors")
+    shown = run(parts, sources.source, "show", "open")
+    assert "off" in row(shown, "minors") and "see DPIA 7" in row(shown, "reason")
+    with pytest.raises(RegisterInvalid, match="--reason"):
+        run(parts, sources.source, "set", "tutor", "--minors", "strip")
+    run(parts, sources.source, "set", "tutor", "--minors", "strip", "--reason", "Names are of no use")
+    assert "Names are of no use" in run(parts, sources.source, "show", "tutor")
+    entries = parts.store.collection("audit").find({"kind": {"$in": ["source-added", "configuration-changed"]}})
+    entries = entries.sort([("at", 1), ("_id", 1)])
+    kept = [(entry["detail"]["minors"], entry["detail"].get("minors_reason")) for entry in entries]
+    assert kept == [
+        ("pseudonymise", None),
+        ("off", "Accounts are opaque, see DPIA 7"),
+        ("strip", "Names are of no use"),
+    ]
+
+
+def test_the_report_tells_policies_and_those_without_a_reason(parts: Parts) -> None:
+    add(parts, "tutor")
+    add(parts, "open", "--minors", "off", "--reason", "Accounts are opaque")
+    report = run(parts, governance.retention, "report")
+    assert "off: Accounts are opaque" in row(report, "open") and "pseudonymise" in row(report, "tutor")
+    assert "without a reason" not in report
+    # As a source that was registered before reasons were asked for.
+    parts.store.collection("sources").update_one({"_id": "open"}, {"$set": {"minors_reason": ""}})
+    report = run(parts, governance.retention, "report")
+    assert "without a reason on record: open." in report
+    assert "none on record" in run(parts, sources.source, "show", "open")
+    lines = {line.source: line for line in parts.retention.report(0)}
+    assert (lines["open"].concerns_minors, lines["open"].minors, lines["open"].minors_reason) == (True, "off", "")
+
+
+def test_sources_of_before_get_an_empty_reason_and_keep_their_policy(parts: Parts) -> None:
+    add(parts, "open", "--minors", "off", "--reason", "x")
+    kept = parts.store.collection("sources")
+    kept.update_one({"_id": "open"}, {"$unset": {"minors_reason": ""}})
+    parts.store.collection("migrations").delete_one({"_id": "2026_11_30_minors"})
+    parts.initialise()
+    source = parts.sources.get("open")
+    assert (source.minors, source.minors_reason) == ("off", "")
