@@ -25,6 +25,13 @@ _WITHIN: Final = re.compile(rf"(?<![\w+-])(?<![0-9]\.){_FORM}(?![\w+-])", re.IGN
 _BYTES: Final = re.compile(
     rb"[0-9_](?:[0-9]{8}[A-Za-z]{2}|[0-9_]{9}[A-Za-z]|[0-9]{3}[Aa][0-9]{5}[A-Za-z])(?![0-9A-Za-z_])"
 )
+# Digits a 0, letters an A, all else a space: the first two forms then hold one run, the third is another.
+_KINDS: Final = bytes(
+    ord("0") if chr(byte) in "0123456789_" else ord("A") if chr(byte).isascii() and chr(byte).isalpha() else ord(" ")
+    for byte in range(256)
+)
+_RUN: Final = b"000000000A"
+_RUN_OF_APPRENTICES: Final = b"0000A00000A"
 
 
 def looks_like(text: str) -> bool:
@@ -40,7 +47,9 @@ def within(text: str) -> bool:
 
 def possible(content: bytes) -> bool:
     """Whether an INE may stand in JSON as orjson writes it; quick, and False only where ``find`` finds nothing."""
-    return _BYTES.search(content) is not None
+    # A tenth of the time of the pattern, which is tried on few: every statement of the store comes through here.
+    kinds = content.translate(_KINDS)
+    return (_RUN in kinds or _RUN_OF_APPRENTICES in kinds) and _BYTES.search(content) is not None
 
 
 def replace(text: str, by: Callable[[str], str]) -> str:

@@ -1,12 +1,16 @@
 """Names, e-mail addresses and national pupil numbers in statements about minors: found, and taken out.
 
 Agents and groups should be known by an opaque account alone. What identifies them openly is found wherever they stand:
-names and addresses in every agent, an INE anywhere.
+names and addresses in every agent, accounts that are made of one, addresses and the names of the statement's agents in
+its texts, an INE anywhere. ``docs/french-checks.md`` says how far this goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from app import lossless
@@ -23,7 +27,7 @@ SECTION: Final = "Sillage, statements about minors"
 SIGNATURE: Final = "http://adlnet.gov/expapi/attachments/signature"
 
 _WORDS: Final = {
-    "name": "A name stands here. Identify people by an opaque account alone.",
+    "name": "A name stands here, or an account made of one. Identify people by an opaque account alone.",
     "email": "An e-mail address, or its hash, stands here. Identify people by an opaque account instead.",
     "ine": "What stands here has the form of an INE, the national number of a pupil, which has no place in a trace.",
     "signed": "The statement is signed: nothing can be taken out of it, and its signature repeats it. Sign a "
@@ -43,17 +47,32 @@ class Found(NamedTuple):
         return pointer_to(self.place)
 
 
-def find(statement: Statement) -> list[Found]:
-    """What identifies people openly in a valid statement."""
+def find(statement: Statement, written: bytes | None = None) -> list[Found]:
+    """What identifies people openly in a valid statement.
+
+    Args:
+        statement: The statement.
+        written: It as JSON as orjson writes it, where that is at hand: most statements are told by it to hold nothing.
+    """
     found = []
-    for place, agent in _agents(statement, None):
-        if "name" in agent:
+    agents = list(_agents(statement, None))
+    known = Known([agent for _, agent in agents])
+    for place, agent in agents:
+        if "name" in agent and not _is_pseudonym(agent["name"]):
             found.append(Found("name", (place, "name")))
         found += [Found("email", (place, name)) for name in ("mbox", "mbox_sha1sum") if name in agent]
         account = agent.get("account")
-        if account is not None and _is_address(account["name"]):
-            found.append(Found("email", ((place, "account"), "name")))
-    if ine.possible(lossless.dumps(statement)):
+        if account is not None:
+            kind = _kind_of_account(account["name"], known)
+            if kind is not None:
+                found.append(Found(kind, ((place, "account"), "name")))
+    if written is None:
+        written = lossless.dumps(statement)
+    elsewhere = known if known and known.may_stand_in(written) else _NOBODY
+    if elsewhere or b"%40" in written or written.count(b"@") > sum(map(_ats, (agent for _, agent in agents))):
+        for text in _texts(statement, None):
+            found += [Found(kind, text.place) for kind in _kinds_of_text(text, elsewhere)]
+    if ine.possible(written):
         found += [Found("ine", place) for place in ine.find(statement)]
     return found
 
@@ -76,10 +95,10 @@ def signed_fault(prefix: str) -> Fault:
 def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) -> Statement:
     """A copy of a valid statement, valid too, without what ``find`` finds in it.
 
-    Names are taken out (``strip``) or replaced by a pseudonym (``pseudonymise``). An address that identifies an agent
-    is replaced by an account with a pseudonym in both: an agent needs an identifier, and the same one throughout. An
-    INE is replaced by a pseudonym where it identifies something or is part of a text; ``strip`` takes it out of
-    extensions and responses that hold nothing else.
+    Names of agents are taken out (``strip``) or replaced by a pseudonym (``pseudonymise``). An address that identifies
+    an agent is replaced by an account with a pseudonym in both, an account name by a pseudonym: an agent needs an
+    identifier, and the same one throughout. Elsewhere names, addresses and INE are replaced by a pseudonym; ``strip``
+    takes them out of extensions and responses that hold nothing else.
 
     Args:
         statement: The statement.
@@ -88,8 +107,10 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
         home: Home page of the accounts that replace addresses.
     """
     copy: Statement = lossless.loads(lossless.dumps(statement))
-    for _, agent in _agents(copy, None):
-        if "name" in agent:
+    agents = [agent for _, agent in _agents(copy, None)]
+    known = Known(agents)
+    for agent in agents:
+        if "name" in agent and not _is_pseudonym(agent["name"]):
             if policy == STRIP:
                 del agent["name"]
             else:
@@ -102,9 +123,17 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
                 break
         else:
             account = agent.get("account")
-            if account is not None and _is_address(account["name"]):
-                address = account["name"].strip().lower().removeprefix("mailto:")
-                account["name"] = pseudonym("email", f"mailto:{address}")
+            if account is not None and _kind_of_account(account["name"], known) is not None:
+                account["name"] = _account_pseudonym(account["name"], pseudonym)
+    # All of them first: what is taken out of a list moves what follows it.
+    for text in reversed(list(_texts(copy, None))):
+        clean = _cleaned_text(text, known, pseudonym)
+        if clean == text.value:
+            continue
+        if policy == STRIP and text.free and _PSEUDONYM.fullmatch(clean.strip()):
+            del text.container[text.key]
+        else:
+            text.container[text.key] = clean
     if not ine.possible(lossless.dumps(copy)):
         return copy
 
@@ -125,6 +154,316 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
         return value
 
     return {name: rewritten(part, False) for name, part in copy.items()}
+
+
+class Known:
+    """The names of the agents of one statement, by which they are found elsewhere in it.
+
+    A name is its words: runs of letters, without accents and in lower case. It stands where all of them do, in any
+    order and next to each other, or the first and the last one. One of a single word stands where that word does. A
+    name of less than three letters, of more than six words, or that is an address or a pseudonym, is not looked for;
+    nor are names of groups, which are those of classes.
+    """
+
+    __slots__ = ("_edges", "_joined", "_lengths", "_names", "_said")
+
+    def __init__(self, agents: Sequence[Mapping[str, Any]]) -> None:
+        self._names: dict[tuple[str, ...], str] = {}
+        self._joined: set[str] = set()
+        self._lengths: tuple[int, ...] = ()
+        # First and last words, and the names they are of: what is not told by these is looked at word by word.
+        self._edges: list[tuple[bytes, bytes]] = []
+        self._said = b""
+        named = [agent for agent in agents if "name" in agent]
+        if not named:
+            return
+        for agent in named:
+            if agent.get("objectType") != "Group":
+                self._add(agent["name"])
+        if self._names:
+            self._lengths = tuple(sorted({len(words) for words in self._names}, reverse=True))
+            self._said = _folded(b"\0".join(agent["name"].encode() for agent in named))
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def _add(self, name: str) -> None:
+        if _is_pseudonym(name) or "@" in name or len(name) > _LONGEST_NAME:
+            return
+        words = tuple(word.folded for word in _words(name))
+        if sum(map(len, words)) < _FEWEST_LETTERS or len(words) > _MOST_WORDS:
+            return
+        self._names.setdefault(tuple(sorted(words)), name)
+        self._joined.add("".join(words))
+        self._edges.append((_ascii(words[0]), _ascii(words[-1])))
+        if len(words) > 1:
+            first, last = words[0], words[-1]
+            self._names.setdefault(tuple(sorted((first, last))), name)
+            # The accounts that are commonly made of a name.
+            self._joined.update((first + last, last + first, first[0] + last, last + first[0], first + last[0]))
+
+    def may_stand_in(self, written: bytes) -> bool:
+        """Whether JSON of the statement may have one of the names elsewhere than as a name; quick, and seldom wrong."""
+        if len(self._edges) > _TOLD_BY_EDGES:
+            return True
+        folded = _folded(written)
+        return any(
+            folded.count(first) > self._said.count(first) and folded.count(last) > self._said.count(last)
+            for first, last in self._edges
+        )
+
+    def _may_make(self, account: str) -> bool:
+        """Likewise of the name of an account, which may have one of the two words only."""
+        if len(self._edges) > _TOLD_BY_EDGES:
+            return True
+        folded = _folded(account.encode())
+        return any(first in folded or last in folded for first, last in self._edges)
+
+    def within(self, text: str, *, single: bool = True) -> list[tuple[int, int, str]]:
+        """Where names stand in a text: begin, end, and the name. ``single``: those of one word are looked for too."""
+        if not self._names or len(text) < _FEWEST_LETTERS:
+            return []
+        words = list(_words(text))
+        found: list[tuple[int, int, str]] = []
+        at = 0
+        while at < len(words):
+            for length in self._lengths:
+                some = words[at : at + length]
+                if len(some) < length or (length == 1 and not single):
+                    continue
+                name = self._names.get(tuple(sorted(word.folded for word in some)))
+                if name is not None and all(
+                    _BETWEEN.fullmatch(text, one.end, other.begin) for one, other in pairwise(some)
+                ):
+                    found.append((some[0].begin, some[-1].end, name))
+                    at += length
+                    break
+            else:
+                at += 1
+        return found
+
+    def makes(self, account: str) -> bool:
+        """Whether the letters of an account name are those of a name, joined, or of one of them and an initial."""
+        if not self._joined or len(account) > _LONGEST_NAME or not self._may_make(account):
+            return False
+        return "".join(word.folded for word in _words(account)) in self._joined or bool(self.within(account))
+
+
+class _Word(NamedTuple):
+    """A run of letters in a text, without accents and in lower case."""
+
+    begin: int
+    end: int
+    folded: str
+
+
+class _Text(NamedTuple):
+    """A text in a statement, in what holds it; ``free``: its whole may be taken out; ``iri``: it is an identifier."""
+
+    container: Any
+    key: Any
+    place: Place
+    free: bool
+    iri: bool
+
+    @property
+    def value(self) -> str:
+        """The text."""
+        text: str = self.container[self.key]
+        return text
+
+
+_LONGEST_NAME: Final = 200
+_FEWEST_LETTERS: Final = 3
+_MOST_WORDS: Final = 6
+_TOLD_BY_EDGES: Final = 8
+_LETTERS: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*+")
+_BETWEEN: Final = re.compile(r"[\s._,+'\u2019-]{1,3}+|%20")
+_AT: Final = re.compile("@|%40")
+_PSEUDONYM: Final = re.compile(r"[0-9a-f]{32}")
+_PART: Final = r"[^\W\d_]++(?:['\u2019-][^\W\d_]++)*+"
+# ``prenom.nom``, ``Camille Exemple``, ``c_exemple2``: two to four words of letters, one at least of two.
+_LOGIN: Final = re.compile(
+    rf"\s*+(?=.*[^\W\d_]{{2}})(?:{_PART})(?:(?:[._]|,? {{1,2}}+)(?:{_PART})){{1,3}}+\d{{0,4}}+\s*+"
+)
+# RFC 5322 3.2.3, less what delimits an address within a text or an IRI.
+_LOCAL: Final = frozenset(".!#$&'*+=?^_`{|}~-")
+_LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 255
+
+
+_NOBODY: Final = Known(())
+
+
+def _folded(written: bytes) -> bytes:
+    """JSON without accents and in lower case, as far as it is ASCII then."""
+    return written.lower() if written.isascii() else _ascii(unicodedata.normalize("NFD", written.decode().casefold()))
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "ignore")
+
+
+def _ats(agent: Mapping[str, Any]) -> int:
+    """How many @ an agent has where they are looked at as such."""
+    account = agent.get("account")
+    said: tuple[str, ...] = (agent.get("mbox", ""), agent.get("name", ""), account["name"] if account else "")
+    return sum(text.count("@") for text in said)
+
+
+def _is_pseudonym(text: str) -> bool:
+    return _PSEUDONYM.fullmatch(text) is not None
+
+
+def _words(text: str) -> Iterator[_Word]:
+    for found in _LETTERS.finditer(text):
+        word = found.group().casefold()
+        if not word.isascii():
+            word = "".join(each for each in unicodedata.normalize("NFD", word) if not unicodedata.combining(each))
+        yield _Word(found.start(), found.end(), word)
+
+
+def _kind_of_account(name: str, known: Known) -> str | None:
+    """What an account name tells of a person: an address, a name; None: it is opaque."""
+    if "@" in name and (_is_address(name) or next(_addresses(name), None) is not None):
+        return "email"
+    if len(name) <= _LONGEST_NAME and (_LOGIN.fullmatch(name) or (known and known.makes(name))):
+        return "name"
+    return None
+
+
+def _account_pseudonym(name: str, pseudonym: Pseudonym) -> str:
+    if _is_address(name):
+        address = name.strip().lower().removeprefix("mailto:")
+        return pseudonym("email", f"mailto:{address}")
+    return pseudonym("account", name)
+
+
+def _kinds_of_text(text: _Text, known: Known) -> Iterator[str]:
+    value = text.value
+    yield from ("email" for _ in _addresses(value))
+    yield from ("name" for _ in known.within(value, single=not text.iri))
+
+
+def _cleaned_text(text: _Text, known: Known, pseudonym: Pseudonym) -> str:
+    """A text with each address and name in it replaced."""
+    value = _replaced(text.value, _addresses(text.value), lambda address: pseudonym("email", f"mailto:{address}"))
+    return _replaced(value, known.within(value, single=not text.iri), lambda name: pseudonym("name", name))
+
+
+def _replaced(text: str, found: Iterable[tuple[int, int, str]], by: Callable[[str], str]) -> str:
+    """A text with what was found in it, in order, replaced; each different thing is given to ``by`` once."""
+    parts: list[str] = []
+    known: dict[str, str] = {}
+    after = 0
+    for begin, end, what in found:
+        if what not in known:
+            known[what] = by(what)
+        parts += (text[after:begin], known[what])
+        after = end
+    return "".join((*parts, text[after:])) if parts else text
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """The e-mail addresses in a text: begin, end, and the address in lower case.
+
+    From each @, or %40, to both sides: no regular expression, which takes the square of the length of what it begins
+    anew at each character of.
+    """
+    after = 0
+    for at in _AT.finditer(text):
+        middle, end = at.span()
+        if middle < after:
+            continue
+        begin = middle
+        least = max(after, middle - _LONGEST_LOCAL)
+        while begin > least and (text[begin - 1].isalnum() or text[begin - 1] in _LOCAL):
+            begin -= 1
+        while begin < middle and text[begin] in ".'":
+            begin += 1
+        last, most = end, min(len(text), end + _LONGEST_DOMAIN)
+        while last < most and (text[last].isalnum() or text[last] in "-."):
+            last += 1
+        domain = text[end:last].rstrip(".-")
+        host, dot, top = domain.rpartition(".")
+        if begin < middle and dot and host.strip(".-") and len(top) > 1 and top.isalpha():
+            after = end + len(domain)
+            yield begin, after, f"{text[begin:middle]}@{domain}".lower()
+
+
+def _texts(statement: Mapping[str, Any], place: Place) -> Iterator[_Text]:
+    """The texts of a statement: what people read or wrote, extensions, and the identifiers of activities."""
+    yield from _language_map(statement["verb"], "display", (place, "verb"))
+    target, at = statement["object"], (place, "object")
+    kind = target.get("objectType", "Activity")
+    if kind == "Activity":
+        yield from _activity(target, at)
+    elif kind == "SubStatement":
+        yield from _texts(target, at)
+    result = statement.get("result")
+    if result is not None:
+        at = (place, "result")
+        if "response" in result:
+            yield _Text(result, "response", (at, "response"), True, False)
+        yield from _extensions(result, at)
+    context = statement.get("context")
+    if context is not None:
+        at = (place, "context")
+        for name in ("revision", "platform"):
+            if name in context:
+                yield _Text(context, name, (at, name), False, False)
+        for relation, given in context.get("contextActivities", {}).items():
+            where = ((at, "contextActivities"), relation)
+            if isinstance(given, dict):
+                yield from _activity(given, where)
+            else:
+                for number, each in enumerate(given):
+                    yield from _activity(each, (where, number))
+        yield from _extensions(context, at)
+    for number, each in enumerate(statement.get("attachments", ())):
+        for name in ("display", "description"):
+            yield from _language_map(each, name, ((place, "attachments"), number))
+
+
+def _activity(activity: dict[str, Any], place: Place) -> Iterator[_Text]:
+    yield _Text(activity, "id", (place, "id"), False, True)
+    definition = activity.get("definition")
+    if definition is None:
+        return
+    at: Place = (place, "definition")
+    for name in ("name", "description"):
+        yield from _language_map(definition, name, at)
+    if "moreInfo" in definition:
+        yield _Text(definition, "moreInfo", (at, "moreInfo"), False, True)
+    # What a learner's answer is compared with stays what it is: the same is replaced in both.
+    for number, _ in enumerate(definition.get("correctResponsesPattern", ())):
+        patterns = definition["correctResponsesPattern"]
+        yield _Text(patterns, number, ((at, "correctResponsesPattern"), number), False, False)
+    for name in ("choices", "scale", "source", "target", "steps"):
+        for number, each in enumerate(definition.get(name, ())):
+            where = ((at, name), number)
+            yield _Text(each, "id", (where, "id"), False, False)
+            yield from _language_map(each, "description", where)
+    yield from _extensions(definition, at)
+
+
+def _language_map(holder: Mapping[str, Any], name: str, place: Place) -> Iterator[_Text]:
+    texts = holder.get(name)
+    if texts is not None:
+        for language in texts:
+            yield _Text(texts, language, ((place, name), language), False, False)
+
+
+def _extensions(holder: Mapping[str, Any], place: Place) -> Iterator[_Text]:
+    """The texts in the values of extensions, however deep."""
+    stack: list[tuple[Any, Place]] = [(holder.get("extensions"), (place, "extensions"))]
+    while stack:
+        value, at = stack.pop()
+        members = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+        for key, member in members:
+            if type(member) is str:
+                yield _Text(value, key, (at, key), True, "://" in member)
+            elif type(member) is dict or type(member) is list:
+                stack.append((member, (at, key)))
 
 
 def _is_address(text: str) -> bool:

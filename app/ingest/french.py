@@ -19,7 +19,7 @@ from app.vault.keys import OrganisationKeys
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
-OUTCOMES = {"refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
+OUTCOMES = {"off": "kept", "refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
 KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 """Where statements say their school and course of study."""
 
@@ -33,7 +33,9 @@ _SCOPE = "minors"
 class Protect(Protocol):
     """What ``French.protect`` does."""
 
-    def __call__(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
+    def __call__(
+        self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
+    ) -> list[Statement]:
         """The batch after the policy of a source about minors."""
 
 
@@ -78,10 +80,19 @@ class French:
             self._checks = (editions, checks)
         return [checks.faults(each, today) for each in statements]
 
-    def protect(self, source: Source, statements: Sequence[Statement], *, many: bool) -> list[Statement]:
+    def protect(
+        self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
+    ) -> list[Statement]:
         """Apply the policy of a source about minors to a batch that is valid, before it is stored.
 
-        What was done is in the audit log before this returns, once a batch and without any value.
+        What is found is counted whatever the policy. What was done is in the audit log before this returns, once a
+        batch and without any value; nothing is done under ``off``.
+
+        Args:
+            source: Whose batch it is.
+            statements: The batch, as normalised.
+            many: Whether it was sent as an array.
+            written: In step, the statements as JSON without spaces, where that is at hand.
 
         Returns:
             The batch in its order; statements in which something was found are replaced.
@@ -89,12 +100,13 @@ class French:
         Raises:
             PersonalDataRefused: the policy is ``refuse`` and something was found, or it was in a signed statement.
         """
-        if source.minors == "off":
-            return list(statements)
-        found = [minors.find(each) for each in statements]
+        found = list(map(minors.find, statements) if written is None else map(minors.find, statements, written))
         if not any(found):
             return list(statements)
         counts = Counter(each.kind for listed in found for each in listed)
+        if source.minors == "off":
+            self._count(source, OUTCOMES["off"], len(statements), counts)
+            return list(statements)
         faults = refusals(source.minors, statements, found, many=many)
         outcome = OUTCOMES["refuse" if faults else source.minors]
         detail = {

@@ -180,7 +180,7 @@ class Recorder:
             return Recorded((), Inserted((), ()), {})
         sent = statements
         statements = [normalise(statement, version) for statement in sent]
-        statements = self._protect(source, statements, many=decoded.many)
+        statements = self._protect(source, statements, many=decoded.many, written=decoded.written)
         # Of what is left: a statement that was changed is another object, and encoded again.
         parts_of = list(map(members, statements, sent, decoded.written))
         checked = self._profiles.check(source, statements, many=decoded.many)

@@ -1,6 +1,7 @@
 """Statements about minors: what names people openly is found wherever it stands, and taken out."""
 
 import copy
+import hashlib
 import re
 import time
 
@@ -111,7 +112,126 @@ def test_one_address_gives_one_account_however_it_is_written():
 def test_an_account_name_is_an_address_when_the_obvious_expression_says_so(name):
     obvious = re.fullmatch(r"\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*", name) is not None
     agent = {"account": {"homePage": "https://ent.example", "name": name}}
-    assert bool(minors.find(statement(actor=agent))) is obvious
+    kinds = [found.kind for found in minors.find(statement(actor=agent))]
+    assert kinds == ["email"] if obvious else kinds in ([], ["email"], ["name"])
+
+
+def hexadecimal(kind, value):
+    return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()[:32]
+
+
+def account_of(name, agent_name=None):
+    agent = {"account": {"homePage": "https://ent.example", "name": name}}
+    return agent if agent_name is None else {"name": agent_name, **agent}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["camille.exemple", "Camille Exemple", "EXEMPLE, Camille", "c.exemple", "jean-pierre.d'artagnan", "élodie_petit12",
+     "ent|camille@ent.example", "a.de.la.tour"],
+)  # fmt: skip
+def test_an_account_made_of_a_name_or_an_address_is_found_by_its_form(name):
+    sent = statement(actor=account_of(name))
+    assert [found.pointer for found in minors.find(sent)] == ["/actor/account/name"]
+    for policy in ("strip", "pseudonymise"):
+        left = minors.cleaned(sent, policy, hexadecimal, HOME)
+        assert re.fullmatch("[0-9a-f]{32}", left["actor"]["account"]["name"])
+        assert left["actor"]["account"]["homePage"] == "https://ent.example"
+        assert minors.find(left) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["b7e2", "eleve-1", "0a47f64d-aefc-4d12-b8c3-ffcd148268e3", "a.b", "x" * 32, "camille", "1.2.3", "6e_b", "p-7f3a",
+     "urn:ent:12", "e" * 300 + ".nom"],
+)  # fmt: skip
+def test_an_opaque_account_stays(name):
+    assert minors.find(statement(actor=account_of(name))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [("Camille Exemple", "cexemple"), ("Camille Exemple", "exemplec2"), ("Camille Exemple", "CamilleExemple"),
+     ("Camille Exemple", "exemple-camille-6b"), ("Éléonore", "eleonore"), ("Jean-Pierre Petit", "jpetit07"),
+     ("Camille Marie Exemple", "camille-exemple")],
+)  # fmt: skip
+def test_an_account_made_of_the_name_that_is_given_is_found(name, account):
+    sent = statement(actor=account_of(account, name))
+    assert ("name", "/actor/account/name") in [(each.kind, each.pointer) for each in minors.find(sent)]
+    assert minors.find(statement(actor=account_of(account, "Autre Personne"))) == [
+        found for found in minors.find(sent) if found.pointer == "/actor/name"
+    ]
+
+
+WRITTEN = {
+    "response": "C'est Camille EXEMPLE, ou Exemple Camille, qui écrit à camille.exemple@ent.example.",
+    "extensions": {
+        "https://x.example/who": "Camille Exemple",
+        "https://x.example/deep": [{"mail": "Autre@Ent.example"}, "exemple_camille", 3],
+    },
+}
+DEFINED = {
+    "id": "https://ent.example/u/Camille%20Exemple/cahier",
+    "definition": {"name": {"fr": "Cahier de Camille Exemple"}, "description": {"fr": "Un exemple"}},
+}
+
+
+def test_names_of_the_statement_and_addresses_are_found_in_its_texts_and_replaced():
+    sent = statement(actor=account_of("b7e2", "Camille Exemple"), result=WRITTEN, object=DEFINED)
+    found = sorted((each.kind, each.pointer) for each in minors.find(sent))
+    assert found == [
+        ("email", "/result/extensions/https:~1~1x.example~1deep/0/mail"),
+        ("email", "/result/response"),
+        ("name", "/actor/name"),
+        ("name", "/object/definition/name/fr"),
+        ("name", "/object/id"),
+        ("name", "/result/extensions/https:~1~1x.example~1deep/1"),
+        ("name", "/result/extensions/https:~1~1x.example~1who"),
+        ("name", "/result/response"),
+        ("name", "/result/response"),
+        ("name", "/result/response"),
+    ]
+    person, address = hexadecimal("name", "Camille Exemple"), hexadecimal("email", "mailto:camille.exemple@ent.example")
+    left = minors.cleaned(sent, "pseudonymise", hexadecimal, HOME)
+    validate([left], Version.V1, many=False)
+    assert left["actor"]["name"] == person
+    assert left["result"]["response"] == f"C'est {person}, ou {person}, qui écrit à {address}."
+    assert left["result"]["extensions"]["https://x.example/who"] == person
+    assert left["object"]["id"] == f"https://ent.example/u/{person}/cahier"
+    assert left["object"]["definition"] == {"name": {"fr": f"Cahier de {person}"}, "description": {"fr": "Un exemple"}}
+    stripped = minors.cleaned(sent, "strip", hexadecimal, HOME)
+    validate([stripped], Version.V1, many=False)
+    # What holds nothing else goes, as an INE does.
+    assert stripped["result"]["extensions"] == {"https://x.example/deep": [{}, 3]}
+    assert "name" not in stripped["actor"] and stripped["result"]["response"] == left["result"]["response"]
+    for each in (left, stripped):
+        assert minors.find(each) == [] and minors.cleaned(each, "pseudonymise", hexadecimal, HOME) == each
+
+
+def test_what_looks_like_a_name_and_is_none_stays():
+    # A name of one word is not looked for in identifiers, one of two letters nowhere, that of a group nowhere.
+    kept = statement(
+        actor={"objectType": "Group", "name": "Cahier", "account": {"homePage": "https://ent.example", "name": "g1"},
+               "member": [account_of("b7e2", "Leçon"), account_of("b7e3", "Li")]},
+        object={"id": "https://ent.example/lecon/1", "definition": {"name": {"fr": "Cahier Li camille@exemple 1@2.3"}}},
+    )  # fmt: skip
+    assert {each.pointer for each in minors.find(kept)} == {
+        "/actor/name", "/actor/member/0/name", "/actor/member/1/name"
+    }  # fmt: skip
+    kept["object"]["definition"]["name"]["fr"] = "La LEÇON du jour"
+    assert "/object/definition/name/fr" in {each.pointer for each in minors.find(kept)}
+
+
+@pytest.mark.parametrize("text", ["camille ", "camille exemple ", "a@", "a@b.cc ", "@", "%40", "é camille ", "a.b "])
+def test_a_long_text_is_looked_at_in_time_that_grows_as_it_does(text):
+    def seconds(length):
+        sent = statement(actor=account_of("b7e2", "Camille Exemple"), result={"response": text * (length // len(text))})
+        begun = time.process_time()
+        minors.cleaned(sent, "strip", hexadecimal, HOME)
+        minors.find(sent)
+        return time.process_time() - begun
+
+    assert seconds(400_000) < 20 * max(seconds(100_000), 0.05)
 
 
 def test_an_account_name_made_to_take_long_is_looked_at_in_no_time():

@@ -60,6 +60,13 @@ def test_without_a_policy_statements_stay_as_they_are(parts: Parts) -> None:
     assert audited(parts) == []
 
 
+def test_what_is_found_is_counted_without_a_policy_too(parts: Parts) -> None:
+    send(parts, "off", named(result={"response": INE}), named(), statement())
+    assert counts(parts) == {("minors:name", "kept"): 2, ("minors:email", "kept"): 2, ("minors:ine", "kept"): 1}
+    assert len(stored(parts)) == 3
+    assert audited(parts) == []
+
+
 def test_refuse_stores_nothing_and_says_where(parts: Parts) -> None:
     with pytest.raises(PersonalDataRefused) as refused:
         send(parts, "refuse", statement(), named(result={"response": INE}))
