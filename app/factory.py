@@ -39,6 +39,8 @@ from app.governance.documents_key import DocumentsRotation
 from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
+from app.governance.minors import MinorsPass
+from app.governance.minors import Surroundings as MinorsSurroundings
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
 from app.governance.purposes import Purpose
@@ -84,10 +86,12 @@ from app.storage.certificates import CertificateRepository, Removal
 from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
+from app.storage.index_tokens import TokenRepository
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
 from app.storage.measures import Measures, RetentionCounted
+from app.storage.minors_passes import MinorsRepository
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.person_states import PersonStateRepository, PersonStates
@@ -654,6 +658,43 @@ class Parts:
             count,
             lambda: clock.now().date(),
             self.settings.public_url,
+        )
+
+    @cached_property
+    def minors_pass(self) -> MinorsPass:
+        """Applies policies about minors to what is stored."""
+
+        def settled() -> int:
+            observer = self._observer()
+            until = max(clock.now_us(), observer.highest()) + 1
+            if not observer.wait_for_floor(until):
+                raise DatabaseUnavailable("A write under way takes long. Run the command again.")
+            return until
+
+        return MinorsPass(
+            repository=MinorsRepository(self.store),
+            statements=self.statements,
+            placed=TokenRepository(self.store),
+            remains=Remains(self.store, PersonRepository(self.store), self.attachment_repository),
+            attachments=self.attachment_repository,
+            accounts=AccountRepository(self.store),
+            subjects=self.subjects,
+            seal=self.person_seal,
+            bodies=self.bodies,
+            keys=self.keys,
+            audit=self._audited,
+            random=clock.random_bytes,
+            zone=ZoneInfo(self.settings.timezone),
+            around=MinorsSurroundings(
+                cleaned=self.french.cleaned,
+                tokens_of=tokens.of_statement,
+                settled=settled,
+                states=PersonStateRepository(self.store).read,
+                erasing=lambda: bool(ErasureRepository(self.store).open()),
+                corrected=AggregateRepository(self.store, self.keys).note_correction,
+                learn=self.activities.learn,
+                restart=self.sessions.restart,
+            ),
         )
 
     @cached_property

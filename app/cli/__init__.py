@@ -18,6 +18,7 @@ from app.cli import (
     governance,
     jobs,
     keys,
+    minors,
     nomenclature,
     person,
     person_access,
@@ -55,6 +56,7 @@ def cli(context: click.Context) -> None:
 for part in (
     server,
     sources,
+    minors,
     profile,
     nomenclature,
     governance,

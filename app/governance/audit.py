@@ -59,6 +59,8 @@ RETENTION_APPLIED = "retention-applied"
 CONFIGURATION_CHANGED = "configuration-changed"
 NOMENCLATURE_LOADED = "nomenclature-loaded"
 MINORS_DATA = "minors-data"
+MINORS_APPLY_STARTED = "minors-apply-started"
+MINORS_APPLIED = "minors-applied"
 KEYS_SHOWN = "keys-shown"
 KEYS_ROTATED = "keys-rotated"
 KEYS_REWRAP_STARTED = "keys-rewrap-started"
@@ -128,6 +130,8 @@ KINDS = frozenset(
         CONFIGURATION_CHANGED,
         NOMENCLATURE_LOADED,
         MINORS_DATA,
+        MINORS_APPLY_STARTED,
+        MINORS_APPLIED,
         KEYS_SHOWN,
         KEYS_ROTATED,
         KEYS_REWRAP_STARTED,

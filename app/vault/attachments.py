@@ -50,6 +50,19 @@ def unwrapped(learner: AESGCM, organisation: str, attachment: bytes, wrapped: by
     return AESGCM(_opened(learner, wrapped, _key_bound(organisation, attachment)))
 
 
+def rewrapped(
+    learner: AESGCM, other: AESGCM, organisation: str, attachment: bytes, wrapped: bytes, random: RandomBytes
+) -> bytes:
+    """The key of an attachment, wrapped for another learner too.
+
+    Raises:
+        Unsealable: as for ``unwrapped``.
+    """
+    place = _key_bound(organisation, attachment)
+    nonce = random(NONCE_BYTES)
+    return nonce + other.encrypt(nonce, _opened(learner, wrapped, place), place)
+
+
 class FrameSealer:
     """Seals the data of one attachment, frame by frame, as they come."""
 

@@ -6,12 +6,14 @@ A policy that was chosen before stays: another one would give learners who are k
 
 from __future__ import annotations
 
-from app.storage import sources
+from app.storage import minors_passes, sources
 from app.storage.connection import Store
+from app.storage.migrations import create
 
 
 def apply(store: Store) -> None:
-    """Give sources registered before an empty reason."""
+    """Give sources registered before an empty reason; create the collection of passes over what is stored."""
+    create(store, minors_passes.COLLECTIONS)
     store.collection(sources.SOURCES).update_many(
         {"minors_reason": {"$exists": False}}, {"$set": {"minors_reason": ""}}
     )
