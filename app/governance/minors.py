@@ -1,4 +1,4 @@
-"""A policy about minors applied to what a source has stored already (``docs/adr/0049-minors-by-default.md``).
+"""A policy about minors applied to what a source has stored already (``docs/adr/0048-minors-by-default.md``).
 
 What is left is what would be there had the statements been sent under the policy: names and addresses are replaced by
 the same pseudonyms, a statement whose learner's identifier is replaced is sealed with the key of the account that takes

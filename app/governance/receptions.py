@@ -4,7 +4,7 @@ GDPR art. 15(1)(c) and 19 ask for recipients for as long as data are kept; the a
 what each reader did when. So of the entries that are about to be removed, counts are kept by recipient, purpose, month
 and what was asked for, with the span of each page (``stored`` of its first and last statement): which of them had a
 person's data is worked out when somebody asks, as it is from the log. Nothing is written when statements are read, nor
-for each person. Decided in ``docs/adr/0046-recipients.md``.
+for each person. Decided in ``docs/adr/0045-recipients.md``.
 """
 
 from __future__ import annotations

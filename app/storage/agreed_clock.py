@@ -2,7 +2,7 @@
 
 A process that is ahead would have all others follow it (``app.storage.processes``), for good: time that was given is
 never given again. So each process compares its clock with that of MongoDB, which answers with its own to what is asked
-anyway, and beyond ``MOST_SECONDS`` stamps nothing (``docs/adr/0047-clocks.md``).
+anyway, and beyond ``MOST_SECONDS`` stamps nothing (``docs/adr/0046-clocks.md``).
 
 Between two answers MongoDB's time is reckoned on the clock that never steps back: a step is seen when the next stamp is
 asked for, before anybody else could.

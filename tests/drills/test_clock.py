@@ -1,6 +1,6 @@
 """Drills: the clock of one host of two is stepped, for real as far as its processes can tell.
 
-Within a minute all go on, and hide nothing; beyond it the host stamps nothing, and moves nobody (ADR 0047).
+Within a minute all go on, and hide nothing; beyond it the host stamps nothing, and moves nobody (ADR 0046).
 """
 
 from __future__ import annotations

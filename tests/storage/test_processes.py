@@ -92,7 +92,7 @@ def test_a_clock_that_steps_back_holds_nobody_back(store: Store, monkeypatch: py
         assert other.consistent_through() >= writing.first + 5
 
 
-# --- a clock that is off (ADR 0047) -----------------------------------------------------------------
+# --- a clock that is off (ADR 0046) -----------------------------------------------------------------
 
 
 def shift(patch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Who received what is kept as long as the data, beyond the age of the audit log (``docs/adr/0046-recipients.md``)."""
+"""Who received what is kept as long as the data, beyond the age of the audit log (``docs/adr/0045-recipients.md``)."""
 
 from __future__ import annotations
 
