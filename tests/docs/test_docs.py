@@ -196,9 +196,9 @@ def test_every_route_is_named() -> None:
     app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")
     for routes in (
         aggregates.blueprint(none, none, none),
-        retention.blueprint(none, none, none, none, none),
+        retention.blueprint(none, none, none, none, none, none),
         verdicts.blueprint(none, none, none),
-        persons.blueprint(none, none, none),
+        persons.blueprint(none, none, none, none),
         access_packages.blueprint(none, none),
         requests.blueprint(none, none),
         restriction.blueprint(none, none, none, 1),
