@@ -57,30 +57,30 @@ def replace(text: str, by: Callable[[str], str]) -> str:
     return _WITHIN.sub(lambda found: by(found.group().upper()), text) if len(text) >= 11 else text
 
 
-def find(document: object) -> list[Place]:
+def find(document: object) -> Iterator[Place]:
     """Places of the values, and of the keys, with an INE anywhere in a JSON tree; in the order of the document.
 
     That of a key is the one of its parent: a pointer must not repeat the INE.
     """
-    found: list[Place] = []
     if isinstance(document, str):
-        return [None] if within(document) else []
+        if within(document):
+            yield None
+        return
     # One iterator a level: never as many places as there are values.
     stack: list[tuple[Place, Iterator[tuple[str | int, object]]]] = [(None, _members(document))]
     while stack:
         place, members = stack[-1]
         for token, value in members:
             if type(token) is str and within(token):
-                found.append(place)
+                yield place
             elif type(value) is str:
                 if within(value):
-                    found.append((place, token))
+                    yield place, token
             elif type(value) is dict or type(value) is list:
                 stack.append(((place, token), _members(value)))
                 break
         else:
             stack.pop()
-    return found
 
 
 def _members(value: object) -> Iterator[tuple[str | int, object]]:

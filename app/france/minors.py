@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
 
 from app import lossless
@@ -35,11 +36,22 @@ _WORDS: Final = {
 }
 
 
+MOST_PLACES: Final = 50
+"""Of the INE in one statement, how many places are told: it may hold one every twelve bytes."""
+
+
 class Found(NamedTuple):
-    """Something that identifies a person: its kind (one of ``KINDS``) and its place."""
+    """Something that identifies a person.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        place: Its place.
+        times: How many there are, of which this is the first: more than one in the last of ``MOST_PLACES`` only.
+    """
 
     kind: str
     place: Place
+    times: int = 1
 
     @property
     def pointer(self) -> str:
@@ -75,8 +87,20 @@ def find(statement: Statement, written: bytes | None = None) -> list[Found]:
         for text in _texts(statement, None):
             found += [Found(kind, text.place) for kind in _kinds_of_text(text, elsewhere)]
     if ine.possible(written):
-        found += [Found("ine", place) for place in ine.find(statement)]
+        places = ine.find(statement)
+        found += [Found("ine", place) for place in islice(places, MOST_PLACES)]
+        more = sum(1 for _ in places)
+        if more:
+            found[-1] = found[-1]._replace(times=1 + more)
     return found
+
+
+def counted(found: Iterable[Found]) -> Counter[str]:
+    """How many of each kind were found."""
+    counts: Counter[str] = Counter()
+    for each in found:
+        counts[each.kind] += each.times
+    return counts
 
 
 def fault(found: Found, prefix: str = "") -> Fault:

@@ -131,7 +131,7 @@ class Tally:
             self._note(misused, place)
             self.extensions += bool(misused)
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
-            self.people.update(each.kind for each in found[at])
+            self.people.update(minors.counted(found[at]))
             # One statement may hold as many as it has bytes: the first ones say where to look.
             self._note(map(minors.fault, found[at][:MOST_FAULTS]), place)
             self._follow(statement, verdict, place)

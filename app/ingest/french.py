@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from app.errors import Fault, PersonalDataRefused
@@ -103,7 +102,7 @@ class French:
         found = list(map(minors.find, statements) if written is None else map(minors.find, statements, written))
         if not any(found):
             return list(statements)
-        counts = Counter(each.kind for listed in found for each in listed)
+        counts = minors.counted(chain.from_iterable(found))
         if source.minors == "off":
             self._count(source, OUTCOMES["off"], len(statements), counts)
             return list(statements)

@@ -6,6 +6,7 @@ master forks another.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import struct
@@ -24,6 +25,10 @@ ROOM = 2
 LEAST_AGE_SECONDS = 10.0
 """A worker is not replaced before: a ceiling that each reaches at once must not become a loop of starts."""
 _LOOK_SECONDS = 1.0
+# What is free in the C library's pools, one of each thread, goes back to the system when it may be so much, and no more
+# often: to ask for it again costs time.
+_WORTH_BYTES = 64 * MIB
+_GIVE_BACK_SECONDS = 5.0
 # Until the successor of the last one that left accepts, another keeps accepting.
 _APART_SECONDS = 5.0
 _AT = struct.Struct("d")
@@ -35,6 +40,13 @@ def resident() -> int:
     with suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+def give_back() -> None:
+    """Give what the C library keeps of freed memory back to the system (malloc_trim(3)), where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def most_by_default(workers: int) -> int:
@@ -76,13 +88,17 @@ class Ceiling:
         turn: Callable[[float], bool],
         *,
         measure: Callable[[], int] = resident,
+        give_back: Callable[[], object] = give_back,
         tell: Callable[[int], object] = lambda _: None,
     ) -> None:
         """``most`` bytes, 0 for no end; ``tell`` is given what was measured, about once a second."""
         self.most = most
         self._turn = turn
         self._measure = measure
+        self._give_back = give_back
         self._tell = tell
+        self._least = 0
+        self._gave_back = 0.0
         self._born = clock.steady()
         self._looked = 0.0
         self._above = False
@@ -95,10 +111,20 @@ class Ceiling:
         if now - self._looked < _LOOK_SECONDS:
             return None
         self._looked = now
-        taken = self._measure()
+        taken = self._lessened(self._measure(), now)
         self._tell(taken)
         before, self._above = self._above, 0 < self.most < taken
         if not (before and self._above) or now - self._born < LEAST_AGE_SECONDS:
             return None
         # Twice above, it does not wait for others to be back.
         return taken if taken > 2 * self.most or self._turn(now) else None
+
+    def _lessened(self, taken: int, now: float) -> int:
+        """What this process takes, once what it does not need is given back."""
+        if self._least and taken > self._least + _WORTH_BYTES and now - self._gave_back >= _GIVE_BACK_SECONDS:
+            self._give_back()
+            self._gave_back = now
+            self._least = taken = self._measure()
+        else:
+            self._least = min(self._least, taken) or taken
+        return taken

@@ -11,7 +11,7 @@ import pytest
 
 from tests.costs import cases
 from tests.costs.cases import Case
-from tests.costs.meter import PERSON, Measured, resident
+from tests.costs.meter import PERSON, Measured
 from tests.costs.report import noted
 
 GZIP = {"Content-Encoding": "gzip"}
@@ -42,9 +42,9 @@ def test_identifiers_are_not_kept_for_ever(worker: Measured) -> None:
         ]
         answer = worker.ask("POST", cases.POST, gzip.compress(orjson.dumps(statements), 1), worker.plain, GZIP)
         assert answer.status == 200, answer.content[:300]
-        # By then the allocator has what one such body takes.
-        before = resident(worker.worker) if turn == 2 else before
-    assert resident(worker.worker) - before < 60
+        if turn == 2:
+            before = worker.settled()
+    assert worker.settled() - before < 60
 
 
 def test_nothing_is_kept(worker: Measured) -> None:

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import re
 import time
+import tracemalloc
 
 import orjson
 import pytest
@@ -50,6 +51,21 @@ FOUND = [
 def test_names_addresses_and_ine_are_found_with_their_places():
     assert sorted((found.kind, found.pointer) for found in minors.find(OPEN)) == sorted(FOUND)
     assert minors.find(statement()) == []
+
+
+def test_of_many_all_are_counted_and_the_first_are_told() -> None:
+    numbers = [f"{each:09d}AB" for each in range(50_000)]
+    sent = statement(result={"extensions": {"https://ent.example/x": numbers}})
+    tracemalloc.start()
+    try:
+        found = minors.find(sent)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+    assert len(found) == minors.MOST_PLACES
+    assert found[0].pointer.endswith("/0") and found[-1].pointer.endswith("/49")
+    assert minors.counted(found) == {"ine": 50_000}
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_schools_and_levels_are_valid_and_people_are_pseudonyms(traces):
         assert terms.LEVEL not in extensions or mef.level(extensions[terms.LEVEL]) is not None
         profiles.add(extensions[terms.PERSON_PROFILE])
         assert set(statement["actor"]) == {"objectType", "account"}
-        assert ine.find(statement) == []
+        assert not list(ine.find(statement))
     assert profiles == {"ELEVE", "ENSEIGNANT", "PARENT", "ADMIN_VIE_SCOL_TECH"}
     assert len({trace.statement["context"]["extensions"].get(terms.TOOL) for trace in traces}) > 5
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +15,7 @@ from app.web.memory import MIB, Ceiling, Turn
 
 
 def ceiling(taken: list[int], turn: Callable[[float], bool] = lambda _: True, most: int = 100) -> Ceiling:
-    return Ceiling(most, turn, measure=lambda: taken[0])
+    return Ceiling(most, turn, measure=lambda: taken[0], give_back=lambda: None)
 
 
 def looks(one: Ceiling, taken: list[int], *sizes: int) -> list[int | None]:
@@ -55,11 +57,52 @@ def test_looks_are_a_second_apart() -> None:
         count[0] += 1
         return 0
 
-    one = Ceiling(100, lambda _: True, measure=measure)
+    one = Ceiling(100, lambda _: True, measure=measure, give_back=lambda: None)
     now = clock.steady() + 100
     for step in range(1_000):
         one.passed(now + step / 1_000)
     assert count[0] == 1
+
+
+def test_what_is_free_is_given_back_when_it_is_worth_it() -> None:
+    taken, given = [0], []
+
+    def less() -> None:
+        given.append(taken[0] // MIB)
+        taken[0] -= 50 * MIB
+
+    # Above 120 MiB only until it is given back.
+    one = Ceiling(120 * MIB, lambda _: True, measure=lambda: taken[0], give_back=less)
+    now = clock.steady() + 100
+    for second, size, left, so_far in (
+        (0, 100, 100, []),
+        (2, 160, 160, []),
+        (4, 166, 116, [166]),
+        (6, 119, 119, [166]),
+        (20, 200, 150, [166, 200]),
+        # Worth it, and too soon.
+        (22, 119, 119, [166, 200]),
+        (24, 190, 190, [166, 200]),
+    ):
+        taken[0] = size * MIB
+        assert one.passed(now + second) is None
+        assert (taken[0] // MIB, given) == (left, so_far)
+
+
+def test_what_the_c_library_keeps_goes_back_to_the_system() -> None:
+    if memory.resident() == 0:
+        pytest.skip("the system does not tell what a process takes")
+    code = """
+import sys
+from app.web.memory import MIB, give_back, resident
+texts = [bytes(60_000) for _ in range(4_000)]
+last = bytes(60_000)
+del texts
+kept = resident()
+give_back()
+sys.exit(not kept - resident() > 150 * MIB)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_one_worker_of_a_server_leaves_at_a_time() -> None:
