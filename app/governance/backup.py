@@ -47,9 +47,20 @@ Told = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
 # credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts, what
-# was done on the operator's word, with its certificates. And when a backup was made last.
+# was done on the operator's word, with its certificates; who received what, which is no more in the audit log. And when
+# a backup was made last.
 _NEVER_TAKEN_BACK = frozenset(
-    {"accounts", "cases", "certificates", "credentials", "erasures", "measures", "person_states"}
+    {
+        "accounts",
+        "cases",
+        "certificates",
+        "credentials",
+        "erasures",
+        "measures",
+        "person_states",
+        "receptions",
+        "reception_graves",
+    }
 )
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.

@@ -20,7 +20,7 @@ import zstandard
 from app.governance.audit import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
 from app.governance.person_summary import month_of
 from app.storage.audit import Entry
-from app.storage.receptions import ReceptionRepository, ReceptionRow
+from app.storage.receptions import ReceptionRepository, ReceptionRow, place
 from app.vault.keys import OrganisationKeys
 
 KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)
@@ -170,11 +170,11 @@ class Receptions:
     def _row(self, row: ReceptionRow, kept: Kept) -> ReceptionRow:
         tokens = {token for group in kept.groups for token in group.tokens if token != GONE}
         content = {"groups": [_packed(group) for group in kept.groups], "exports": [[*each] for each in kept.exports]}
-        sealed = self._keys.seal(_place(row.id), zstandard.compress(orjson.dumps(content), 9))
+        sealed = self._keys.seal(place(row.id), zstandard.compress(orjson.dumps(content), 9))
         return row._replace(tokens=tuple(sorted(map(bytes.fromhex, tokens))), sealed=sealed)
 
     def _opened(self, row: ReceptionRow) -> Kept:
-        content = orjson.loads(zstandard.decompress(self._keys.open(_place(row.id), row.sealed)))
+        content = orjson.loads(zstandard.decompress(self._keys.open(place(row.id), row.sealed)))
         return Kept([_unpacked(group) for group in content["groups"]], [Export(*one) for one in content["exports"]])
 
 
@@ -237,9 +237,9 @@ def _text(value: object) -> str | None:
 def _packed(group: Group) -> list[object]:
     # Each span from the one before: they grow together, and small numbers pack.
     spans, before = [], 0
-    for place in group.spans:
-        spans.append(place - before)
-        before = place
+    for at in group.spans:
+        spans.append(at - before)
+        before = at
     return [
         *(group.kind, group.credential, group.purpose, group.activity, group.month),
         *(group.tokens, group.count, spans, group.ids),
@@ -253,7 +253,3 @@ def _unpacked(packed: list[Any]) -> Group:
         at += step
         spans.append(at)
     return Group(kind, credential, purpose, activity, month, tuple(tokens), count, spans, ids)
-
-
-def _place(identity: str) -> str:
-    return f"reception:{identity}"

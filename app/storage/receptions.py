@@ -61,10 +61,16 @@ class ReceptionRepository:
         self._documents = store.collection(DOCUMENTS)
 
     def condensed(self, chain: str) -> int:
-        """The place of the last entry of a chain that was condensed and may still be there; -1 for none."""
+        """The place of the last entry of a chain that was condensed and may still be there; -1 for none.
+
+        A restore may bring entries back that were removed since the backup: what was made of them says so.
+        """
         with translated():
-            found = self._marks.find_one({"_id": chain})
-        return -1 if found is None else int(found["n"])
+            mark = self._marks.find_one({"_id": chain})
+            # The character after the bar is the zero.
+            rows = self._rows.find({"_id": {"$gte": f"{chain}/", "$lt": f"{chain}0"}}, {"_id": 1})
+            places = [int(row["_id"].split("/")[1]) for row in rows]
+        return max([*places, -1 if mark is None else int(mark["n"])])
 
     def keep(self, rows: Sequence[ReceptionRow], chain: str, n: int) -> None:
         """Keep what was condensed of a chain up to an entry: both or neither, so that nothing counts twice."""
@@ -138,6 +144,11 @@ class ReceptionRepository:
         """Forget the tokens that no entry of the audit log can have any more: all that are older are removed."""
         with translated():
             self._graves.delete_many({"until": {"$lt": before}})
+
+
+def place(identity: str) -> str:
+    """What the readings of a row are sealed for."""
+    return f"reception:{identity}"
 
 
 def _document(row: ReceptionRow) -> Document:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
-from app.storage import activity_definitions, aggregates, cases, documents
+from app.storage import activity_definitions, aggregates, cases, documents, receptions
 from app.storage.connection import Document, Store, translated
 from app.vault.documents import place as document_place
 
@@ -32,6 +32,7 @@ KINDS = (
     Kind(activity_definitions.NAME, ("body",), lambda token, _: activity_definitions.place(token), {}),
     Kind(documents.NAME, ("name", "body"), document_place, {"subject": {"$exists": False}}),
     Kind(cases.NAME, ("sealed",), lambda identity, _: cases.place(identity), {}),
+    Kind(receptions.NAME, ("sealed",), lambda identity, _: receptions.place(identity), {}),
     Kind(aggregates.PARTS, ("sealed",), lambda identity, _: aggregates.place(identity), {}),
 )
 """Everything, but for cursors, which nobody keeps: a test seals one of each, and looks for others."""

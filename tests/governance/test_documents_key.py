@@ -100,6 +100,10 @@ def fill(parts: Parts) -> str:
         )
     case = parts.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
     parts.aggregates.run()
+    # Who received what, once the log is as old as it gets.
+    parts.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
+    (read,) = parts.audit.newest(["statements-read"], None, 1)
+    parts.receptions.condense(read.chain, read.n)
     return case.id
 
 
@@ -118,6 +122,7 @@ def check(parts: Parts, case: str) -> None:
     assert names
     assert parts.aggregates._repository.contents(names) is not None
     assert parts.audit.verify().intact
+    assert [group.credential for kept in parts.receptions.every() for group in kept.groups] == ["sk-1"]
 
 
 def generations(parts: Parts) -> dict[str, set[int]]:

@@ -138,6 +138,17 @@ def test_a_run_that_was_cut_off_counts_nothing_twice(parts: Parts, cut: str, mon
     assert parts.store.collection("reception_marks").count_documents({}) == 0
 
 
+def test_entries_that_a_restore_brings_back_are_not_counted_twice(parts: Parts) -> None:
+    send(parts, named("alice"))
+    ask(parts, reader(parts, "poller"), "support")
+    back = [*parts.store.collection("audit").find({"kind": "statements-read"})]
+    trim(parts)
+    parts.store.collection("audit").insert_many(back)
+    for entry in back:
+        parts.receptions.condense(entry["_id"]["chain"], entry["_id"]["n"] + 5)
+    assert [each.count for kept in parts.receptions.every() for each in kept.groups] == [1]
+
+
 def test_much_is_condensed_piece_by_piece(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     send(parts, named("alice"))
     monkeypatch.setattr(receptions, "_PIECE", 3)
@@ -167,6 +178,17 @@ def test_nothing_personal_is_in_clear_in_it_and_readings_cost_no_writing(parts: 
     assert set().union(*kept) <= {"_id", "since", "until", "tokens", "documents", "sealed"}
     for word in ("alice", "inspection", "support", "ent.example"):
         assert word not in str(kept)
+
+
+def test_it_follows_the_documents_key(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_by_all(parts)
+    trim(parts)
+    before = seen(told(parts, "alice"))
+    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
+    assert parts.documents_rotation.rotate().unopened == 0
+    # As after the moment that everybody is waited for, which this test leaves out.
+    parts.keys.forget()
+    assert seen(told(parts, "alice")) == before
 
 
 # --- as long as there are data, and no longer than the person ----------------------------------------

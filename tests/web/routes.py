@@ -97,6 +97,7 @@ TABLE = [
     Row("GET", "/api/v1/retention", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/audit", (scopes.GOVERNANCE_READ,)),
     Row("POST", "/api/v1/persons/places", (scopes.RIGHTS,), json={"agents": [SOMEBODY]}),
+    Row("POST", "/api/v1/persons/recipients", (scopes.RIGHTS,), json={"agents": [SOMEBODY]}),
     Row("POST", "/api/v1/persons/access", (scopes.RIGHTS,), json={"agents": [SOMEBODY]}),
     Row("POST", "/api/v1/erasures", (scopes.RIGHTS,), 202, json={"agents": [SOMEBODY]}),
     Row("GET", "/api/v1/erasures/00000000-0000-4000-8000-000000000000", (scopes.RIGHTS,), 404),
