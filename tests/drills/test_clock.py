@@ -30,6 +30,7 @@ LEASE = 2.0
 SOME = 50
 HOUR = 3_600
 TWO_DAYS = 48 * HOUR
+TUTOR = "tutor"
 
 
 # libfaketime 0.9.10 refuses the sleep that Python 3.11 asks for (clock_nanosleep until a monotonic time).
@@ -113,7 +114,7 @@ def test_a_host_two_days_off_stamps_nothing_and_moves_nobody(tmp_path: Path, mon
         serving(tmp_path, mongodb_uri, process_ttl_seconds=str(TTL), workers="1") as one,
         twin(tmp_path, one, workers="1", environ=shifted.environ) as other,
     ):
-        writer, reader, operator = one.source(), one.credential("statements/read"), one.credential("metrics/read")
+        writer, reader, operator = one.source(TUTOR), one.credential("statements/read"), one.credential("metrics/read")
         with Senders(one, writer, threads=2) as here:
             here.acknowledged(3)
             shifted.step(step)
@@ -121,7 +122,8 @@ def test_a_host_two_days_off_stamps_nothing_and_moves_nobody(tmp_path: Path, mon
             refused = other.post(writer, statement())
             assert (refused.status_code, refused.json()["code"]) == (503, "clock-off")
             assert refused.headers["Retry-After"]
-            assert other.send("PUT", "/xAPI/activities/state", writer, data=b"x").json()["code"] == "clock-off"
+            documents = one.credential("state", source=TUTOR)
+            assert other.send("PUT", "/xAPI/activities/state", documents, data=b"x").json()["code"] == "clock-off"
             assert other.get(reader, limit=1).status_code == 200
             told = other.send("GET", "/readyz").json()
             assert [reason["code"] for reason in told["reasons"]] == ["clock-off"]
