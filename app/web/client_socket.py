@@ -43,14 +43,19 @@ class ClientSocket(socket.socket):
     """The beginning of the request being served: its head, and what of its body came with it."""
 
     _deadline = 0.0
+    _patience = patience_seconds
     _abandon: Callable[[], None] | None = None
     _admitted: Admitted[Any] | None = None
     _held = b""
 
     def begin(self, abandon: Callable[[], None], admitted: Admitted[Any] | None = None) -> None:
-        """Start the time of one request's body; ``abandon`` is what ``abandon`` calls, ``admitted`` its place here."""
+        """Start the times of one request's body and answer.
+
+        ``abandon`` is what ``abandon`` calls, ``admitted`` its place here.
+        """
         self._admitted = admitted
         self._deadline = clock.steady() + self.patience_seconds
+        self._patience = self.patience_seconds
         self._abandon = abandon
         self._held = b""
 
@@ -120,8 +125,17 @@ class ClientSocket(socket.socket):
             self._send(data, 0)
 
     def _send(self, data: bytes, flags: int) -> None:
-        self.settimeout(self.patience_seconds + len(data) / self.bytes_per_second)
-        super().sendall(data, flags)
+        # One patience for all pieces of an answer, or one of many pieces could be read for hours. The time between them,
+        # in which they are made, is not the client's.
+        self._patience += len(data) / self.bytes_per_second
+        if self._patience <= 0:
+            raise TimeoutError
+        self.settimeout(self._patience)
+        began = clock.steady()
+        try:
+            super().sendall(data, flags)
+        finally:
+            self._patience -= clock.steady() - began
 
     def receive_now(self, room: bytearray) -> int:
         """Put what has arrived already into ``room``; its length, 0 when the client has closed.

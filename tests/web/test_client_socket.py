@@ -76,6 +76,36 @@ def test_a_client_that_does_not_read_is_given_up(pair: tuple[Hasty, socket.socke
             pair[0].sendall(b"x" * 100)
 
 
+def test_an_answer_in_many_pieces_has_the_time_of_one(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    served.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    stop = threading.Event()
+
+    def sip() -> None:
+        # Each piece gets through within the time of one, all of them much slower than they may be read.
+        while not stop.wait(0.05):
+            client.recv(10)
+
+    thread = threading.Thread(target=sip)
+    thread.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(TimeoutError):
+            while time.monotonic() - began < 10:
+                served.sendall(b"x" * 10)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_time_between_the_pieces_of_an_answer_is_not_the_client_s(pair: tuple[Hasty, socket.socket]) -> None:
+    served, client = pair
+    for _ in range(3):
+        time.sleep(0.2)
+        served.sendall(b"x")
+    assert client.recv(3)
+
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 
