@@ -125,8 +125,8 @@ class ClientSocket(socket.socket):
             self._send(data, 0)
 
     def _send(self, data: bytes, flags: int) -> None:
-        # One patience for all pieces of an answer, or one of many pieces could be read for hours. The time between them,
-        # in which they are made, is not the client's.
+        # One patience for all pieces of an answer, or one of many pieces could be read for hours. The time between
+        # them, in which they are made, is not the client's.
         self._patience += len(data) / self.bytes_per_second
         if self._patience <= 0:
             raise TimeoutError

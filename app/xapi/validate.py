@@ -58,8 +58,12 @@ def validate(
 def actor_faults(actor: object, pointer: str) -> list[Fault]:
     """The rules that an Agent or Group outside a statement breaks, for example as a query parameter."""
     wording = _sought("actor")
-    if wording.is_valid(actor):
-        return []
+    try:
+        if wording.is_valid(actor):
+            return []
+    except ValueError:
+        # As in ``_refused``; no actor has a number.
+        actor = rounded(actor)
     return list(islice(wording.faults(actor, pointer, Work(MOST_STEPS)), MOST_FAULTS))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app import contracts
+from app import contracts, lossless
 from app.errors import MOST_POINTER, Fault, InvalidStatement
 from app.lossless import Digits
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
@@ -102,6 +102,22 @@ def test_a_part_can_be_checked_alone() -> None:
     assert [f.pointer for f in actor_faults(deep, "/agent")] == ["/agent/account", "/agent/account/account"]
     assert matches("iri", "uuid://7d4f3c70")
     assert not matches("iri", "7d4f3c70")
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        (b'{"mbox":%s}', "/agent/mbox"),
+        (b'{"account":{"homePage":"https://x.fr","name":%s}}', "/agent/account/name"),
+        (b'{"objectType":"Group","member":[{"openid":%s}]}', "/agent/member/0/openid"),
+        (b"%s", "/agent"),
+        (b"[%s]", "/agent"),
+    ],
+)
+@pytest.mark.parametrize("number", [b"9" * 20, b"9" * 5_000, b"1e999"])
+def test_an_actor_outside_a_statement_may_hold_any_number(text: bytes, pointer: str, number: bytes) -> None:
+    # Bodies of the API are read so that no digit is lost, and the validator knows no such number.
+    assert [fault.pointer for fault in actor_faults(lossless.loads(text % number), "/agent")] == [pointer]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
