@@ -69,7 +69,7 @@ def asking(received: bytearray) -> Asking:
     for found in _FIELDS.finditer(received, 0, received.find(_HEAD_END) + 2):
         name = found[1].lower()
         if name == b"authorization":
-            credential = _digest(found[2].strip())
+            credential = _digest(found[2])
         elif name == b"content-length":
             length = _length(found[2]) or length
         elif name == b"transfer-encoding":
@@ -143,7 +143,7 @@ def asking_form(received: bytearray, content: bytes) -> Asking:
         tail = content[max(_SEARCHED_BYTES, len(content) - _SEARCHED_BYTES) :]
         found = _FORM_CREDENTIAL.search(head) or _FORM_CREDENTIAL.search(tail)
         if found is not None:
-            credential = _digest(unquote_to_bytes(found[1].replace(b"+", b" ")).strip())
+            credential = _digest(unquote_to_bytes(found[1].replace(b"+", b" ")))
     return asked._replace(credential=credential, body_bytes=len(content))
 
 
@@ -157,4 +157,8 @@ def _length(text: bytes) -> int | None:
 
 
 def _digest(credential: bytes) -> bytes:
+    # As it is verified: the case of the scheme and the spaces behind it mean nothing, and must not make of one source
+    # thousands that nobody knows yet.
+    scheme, _, rest = credential.strip().partition(b" ")
+    credential = scheme.lower() + b" " + rest.strip()
     return blake2b(credential, digest_size=16, key=_key).digest()

@@ -105,6 +105,14 @@ def test_what_looks_like_a_header_in_the_body_is_none() -> None:
     assert asking(received).credential is None
 
 
+def test_no_spelling_of_a_credential_makes_another_of_it() -> None:
+    plain = asking(head("GET /", "Authorization: Basic eDp5")).credential
+    for spelt in ("basic eDp5", "bAsIc eDp5", "Basic      eDp5", "BASIC \t eDp5", "Basic eDp5  "):
+        assert asking(head("GET /", f"Authorization: {spelt}")).credential == plain
+        content = f"Authorization={spelt.replace(' ', '+')}".encode()
+        assert asking_form(head(FORM), content).credential == plain
+
+
 def test_a_credential_is_a_digest_that_tells_same_from_other() -> None:
     first, again, other = (
         asking(head("GET /", f"{name}: Basic {text}")).credential
