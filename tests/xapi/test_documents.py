@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import BadParameter, BadRequest, MalformedJSON
@@ -197,6 +197,8 @@ _JSON = st.recursive(
 _OBJECTS = st.dictionaries(st.text(), _JSON, max_size=5)
 
 
+# A machine with other work takes its time to make them up.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(_OBJECTS, _OBJECTS)
 def test_no_value_changes_in_a_merge(stored: dict[str, Any], posted: dict[str, Any]) -> None:
     first, second = (Content("application/json", json.dumps(each).encode()) for each in (stored, posted))
