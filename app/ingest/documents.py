@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from app.errors import (
+    BadParameter,
     BodyTooLarge,
     DocumentConflict,
     Fault,
@@ -36,6 +37,11 @@ from app.xapi.versions import Version
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""
+
+MOST_LISTED = 10_000
+"""Ids of documents in one answer: xAPI has no pages of them, and a context may hold any number."""
+MOST_LISTED_BYTES = 8 * 1024 * 1024
+"""Of sealed ids in one answer."""
 
 _TRIES = 50
 # No entity tag holds a quote.
@@ -138,11 +144,20 @@ class Documents:
         Args:
             place: The context, without id; ``since`` leaves out what was not updated after it.
             actor: Credential that reads, for the audit log.
+
+        Raises:
+            BadParameter: they are more, or longer, than one answer holds: the standard has no pages of them.
         """
         group = _group(self._keys, place)
         subject = self._subject(place)
         restricted = subject in self._states().restricted
-        rows = [] if restricted else self._repository.listed(group, after=place.since)
+        rows = [] if restricted else self._repository.listed(group, after=place.since, limit=MOST_LISTED + 1)
+        if len(rows) > MOST_LISTED or sum(len(row.name) for row in rows) > MOST_LISTED_BYTES:
+            message = (
+                f"There are more documents here than one answer lists ({MOST_LISTED:,} ids, "
+                f"{MOST_LISTED_BYTES // 1024 // 1024} MiB): ask with `since` for those updated lately."
+            )
+            raise BadParameter(message, faults=[Fault("/since", "document-list", "Sillage", message)])
         names: dict[str, None] = {}
         for row in rows:
             name = self._seal.part(subject, row.id, "name", row.name)

@@ -83,13 +83,13 @@ class DocumentRepository:
             found = self._collection.find_one({"_id": identity}, {"etag": 1})
         return bytes(found["etag"]) if found else None
 
-    def listed(self, group: bytes, *, after: int | None) -> list[Listed]:
-        """The documents of a context updated after an instant (microseconds), oldest first."""
+    def listed(self, group: bytes, *, after: int | None, limit: int) -> list[Listed]:
+        """The first documents of a context updated after an instant (microseconds), oldest first, ``limit`` at most."""
         wanted: Document = {"group": group}
         if after is not None:
             wanted["updated"] = {"$gt": after}
         with translated():
-            found = self._collection.find(wanted, {"name": 1, "updated": 1}).sort([("updated", 1)])
+            found = self._collection.find(wanted, {"name": 1, "updated": 1}).sort([("updated", 1)]).limit(limit)
             return [Listed(bytes(each["_id"]), bytes(each["name"]), int(each["updated"])) for each in found]
 
     def insert(self, row: DocumentRow) -> bool:

@@ -61,9 +61,10 @@ def test_lists_by_time(store: Store) -> None:
     documents = DocumentRepository(store)
     for place in range(5):
         documents.insert(row(b"1", identity=bytes([place] * 16), updated=10 - place))
-    assert [each.updated for each in documents.listed(GROUP, after=None)] == [6, 7, 8, 9, 10]
-    assert [each.updated for each in documents.listed(GROUP, after=8)] == [9, 10]
-    assert documents.listed(b"other", after=None) == []
+    assert [each.updated for each in documents.listed(GROUP, after=None, limit=9)] == [6, 7, 8, 9, 10]
+    assert [each.updated for each in documents.listed(GROUP, after=8, limit=9)] == [9, 10]
+    assert [each.updated for each in documents.listed(GROUP, after=None, limit=2)] == [6, 7]
+    assert documents.listed(b"other", after=None, limit=9) == []
     assert documents.delete_group(GROUP) == 5
 
 

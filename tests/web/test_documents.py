@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.governance.audit_search import Wanted
+from app.ingest.documents import MOST_LISTED
 from app.storage.documents import NAME
 from app.web.xapi.headers import VERDICT
 from tests.served import Server
@@ -589,3 +591,24 @@ def test_a_document_is_held_to_the_profile_that_defines_it(
         time.sleep(0.05)
     outcome = "rejected" if answer == 400 else "fails"
     assert [(each["template"], each["outcome"]) for each in counts] == [("documents:document-value", outcome)]
+
+
+def test_a_list_longer_than_one_answer_may_be_is_refused_and_told_how_to_ask(server: Server) -> None:
+    client = Client(server, "2.0.0", ACTIVITY)
+    client.created()
+    before = client.send("GET").headers["Last-Modified"]
+    collection = server.parts.store.collection(NAME)
+    (credential,) = server.parts.store.collection("credentials").find({"_id": client.credential.id}, {"source": 1})
+    row = collection.find_one({"source": credential["source"]})
+    assert row is not None
+    rest = [{**row, "_id": number.to_bytes(16, "big")} for number in range(1, MOST_LISTED + 1)]
+    collection.insert_many(rest)
+    try:
+        answer = client.ask("GET", client.context)
+        assert answer.status_code == 400
+        assert "since" in answer.json()["detail"]
+        later = parsedate_to_datetime(before) + timedelta(days=1)
+        listed = client.ask("GET", {**client.context, "since": later.isoformat()})
+        assert (listed.status_code, listed.json()) == (200, [])
+    finally:
+        collection.delete_many({"_id": {"$in": [one["_id"] for one in rest]}})
