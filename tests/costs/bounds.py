@@ -58,7 +58,7 @@ class Bound(NamedTuple):
 MOST_MEMORY = 400.0
 """MiB above the idle worker that no request may pass, whatever its size."""
 
-MOST_KEPT = 200.0
+MOST_KEPT = 300.0
 """MiB above the idle worker that a worker may still have some seconds after all of them."""
 
 STATEMENTS = Bound("statements, stored", 0.3, 0.25, 120, 15, 0.0004, 0.5, 0.1, 0.0004)
