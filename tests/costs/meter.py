@@ -337,14 +337,22 @@ def run(environ: Mapping[str, str], *words: str) -> Ran:
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
     )
-    assert process.stdout is not None
-    limit = threading.Timer(COMMAND_SECONDS, process.kill)
-    limit.start()
-    said = process.stdout.read().decode(errors="replace")
-    limit.cancel()
-    _, status, used = os.wait4(process.pid, 0)
+    most = 0.0
+    said: list[bytes] = []
+    reading = threading.Thread(target=lambda: said.append(process.stdout.read() if process.stdout else b""))
+    reading.start()
+    limit = time.monotonic() + COMMAND_SECONDS
+    # Not its `ru_maxrss`: that begins with what this process has, of which it was a copy for a moment.
+    while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+        with suppress(OSError, AssertionError):
+            most = max(most, peak(process.pid))
+        if time.monotonic() > limit:
+            process.kill()
+        time.sleep(0.02)
+    _, status, used = ended
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Ran(process.returncode, said, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    reading.join()
+    return Ran(process.returncode, said[0].decode(errors="replace"), used.ru_utime + used.ru_stime, most)
 
 
 def basic(credential: NewCredential) -> str:
