@@ -375,8 +375,8 @@ class Service:
         people: list[str] = []
         for name, more in {
             "fuzz": {"profiles": profiles, "mode": "warn", "patterns": "live", "minors": "pseudonymise"},
-            "rejecting": {"profiles": profiles, "mode": "reject", "minors": "refuse"},
-            "plain": {},
+            "rejecting": {"profiles": profiles, "mode": "reject", "minors": "refuse", "reason": "to try it"},
+            "plain": {"minors": "off", "reason": "to try it"},
         }.items():
             every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
             _, first = parts.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)

@@ -109,7 +109,7 @@ def fill(parts: Parts) -> str:
 
 def check(parts: Parts, case: str) -> None:
     """All of what ``fill`` made is there."""
-    named = parts.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)])
+    named = dict(parts.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)]))
     assert {each["name"]["fr"] for each in named.values()} == {f"Leçon {number}" for number in range(1, 6)}
     for number in range(3):
         found = parts.documents.read(PLACE._replace(id=f"d{number}"), actor="a")

@@ -196,7 +196,7 @@ def test_a_large_body_takes_a_turn_and_a_small_one_does_not() -> None:
     def away() -> None:
         raise DatabaseUnavailable
 
-    gate = SimpleNamespace(credential=lambda *wanted: SimpleNamespace(source="tutor"))
+    gate = SimpleNamespace(sender=lambda *wanted: SimpleNamespace(source="tutor"))
     access = SimpleNamespace(source=lambda name: name)
     checking = SimpleNamespace(check=lambda content, source, version: {"bytes": len(content)})
     app = Flask(__name__)

@@ -140,6 +140,7 @@ def served(sent: bytes) -> tuple[Any, Hasty, socket.socket]:
 
 @pytest.mark.parametrize("framing", [b"5;a=", b"0\r\nX: "])
 def test_only_payload_gives_more_time(framing: bytes) -> None:
+    began = time.monotonic()
     request, connection, client = served(HEAD + framing)
     stop = threading.Event()
 
@@ -151,7 +152,6 @@ def test_only_payload_gives_more_time(framing: bytes) -> None:
     with connection, client:
         thread = threading.Thread(target=trickle)
         thread.start()
-        began = time.monotonic()
         try:
             with pytest.raises(TimeoutError):
                 request.body.read()
