@@ -95,7 +95,7 @@ class Record:
 
     def refused(self) -> int:
         """How many answers were 503."""
-        return sum(count for (status, _), count in self.answers.items() if status == 503)
+        return sum(count for (status, _), count in self.answers.copy().items() if status == 503)
 
 
 class Senders:
