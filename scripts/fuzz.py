@@ -189,6 +189,7 @@ class Sender:
         self.answers: Counter[tuple[str, int]] = Counter()
         self.faults: list[Fault] = []
         self.shown = False
+        self.refused = False
 
     def send(self, number: int) -> None:
         """One input, and its answer."""
@@ -206,6 +207,9 @@ class Sender:
             self._fault(number, sent, f"no answer within {ANSWER_SECONDS:.0f} seconds")
         except ValueError as odd:
             self._fault(number, sent, f"the answer is not HTTP: {odd}")
+        except ConnectionError:
+            self._fault(number, sent, "the server takes no connection")
+            self.refused = True
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -335,6 +339,8 @@ def _send(port: int, given: Given, seed: int, numbers: range, told: Queue[Any]) 
     sender = Sender(port, given, seed)
     for count, number in enumerate(numbers, 1):
         sender.send(number)
+        if sender.refused:
+            break
         if count % 200 == 0:
             told.put(200)
     sender.close()
