@@ -519,6 +519,8 @@ def main() -> int:
     asked = parser.parse_args()
     if not 1 <= asked.inputs <= MOST_INPUTS or not 1 <= asked.processes <= 32:
         parser.error(f"1 to {MOST_INPUTS:,} inputs, 1 to 32 processes")
+    # So that its server ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="sillage-fuzz-"))
     service = Service(folder)
     try:
