@@ -406,7 +406,16 @@ def asked() -> list[Case]:
     }
     persons = [
         f"/api/v1/persons/{act}"
-        for act in ("places", "access", "restrict", "unrestrict", "object", "withdraw-objection", "standing")
+        for act in (
+            "places",
+            "recipients",
+            "access",
+            "restrict",
+            "unrestrict",
+            "object",
+            "withdraw-objection",
+            "standing",
+        )
     ]
     about = [
         Case(
@@ -421,7 +430,7 @@ def asked() -> list[Case]:
         for path in [*persons, "/api/v1/erasures", "/api/v1/requests"]
         for name in agents
         # A person who may not be erased or restricted while others of these cases are.
-        if name != "twenty agents" or path.endswith(("places", "standing"))
+        if name != "twenty agents" or path.endswith(("places", "recipients", "standing"))
     ]
     steps = [
         Case(
