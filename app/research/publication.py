@@ -115,13 +115,13 @@ class _Side:
 def _too_few(old: _Side, new: _Side, plan: Plan, minimum: int) -> pl.DataFrame:
     """The leaves (and period) of every change that too few learners stand behind."""
     names = plan.definition.dimension_names
-    weighed = {True: _labelled_rows(old, plan), False: _labelled_rows(new, plan)}
+    before, after = _labelled_rows(old, plan), _labelled_rows(new, plan)
     # What is the same on both sides, under the same label, changes nothing anywhere.
     same = [*plan.cell, *(f"={name}" for name in names), KEY, _WEIGHT]
     rows = pl.concat(
         [
-            weighed[True].join(weighed[False], on=same, how="anti").with_columns(-pl.col(_WEIGHT)),
-            weighed[False].join(weighed[True], on=same, how="anti"),
+            before.join(after, on=same, how="anti").with_columns(-pl.col(_WEIGHT)),
+            after.join(before, on=same, how="anti"),
         ]
     )
     found = [rows.clear().select(plan.cell)]
@@ -139,7 +139,7 @@ def _too_few(old: _Side, new: _Side, plan: Plan, minimum: int) -> pl.DataFrame:
 
 
 def _labelled_rows(side: _Side, plan: Plan) -> pl.DataFrame:
-    return side.labelled(_weighed(side.learners), plan).select(
+    return side.labelled(_weighed(side.learners, plan), plan).select(
         *plan.cell, *(f"={name}" for name in plan.definition.dimension_names), KEY, _WEIGHT
     )
 
@@ -183,17 +183,15 @@ def _held(rows: pl.DataFrame, kept: Sequence[str], shown: pl.DataFrame, plan: Pl
 def _changes(shown: pl.DataFrame, counted: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Leaf and learner, for each learner in whose facts of a leaf the two differ."""
     same = [*plan.cell, KEY, _WEIGHT]
-    old, new = _weighed(shown).select(same), _weighed(counted).select(same)
+    old, new = _weighed(shown, plan).select(same), _weighed(counted, plan).select(same)
     return pl.concat([old.join(new, on=same, how="anti"), new.join(old, on=same, how="anti")]).select(*plan.cell, KEY)
 
 
-def _weighed(learners: pl.DataFrame) -> pl.DataFrame:
+def _weighed(learners: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Learners' rows with one number each, which adds up over leaves: of which facts, meeting which conditions."""
     weight = pl.col(MARK)
-    for index, name in enumerate(
-        sorted(name for name in learners.columns if name.startswith("c") and name[1:].isdigit())
-    ):
-        weight = weight + pl.col(name).cast(pl.Int64) * (_FLAG_WEIGHT << index)
+    for place, index in enumerate(plan.flags[LEARNER]):
+        weight = weight + pl.col(f"c{index}").cast(pl.Int64) * (_FLAG_WEIGHT << place)
     return learners.with_columns(weight.alias(_WEIGHT))
 
 

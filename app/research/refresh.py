@@ -440,7 +440,7 @@ class AggregateJob:
             facts = extract(batch, self._timezone, pupils_only)
             for item, months in zip(running, dirty, strict=True):
                 months.update(map(_month, first_stored(facts, item.plan)))
-        done, kept_since = 0, self._kept_since()
+        done, kept_since = 0, self._kept_since() if any(dirty) else 0
         for item, wanted in zip(running, dirty, strict=True):
             parts: dict[str, list[PartName]] = {}
             for name in self._parts.names(item.state.id) if wanted else ():
@@ -480,7 +480,7 @@ class AggregateJob:
                 new = {name: table.clear() for name, table in (old or {}).items()}
             following = shown_next(old, new, plan, minimum, today)
             mark = (month, Shown(of, following.waiting))
-            if following.state is None or following.state[LEARNER].is_empty():
+            if following.state is None or (old is None and following.state[LEARNER].is_empty()):
                 item.state = self._parts.replace(item.state, fence, (), (), shown=mark)
             else:
                 tables = {SHOWN + name: table for name, table in following.state.items()}

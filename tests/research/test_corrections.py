@@ -139,3 +139,22 @@ def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(p
     after = parts.exports.run(actor="cli:test")
     tables = [sorted(each.path.glob("data/*.csv")) for each in (package, after)]
     assert [file.read_bytes() for file in tables[0]] == [file.read_bytes() for file in tables[1]] != []
+
+
+def test_a_month_of_which_enough_took_out_all_is_shown_no_more(parts: Parts) -> None:
+    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
+    refreshed(parts)
+    assert [row["attempts"] for row in shown(parts)] == [8]
+    stored(
+        parts,
+        *(
+            statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(identity)})
+            for identity in ids
+        ),
+    )
+    refreshed(parts)
+    assert shown(parts) == []
+    # What comes for it later is shown as for the first time.
+    stored(parts, *(attempt(learner, True) for learner in range(20, 25)))
+    refreshed(parts)
+    assert [row["attempts"] for row in shown(parts)] == [5]
