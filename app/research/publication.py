@@ -81,35 +81,46 @@ def shown_next(shown: State | None, counted: State, plan: Plan, minimum: int, th
 
 def _admissible(shown: State, counted: State, leaves: pl.DataFrame, plan: Plan, minimum: int) -> pl.DataFrame:
     """Those of the leaves that may follow what is counted."""
-    old = _Side(shown, plan, minimum)
+    old = _protected(shown, plan, minimum)
+    exact = False
     for _ in range(ROUNDS):
         if leaves.is_empty():
             return leaves
-        held = _too_few(old, _Side(_mixed(shown, counted, leaves, plan), plan, minimum), plan, minimum)
+        mixed = _mixed(shown, counted, leaves, plan)
+        # To protect a month costs most. What its cells as they are shown tell is looked at first, for as long as that
+        # holds anything; only then which cells would be shown.
+        new = _protected(mixed, plan, minimum) if exact else old._replace(state=mixed)
+        held = _too_few(old, new, plan, minimum)
         if held.is_empty():
-            return leaves
+            if exact:
+                return leaves
+            exact = True
+            continue
         fewer = leaves.join(held.select(plan.cell), on=plan.cell, how="anti")
         if fewer.height == leaves.height:
             # What holds them is how rare values fold: only the whole period undoes that.
             fewer = leaves.join(held.select(PERIOD).unique(), on=PERIOD, how="anti")
         leaves = fewer
-    held = _too_few(old, _Side(_mixed(shown, counted, leaves, plan), plan, minimum), plan, minimum)
+    held = _too_few(old, _protected(_mixed(shown, counted, leaves, plan), plan, minimum), plan, minimum)
     return leaves.join(held.select(PERIOD).unique(), on=PERIOD, how="anti")
 
 
-class _Side:
-    """A state as it would be shown: its protected lattice, and its learners under the labels of the cells shown."""
+class _Side(NamedTuple):
+    """A state as it is shown, or would be: its protected lattice, and the values too rare to be cells of it."""
 
-    def __init__(self, state: State, plan: Plan, minimum: int) -> None:
-        self.lattice: Lattice = protect(state, plan, minimum)
-        self.learners = state[LEARNER]
-        self._rare: Mapping[str, pl.DataFrame] = rare_values(state[LEARNER], plan, minimum)
+    state: State
+    lattice: Lattice
+    rare: Mapping[str, pl.DataFrame]
 
     def labelled(self, leaves: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         """Rows of leaves, with the names of their cells in the lattice beside them, as ``=name``."""
         names = plan.definition.dimension_names
-        shown = folded(leaves.select(plan.cell), self._rare)
+        shown = folded(leaves.select(plan.cell), self.rare)
         return leaves.with_columns(shown[name].alias(f"={name}") for name in names)
+
+
+def _protected(state: State, plan: Plan, minimum: int) -> _Side:
+    return _Side(state, protect(state, plan, minimum), rare_values(state[LEARNER], plan, minimum))
 
 
 def _too_few(old: _Side, new: _Side, plan: Plan, minimum: int) -> pl.DataFrame:
@@ -139,7 +150,7 @@ def _too_few(old: _Side, new: _Side, plan: Plan, minimum: int) -> pl.DataFrame:
 
 
 def _labelled_rows(side: _Side, plan: Plan) -> pl.DataFrame:
-    return side.labelled(_weighed(side.learners, plan), plan).select(
+    return side.labelled(_weighed(side.state[LEARNER], plan), plan).select(
         *plan.cell, *(f"={name}" for name in plan.definition.dimension_names), KEY, _WEIGHT
     )
 
