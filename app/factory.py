@@ -66,6 +66,7 @@ from app.ingest.querying import Library
 from app.ingest.recording import Recorder
 from app.ingest.referred import Referred
 from app.ingest.sessions import Sessions
+from app.ingest.turns import Turns
 from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
@@ -126,7 +127,6 @@ from app.web.cross_site import CrossSite
 from app.web.gate import Gate
 from app.web.purpose import Purposes, stated
 from app.web.refusal import EXTENSION, Refusal
-from app.web.turns import Turns
 from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
@@ -935,7 +935,13 @@ class Parts:
             definitions=self.activities.definitions,
             attachments=self.attachments,
             states=self.person_states.current,
+            turns=self.turns,
         )
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The turns of large bodies and answers."""
+        return Turns(self.settings.threads, self.presence.require)
 
     @cached_property
     def document_seal(self) -> DocumentSeal:
@@ -956,6 +962,7 @@ class Parts:
             hold=lambda source, place, content: self.profiles.document(self.access.source(source), place, content),
             misfit=self.profiles.count_document,
             admit=self._admit,
+            turns=self.turns,
         )
 
     @cached_property
@@ -1329,7 +1336,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         CrossSite(origins).require,
         writing=parts.presence.require_right_clock,
     )
-    turns = Turns(chosen.threads, parts.presence.require)
     headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
     app.register_blueprint(
         statements_resource.blueprint(
@@ -1339,7 +1345,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             library=parts.library,
             audit=parts.audit.append,
             metrics=metrics,
-            turns=turns,
+            turns=parts.turns,
             max_body_bytes=chosen.max_body_bytes,
             max_attachments_bytes=chosen.max_attachments_bytes,
             page_limit=chosen.page_limit,
@@ -1385,7 +1391,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")
     app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
     app.register_blueprint(
-        check_api.blueprint(gate, parts.access, parts.checking, turns, chosen.max_body_bytes), url_prefix="/api/v1"
+        check_api.blueprint(gate, parts.access, parts.checking, parts.turns, chosen.max_body_bytes),
+        url_prefix="/api/v1",
     )
     app.register_blueprint(
         operations.blueprint(

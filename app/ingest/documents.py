@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from app.errors import (
     Unavailable,
 )
 from app.ingest.document_seal import DocumentSeal
+from app.ingest.turns import Turns
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.person_states import States
 from app.vault import documents as sealing
@@ -44,6 +46,8 @@ MOST_LISTED_BYTES = 8 * 1024 * 1024
 """Of sealed ids in one answer."""
 
 _TRIES = 50
+# Documents share so many locks by their ids.
+_MERGED_AT_ONCE = 64
 # No entity tag holds a quote.
 _ANOTHER = '"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,6 +100,7 @@ class Documents:
         hold: Hold = lambda source, place, content: (),
         misfit: Callable[[str, tuple[Fault, ...]], None] = lambda source, faults: None,
         admit: Callable[[str], object] = lambda source: None,
+        turns: Turns,
     ) -> None:
         """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
 
@@ -107,6 +112,8 @@ class Documents:
         ``admit(source)`` raises when nothing may be stored for this source now.
 
         ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
+
+        ``turns`` are those of large bodies and answers.
         """
         self._repository = repository
         self._seal = seal
@@ -117,6 +124,8 @@ class Documents:
         self._hold = hold
         self._misfit = misfit
         self._admit = admit
+        self._turns = turns
+        self._merging = [threading.Lock() for _ in range(_MERGED_AT_ONCE)]
 
     def read(self, place: Place, *, actor: str) -> Found:
         """A document.
@@ -131,7 +140,10 @@ class Documents:
         """
         address = self._address(place)
         row = None if address.subject in self._states().restricted else self._repository.get(address.id)
-        content = None if row is None else self._seal.content(row)
+        content = None
+        if row is not None:
+            with self._turns.answer(len(row.body)):
+                content = self._seal.content(row)
         if row is None or content is None:
             raise NotFound("There is no such document.")
         # Before the answer: whoever got data left a trace of it.
@@ -241,17 +253,22 @@ class Documents:
         check_posted(content)
         address = self._address(place)
         self._require_free(address.subject)
-        for _ in range(_TRIES):
-            row = self._repository.get(address.id)
-            self._require(place, address, conditions, None if row is None else row.etag, actor)
-            stored = None if row is None else self._seal.content(row)
-            merged = content if stored is None else merge(stored, content)
-            _require_size(merged)
-            faults = self._hold(source, place, merged)
-            if self._stored(self._row(address, merged, source), None if row is None else row.etag):
-                if faults:
-                    self._misfit(source, faults)
-                return faults
+        # One after the other in this process: of several at once one would be stored, and the others merge once more.
+        with self._merging[address.id[0] % _MERGED_AT_ONCE]:
+            for _ in range(_TRIES):
+                row = self._repository.get(address.id)
+                current = None if row is None else row.etag
+                self._require(place, address, conditions, current, actor)
+                with self._turns.take(len(content.body) + (0 if row is None else len(row.body))):
+                    stored = None if row is None else self._seal.content(row)
+                    merged = content if stored is None else merge(stored, content)
+                    _require_size(merged)
+                    faults = self._hold(source, place, merged)
+                    renewed = self._row(address, merged, source)
+                if self._stored(renewed, current):
+                    if faults:
+                        self._misfit(source, faults)
+                    return faults
         raise _contended()
 
     def delete(self, place: Place, conditions: Conditions, *, actor: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from app.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
 from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
+from app.ingest.turns import Turns
 from app.storage import clock
 from app.storage.person_states import States
 from app.storage.processes import Presence
@@ -28,7 +30,7 @@ from app.xapi.languages import ANY, Languages
 from app.xapi.query import Repeated, StatementQuery, refuse_other
 from app.xapi.versions import Version
 
-MOST_BYTES = 32 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024
 """Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.
 
 The statement with which it is reached is the last one, so that there is always one.
@@ -53,6 +55,9 @@ _LOOKED_UP_ACTIVITIES = AT_ONCE
 _LOOKED_UP_BYTES = 2 * 1024 * 1024
 # Of definitions that are kept at hand for the next statements of a page.
 _AT_HAND_BYTES = 16 * 1024 * 1024
+
+# What a statement takes decoded, at least, in the size that it is kept in.
+_DECODED_TIMES = 8
 
 _REFILLS = 5
 """How often a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
@@ -156,6 +161,7 @@ class Library:
         definitions: Callable[[Iterable[str]], Iterator[tuple[str, Definition]]],
         attachments: Attachments,
         states: Callable[[], States],
+        turns: Turns,
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
 
@@ -172,6 +178,7 @@ class Library:
         self._definitions = definitions
         self._attachments = attachments
         self._states = states
+        self._turns = turns
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""
@@ -202,7 +209,8 @@ class Library:
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._attachments.first_of([plain])[0] if attachments else ()
-        (body,) = self._formed([plain.body], form, languages, _understood(who, as_kept))
+        with self._turn([plain.body], form):
+            (body,) = self._formed([plain.body], form, languages, _understood(who, as_kept))
         return One(body, plain.stored, data, plain.subject)
 
     def page(self, query: StatementQuery, who: Reader, *, languages: Languages = ANY) -> Page:
@@ -271,16 +279,16 @@ class Library:
     def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Languages) -> Page:
         found = self._found(asked, after)
         opened, gone, _ = self._reader.opened_within(found.rows, MOST_BYTES)
+        kept = [plain.body for plain in opened]
         bodies: list[bytes] = []
         total = 0
-        # Measured as it is answered: a form may be longer than what is kept.
-        for body in self._formed(
-            [plain.body for plain in opened], asked.form, languages, _understood(who, asked.as_kept)
-        ):
-            bodies.append(body)
-            total += len(body)
-            if total >= MOST_BYTES:
-                break
+        with self._turn(kept, asked.form):
+            # Measured as it is answered: a form may be longer than what is kept.
+            for body in self._formed(kept, asked.form, languages, _understood(who, asked.as_kept)):
+                bodies.append(body)
+                total += len(body)
+                if total >= MOST_BYTES:
+                    break
         data, count = None, len(bodies)
         if asked.attachments:
             data, count = self._attachments.first_of(opened[:count])
@@ -300,6 +308,9 @@ class Library:
             asked.form,
             data,
         )
+
+    def _turn(self, bodies: Sequence[bytes], form: str) -> AbstractContextManager[None]:
+        return self._turns.answer(sum(map(len, bodies)) * (1 if form == "exact" else _DECODED_TIMES))
 
     def _found(self, asked: Asked, after: Position | None) -> _Found:
         states = self._states()

@@ -144,6 +144,7 @@ class Recorder:
         void_any: bool = False,
         rectifies: bool = False,
         parts: Iterable[Part] | None = None,
+        compared: Callable[[Mapping[UUID, bytes]], object] = lambda foreign: None,
     ) -> Recorded:
         """Take in a request body: one statement or an array of them, all or nothing.
 
@@ -157,6 +158,8 @@ class Recorder:
                 objected to that, nor does a restriction stand in its way.
             parts: The data of attachments, when the request is one that has them; read once the statements are found
                 valid.
+            compared: Told, before the sender is, of statements of other sources that have ids of this batch: their ids,
+                and the tokens of their learners. Whether their content is the same is about to be known.
 
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: the input breaks a rule.
@@ -194,7 +197,7 @@ class Recorder:
                 faults=checked.faults,
             )
         batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
-        ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies)
+        ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies, compared=compared)
         self._learn(statements)
         stored = set(inserted.stored)
         fresh = [identity in stored for identity in ids]
@@ -211,7 +214,13 @@ class Recorder:
         }
 
     def _store(
-        self, batch: _Batch, parts: Iterable[Part] | None, *, void_any: bool, rectifies: bool
+        self,
+        batch: _Batch,
+        parts: Iterable[Part] | None,
+        *,
+        void_any: bool,
+        rectifies: bool,
+        compared: Callable[[Mapping[UUID, bytes]], object],
     ) -> tuple[tuple[UUID, ...], Sequence[bytes], Inserted]:
         keys = self._keys
         statements, source = batch.statements, batch.source
@@ -291,6 +300,8 @@ class Recorder:
         else:
             raise DatabaseUnavailable(_OUT_OF_TOUCH)
         self._attachments.settle(attached, outcome.stored if isinstance(outcome, Inserted) else ())
+        if isinstance(outcome, Inserted | Clash) and outcome.foreign:
+            compared(outcome.foreign)
         if isinstance(outcome, Clash):
             self._refused("conflict", len(ids))
             raise _conflict(ids, outcome, batch.many)
@@ -330,7 +341,8 @@ class Recorder:
                     if same(sent[plain.id], lossless.loads(plain.body)):
                         alike[plain.id] = prints[plain.id]
             if len(alike) < len(outcome.prints):
-                outcome = Clash({identity: mark for identity, mark in outcome.prints.items() if identity not in alike})
+                unlike = {identity: mark for identity, mark in outcome.prints.items() if identity not in alike}
+                outcome = outcome._replace(prints=unlike)
                 break
             rows = [row._replace(print=alike.get(row.id, row.print)) for row in rows]
             outcome = self._statements.insert(rows, voidings, writing, spared)

@@ -37,10 +37,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from struct import Struct
+from types import MappingProxyType
 from typing import NamedTuple, TypeGuard, cast
 from uuid import UUID
 
@@ -184,16 +185,26 @@ class Plain(NamedTuple):
 
 
 class Inserted(NamedTuple):
-    """What became of a batch: ids stored now, and ids that were there already with the same content."""
+    """What became of a batch: ids stored now, and ids that were there already with the same content.
+
+    Attributes:
+        foreign: Of the latter, those of other sources, and the tokens of their learners.
+    """
 
     stored: tuple[UUID, ...]
     repeated: tuple[UUID, ...]
+    foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
 class Clash(NamedTuple):
-    """Nothing was stored: these ids are taken by statements with other fingerprints, which are given."""
+    """Nothing was stored: these ids are taken by statements with other fingerprints, which are given.
+
+    Attributes:
+        foreign: Of all that are there already, those of other sources, and the tokens of their learners.
+    """
 
     prints: dict[UUID, bytes]
+    foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
 class Foreign(NamedTuple):
@@ -263,6 +274,8 @@ class Statements:
         """
         documents = [_document(row) for row in rows]
         prints = {row.id: (row.print, *row.earlier_prints) for row in rows}
+        sources = {row.id: row.source for row in rows}
+        foreign: dict[UUID, bytes] = {}
         repeated: list[UUID] = []
         waiting: set[UUID] = set()
         for attempt in range(ATTEMPTS):
@@ -272,21 +285,23 @@ class Statements:
                 with translated():
                     self._write(documents, voidings, waiting, writing, spared)
                 stored = tuple(document["_id"] for document in documents)
-                return Inserted(stored, tuple(repeated))
+                return Inserted(stored, tuple(repeated), foreign)
             except _NotTheirs as refused:
                 return Foreign(refused.by)
             except _NotNow as refused:
                 return Spared(refused.by)
             except _Taken:
-                taken, waiting = self._taken(prints)
+                there, waiting = self._taken(prints)
+                taken = {each["_id"]: each["print"] for each in there}
+                foreign = {each["_id"]: each["subject"] for each in there if each["source"] != sources[each["_id"]]}
                 clashes = {identity: mark for identity, mark in taken.items() if mark not in prints[identity]}
                 if clashes:
-                    return Clash(clashes)
+                    return Clash(clashes, foreign)
                 repeated = [row.id for row in rows if row.id in taken]
                 documents = [document for document in documents if document["_id"] not in taken]
                 voidings = [voiding for voiding in voidings if voiding.by not in taken]
                 if not documents:
-                    return Inserted((), tuple(repeated))
+                    return Inserted((), tuple(repeated), foreign)
         raise DatabaseUnavailable("Other writers hold the same statements. Send the same request again.", retry_after=1)
 
     def _write(
@@ -518,12 +533,12 @@ class Statements:
         if waiting:
             self._collection.bulk_write(waiting, session=session)
 
-    def _taken(self, prints: Iterable[UUID]) -> tuple[dict[UUID, bytes], set[UUID]]:
-        """Of these ids: fingerprints of the statements that are there, and which have placeholders."""
+    def _taken(self, prints: Iterable[UUID]) -> tuple[list[Document], set[UUID]]:
+        """Of these ids: print, source and subject of the statements that are there, and which have placeholders."""
         with translated():
-            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1}))
+            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1, "source": 1, "subject": 1}))
         return (
-            {document["_id"]: document["print"] for document in found if "print" in document},
+            [document for document in found if "print" in document],
             {document["_id"] for document in found if "print" not in document},
         )
 

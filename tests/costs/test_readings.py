@@ -17,7 +17,7 @@ from tests.costs.planted import NAMED, PLANTED, Planting, chain, learner_of, pla
 from tests.costs.report import noted
 
 Note = Callable[[str, Any], None]
-PAGE_MIB = 32.0
+PAGE_MIB = 9.0
 
 
 class Reading(NamedTuple):

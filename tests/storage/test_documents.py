@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.errors import PreconditionFailed, Unsealable
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
+from app.ingest.turns import Turns
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
@@ -105,6 +106,7 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
         audit=lambda *_: None,
         now_us=lambda: next(ticks),
         states=lambda: NOBODY,
+        turns=Turns(8),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.errors import RegisterInvalid
 from app.factory import create_app
-from tests.served import Server, statement
+from tests.served import ACTIVITY, Server, statement
 from tests.web.routes import NOT_TESTED_HERE, OPEN, TABLE, Row, ask, before, named
 
 
@@ -247,3 +249,24 @@ def test_readings_are_audited_before_the_answer(server: Server) -> None:
     assert [one.detail["count"] for one in entries] == [1, 1]
     assert "eleve-1" not in str(entries)
     assert server.parts.audit.verify().intact
+
+
+def test_what_a_write_tells_of_the_statements_of_others_is_audited_before_the_answer(server: Server) -> None:
+    owner, guesser = server.source(), server.source()
+    kept = [statement(id=str(uuid4())) for _ in range(3)]
+    assert server.post(owner, kept).status_code == 200
+    other = {**statement()["verb"], "id": "https://verbs.example/other"}
+    # The same content, another, and several at once; the display of a verb is no part of the comparison.
+    assert server.post(guesser, kept[0]).status_code == 200
+    assert server.post(guesser, {**kept[0], "verb": other}).status_code == 409
+    said = {**kept[1], "verb": {**kept[1]["verb"], "display": {"en": "said otherwise"}}}
+    assert server.post(guesser, [said, kept[2], statement()]).status_code == 200
+    # One's own may be sent again as often as one likes.
+    assert server.post(owner, kept).status_code == 200
+    entries = server.parts.audit.newest(["statements-read"], None, 200)
+    mine = [one.detail for one in reversed(entries) if one.actor == guesser.id]
+    subject = server.parts.keys.subject("account:https://ent.example|eleve-1").hex()
+    compared = {"compared": True, "activity": ACTIVITY["id"]}
+    single = {"statement": kept[0]["id"], "subject": subject, "count": 1, **compared}
+    assert mine == [single, single, {"tokens": [subject], "count": 2, **compared}]
+    assert not [one for one in entries if one.actor == owner.id]

@@ -8,10 +8,10 @@ from app.access import scopes
 from app.access.credentials import Access
 from app.errors import BadParameter, Fault, UnsupportedContentType
 from app.ingest.checking import Checking
+from app.ingest.turns import Turns
 from app.web import body
 from app.web.api.answers import answer
 from app.web.gate import Gate
-from app.web.turns import Turns
 from app.web.xapi.headers import VERSION
 from app.xapi.versions import Version, negotiate
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,16 +13,22 @@ from flask import Blueprint, Response, g, request
 from app.access import scopes
 from app.access.credentials import Access, Credential
 from app.errors import BadParameter
+from app.ingest.attachments import Part
 from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder
-from app.web import parameters
+from app.ingest.turns import Turns
+from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
-from app.web.turns import Turns
 from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
 from app.xapi import languages
 from app.xapi.query import CURSOR, parse_following, parse_put, parse_query
+
+# What statements take decoded, in the size of their JSON: small values cost most.
+_DECODED_TIMES = 16
+# So that the largest one is not always without room beside others.
+_MOST_COUNTED_BYTES = 24 * 1024 * 1024
 
 
 def blueprint(
@@ -48,15 +55,32 @@ def blueprint(
         only = address()
         spoken = headers.version()
         content, parts = submitted.read(max_body_bytes, max_attachments_bytes)
-        # Not while attachments are still to come: a slow sender would keep the turn.
-        with turns.take(len(content) if parts is None else 0):
+        if parts is not None:
+            # They wait for their attachments as long as these take, decoded.
+            body.hold(max(len(content), min(len(content) * _DECODED_TIMES, _MOST_COUNTED_BYTES)))
+        with ExitStack() as turn:
+            turn.enter_context(turns.take(len(content)))
             recorded = recorder.record(
-                content, source, spoken, only=only, void_any=scopes.ALL in sender.scopes, parts=parts
+                content,
+                source,
+                spoken,
+                only=only,
+                void_any=scopes.ALL in sender.scopes,
+                parts=None if parts is None else awaited(parts, turn, len(content)),
+                compared=lambda foreign: audit(
+                    "statements-read", sender.id, {**_named(foreign), "count": len(foreign), "compared": True}
+                ),
             )
         metrics.written(stored=len(recorded.inserted.stored), repeated=len(recorded.inserted.repeated))
         # What the source promised and did not keep: told at once in the mode ``warn``.
         g.verdicts = recorded.verdicts if source.mode == "warn" else {}
         return recorded
+
+    def awaited(parts: Iterator[Part], turn: ExitStack, size: int) -> Iterator[Part]:
+        """The data of attachments, without the turn while they come: a slow sender would keep it."""
+        turn.close()
+        yield from parts
+        turn.enter_context(turns.take(size))
 
     @routes.post("/statements")
     def post() -> Response:
@@ -94,9 +118,7 @@ def blueprint(
                 languages=wanted,
                 attachments=query.attachments,
             )
-            audit(
-                "statements-read", credential.id, {"statement": str(single), "subject": found.subject.hex(), "count": 1}
-            )
+            audit("statements-read", credential.id, {**_named({single: found.subject}), "count": 1})
             metrics.returned(1)
             answer = answers.statements(found.body, found.data if query.attachments else None)
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
@@ -111,13 +133,21 @@ def blueprint(
         metrics.returned(len(page.bodies))
         more = f"{prefix}/statements?cursor={page.cursor}" if page.cursor else ""
         pieces = [b'{"statements":[']
-        for body in page.bodies:
-            pieces += (body, b",")
+        for each in page.bodies:
+            pieces += (each, b",")
         # In place of the last comma, if there is one. Joined once: a page may have tens of megabytes.
         pieces[len(page.bodies) * 2 or 1 :] = (b'],"more":', orjson.dumps(more), b"}")
         return answers.statements(b"".join(pieces), page.data)
 
     return routes
+
+
+def _named(statements: Mapping[UUID, bytes]) -> dict[str, object]:
+    """Statements by ids, and the tokens of their learners, as the audit log names them."""
+    if len(statements) == 1:
+        ((identity, subject),) = statements.items()
+        return {"statement": str(identity), "subject": subject.hex()}
+    return {"tokens": sorted({subject.hex() for subject in statements.values()})}
 
 
 def _unaddressed() -> None:

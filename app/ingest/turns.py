@@ -1,6 +1,7 @@
 """Large bodies take turns: checking and sealing one keeps a processor busy, and more of them at once finish no sooner.
 
-They only slow down what is small, which would have to share the interpreter with all of them.
+They only slow down what is small, which would have to share the interpreter with all of them. Large answers take turns
+for the memory that making one needs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LARGE_BYTES = 32 * 1024
+_LARGE_ANSWER_BYTES = 512 * 1024
 _LEAST = 2
 
 
@@ -17,13 +19,16 @@ class Turns:
     """The turns of one process. Made after a fork, never before."""
 
     def __init__(self, threads: int, require: Callable[[], object] = lambda: None) -> None:
-        """As many turns as a quarter of the threads.
+        """As many turns as a quarter of the threads, for bodies and for answers each.
 
         Args:
             threads: How many requests this process serves at once.
             require: Raises when the store is known to be unable to answer any request now.
         """
-        self._large = threading.BoundedSemaphore(max(_LEAST, threads // 4))
+        together = max(_LEAST, threads // 4)
+        self._bodies = threading.BoundedSemaphore(together)
+        # Apart: whoever reads much must not keep those waiting who write.
+        self._answers = threading.BoundedSemaphore(together)
         self._require = require
 
     @contextmanager
@@ -34,9 +39,24 @@ class Turns:
             DatabaseUnavailable: MongoDB went away meanwhile. Those before may have waited for it as long as allowed;
                 to wait for it again, one turn after the other, would hold threads for several times as long.
         """
-        if size <= _LARGE_BYTES:
+        with self._turn(self._bodies, size > _LARGE_BYTES):
+            yield
+
+    @contextmanager
+    def answer(self, size: int) -> Iterator[None]:
+        """The time in which an answer is made, for which so many bytes are held.
+
+        Raises:
+            DatabaseUnavailable: as ``take``.
+        """
+        with self._turn(self._answers, size > _LARGE_ANSWER_BYTES):
+            yield
+
+    @contextmanager
+    def _turn(self, turns: threading.BoundedSemaphore, large: bool) -> Iterator[None]:
+        if not large:
             yield
             return
-        with self._large:
+        with turns:
             self._require()
             yield
