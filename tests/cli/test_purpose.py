@@ -22,7 +22,10 @@ CASE = "r-000000000000"
 STATEMENT = "00000000-0000-4000-8000-000000000000"
 # Each with words that it takes.
 ABOUT_PERSONS: dict[str, tuple[str, ...]] = {
-    **{f"person {act}": ZOE for act in ("find", "restrict", "unrestrict", "object", "withdraw-objection", "standing")},
+    **{
+        f"person {act}": ZOE
+        for act in ("find", "restrict", "unrestrict", "object", "withdraw-objection", "standing", "recipients")
+    },
     "person access": (*ZOE, "--to", "access.zip"),
     "person erase": (*ZOE, "--yes"),
     "person rectify": (STATEMENT, "right.json"),
@@ -39,13 +42,16 @@ ABOUT_PERSONS: dict[str, tuple[str, ...]] = {
 }
 # A new command stands here or above. These tell of no person: configuration, keys, counts of statements by source.
 OTHERS = {
-    *(f"source {act}" for act in ("add", "set", "list", "revoke")),
+    *(f"source {act}" for act in ("add", "set", "list", "show", "move", "revoke", "close", "delete-data")),
     *(f"credential {act}" for act in ("add", "list", "revoke")),
     *(f"profile {act}" for act in ("add", "lint", "check", "list", "report", "follow")),
     *(f"nomenclature {act}" for act in ("load", "list")),
-    *(f"activity {act}" for act in ("add", "list", "show")),
+    *(f"activity {act}" for act in ("add", "list", "show", "end")),
     *(f"retention {act}" for act in ("report", "apply")),
     *(f"audit {act}" for act in ("verify", "checkpoint", "trim")),
+    *(f"certificate {act}" for act in ("list", "write", "verify", "reapply")),
+    "minors apply",
+    "statement delete",
     *(f"receipt {act}" for act in ("list", "write", "verify")),
     *(f"account {act}" for act in ("import", "close", "reopen")),
     *(f"keys {act}" for act in ("status", "rotate", "rewrap", "reindex", "reseal", "verify", "public", "retire")),

@@ -18,7 +18,7 @@ from app.profiles import terms
 from app.settings import Settings
 from app.storage.sources import Source
 from app.xapi.versions import Version
-from tests.served import statement
+from tests.served import ACTIVITY, statement
 
 SOURCE = Source("school", "School", "p2ia", (), "observe", datetime.now(UTC))
 NAMED = {"name": "Camille Exemple", "mbox": "mailto:camille@ent.example"}
@@ -30,6 +30,7 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
     made.initialise()
     made.start()
+    made.register.add(orjson.dumps(ACTIVITY))
     yield made
     made.close()
 

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.storage.sources import Source
 from app.xapi.identifiers import agent_identifier
 from app.xapi.versions import Version
-from tests.served import statement
+from tests.served import ACTIVITY, statement
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
     made.initialise()
     made.start()
+    made.register.add(orjson.dumps(ACTIVITY))
     yield made
     made.close()
 

@@ -23,7 +23,7 @@ from app.storage.sources import Source
 from app.storage.subjects import SubjectKeys
 from app.xapi.timestamps import render
 from app.xapi.versions import Version
-from tests.served import statement
+from tests.served import ACTIVITY, statement
 from tests.storage.test_subjects import Commands
 
 
@@ -33,6 +33,7 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made = Parts(replace(settings, organisation=name, heartbeat_seconds=0.05))
     made.initialise()
     made.start()
+    made.register.add(orjson.dumps(ACTIVITY))
     yield made
     made.close()
 

@@ -21,7 +21,7 @@ from app.storage.pattern_sessions import SessionRepository
 from app.storage.sources import Source
 from app.storage.statements import Filter, Rows, Statements
 from app.xapi.versions import Version
-from tests.served import statement
+from tests.served import ACTIVITY, statement
 
 P = "https://example.org/relay"
 V = f"{P}/v1"
@@ -70,6 +70,7 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
     made.initialise()
     made.start()
+    made.register.add(orjson.dumps(ACTIVITY))
     made.profiles.add(PROFILE)
     yield made
     made.close()

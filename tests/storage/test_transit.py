@@ -202,7 +202,7 @@ def test_a_store_is_made_opened_rotated_and_verified_with_vault(parts: Parts, va
     vault.root.secrets.transit.rotate_key("sillage")
     again = Parts(parts.settings)
     done = again.key_service.rewrap()
-    assert (done.learners, done.organisation_keys, done.unopened) == (20, 4, 0)
+    assert (done.learners, done.organisation_keys, done.unopened) == (20, 6, 0)
     (after,) = WrappedKeys(parts.store).versions()
     assert [after] == [before[0] + 1]
     found = again.key_service.verify(0)
@@ -210,7 +210,7 @@ def test_a_store_is_made_opened_rotated_and_verified_with_vault(parts: Parts, va
     theirs = again.subjects.existing(subjects)
     assert all(theirs[each].decrypt(nonce, made[each].encrypt(nonce, b"x", None), None) == b"x" for each in subjects)
     use = {one.number: one for one in again.key_service.status().versions}
-    assert (use[after].state, use[after].learners, use[after].organisation_keys) == ("active", 20, 4)
+    assert (use[after].state, use[after].learners, use[after].organisation_keys) == ("active", 20, 6)
     parts.store.collection("subjects").update_one({"_id": subjects[3]}, {"$set": {"key": bytes(60)}})
     found = again.key_service.verify(0)
     assert (found.unopened, found.subjects) == ({after: 1}, (subjects[3].hex(),))

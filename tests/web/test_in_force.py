@@ -60,4 +60,4 @@ def test_overdue_reviews_are_in_the_report_and_a_metric(server: Server) -> None:
     report = server.send("GET", "/api/v1/retention", server.credential("governance/read"), version=None).json()
     assert report["reviews_overdue"] == [{"activity": "reviewed-late", "review_by": "2021-01-01"}]
     shown = server.send("GET", "/metrics", version=None).text
-    assert "sillage_reviews_overdue 1.0" in shown.splitlines()
+    assert "sillage_register_reviews_overdue 1.0" in shown.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import random
 import re
@@ -89,10 +90,17 @@ def test_they_come_in_by_every_way(server: Server, tutor: NewCredential, number:
         send(server, tutor, message, headers={"Content-Type": f"multipart/mixed; boundary={BOUNDARY}"}).status_code
         == 200
     )
-    fields = urlencode({"content": form.decode(), "statementId": identity(form), "Content-Type": "application/json",
-                        "X-Experience-API-Version": "1.0.3"})  # fmt: skip
+    # The credentials of a form are in it: a browser would add those that it remembers to the form of a strange page.
+    credentials = base64.b64encode(f"{tutor.id}:{tutor.secret}".encode()).decode()
+    fields = {
+        "Authorization": f"Basic {credentials}",
+        "X-Experience-API-Version": "1.0.3",
+        "Content-Type": "application/json",
+        "statementId": identity(form),
+        "content": form.decode(),
+    }
     sent = server.send(
-        "POST", "/xAPI/statements?method=PUT", tutor, version=None, data=fields,
+        "POST", "/xAPI/statements?method=PUT", version=None, data=urlencode(fields),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )  # fmt: skip
     assert sent.status_code == 204
