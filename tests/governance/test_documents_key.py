@@ -29,6 +29,7 @@ from app.vault.purposes import MacKey
 from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
+from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement
 
 WHO = Reader("sk-test", None)
@@ -99,7 +100,7 @@ def fill(parts: Parts) -> str:
             actor="sk-writer",
         )
     case = parts.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
-    parts.aggregates.run()
+    refreshed(parts)
     # Who received what, once the log is as old as it gets.
     parts.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
     (read,) = parts.audit.newest(["statements-read"], None, 1)

@@ -42,7 +42,7 @@ from tests.governance.people import (
     with_attachment,
 )
 from tests.multiparts import attachment_of
-from tests.research.counted import totals
+from tests.research.counted import refreshed, totals
 from tests.served import statement
 
 __all__ = ("parts",)
@@ -513,7 +513,7 @@ def test_an_unknown_erasure_is_not_found(parts: Parts) -> None:
 
 def test_the_receipt_says_what_was_done_and_verifies(parts: Parts) -> None:
     send(parts, *(named("lea") for _ in range(4)), named("other", context={"instructor": account("lea")}))
-    parts.aggregates.run()
+    refreshed(parts)
     package = parts.exports.run(actor="cli:export")
     parts.exports.run(["daily_activity"], first=clock.now().date().replace(year=2020), last=None, actor="cli:export")
     done = erase(parts, "lea")
@@ -533,7 +533,7 @@ def test_the_receipt_says_what_was_done_and_verifies(parts: Parts) -> None:
 
 def test_exports_of_other_periods_are_not_listed(parts: Parts) -> None:
     send(parts, named("lea"))
-    parts.aggregates.run()
+    refreshed(parts)
     old = clock.now().date().replace(year=2020)
     parts.exports.run(["daily_activity"], first=None, last=old, actor="cli:export")
     done = erase(parts, "lea")
@@ -578,7 +578,7 @@ def test_gdpr_19_packages_that_may_have_counted_the_person_are_listed(
 
 def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
     send(parts, *(named(f"pupil-{number}") for number in range(12)), named("lea"))
-    parts.aggregates.run()
+    refreshed(parts)
     repository = AggregateRepository(parts.store, parts.keys)
     (before,) = totals(repository)
     erase(parts, "lea")
@@ -597,7 +597,7 @@ def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(parts, named("lea"), named("tom"))
-    parts.aggregates.run()
+    refreshed(parts)
     first = parts.erasures.erase(person("lea"), actor=BY)
     scan = SealedReader.scan
     begun: list[Erasure] = []
@@ -614,11 +614,11 @@ def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
 
 def test_who_is_erased_is_told_of_a_month_that_another_left(parts: Parts) -> None:
     send(parts, named("lea"), named("tom"))
-    parts.aggregates.run()
+    refreshed(parts)
     begun = parts.erasures.erase(person("lea"), actor=BY)
     parts.restriction.note_objection(person("tom"), actor=BY)
     # Takes the one who objects out, and with the month everybody whose statements cannot be read.
-    parts.aggregates.run()
+    refreshed(parts)
     assert "daily_activity" in recounted(parts, parts.erasures.advance(begun.id))
 
 

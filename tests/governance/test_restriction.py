@@ -30,7 +30,7 @@ from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.identifiers import agent_identifier
 from app.xapi.query import StatementQuery, parse_query
 from app.xapi.versions import Version
-from tests.research.counted import totals
+from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 
 SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
@@ -322,7 +322,7 @@ def test_gdpr_21_who_objects_is_out_of_research_and_in_queries(parts: Parts) -> 
     left_out = parts.person_states.current().out_of_research
     bound = parts.reader.consistent_through()
     assert [plain.id for plain in parts.reader.scan(None, bound, 10, left_out)[0]] == [others]
-    parts.aggregates.run()
+    refreshed(parts)
     assert parts.restriction.withdraw_objection(person("zoe"), actor=BY)
     assert parts.person_states.current() == NOBODY
 

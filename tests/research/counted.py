@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from app.factory import Parts
+from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
 from app.research.refresh import gathered
+from app.storage import clock
 from app.storage.aggregates import AggregateRepository
 
 
@@ -29,3 +33,11 @@ def totals(
         tables = gathered(plan, contents)
         found += finalise({part: merged(plan, part, each) for part, each in tables.items()}, plan, by).to_dicts()
     return found
+
+
+def refreshed(parts: Parts) -> refresh.RunSummary:
+    """Count what is stored by now: a run leaves out what is so new that something earlier could still come."""
+    now, limit = clock.now_us(), time.monotonic() + 20
+    while parts.reader.consistent_through() <= now and time.monotonic() < limit:
+        time.sleep(0.02)
+    return parts.aggregates.run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -12,13 +11,11 @@ import pytest
 
 from app.factory import Parts
 from app.governance.persons import person_of
-from app.research import refresh
 from app.research.aggregates import Query
 from app.settings import Settings
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository
 from app.xapi.versions import Version
-from tests.research.counted import totals
+from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 
 ANSWERED = "http://adlnet.gov/expapi/verbs/answered"
@@ -55,14 +52,6 @@ def stored(parts: Parts, *statements: dict[str, object]) -> list[UUID]:
     source = parts.sources_repository.get("tutor")
     assert source is not None
     return list(parts.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
-
-
-def refreshed(parts: Parts) -> refresh.RunSummary:
-    """Count what is stored by now."""
-    now, limit = clock.now_us(), time.monotonic() + 20
-    while parts.reader.consistent_through() <= now and time.monotonic() < limit:
-        time.sleep(0.02)
-    return parts.aggregates.run()
 
 
 def counted(parts: Parts) -> tuple[int, int, float]:
