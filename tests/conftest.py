@@ -17,7 +17,24 @@ from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
 from tests.served import Server, serving
 
+MARKED_BY_FOLDER = {
+    "drills": "drill",
+    "product": "product",
+    "packaging": "packaging",
+    "clients": "client",
+    "costs": "cost",
+}
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, for ``scripts/test --fast``."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            marker = MARKED_BY_FOLDER.get(item.path.relative_to(here).parts[0])
+            if marker is not None:
+                item.add_marker(getattr(pytest.mark, marker))
 
 
 @pytest.fixture(scope="session")

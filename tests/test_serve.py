@@ -401,6 +401,7 @@ def test_a_ceiling_below_what_an_idle_worker_takes_is_refused(tmp_path: Path) ->
     assert refusals and "SILLAGE_MAX_WORKER_MEMORY_MB" in str(refusals[0]["detail"])
 
 
+@pytest.mark.long
 def test_no_ceiling_is_no_ceiling(tmp_path: Path) -> None:
     with ready(tmp_path, max_worker_memory_mb="0") as server:
         server.get("/grow/450")

@@ -140,6 +140,7 @@ def test_a_host_two_days_off_stamps_nothing_and_moves_nobody(tmp_path: Path, mon
         assert "this host's clock is off" in other.log.read_text()
 
 
+@pytest.mark.long
 def test_a_host_two_days_ahead_does_not_start_nor_do_commands_that_stamp(tmp_path: Path, mongodb_uri: str) -> None:
     shifted = Shifted(tmp_path)
     with serving(tmp_path, mongodb_uri, process_ttl_seconds=str(TTL), workers="1") as one:
@@ -190,6 +191,7 @@ def scheduling(server: Server, environ: dict[str, str]) -> Iterator[subprocess.P
         process.wait()
 
 
+@pytest.mark.long
 def test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others(tmp_path: Path, mongodb_uri: str) -> None:
     shifted = Shifted(tmp_path)
     with serving(tmp_path, mongodb_uri, workers="1") as server:
@@ -213,6 +215,7 @@ def test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others(tmp_pat
                 assert clock.steady() - began < LEASE + 10
 
 
+@pytest.mark.long
 def test_a_scheduler_whose_clock_is_off_leaves_the_lead_to_another(tmp_path: Path, mongodb_uri: str) -> None:
     shifted = Shifted(tmp_path)
     with serving(tmp_path, mongodb_uri, workers="1") as server:

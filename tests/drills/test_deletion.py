@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from app.factory import Parts
 from app.settings import Settings, env_name
@@ -60,6 +61,7 @@ def of(parts: Parts, source: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothing_else(
     tmp_path: Path, mongodb_uri: str
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import orjson
+import pytest
 
 from app.factory import Parts
 from app.settings import load
@@ -70,6 +71,7 @@ MOMENTS = (
 )
 
 
+@pytest.mark.long
 def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path, mongodb_uri: str) -> None:
     given = {
         "SILLAGE_DATA_DIR": str(tmp_path / "data"),
@@ -108,6 +110,7 @@ def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path
         parts.close()
 
 
+@pytest.mark.long
 def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path) -> None:
     with (
         own_mongodb(tmp_path / "mongodb") as (uri, _),

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.drills.drilling import (
     Poller,
     Senders,
@@ -44,6 +46,7 @@ def test_a_killed_worker_loses_nothing_acknowledged(tmp_path: Path) -> None:
             followed(server, poller, senders.record)
 
 
+@pytest.mark.long
 def test_a_killed_master_takes_nothing_acknowledged_with_it(tmp_path: Path) -> None:
     with (
         own_mongodb(tmp_path / "mongodb") as (uri, _),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 from app.governance.audit import Verification
@@ -105,6 +106,7 @@ def test_a_mongodb_that_stops_in_mid_request(tmp_path: Path) -> None:
         assert audited(server).intact
 
 
+@pytest.mark.long
 def test_metrics_are_told_while_mongodb_is_away(tmp_path: Path) -> None:
     with (
         own_mongodb(tmp_path / "mongodb") as (uri, folder),

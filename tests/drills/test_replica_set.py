@@ -94,6 +94,7 @@ def test_a_killed_primary_is_replaced_and_comes_back(replicas: Replicas, server:
     assert drill("primary killed, then the next", server, replicas, fault) < BACK_SECONDS
 
 
+@pytest.mark.long
 def test_a_paused_primary_comes_back_to_a_set_that_has_another(replicas: Replicas, server: Server) -> None:
     def fault(watch: Watch) -> None:
         paused = replicas.primary()
@@ -105,6 +106,7 @@ def test_a_paused_primary_comes_back_to_a_set_that_has_another(replicas: Replica
     assert drill("primary paused", server, replicas, fault) < BACK_SECONDS
 
 
+@pytest.mark.long
 def test_a_primary_cut_off_from_the_others_acknowledges_nothing_that_they_lack(
     replicas: Replicas, server: Server
 ) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from app.vault.bodies import LATEST, format_of
 from tests.drills.drilling import Senders, reckon, until
 from tests.served import environment, serving
@@ -23,6 +25,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path, mongodb_uri: str) -> None:
     # Workers that still write the former format, as while a new build is brought in host by host: they read both.
     with serving(tmp_path, mongodb_uri, statement_format="1") as server:

@@ -154,6 +154,7 @@ def test_who_was_erased_after_the_backup_stays_erased(tmp_path: Path, mongodb_ur
         parts.close()
 
 
+@pytest.mark.long
 def test_one_moment_of_a_replica_set_of_three(tmp_path: Path) -> None:
     with replica_set(tmp_path / "replicas") as replicas:
         given = {"SILLAGE_DATA_DIR": str(tmp_path / "data"), "SILLAGE_MONGODB_URI": replicas.uri}

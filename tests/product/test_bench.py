@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.served import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +23,7 @@ def bench(*options: str) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.long
 def test_every_figure_stands_beside_its_limit(tmp_path: Path) -> None:
     rows = bench("--statements", "600", str(tmp_path / "rows.json"))
     named = {row["name"] for row in rows}

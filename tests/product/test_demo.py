@@ -25,6 +25,7 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_on_simulated_schools(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     for _ in range(2):  # twice: it starts from nothing each time
@@ -70,6 +71,7 @@ def processes(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_it_stops_in_the_middle_of_its_work_and_leaves_nothing(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "demo"

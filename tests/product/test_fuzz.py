@@ -32,6 +32,7 @@ def given_of(fuzz: ModuleType, *methods: str) -> Any:
     return fuzz.Given(routes, {"a": "Basic YTpi"}, ("a",), "Basic YTpi", "Basic YTpi")
 
 
+@pytest.mark.long
 def test_some_seconds_of_it() -> None:
     ended = subprocess.run(
         [sys.executable, "scripts/fuzz.py", "2000", "--seed=1", "--processes=2"],

@@ -35,6 +35,7 @@ def soak() -> Iterator[ModuleType]:
         yield module
 
 
+@pytest.mark.long
 def test_some_seconds_of_it(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
     ended = subprocess.run(

@@ -6,6 +6,7 @@ import hashlib
 from datetime import date
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,7 +98,7 @@ def test_gdpr_17_what_fewer_than_the_minimum_do_changes_nothing_that_is_shown(ro
         assert {after[cell] for cell in after.keys() - before.keys()} <= {None}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tables, tables)
 def test_a_figure_that_changes_stands_for_enough_who_changed(rows, later):
     shown = following(None, state_of(rows))
@@ -109,6 +110,7 @@ def test_a_figure_that_changes_stands_for_enough_who_changed(rows, later):
             assert len(changed_people(rows, later, [cell])) >= MINIMUM
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(tables, tables)
 def test_a_remainder_that_changes_stands_for_enough_who_changed(rows, later):

@@ -23,6 +23,7 @@ def shrunk(number: int, samples: list[bytes]) -> float:
     return sum(map(len, packed)) / sum(map(len, samples))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", DICTIONARIES)
 def test_each_dictionary_kept_is_the_one_that_training_gives(number: int):
     assert dictionary.train(dictionary.samples(), dictionary.SIZES[number]) == kept(number)
