@@ -15,6 +15,7 @@ from app.storage.embedded import EmbeddedServer
 from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
 from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
+from tests.places import SHARED
 from tests.served import Server, serving
 
 MARKED_BY_FOLDER = {
@@ -24,7 +25,6 @@ MARKED_BY_FOLDER = {
     "clients": "client",
     "costs": "cost",
 }
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

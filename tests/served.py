@@ -21,8 +21,9 @@ import requests
 from app.access.credentials import NewCredential
 from app.factory import Parts
 from app.settings import Settings, load
+from tests.places import ROOT
 
-ACTIVITY = orjson.loads((Path(__file__).parents[1] / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
+ACTIVITY = orjson.loads((ROOT / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
 # Names and addresses that tests send stay as they are; what an entry about minors does to them has tests of its own.
 ACTIVITY["minors"] = False
 

@@ -47,8 +47,9 @@ from app.storage.subjects import SubjectKeys
 from app.vault import kinds
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.vault.signing import Signer
+from tests.places import ROOT
 
-ENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities" / "ent.json"
+ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"
 
 
 def _fail(_: Lease) -> Mapping[str, object]:

@@ -28,11 +28,12 @@ from app.storage.connection import Store
 from app.storage.embedded import EmbeddedServer
 from app.storage.supervisor import Layout, read_state
 from tests.costs.bounds import MIB, MOST_KEPT, Bound
+from tests.places import ROOT
 from tests.served import ACTIVITY, Server, serving
 
 ANSWER_SECONDS = 40.0
 """After so long without an answer a request is given up, and its worker killed."""
-PROFILES = Path(__file__).parents[2] / "schemas" / "profiles"
+PROFILES = ROOT / "schemas" / "profiles"
 PERSON = {"account": {"homePage": "https://ent.example", "name": "planted"}}
 AGENT = orjson.dumps(PERSON).decode()
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from app.factory import create_app
 from tests.costs import bounds, cases
+from tests.places import ROOT
 from tests.served import Server
 
-PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "performance.md"
 
 
 def test_no_route_is_without_a_case(server: Server) -> None:

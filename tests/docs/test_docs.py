@@ -39,8 +39,8 @@ from app.web.api import (
 )
 from app.web.operations import Metrics
 from app.web.xapi import about, activities, agents, documents, headers, statements
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
 PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md"))]

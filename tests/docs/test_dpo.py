@@ -11,8 +11,8 @@ import click
 import pytest
 
 from app.cli import cli
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "dpo"
 NAMES = sorted(path.name for path in (FOLDER / "en").glob("*.md"))
 PAGES = [FOLDER / language / name for language in ("en", "fr") for name in NAMES]

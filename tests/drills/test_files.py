@@ -15,9 +15,10 @@ import pytest
 from app import cli
 from app.factory import Parts
 from app.settings import load
+from tests.places import ROOT
 from tests.served import ACTIVITY
 
-PROFILE = (Path(__file__).parents[2] / "schemas" / "profiles" / "ent.jsonld").read_bytes()
+PROFILE = (ROOT / "schemas" / "profiles" / "ent.jsonld").read_bytes()
 NOISE = hashlib.shake_256(b"noise").digest(4_000)
 
 

@@ -1,14 +1,15 @@
 """MEF: form, dated nomenclature, levels."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from app import contracts
 from app.france import mef
+from tests.places import SHARED
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
+
 CSV = """MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE,OTHER
 2403112111,"1CAP1, ONE",1/9/97,,x
 2403112112,TWO,9/1/24,8/31/25,x
@@ -111,10 +112,10 @@ def test_every_level_has_a_name_in_both_languages():
         assert all(row.values())
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not beside this checkout")
 def test_the_published_nomenclatures_are_read():
     for name, courses in (("mef-2024-2025.csv", 1526), ("mef-2025-2026.csv", 1467)):
-        nomenclature = mef.parse((SHARED / name).read_text(encoding="utf-8"))
+        nomenclature = mef.parse((DATA / name).read_text(encoding="utf-8"))
         assert len(nomenclature.courses) == courses
         assert all(row.opens.day == row.opens.month - 8 == 1 for rows in nomenclature.courses.values() for row in rows)
         # Labels of these vocational courses begin with their level: 1CAP2, TLEPRO…

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from itertools import count
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,8 +21,9 @@ from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from app.vault.keys import OrganisationKeys
+from tests.places import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities"
+EXAMPLES = ROOT / "docs" / "examples" / "activities"
 
 
 @pytest.fixture

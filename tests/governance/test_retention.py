@@ -6,7 +6,6 @@ import json
 import os
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -26,8 +25,9 @@ from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
 from app.storage.subjects import SubjectKeys
 from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
+from tests.places import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities"
+EXAMPLES = ROOT / "docs" / "examples" / "activities"
 NOW = 1_790_000_000_000_000
 LINKS = [SourceLink("ent1", "ent"), SourceLink("tutor", "p2ia"), SourceLink("quiet", "p2ia")]
 

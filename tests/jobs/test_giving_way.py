@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
@@ -12,8 +11,7 @@ import pytest
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
 
 # One job, which is due: what its thread, a thread that it starts, the lease's thread and the process's group have.
 PROGRAM = """

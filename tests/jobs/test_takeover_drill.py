@@ -9,15 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from app.storage import clock
 from app.storage.connection import Store
 from app.storage.jobs import INTERRUPTED, SUCCEEDED, JobRepository, LeaseRepository
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 2.0
 
 # Counts to 20 in the database, one step at a time, and goes on from where the one before it was.

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
+
 LOCKS = sorted((ROOT / "scripts" / "locks").glob("*.txt"))
 CLIENTS = ROOT / "tests" / "clients"
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", re.MULTILINE)

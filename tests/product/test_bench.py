@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
 from tests.served import Server
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def bench(*options: str) -> list[dict[str, object]]:

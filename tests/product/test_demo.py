@@ -13,9 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.places import ROOT
 from tests.served import environment, free_port, statement
-
-ROOT = Path(__file__).parents[2]
 
 
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

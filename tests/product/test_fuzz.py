@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.places import ROOT
 from tests.served import environment
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import requests
 
+from tests.places import ROOT
 from tests.served import environment, free_port, wait_ready
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(sh|json)\n(.*?)```", README, re.DOTALL)
 

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.places import ROOT
 from tests.served import environment
 
-ROOT = Path(__file__).parents[2]
 KINDS = {"POST of 50", "POST of 1", "by agent", "by id", "page", "poll"}
 
 

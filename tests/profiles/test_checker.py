@@ -5,7 +5,6 @@ import itertools
 import time
 import tracemalloc
 from collections import Counter
-from pathlib import Path
 
 import orjson
 import pytest
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from app.lossless import Digits
 from app.profiles import checker, document, jsonpath, templates
 from app.profiles.checker import Mode, Outcome
+from tests.places import SHARED
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def profile(*described, number=1):
@@ -330,10 +330,10 @@ def test_no_profile_means_unmatched():
 # --- real statements ------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not beside this checkout")
 def test_the_verdicts_on_real_video_statements():
-    video = document.load((SHARED / "profiles" / "video-1.0.3.jsonld").read_bytes())
-    with gzip.open(SHARED / "fun-video-statements.jsonl.gz") as lines:
+    video = document.load((DATA / "profiles" / "video-1.0.3.jsonld").read_bytes())
+    with gzip.open(DATA / "fun-video-statements.jsonl.gz") as lines:
         statements = [orjson.loads(line) for line in lines]
     verdicts = checker.compile([video]).check_all(statements)
     assert Counter(verdict.outcome.value for verdict in verdicts) == {

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +11,9 @@ from app.errors import ProfileInvalid
 from app.profiles import checker, document, sessions
 from app.profiles.findings import Severity
 from app.profiles.lint import lint
+from tests.places import SHARED
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
+PUBLISHED = SHARED / "data" / "profiles"
 MINIMAL = {
     "@context": "https://w3id.org/xapi/profiles/context",
     "id": "https://example.org/p",

@@ -4,7 +4,6 @@ import copy
 import json
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,9 @@ from app import contracts
 from app.profiles import document, patterns
 from app.profiles.findings import Severity
 from app.profiles.lint import lint
+from tests.places import SHARED
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
+PUBLISHED = SHARED / "data" / "profiles"
 P = "https://example.org/p"
 V = f"{P}/v1"
 

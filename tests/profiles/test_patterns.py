@@ -1,7 +1,5 @@
 """Patterns: the engine that takes one statement at a time, beside a slow and obvious one."""
 
-from pathlib import Path
-
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -10,8 +8,9 @@ from hypothesis import strategies as st
 from app.profiles import checker, document, patterns
 from app.profiles.document import Pattern, Template
 from app.profiles.patterns import Progress
+from tests.places import SHARED
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "profiles"
+PUBLISHED = SHARED / "data" / "profiles"
 V = "urn:p:v1"
 LETTERS = "abcd"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from hypothesis import strategies as some
 
 from app.profiles import schema_cost, schemas
 from app.profiles.schema_cost import TooCostly, weigh
+from tests.places import ROOT
 
-PROFILES = Path(__file__).parents[2] / "schemas" / "profiles"
+PROFILES = ROOT / "schemas" / "profiles"
 
 
 def doubling(way: str, levels: int = 30) -> dict[str, Any]:

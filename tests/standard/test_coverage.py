@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
 from tests.standard.numbered import NOT_TESTED, NUMBERS
 from tests.standard.registry import MODULES, requirements
 
@@ -23,7 +23,7 @@ def test_no_other_number_is_named() -> None:
 
 
 def test_every_module_that_marks_is_listed() -> None:
-    root = Path(__file__).parents[2]
+    root = ROOT
     marking = {
         ".".join(path.relative_to(root).with_suffix("").parts)
         for path in (root / "tests").rglob("test_*.py")

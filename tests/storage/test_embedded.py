@@ -21,8 +21,8 @@ from app.settings import Settings
 from app.storage import embedded
 from app.storage.embedded import EmbeddedServer
 from app.storage.supervisor import Layout, State, lock, read_state
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 USER = """
 import sys
 from pathlib import Path

@@ -28,6 +28,7 @@ from app.profiles.lint import lint
 from app.storage import keyfile, tombstone_file
 from app.storage.backup_file import BackupReader, Chunk
 from app.vault import key_backup, signing
+from tests.places import ROOT
 from tests.storage.test_backup_file import DATA, mac, written
 
 MIB = 1024 * 1024
@@ -209,7 +210,7 @@ def test_documents_that_are_no_bson(content: bytes) -> None:
 KEY_BACKUP = key_backup.seal(b"content", "passphrase", "2026-11-24T08:00:00Z", lambda size: bytes(size), cost=2)
 SIGNER = signing.Signer(bytes(32))
 SIGNED = SIGNER.signed("sillage-receipt", {"erasure": "x", "numbers": [1, 2, {"a": None}]})
-PROFILE = Path(__file__).parents[2] / "schemas" / "profiles" / "p2ia.jsonld"
+PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 
 
 def from_disk(read: Callable[[Path], object]) -> Callable[[bytes], object]:

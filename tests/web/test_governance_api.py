@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -34,8 +33,9 @@ from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
+from tests.places import ROOT
 
-ENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "activities" / "ent.json"
+ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from app.storage.measures import BackupMade, Measures
 from app.web import operations, standing
 from app.web.standing import Standing
 from tests.governance.people import named, parts, person, send
+from tests.places import ROOT
 from tests.served import ACTIVITY, Server
 
 __all__ = ("parts",)
@@ -331,5 +332,5 @@ def test_the_page_of_a_server_has_every_metric_once(server: Server) -> None:
     assert len(families) == len(set(families))
     assert {"sillage_mongodb_up", "sillage_http_requests_total", "sillage_person_requests"} <= set(families)
     assert "sillage_mongodb_up 1.0" in text
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "operations.md").read_text()
     assert all(f"| `{name}` |" in page for name in families)

@@ -10,14 +10,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
 from tests.served import statement
 
 BODY = 20 * 1024 * 1024
-ROOT = Path(__file__).parents[2]
 
 MOST_SECONDS = 6.0
 """Of processor; generous, for a busy machine. What grows with the square of a length takes minutes."""

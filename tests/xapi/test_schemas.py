@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -21,10 +20,11 @@ from app.xapi.decode import decode
 from app.xapi.validate import _wording, validate
 from app.xapi.versions import Version
 from app.xapi.wording import Work
+from tests.places import SHARED
 from tests.xapi.reference import faults, reference
 
 VERSIONS = list(Version)
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "fun-video-statements.jsonl.gz"
+REAL = SHARED / "data" / "fun-video-statements.jsonl.gz"
 # Keywords that only hold other schemas; a refusal is worded by those.
 APPLICATORS = {"allOf", "if", "then", "else", "properties", "items", "$ref", "$defs"}
 QUIET = {"$schema", "$id", "$comment", "title", "description", "x-rule", "x-section"}
