@@ -578,6 +578,7 @@ class Parts:
             audit=self._audited,
             in_force=in_force,
             reapply=lambda told: len(self.erasures.reapply(actor="cli:restore", progress=told).erasures),
+            clean=lambda told: self.minors_pass.reapply(actor="cli:restore", progress=told),
             redo=lambda: len(self.contracts.reapply(actor="cli:restore")),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             process_ttl_seconds=self.settings.process_ttl_seconds,
@@ -694,6 +695,8 @@ class Parts:
                 corrected=AggregateRepository(self.store, self.keys).note_correction,
                 learn=self.activities.learn,
                 restart=self.sessions.restart,
+                sources=self.sources_repository.list,
+                outside=lambda cleaning: self.backups.note_cleaning(cleaning),
             ),
         )
 

@@ -184,8 +184,8 @@ class Settings:
         secret=True,
     )
     tombstones_file: Path | None = _setting(
-        "File outside the database that each erasure adds a tombstone to, so that a restore erases again after the "
-        "loss of the database. Empty: `tombstones.jsonl` beside the key file.",
+        "File outside the database that each erasure adds a tombstone to, and each `sillage minors apply` a line, so "
+        "that a restore does them again after the loss of the database. Empty: `tombstones.jsonl` beside the key file.",
         form.String(),
         None,
     )

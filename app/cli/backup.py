@@ -21,6 +21,7 @@ _STEPS = {
     "load": "Loading",
     "swap": "Putting it in place",
     "erase": "Erasing again who was erased since",
+    "clean": "Applying policies about minors again",
 }
 
 
@@ -100,7 +101,8 @@ def restore(
 ) -> None:
     """Put the backup in FILE in place. Stop the service first; run it again if it was cut off.
 
-    Who was erased since the backup is erased again before the store may serve, and what certificates say is done again.
+    Who was erased since the backup is erased again before the store may serve; policies about minors that were applied
+    since to what was stored are applied again, and what certificates say is done again.
     """
     console = out()
     if abandon:
@@ -128,6 +130,11 @@ def restore(
     if done.migrations:
         console.print(f"Migrations applied: {', '.join(done.migrations)}")
     console.print(f"Identifiers known to have been erased: {done.tombstones:,}; erased again now: {done.erased:,}.")
+    if done.cleaned:
+        console.print(
+            f"Statements that policies about minors, applied since, changed again: {done.cleaned:,}. The policies for "
+            "what comes are those of the backup: see `sillage source list`."
+        )
     console.print(f"Done again, as certificates say (deletions, sources closed or moved): {done.redone:,}.")
     console.print("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`.")
 

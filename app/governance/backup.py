@@ -6,7 +6,8 @@ opened to make it. It holds no key-encryption key, so it is worth nothing withou
 A restore comes back to a moment before some persons were erased. It must not bring them back: the tombstones of the
 backup, those of the database that is there, those in the file beside the key file and those given to the command are
 put together, and whoever has one is erased again before the store may serve
-(``docs/adr/0031-backup-and-checkpoints.md``).
+(``docs/adr/0031-backup-and-checkpoints.md``). Policies about minors that were applied since to what was stored are
+applied again, for erasures of later name persons by what they became then (``docs/adr/0050-restores-clean-again.md``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -25,12 +27,22 @@ import structlog
 from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.storage import audit as audit_log
-from app.storage import clock, migrations, organisation_keys, restoring, subjects, tombstone_file, tombstones
+from app.storage import (
+    clock,
+    migrations,
+    minors_passes,
+    organisation_keys,
+    restoring,
+    subjects,
+    tombstone_file,
+    tombstones,
+)
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
 from app.storage.connection import Store
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
 from app.storage.measures import BackupMade, Measures
+from app.storage.minors_passes import Cleaning, MinorsRepository
 from app.storage.processes import Observer
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
@@ -104,6 +116,7 @@ class Restored(NamedTuple):
         erased: How many of them the backup still had, and were erased again.
         migrations: Those applied, that came after the backup.
         redone: How many acts on the operator's word (deletions, sources closed or moved) were carried out again.
+        cleaned: How many statements policies about minors, applied after the backup, changed again.
     """
 
     heading: Heading
@@ -112,6 +125,7 @@ class Restored(NamedTuple):
     erased: int
     migrations: tuple[str, ...]
     redone: int
+    cleaned: int
 
 
 class _Captured:
@@ -156,6 +170,7 @@ class Backups:
         audit: Callable[[str, str, Mapping[str, object]], None],
         in_force: Callable[[], None],
         reapply: Callable[[Callable[[int], None]], int],
+        clean: Callable[[Told], int],
         redo: Callable[[], int],
         heartbeat_seconds: float,
         process_ttl_seconds: float,
@@ -174,6 +189,8 @@ class Backups:
                 called after that alone, and may work on a database whose restore is not finished.
             reapply: Erases again whoever has a tombstone in the database in force; how many persons. It tells what it
                 is given how many statements it has looked through.
+            clean: Applies policies about minors again, as ``minors_passes`` notes them; how many statements it changed.
+                It tells what it is given how many it has looked through, and how many there are.
             redo: Carries out again what was done on the operator's word since the backup; how many acts it was.
             heartbeat_seconds: How often processes say that they live.
             process_ttl_seconds: Silence after which one is held for dead.
@@ -187,6 +204,7 @@ class Backups:
         self._audit = audit
         self._in_force = in_force
         self._reapply = reapply
+        self._clean = clean
         self._redo = redo
         self._interval = heartbeat_seconds
         self._ttl = process_ttl_seconds
@@ -328,7 +346,7 @@ class Backups:
             replace: What is in the database may be replaced.
             erased: Files of tombstones (``sillage tombstones export``), besides the one beside the key file.
             progress: Told how many documents were read, and how many there are: once to check, once to load.
-            step: Told what is done next: ``check``, ``load``, ``swap``, ``erase``.
+            step: Told what is done next: ``check``, ``load``, ``swap``, ``erase``, ``clean``.
             actor: For the audit log.
 
         Raises:
@@ -373,13 +391,23 @@ class Backups:
             applied = steps.modernise()
             self._in_force()
             total = Restoring(store).statements()
-            again = self._reapply(lambda looked: progress(looked, max(looked, total)))
+            again = self._erase_again(progress, total)
+            step("clean")
+            cleaned = self._clean(progress)
+            if cleaned:
+                # Whoever was erased after that is known by what they are now.
+                step("erase")
+                again += self._erase_again(progress, total)
             redone = self._redo()
             known = sum(1 for _ in Tombstones(store).every())
             said = {"backup": backup.heading.id, "created": backup.heading.created}
-            self._audit(BACKUP_RESTORED, actor, {**said, "tombstones": known, "erased": again, "redone": redone})
+            counts = {"tombstones": known, "erased": again, "redone": redone, "cleaned": cleaned}
+            self._audit(BACKUP_RESTORED, actor, {**said, **counts})
             steps.finish()
-        return Restored(backup.heading, documents, known, again, tuple(applied), redone)
+        return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned)
+
+    def _erase_again(self, progress: Told, total: int) -> int:
+        return self._reapply(lambda looked: progress(looked, max(looked, total)))
 
     def abandon(self) -> None:
         """Give a restore up that is still loading: what was there before is in force again.
@@ -416,7 +444,7 @@ class Backups:
         unknown = sorted(set(manifest.migrations) - set(migrations.names()))
         if unknown:
             raise BackupRefused(f"The backup was made by a later version of Sillage ({unknown[-1]}). Use that version.")
-        outside = self._outside(keys, files)
+        outside, passes = self._outside(keys, files)
         present = self._of_same_store(store, keys)
         before = restoring.state(store)
         # Those that a backup of an earlier version has not are not taken back either.
@@ -437,9 +465,12 @@ class Backups:
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
             steps.merge_keys(self._ring(), self._organisation)
             outside += Tombstones(store).every()
-        if tombstones.NAME not in manifest.parts:
-            steps.stage(tombstones.NAME)
+            passes += MinorsRepository(store).begun()
+        for name in (tombstones.NAME, minors_passes.NAME):
+            if name not in manifest.parts:
+                steps.stage(name)
         steps.staged_tombstones().keep(outside)
+        steps.staged_passes().make_due(passes)
         return manifest.documents
 
     def _load_parts(
@@ -466,10 +497,14 @@ class Backups:
                 loader.wait()
                 steps.complete(current, manifest.parts[current].documents)
 
-    def _outside(self, keys: OrganisationKeys, files: Sequence[Path]) -> list[Tombstone]:
-        """The tombstones in files: those given, and the one that erasures add to."""
+    def _outside(self, keys: OrganisationKeys, files: Sequence[Path]) -> tuple[list[Tombstone], list[Cleaning]]:
+        """What files say: those given, and the one that erasures and passes about minors add to."""
         paths = [*files, *([self._tombstones_file] if self._tombstones_file.exists() else [])]
-        return [one for path in paths for one in tombstone_file.read(path, _mac(keys))]
+        lines = [one for path in paths for one in tombstone_file.read(path, _mac(keys))]
+        return (
+            [one for one in lines if isinstance(one, Tombstone)],
+            [one for one in lines if isinstance(one, Cleaning)],
+        )
 
     def _of_same_store(self, store: Store, keys: OrganisationKeys) -> bool:
         """Whether the database in force has the root of MACs of the backup: then it is the same store, later.
@@ -516,20 +551,30 @@ class Backups:
     def export_tombstones(self, file: Path, actor: str = "cli:tombstones export") -> int:
         """Write every tombstone of the database to a new file, for a restore after its loss; how many.
 
+        The passes about minors that were begun are written too: a restore needs them to find persons erased later.
+
         Raises:
             FileRefused: it cannot be written.
         """
         store, keys = self._store(), self._keys()
         self._audit(TOMBSTONES_EXPORTED, actor, {})
-        return tombstone_file.write(file, Tombstones(store).every(), _mac(keys))
+        passes = MinorsRepository(store).begun()
+        return tombstone_file.write(file, chain(passes, Tombstones(store).every()), _mac(keys)) - len(passes)
 
     def note_tombstones(self, tombstones: Sequence[Tombstone]) -> None:
         """Add tombstones to the file outside the database, after an erasure.
 
         The erasure stands if that cannot be done: the log says so, and the tombstones are in the database.
         """
+        self._note_outside(tombstones)
+
+    def note_cleaning(self, cleaning: Cleaning) -> None:
+        """Add a pass about minors to that file, before it changes anything; likewise if that cannot be done."""
+        self._note_outside([cleaning])
+
+    def _note_outside(self, lines: Sequence[tombstone_file.Line]) -> None:
         try:
-            tombstone_file.append(self._tombstones_file, tombstones, _mac(self._keys()))
+            tombstone_file.append(self._tombstones_file, lines, _mac(self._keys()))
         except FileRefused as refused:
             _log.error("tombstones are not kept outside the database", code=refused.code, detail=refused.detail)
 

@@ -26,7 +26,7 @@ from app.storage.accounts import AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.erasures import Remains
 from app.storage.index_tokens import TokenRepository
-from app.storage.minors_passes import MinorsRepository, Pass, Rewritten
+from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritten
 from app.storage.person_states import States
 from app.storage.sources import Source
 from app.storage.statements import Position, Statements, Stored
@@ -90,6 +90,8 @@ class Surroundings(NamedTuple):
         corrected: Has months (``YYYY-MM``) of aggregates counted again.
         learn: Takes in the definitions of activities that statements carry.
         restart: Has the sessions of a source followed from the beginning.
+        sources: The sources.
+        outside: Keeps what a restore must know of a pass in another place than the database.
     """
 
     cleaned: Callable[[Source, Sequence[Any], Sequence[Sequence[minors.Found]]], Sequence[Any]]
@@ -100,6 +102,8 @@ class Surroundings(NamedTuple):
     corrected: Callable[[Iterable[str]], None]
     learn: Callable[[Sequence[Any]], None]
     restart: Callable[[str], None]
+    sources: Callable[[], Sequence[Source]]
+    outside: Callable[[Cleaning], None]
 
 
 class _Change(NamedTuple):
@@ -191,18 +195,52 @@ class MinorsPass:
             else:
                 self._audit(MINORS_APPLY_STARTED, actor, {"source": source.id, "policy": policy})
                 now = self._repository.begin(source.id, policy, until)
-        now = self._go_through(source, now, dry_run, progress, check)
-        done = _applied(now, dry_run=dry_run)
-        if not dry_run:
-            self._refer(source, check)
-            if done.changed:
-                self._around.restart(source.id)
-            self._audit(
-                MINORS_APPLIED,
-                actor,
-                {"source": source.id, "policy": policy, **dict(sorted(now.counts.items()))},
-            )
-            self._repository.mark(now, finished=True)
+                # Before the first statement changes: from then on erasures name persons by what they become.
+                self._around.outside(Cleaning(source.id, policy, until))
+        if dry_run:
+            return _applied(self._go_through(source, now, dry_run, progress, check), dry_run=True)
+        return self._finish(source, now, actor, progress, check)
+
+    def reapply(
+        self,
+        *,
+        actor: str = "cli:restore",
+        progress: Told = lambda *_: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Finish the passes that are noted as not finished, in a database that was restored; statements changed.
+
+        To be called when erasures have been applied again, and before they are once more: some name persons by what
+        they were before a pass, some by what they became (``docs/adr/0050-restores-clean-again.md``). Whatever policy
+        the source has in the backup, the pass has its own.
+
+        Args:
+            actor: For the audit log.
+            progress: As of ``apply``, source by source.
+            check: Called before each batch; what it raises ends the run.
+        """
+        sources = {source.id: source for source in self._around.sources()}
+        changed = 0
+        for now in self._repository.unfinished():
+            if now.source not in sources:
+                # Registered after the backup: nothing of it is here.
+                self._repository.mark(now, finished=True)
+                continue
+            self._audit(MINORS_APPLY_STARTED, actor, {"source": now.source, "policy": now.policy})
+            source = sources[now.source]._replace(minors=now.policy)
+            changed += self._finish(source, now, actor, progress, check).changed
+        return changed
+
+    def _finish(self, source: Source, now: Pass, actor: str, progress: Told, check: Callable[[], None]) -> Applied:
+        now = self._go_through(source, now, False, progress, check)
+        self._refer(source, check)
+        done = _applied(now, dry_run=False)
+        if done.changed:
+            self._around.restart(source.id)
+        self._audit(
+            MINORS_APPLIED, actor, {"source": source.id, "policy": now.policy, **dict(sorted(now.counts.items()))}
+        )
+        self._repository.mark(now, finished=True)
         return done
 
     def _go_through(self, source: Source, now: Pass, dry_run: bool, progress: Told, check: Callable[[], None]) -> Pass:

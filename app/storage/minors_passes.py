@@ -9,11 +9,14 @@ Document of ``minors_passes``, one a source::
     started  date    when this pass began
     finished date    when it ended; absent while it is under way
     counts   {str: int}  see ``app.governance.minors.Applied``
+
+One that is not finished goes on from where it was: when the command is run again, or by a restore, which notes here
+the passes that came after its backup (``docs/adr/0050-restores-clean-again.md``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,7 +24,7 @@ from pymongo import UpdateOne
 
 from app.storage import clock
 from app.storage.attachments import NAME as ATTACHMENTS
-from app.storage.connection import Store, translated
+from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.storage.pattern_sessions import SESSIONS
 from app.storage.statements import NAME as STATEMENTS
@@ -40,6 +43,14 @@ class Pass(NamedTuple):
     counts: Mapping[str, int]
 
 
+class Cleaning(NamedTuple):
+    """What must be known of a pass to do it again elsewhere; see the document."""
+
+    source: str
+    policy: str
+    until: int
+
+
 class Rewritten(NamedTuple):
     """A statement as it was read, and as it is to be: whose it is, what it is found by, its fingerprint, its body."""
 
@@ -54,8 +65,9 @@ class Rewritten(NamedTuple):
 class MinorsRepository:
     """The passes, and what they write."""
 
-    def __init__(self, store: Store) -> None:
-        self._passes = store.collection(NAME)
+    def __init__(self, store: Store, name: str = NAME) -> None:
+        """``name``: of the collection of passes; a restore fills another one first."""
+        self._passes = store.collection(name)
         self._statements = store.collection(STATEMENTS)
         self._attachments = store.collection(ATTACHMENTS)
         self._sessions = store.collection(SESSIONS)
@@ -64,10 +76,30 @@ class MinorsRepository:
         """The pass over a source under this policy that has not ended."""
         with translated():
             found = self._passes.find_one({"_id": source, "policy": policy, "finished": {"$exists": False}})
-        if found is None:
-            return None
-        counts = {name: int(number) for name, number in found["counts"].items()}
-        return Pass(source, policy, found.get("after"), int(found["until"]), counts)
+        return None if found is None else _pass(found)
+
+    def unfinished(self) -> list[Pass]:
+        """The passes that have not ended, by source."""
+        with translated():
+            return [_pass(each) for each in self._passes.find({"finished": {"$exists": False}}).sort("_id", 1)]
+
+    def begun(self) -> list[Cleaning]:
+        """The last pass over each source, ended or not, by source."""
+        with translated():
+            found = self._passes.find({}, {"policy": 1, "until": 1}).sort("_id", 1)
+            return [Cleaning(str(each["_id"]), str(each["policy"]), int(each["until"])) for each in found]
+
+    def make_due(self, known: Iterable[Cleaning]) -> None:
+        """Note passes to be done, of each source the last one; one that is here, or a later one, stays as it is."""
+        last: dict[str, Cleaning] = {}
+        for each in known:
+            if each.source not in last or last[each.source].until < each.until:
+                last[each.source] = each
+        for each in last.values():
+            with translated():
+                here = self._passes.find_one({"_id": each.source}, {"until": 1})
+            if here is None or int(here["until"]) < each.until:
+                self.begin(*each)
 
     def begin(self, source: str, policy: str, until: int) -> Pass:
         """Begin a pass over all that the source stored before ``until``."""
@@ -133,3 +165,8 @@ class MinorsRepository:
         """Delete the sessions of a source that are sealed for these learners."""
         with translated():
             self._sessions.delete_many({"source": source, "subject": {"$in": list(subjects)}})
+
+
+def _pass(found: Document) -> Pass:
+    counts = {name: int(number) for name, number in found["counts"].items()}
+    return Pass(str(found["_id"]), str(found["policy"]), found.get("after"), int(found["until"]), counts)

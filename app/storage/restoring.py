@@ -35,6 +35,7 @@ from app.storage import (
     key_holders,
     measures,
     migrations,
+    minors_passes,
     organisation_keys,
     processes,
     statements,
@@ -45,6 +46,7 @@ from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.storage.migrations import NOTES, create
+from app.storage.minors_passes import MinorsRepository
 from app.storage.tombstones import Tombstones
 from app.vault.keys import KeyWrapping
 
@@ -258,6 +260,10 @@ class Restoring:
         """Those of the backup, to which later ones are added."""
         return Tombstones(self._store, _STAGED + tombstones.NAME)
 
+    def staged_passes(self) -> MinorsRepository:
+        """The passes of policies about minors that the backup knows, to which later ones are added."""
+        return MinorsRepository(self._store, _STAGED + minors_passes.NAME)
+
     # --- putting in place -----------------------------------------------------------------------
 
     def swap(self) -> None:
@@ -276,7 +282,7 @@ class Restoring:
                 if is_staged(name):
                     self._rename(name, name.removeprefix(_STAGED))
             # The living stay too: this command is one of them.
-            kept = {STATE, tombstones.NAME, key_holders.NAME, *noted["parts"]}
+            kept = {STATE, tombstones.NAME, minors_passes.NAME, key_holders.NAME, *noted["parts"]}
             for name in self._store.db.list_collection_names():
                 if name not in kept and not name.startswith("system."):
                     self._store.collection(name).drop()

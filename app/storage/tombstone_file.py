@@ -4,6 +4,9 @@ A line is a JSON object with the fields of a tombstone (``app/storage/tombstones
 (hexadecimal), ``erased`` (ISO 8601 UTC), ``until_stored`` (microseconds since 1970), ``erasure`` (UUID); and ``mac``:
 HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from the organisation's MAC root. It names
 nobody; who has the file without the keys learns when persons were erased.
+
+A line of another kind is a policy about minors that was applied to what was stored, after which erasures name persons
+by other identifiers than older backups: ``source``, ``policy``, ``until`` (``app/storage/minors_passes.py``), ``mac``.
 """
 
 from __future__ import annotations
@@ -19,22 +22,24 @@ from uuid import UUID
 import orjson
 
 from app.errors import FileRefused
+from app.storage.minors_passes import Cleaning
 from app.storage.tombstones import Tombstone
 from app.storage.whole_file import new_file
 
 Mac = Callable[[bytes], bytes]
+Line = Tombstone | Cleaning
 
 _MOST_LINE = 1_024
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-def append(path: Path, tombstones: Iterable[Tombstone], mac: Mac) -> None:
-    """Add tombstones to the file, flushed to disk when this returns; the file is made, mode 0600, when there is none.
+def append(path: Path, lines: Iterable[Line], mac: Mac) -> None:
+    """Add lines to the file, flushed to disk when this returns; the file is made, mode 0600, when there is none.
 
     Raises:
         FileRefused: it cannot be written.
     """
-    content = b"".join(_line(one, mac) for one in tombstones)
+    content = b"".join(_line(one, mac) for one in lines)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
@@ -49,22 +54,22 @@ def append(path: Path, tombstones: Iterable[Tombstone], mac: Mac) -> None:
         raise FileRefused(f"The file of tombstones cannot be written ({refused.strerror}).") from refused
 
 
-def write(path: Path, tombstones: Iterable[Tombstone], mac: Mac) -> int:
-    """Write tombstones to a new file; how many.
+def write(path: Path, lines: Iterable[Line], mac: Mac) -> int:
+    """Write lines to a new file; how many.
 
     Raises:
         FileRefused: there is one of that name, or it cannot be written.
     """
     written = 0
     with new_file(path) as file:
-        for one in tombstones:
+        for one in lines:
             file.write(_line(one, mac))
             written += 1
     return written
 
 
-def read(path: Path, mac: Mac) -> list[Tombstone]:
-    """The tombstones of a file.
+def read(path: Path, mac: Mac) -> list[Line]:
+    """What a file says, in its order.
 
     Raises:
         FileRefused: it cannot be read, or has a line that this organisation did not write.
@@ -94,12 +99,14 @@ def _whole(line: bytes) -> bool:
     return not (line.startswith(b"{") and not line.rstrip(b"\n").endswith(b"}"))
 
 
-def _line(one: Tombstone, mac: Mac) -> bytes:
+def _line(one: Line, mac: Mac) -> bytes:
     said = _said(one)
     return orjson.dumps({**said, "mac": mac(_canonical(said)).hex()}, option=orjson.OPT_SORT_KEYS) + b"\n"
 
 
-def _said(one: Tombstone) -> dict[str, object]:
+def _said(one: Line) -> dict[str, object]:
+    if isinstance(one, Cleaning):
+        return one._asdict()
     return {
         "id": one.id.hex(),
         "mark": one.mark.hex(),
@@ -113,12 +120,14 @@ def _canonical(said: dict[str, object]) -> bytes:
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
 
-def _read(line: bytes, mac: Mac) -> Tombstone | None:
+def _read(line: bytes, mac: Mac) -> Line | None:
     try:
         said = orjson.loads(line)
         given = bytes.fromhex(said.pop("mac"))
         if not hmac.compare_digest(given, mac(_canonical(said))):
             return None
+        if "policy" in said:
+            return Cleaning(str(said["source"]), str(said["policy"]), int(said["until"]))
         erased = datetime.strptime(said["erased"], _FORMAT).replace(tzinfo=UTC)
         return Tombstone(
             bytes.fromhex(said["id"]),

@@ -178,7 +178,7 @@ def test_progress_comes_to_its_end(house: House) -> None:
     steps: list[str] = []
     del told[:]
     house.backups().restore(path, progress=lambda *both: told.append(both), step=steps.append)
-    assert steps == ["check", "load", "swap", "erase"]
+    assert steps == ["check", "load", "swap", "erase", "clean"]
     assert told[-1][0] == told[-1][1]
 
 

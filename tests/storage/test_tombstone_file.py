@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.errors import FileRefused
 from app.storage import tombstone_file
+from app.storage.minors_passes import Cleaning
 from app.storage.tombstones import Tombstone
 
 ONE = Tombstone(
@@ -35,11 +36,17 @@ def mac(message: bytes) -> bytes:
             st.datetimes(datetime(2026, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
             st.integers(0, 2**53),
             st.uuids(),
+        )
+        | st.builds(
+            Cleaning,
+            st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True),
+            st.sampled_from(["strip", "pseudonymise"]),
+            st.integers(0, 2**53),
         ),
         max_size=5,
     )
 )
-def test_what_is_added_is_read_back(tmp_path: Path, given: list[Tombstone]) -> None:
+def test_what_is_added_is_read_back(tmp_path: Path, given: list[tombstone_file.Line]) -> None:
     path = tmp_path / "tombstones.jsonl"
     path.unlink(missing_ok=True)
     for one in given:
