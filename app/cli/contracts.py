@@ -12,6 +12,7 @@ from uuid import UUID
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli import signed
 from app.cli.governance import activity
 from app.cli.screen import instant, out, table
 from app.cli.sources import source
@@ -21,7 +22,6 @@ from app.governance.contracts import Contracts
 from app.governance.deletions import Deletions, Plan
 from app.governance.retention import RetentionLine
 from app.storage.certificates import DELETING, Act
-from app.vault import signing
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -253,24 +253,16 @@ def certificate_write(parts: Ending, identity: UUID, file: Path) -> None:
     act = parts.certificates.get(identity)
     if act.document is None:
         raise NotFound("There is no certificate yet: it is under way.")
-    _write(act, file)
+    signed.write(act.document, file, "certificate")
 
 
 @certificate.command("verify")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--public-key",
-    "public_key",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The organisation's public key, as `sillage keys public` prints it.",
-)
+@signed.verify_options
 def certificate_verify(file: Path, public_key: Path) -> None:
     """Verify the signature of a certificate. Needs neither the store nor its keys."""
-    signed = signing.opened(_read(file), signing.parse_public_key(_read(public_key)))
-    out().print(f"The signature is right: {signed.format}.")
-    if signed.format == CERTIFICATE:
-        for name, value in signed.content.items():
+    found = signed.verified(file, public_key, "certificate")
+    if found.format == CERTIFICATE:
+        for name, value in found.content.items():
             shown = ", ".join(f"{key} {each:,}" for key, each in value.items()) if isinstance(value, dict) else value
             out().print(f"  {name}: {', '.join(shown) if isinstance(shown, list) else shown}")
 
@@ -283,7 +275,9 @@ def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
 
     By those that the store has, and those given. `sillage restore` does it with those that the database still had.
     """
-    done = parts.contracts.reapply([_read(file) for file in files], actor="cli:certificate reapply")
+    done = parts.contracts.reapply(
+        [signed.read(file, "certificate") for file in files], actor="cli:certificate reapply"
+    )
     out().print(f"{len(done):,} acts had something to change, and were carried out again.")
     for identity in done:
         out().print(f"  {identity}")
@@ -322,25 +316,7 @@ def _done(act: Act, file: Path | None) -> None:
     for name, number in sorted(act.counts.items()):
         console.print(f"  {name}: {number:,}")
     if file is not None:
-        _write(act, file)
-
-
-def _write(act: Act, file: Path) -> None:
-    try:
-        with file.open("xb") as target:
-            target.write(act.document or b"")
-    except FileExistsError:
-        raise FileRefused("The file is there already; it is not overwritten.") from None
-    except OSError:
-        raise FileRefused("The certificate cannot be written there. `sillage certificate write` does it.") from None
-    out().print(f"Certificate: {file}")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        raise FileRefused("The certificate or the public key cannot be read.") from None
+        signed.write(act.document or b"", file, "certificate")
 
 
 def _us(moment: datetime) -> int:

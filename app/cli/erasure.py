@@ -11,14 +11,14 @@ from uuid import UUID
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli import signed
 from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.errors import FileRefused, NotFound
 from app.governance.erasure import RECEIPT, Erasures, Told
 from app.governance.persons import Person, Persons
-from app.storage.erasures import DONE, Erasure
-from app.vault import signing
+from app.storage.erasures import DONE
 
 _PHASES = {
     "forgetting": "Waiting until every process has forgotten the keys",
@@ -81,7 +81,8 @@ def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool
         console.print(f"  {name}: {number:,}")
     for one in erasure.recipients:
         console.print(f"  to be told (GDPR art. 19): {one['name']}, {one['number']:,} readings")
-    _write(erasure, receipt)
+    if receipt is not None and erasure.receipt is not None:
+        signed.write(erasure.receipt, receipt, "receipt")
 
 
 def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
@@ -100,8 +101,8 @@ def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder:
             return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest"
         erasure = parts.erasures.advance(erasure.id)
         file = None if folder is None else folder / f"receipt-{erasure.id}.json"
-        if file is not None and not file.exists():
-            _write(erasure, file, quiet=True)
+        if file is not None and erasure.receipt is not None and not file.exists():
+            signed.write(erasure.receipt, file, "receipt", quiet=True)
         told = sorted({str(each["name"]) for each in erasure.recipients})
         return (
             f"erasure {erasure.id}: statements erased: {erasure.counts.get('statements', 0):,}"
@@ -142,34 +143,19 @@ def receipt_list(parts: Erasing, limit: int) -> None:
 @click.pass_obj
 def receipt_write(parts: Erasing, erasure: UUID, file: Path) -> None:
     """Write the receipt of ERASURE to FILE."""
-    if file.exists():
-        raise FileRefused("The file is there already; it is not overwritten.")
     found = parts.erasures.get(erasure)
-    if found.phase != DONE:
+    if found.phase != DONE or found.receipt is None:
         raise NotFound("There is no receipt yet: the erasure is under way.")
-    _write(found, file)
+    signed.write(found.receipt, file, "receipt")
 
 
 @receipt.command("verify")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--public-key",
-    "public_key",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The organisation's public key, as `sillage keys public` prints it.",
-)
+@signed.verify_options
 def receipt_verify(file: Path, public_key: Path) -> None:
     """Verify the signature of a receipt. Needs neither the store nor its keys."""
-    try:
-        document, pem = file.read_bytes(), public_key.read_bytes()
-    except OSError:
-        raise FileRefused("The receipt or the public key cannot be read.") from None
-    signed = signing.opened(document, signing.parse_public_key(pem))
-    console = out()
-    console.print(f"The signature is right: {signed.format}.")
-    if signed.format == RECEIPT:
-        _show(signed.content)
+    found = signed.verified(file, public_key, "receipt")
+    if found.format == RECEIPT:
+        _show(found.content)
 
 
 def _show(content: Any) -> None:
@@ -183,18 +169,6 @@ def _show(content: Any) -> None:
         console.print(f"  received by: {one['name']} ({one['number']:,} readings, {one['first']} to {one['last']})")
     for one in content.get("exports", []):
         console.print(f"  export to tell of: {one['package']}, for {', '.join(one['recipients']) or 'nobody named'}")
-
-
-def _write(erasure: Erasure, file: Path | None, *, quiet: bool = False) -> None:
-    if file is None or erasure.receipt is None:
-        return
-    try:
-        with file.open("xb") as target:
-            target.write(erasure.receipt)
-    except OSError:
-        raise FileRefused("The receipt cannot be written there. `sillage receipt write` writes it elsewhere.") from None
-    if not quiet:
-        out().print(f"Receipt: {file}")
 
 
 @contextmanager

@@ -12,12 +12,12 @@ that refer to them carry of them; figures of their months are counted again. Dat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
+from app.governance import claims
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import Certificates, require_words
 from app.storage import clock
@@ -43,8 +43,6 @@ from app.vault.keys import OrganisationKeys
 BATCH = 500
 """Statements opened and deleted at a time."""
 _REFERRING = 2_000
-CLAIM_SECONDS = 20.0
-"""How long after a process was killed another may go on with what it was at."""
 _LOOK_SECONDS = 0.2
 
 
@@ -266,13 +264,13 @@ class Deletions:
             DatabaseUnavailable: it cannot go on now.
         """
         by = clock.random_bytes(8)
-        while not self._repository.claim(identity, by, CLAIM_SECONDS):
+        while not claims.take(self._repository.claims, identity, by):
             act = self._certificates.get(identity)
             if act.phase != DELETING or not wait:
                 return act
             check()
             threading.Event().wait(_LOOK_SECONDS)
-        with self._claimed(identity, by, check) as keep:
+        with claims.kept(self._repository.claims, identity, by, check, "deletion") as keep:
             act = self._certificates.get(identity)
             if act.phase != DELETING:
                 return act
@@ -300,23 +298,6 @@ class Deletions:
         # The intent first: nothing is deleted that no entry tells of.
         self._audit(DELETION_STARTED, act.actor, {**_where(act), **due})
         self._repository.add(act)
-
-    @contextmanager
-    def _claimed(self, identity: UUID, by: bytes, check: Callable[[], None]) -> Iterator[Callable[[], None]]:
-        renewed = clock.steady()
-
-        def keep() -> None:
-            nonlocal renewed
-            check()
-            if clock.steady() - renewed > CLAIM_SECONDS / 4:
-                if not self._repository.claim(identity, by, CLAIM_SECONDS):
-                    raise DatabaseUnavailable("Another process goes on with this deletion.")
-                renewed = clock.steady()
-
-        try:
-            yield keep
-        finally:
-            self._repository.release(identity, by)
 
     def _delete_statements(
         self, act: Act, held: Sequence[Held], keep: Callable[[], None], progress: Callable[[int, int], None]

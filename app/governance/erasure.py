@@ -16,8 +16,8 @@ What is sent after ``until_stored`` begins anew, under a new key: who is to be k
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app import lossless
 from app.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
+from app.governance import claims
 from app.governance.audit import (
     ERASURE_FINISHED,
     ERASURE_STARTED,
@@ -76,8 +77,6 @@ BATCH = 2_000
 """Statements deleted, or sealed values looked at, at a time."""
 REDACTED_AT_ONCE = 500
 
-CLAIM_SECONDS = 20.0
-"""How long after a process was killed another may go on with what it was at."""
 
 _LOOK_SECONDS = 0.2
 _CONTENDED_AT_MOST = 50
@@ -339,14 +338,14 @@ class Erasures:
             DatabaseUnavailable: it cannot go on now; the job does, later.
         """
         by = clock.random_bytes(8)
-        while not self._repository.claim(identity, by, CLAIM_SECONDS):
+        while not claims.take(self._repository.claims, identity, by):
             erasure = self.get(identity)
             if erasure.phase == DONE or not wait:
                 return erasure
             check()
             progress(erasure.phase, 0, 0)
             threading.Event().wait(_LOOK_SECONDS)
-        with self._claimed(identity, by, check) as keep:
+        with claims.kept(self._repository.claims, identity, by, check, "erasure") as keep:
             erasure = self.get(identity)
             # A process that had the key before must not seal or open with it again.
             self._subjects.forget()
@@ -361,23 +360,6 @@ class Erasures:
                 progress(erasure.phase, 0, 0)
                 erasure = steps[erasure.phase](erasure, by, keep, progress)
         return erasure
-
-    @contextmanager
-    def _claimed(self, identity: UUID, by: bytes, check: Callable[[], None]) -> Iterator[Callable[[], None]]:
-        renewed = clock.steady()
-
-        def keep() -> None:
-            nonlocal renewed
-            check()
-            if clock.steady() - renewed > CLAIM_SECONDS / 4:
-                if not self._repository.claim(identity, by, CLAIM_SECONDS):
-                    raise DatabaseUnavailable("Another process goes on with this erasure.")
-                renewed = clock.steady()
-
-        try:
-            yield keep
-        finally:
-            self._repository.release(identity, by)
 
     def _forgetting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
         """Wait until nobody has the keys; find the bound of what was sealed with them, and what there is."""

@@ -30,15 +30,15 @@ Nothing personal: ids of statements, and tokens. They are never removed: a resto
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from app.storage import clock
 from app.storage.attachments import AttachmentRepository
+from app.storage.claims import Claims
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.statements import NAME as STATEMENTS
@@ -106,6 +106,7 @@ class CertificateRepository:
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
+        self.claims = Claims(self._collection)
 
     def add(self, act: Act) -> bool:
         """Keep a new act; False when it is there already."""
@@ -140,21 +141,6 @@ class CertificateRepository:
         with translated():
             found = self._collection.find({"kind": ACTIVITY_ENDED}, {"activity": 1, "on": 1}).sort("at", 1)
             return {str(each["activity"]): str(each["on"]) for each in found}
-
-    def claim(self, identity: UUID, by: bytes, seconds: float) -> bool:
-        """Take, or keep, the claim on a deletion; false when another has it."""
-        now = clock.now()
-        free = [{"claim": {"$exists": False}}, {"claim.until": {"$lt": now}}, {"claim.by": by}]
-        claim = {"by": by, "until": now + timedelta(seconds=seconds)}
-        with translated():
-            return bool(
-                self._collection.update_one({"_id": identity, "$or": free}, {"$set": {"claim": claim}}).matched_count
-            )
-
-    def release(self, identity: UUID, by: bytes) -> None:
-        """Give the claim back."""
-        with translated():
-            self._collection.update_one({"_id": identity, "claim.by": by}, {"$unset": {"claim": ""}})
 
     def begin_batch(self, identity: UUID, batch: Batch, months: Iterable[str]) -> None:
         """Note what is about to be deleted, so that whoever goes on after a kill does all that belongs to it."""

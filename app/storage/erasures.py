@@ -27,7 +27,7 @@ No identity stands in it; the tokens go with its end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -37,10 +37,10 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from app.errors import DatabaseUnavailable
-from app.storage import clock
 from app.storage.accounts import NAME as ACCOUNTS
 from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.attachments import AttachmentRepository
+from app.storage.claims import Claims
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.documents import NAME as DOCUMENTS
@@ -135,6 +135,7 @@ class ErasureRepository:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._collection = store.collection(NAME)
+        self.claims = Claims(self._collection)
         self._subjects = store.collection(SUBJECTS)
         self._tombstones = Tombstones(store)
 
@@ -210,21 +211,6 @@ class ErasureRepository:
         """The newest, done or not."""
         with translated():
             return [_erasure(each) for each in self._collection.find({}).sort("destroyed", -1).limit(limit)]
-
-    def claim(self, identity: UUID, by: bytes, seconds: float) -> bool:
-        """Take, or keep, the claim on an erasure; false when another has it."""
-        now = clock.now()
-        free = [{"claim": {"$exists": False}}, {"claim.until": {"$lt": now}}, {"claim.by": by}]
-        claim = {"by": by, "until": now + timedelta(seconds=seconds)}
-        with translated():
-            return bool(
-                self._collection.update_one({"_id": identity, "$or": free}, {"$set": {"claim": claim}}).matched_count
-            )
-
-    def release(self, identity: UUID, by: bytes) -> None:
-        """Give the claim back."""
-        with translated():
-            self._collection.update_one({"_id": identity, "claim.by": by}, {"$unset": {"claim": ""}})
 
     def advance(self, erasure: Erasure, by: bytes, phase: str, **changes: object) -> Erasure:
         """Note that a step is done, and what came of it.

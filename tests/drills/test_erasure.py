@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import MongoClient
 
 from app.factory import Parts
-from app.governance import erasure as rules
+from app.governance import claims
 from app.governance import keys as key_rules
 from app.settings import load
 from app.storage import keyfile, organisation_keys
@@ -131,11 +131,11 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
 ERASE = """
 import os, signal, sys
 from app.cli import main
-from app.governance import erasure
+from app.governance import claims, erasure
 from app.storage.erasures import ErasureRepository, Remains
 
 moment, name = sys.argv[1:]
-erasure.BATCH, erasure.REDACTED_AT_ONCE, erasure.CLAIM_SECONDS = 20, 5, 0.5
+erasure.BATCH, erasure.REDACTED_AT_ONCE, claims.CLAIM_SECONDS = 20, 5, 0.5
 
 def dying(where, method, times=1):
     real, left = getattr(where, method), [times]
@@ -167,7 +167,7 @@ MOMENTS = ("destroyed", "bounded", "deleting", "redacting", "recounted")
 def test_an_erasure_killed_at_any_moment_is_finished(
     tmp_path: Path, mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CLAIM_SECONDS", 0.5)
+    monkeypatch.setattr(claims, "CLAIM_SECONDS", 0.5)
     with serving(tmp_path, mongodb_uri) as server:
         parts, source = server.parts, server.source()
         for name in MOMENTS:

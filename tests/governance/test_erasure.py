@@ -270,7 +270,7 @@ def test_another_process_at_it_is_waited_for_or_left_alone(parts: Parts, monkeyp
     send(parts, named("lea"))
     started = parts.erasures.erase(person("lea"), actor="cli:test")
     repository = parts.erasures._repository
-    assert repository.claim(started.id, b"another!", 0.6)
+    assert repository.claims.take(started.id, b"another!", 0.6)
     assert parts.erasures.run() == {"finished": 0, "left": 1}
     assert parts.erasures.advance(started.id).phase == DONE
 

@@ -1,0 +1,51 @@
+"""Work that one process at a time goes on with, and another when that one was killed (``app/storage/claims.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from app.errors import DatabaseUnavailable
+from app.storage import clock
+from app.storage.claims import Claims
+
+CLAIM_SECONDS = 20.0
+"""How long after a process was killed another may go on with what it was at."""
+
+
+def take(claims: Claims, identity: UUID, by: bytes) -> bool:
+    """Take, or keep, the claim on a piece of work; false when another has it."""
+    return claims.take(identity, by, CLAIM_SECONDS)
+
+
+@contextmanager
+def kept(
+    claims: Claims, identity: UUID, by: bytes, check: Callable[[], None], work: str
+) -> Iterator[Callable[[], None]]:
+    """Keep a claim that was taken for as long as the block runs.
+
+    Args:
+        claims: Of the collection.
+        identity: Of the piece of work.
+        by: Who has it.
+        check: Called as often as what is given; what it raises ends the block.
+        work: What it is called in an error: ``erasure``.
+
+    Yields:
+        To be called before each batch. It raises DatabaseUnavailable when another process has the claim now.
+    """
+    renewed = clock.steady()
+
+    def keep() -> None:
+        nonlocal renewed
+        check()
+        if clock.steady() - renewed > CLAIM_SECONDS / 4:
+            if not take(claims, identity, by):
+                raise DatabaseUnavailable(f"Another process goes on with this {work}.")
+            renewed = clock.steady()
+
+    try:
+        yield keep
+    finally:
+        claims.release(identity, by)
