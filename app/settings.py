@@ -23,6 +23,7 @@ from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as form
 
 from app.errors import SettingsInvalid
+from app.given import TextFraction, TextNumber
 
 PREFIX = "SILLAGE_"
 # Several hosts, bracketed addresses and sockets with escapes: more than a URL splitter takes.
@@ -42,11 +43,11 @@ def _cores() -> int:
 
 
 def _count(low: int, high: int) -> form.Field[Any]:
-    return form.Integer(strict=False, validate=validate.Range(low, high))
+    return TextNumber(validate=validate.Range(low, high))
 
 
 def _seconds(low: float, high: float) -> form.Field[Any]:
-    return form.Float(validate=validate.Range(low, high))
+    return TextFraction(validate=validate.Range(low, high))
 
 
 def _zone(name: str) -> bool:
@@ -192,7 +193,7 @@ class Settings:
     statement_format: int = _setting(
         "Format in which statements are sealed; every format is read. While workers of a build that knows format 1 "
         "only still run, set 1; then leave it out: the job `reseal` moves what is stored.",
-        form.Integer(strict=False, validate=validate.OneOf([1, 2])),
+        TextNumber(validate=validate.OneOf([1, 2])),
         2,
     )
     bind: str = _setting(

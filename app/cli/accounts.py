@@ -8,6 +8,7 @@ from typing import Protocol
 
 import click
 
+from app.cli.given import Moment
 from app.cli.screen import out
 from app.errors import FileRefused, RegisterInvalid
 from app.governance.accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json
@@ -15,7 +16,7 @@ from app.governance.persons import person_of
 from app.storage.sources import SourceRepository
 
 _source = click.option("--source", required=True, metavar="ID", help="Whose accounts they are.")
-_day = click.DateTime(["%Y-%m-%d"])
+_day = Moment()
 
 
 class Ends(Protocol):

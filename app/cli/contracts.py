@@ -13,6 +13,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import signed
+from app.cli.given import Moment, Number
 from app.cli.governance import activity
 from app.cli.screen import instant, out, table
 from app.cli.sources import source
@@ -109,8 +110,8 @@ def source_move(
 
 @source.command("delete-data")
 @click.argument("identity", metavar="ID")
-@click.option("--from", "first", type=click.DateTime(_DATES), help="Stored at or after this, UTC.")
-@click.option("--to", "last", type=click.DateTime(_DATES), help="Stored before this, UTC.")
+@click.option("--from", "first", type=Moment(*_DATES), help="Stored at or after this, UTC.")
+@click.option("--to", "last", type=Moment(*_DATES), help="Stored before this, UTC.")
 @click.option("--all", "everything", is_flag=True, help="All that it ever sent.")
 @word_options
 @click.pass_obj
@@ -145,9 +146,7 @@ def source_delete_data(
 
 @activity.command("end")
 @click.argument("identity", metavar="ID")
-@click.option(
-    "--on", "day", required=True, type=click.DateTime(("%Y-%m-%d",)), help="First day on which nothing is accepted."
-)
+@click.option("--on", "day", required=True, type=Moment(), help="First day on which nothing is accepted.")
 @click.option("--delete-data", is_flag=True, help="Delete what its sources sent, too, at once.")
 @word_options
 @click.pass_obj
@@ -225,7 +224,7 @@ def certificate() -> None:
 
 @certificate.command("list")
 @click.option("--activity", "entry", help="Of this entry of the register.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
 def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
     """Show the newest certificates, and what is under way."""

@@ -12,6 +12,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import signed
+from app.cli.given import Number
 from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
@@ -119,7 +120,7 @@ def receipt() -> None:
 
 
 @receipt.command("list")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
 def receipt_list(parts: Erasing, limit: int) -> None:
     """Show the newest erasures, and how far each is."""

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from app.access.credentials import PSEUDONYMISE
+from app.cli.given import Moment, Number
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.errors import ChainBroken, FileRefused
@@ -385,10 +386,10 @@ def audit_trim(parts: Governance, execute: bool) -> None:
 )
 @click.option("--credential", "actor", metavar="ID", help="By this credential, command (cli:…) or job (job:…).")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
-@click.option("--since", type=click.DateTime(_DATES), help="Written at or after this, UTC.")
-@click.option("--until", type=click.DateTime(_DATES), help="Written before this, UTC.")
+@click.option("--since", type=Moment(*_DATES), help="Written at or after this, UTC.")
+@click.option("--until", type=Moment(*_DATES), help="Written before this, UTC.")
 @purpose_option
-@click.option("--limit", default=200, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--limit", default=200, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
 def audit_search(
     parts: Governance,
@@ -424,7 +425,7 @@ def audit_search(
 
 @audit.command("list")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(KINDS)), help="Only these kinds.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @purpose_option
 @click.pass_obj
 def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:

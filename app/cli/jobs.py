@@ -10,6 +10,7 @@ from typing import Protocol
 
 import click
 
+from app.cli.given import Number
 from app.cli.screen import instant, out, table
 from app.errors import JobFailed, NotFound
 from app.jobs.lease import Leadership
@@ -94,7 +95,7 @@ def jobs_list(parts: Scheduling) -> None:
 
 @jobs.command("history")
 @click.argument("name")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@click.option("--limit", default=20, show_default=True, type=Number(1, 1_000))
 @click.pass_obj
 def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
     """Show the newest runs of job NAME."""

@@ -11,6 +11,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from app.cli.given import Fraction, Number
 from app.cli.screen import out, table
 from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.governance.documents_key import DocumentsRotation
@@ -153,7 +154,7 @@ _share = click.option(
     "--share",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0.01, 1.0),
+    type=Fraction(0.01, 1.0),
     help="Share of the time to work in; the rest is left to those who send and ask.",
 )
 
@@ -194,7 +195,7 @@ def keys_reseal(parts: Custody, share: float) -> None:
     "--sample",
     default=200,
     show_default=True,
-    type=click.IntRange(0, 100_000),
+    type=Number(0, 100_000),
     help="Learners of whom one statement, taken at random, is opened too.",
 )
 @click.pass_obj
@@ -220,7 +221,7 @@ def keys_public(parts: Custody) -> None:
 
 
 @keys.command("retire")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=Number(1))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def keys_retire(parts: Custody, version: int, yes: bool) -> None:
@@ -236,7 +237,7 @@ def _passphrase_options(command: Command) -> Command:
     for option in (
         click.option(
             "--passphrase-fd",
-            type=click.IntRange(0),
+            type=Number(0),
             metavar="N",
             help="Read the passphrase from this file descriptor: its first line.",
         ),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from app.cli.given import Moment
 from app.cli.screen import out, table
 from app.errors import FileRefused
 from app.factory import Parts
@@ -23,7 +24,7 @@ def nomenclature() -> None:
 @click.option(
     "--from",
     "since",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Moment(),
     help="First day on which it is in force. Default: 1 September of the school year in the file's name.",
 )
 @click.pass_obj

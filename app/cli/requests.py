@@ -9,6 +9,7 @@ from typing import Protocol
 import click
 from rich.text import Text
 
+from app.cli.given import Moment
 from app.cli.person import Meant, for_each, people_options
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
@@ -17,7 +18,7 @@ from app.governance.cases import Cases
 from app.governance.persons import Person
 from app.governance.recipients import Recipients
 
-_day = click.DateTime(["%Y-%m-%d"])
+_day = Moment()
 
 
 class Requests(Protocol):

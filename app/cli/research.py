@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import screen
+from app.cli.given import Moment
 from app.cli.purpose import purpose_option
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 
-_DAY = click.DateTime(["%Y-%m-%d"])
+_DAY = Moment()
 
 
 class Research(Protocol):

@@ -15,16 +15,17 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.cli.given import Moment, Number
 from app.errors import FileRefused
 from app.simulation.traces import Trace
 from app.simulation.traces import simulate as traces
 
 
 @click.command()
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same statements.")
-@click.option("--pupils", type=click.IntRange(1, 10_000_000), default=200, show_default=True)
-@click.option("--days", type=click.IntRange(1, 3_660), default=5, show_default=True, help="Weekends counted.")
-@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), default="2026-09-07", show_default=True, help="First day.")
+@click.option("--seed", type=Number(), default=1, show_default=True, help="The same seed gives the same statements.")
+@click.option("--pupils", type=Number(1, 10_000_000), default=200, show_default=True)
+@click.option("--days", type=Number(1, 3_660), default=5, show_default=True, help="Weekends counted.")
+@click.option("--start", type=Moment(), default="2026-09-07", show_default=True, help="First day.")
 @click.option(
     "--source",
     type=click.Choice(["ent", "p2ia"]),

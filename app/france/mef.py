@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
-from app import contracts
+from app import contracts, given
 
 _FORM: Final = re.compile(r"[0-9]{10}[0-9]?")
 
@@ -121,7 +121,7 @@ def parse(text: str) -> Nomenclature:
 def _date(text: str) -> date | None:
     if not text.strip():
         return None
-    first, second, year = (int(part) for part in text.split("/"))
+    first, second, year = (given.number(part.strip()) for part in text.split("/"))
     month_first = second > 12 or (first, second) == (9, 1)
     day, month = (second, first) if month_first else (first, second)
     if year < 100:

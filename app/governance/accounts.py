@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
+from app import given
 from app.errors import BadRequest, Fault, MalformedJSON
 from app.governance.audit import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
@@ -191,12 +192,10 @@ def _microseconds(said: object) -> int:
     if not isinstance(said, str):
         raise TypeError
     if len(said) == len("2026-11-20"):
-        day = date.fromisoformat(said)
+        day = given.day(said)
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
     else:
-        moment = datetime.fromisoformat(said)
-        if moment.tzinfo is None:
-            raise ValueError
+        moment = given.instant(said)
     instant = round(moment.timestamp() * 1_000_000)
     # Near the ends of the calendar an offset leads out of it: retention, which counts days from there, would fail.
     if not 0 <= instant < _END_US:

@@ -139,6 +139,10 @@ def test_csv_may_have_semicolons_as_french_spreadsheets_write_them() -> None:
         ([{"agent": agent("a"), "on": "20 November"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": "2026-11-20T01:00:00"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": 3}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "2026-W01-1"}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "2026-W01-1T00:00:00Z"}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "20261120T010000Z"}], ["/accounts/0/on"]),
+        ([{"agent": agent("a"), "on": "202٦-11-20"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": "0001-01-01T00:00:00+14:00"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "on": "9999-12-31T23:59:59-14:00"}], ["/accounts/0/on"]),
         ([{"agent": agent("a"), "why": ""}], ["/accounts/0"]),
@@ -161,6 +165,7 @@ def test_what_is_wrong_is_told_where_it_stands_without_its_value(accounts: objec
         (b"home_page,name\nhttps://ent.example\n", ["/2"]),
         (b"home_page,name\nhttps://ent.example,a\n,b\n", ["/3/agent/account/homePage"]),
         (b"mbox,on\nmailto:a@ent.example,soon\n", ["/2/on"]),
+        (b"mbox,on\nmailto:a@ent.example,2026-W01-1\n", ["/2/on"]),
     ],
 )
 def test_a_line_of_csv_that_is_wrong_is_named(content: bytes, pointers: list[str]) -> None:

@@ -200,7 +200,12 @@ def test_an_altered_entry_is_listed_all_the_same(
 
 @pytest.mark.parametrize(
     "path",
-    ["retention?x=1", "audit?limit=0", "audit?limit=1&limit=2", "audit?kind=zz", "audit?before=yesterday"],
+    [
+        "retention?x=1",
+        *(f"audit?limit={limit}" for limit in ("0", "1&limit=2", "1.5", "1_0", "%D9%A3", "%203", "true")),
+        "audit?kind=zz",
+        *(f"audit?before={day}" for day in ("yesterday", "2026-W01-1", "20260101T000000Z", "2026-W01-1T00:00:00Z")),
+    ],
 )
 def test_a_parameter_that_is_not_valid_is_refused(
     client: FlaskClient, issue: Callable[[str], NewCredential], path: str
@@ -236,7 +241,15 @@ def test_the_audit_log_is_searched_by_person(
 
 @pytest.mark.parametrize(
     "question",
-    [[], {"who": "x"}, {"kinds": ["zz"]}, {"person": []}, {"person": [{"mbox": "alice"}]}, {"since": "yesterday"}],
+    [
+        [],
+        {"who": "x"},
+        {"kinds": ["zz"]},
+        {"person": []},
+        {"person": [{"mbox": "alice"}]},
+        *({"since": day} for day in ("yesterday", "2026-W01-1", "20260101T000000Z", 20260101)),
+        *({"limit": limit} for limit in (1.5, 1.0, "5", "٣", True, 0, 10**30)),
+    ],
 )
 def test_a_search_that_is_not_valid_is_refused(
     client: FlaskClient, issue: Callable[[str], NewCredential], question: object

@@ -81,7 +81,10 @@ def test_the_list_tells_what_is_due_and_not_whose(server: Server, dpo: NewCreden
     assert refused.isdisjoint({late, fresh})
 
 
-@pytest.mark.parametrize("params", [{"due_within": "7"}, {"status": "lost"}, {"limit": "0"}, {"agent": "x"}])
+@pytest.mark.parametrize(
+    "params",
+    [{"due_within": "7"}, {"status": "lost"}, *({"limit": one} for one in ("0", "٣", "1_0", "1.0")), {"agent": "x"}],
+)
 def test_parameters_of_the_list(server: Server, dpo: NewCredential, params: dict[str, str]) -> None:
     answer = get(server, dpo, PATH, **params)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")

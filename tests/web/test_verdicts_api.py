@@ -56,6 +56,6 @@ def test_sessions_are_counted_with_where_they_went_wrong(server: Server) -> None
 
 def test_bad_parameters(server: Server) -> None:
     tutor = server.source()
-    for params in ({"since": "yesterday"}, {"unknown": "1"}):
+    for params in ({"since": "yesterday"}, {"since": "2026-W01-1"}, {"since": "20260101"}, {"unknown": "1"}):
         answer = server.send("GET", "/api/v1/verdicts", tutor, params=params)
         assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter")

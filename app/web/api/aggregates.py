@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import RESEARCH
 from app.errors import BadParameter, Fault
+from app.given import Day, TextNumber
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, described
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
@@ -20,10 +21,10 @@ Audited = Callable[[str, str, Mapping[str, object]], None]
 
 
 class _Parameters(Schema):
-    first = fields.Date(data_key="from", format="iso")
-    last = fields.Date(data_key="to", format="iso")
+    first = Day(data_key="from")
+    last = Day(data_key="to")
     by = fields.String()
-    limit = fields.Integer(strict=False, load_default=1_000, validate=validate.Range(1, PAGE_LIMIT))
+    limit = TextNumber(load_default=1_000, validate=validate.Range(1, PAGE_LIMIT))
     cursor = fields.String(validate=validate.Length(1, 2_000))
 
 

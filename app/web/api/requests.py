@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import GOVERNANCE_READ, RIGHTS
 from app.errors import BadParameter
+from app.given import Day, TextNumber
 from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
 from app.governance.cases import MOST_LISTED, Cases
 from app.web.api import asked
@@ -20,13 +21,13 @@ from app.web.gate import Gate
 class _Listing(Schema):
     status = fields.String(validate=validate.OneOf(STATUSES))
     due_within = fields.String(validate=validate.Regexp(r"^[0-9]{1,4}d\Z"))
-    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, MOST_LISTED))
+    limit = TextNumber(load_default=100, validate=validate.Range(1, MOST_LISTED))
 
 
 class _Opening(Schema):
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     agents = fields.List(fields.Raw(), required=True)
-    received = fields.Date(format="iso", load_default=None)
+    received = Day(load_default=None)
     note = fields.String(load_default="", validate=validate.Length(max=10_000))
 
 

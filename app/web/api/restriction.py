@@ -11,6 +11,7 @@ from marshmallow import Schema, fields, validate
 from app import lossless
 from app.access.scopes import RIGHTS
 from app.errors import BadRequest, Fault
+from app.given import Flag
 from app.governance.persons import Person
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction
@@ -22,7 +23,7 @@ from app.web.gate import Gate
 
 class _Objecting(asked.Act):
     purposes = fields.List(fields.String(validate=validate.OneOf(PURPOSES)), load_default=[RESEARCH])
-    refuse_new = fields.Boolean(load_default=False)
+    refuse_new = Flag(load_default=False)
 
 
 class _Rectifying(Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -11,6 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import GOVERNANCE_READ
 from app.errors import BadParameter, Fault
+from app.given import Instant, Number, TextNumber
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register import Activity, Register
@@ -28,8 +29,8 @@ class _NoParameters(Schema):
 
 class _AuditParameters(Schema):
     kind = fields.String(validate=validate.OneOf(sorted(KINDS)))
-    before = fields.AwareDateTime(format="iso", default_timezone=UTC)
-    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+    before = Instant()
+    limit = TextNumber(load_default=100, validate=validate.Range(1, 1_000))
     cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
 
 
@@ -37,9 +38,9 @@ class _SearchBody(Schema):
     person = fields.List(fields.Raw(), validate=validate.Length(1, 20), load_default=None)
     actor = fields.String(validate=validate.Length(1, 100), load_default=None)
     kinds = fields.List(fields.String(validate=validate.OneOf(sorted(KINDS))), load_default=list)
-    since = fields.AwareDateTime(format="iso", default_timezone=UTC, load_default=None)
-    before = fields.AwareDateTime(format="iso", default_timezone=UTC, load_default=None)
-    limit = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+    since = Instant(load_default=None)
+    before = Instant(load_default=None)
+    limit = Number(load_default=100, validate=validate.Range(1, 1_000))
     cursor = fields.String(load_default=None, validate=validate.Length(1, 2_000))
 
 

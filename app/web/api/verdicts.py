@@ -9,6 +9,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from app.access import scopes
 from app.errors import BadParameter, ScopeMissing
+from app.given import Day
 from app.ingest.sessions import Sessions
 from app.ingest.verdicts import Profiles
 from app.web.api.answers import answer
@@ -18,7 +19,7 @@ ORDERS = {True: "receipt", False: "timestamp"}
 
 
 class _Parameters(Schema):
-    since = fields.Date(format="iso", load_default=None)
+    since = Day(load_default=None)
     source = fields.String(load_default=None)
 
 
