@@ -22,7 +22,7 @@ from app.simulation.traces import simulate as traces
 
 
 @click.command()
-@click.option("--seed", type=Number(), default=1, show_default=True, help="The same seed gives the same statements.")
+@click.option("--seed", type=Number(0), default=1, show_default=True, help="The same seed gives the same statements.")
 @click.option("--pupils", type=Number(1, 10_000_000), default=200, show_default=True)
 @click.option("--days", type=Number(1, 3_660), default=5, show_default=True, help="Weekends counted.")
 @click.option("--start", type=Moment(), default="2026-09-07", show_default=True, help="First day.")
