@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,20 +17,16 @@ from app.factory import Parts
 from app.settings import Settings
 from app.storage.person_states import NOBODY
 from app.xapi.versions import Version
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import with_tutor
 
 ZOE = ("--account", "https://ent.example", "zoe")
 
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with with_tutor(settings, database_name) as made:
+        yield made
 
 
 def run(parts: Parts, command: click.Command, *args: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +20,7 @@ from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.versions import Version
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
+from tests.stores import with_tutor
 
 HOME = "https://ent.example"
 SOURCE = Source("tutor", "Tutor", ACTIVITY["id"], (), "observe", datetime.now(UTC))
@@ -29,13 +29,9 @@ SOURCE = Source("tutor", "Tutor", ACTIVITY["id"], (), "observe", datetime.now(UT
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     """The parts of a store of its own, one of the processes that serve it."""
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
-    made.start()
-    yield made
-    made.close()
+    with with_tutor(settings, database_name) as made:
+        made.start()
+        yield made
 
 
 def account(name: str) -> dict[str, Any]:

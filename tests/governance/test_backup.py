@@ -42,6 +42,7 @@ from app.storage.snapshot import LEFT_OUT
 from app.storage.tombstones import Tombstone, Tombstones
 from app.vault.keys import OrganisationKeys
 from tests.drills.drilling import until
+from tests.stores import own_settings
 
 # Changed by a restore itself: its entry in the log, the signing key kept. And kept by it: when a backup was made last.
 _OF_THE_RESTORE = {"audit", "measures"}
@@ -54,15 +55,7 @@ class House:
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
-        self.settings: Settings = load(
-            {
-                "SILLAGE_DATA_DIR": str(folder / "data"),
-                "SILLAGE_MONGODB_URI": uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "1",
-            }
-        )
+        self.settings: Settings = own_settings(folder, uri)
         self.reapplied: list[int] = []
         self._made: list[Parts] = []
         self.parts().initialise()

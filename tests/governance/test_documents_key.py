@@ -6,12 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import pytest
 from bson import decode_all
-from pymongo import MongoClient
 
 from app.errors import BadCursor, KeysBusy, Unsealable
 from app.factory import Parts
@@ -20,7 +18,6 @@ from app.governance.audit import _canonical
 from app.governance.documents_key import DocumentsRotation
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
-from app.settings import load
 from app.storage import activity_definitions, clock, organisation_keys
 from app.storage.organisation_keys import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.storage.shared_seals import KINDS, SharedSeals
@@ -31,6 +28,7 @@ from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement
+from tests.stores import initialised, look_after_keys
 
 WHO = Reader("sk-test", None)
 ANA = {"account": {"homePage": "https://ent.example", "name": "ana"}}
@@ -44,28 +42,12 @@ OVER = Conditions(if_none_match=frozenset({"-"}))
 @pytest.fixture
 def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
     """A started process over a store of its own that looks after its keys all the time."""
-    made = Parts(
-        load(
-            {
-                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
-                "SILLAGE_MONGODB_URI": mongodb_uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "1",
-            }
-        )
-    )
-    made.initialise()
-    made.__dict__["keys"] = organisation_keys.unlock(
-        made.store, made.keyring, made.settings.organisation, keep_seconds=0
-    )
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
-    made.start()
-    yield made
-    made.close()
-    with MongoClient[dict[str, object]](mongodb_uri) as client:
-        client.drop_database(made.settings.database)
+    with initialised(tmp_path, mongodb_uri) as made:
+        look_after_keys(made)
+        made.register.add(orjson.dumps(ACTIVITY))
+        made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
+        made.start()
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from pymongo import MongoClient
 
 from app.errors import BadCursor, KeysBusy, StatementConflict
 from app.factory import Parts
@@ -20,7 +19,6 @@ from app.governance.index_key import IndexRotation
 from app.governance.persons import person_of
 from app.ingest import tokens
 from app.ingest.querying import Reader
-from app.settings import load
 from app.storage import organisation_keys
 from app.storage.organisation_keys import Stage, index_keys
 from app.storage.sources import Source
@@ -31,6 +29,7 @@ from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
 from tests.served import ACTIVITY, statement
+from tests.stores import initialised, look_after_keys
 
 WHO = Reader("sk-test", None)
 ANA, BO = ({"account": {"homePage": "https://ent.example", "name": name}} for name in ("ana", "bo"))
@@ -40,27 +39,11 @@ PASSED = {"id": "http://adlnet.gov/expapi/verbs/passed"}
 @pytest.fixture
 def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
     """A started process over a store of its own that looks after the index key all the time."""
-    made = Parts(
-        load(
-            {
-                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
-                "SILLAGE_MONGODB_URI": mongodb_uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "1",
-            }
-        )
-    )
-    made.initialise()
-    made.__dict__["keys"] = organisation_keys.unlock(
-        made.store, made.keyring, made.settings.organisation, keep_seconds=0
-    )
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.start()
-    yield made
-    made.close()
-    with MongoClient[dict[str, object]](mongodb_uri) as client:
-        client.drop_database(made.settings.database)
+    with initialised(tmp_path, mongodb_uri) as made:
+        look_after_keys(made)
+        made.register.add(orjson.dumps(ACTIVITY))
+        made.start()
+        yield made
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from pymongo import MongoClient
 
 from app.errors import (
     FileRefused,
@@ -32,6 +31,7 @@ from app.storage import keyfile, organisation_keys
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from app.storage.keyfile import KeySet
 from app.vault.keys import OrganisationKeys, subject_place
+from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"
 
@@ -39,22 +39,8 @@ PASSPHRASE = "une phrase que personne ne devine"
 @pytest.fixture
 def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
     """The parts of a store of its own, initialised."""
-    made = Parts(
-        load(
-            {
-                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
-                "SILLAGE_MONGODB_URI": mongodb_uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "1",
-            }
-        )
-    )
-    made.initialise()
-    yield made
-    made.close()
-    with MongoClient[dict[str, object]](mongodb_uri) as client:
-        client.drop_database(made.settings.database)
+    with initialised(tmp_path, mongodb_uri) as made:
+        yield made
 
 
 @pytest.fixture

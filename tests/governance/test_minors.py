@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,8 +25,9 @@ from app.storage.sources import Source
 from app.vault import kinds
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
-from tests.served import ACTIVITY, statement
+from tests.served import statement
 from tests.standard.test_attachments import signed
+from tests.stores import with_tutor
 
 BY = "cli:test"
 NAMED = {"name": "Camille Exemple", "mbox": "mailto:camille@ent.example"}
@@ -43,14 +43,9 @@ SIGNATURE = {
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
-    made.start()
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with with_tutor(settings, database_name) as made:
+        made.start()
+        yield made
 
 
 def tutor(parts: Parts, policy: str = "pseudonymise") -> Source:

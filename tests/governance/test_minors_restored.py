@@ -16,12 +16,13 @@ from app.factory import Parts
 from app.governance.backup import Restored
 from app.governance.persons import Person, person_of
 from app.ingest.attachments import Part
-from app.settings import Settings, load
+from app.settings import Settings
 from app.storage.minors_passes import MinorsRepository
 from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.versions import Version
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
+from tests.stores import own_settings
 
 BY = "cli:test"
 CHILD = {"name": "Camille Exemple", "mbox": "mailto:camille@ent.example"}
@@ -39,15 +40,7 @@ class Organisation:
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
-        self.settings: Settings = load(
-            {
-                "SILLAGE_DATA_DIR": str(folder / "data"),
-                "SILLAGE_MONGODB_URI": uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "1",
-            }
-        )
+        self.settings: Settings = own_settings(folder, uri)
         with self.command() as parts:
             parts.initialise()
             parts.register.add(orjson.dumps(ACTIVITY))

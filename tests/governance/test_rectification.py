@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -17,7 +16,8 @@ from app.ingest.querying import Reader
 from app.settings import Settings
 from app.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.xapi.versions import Version
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import with_tutor
 
 EVERYBODY = Reader("sk-reader", None)
 BY = "cli:test"
@@ -26,13 +26,8 @@ RIGHT = statement(result={"success": False})
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with with_tutor(settings, database_name) as made:
+        yield made
 
 
 def stored(parts: Parts, **changes: object) -> UUID:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,6 +31,7 @@ from app.xapi.query import StatementQuery, parse_query
 from app.xapi.versions import Version
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
+from tests.stores import with_tutor
 
 SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
 EVERYBODY = Reader("sk-reader", None)
@@ -41,14 +41,9 @@ NO_CONDITIONS = Conditions()
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
-    made.start()
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with with_tutor(settings, database_name) as made:
+        made.start()
+        yield made
 
 
 def agent(account: str, **more: Any) -> dict[str, Any]:
