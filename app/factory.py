@@ -48,6 +48,8 @@ from app.governance.receptions import Receptions
 from app.governance.recipients import Disclosures, Recipients
 from app.governance.rectification import Rectification
 from app.governance.register import Register, SourceLink
+from app.governance.rekey import Processes as RekeyProcesses
+from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
@@ -91,6 +93,7 @@ from app.storage.index_tokens import TokenRepository
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
+from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
 from app.storage.nomenclatures import NomenclatureRepository
@@ -101,12 +104,13 @@ from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
+from app.storage.rekeying import RekeyRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Plain, Statements
-from app.storage.subjects import SubjectKeys, WrappedKeys
+from app.storage.subjects import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstones
 from app.vault import kinds
 from app.vault.bodies import DICTIONARIES, Bodies
@@ -527,12 +531,6 @@ class Parts:
     def erasures(self) -> Erasures:
         """Erases people."""
         places = PersonRepository(self.store)
-        holders = HolderRepository(self.store)
-        interval, ttl = self.settings.heartbeat_seconds, self.settings.process_ttl_seconds
-
-        def forgotten(epoch: int) -> bool:
-            return self._observer().wait_for_epoch(epoch) and holders.wait_for_epoch(epoch, interval=interval, ttl=ttl)
-
         return Erasures(
             repository=ErasureRepository(self.store),
             remains=Remains(self.store, places, self.attachment_repository),
@@ -546,7 +544,7 @@ class Parts:
             signer=lambda: self.signer,
             audit=self._audited,
             cases=self.cases,
-            processes=Processes(lambda: next_epoch(self.store), forgotten, self._observer),
+            processes=Processes(lambda: next_epoch(self.store), self._forgotten, self._observer),
             surroundings=Surroundings(
                 lambda people, since, check, note: self.aggregates.recount(people, since, check, note),
                 AuditRepository(self.store).of_kinds,
@@ -627,6 +625,26 @@ class Parts:
         )
 
     @cached_property
+    def rekey(self) -> Rekey:
+        """Gives learners new keys."""
+        settings = self.settings
+        return Rekey(
+            repository=RekeyRepository(self.store),
+            seals=LearnerSeals(self.store),
+            learners=WrappedKeys(self.store),
+            bodies_written=ResealRepository(self.store),
+            keyring=lambda: self.keyring,
+            organisation=settings.organisation,
+            statements=lambda: self.statements,
+            subjects=lambda: self.subjects,
+            bodies=lambda: self.bodies,
+            audit=self._audited,
+            processes=RekeyProcesses(lambda: next_epoch(self.store), self._forgotten, self._settled),
+            # A command is told of nothing: it looks again after the first; what it has begun ends by two waits.
+            settle_seconds=max(KEEP_SECONDS, settings.process_ttl_seconds) + 2 * settings.mongodb_timeout_seconds,
+        )
+
+    @cached_property
     def profiles(self) -> Profiles:
         """Loaded profiles and verdicts."""
         # The reader only when a profile asks: most commands need no key.
@@ -664,14 +682,6 @@ class Parts:
     @cached_property
     def minors_pass(self) -> MinorsPass:
         """Applies policies about minors to what is stored."""
-
-        def settled() -> int:
-            observer = self._observer()
-            until = max(clock.now_us(), observer.highest()) + 1
-            if not observer.wait_for_floor(until):
-                raise DatabaseUnavailable("A write under way takes long. Run the command again.")
-            return until
-
         return MinorsPass(
             repository=MinorsRepository(self.store),
             statements=self.statements,
@@ -689,7 +699,7 @@ class Parts:
             around=MinorsSurroundings(
                 cleaned=self.french.cleaned,
                 tokens_of=tokens.of_statement,
-                settled=settled,
+                settled=self._settled,
                 states=PersonStateRepository(self.store).read,
                 erasing=lambda: bool(ErasureRepository(self.store).open()),
                 corrected=AggregateRepository(self.store, self.keys).note_correction,
@@ -846,6 +856,9 @@ class Parts:
                 return {"due": False}
             return self.reseal.run("job:reseal", check=lease.check, share=JOB_SHARE)._asdict()
 
+        def rekey(lease: Lease) -> Mapping[str, object]:
+            return self.rekey.resume("job:rekey", check=lease.check, share=JOB_SHARE, wait=False)._asdict()
+
         def anchor(_: Lease) -> Mapping[str, object]:
             return {"anchor": self.audit.anchor()}
 
@@ -869,6 +882,7 @@ class Parts:
             Job("requests", settings.requests_cron, requests),
             Job("reindex", settings.reindex_cron, reindex),
             Job("reseal", settings.reseal_cron, reseal),
+            Job("rekey", settings.rekey_cron, rekey),
             Job("measure", settings.measure_cron, measure),
             Job("export", settings.export_cron, export),
             Job("audit-anchor", settings.anchor_cron, anchor),
@@ -1250,6 +1264,20 @@ class Parts:
         # Not made for this: it would be asked for in the midst of a beat.
         if "keys" in self.__dict__:
             self.keys.forget()
+
+    def _forgotten(self, epoch: int) -> bool:
+        """Wait until every process has emptied its caches, a scheduler too; false if one takes too long."""
+        interval, ttl = self.settings.heartbeat_seconds, self.settings.process_ttl_seconds
+        holders = HolderRepository(self.store)
+        return self._observer().wait_for_epoch(epoch) and holders.wait_for_epoch(epoch, interval=interval, ttl=ttl)
+
+    def _settled(self) -> int:
+        """A bound in microseconds: no statement up to it can still appear, none after it was stamped before now."""
+        observer = self._observer()
+        until = max(clock.now_us(), observer.highest()) + 1
+        if not observer.wait_for_floor(until):
+            raise DatabaseUnavailable("A write under way takes long. Run the command again.")
+        return until
 
     def _trusted(self) -> bool:
         return self._presence is not None and self._presence.fresh()

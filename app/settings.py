@@ -338,6 +338,11 @@ class Settings:
         form.String(validate=_cron),
         "30 3 * * *",
     )
+    rekey_cron: str = _setting(
+        "When a replacement of learners' keys that was begun goes on, if there is one under way (cron).",
+        form.String(validate=_cron),
+        "*/10 * * * *",
+    )
     measure_cron: str = _setting(
         "When it is counted, for `/metrics`, what retention should have deleted and has not (cron).",
         form.String(validate=_cron),

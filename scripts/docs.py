@@ -58,6 +58,7 @@ _FORMS = {
     "requests_cron": "five-field cron",
     "reindex_cron": "five-field cron",
     "reseal_cron": "five-field cron",
+    "rekey_cron": "five-field cron",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}

@@ -17,7 +17,10 @@ from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import IndexRotation
 from app.governance.keys import Keys, Told, refuse_unopened
+from app.governance.rekey import Rekey
+from app.governance.rekey import Told as StageTold
 from app.governance.reseal import Reseal
+from app.storage.rekeying import Rekeying, Stage
 from app.vault.signing import Signer
 
 _MOST_PASSPHRASE = 4_096
@@ -46,6 +49,10 @@ class Custody(Protocol):
     @property
     def reseal(self) -> Reseal:
         """The move of statements to a newer format."""
+
+    @property
+    def rekey(self) -> Rekey:
+        """New keys for learners."""
 
 
 @click.group()
@@ -91,6 +98,7 @@ def keys_status(parts: Custody) -> None:
             f"{said}, being replaced by {documents.next} ({documents.stage} since {documents.seconds:,.0f} s). "
             "`sillage keys rotate --documents` goes on."
         )
+    out().print(_learners_keys(parts.rekey.status()))
     missing = [str(one.number) for one in status.versions if one.state == "missing"]
     if missing:
         raise KeysUnopened(f"Something is wrapped with version {', '.join(missing)}, whose key is not at hand.")
@@ -188,6 +196,71 @@ def keys_reseal(parts: Custody, share: float) -> None:
     console.print(f"Gone through: {done.seen:,} statements{rate}. Moved to format {done.format}: {done.resealed:,}.")
     if done.unopened:
         console.print(f"Left as they are, being erased or damaged: {done.unopened:,}.")
+
+
+@keys.command("rekey-learners")
+@click.option("--dry-run", is_flag=True, help="Say how much there is to go through, and change nothing.")
+@_share
+@click.pass_obj
+def keys_rekey_learners(parts: Custody, dry_run: bool, share: float) -> None:
+    """Give every learner a new key, and seal anew all that is under the old ones, which are destroyed.
+
+    After a leak of the key file and of a copy of the database: run `sillage keys rotate` first, or the new keys are
+    wrapped with what leaked. The service goes on meanwhile. May be cut off and run again.
+    """
+    console = out()
+    standing = parts.rekey.standing()
+    console.print(
+        f"{standing.learners:,} learners and about {standing.statements:,} statements. "
+        f"New keys are wrapped with version {standing.active} of the key-encryption key."
+    )
+    if dry_run:
+        console.print(_learners_keys(standing.rekeying))
+        console.print("Nothing was changed.")
+        return
+    with _stages() as told:
+        done = parts.rekey.run(progress=told, share=share)
+    if not done.finished:
+        console.print(f"Another run has just ended this; rekey {done.number} is done.")
+        return
+    rate = _rate(done.statements, done.seconds)
+    console.print(f"Rekey {done.number} is done: {done.learners:,} learners have new keys; the old ones are destroyed.")
+    console.print(f"Sealed anew: {done.moved:,} values; this run went through {done.statements:,} statements{rate}.")
+    if done.unopened:
+        console.print(f"Left as they are, being erased or damaged: {done.unopened:,} statements.")
+    console.print("Backups from before hold the old keys, and what they open: make a new one, and destroy those.")
+
+
+def _learners_keys(rekeying: Rekeying | None) -> str:
+    if rekeying is None:
+        return "Learners' keys: those that they began with."
+    if rekeying.finished is not None:
+        when = f"{rekeying.finished:%Y-%m-%d %H:%M:%SZ}"
+        return f"Learners' keys: replaced for the last time on {when} (rekey {rekeying.number})."
+    return (
+        f"Learners' keys: being replaced (rekey {rekeying.number}, {rekeying.stage} since {rekeying.seconds:,.0f} s): "
+        f"{rekeying.learners:,} learners have two, {rekeying.moved:,} values are sealed anew. "
+        "`sillage keys rekey-learners` goes on, or the job `rekey`."
+    )
+
+
+_STAGES = {
+    Stage.GIVING: "Giving out new keys",
+    Stage.GIVEN: "Waiting until every process knows them",
+    Stage.MOVING: "Sealing anew",
+    Stage.CLOSING: "Destroying the old keys",
+}
+
+
+@contextmanager
+def _stages() -> Iterator[StageTold]:
+    with _bar() as progress:
+        task = progress.add_task("", total=None)
+
+        def told(stage: str, done: int, total: int) -> None:
+            progress.update(task, description=_STAGES[Stage(stage)], completed=done, total=total or None)
+
+        yield told
 
 
 @keys.command("verify")
@@ -299,11 +372,15 @@ def _rate(count: int, seconds: float) -> str:
     return f", {count / seconds:,.0f} a second" if seconds else ""
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[Told]:
+def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = out()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Told]:
+    with _bar() as progress:
         task = progress.add_task(what, total=None)
 
         def told(done: int, total: int) -> None:

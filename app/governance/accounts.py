@@ -15,12 +15,10 @@ from app.errors import BadRequest, Fault, MalformedJSON
 from app.governance.audit import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal
-from app.storage.accounts import AccountRepository, Closing
+from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.vault.keys import OrganisationKeys
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
-PLACE = "account"
-"""What the identifiers of accounts that ended are sealed for."""
 MOST_EVENTS = 10_000
 """Most events that are taken at once."""
 COLUMNS = ("home_page", "name", "mbox", "mbox_sha1sum", "openid", "event", "on")

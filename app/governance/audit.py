@@ -99,6 +99,8 @@ AUDIT_CUT = "audit-cut"
 INDEX_KEY_GIVEN_OUT = "index-key-given-out"
 INDEX_KEY_RETIRED = "index-key-retired"
 BODIES_RESEALED = "bodies-resealed"
+LEARNERS_REKEY_STARTED = "learners-rekey-started"
+LEARNERS_REKEYED = "learners-rekeyed"
 DOCUMENTS_KEY_GIVEN_OUT = "documents-key-given-out"
 DOCUMENTS_KEY_RETIRED = "documents-key-retired"
 SOURCE_CLOSED = "source-closed"
@@ -170,6 +172,8 @@ KINDS = frozenset(
         INDEX_KEY_GIVEN_OUT,
         INDEX_KEY_RETIRED,
         BODIES_RESEALED,
+        LEARNERS_REKEY_STARTED,
+        LEARNERS_REKEYED,
         DOCUMENTS_KEY_GIVEN_OUT,
         DOCUMENTS_KEY_RETIRED,
         SOURCE_CLOSED,

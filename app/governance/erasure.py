@@ -22,8 +22,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from app import lossless
 from app.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
 from app.governance import claims
@@ -65,7 +63,7 @@ from app.vault import attachments as attachment_sealing
 from app.vault import documents as sealing
 from app.vault import kinds
 from app.vault.bodies import Bodies
-from app.vault.keys import OrganisationKeys
+from app.vault.keys import Cipher, OrganisationKeys
 from app.vault.signing import Signer
 from app.xapi.identifiers import keys_of
 from app.xapi.redaction import redacted
@@ -439,13 +437,13 @@ class Erasures:
         """Delete documents, sessions and keys of attachments that the person's present keys, if any, do not open."""
         remains, organisation = self._remains, self._keys.organisation
 
-        def document_opens(key: AESGCM, row: Sealed) -> bool:
+        def document_opens(key: Cipher, row: Sealed) -> bool:
             return sealing.unseal(key, organisation, sealing.place(row.id, "name"), row.sealed) is not None
 
-        def session_opens(key: AESGCM, row: Sealed) -> bool:
+        def session_opens(key: Cipher, row: Sealed) -> bool:
             return sealing.unseal(key, organisation, sealing.session_place(row.id), row.sealed) is not None
 
-        def attachment_opens(key: AESGCM, row: Sealed) -> bool:
+        def attachment_opens(key: Cipher, row: Sealed) -> bool:
             try:
                 attachment_sealing.unwrapped(key, organisation, row.id, row.sealed)
             except Unsealable:

@@ -46,7 +46,7 @@ from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVers
 from app.storage.keyring import KeyHolding, Keyring, Listed
 from app.storage.subjects import Replacement, WrappedKey, WrappedKeys
 from app.vault import key_backup
-from app.vault.keys import KEY_BYTES, KeyCustody, subject_place
+from app.vault.keys import KEY_BYTES, KeyCustody, Wrapped, subject_place
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""
@@ -261,9 +261,8 @@ class Keys:
 
     def _closed(self, rows: Sequence[WrappedKey], ring: KeyHolding) -> list[WrappedKey]:
         """Those of these keys that do not open; each is tried by itself only where not all do."""
-        places = [(subject_place(self._organisation, row.subject), row.wrapped) for row in rows]
         try:
-            ring.unwrap_all(places)
+            ring.unwrap_all(self._places(rows))
         except KeyRefused:
             if len(rows) == 1:
                 return list(rows)
@@ -367,13 +366,18 @@ class Keys:
         return [version for version in self._learners.versions() if version != keks.active]
 
     def _rewrapped(self, rows: Sequence[WrappedKey], ring: KeyHolding) -> list[Replacement]:
-        places = [(subject_place(self._organisation, row.subject), row.wrapped) for row in rows]
-        fresh = ring.current.rewrap_all(places, clock.random_bytes)
-        return [
-            Replacement(row.subject, row.wrapped, wrapped)
-            for row, wrapped in zip(rows, fresh, strict=True)
-            if wrapped is not None
-        ]
+        fresh = iter(ring.current.rewrap_all(self._places(rows), clock.random_bytes))
+        ready = []
+        for row in rows:
+            made = [next(fresh) for _ in row.keys]
+            wrapped = [one for one in made if one is not None]
+            # Two keys of a learner stay under one version: Vault may have begun another one between them.
+            if len(wrapped) == len(made) and len({one.version for one in wrapped}) == 1:
+                ready.append(Replacement(row.subject, row.wrapped, wrapped[0], row.next, (*wrapped, None)[1]))
+        return ready
+
+    def _places(self, rows: Sequence[WrappedKey]) -> list[tuple[str, Wrapped]]:
+        return [(subject_place(self._organisation, row.subject), wrapped) for row in rows for wrapped in row.keys]
 
     def retire(self, number: int, actor: str = "cli:keys retire") -> None:
         """Destroy a decrypt-only version that nothing is wrapped with.

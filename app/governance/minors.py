@@ -19,10 +19,9 @@ from zoneinfo import ZoneInfo
 from app import lossless
 from app.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
 from app.france import minors
-from app.governance.accounts import PLACE
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.governance.sealing import PersonSeal
-from app.storage.accounts import AccountRepository, Closing
+from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.erasures import Remains
 from app.storage.index_tokens import TokenRepository

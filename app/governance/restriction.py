@@ -24,12 +24,10 @@ from app.governance.audit import (
 from app.governance.cases import Cases
 from app.governance.persons import Person, groups_of
 from app.governance.sealing import PersonSeal
-from app.storage.person_states import PURPOSES, RESEARCH, Identity, PersonStateRepository
+from app.storage.person_states import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.storage.retention import Held
 from app.vault.keys import OrganisationKeys
 from app.vault.kinds import AGENT
-
-_PLACE = "person-state"
 
 
 class Standing(NamedTuple):
@@ -140,7 +138,7 @@ class Restriction:
     def held(self) -> list[Held]:
         """Everybody who is restricted, for those who delete."""
         identities = self._repository.restricted()
-        known = self._seal.open(_PLACE, {one.subject: one.who for one in identities})
+        known = self._seal.open(PLACE, {one.subject: one.who for one in identities})
         return [
             Held(one.subject, self._agents(known[one.subject]) if one.subject in known else ()) for one in identities
         ]
@@ -180,4 +178,4 @@ class Restriction:
             for subject, members in actors.items()
             if len(members) == 1 or subject in groups
         }
-        return [Identity(subject, who) for subject, who in self._seal.seal(_PLACE, kept).items()]
+        return [Identity(subject, who) for subject, who in self._seal.seal(PLACE, kept).items()]

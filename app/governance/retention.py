@@ -20,12 +20,11 @@ from functools import partial
 from typing import NamedTuple
 
 from app.errors import SillageError
-from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.months import months_after
 from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
 from app.governance.sealing import PersonSeal
-from app.storage.accounts import AccountRepository, Closing
+from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository
 from app.vault import kinds
 from app.vault.keys import OrganisationKeys

@@ -42,20 +42,17 @@ class PersonSeal:
     def seal_for_all(self, place: str, subjects: Sequence[bytes], value: bytes) -> bytes:
         """Seal a value that opens only while each of these subjects has the key that they have now, or get."""
         keys = self._subjects.ensured(subjects)
-        for subject in subjects:
-            value = documents.seal(keys[subject], self._organisation, _bound(place, subject), value, self._random)
-        return value
+        return documents.seal_layers(keys, self._organisation, _layers(place, subjects), value, self._random)
 
     def open_for_all(self, place: str, subjects: Sequence[bytes], sealed: bytes) -> bytes | None:
         """Undo ``seal_for_all``; None when a key was destroyed."""
         keys = self._subjects.existing(subjects)
-        value: bytes | None = sealed
-        for subject in reversed(subjects):
-            if value is None or subject not in keys:
-                return None
-            value = documents.unseal(keys[subject], self._organisation, _bound(place, subject), value)
-        return value
+        return documents.unseal_layers(keys, self._organisation, _layers(place, subjects), sealed)
 
 
 def _bound(place: str, subject: bytes) -> str:
-    return f"{place}:{subject.hex()}"
+    return documents.person_layer(place, subject).place
+
+
+def _layers(place: str, subjects: Sequence[bytes]) -> list[documents.Layer]:
+    return [documents.person_layer(place, subject) for subject in subjects]

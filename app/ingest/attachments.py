@@ -15,7 +15,7 @@ from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.storage.subjects import SubjectKeys
 from app.vault.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
-from app.vault.keys import OrganisationKeys, RandomBytes
+from app.vault.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
 from app.xapi import Statement
 from app.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.xapi.signatures import signature_faults
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
     statements: Sequence[Statement]
     ids: Sequence[UUID]
     subjects: Sequence[bytes]
-    keys: Mapping[bytes, AESGCM]
+    keys: Mapping[bytes, Cipher]
     many: bool
 
 
@@ -135,12 +135,13 @@ class Attachments:
             with suppress(SillageError):
                 self._repository.drop([each.id for each in attachments])
 
-    def still_open(self, attachments: Sequence[Attachment], keys: Mapping[bytes, AESGCM]) -> bool:
-        """Whether these keys of learners open what was wrapped for them."""
+    def still_open(self, attachments: Sequence[Attachment], keys: Mapping[bytes, Cipher]) -> bool:
+        """Whether these keys of learners, as they seal now, open what was wrapped for them."""
         try:
             for each in attachments:
                 for subject, wrapped in each.keys.items():
-                    unwrapped(keys[subject], self._keys.organisation, each.id, wrapped)
+                    # Not one that opens besides: it is to go, and what comes late may be looked at no more.
+                    unwrapped(sealing_alone(keys[subject]), self._keys.organisation, each.id, wrapped)
         except Unsealable:
             return False
         return True
@@ -191,7 +192,7 @@ class Attachments:
                 found[each.digest] = Data(each.sha2, each.content_type, row.length, chunks)
         return list(found.values())
 
-    def _unwrapped(self, subject: bytes, learner: AESGCM, attachment: bytes, wrapped: bytes) -> AESGCM | None:
+    def _unwrapped(self, subject: bytes, learner: Cipher, attachment: bytes, wrapped: bytes) -> AESGCM | None:
         """The key of an attachment; None when it was wrapped with a key of the learner that was destroyed since.
 
         Raises:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app import lossless
 from app.errors import (
@@ -35,7 +34,7 @@ from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
 from app.vault.bodies import Bodies
-from app.vault.keys import OrganisationKeys
+from app.vault.keys import Cipher, OrganisationKeys
 from app.xapi.content import members, normalise, same, stamp
 from app.xapi.decode import decode
 from app.xapi.identifiers import Keys, keys_of
@@ -247,7 +246,9 @@ class Recorder:
             if generation != self._subjects.generation:
                 generation, learner_keys = self._learner_keys(subjects)
                 if not self._attachments.still_open(attached, learner_keys):
-                    raise Unavailable("A learner was erased while the data came in. Send the same request again.")
+                    raise Unavailable(
+                        "A learner was erased, or got another key, while the data came in. Send the same request again."
+                    )
             # Just before the write: attachments may have taken minutes, and the index key have been replaced.
             index = keys.index
             # Of what the sender said, before anything is added: what a retry repeats.
@@ -313,7 +314,7 @@ class Recorder:
             self._stamp_again(rows, outcome)
         return ids, subjects, outcome
 
-    def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, AESGCM]]:
+    def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, Cipher]]:
         """Learners' keys, and the generation under which they were got."""
         generation = self._subjects.generation
         return generation, self._subjects.ensured(subjects)

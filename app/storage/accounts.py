@@ -21,6 +21,8 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 
 NAME = "accounts"
+PLACE = "account"
+"""What the identifiers of accounts that ended are sealed for."""
 COLLECTIONS = (Declared(NAME, (Index("closed", (("source", 1), ("closed", 1))),)),)
 
 

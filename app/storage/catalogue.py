@@ -24,6 +24,7 @@ from app.storage import (
     profiles,
     receptions,
     register,
+    rekeying,
     resealing,
     sources,
     statements,
@@ -35,6 +36,7 @@ from app.storage.declared import Declared
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *resealing.COLLECTIONS,
+    *rekeying.COLLECTIONS,
     *subjects.COLLECTIONS,
     *attachments.COLLECTIONS,
     *documents.COLLECTIONS,

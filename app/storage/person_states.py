@@ -27,6 +27,8 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 
 NAME = "person_states"
+PLACE = "person-state"
+"""What the identifiers of persons are sealed for."""
 COLLECTIONS = (Declared(NAME),)
 
 RESEARCH = "research"

@@ -79,8 +79,11 @@ class SealedReader:
             gone = len(rows)
             for (number, row), body in zip(rest, bodies, strict=True):
                 if body is None and not renewed:
-                    # The key at hand may be one that was destroyed and made anew: those of now, once for all.
-                    keys, renewed, gone = self._subjects.renewed({row.subject for _, row in rest}), True, number
+                    # The key at hand may be one that was destroyed and made anew: those of now, once for all. And what
+                    # was read long before it is opened may have been sealed anew since: as it is now.
+                    rows = self._as_now(rows, number)
+                    keys = self._subjects.renewed({row.subject for row in rows[number:]})
+                    renewed, gone = True, number
                     break
                 if body is None:
                     closed.append(row)
@@ -90,6 +93,11 @@ class SealedReader:
                 if most_bytes is not None and total >= most_bytes:
                     return Opened(opened, number + 1, self._damaged(closed))
         return Opened(opened, gone, self._damaged(closed))
+
+    def _as_now(self, rows: Sequence[Stored], start: int) -> Sequence[Stored]:
+        """These rows, those from ``start`` on as they are stored now; what is gone stays as it was read."""
+        now = {row.id: row for row in self._statements.some([row.id for row in rows[start:]])}
+        return [*rows[:start], *(now.get(row.id, row) for row in rows[start:])]
 
     def each(self, rows: Sequence[Stored]) -> Iterator[Plain]:
         """Those that ``opened`` gives, about 1 MiB opened at a time: small ones may become large."""

@@ -13,18 +13,24 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.errors import DatabaseUnavailable
-from app.storage import clock
+from app.storage import clock, rekeying
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
-from app.vault.keys import KEY_BYTES, KeyWrapping, Wrapped, subject_place
+from app.vault.keys import KEY_BYTES, Cipher, KeyPair, KeyWrapping, Wrapped, subject_place
 
 NAME = "subjects"
 # Which keys are still under a version, in an order that a rewrap can go through and go on in.
 COLLECTIONS = (Declared(NAME, (Index("version", (("version", 1), ("_id", 1)), packed=True),)),)
 
+KEEP_SECONDS = 30.0
+"""How long a process uses a learner's key without looking whether it is still there."""
+
 DUPLICATE = 11000
 # Between its making and its reading a key may be destroyed: then it is made again.
 _MADE_AT_MOST = 5
+
+# A learner's keys, opened: the one that seals; and, while it takes another's place, that other one.
+_Opened = tuple[bytes, bytes | None]
 
 
 class SubjectKeys:
@@ -33,6 +39,9 @@ class SubjectKeys:
     An opened key stays in this process's memory for ``keep_seconds`` at most: that bounds how long a destroyed key
     could still be used by a process that is not told. Keys are kept as bytes, 40 MB with all around them: ready to
     encrypt, one takes six times as much, and a sender names as many learners as it likes.
+
+    While learners get new keys (``app/governance/rekey.py``) one has two: both open, and which of them seals is the
+    same for every process, by the stage that this has reached. With the last stage the old one is not used any more.
 
     Safe to share between threads.
 
@@ -48,25 +57,28 @@ class SubjectKeys:
         organisation: str,
         *,
         capacity: int = 100_000,
-        keep_seconds: float = 30.0,
+        keep_seconds: float = KEEP_SECONDS,
+        prefix: str = "",
     ) -> None:
-        self._collection = store.collection(NAME)
+        """``prefix``: of the names of collections; a restore fills others first."""
+        self._collection = store.collection(prefix + NAME)
+        self._rekeyings = store.collection(prefix + rekeying.NAME)
         self._keks = keks
         self._organisation = organisation
         self._capacity = capacity
         self._keep = keep_seconds
-        self._cache: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[_Opened, float]] = OrderedDict()
         self._lock = threading.Lock()
         self.generation = 0
 
-    def existing(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
+    def existing(self, subjects: Iterable[bytes]) -> dict[bytes, Cipher]:
         """The keys of these learners; one that has no key (never had, or destroyed) is left out."""
         found, missing = self._cached(set(subjects))
         if missing:
             found.update(self._fetch(missing))
         return found
 
-    def renewed(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
+    def renewed(self, subjects: Iterable[bytes]) -> dict[bytes, Cipher]:
         """The keys of these learners as they are stored now, for what those at hand do not open."""
         wanted = set(subjects)
         found = self._fetch(wanted)
@@ -75,7 +87,7 @@ class SubjectKeys:
                 self._cache.pop(subject, None)
         return found
 
-    def ensured(self, subjects: Iterable[bytes]) -> dict[bytes, AESGCM]:
+    def ensured(self, subjects: Iterable[bytes]) -> dict[bytes, Cipher]:
         """The keys of these learners, made for those who have none: durable before this returns."""
         wanted = set(subjects)
         found = self.existing(wanted)
@@ -90,13 +102,21 @@ class SubjectKeys:
                 found.update(self._fetch(missing - made.keys()))
         raise DatabaseUnavailable("A learner is being erased again and again. Send the same request later.")
 
+    def both(self, subjects: Iterable[bytes]) -> dict[bytes, Cipher]:
+        """The keys of these learners as they are stored now, for whoever moves what is sealed to the newer one.
+
+        A ``KeyPair`` that seals with the newer one, whatever the stage, for those who have two.
+        """
+        documents = self._read(set(subjects))
+        return {subject: _ready(keys) for subject, keys in self._unwrapped(documents, newer_seals=True).items()}
+
     def forget(self) -> None:
         """Drop every opened key from memory, and keep none that is being fetched now."""
         with self._lock:
             self.generation += 1
             self._cache.clear()
 
-    def _cached(self, wanted: set[bytes]) -> tuple[dict[bytes, AESGCM], set[bytes]]:
+    def _cached(self, wanted: set[bytes]) -> tuple[dict[bytes, Cipher], set[bytes]]:
         now = clock.steady()
         found = {}
         with self._lock:
@@ -104,38 +124,57 @@ class SubjectKeys:
                 entry = self._cache.get(subject)
                 if entry is not None and entry[1] > now:
                     found[subject] = entry[0]
-        return {subject: AESGCM(key) for subject, key in found.items()}, wanted - found.keys()
+        return {subject: _ready(keys) for subject, keys in found.items()}, wanted - found.keys()
 
-    def _fetch(self, subjects: set[bytes]) -> dict[bytes, AESGCM]:
+    def _fetch(self, subjects: set[bytes]) -> dict[bytes, Cipher]:
         generation = self.generation
         # Before the question is sent: a key that is destroyed meanwhile is kept no longer than another.
         began = clock.steady()
-        with translated():
-            documents = list(self._collection.find({"_id": {"$in": list(subjects)}}, {"version": 1, "key": 1}))
-        subjects_found = [bytes(document["_id"]) for document in documents]
-        keys = self._keks.unwrap_all(
-            [
-                (subject_place(self._organisation, subject), Wrapped(document["version"], bytes(document["key"])))
-                for subject, document in zip(subjects_found, documents, strict=True)
-            ]
-        )
-        opened = dict(zip(subjects_found, keys, strict=True))
+        documents = self._read(subjects)
+        stage = None
+        if any("next" in document for document in documents):
+            # Asked after the keys: it is never behind what they are used for.
+            stage = rekeying.stage(self._rekeyings)
+        opened = self._unwrapped(documents, newer_seals=stage in rekeying.SEALING_ANEW)
+        if stage is rekeying.Stage.CLOSING:
+            # What is still under the old one came too late, and whoever wrote it is to notice (``rekey.py``).
+            opened = {subject: (keys[0], None) for subject, keys in opened.items()}
         self._remember(opened, began, generation)
-        return {subject: AESGCM(key) for subject, key in opened.items()}
+        return {subject: _ready(keys) for subject, keys in opened.items()}
 
-    def _remember(self, opened: Mapping[bytes, bytes], began: float, generation: int) -> None:
+    def _read(self, subjects: set[bytes]) -> list[Document]:
+        with translated():
+            wanted = {"_id": {"$in": list(subjects)}}
+            return list(self._collection.find(wanted, {"version": 1, "key": 1, "next": 1}))
+
+    def _unwrapped(self, documents: Sequence[Document], *, newer_seals: bool) -> dict[bytes, _Opened]:
+        """Learners' keys as they are stored, opened in one go."""
+        wrapped = [
+            (subject_place(self._organisation, bytes(document["_id"])), Wrapped(document["version"], bytes(sealed)))
+            for document in documents
+            for sealed in (document["key"], document.get("next"))
+            if sealed is not None
+        ]
+        keys = iter(self._keks.unwrap_all(wrapped))
+        opened: dict[bytes, _Opened] = {}
+        for document in documents:
+            first, second = next(keys), next(keys) if "next" in document else None
+            opened[bytes(document["_id"])] = (second, first) if second and newer_seals else (first, second)
+        return opened
+
+    def _remember(self, opened: Mapping[bytes, _Opened], began: float, generation: int) -> None:
         until = began + self._keep
         with self._lock:
             if generation != self.generation:
                 # It may have been read before a destruction that this process was told of meanwhile.
                 return
-            for subject, key in opened.items():
-                self._cache[subject] = (key, until)
+            for subject, keys in opened.items():
+                self._cache[subject] = (keys, until)
                 self._cache.move_to_end(subject)
             while len(self._cache) > self._capacity:
                 self._cache.popitem(last=False)
 
-    def _make(self, subjects: Sequence[bytes]) -> dict[bytes, AESGCM]:
+    def _make(self, subjects: Sequence[bytes]) -> dict[bytes, Cipher]:
         """Make keys, durable when this returns; those of learners for whom another process did are left out."""
         generation, began = self.generation, clock.steady()
         created = clock.now()
@@ -158,23 +197,42 @@ class SubjectKeys:
                     raise
                 for error in failed.details["writeErrors"]:
                     del made[subjects[error["index"]]]
-        self._remember(made, began, generation)
+        self._remember({subject: (key, None) for subject, key in made.items()}, began, generation)
         return {subject: AESGCM(key) for subject, key in made.items()}
 
 
+def _ready(keys: _Opened) -> Cipher:
+    sealing, other = keys
+    return AESGCM(sealing) if other is None else KeyPair(AESGCM(sealing), AESGCM(other))
+
+
 class WrappedKey(NamedTuple):
-    """A learner's key as stored: subject token of 16 bytes, and the key under a version."""
+    """A learner's key as stored.
+
+    Attributes:
+        subject: Token of 16 bytes.
+        wrapped: The key, under a version.
+        next: The key that takes its place, under the same version; None but during a rekey.
+    """
 
     subject: bytes
     wrapped: Wrapped
+    next: Wrapped | None = None
+
+    @property
+    def keys(self) -> tuple[Wrapped, ...]:
+        """Both, or the one that there is."""
+        return (self.wrapped,) if self.next is None else (self.wrapped, self.next)
 
 
 class Replacement(NamedTuple):
-    """A learner's key as it was read, and as it is to be."""
+    """A learner's key as it was read, and as it is to be; with the one that takes its place, if there is one."""
 
     subject: bytes
     before: Wrapped
     after: Wrapped
+    next_before: Wrapped | None = None
+    next_after: Wrapped | None = None
 
 
 class WrappedKeys:
@@ -229,13 +287,7 @@ class WrappedKeys:
         """
         if not replacements:
             return 0
-        writes = [
-            UpdateOne(
-                {"_id": subject, "version": before.version, "key": before.sealed},
-                {"$set": {"version": after.version, "key": after.sealed}},
-            )
-            for subject, before, after in replacements
-        ]
+        writes = [_replaced(each) for each in replacements]
         with translated():
             return self._collection.bulk_write(writes, ordered=False).modified_count
 
@@ -245,9 +297,29 @@ class WrappedKeys:
             return self._collection.delete_one({"_id": subject, "created": {"$lt": made_before}}).deleted_count == 1
 
     def _page(self, asked: Document, index: str, limit: int) -> list[WrappedKey]:
+        fields = {"version": 1, "key": 1, "next": 1}
         with translated():
-            found = list(self._collection.find(asked, {"version": 1, "key": 1}).sort("_id", 1).hint(index).limit(limit))
-        return [WrappedKey(bytes(one["_id"]), Wrapped(int(one["version"]), bytes(one["key"]))) for one in found]
+            found = list(self._collection.find(asked, fields).sort("_id", 1).hint(index).limit(limit))
+        return [_wrapped_key(one) for one in found]
+
+
+def _wrapped_key(found: Document) -> WrappedKey:
+    version, coming = int(found["version"]), found.get("next")
+    return WrappedKey(
+        bytes(found["_id"]),
+        Wrapped(version, bytes(found["key"])),
+        None if coming is None else Wrapped(version, bytes(coming)),
+    )
+
+
+def _replaced(one: Replacement) -> UpdateOne:
+    asked: Document = {"_id": one.subject, "version": one.before.version, "key": one.before.sealed}
+    change: Document = {"version": one.after.version, "key": one.after.sealed}
+    # None finds what is not there: both are under one version, so one never moves without the other.
+    asked["next"] = None if one.next_before is None else one.next_before.sealed
+    if one.next_after is not None:
+        change["next"] = one.next_after.sealed
+    return UpdateOne(asked, {"$set": change})
 
 
 _SLICE = 16

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.errors import Unsealable
-from app.vault.keys import KEY_BYTES, NONCE_BYTES, OrganisationKeys, RandomBytes
+from app.vault.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 FRAME_BYTES = 1024 * 1024
 MARK_BYTES = 16
@@ -29,7 +29,7 @@ def mark(keys: OrganisationKeys, digest: str) -> bytes:
 
 
 def new_key(
-    learners: Mapping[bytes, AESGCM], organisation: str, attachment: bytes, random: RandomBytes
+    learners: Mapping[bytes, Cipher], organisation: str, attachment: bytes, random: RandomBytes
 ) -> tuple[AESGCM, dict[bytes, bytes]]:
     """A key for an attachment, and that key wrapped for each learner; ``learners``: their keys by subject token."""
     key = random(KEY_BYTES)
@@ -41,7 +41,7 @@ def new_key(
     return AESGCM(key), wrapped
 
 
-def unwrapped(learner: AESGCM, organisation: str, attachment: bytes, wrapped: bytes) -> AESGCM:
+def unwrapped(learner: Cipher, organisation: str, attachment: bytes, wrapped: bytes) -> AESGCM:
     """The key of an attachment, from what was wrapped for a learner.
 
     Raises:
@@ -51,7 +51,7 @@ def unwrapped(learner: AESGCM, organisation: str, attachment: bytes, wrapped: by
 
 
 def rewrapped(
-    learner: AESGCM, other: AESGCM, organisation: str, attachment: bytes, wrapped: bytes, random: RandomBytes
+    learner: Cipher, other: Cipher, organisation: str, attachment: bytes, wrapped: bytes, random: RandomBytes
 ) -> bytes:
     """The key of an attachment, wrapped for another learner too.
 
@@ -110,7 +110,7 @@ def opened(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[b
     yield _opened(key, held, _bound(organisation, attachment, number, True))
 
 
-def _opened(key: AESGCM, frame: bytes, bound: bytes) -> bytes:
+def _opened(key: Cipher, frame: bytes, bound: bytes) -> bytes:
     try:
         return key.decrypt(frame[:NONCE_BYTES], frame[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):

@@ -21,9 +21,8 @@ from uuid import UUID
 
 import zstandard
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.vault.keys import NONCE_BYTES, RandomBytes
+from app.vault.keys import NONCE_BYTES, Cipher, RandomBytes
 
 DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({1: "statement-1.zdict", 2: "statement-2.zdict"})
 """Files of the dictionaries by format. One that was ever written with stays: bodies open with their own only."""
@@ -101,7 +100,7 @@ class Bodies:
             self._local.contexts = made
         return made
 
-    def seal(self, items: Iterable[tuple[UUID, bytes]], keys: Iterable[AESGCM]) -> list[bytes]:
+    def seal(self, items: Iterable[tuple[UUID, bytes]], keys: Iterable[Cipher]) -> list[bytes]:
         """Seal a batch: ``items`` are (statement id, exact JSON bytes), ``keys`` the learners' in step."""
         compress = self._contexts().compressor.compress
         work = list(items)
@@ -115,7 +114,7 @@ class Bodies:
             sealed.append(header + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
         return sealed
 
-    def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[AESGCM]) -> Iterator[bytes | None]:
+    def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
         """Undo ``seal``, in order.
 
         None stands for a body that does not open: damaged, moved, under another key, or of a format that this version
@@ -134,6 +133,44 @@ class Bodies:
             except (InvalidTag, ValueError, zstandard.ZstdError):
                 plain = None
             yield plain
+
+    def moved(
+        self, items: Iterable[tuple[UUID, bytes]], old: Iterable[Cipher], new: Iterable[Cipher]
+    ) -> list[bytes | None]:
+        """Bodies sealed anew with another key of their learners: content and format stay, nothing is decompressed.
+
+        Args:
+            items: Ids and sealed bodies.
+            old: In step, the keys that they may be sealed with.
+            new: In step, the keys that they are to be sealed with.
+
+        Returns:
+            In order: the body as it is to be, which is the very one given where it is so already; None where neither
+            key opens it.
+        """
+        made: list[bytes | None] = []
+        for (identity, sealed), before, after in zip(items, old, new, strict=True):
+            form = self._contexts().openers.get(sealed[:_HEADER_BYTES])
+            if form is None:
+                made.append(None)
+                continue
+            bound = form[0] + identity.bytes
+            try:
+                packed = before.decrypt(sealed[2:14], sealed[14:], bound)
+            except (InvalidTag, ValueError):
+                made.append(sealed if _opens(after, sealed, bound) else None)
+                continue
+            nonce = self._random(NONCE_BYTES)
+            made.append(sealed[:_HEADER_BYTES] + nonce + after.encrypt(nonce, packed, bound))
+        return made
+
+
+def _opens(key: Cipher, sealed: bytes, bound: bytes) -> bool:
+    try:
+        key.decrypt(sealed[2:14], sealed[14:], bound)
+    except (InvalidTag, ValueError):
+        return False
+    return True
 
 
 def format_of(sealed: bytes) -> int:

@@ -6,12 +6,14 @@ value copied to another document or another field does not open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 import orjson
 import zstandard
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.vault.keys import NONCE_BYTES, OrganisationKeys, RandomBytes
+from app.vault.keys import NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 TOKEN_BYTES = 16
 
@@ -50,13 +52,47 @@ def session_place(identity: bytes) -> str:
     return f"pattern-session:{identity.hex()}"
 
 
-def seal(key: AESGCM, organisation: str, place: str, plain: bytes, random: RandomBytes) -> bytes:
+class Layer(NamedTuple):
+    """One key that a value is sealed with: whose, and what the value is bound to there."""
+
+    subject: bytes
+    place: str
+
+
+def person_layer(place: str, subject: bytes) -> Layer:
+    """The layer of what governance keeps of a person, for one place."""
+    return Layer(subject, f"{place}:{subject.hex()}")
+
+
+def seal_layers(
+    keys: Mapping[bytes, Cipher], organisation: str, layers: Sequence[Layer], plain: bytes, random: RandomBytes
+) -> bytes:
+    """Seal with the key of each layer, one after another; all of them must be among ``keys``."""
+    value = plain
+    for subject, place_of in layers:
+        value = seal(keys[subject], organisation, place_of, value, random)
+    return value
+
+
+def unseal_layers(
+    keys: Mapping[bytes, Cipher], organisation: str, layers: Sequence[Layer], sealed: bytes
+) -> bytes | None:
+    """Undo ``seal_layers``; None when one of the keys is not there, or does not open it."""
+    value: bytes | None = sealed
+    for subject, place_of in reversed(layers):
+        if value is None or subject not in keys:
+            return None
+        value = unseal(keys[subject], organisation, place_of, value)
+    return value
+
+
+def seal(key: Cipher, organisation: str, place: str, plain: bytes, random: RandomBytes) -> bytes:
     """Compress and seal with a learner's key, bound to the organisation and ``place``."""
     nonce = random(NONCE_BYTES)
     return nonce + key.encrypt(nonce, zstandard.compress(plain, 3), _bound(organisation, place))
 
 
-def unseal(key: AESGCM, organisation: str, place: str, sealed: bytes) -> bytes | None:
+def unseal(key: Cipher, organisation: str, place: str, sealed: bytes) -> bytes | None:
     """Undo ``seal``; None for what does not open: damaged, moved, or sealed with another key."""
     try:
         packed = key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(organisation, place))

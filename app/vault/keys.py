@@ -48,6 +48,47 @@ LONGEST_REMEMBERED = 128
 RandomBytes = Callable[[int], bytes]
 
 
+class Cipher(Protocol):
+    """What seals and opens with a learner's key: AES-256-GCM, or two keys of it while one takes another's place."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """The ciphertext, with its tag."""
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """The data; raises ``InvalidTag``."""
+
+
+class KeyPair:
+    """Two keys of one learner, while one takes the place of the other (``docs/adr/0049-new-keys-for-learners.md``).
+
+    Attributes:
+        sealing: What seals now, and is tried first.
+        other: What opens besides.
+    """
+
+    __slots__ = ("other", "sealing")
+
+    def __init__(self, sealing: AESGCM, other: AESGCM) -> None:
+        self.sealing = sealing
+        self.other = other
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """Seal with the one that seals now."""
+        return self.sealing.encrypt(nonce, data, associated_data)
+
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
+        """Open with either; raises ``InvalidTag``."""
+        try:
+            return self.sealing.decrypt(nonce, data, associated_data)
+        except InvalidTag:
+            return self.other.decrypt(nonce, data, associated_data)
+
+
+def sealing_alone(cipher: Cipher) -> Cipher:
+    """The key that seals, without one that opens besides."""
+    return cipher.sealing if isinstance(cipher, KeyPair) else cipher
+
+
 class Wrapped(NamedTuple):
     """A key sealed under a key-encryption key: nonce, then ciphertext with its tag."""
 

@@ -54,7 +54,10 @@ OTHERS = {
     "statement delete",
     *(f"receipt {act}" for act in ("list", "write", "verify")),
     *(f"account {act}" for act in ("import", "close", "reopen")),
-    *(f"keys {act}" for act in ("status", "rotate", "rewrap", "reindex", "reseal", "verify", "public", "retire")),
+    *(
+        f"keys {act}"
+        for act in ("status", "rotate", "rewrap", "reindex", "reseal", "rekey-learners", "verify", "public", "retire")
+    ),
     *(f"keys {act}" for act in ("backup", "restore")),
     *(f"backup {act}" for act in ("create", "verify")),
     *(f"aggregate {act}" for act in ("run", "status", "list")),

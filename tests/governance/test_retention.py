@@ -11,13 +11,12 @@ from uuid import uuid4
 import pytest
 
 from app.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
-from app.governance.accounts import PLACE
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
 from app.storage import retention as retention_storage
-from app.storage.accounts import AccountRepository, Closing
+from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store

@@ -1,0 +1,161 @@
+"""What is sealed with learners' keys besides statements: looked through, and replaced where it is as it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pymongo import UpdateOne
+
+from app.storage import accounts, attachments, cases, documents, pattern_sessions, person_states
+from app.storage.connection import Document, Store, translated
+from app.vault import documents as sealing
+from app.vault.documents import Layer, person_layer
+
+
+class Kind(NamedTuple):
+    """Values of one kind.
+
+    Attributes:
+        collection: Where they are.
+        fields: Of each document there, the sealed ones.
+        needs: Fields besides, that say whose they are.
+        layers: From a document and a field to the keys that the value is sealed with, one after another.
+        asked: Which documents have such values.
+    """
+
+    collection: str
+    fields: tuple[str, ...]
+    needs: tuple[str, ...]
+    layers: Callable[[Document, str], tuple[Layer, ...]]
+    asked: Document
+
+
+def _document(found: Document, field: str) -> tuple[Layer, ...]:
+    return (Layer(bytes(found["subject"]), sealing.place(bytes(found["_id"]), field)),)
+
+
+def _session(found: Document, _: str) -> tuple[Layer, ...]:
+    return (Layer(bytes(found["subject"]), sealing.session_place(bytes(found["_id"]))),)
+
+
+def _state(found: Document, _: str) -> tuple[Layer, ...]:
+    return (person_layer(person_states.PLACE, bytes(found["_id"])),)
+
+
+def _account(found: Document, _: str) -> tuple[Layer, ...]:
+    return (person_layer(accounts.PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
+
+
+def _case(found: Document, _: str) -> tuple[Layer, ...]:
+    place = cases.place(str(found["_id"]))
+    return tuple(person_layer(place, bytes(subject)) for subject in found["subjects"])
+
+
+KINDS = (
+    Kind(documents.NAME, ("name", "body"), ("subject",), _document, {"subject": {"$exists": True}}),
+    Kind(pattern_sessions.SESSIONS, ("state",), ("subject",), _session, {}),
+    Kind(person_states.NAME, ("who",), (), _state, {}),
+    Kind(accounts.NAME, ("who",), (), _account, {}),
+    # Empty: the person was erased, and nothing of them is in it.
+    Kind(cases.NAME, ("who",), ("subjects",), _case, {"who": {"$ne": b""}}),
+)
+"""Everything but statements and the keys of attachments: a test has one of each moved, and its old key destroyed."""
+
+
+class Value(NamedTuple):
+    """A sealed value: the keys that it is sealed with, one after another, and the bytes."""
+
+    layers: tuple[Layer, ...]
+    sealed: bytes
+
+
+class Row(NamedTuple):
+    """The sealed values of one document, by field."""
+
+    id: Any
+    values: Mapping[str, Value]
+
+    @property
+    def subjects(self) -> set[bytes]:
+        """Whose keys they are sealed with."""
+        return {layer.subject for value in self.values.values() for layer in value.layers}
+
+
+class Change(NamedTuple):
+    """A document as it was read, and those of its values that are to be others."""
+
+    row: Row
+    after: Mapping[str, bytes]
+
+
+class AttachmentKeys(NamedTuple):
+    """The keys of an attachment, wrapped: with the subject whose key wraps them, in order."""
+
+    id: bytes
+    keys: tuple[tuple[bytes, bytes], ...]
+
+
+class LearnerSeals:
+    """Reads and writes these values, by the page."""
+
+    def __init__(self, store: Store, prefix: str = "") -> None:
+        """``prefix``: of the names of collections; a restore fills others first."""
+        self._store = store
+        self._prefix = prefix
+        self._attachments = store.collection(prefix + attachments.NAME)
+
+    def page(self, kind: Kind, after: object | None, limit: int) -> list[Row]:
+        """The next documents of a kind, in the order of their ids."""
+        asked = kind.asked if after is None else {**kind.asked, "_id": {"$gt": after}}
+        with translated():
+            found = self._store.collection(self._prefix + kind.collection).find(
+                asked, dict.fromkeys((*kind.fields, *kind.needs), 1)
+            )
+            return [
+                Row(
+                    each["_id"],
+                    {field: Value(kind.layers(each, field), bytes(each[field])) for field in kind.fields},
+                )
+                for each in found.sort("_id", 1).limit(limit)
+            ]
+
+    def replace(self, kind: Kind, changes: Sequence[Change]) -> int:
+        """Put values in the place of others, each document as it was read, in one write; how many were."""
+        if not changes:
+            return 0
+        writes = [
+            UpdateOne({"_id": row.id, **{field: row.values[field].sealed for field in after}}, {"$set": dict(after)})
+            for row, after in changes
+        ]
+        with translated():
+            return (
+                self._store.collection(self._prefix + kind.collection).bulk_write(writes, ordered=False).matched_count
+            )
+
+    def attachments(self, after: bytes | None, limit: int) -> list[AttachmentKeys]:
+        """The next attachments, in the order of their ids."""
+        asked: Document = {} if after is None else {"_id": {"$gt": after}}
+        with translated():
+            found = self._attachments.find(asked, {"keys": 1}).sort("_id", 1).limit(limit)
+            return [
+                AttachmentKeys(
+                    bytes(each["_id"]), tuple((bytes(one["subject"]), bytes(one["key"])) for one in each["keys"])
+                )
+                for each in found
+            ]
+
+    def rewrap(self, changes: Sequence[tuple[AttachmentKeys, AttachmentKeys]]) -> int:
+        """Put wrapped keys in the place of others, each attachment as it was read, in one write; how many were."""
+        if not changes:
+            return 0
+        writes = [
+            UpdateOne({"_id": before.id, "keys": _listed(before)}, {"$set": {"keys": _listed(after)}})
+            for before, after in changes
+        ]
+        with translated():
+            return self._attachments.bulk_write(writes, ordered=False).matched_count
+
+
+def _listed(attachment: AttachmentKeys) -> list[Document]:
+    return [{"subject": subject, "key": key} for subject, key in attachment.keys]

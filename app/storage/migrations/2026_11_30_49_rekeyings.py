@@ -1,0 +1,12 @@
+"""Learners get new keys in the background: how far this has come is noted."""
+
+from __future__ import annotations
+
+from app.storage import rekeying
+from app.storage.connection import Store
+from app.storage.migrations import create
+
+
+def apply(store: Store) -> None:
+    """Create the collection."""
+    create(store, rekeying.COLLECTIONS)
