@@ -136,6 +136,11 @@ def restore(
             "what comes are those of the backup: see `sillage source list`."
         )
     console.print(f"Done again, as certificates say (deletions, sources closed or moved): {done.redone:,}.")
+    if done.rekey:
+        console.print(
+            "The backup brought back keys of learners that had been replaced since, or were being replaced. The job "
+            "`rekey` replaces them again once the service runs; `sillage keys rekey-learners` does so at once."
+        )
     console.print("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`.")
 
 

@@ -26,12 +26,14 @@ import structlog
 
 from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
+from app.governance.kept_seals import seal_kept
 from app.storage import audit as audit_log
 from app.storage import (
     clock,
     migrations,
     minors_passes,
     organisation_keys,
+    rekeying,
     restoring,
     subjects,
     tombstone_file,
@@ -44,6 +46,7 @@ from app.storage.keyring import KeyHolding
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
 from app.storage.processes import Observer
+from app.storage.rekeying import RekeyRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
 from app.storage.tombstones import Tombstone, Tombstones
@@ -117,6 +120,7 @@ class Restored(NamedTuple):
         migrations: Those applied, that came after the backup.
         redone: How many acts on the operator's word (deletions, sources closed or moved) were carried out again.
         cleaned: How many statements policies about minors, applied after the backup, changed again.
+        rekey: Whether learners' keys are to be replaced now: they were since the backup, or it was made in the midst.
     """
 
     heading: Heading
@@ -126,6 +130,7 @@ class Restored(NamedTuple):
     migrations: tuple[str, ...]
     redone: int
     cleaned: int
+    rekey: bool
 
 
 class _Captured:
@@ -401,10 +406,12 @@ class Backups:
             redone = self._redo()
             known = sum(1 for _ in Tombstones(store).every())
             said = {"backup": backup.heading.id, "created": backup.heading.created}
-            counts = {"tombstones": known, "erased": again, "redone": redone, "cleaned": cleaned}
+            latest = RekeyRepository(store).latest()
+            rekey = latest is not None and latest.under_way
+            counts = {"tombstones": known, "erased": again, "redone": redone, "cleaned": cleaned, "rekey": rekey}
             self._audit(BACKUP_RESTORED, actor, {**said, **counts})
             steps.finish()
-        return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned)
+        return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned, rekey)
 
     def _erase_again(self, progress: Told, total: int) -> int:
         return self._reapply(lambda looked: progress(looked, max(looked, total)))
@@ -448,7 +455,7 @@ class Backups:
         present = self._of_same_store(store, keys)
         before = restoring.state(store)
         # Those that a backup of an earlier version has not are not taken back either.
-        parts = {*manifest.parts, *(_NEVER_TAKEN_BACK if present else ())}
+        parts = {*manifest.parts, *((*_NEVER_TAKEN_BACK, rekeying.NAME) if present else ())}
         state = steps.begin(backup.heading.id, backup.heading.created, sorted(parts), present)
         # Once more: whoever looked just before the note was written may have begun to serve. What an earlier run has
         # loaded is kept for the next one.
@@ -462,6 +469,10 @@ class Backups:
                 if name not in manifest.parts:
                     steps.stage(name)
                 steps.prefer_present(name)
+            if rekeying.NAME not in manifest.parts:
+                steps.stage(rekeying.NAME)
+            steps.rekey_again()
+            seal_kept(store, self._ring(), steps, self._organisation)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
             steps.merge_keys(self._ring(), self._organisation)
             outside += Tombstones(store).every()

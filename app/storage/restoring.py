@@ -16,15 +16,15 @@ document of ``restore_state``; while there is one, nothing serves or works on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, cast
 
 import pymongo
 from bson.raw_bson import RawBSONDocument
-from pymongo import ReplaceOne
-from pymongo.collection import Collection
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.collection import Collection as Documents
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from app.errors import RestoreRefused, RestoreUnfinished
@@ -39,6 +39,7 @@ from app.storage import (
     organisation_keys,
     processes,
     statements,
+    subjects,
     tombstones,
 )
 from app.storage.backup_file import Chunk, split
@@ -47,6 +48,7 @@ from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.storage.migrations import NOTES, create
 from app.storage.minors_passes import MinorsRepository
+from app.storage.rekeying import RekeyRepository
 from app.storage.tombstones import Tombstones
 from app.vault.keys import KeyWrapping
 
@@ -55,7 +57,8 @@ LOADING = "loading"
 SWAPPING = "swapping"
 ERASING = "erasing"
 
-_STAGED = "restoring."
+STAGED = "restoring."
+"""What the names of collections begin with that are not in force yet."""
 _ID = "restore"
 _DUPLICATE = 11000
 _NAMESPACE_NOT_FOUND = 26
@@ -92,7 +95,7 @@ class State(NamedTuple):
 
 def is_staged(name: str) -> bool:
     """Whether a collection is one that a restore is filling."""
-    return name.startswith(_STAGED)
+    return name.startswith(STAGED)
 
 
 def state(store: Store) -> State | None:
@@ -183,7 +186,7 @@ class Restoring:
         declared = self._declared.get(name, Declared(name))
         with translated(), pymongo.timeout(_WRITE_SECONDS):
             self._staged(name).drop()
-            create(self._store, (Declared(_STAGED + name, packed=declared.packed),))
+            create(self._store, (Declared(STAGED + name, packed=declared.packed),))
 
     def loader(self) -> Loader:
         """Takes chunks in."""
@@ -208,7 +211,7 @@ class Restoring:
                 )
             declared = self._declared.get(name)
             if declared is not None:
-                create(self._store, (declared._replace(name=_STAGED + name),))
+                create(self._store, (declared._replace(name=STAGED + name),))
             done = self._state.update_one({"_id": _ID, "run": self._run}, {"$addToSet": {"loaded": name}})
         if not done.matched_count:
             raise _taken_over()
@@ -221,7 +224,7 @@ class Restoring:
         added = 0
         with translated(), pymongo.timeout(_INDEX_SECONDS):
             for batch in self._store.collection(name).find_raw_batches({}):
-                added += _insert(self._store, _STAGED + name, cast(bytes, batch))
+                added += _insert(self._store, STAGED + name, cast(bytes, batch))
         return added
 
     def prefer_present(self, name: str) -> None:
@@ -256,13 +259,38 @@ class Restoring:
             with translated():
                 self._staged(organisation_keys.NAME).update_one({"_id": organisation}, change)
 
+    def carry_learners(self, wanted: Collection[bytes]) -> None:
+        """Add learners' keys to the staged ones, of those whom only the database in force knows."""
+        with translated():
+            found = self._store.collection(subjects.NAME).find({"_id": {"$in": list(wanted)}})
+            changes = [
+                UpdateOne(
+                    {"_id": one["_id"]},
+                    {"$setOnInsert": {name: value for name, value in one.items() if name != "_id"}},
+                    upsert=True,
+                )
+                for one in found
+            ]
+            if changes:
+                self._staged(subjects.NAME).bulk_write(changes, ordered=False)
+
+    def rekey_again(self) -> None:
+        """Begin a rekey of the staged learners, when those in force got keys that the staged ones have not."""
+        present = RekeyRepository(self._store).latest()
+        repository = RekeyRepository(self._store, STAGED)
+        staged = repository.latest()
+        if present is None or (staged is not None and (staged.under_way or staged.number >= present.number)):
+            return
+        # The keys of the backup may be what they were replaced for.
+        repository.begin(present.number + 1)
+
     def staged_tombstones(self) -> Tombstones:
         """Those of the backup, to which later ones are added."""
-        return Tombstones(self._store, _STAGED + tombstones.NAME)
+        return Tombstones(self._store, STAGED + tombstones.NAME)
 
     def staged_passes(self) -> MinorsRepository:
         """The passes of policies about minors that the backup knows, to which later ones are added."""
-        return MinorsRepository(self._store, _STAGED + minors_passes.NAME)
+        return MinorsRepository(self._store, STAGED + minors_passes.NAME)
 
     # --- putting in place -----------------------------------------------------------------------
 
@@ -280,7 +308,7 @@ class Restoring:
                 raise _taken_over()
             for name in self._store.db.list_collection_names():
                 if is_staged(name):
-                    self._rename(name, name.removeprefix(_STAGED))
+                    self._rename(name, name.removeprefix(STAGED))
             # The living stay too: this command is one of them.
             kept = {STATE, tombstones.NAME, minors_passes.NAME, key_holders.NAME, *noted["parts"]}
             for name in self._store.db.list_collection_names():
@@ -334,8 +362,8 @@ class Restoring:
                 if is_staged(name):
                     self._store.collection(name).drop()
 
-    def _staged(self, name: str) -> Collection[Document]:
-        return self._store.collection(_STAGED + name)
+    def _staged(self, name: str) -> Documents[Document]:
+        return self._store.collection(STAGED + name)
 
 
 def _taken_over() -> RestoreRefused:
@@ -363,7 +391,7 @@ class Loader:
         """Insert a chunk into its staged collection, sooner or later; what is there already stays."""
         if len(self._under_way) > _WRITERS:
             self._under_way.pop(0).result()
-        self._under_way.append(self._pool.submit(_insert, self._store, _STAGED + chunk.collection, chunk.content))
+        self._under_way.append(self._pool.submit(_insert, self._store, STAGED + chunk.collection, chunk.content))
 
     def wait(self) -> None:
         """Return when everything is stored."""
