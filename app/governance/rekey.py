@@ -1,7 +1,7 @@
 """New data keys for learners, and what is there sealed anew with them, while everybody works.
 
 For the day that the key file and a copy of the database are in other hands: what they open is what was stored then, and
-nothing that is stored under the new keys (``docs/adr/0049-new-keys-for-learners.md``). Order:
+nothing that is stored under the new keys (``docs/adr/0051-new-keys-for-learners.md``). Order:
 
 1. Every learner gets a second key, which opens; the first one seals. By the page, in the order of subjects.
 2. When every process knows of it, it seals. From then on nobody seals with the first one.

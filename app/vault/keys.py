@@ -59,7 +59,7 @@ class Cipher(Protocol):
 
 
 class KeyPair:
-    """Two keys of one learner, while one takes the place of the other (``docs/adr/0049-new-keys-for-learners.md``).
+    """Two keys of one learner, while one takes the place of the other (``docs/adr/0051-new-keys-for-learners.md``).
 
     Attributes:
         sealing: What seals now, and is tried first.

@@ -111,11 +111,11 @@ def test_what_an_erasure_deleted_since_it_was_read_is_erased(parts: Parts) -> No
 def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(parts: Parts) -> None:
     send(parts, named("lea"))
     subject = parts.keys.subject(person("lea").identifiers[0])
-    old_key, _ = parts.subjects._cache[subject]
+    old_keys, _ = parts.subjects._cache[subject]
     begun(parts)
     (fresh,) = send(parts, named("lea"))
     # As in another process, which nobody has told yet.
-    parts.subjects._cache[subject] = (old_key, float("inf"))
+    parts.subjects._cache[subject] = (old_keys, float("inf"))
     with structlog.testing.capture_logs() as logged:
         assert page(parts) == [str(fresh)]
         assert parts.library.one(fresh, READER, voided=False).stored
