@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -421,8 +422,9 @@ def test_which_key_seals_is_the_same_for_every_process(parts: Parts, other: Part
     assert seen[Stage.CLOSING] == {AESGCM}
 
 
-def test_a_document_written_late_with_an_old_key_is_refused_or_kept(
-    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_a_document_written_late_with_an_old_key_is_refused(
+    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, destroyed: bool
 ) -> None:
     """A process that was paused between the sealing and the writing, while the rekey went on without it."""
     fill(parts)
@@ -430,9 +432,12 @@ def test_a_document_written_late_with_an_old_key_is_refused_or_kept(
     outcome: list[str] = []
 
     def late(row: Any, **given: Any) -> bool:
-        # All of the rekey happens in between.
+        # All of the rekey happens in between; or all but the destruction of the old keys.
         monkeypatch.setattr(other.documents._repository, "replace", real)
-        rekey.run()
+        with monkeypatch.context() as only, suppress(KeysBusy):
+            if not destroyed:
+                only.setattr(rekey._repository, "settle", lambda *_: stop_after(0)())
+            rekey.run()
         other.subjects.forget()
         return real(row, **given)
 
@@ -443,6 +448,8 @@ def test_a_document_written_late_with_an_old_key_is_refused_or_kept(
     except Unavailable:
         outcome.append("refused")
     assert outcome == ["refused"]
+    if not destroyed:
+        rekey.run()
     # Sent again, as it was asked for, it is there.
     document_again(other)
     assert parts.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
@@ -474,6 +481,59 @@ def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts
     (plain,) = parts.reader.opened(parts.statements.some([identity]))
     (data,) = parts.attachments.of([(plain, orjson.loads(plain.body))])
     assert b"".join(data.chunks) == b"copy"
+
+
+def test_data_that_came_in_while_the_new_key_began_to_seal_are_sent_again(
+    parts: Parts, other: Parts, rekey: Rekey
+) -> None:
+    """The old key opens still: but what is wrapped with it may come when all that is had been looked through."""
+    fill(parts)
+
+    def check() -> None:
+        state = rekey.status()
+        if state is not None and state.stage is Stage.MOVING and state.until is not None:
+            raise KeysBusy("stop")
+
+    def slow() -> Iterator[bytes]:
+        yield b"co"
+        with pytest.raises(KeysBusy):
+            rekey.run(check=check)
+        yield b"py"
+
+    sent = [named("bo", attachments=[attachment_of(b"copy")])]
+    with pytest.raises(Unavailable, match="same request again"):
+        other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
+    assert rekey.run().finished
+
+
+def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
+    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process that was paused, and wrote behind what had been looked through."""
+    fill(parts)
+    ana = parts.keys.subject("account:https://ent.example|ana")
+    old, organisation = AESGCM(leaked(parts)[ana]), parts.settings.organisation
+    real = rekey._repository.advance
+
+    def advance(number: int, before: Stage, after: Stage) -> bool:
+        if after is Stage.CLOSING:
+            identity = b"session-of-ana-2"
+            state = sealing.seal(old, organisation, sealing.session_place(identity), b"late", os.urandom)
+            sessions = parts.store.collection("pattern_sessions")
+            sessions.insert_one({"_id": identity, "subject": ana, "state": state})
+            _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
+            parts.store.collection("attachments").insert_one(
+                {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}
+            )
+        return real(number, before, after)
+
+    monkeypatch.setattr(rekey._repository, "advance", advance)
+    rekey.run()
+    key = parts.subjects.renewed([ana])[ana]
+    (late,) = parts.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
+    assert sealing.unseal(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
+    (attachment,) = parts.store.collection("attachments").find({"_id": bytes(16)})
+    assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
 
 
 def test_rows_read_before_they_were_sealed_anew_still_open(parts: Parts, other: Parts, rekey: Rekey) -> None:
