@@ -16,6 +16,7 @@ from app.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
 from app.factory import Parts
 from app.governance import keys as rules
 from app.storage import organisation_keys
+from app.storage.rekeying import RekeyRepository
 from tests.governance.test_keys import PASSPHRASE, parts
 
 __all__ = ("parts",)
@@ -70,6 +71,24 @@ def test_the_documents_key_from_a_rotation_to_its_end(parts: Parts, monkeypatch:
     assert "Documents key: generation 2, in force." in run(parts, "status")
     with pytest.raises(SystemExit):
         run(parts, "rotate", "--documents", "--index")
+
+
+def test_new_keys_for_learners_from_a_look_to_the_end(
+    parts: Parts, learner: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts.rekey, "_settle", 0.0)
+    before = parts.store.collection("subjects").find_one({"_id": learner})
+    assert "Learners' keys: those that they began with." in run(parts, "status")
+    run(parts, "rotate")
+    said = run(parts, "rekey-learners", "--dry-run")
+    assert "1 learners and about 0 statements. New keys are wrapped with version 2" in said
+    assert "Nothing was changed." in said
+    assert parts.store.collection("subjects").find_one({"_id": learner}) == before
+    RekeyRepository(parts.store).begin(1)
+    assert "being replaced (rekey 1, giving-out since" in run(parts, "status")
+    assert "Rekey 1 is done: 1 learners have new keys" in run(parts, "rekey-learners", "--share", "0.5")
+    assert "Learners' keys: replaced for the last time on " in run(parts, "status")
+    assert "Rekey 2 is done" in run(parts, "rekey-learners")
 
 
 def test_what_does_not_open_is_named_and_an_error(parts: Parts, learner: bytes) -> None:
