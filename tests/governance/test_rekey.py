@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,6 +22,7 @@ from app.governance.accounts import CLOSED, Event
 from app.governance.rekey import Rekey
 from app.ingest.attachments import Part
 from app.ingest.querying import Reader
+from app.settings import Settings
 from app.storage import subjects as subject_keys
 from app.storage.learner_seals import KINDS, LearnerSeals
 from app.storage.rekeying import Stage
@@ -34,6 +36,7 @@ from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
 from tests.governance.people import SOURCE, document, named, parts, person, place, send, with_attachment
 from tests.multiparts import attachment_of, sha2_of
+from tests.served import ACTIVITY
 
 __all__ = ("parts",)
 
@@ -728,6 +731,20 @@ def test_a_cold_process_reads_and_writes_at_each_stage(parts: Parts, rekey: Reke
 # --- backups ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """A process of a store of its own, that a restore may stop."""
+    organisation = database_name.removeprefix("sillage_")
+    made = Parts(replace(settings, organisation=organisation, heartbeat_seconds=0.05))
+    made.initialise()
+    made.register.add(orjson.dumps(ACTIVITY))
+    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+    made.start()
+    monkeypatch.setattr(made.rekey, "_settle", 0.0)
+    yield made
+    made.close()
+
+
 def restore(parts: Parts, file: Path, **given: Any) -> Parts:
     """By a command of its own, as nobody serves."""
     parts.close()
@@ -741,8 +758,9 @@ def restore(parts: Parts, file: Path, **given: Any) -> Parts:
 
 
 def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_again(
-    parts: Parts, rekey: Rekey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parts, rekey = own, own.rekey
     fill(parts)
     old = leaked(parts)
     file = parts.backups.create(tmp_path).path
@@ -780,8 +798,9 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
 
 @pytest.mark.parametrize("stage", [Stage.GIVING, Stage.MOVING, Stage.CLOSING])
 def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
-    parts: Parts, rekey: Rekey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
+    parts, rekey = own, own.rekey
     fill(parts)
     before, old = reads(parts), leaked(parts)
     files: list[Path] = []
@@ -805,7 +824,8 @@ def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
         made.close()
 
 
-def test_a_restore_of_a_backup_from_after_says_nothing(parts: Parts, rekey: Rekey, tmp_path: Path) -> None:
+def test_a_restore_of_a_backup_from_after_says_nothing(own: Parts, tmp_path: Path) -> None:
+    parts, rekey = own, own.rekey
     fill(parts)
     before = reads(parts)
     rekey.run()
