@@ -232,7 +232,7 @@ class Parts:
     def reader(self) -> SealedReader:
         """Opens stored statements."""
         return SealedReader(
-            self.statements, self.subjects, self.bodies, self._observer(), ErasureRepository(self.store)
+            self.statements, self.subjects, self.bodies, self._observer(), ErasureRepository(self.store).under_way
         )
 
     @cached_property

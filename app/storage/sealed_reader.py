@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from app.errors import Unsealable
-from app.storage.erasures import ErasureRepository
 from app.storage.processes import Observer
 from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
@@ -51,13 +50,14 @@ class SealedReader:
         subjects: SubjectKeys,
         bodies: Bodies,
         observer: Observer,
-        erasures: ErasureRepository,
+        erasing: Callable[[Iterable[bytes]], Mapping[bytes, int | None]],
     ) -> None:
+        """``erasing``: of these subjects those whose erasure is under way, and up to which ``stored`` theirs is erased."""
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies
         self._observer = observer
-        self._erasures = erasures
+        self._erasing = erasing
 
     def opened(self, rows: Sequence[Stored]) -> list[Plain]:
         """Open a batch; a statement whose learner's key was destroyed is erased, and left out.
@@ -123,7 +123,7 @@ class SealedReader:
         """Of what the present keys of its learners do not open, what is not erased; the log is told of it."""
         if not closed:
             return ()
-        bounds = self._erasures.under_way({row.subject for row in closed})
+        bounds = self._erasing({row.subject for row in closed})
         left = [row for row in closed if row.subject not in bounds or _beyond(row, bounds[row.subject])]
         if not left:
             return ()
