@@ -21,10 +21,18 @@ from zoneinfo import ZoneInfo
 import structlog
 from flask import Flask
 
-from app import contracts
 from app.access import scopes
 from app.access.credentials import Access, Sources
-from app.errors import DatabaseUnavailable, FileRefused, KeyMissing, KeyRefused, NotFound, SettingsInvalid, SillageError
+from app.core import clock, contracts
+from app.core.errors import (
+    DatabaseUnavailable,
+    FileRefused,
+    KeyMissing,
+    KeyRefused,
+    NotFound,
+    SettingsInvalid,
+    SillageError,
+)
 from app.governance.accounts import Accounts
 from app.governance.audit import Audit
 from app.governance.audit_retention import AuditRetention
@@ -77,7 +85,7 @@ from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
 from app.settings import Settings, load, split_origins, split_purposes
-from app.storage import clock, embedded, keyfile, keyring, migrations, organisation_keys, restoring
+from app.storage import embedded, keyfile, keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository

@@ -25,10 +25,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
-from app import collector, create_app
-from app.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
+from app import create_app
+from app.core import clock, collector
+from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.settings import Settings
-from app.storage import clock, embedded
+from app.storage import embedded
 from app.web import logs
 from app.web.admission import Limits
 from app.web.connections import STOPS, Worker, most_connections

@@ -22,8 +22,8 @@ from apscheduler.triggers.cron import CronTrigger
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as form
 
-from app.errors import SettingsInvalid
-from app.given import TextFraction, TextNumber
+from app.core.errors import SettingsInvalid
+from app.core.given import TextFraction, TextNumber
 
 PREFIX = "SILLAGE_"
 # Several hosts, bracketed addresses and sockets with escapes: more than a URL splitter takes.

@@ -37,8 +37,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from app import contracts, create_app
+from app import create_app
 from app.access import scopes
+from app.core import contracts
 from app.factory import Parts
 from app.serve import serve
 from app.settings import Settings, load

@@ -29,17 +29,16 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.errors import FileRefused, OperatorError, SillageError
+from app.core import clock, contracts
+from app.core.errors import FileRefused, OperatorError, SillageError
 from app.factory import Parts
 from app.jobs.run import execute
 from app.profiles.document import Profile
 from app.profiles.document import load as load_profile
 from app.settings import load
 from app.simulation.traces import simulate
-from app.storage import clock
 from app.storage.supervisor import Layout, lock
 from app.web import logs
 

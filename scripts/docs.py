@@ -18,8 +18,8 @@ from marshmallow import validate
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from app import contracts, errors  # noqa: E402
 from app.cli import cli  # noqa: E402
+from app.core import contracts, errors  # noqa: E402
 from app.profiles.document import Profile, Template  # noqa: E402
 from app.profiles.document import load as load_profile  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402

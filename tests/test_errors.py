@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import MOST_POINTER, SillageError, Unavailable, every, pointer, pointer_to
+from app.core.errors import MOST_POINTER, SillageError, Unavailable, every, pointer, pointer_to
 
 
 def test_codes_are_unique_and_every_error_speaks_both_languages() -> None:

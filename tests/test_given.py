@@ -12,9 +12,9 @@ from hypothesis import given as any_of
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
-from app import given
 from app.cli import cli
 from app.cli.given import Fraction, Moment, Number
+from app.core import given
 from app.factory import Parts
 
 NO_NUMBERS = ("", "٣", "1_0", " 3", "3 ", "+3", "1.5", "3\n", "1e3", "0x1", "१", "1" * 19)

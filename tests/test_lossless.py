@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import lossless
-from app.lossless import Digits, rounded
+from app.core import lossless
+from app.core.lossless import Digits, rounded
 
 LONG = st.integers(10**18, 10**60).map(lambda number: number * (1 if number % 2 else -1))
 JSON = st.recursive(

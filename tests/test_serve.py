@@ -26,7 +26,7 @@ APPLICATION = """
 import os, sys, time
 from pathlib import Path
 from flask import Flask, abort
-from app.errors import KeyMissing, ScopeMissing
+from app.core.errors import KeyMissing, ScopeMissing
 from app.serve import serve
 from app.settings import load
 from app.web import logs, operations

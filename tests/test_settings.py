@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import SettingsInvalid
+from app.core.errors import SettingsInvalid
 from app.settings import Settings, describe, load, split_origins
 
 

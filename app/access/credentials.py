@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.access import scopes as scope
-from app.errors import CredentialsRefused, RegisterInvalid
-from app.storage import clock
+from app.core import clock
+from app.core.errors import CredentialsRefused, RegisterInvalid
 from app.storage.sources import Source, SourceRepository, StoredCredential
 
 SECRET_BYTES = 32

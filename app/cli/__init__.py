@@ -9,7 +9,6 @@ import traceback
 import click
 from rich.console import Console
 
-from app import collector
 from app.cli import (
     accounts,
     backup,
@@ -30,7 +29,8 @@ from app.cli import (
     simulate,
     sources,
 )
-from app.errors import SillageError
+from app.core import collector
+from app.core.errors import SillageError
 from app.factory import VERSION, Parts
 from app.settings import load
 from app.web import logs

@@ -10,7 +10,7 @@ import click
 
 from app.cli.given import Moment
 from app.cli.screen import out
-from app.errors import FileRefused, RegisterInvalid
+from app.core.errors import FileRefused, RegisterInvalid
 from app.governance.accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json
 from app.governance.persons import person_of
 from app.storage.sources import SourceRepository

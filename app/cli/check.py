@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli.screen import out, table
-from app.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
+from app.core import clock
+from app.core.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
 from app.france import schools
 from app.france.mef import Edition
 from app.ingest.checking import INVALID, Judge, Tally
@@ -25,7 +26,6 @@ from app.profiles import checker, sessions
 from app.profiles.checker import Mode
 from app.profiles.document import Profile
 from app.profiles.extensions import Extensions
-from app.storage import clock
 from app.xapi.decode import MOST_STATEMENT_BYTES, decode
 from app.xapi.versions import Version
 

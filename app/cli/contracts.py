@@ -17,7 +17,7 @@ from app.cli.given import Moment, Number
 from app.cli.governance import activity
 from app.cli.screen import instant, out, table
 from app.cli.sources import source
-from app.errors import BadRequest, FileRefused, NotFound
+from app.core.errors import BadRequest, FileRefused, NotFound
 from app.governance.certificates import CERTIFICATE, Certificates
 from app.governance.contracts import Contracts
 from app.governance.deletions import Deletions, Plan

@@ -16,7 +16,7 @@ from app.cli.given import Number
 from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
-from app.errors import FileRefused, NotFound
+from app.core.errors import FileRefused, NotFound
 from app.governance.erasure import RECEIPT, Erasures, Told
 from app.governance.persons import Person, Persons
 from app.storage.erasures import DONE

@@ -1,4 +1,6 @@
-"""Numbers, days and instants on the command line: the forms that the help shows, and no others (``app/given.py``)."""
+"""Numbers, days and instants on the command line: the forms that the help shows, and no others
+(``app/core/given.py``).
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from app.access.credentials import PSEUDONYMISE
 from app.cli.given import Moment, Number
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
-from app.errors import ChainBroken, FileRefused
+from app.core import clock
+from app.core.errors import ChainBroken, FileRefused
 from app.governance import checkpoints
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit_retention import AuditRetention
@@ -26,7 +27,6 @@ from app.governance.checkpoints import Checkpoint, Checkpoints
 from app.governance.recipients import Recipients
 from app.governance.register import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
-from app.storage import clock
 from app.storage.audit import Entry
 from app.vault.signing import parse_public_key
 

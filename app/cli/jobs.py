@@ -12,12 +12,13 @@ import click
 
 from app.cli.given import Number
 from app.cli.screen import instant, out, table
-from app.errors import JobFailed, NotFound
+from app.core import clock
+from app.core.errors import JobFailed, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import Scheduler
 from app.settings import Settings
-from app.storage import clock, embedded
+from app.storage import embedded
 from app.storage.jobs import SUCCEEDED, JobRepository
 from app.web import logs
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from app.cli.given import Fraction, Number
 from app.cli.screen import out, table
-from app.errors import FileRefused, KeyBackupRefused, KeysUnopened
+from app.core.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import IndexRotation
 from app.governance.keys import Keys, Told, refuse_unopened

@@ -9,7 +9,7 @@ import click
 
 from app.cli.given import Moment
 from app.cli.screen import out, table
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.factory import Parts
 from app.france import mef
 

@@ -17,7 +17,7 @@ import orjson
 
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
-from app.errors import BadRequest, FileRefused, PartlyDone, SillageError
+from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.governance.persons import Person, Persons, person_of
 from app.governance.recipients import Disclosures, Received, recipients_in
 

@@ -12,11 +12,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
-from app.errors import FileRefused
+from app.core.atomic_file import new_file
+from app.core.errors import FileRefused
 from app.governance.person_package import Packages
 from app.governance.person_package import Progress as Stage
 from app.governance.persons import Person
-from app.storage.whole_file import new_file
 
 _STAGES = {
     "statements": "statements",

@@ -11,10 +11,10 @@ import click
 import orjson
 from rich.text import Text
 
-from app import contracts
 from app.cli import check
 from app.cli.screen import out, table
-from app.errors import FileRefused, NotFound, ProfileInvalid
+from app.core import contracts
+from app.core.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.france.mef import Edition, school_year
 from app.ingest import nomenclatures

@@ -12,7 +12,7 @@ import click
 from app.cli.person import Meant, for_each, in_words, people_options, person, refuse_case, show_received
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.governance.persons import Person
 from app.governance.recipients import Disclosures
 from app.governance.rectification import Rectification

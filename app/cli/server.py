@@ -7,7 +7,7 @@ import os
 import click
 
 from app.cli.screen import out, table
-from app.errors import SettingsInvalid
+from app.core.errors import SettingsInvalid
 from app.factory import Parts
 from app.settings import describe
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from app.cli.screen import out
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.vault import signing
 from app.vault.signing import Signed
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli.given import Moment, Number
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.simulation.traces import Trace
 from app.simulation.traces import simulate as traces
 

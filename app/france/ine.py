@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from app.errors import Place
+from app.core.errors import Place
 
 _FORM: Final = (
     r"(?:[0-9]{9}[A-Z]{2}"  # RNIE

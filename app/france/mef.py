@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
-from app import contracts, given
+from app.core import contracts, given
 
 _FORM: Final = re.compile(r"[0-9]{10}[0-9]?")
 

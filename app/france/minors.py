@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
 
-from app import lossless
-from app.errors import Fault, Place, pointer_to
+from app.core import lossless
+from app.core.errors import Fault, Place, pointer_to
 from app.france import ine
 
 Statement = dict[str, Any]

@@ -7,7 +7,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeGuard
 
-from app.errors import Fault
+from app.core.errors import Fault
 from app.france import mef, uai
 from app.france.mef import Edition
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app import given
-from app.errors import BadRequest, Fault, MalformedJSON
+from app.core import given
+from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.governance.audit import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal

@@ -33,9 +33,9 @@ from typing import NamedTuple
 import orjson
 import structlog
 
-from app.errors import BadCursor, DatabaseUnavailable, Unsealable
+from app.core.clock import today
+from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
-from app.storage.clock import today
 from app.storage.shared_write import SharedWrite
 from app.vault.keys import OrganisationKeys
 

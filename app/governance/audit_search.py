@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.errors import BadRequest
+from app.core.errors import BadRequest
 from app.governance.audit import AUDIT_READ, Asked, Audit, Page
 from app.governance.persons import person_of
 from app.vault import kinds

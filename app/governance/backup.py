@@ -24,12 +24,13 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
+from app.core import clock
+from app.core.atomic_file import new_file, sweep
+from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
 from app.storage import audit as audit_log
 from app.storage import (
-    clock,
     migrations,
     minors_passes,
     organisation_keys,
@@ -50,7 +51,6 @@ from app.storage.rekeying import RekeyRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
 from app.storage.tombstones import Tombstone, Tombstones
-from app.storage.whole_file import new_file, sweep
 from app.vault.keys import OrganisationKeys, Wrapped, subject_place
 
 MAC = "backup"

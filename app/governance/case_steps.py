@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from app.errors import BadRequest, CaseConflict, Fault
-from app.governance.months import months_after
+from app.core.errors import BadRequest, CaseConflict, Fault
+from app.core.months import months_after
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection")
 """GDPR art. 15, 20, 16, 17, 18, 21."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.governance import case_steps
 from app.governance.audit import (
     REQUEST_ACT,

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.errors import BadRequest, NotFound, SignatureRefused
-from app.storage import clock
+from app.core import clock
+from app.core.errors import BadRequest, NotFound, SignatureRefused
 from app.storage.certificates import DELETING, DONE, Act, CertificateRepository
 from app.vault import signing
 from app.vault.signing import Signer

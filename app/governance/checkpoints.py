@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 import orjson
 import zstandard
 
-from app.errors import FileRefused, SignatureRefused
+from app.core.atomic_file import new_file, sweep
+from app.core.errors import FileRefused, SignatureRefused
 from app.governance.audit import AUDIT_CHECKPOINT, Audit, Verification, readable
 from app.storage.audit import AuditRepository, Entry, Head
-from app.storage.whole_file import new_file, sweep
 from app.vault import signing
 from app.vault.signing import Signer
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from app.errors import DatabaseUnavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable
 from app.storage.claims import Claims
 
 CLAIM_SECONDS = 20.0

@@ -12,14 +12,14 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from app.errors import NotFound, RegisterInvalid
+from app.core import clock
+from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import Certificates, require_words
 from app.governance.deletions import Deletions
 from app.governance.register import Activity, Register
 from app.governance.retention import Retention, RetentionLine
 from app.storage import certificates as acts
-from app.storage import clock
 from app.storage.certificates import DELETIONS, DONE, WAITING, Act, CertificateRepository
 from app.storage.sources import Source, SourceRepository
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from app.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
+from app.core import clock
+from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
 from app.governance import claims
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import Certificates, require_words
-from app.storage import clock
 from app.storage.accounts import AccountRepository
 from app.storage.certificates import (
     DATA_DELETED,

@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from app.errors import Unsealable
+from app.core import clock
+from app.core.errors import Unsealable
 from app.governance.audit import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
-from app.storage import clock, organisation_keys
+from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.keyring import KeyHolding
 from app.storage.organisation_keys import DocumentsState, Stage

@@ -22,8 +22,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from app import lossless
-from app.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
+from app.core import clock, lossless
+from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
+from app.core.months import months_after
 from app.governance import claims
 from app.governance.audit import (
     ERASURE_FINISHED,
@@ -34,12 +35,10 @@ from app.governance.audit import (
 )
 from app.governance.case_steps import Case
 from app.governance.cases import Cases
-from app.governance.months import months_after
 from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register import Activity, SourceLink
-from app.storage import clock
 from app.storage.audit import Entry
 from app.storage.erasures import (
     DELETING,

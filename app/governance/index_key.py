@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from app import lossless
+from app.core import clock, lossless
 from app.governance.audit import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
-from app.storage import clock, organisation_keys
+from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.index_tokens import Move, Relink, TokenRepository, Unmoved
 from app.storage.keyring import KeyHolding

@@ -7,7 +7,8 @@ has none.
 
 from __future__ import annotations
 
-from app.storage import accounts, cases, clock, person_states
+from app.core import clock
+from app.storage import accounts, cases, person_states
 from app.storage.connection import Store
 from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import KINDS, Change, LearnerSeals

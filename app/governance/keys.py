@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from app.errors import (
+from app.core import clock
+from app.core.errors import (
     FileRefused,
     KeyBackupRefused,
     KeyInUse,
@@ -39,7 +40,7 @@ from app.governance.audit import (
     KEYS_SHOWN,
     KEYS_VERIFIED,
 )
-from app.storage import clock, key_use, keyfile, organisation_keys
+from app.storage import key_use, keyfile, organisation_keys
 from app.storage.connection import Store
 from app.storage.key_holders import Holder, HolderRepository
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion

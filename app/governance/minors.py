@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app import lossless
-from app.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
+from app.core import lossless
+from app.core.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
 from app.france import minors
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.governance.sealing import PersonSeal

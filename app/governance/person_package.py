@@ -32,8 +32,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from app import lossless
-from app.errors import Unsealable
+from app.core import lossless
+from app.core.errors import Unsealable
 from app.governance import person_page
 from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.case_steps import Case

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from app.errors import BadRequest, Fault
+from app.core.errors import BadRequest, Fault
 from app.governance.audit import PERSON_FOUND
 from app.storage.persons import PersonRepository
 from app.storage.statements import Position, Stored, beyond

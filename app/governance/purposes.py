@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.errors import BadParameter
+from app.core.errors import BadParameter
 
 
 class Purpose:

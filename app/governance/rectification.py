@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
-from app import lossless
-from app.errors import BadRequest, CaseConflict, NotFound, StatementConflict
+from app.core import lossless
+from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
 from app.governance.audit import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
 from app.storage.sealed_reader import SealedReader

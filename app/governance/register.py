@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
-from app import contracts
-from app.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
+from app.core import contracts
+from app.core.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.storage.register import ActivityRepository, StoredActivity
 

@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from uuid import UUID
 
-from app.errors import DatabaseUnavailable, Unsealable
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, Unsealable
 from app.governance.audit import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
-from app.storage import attachments, clock
+from app.storage import attachments
 from app.storage import statements as statements_store
 from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row

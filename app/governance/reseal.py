@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from app.core import clock
 from app.governance.audit import BODIES_RESEALED
-from app.storage import clock
 from app.storage.resealing import Pass, Resealed, ResealRepository
 from app.storage.statements import Statements, Stored
 from app.storage.subjects import SubjectKeys

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.errors import BadRequest, Fault
+from app.core.errors import BadRequest, Fault
 from app.governance.audit import (
     OBJECTION_NOTED,
     OBJECTION_WITHDRAWN,

@@ -19,9 +19,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from app.errors import SillageError
+from app.core.errors import SillageError
+from app.core.months import months_after
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
-from app.governance.months import months_after
 from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing

@@ -8,9 +8,8 @@ from typing import Any
 
 import structlog
 
-from app import lossless
-from app.errors import SillageError
-from app.storage import clock
+from app.core import clock, lossless
+from app.core.errors import SillageError
 from app.storage.activity_definitions import Defined, DefinitionRepository, place
 from app.vault.keys import OrganisationKeys
 from app.xapi import Statement

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app import lossless
-from app.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
+from app.core import lossless
+from app.core.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.storage.subjects import SubjectKeys

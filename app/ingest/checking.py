@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from app.errors import Fault, InvalidStatement
+from app.core.errors import Fault, InvalidStatement
 from app.france import minors
 from app.ingest.french import French, refusals
 from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.subjects import SubjectKeys
 from app.vault import documents as sealing

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from app.errors import (
+from app.core.errors import (
     BadParameter,
     BodyTooLarge,
     DocumentConflict,

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from app.errors import Fault, PersonalDataRefused
+from app.core.errors import Fault, PersonalDataRefused
 from app.france import minors, schools
 from app.france.mef import Edition
 from app.france.schools import Keys

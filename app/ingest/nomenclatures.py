@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
-from app.errors import FileRefused
+from app.core import clock
+from app.core.errors import FileRefused
 from app.france import mef
 from app.france.mef import Edition, Nomenclature
-from app.storage import clock
 from app.storage.nomenclatures import LoadedEdition, NomenclatureRepository
 
 

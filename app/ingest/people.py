@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app import lossless
+from app.core import lossless
 from app.ingest.querying import Reader
 from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader

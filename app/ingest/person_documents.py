@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 from app.ingest.document_seal import DocumentSeal
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.vault import documents as sealing

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import orjson
 
-from app import lossless
-from app.errors import BadCursor, NotFound, Unsealable
+from app.core import clock, lossless
+from app.core.errors import BadCursor, NotFound, Unsealable
 from app.ingest import tokens
 from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
 from app.ingest.turns import Turns
-from app.storage import clock
 from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from app import lossless
-from app.errors import (
+from app.core import clock, lossless
+from app.core.errors import (
     DatabaseUnavailable,
     Fault,
     InvalidStatement,
@@ -26,7 +26,6 @@ from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
-from app.storage import clock
 from app.storage.attachments import Attachment
 from app.storage.person_states import States
 from app.storage.processes import Lapsed, Presence, Writing

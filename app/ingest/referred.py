@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app import lossless
+from app.core import lossless
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
-from app import lossless
-from app.errors import SillageError
+from app.core import lossless
+from app.core.errors import SillageError
 from app.ingest.verdicts import Checked, Held, Profiles
 from app.profiles import sessions
 from app.profiles.checker import Mode, Verdict, followed

@@ -11,7 +11,8 @@ from itertools import compress
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
+from app.core import clock
+from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.ingest.referred import identifiers
 from app.profiles import sessions
 from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
@@ -19,7 +20,6 @@ from app.profiles.document import Profile, load
 from app.profiles.extensions import Extensions
 from app.profiles.resources import Resources
 from app.profiles.sessions import Follower
-from app.storage import clock
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
 from app.storage.sources import Source
 from app.xapi.documents import MOST_VALUES, Content, Place, Resource

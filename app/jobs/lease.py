@@ -12,7 +12,7 @@ from types import TracebackType
 
 import structlog
 
-from app.errors import LeaseHeld, LeaseLost, SillageError
+from app.core.errors import LeaseHeld, LeaseLost, SillageError
 from app.storage.jobs import Held, LeaseRepository
 
 _log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from app import errors
-from app.errors import LeaseLost, SillageError, Unavailable
+from app.core import errors
+from app.core.errors import LeaseLost, SillageError, Unavailable
 from app.jobs.lease import Lease
 from app.storage import jobs as stored
 from app.storage.jobs import JobRepository, Run

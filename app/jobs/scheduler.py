@@ -14,7 +14,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from app.errors import SillageError, Unavailable
+from app.core.errors import SillageError, Unavailable
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job, execute, transient
 from app.storage.jobs import ABANDONED, INTERRUPTED, JobRepository, JobState

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from app.errors import Fault
+from app.core.errors import Fault
 from app.profiles import document, templates
 from app.profiles.document import Profile, Template
 from app.profiles.templates import Compiled, Matches, Statement

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import jsonschema_rs
 import orjson
 
-from app import contracts, lossless
-from app.errors import Fault, ProfileInvalid
+from app.core import contracts, lossless
+from app.core.errors import Fault, ProfileInvalid
 from app.profiles import graph, jsonpath, schema_cost
 from app.profiles.jsonpath import Path
 from app.profiles.plain import Raw, plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from app.errors import Fault
+from app.core.errors import Fault
 from app.profiles import jsonpath, schemas
 from app.profiles.checker import categories
 from app.profiles.document import Profile

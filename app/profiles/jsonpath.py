@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from app import errors
+from app.core import errors
 
 Find = Callable[[object], list[object]]
 """The values that a path selects in a document, in document order; empty when there is none."""

@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from app.errors import Fault, ProfileInvalid
+from app.core.errors import Fault, ProfileInvalid
 from app.profiles import document, graph, patterns, shape
 from app.profiles.document import SECTION, Concept, Pattern, Profile, Rule, Template
 from app.profiles.findings import Finding, error, warning

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from app import lossless
-from app.errors import Fault
+from app.core import lossless
+from app.core.errors import Fault
 from app.profiles import schemas
 from app.profiles.document import Profile
 from app.profiles.schemas import Schema

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Never, Protocol
 import jsonschema_rs
 import orjson
 
-from app.lossless import rounded
+from app.core.lossless import rounded
 from app.profiles.schema_cost import LONGEST, weigh
 
 # Ordinary ones ask less, and are not looked at part by part.

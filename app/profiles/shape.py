@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from app.lossless import Digits
+from app.core.lossless import Digits
 from app.profiles.jsonpath import Path, Step
 
 JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, cast
 
-from app.errors import Fault
-from app.lossless import Digits
+from app.core.errors import Fault
+from app.core.lossless import Digits
 from app.profiles.document import Rule, Template
 from app.profiles.jsonpath import Find
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
-from app.errors import Place, pointer_to
+from app.core.errors import Place, pointer_to
 from app.profiles import jsonpath, schema_cost, schemas, shape
 from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION
 from app.profiles.findings import Finding, warning

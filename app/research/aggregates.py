@@ -16,7 +16,8 @@ from typing import NamedTuple
 import orjson
 import polars as pl
 
-from app.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
+from app.core import clock
+from app.core.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
 from app.research import definitions
 from app.research.compute import PERIOD, Plan, tables
 from app.research.definitions import Definition
@@ -24,7 +25,6 @@ from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
 from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, Voided, as_shown
 from app.settings import Settings
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
 from app.storage.sealed_reader import SealedReader
 from app.vault.keys import OrganisationKeys

@@ -16,8 +16,8 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from app import contracts
-from app.errors import DefinitionInvalid, Fault
+from app.core import contracts
+from app.core.errors import DefinitionInvalid, Fault
 from app.research.columns import COLUMNS, LEARNER, Role
 
 SCHEMA = ("sillage", "aggregate.schema.json")

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from app.errors import NotFound, OperatorError
+from app.core import clock
+from app.core.errors import NotFound, OperatorError
 from app.research.aggregates import Aggregates
 from app.research.disclosure import counts
 from app.research.package import Stamp, Table, data_files, describing_files, fingerprint
 from app.settings import Settings
-from app.storage import clock
 
 WRITTEN = "export-written"
 ABANDONED_SECONDS = 86_400

@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 import polars as pl
 
-from app import lossless
+from app.core import lossless
 from app.profiles.terms import (
     ATTEMPT,
     HINTS,

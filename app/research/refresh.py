@@ -15,14 +15,14 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from app.errors import DefinitionInvalid, LeaseLost
+from app.core import clock
+from app.core.errors import DefinitionInvalid, LeaseLost
 from app.research.columns import LEARNER
 from app.research.compute import KEY, Plan, State, first_stored, merge, merged, partial
 from app.research.definitions import Definition, parse
 from app.research.disclosure import protect
 from app.research.facts import extract
 from app.research.publication import shown_next
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece, Shown
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Plain

@@ -38,8 +38,8 @@ from bson.binary import Binary
 from bson.objectid import ObjectId
 from pymongo.client_session import ClientSession
 
-from app.errors import LeaseLost
-from app.storage import clock
+from app.core import clock
+from app.core.errors import LeaseLost
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.vault.keys import OrganisationKeys

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import structlog
 
-from app.errors import ClockOff
-from app.storage import clock
+from app.core import clock
+from app.core.errors import ClockOff
 
 MOST_SECONDS = 60.0
 """How far a host's clock may be from MongoDB's."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.statements import NAME as STATEMENTS

@@ -33,7 +33,7 @@ import zstandard
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 
-from app.errors import BackupRefused
+from app.core.errors import BackupRefused
 
 FORMAT = "sillage-backup"
 VERSION = 1

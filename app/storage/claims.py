@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pymongo.collection import Collection
 
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Document, translated
 
 

@@ -29,8 +29,8 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from app.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, SettingsInvalid, StorageFull
-from app.storage import clock
+from app.core import clock
+from app.core.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, SettingsInvalid, StorageFull
 from app.storage.agreed_clock import AgreedClock
 
 Document = dict[str, Any]

@@ -22,7 +22,7 @@ from types import TracebackType
 
 import structlog
 
-from app.errors import DatabaseFailed, DatabaseMissing
+from app.core.errors import DatabaseFailed, DatabaseMissing
 from app.settings import Settings
 from app.storage.supervisor import Layout, is_primary, lock, read_state, uri_of
 

@@ -36,7 +36,7 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from app.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable
 from app.storage.accounts import NAME as ACCOUNTS
 from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.attachments import AttachmentRepository

@@ -16,8 +16,8 @@ from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import LeaseLost
-from app.storage import clock
+from app.core import clock
+from app.core.errors import LeaseLost
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import structlog
 
-from app.errors import SillageError
-from app.storage import clock
+from app.core import clock
+from app.core.errors import SillageError
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
 from app.storage.keyring import KeyHolding

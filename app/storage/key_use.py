@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pymongo.errors import OperationFailure
 
-from app.errors import KeyRefused
+from app.core.errors import KeyRefused
 from app.storage import organisation_keys, subjects
 from app.storage.connection import Store, translated
 from app.vault.keys import KeyWrapping, Wrapped, organisation_place, subject_place

@@ -33,8 +33,8 @@ from pathlib import Path
 
 import orjson
 
-from app.errors import KeyMissing, KeyRefused, KeysBusy
-from app.storage.whole_file import flush_folder
+from app.core.atomic_file import flush_folder
+from app.core.errors import KeyMissing, KeyRefused, KeysBusy
 from app.vault.keys import KEY_BYTES, KeyEncryptionKeys
 
 ACTIVE = "active"

@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from app.errors import SillageError
-from app.storage import clock, keyfile
+from app.core import clock
+from app.core.errors import SillageError
+from app.storage import keyfile
 from app.storage.keyfile import KeySet
 from app.vault.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
 

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from app.storage import clock
+from app.core import clock
 from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared

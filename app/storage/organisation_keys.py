@@ -30,8 +30,8 @@ from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.vault.keys import (

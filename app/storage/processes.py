@@ -29,8 +29,8 @@ from uuid import uuid4
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.errors import DatabaseUnavailable, SillageError, StorageFull
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, SillageError, StorageFull
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 

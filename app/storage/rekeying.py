@@ -31,8 +31,8 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from app.errors import DatabaseUnavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
 from app.vault.keys import Wrapped

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
 

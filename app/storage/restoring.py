@@ -27,10 +27,10 @@ from pymongo import ReplaceOne, UpdateOne
 from pymongo.collection import Collection as Documents
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from app.errors import RestoreRefused, RestoreUnfinished
+from app.core import clock
+from app.core.errors import RestoreRefused, RestoreUnfinished
 from app.storage import (
     audit,
-    clock,
     jobs,
     key_holders,
     measures,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 from app.storage.processes import Observer
 from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
@@ -52,7 +52,9 @@ class SealedReader:
         observer: Observer,
         erasing: Callable[[Iterable[bytes]], Mapping[bytes, int | None]],
     ) -> None:
-        """``erasing``: of these subjects those whose erasure is under way, and up to which ``stored`` theirs is erased."""
+        """``erasing``: of these subjects those whose erasure is under way, and up to which ``stored`` theirs is
+        erased.
+        """
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies

@@ -16,8 +16,9 @@ import pymongo
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
-from app.errors import BackupFailed
-from app.storage import clock, key_holders, organisation_keys, processes, subjects
+from app.core import clock
+from app.core.errors import BackupFailed
+from app.storage import key_holders, organisation_keys, processes, subjects
 from app.storage.connection import Store, translated
 from app.storage.migrations import NOTES
 from app.storage.restoring import STATE, is_staged

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import RegisterInvalid
+from app.core.errors import RegisterInvalid
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 

@@ -54,8 +54,8 @@ from pymongo.client_session import ClientSession
 from pymongo.cursor import RawBatchCursor
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
-from app.errors import DatabaseUnavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.storage.processes import Writing

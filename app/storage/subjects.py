@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from app.errors import DatabaseUnavailable
-from app.storage import clock, rekeying
+from app.core import clock
+from app.core.errors import DatabaseUnavailable
+from app.storage import rekeying
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
 from app.vault.keys import KEY_BYTES, Cipher, KeyPair, KeyWrapping, Wrapped, subject_place

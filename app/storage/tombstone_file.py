@@ -21,10 +21,10 @@ from uuid import UUID
 
 import orjson
 
-from app.errors import FileRefused
+from app.core.atomic_file import new_file
+from app.core.errors import FileRefused
 from app.storage.minors_passes import Cleaning
 from app.storage.tombstones import Tombstone
-from app.storage.whole_file import new_file
 
 Mac = Callable[[bytes], bytes]
 Line = Tombstone | Cleaning

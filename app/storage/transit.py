@@ -25,7 +25,7 @@ import requests
 import structlog
 from hvac.exceptions import InvalidPath, InvalidRequest, VaultError
 
-from app.errors import KeyMissing, KeyRefused, KeysUnavailable
+from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED
 from app.storage.keyring import Listed
 from app.vault.keys import RandomBytes, Wrapped

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 from app.vault.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 FRAME_BYTES = 1024 * 1024

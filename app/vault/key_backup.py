@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from app.errors import KeyBackupRefused
+from app.core.errors import KeyBackupRefused
 
 FORMAT = "sillage-key-backup"
 VERSION = 1

@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import BadCursor, KeyMissing, KeyRefused, Unsealable
+from app.core.errors import BadCursor, KeyMissing, KeyRefused, Unsealable
 from app.vault.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 
 KEY_BYTES = 32

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 
 KEY_BYTES = 32
 SALT_BYTES = 12

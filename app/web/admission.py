@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from app.errors import Overloaded, SillageError, TooManyRequests
+from app.core.errors import Overloaded, SillageError, TooManyRequests
 from app.web.asking import OPERATIONS, Asking, Kind
 
 Item = TypeVar("Item")

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from app.storage import clock
+from app.core import clock
 
 OPERATIONS = "operations"
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 
-from app.errors import (
+from app.core.errors import (
     BadRequest,
     BodyTooLarge,
     Fault,

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from app.storage import clock
+from app.core import clock
 from app.web.admission import Admitted
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from typing import Any
 import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from app.errors import HeadTooLarge, RequestTimeout, SillageError
-from app.storage import clock
+from app.core import clock
+from app.core.errors import HeadTooLarge, RequestTimeout, SillageError
 from app.web import body
 from app.web.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
 from app.web.asking import asking, asking_form, form, waits_to_go_on, whole

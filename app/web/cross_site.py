@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from flask import request
 
-from app.errors import CrossSiteRefused
+from app.core.errors import CrossSiteRefused
 from app.web import cors
 
 # `none`: the user's own doing, such as a bookmark. A sibling of this host's domain (`same-site`) is another's page too.

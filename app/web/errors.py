@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app.errors import (
+from app.core.errors import (
     BadRequest,
     BodyTooLarge,
     CredentialsRefused,

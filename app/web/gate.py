@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from flask import g, request
 
 from app.access.credentials import Access, Credential, Sender
-from app.errors import ScopeMissing
+from app.core.errors import ScopeMissing
 from app.web.client_socket import ClientSocket
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Generic, TypeVar
 
-from app.errors import Overloaded, SillageError
+from app.core.errors import Overloaded, SillageError
 from app.web import body
 from app.web.asking import Framing
 from app.web.client_socket import ClientSocket

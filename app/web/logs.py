@@ -21,8 +21,8 @@ import structlog
 from flask import Flask, Response, g, has_request_context, request
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from app.errors import SillageError
-from app.storage import clock
+from app.core import clock
+from app.core.errors import SillageError
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})

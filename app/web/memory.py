@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from app.storage import clock
+from app.core import clock
 
 MIB = 1024 * 1024
 LEAST_MIB = 512

@@ -14,8 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from app.errors import CredentialsRefused, DatabaseUnavailable, ScopeMissing, SillageError
-from app.storage import clock
+from app.core import clock
+from app.core.errors import CredentialsRefused, DatabaseUnavailable, ScopeMissing, SillageError
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 EXTENSION = "metrics"

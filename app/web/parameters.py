@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from flask import request
 
-from app.errors import BadParameter
+from app.core.errors import BadParameter
 
 
 def given() -> list[tuple[str, str]]:

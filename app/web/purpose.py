@@ -13,7 +13,7 @@ from flask import g, has_request_context, request
 
 from app.access import scopes
 from app.access.credentials import Credential
-from app.errors import BadParameter
+from app.core.errors import BadParameter
 
 HEADER = "X-Sillage-Purpose"
 

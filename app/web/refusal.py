@@ -14,8 +14,8 @@ from http import HTTPStatus
 import orjson
 from gunicorn.http import errors as parser
 
-from app.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
-from app.storage import clock
+from app.core import clock
+from app.core.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
 from app.web import caching, errors, logs
 from app.xapi import languages
 

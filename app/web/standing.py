@@ -16,8 +16,8 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.errors import Unavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import Unavailable
 
 KEPT_SECONDS = 10.0
 MOST_SECONDS = 5.0

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from app.errors import Fault
+from app.core.errors import Fault
 from app.xapi import Statement
 
 SIGNATURE = "http://adlnet.gov/expapi/attachments/signature"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from app import lossless
+from app.core import lossless
 from app.xapi import Statement
 from app.xapi.timestamps import in_utc, parse, render
 from app.xapi.versions import Version

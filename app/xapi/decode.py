@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from app import lossless
-from app.errors import (
+from app.core import lossless
+from app.core.errors import (
     BodyTooLarge,
     DuplicateKey,
     Fault,

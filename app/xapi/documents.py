@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
-from app.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
+from app.core.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
 from app.xapi import parameters
 from app.xapi.extent import crowded, deeper
 from app.xapi.identifiers import LONGEST_IDENTIFIER

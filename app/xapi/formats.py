@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from app import lossless
+from app.core import lossless
 from app.xapi import Statement
 from app.xapi.activities import Definition
 from app.xapi.attachments import SIGNATURE

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from app.errors import BadParameter, Fault
+from app.core.errors import BadParameter, Fault
 from app.xapi.identifiers import agent_identifier
 from app.xapi.timestamps import parse
 from app.xapi.validate import actor_faults, matches

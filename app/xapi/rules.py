@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from app.errors import Fault
-from app.lossless import rounded
+from app.core.errors import Fault
+from app.core.lossless import rounded
 from app.xapi import Statement
 from app.xapi.attachments import SIGNATURE
 from app.xapi.timestamps import parse

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from app import lossless
-from app.errors import Fault
+from app.core import lossless
+from app.core.errors import Fault
 from app.xapi import Statement
 from app.xapi.attachments import SIGNATURE, Declared
 from app.xapi.content import content_print

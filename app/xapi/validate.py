@@ -10,9 +10,9 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from app import contracts
-from app.errors import Fault, InvalidStatement
-from app.lossless import rounded
+from app.core import contracts
+from app.core.errors import Fault, InvalidStatement
+from app.core.lossless import rounded
 from app.xapi import Statement
 from app.xapi.rules import MOST_FAULTS as MOST_FAULTS
 from app.xapi.rules import broken, repeated_ids

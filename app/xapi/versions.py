@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from app.errors import BadVersion
+from app.core.errors import BadVersion
 
 
 class Version(Enum):

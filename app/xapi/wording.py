@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias
 
 import jsonschema_rs
 
-from app import errors
-from app.errors import Fault
+from app.core import errors
+from app.core.errors import Fault
 
 Schema: TypeAlias = Mapping[str, Any]
 _Place: TypeAlias = tuple[str | int, ...]

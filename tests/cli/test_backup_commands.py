@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.backup import backup, restore, tombstones
-from app.errors import FileRefused, KeyRefused, RestoreRefused
+from app.core.errors import FileRefused, KeyRefused, RestoreRefused
 from app.factory import Parts
 from tests.governance.test_backup import STATEMENTS, House
 

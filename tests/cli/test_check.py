@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.profile import profile
-from app.errors import FileRefused, NotFound
+from app.core.errors import FileRefused, NotFound
 from app.profiles import document, terms
 from app.settings import load
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.errors import FileRefused, NotFound, SignatureRefused
+from app.core.errors import FileRefused, NotFound, SignatureRefused
 from app.factory import Parts
 from app.xapi.documents import Resource
 from tests.governance.people import bodies, document, named, parts, person, send

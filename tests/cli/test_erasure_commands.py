@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.errors import BadRequest, FileRefused, SignatureRefused
+from app.core.errors import BadRequest, FileRefused, SignatureRefused
 from app.factory import Parts
 from app.xapi.documents import Resource
 from tests.governance.people import HOME, account, document, named, parts, person, send

@@ -17,7 +17,8 @@ from bson import ObjectId
 from click.testing import CliRunner
 
 from app.cli import governance, jobs
-from app.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
+from app.core import clock
+from app.core.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
 from app.governance.audit import AUDIT_READ, Audit
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
@@ -32,7 +33,6 @@ from app.governance.sealing import PersonSeal
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
-from app.storage import clock
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository

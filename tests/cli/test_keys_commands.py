@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.keys import keys
-from app.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
+from app.core.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
 from app.factory import Parts
 from app.governance import keys as rules
 from app.storage import organisation_keys

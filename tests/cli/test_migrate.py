@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.server import migrate
-from app.errors import ClockOff, KeyMissing, KeyRefused, MigrationMissing, RestoreUnfinished, SillageError
+from app.core import clock
+from app.core.errors import ClockOff, KeyMissing, KeyRefused, MigrationMissing, RestoreUnfinished, SillageError
 from app.factory import Parts
 from app.settings import Settings
-from app.storage import clock
 from app.storage.migrations import NOTES
 
 INDEX = "due"

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.nomenclature import nomenclature
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.factory import Parts
 
 LINES = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n1001001211,SIXIEME,1/9/97,\n"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.person import person
-from app.errors import DatabaseUnavailable, FileRefused
+from app.core.errors import DatabaseUnavailable, FileRefused
 from app.governance.person_package import Progress
 from app.governance.persons import Person
 from app.governance.purposes import Purpose

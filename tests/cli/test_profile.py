@@ -10,9 +10,9 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from app import contracts
 from app.cli.profile import profile
-from app.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
+from app.core import contracts
+from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.ingest.verdicts import Profiles
 from app.profiles import terms

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.errors import BadParameter
+from app.core.errors import BadParameter
 from app.factory import Parts
 from app.settings import Settings
 from tests.served import ACTIVITY

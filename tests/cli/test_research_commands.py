@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import research
-from app.errors import NotFound, OperatorError
+from app.core.errors import NotFound, OperatorError
 from app.governance.purposes import Purpose
 from app.research.aggregates import Aggregates
 from app.research.export import Exports

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import accounts, person, person_access, requests
-from app.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid, SillageError
+from app.core.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid, SillageError
 from app.factory import Parts
 from app.settings import Settings
 from app.storage.person_states import NOBODY

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.simulate import simulate
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 
 
 def run(*arguments):

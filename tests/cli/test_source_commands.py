@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import governance, sources
-from app.errors import RegisterInvalid
+from app.core.errors import RegisterInvalid
 from app.factory import Parts
 from app.settings import Settings
 from tests.served import ACTIVITY

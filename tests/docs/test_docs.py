@@ -14,9 +14,9 @@ import click
 import pytest
 from flask import Flask
 
-from app import contracts, errors
 from app.access import scopes
 from app.cli import cli
+from app.core import contracts, errors
 from app.factory import Parts
 from app.governance.audit import KINDS
 from app.profiles.document import load as load_profile

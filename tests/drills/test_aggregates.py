@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from app.errors import DatabaseUnavailable, LeaseLost
+from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.settings import env_name
 from app.storage.aggregates import AggregateRepository
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until

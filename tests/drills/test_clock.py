@@ -19,8 +19,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from app.core import clock
 from app.settings import env_name
-from app.storage import clock
 from app.storage.jobs import LeaseRepository
 from tests.drills.drilling import Poller, Senders, followed, twin, until
 from tests.served import ACTIVITY, Server, environment, free_port, serving, statement

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core import clock
 from app.factory import Parts
 from app.settings import Settings, env_name
-from app.storage import clock
 from app.storage.certificates import DELETING, DONE
 from tests.drills.drilling import Senders
 from tests.drills.test_restore import stored

@@ -14,7 +14,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.errors import RestoreUnfinished
+from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.governance.persons import person_of
 from app.settings import Settings, env_name, load

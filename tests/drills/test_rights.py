@@ -28,7 +28,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pymongo import MongoClient
 
-from app.errors import PersonRestricted
+from app.core.errors import PersonRestricted
 from app.factory import Parts
 from app.governance.index_key import IndexRotation
 from app.governance.persons import Person, person_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import pointer_to
+from app.core.errors import pointer_to
 from app.france import ine
 
 

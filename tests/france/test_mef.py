@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.france import mef
 from tests.places import SHARED
 

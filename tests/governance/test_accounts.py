@@ -7,12 +7,12 @@ import os
 import orjson
 import pytest
 
-from app.errors import BadRequest, MalformedJSON, SillageError
+from app.core import clock
+from app.core.errors import BadRequest, MalformedJSON, SillageError
 from app.governance.accounts import MOST_EVENTS, Accounts, Announced, Event, of_csv, of_json
 from app.governance.audit import ACCOUNTS_ANNOUNCED, Audit
 from app.governance.persons import person_of
 from app.governance.sealing import PersonSeal
-from app.storage import clock
 from app.storage.accounts import AccountRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store

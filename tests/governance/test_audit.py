@@ -15,7 +15,7 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from bson import encode as bson_encode
 from bson.raw_bson import RawBSONDocument
 
-from app.errors import BadCursor, DatabaseUnavailable
+from app.core.errors import BadCursor, DatabaseUnavailable
 from app.governance.audit import (
     ANCHOR,
     ANCHOR_EVERY_US,

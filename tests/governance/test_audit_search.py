@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from app.errors import BadCursor, BadRequest
+from app.core.errors import BadCursor, BadRequest
 from app.governance.audit import AUDIT_READ, PERSON_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch, Wanted, read_agents
 from app.storage.audit import AuditRepository

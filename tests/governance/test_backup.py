@@ -17,7 +17,8 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 
-from app.errors import (
+from app.core import clock
+from app.core.errors import (
     BackupRefused,
     FileRefused,
     KeyRefused,
@@ -31,7 +32,7 @@ from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
 from app.governance.persons import person_of
 from app.settings import Settings, load
-from app.storage import clock, organisation_keys, restoring, tombstone_file
+from app.storage import organisation_keys, restoring, tombstone_file
 from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
 from app.storage.connection import Store

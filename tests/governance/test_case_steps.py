@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from app.errors import BadRequest, CaseConflict
+from app.core.errors import BadRequest, CaseConflict
 from app.governance import case_steps
 from app.governance.case_steps import Case, Step
 

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from app import factory
-from app.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.core import clock
+from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.factory import Parts
 from app.governance import case_steps, cases
 from app.governance.audit import KINDS, Audit
@@ -19,7 +20,6 @@ from app.governance.cases import Cases, Standing
 from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal
 from app.settings import Settings
-from app.storage import clock
 from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 from app.storage.connection import Store

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import zstandard
 
-from app.errors import FileRefused, SignatureRefused
+from app.core.errors import FileRefused, SignatureRefused
 from app.governance.audit import AUDIT_CHECKPOINT, STATEMENTS_READ, Audit
 from app.governance.audit_retention import DAY_US, AuditRetention
 from app.governance.checkpoints import Checkpoints, read

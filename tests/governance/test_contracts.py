@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from app.access.credentials import Access
-from app.errors import BadRequest, CredentialsRefused, NotFound, RegisterInvalid, SignatureRefused
+from app.core import clock
+from app.core.errors import BadRequest, CredentialsRefused, NotFound, RegisterInvalid, SignatureRefused
 from app.factory import Parts
 from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import CERTIFICATE
-from app.storage import clock
 from app.storage.certificates import DATA_DELETED, DONE, WAITING, CertificateRepository
 from app.vault import signing
 from app.vault.signing import Signer

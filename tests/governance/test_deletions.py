@@ -10,12 +10,12 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
+from app.core import clock
+from app.core.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
 from app.factory import Parts
 from app.governance import deletions
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import CERTIFICATE, act_of
-from app.storage import clock
 from app.storage.certificates import DELETING, DONE
 from app.storage.statements import Filter
 from app.vault import kinds, signing

@@ -11,14 +11,15 @@ import orjson
 import pytest
 from bson import decode_all
 
-from app.errors import BadCursor, KeysBusy, Unsealable
+from app.core import clock
+from app.core.errors import BadCursor, KeysBusy, Unsealable
 from app.factory import Parts
 from app.governance import documents_key as rules
 from app.governance.audit import _canonical
 from app.governance.documents_key import DocumentsRotation
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
-from app.storage import activity_definitions, clock, organisation_keys
+from app.storage import activity_definitions, organisation_keys
 from app.storage.organisation_keys import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.storage.shared_seals import KINDS, SharedSeals
 from app.vault.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by

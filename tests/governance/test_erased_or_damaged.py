@@ -12,7 +12,7 @@ import orjson
 import pytest
 import structlog
 
-from app.errors import NotFound, Unsealable
+from app.core.errors import NotFound, Unsealable
 from app.factory import Parts
 from app.governance.persons import Person
 from app.ingest.querying import Reader

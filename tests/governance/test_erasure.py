@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
 from app.factory import Parts
 from app.governance import erasure as rules
 from app.governance.persons import Person
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository
 from app.storage.audit import Entry
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.errors import BadCursor, KeysBusy, StatementConflict
+from app.core.errors import BadCursor, KeysBusy, StatementConflict
 from app.factory import Parts
 from app.governance import index_key as rules
 from app.governance.index_key import IndexRotation

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.errors import (
+from app.core.errors import (
     FileRefused,
     KeyBackupRefused,
     KeyInUse,

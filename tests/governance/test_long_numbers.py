@@ -10,9 +10,9 @@ from zipfile import ZipFile
 import orjson
 import pytest
 
+from app.core.lossless import Digits
 from app.factory import Parts
 from app.ingest.referred import Referred
-from app.lossless import Digits
 from app.profiles.terms import ATTEMPT, HINTS
 from app.research.facts import extract
 from app.storage.statements import Plain

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import minors as command
-from app.errors import DatabaseUnavailable, RegisterInvalid
+from app.core.errors import DatabaseUnavailable, RegisterInvalid
 from app.factory import Parts
 from app.governance.accounts import CLOSED, Event
 from app.governance.persons import person_of

@@ -11,7 +11,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.errors import RestoreUnfinished
+from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.governance.backup import Restored
 from app.governance.persons import Person, person_of

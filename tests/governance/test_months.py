@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.governance.months import months_after
+from app.core.months import months_after
 
 
 @pytest.mark.parametrize(

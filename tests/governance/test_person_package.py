@@ -16,7 +16,7 @@ import orjson
 import pytest
 from pymongo import MongoClient
 
-from app.errors import CaseConflict, NotFound
+from app.core.errors import CaseConflict, NotFound
 from app.factory import Parts
 from app.governance import person_package, persons
 from app.governance.accounts import Event

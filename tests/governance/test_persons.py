@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import BadRequest
+from app.core.errors import BadRequest
 from app.factory import Parts
 from app.governance import persons as rules
 from app.governance.persons import MENTION, OWN, Named, person_of

@@ -9,14 +9,14 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.errors import SillageError
+from app.core import clock
+from app.core.errors import SillageError
 from app.factory import Parts
 from app.governance import receptions
 from app.governance.audit import Audit
 from app.governance.audit_retention import DAY_US, AuditRetention
 from app.governance.recipients import Received
 from app.ingest.querying import Reader
-from app.storage import clock
 from app.storage.audit import AuditRepository
 from app.xapi.documents import Resource
 from app.xapi.query import parse_query

@@ -9,7 +9,15 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.errors import BadRequest, CaseConflict, InvalidStatement, MalformedJSON, NotFound, PersonRefused, SillageError
+from app.core.errors import (
+    BadRequest,
+    CaseConflict,
+    InvalidStatement,
+    MalformedJSON,
+    NotFound,
+    PersonRefused,
+    SillageError,
+)
 from app.factory import Parts
 from app.governance.persons import person_of
 from app.ingest.querying import Reader

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from jsonschema import Draft202012Validator
 
-from app import contracts
-from app.errors import ActivityNotInForce, NotFound, RegisterInvalid
+from app.core import contracts
+from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.governance.register import Activity, Register
 from app.storage.audit import AuditRepository

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
+from app.core.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
 from app.factory import Parts
 from app.governance import rekey as rules
 from app.governance.accounts import CLOSED, Event

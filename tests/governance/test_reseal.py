@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.errors import KeysBusy
+from app.core.errors import KeysBusy
 from app.factory import Parts
 from app.governance import reseal as rules
 from app.storage.sources import Source

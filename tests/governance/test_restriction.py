@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
+from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
 from app.factory import Parts
 from app.governance.persons import Person, person_of
 from app.governance.restriction import Standing

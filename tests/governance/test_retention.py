@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
+from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention

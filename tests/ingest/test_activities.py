@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core import clock
 from app.ingest import activities
 from app.ingest.activities import MOST_BYTES, Activities
-from app.storage import clock
 from app.storage.activity_definitions import Defined, DefinitionRepository
 from app.storage.connection import Store
 from app.vault.keys import OrganisationKeys

@@ -11,8 +11,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app import contracts
-from app.errors import FileRefused, PersonalDataRefused, ProfileRejected
+from app.core import contracts
+from app.core.errors import FileRefused, PersonalDataRefused, ProfileRejected
 from app.factory import Parts
 from app.profiles import terms
 from app.settings import Settings

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.errors import StatementConflict
+from app.core.errors import StatementConflict
 from app.factory import Parts
 from app.ingest import attachments, querying
 from app.ingest.activities import MOST_BYTES as MOST_OF_A_DEFINITION

@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
-from app.errors import DatabaseUnavailable, StatementConflict, Unsealable
+from app.core.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
 from app.ingest.querying import Reader
 from app.settings import Settings

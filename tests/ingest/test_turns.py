@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable
 from app.ingest.turns import Turns
 
 

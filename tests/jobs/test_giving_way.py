@@ -8,7 +8,7 @@ import sys
 import orjson
 import pytest
 
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository
 from tests.places import ROOT
@@ -20,7 +20,7 @@ from pathlib import Path
 from app.jobs.lease import Leadership
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 

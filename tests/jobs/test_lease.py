@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from app.errors import DatabaseUnavailable, LeaseLost
+from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.jobs.lease import Leadership
 from app.storage.connection import Store
 from app.storage.jobs import LeaseRepository

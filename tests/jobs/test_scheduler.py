@@ -14,11 +14,11 @@ import pytest
 from apscheduler.triggers.cron import CronTrigger
 from pymongo.errors import WriteError
 
-from app.errors import DatabaseUnavailable, LeaseLost
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
-from app.storage import clock
 from app.storage.connection import Store
 from app.storage.jobs import (
     ABANDONED,

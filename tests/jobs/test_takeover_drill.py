@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Store
 from app.storage.jobs import INTERRUPTED, SUCCEEDED, JobRepository, LeaseRepository
 from tests.places import ROOT
@@ -25,7 +25,7 @@ import signal, sys, threading, time
 from app.jobs.lease import Leadership
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
-from app.storage import clock
+from app.core import clock
 from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lossless import Digits
+from app.core.lossless import Digits
 from app.profiles import checker, document, jsonpath, templates
 from app.profiles.checker import Mode, Outcome
 from tests.places import SHARED

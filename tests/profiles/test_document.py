@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import ProfileInvalid
+from app.core.errors import ProfileInvalid
 from app.profiles import checker, document, sessions
 from app.profiles.findings import Severity
 from app.profiles.lint import lint

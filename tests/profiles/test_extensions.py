@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 import pytest
 
-from app import contracts
-from app.lossless import Digits
+from app.core import contracts
+from app.core.lossless import Digits
 from app.profiles import document, schemas, terms
 from app.profiles.extensions import Extensions
 from app.profiles.sessions import SUBREGISTRATION

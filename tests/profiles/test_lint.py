@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.profiles import document, patterns
 from app.profiles.findings import Severity
 from app.profiles.lint import lint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.profiles import checker, document, patterns, sessions, terms
 
 FILES = sorted((Path(__file__).parent / "examples").glob("*.json"))

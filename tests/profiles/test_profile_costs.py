@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.errors import ProfileInvalid
+from app.core.errors import ProfileInvalid
 from app.profiles import checker, document, extensions, resources, sessions
 from app.profiles.lint import MOST_FINDINGS, lint
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.profiles import document
 from app.profiles.resources import Resources
 

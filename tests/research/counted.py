@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from app.core import clock
 from app.factory import Parts
 from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
 from app.research.refresh import gathered
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository
 
 

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from app import contracts
-from app.errors import DefinitionInvalid
+from app.core import contracts
+from app.core.errors import DefinitionInvalid
 from app.research.definitions import load_all, parse
 
 

@@ -11,7 +11,7 @@ import frictionless
 import pyarrow.parquet as pq
 import pytest
 
-from app.errors import NotFound, OperatorError
+from app.core.errors import NotFound, OperatorError
 from app.research.export import Exports
 from tests.research.statements import class_of
 

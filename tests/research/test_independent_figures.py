@@ -20,10 +20,10 @@ from zoneinfo import ZoneInfo
 import frictionless
 import pytest
 
+from app.core import clock
 from app.research import refresh
 from app.research.aggregates import Query
 from app.simulation.traces import simulate
-from app.storage import clock
 from tests.served import Server, serving
 
 MINIMUM = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from app.errors import BadCursor, BadParameter, DefinitionInvalid, LeaseLost, NotFound
+from app.core.errors import BadCursor, BadParameter, DefinitionInvalid, LeaseLost, NotFound
 from app.research import refresh
 from app.research.aggregates import Query
 from app.research.definitions import load_all, parse

@@ -4,7 +4,7 @@ import orjson
 import pytest
 import zstandard
 
-from app import contracts
+from app.core import contracts
 from app.simulation import dictionary
 from app.vault.bodies import DICTIONARIES
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.france import ine, mef, uai
 from app.profiles import checker, document, patterns, sessions, terms
 from app.profiles.extensions import Extensions

@@ -9,9 +9,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 
-from app import errors
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.core import errors
 from tests.served import Server, statement
 from tests.standard.client import (
     ABOUT,

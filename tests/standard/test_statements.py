@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from app.errors import InvalidStatement
+from app.core.errors import InvalidStatement
 from app.xapi.validate import validate
 from app.xapi.versions import Version
 from tests.standard.requirement import V1, V2, VERSIONS, register, requirement

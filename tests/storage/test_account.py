@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from app.cli.jobs import jobs
-from app.errors import KeyInUse
+from app.core.errors import KeyInUse
 from app.factory import Parts
 from app.governance.persons import person_of
 from app.ingest.querying import Reader

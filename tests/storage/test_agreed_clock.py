@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.errors import ClockOff
-from app.storage import clock
+from app.core import clock
+from app.core.errors import ClockOff
 from app.storage.agreed_clock import AgreedClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import BackupRefused
+from app.core.errors import BackupRefused
 from app.storage import backup_file
 from app.storage.backup_file import BackupReader, BackupWriter, Heading, Manifest, documents_of, reading, split
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
-from app.storage.clock import random_bytes
+from app.core.clock import random_bytes
 
 
 def _drawn(count: int) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure
 
-from app.errors import DatabaseUnavailable, StorageFull
+from app.core.errors import DatabaseUnavailable, StorageFull
 from app.storage.connection import translated
 
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.errors import PreconditionFailed, Unsealable
+from app.core import clock
+from app.core.errors import PreconditionFailed, Unsealable
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
 from app.ingest.turns import Turns
-from app.storage import clock
 from app.storage.connection import Store
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
 from app.storage.erasures import ErasureRepository

@@ -16,7 +16,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
-from app.errors import DatabaseFailed, DatabaseMissing
+from app.core.errors import DatabaseFailed, DatabaseMissing
 from app.settings import Settings
 from app.storage import embedded
 from app.storage.embedded import EmbeddedServer

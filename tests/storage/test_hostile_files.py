@@ -19,7 +19,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from app.errors import BackupRefused, SillageError
+from app.core.errors import BackupRefused, SillageError
 from app.governance import checkpoints
 from app.governance.backup import _Captured
 from app.ingest import nomenclatures

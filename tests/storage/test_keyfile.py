@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import KeyMissing, KeyRefused, KeysBusy
+from app.core.errors import KeyMissing, KeyRefused, KeysBusy
 from app.storage import keyfile
 from app.storage.keyfile import KeySet, KeyVersion
 

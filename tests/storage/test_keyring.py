@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import KeyRefused
+from app.core.errors import KeyRefused
 from app.storage import keyfile, keyring
 from app.storage.keyfile import KeySet
 from app.storage.keyring import Keyring

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import DatabaseUnavailable, KeyRefused
-from app.storage import clock, organisation_keys
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, KeyRefused
+from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.organisation_keys import Stage, begin_index, finish_index, index_keys, index_state, move_index
 from app.vault.keys import IndexKeys, KeyEncryptionKeys, OrganisationKeys, Wrapped, organisation_place

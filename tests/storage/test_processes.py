@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.errors import ClockOff, DatabaseUnavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import ClockOff, DatabaseUnavailable
 from app.storage.connection import Store
 from app.storage.processes import Lapsed, Observer, Presence, next_epoch
 from app.storage.statements import Inserted, Row, Statements

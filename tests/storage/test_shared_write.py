@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable
 from app.storage.shared_write import SharedWrite
 
 

@@ -8,7 +8,7 @@ import bson
 import pytest
 from pymongo.errors import OperationFailure
 
-from app.errors import BackupFailed
+from app.core.errors import BackupFailed
 from app.storage import snapshot as snapshots
 from app.storage.connection import Store
 from app.storage.snapshot import snapshot

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.errors import DatabaseUnavailable
-from app.storage import clock
+from app.core import clock
+from app.core.errors import DatabaseUnavailable
 from app.storage import statements as module
 from app.storage.connection import Store
 from app.storage.statements import (

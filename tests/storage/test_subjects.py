@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from app.errors import KeyRefused
-from app.storage import clock
+from app.core import clock
+from app.core.errors import KeyRefused
 from app.storage.connection import Document, Store
 from app.storage.subjects import Replacement, SubjectKeys, WrappedKeys
 from app.vault.keys import KeyEncryptionKeys, Wrapped, subject_place

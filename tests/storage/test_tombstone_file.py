@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 from app.storage import tombstone_file
 from app.storage.minors_passes import Cleaning
 from app.storage.tombstones import Tombstone

@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.errors import KeyMissing, KeyRefused, KeysUnavailable, SettingsInvalid
+from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable, SettingsInvalid
 from app.factory import Parts
 from app.settings import Settings
 from app.storage import transit

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import FileRefused
-from app.storage.whole_file import new_file, sweep
+from app.core.atomic_file import new_file, sweep
+from app.core.errors import FileRefused
 
 
 def names(folder: Path) -> list[str]:
@@ -83,7 +83,7 @@ def test_two_writers_of_one_name(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_taken_over_or_swept(tmp_path: Path) -> None:
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom app.storage.whole_file import new_file\n"
+        "import os, sys\nfrom pathlib import Path\nfrom app.core.atomic_file import new_file\n"
         "with new_file(Path(sys.argv[1])) as file:\n file.write(b'x' * 100)\n file.flush()\n os.kill(os.getpid(), 9)\n"
     )
     path = tmp_path / "sillage-a.tar"

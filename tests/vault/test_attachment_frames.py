@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import Unsealable
+from app.core.errors import Unsealable
 from app.vault.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16

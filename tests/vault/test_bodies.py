@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import contracts
+from app.core import contracts
 from app.vault.bodies import DICTIONARIES, LATEST, Bodies, format_of
 
 FILES = {number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()}

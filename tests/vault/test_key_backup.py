@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import KeyBackupRefused
+from app.core.errors import KeyBackupRefused
 from app.vault import key_backup
 
 WORDS = "correct horse battery"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import KeyMissing, KeyRefused, Unsealable
+from app.core.errors import KeyMissing, KeyRefused, Unsealable
 from app.vault.keys import (
     KEY_BYTES,
     LONGEST_REMEMBERED,

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import BadCursor, Unsealable
+from app.core.errors import BadCursor, Unsealable
 from app.vault import keys as rules
 from app.vault import purposes
 from app.vault.keys import CURSOR_DAYS, AuditKey, AuditKeys, Current, OrganisationKeys, first_generations, sealed_by

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import SignatureRefused
+from app.core.errors import SignatureRefused
 from app.vault.signing import Signer, opened, parse_public_key, verify
 
 SIGNER = Signer(bytes(range(32)))

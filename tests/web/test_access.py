@@ -8,7 +8,7 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.errors import RegisterInvalid
+from app.core.errors import RegisterInvalid
 from app.factory import create_app
 from tests.served import ACTIVITY, Server, statement
 from tests.web.routes import NOT_TESTED_HERE, OPEN, TABLE, Row, ask, before, named

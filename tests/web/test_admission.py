@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import Overloaded, TooManyRequests
+from app.core.errors import Overloaded, TooManyRequests
 from app.web.admission import OPERATIONS_THREADS, PRESENT_SECONDS, SPARE_THREADS, Admission, Admitted, Limits
 from app.web.asking import Asking, Kind
 

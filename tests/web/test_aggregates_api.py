@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
+from app.core import clock
 from app.governance.audit import AGGREGATE_READ, Audit
 from app.research.aggregates import Aggregates
 from app.settings import Settings
-from app.storage import clock
 from app.storage.aggregates import AggregateRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.core import clock
 from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
-from app.storage import clock
 from app.storage.attachments import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.xapi.attachments import SIGNATURE

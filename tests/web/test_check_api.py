@@ -12,9 +12,9 @@ import orjson
 import pytest
 from flask import Flask
 
-from app import contracts
 from app.access import scopes
-from app.errors import DatabaseUnavailable
+from app.core import contracts
+from app.core.errors import DatabaseUnavailable
 from app.ingest.checking import MOST_KEPT
 from app.ingest.turns import Turns
 from app.profiles import terms

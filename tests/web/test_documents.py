@@ -15,9 +15,9 @@ import orjson
 import pytest
 import requests
 
-from app import contracts
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.core import contracts
 from app.governance.audit_search import Wanted
 from app.ingest.documents import MOST_LISTED
 from app.storage.documents import NAME

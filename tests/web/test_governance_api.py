@@ -14,12 +14,12 @@ from flask.testing import FlaskClient
 
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
+from app.core import clock
 from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
-from app.storage import clock
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from app.errors import RegisterInvalid
+from app.core.errors import RegisterInvalid
 from app.storage.sources import Source
 from tests.served import ACTIVITY, Server, statement
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.storage import clock
+from app.core import clock
 from app.web import memory
 from app.web.memory import MIB, Ceiling, Turn
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import MalformedMultipart
+from app.core.errors import MalformedMultipart
 from app.web.multipart import Written, parts, write
 
 

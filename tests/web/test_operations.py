@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.errors import DatabaseUnavailable, ScopeMissing
+from app.core.errors import DatabaseUnavailable, ScopeMissing
 from app.web import logs, operations
 
 

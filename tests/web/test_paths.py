@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.errors import Overloaded
+from app.core.errors import Overloaded
 from app.web import cors, paths
 from app.web.refusal import Refusal
 from app.web.xapi import headers

@@ -20,10 +20,10 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.cli.backup import backup
 from app.cli.jobs import jobs as jobs_command
-from app.errors import CredentialsRefused, DatabaseUnavailable, SillageError
+from app.core import clock
+from app.core.errors import CredentialsRefused, DatabaseUnavailable, SillageError
 from app.factory import Parts
 from app.governance.retention import DAY_US
-from app.storage import clock
 from app.storage.connection import Store
 from app.storage.jobs import FAILED, RUNNING, JobRepository, Run
 from app.storage.measures import BackupMade, Measures

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from app import contracts
-from app.errors import Fault
+from app.core import contracts
+from app.core.errors import Fault
 from app.xapi.versions import Version
 from app.xapi.wording import _fault
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON, StatementTooLarge
+from app.core.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON, StatementTooLarge
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES, decode
 
 JSON = st.recursive(

@@ -25,7 +25,7 @@ MOST_MIB = 400
 
 MEASURE = r"""
 import re, sys, time
-from app.errors import SillageError
+from app.core.errors import SillageError
 from app.xapi.decode import decode
 body = sys.stdin.buffer.read()
 def memory(name):

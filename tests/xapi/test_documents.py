@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import BadParameter, BadRequest, MalformedJSON
+from app.core.errors import BadParameter, BadRequest, MalformedJSON
 from app.xapi.documents import (
     ANY,
     Bare,

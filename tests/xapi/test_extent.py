@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.errors import BodyTooLarge
+from app.core.errors import BodyTooLarge
 from app.xapi import extent
 from app.xapi.documents import Content, merge
 from app.xapi.extent import crowded, deeper

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from app import lossless
-from app.lossless import Digits
+from app.core import lossless
+from app.core.lossless import Digits
 from app.xapi.activities import activities_in
 from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
 from app.xapi.identifiers import keys_of

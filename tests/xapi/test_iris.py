@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app import contracts
+from app.core import contracts
 from app.xapi.validate import actor_faults, matches
 from app.xapi.versions import Version
 from tests.xapi.iri_grammar import pattern

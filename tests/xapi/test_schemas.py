@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from app import contracts
-from app.errors import Fault, InvalidStatement
+from app.core import contracts
+from app.core.errors import Fault, InvalidStatement
 from app.xapi.decode import decode
 from app.xapi.validate import _wording, validate
 from app.xapi.versions import Version

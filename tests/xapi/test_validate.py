@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app import contracts, lossless
-from app.errors import MOST_POINTER, Fault, InvalidStatement
-from app.lossless import Digits
+from app.core import contracts, lossless
+from app.core.errors import MOST_POINTER, Fault, InvalidStatement
+from app.core.lossless import Digits
 from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
 from app.xapi.identifiers import LONGEST_IDENTIFIER
 from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate

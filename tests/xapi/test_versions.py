@@ -1,6 +1,6 @@
 import pytest
 
-from app.errors import BadVersion
+from app.core.errors import BadVersion
 from app.xapi.versions import Version, negotiate
 
 

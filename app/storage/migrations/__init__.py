@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from pymongo import ASCENDING, IndexModel
 
-from app.errors import MigrationMissing
-from app.storage import clock
+from app.core import clock
+from app.core.errors import MigrationMissing
 from app.storage.connection import Store, translated
 from app.storage.declared import Declared
 

@@ -9,7 +9,7 @@ from itertools import chain
 from flask import Blueprint, Response
 
 from app.access.scopes import RIGHTS
-from app.errors import Overloaded
+from app.core.errors import Overloaded
 from app.governance.person_package import Packages
 from app.web.api import asked
 from app.web.gate import Gate

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import RESEARCH
-from app.errors import BadParameter, Fault
-from app.given import Day, TextNumber
+from app.core.errors import BadParameter, Fault
+from app.core.given import Day, TextNumber
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, described
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate

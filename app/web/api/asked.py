@@ -8,8 +8,8 @@ from typing import Any
 from flask import request
 from marshmallow import Schema, ValidationError, fields
 
-from app import lossless
-from app.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
+from app.core import lossless
+from app.core.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
 from app.governance.persons import Person, person_of
 from app.web import body
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from app.access import scopes
 from app.access.credentials import Access
-from app.errors import BadParameter, Fault, UnsupportedContentType
+from app.core.errors import BadParameter, Fault, UnsupportedContentType
 from app.ingest.checking import Checking
 from app.ingest.turns import Turns
 from app.web import body

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 
 from app.access.scopes import RIGHTS
-from app.errors import BadParameter, NotFound
+from app.core.errors import BadParameter, NotFound
 from app.governance.erasure import Erasures
 from app.governance.persons import Persons
 from app.governance.recipients import Disclosures

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import GOVERNANCE_READ, RIGHTS
-from app.errors import BadParameter
-from app.given import Day, TextNumber
+from app.core.errors import BadParameter
+from app.core.given import Day, TextNumber
 from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
 from app.governance.cases import MOST_LISTED, Cases
 from app.web.api import asked

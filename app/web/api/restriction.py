@@ -8,10 +8,10 @@ from typing import Any
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
-from app import lossless
 from app.access.scopes import RIGHTS
-from app.errors import BadRequest, Fault
-from app.given import Flag
+from app.core import lossless
+from app.core.errors import BadRequest, Fault
+from app.core.given import Flag
 from app.governance.persons import Person
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction

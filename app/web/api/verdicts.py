@@ -8,8 +8,8 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields
 
 from app.access import scopes
-from app.errors import BadParameter, ScopeMissing
-from app.given import Day
+from app.core.errors import BadParameter, ScopeMissing
+from app.core.given import Day
 from app.ingest.sessions import Sessions
 from app.ingest.verdicts import Profiles
 from app.web.api.answers import answer

@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app import lossless
 from app.access import scopes
+from app.core import lossless
 from app.ingest.activities import Activities
 from app.web import parameters
 from app.web.gate import Gate

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 from flask import Flask, request
 from werkzeug.wsgi import get_content_length, get_input_stream
 
-from app.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, UnsupportedContentType
+from app.core.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, UnsupportedContentType
 from app.web import body
 from app.web.client_socket import ClientSocket
 from app.xapi.media_types import essence

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from app.access import scopes
 from app.access.credentials import Access
-from app.errors import BadRequest, Fault, PreconditionFailed
+from app.core.errors import BadRequest, Fault, PreconditionFailed
 from app.ingest.documents import LARGEST, Documents
 from app.web import body, parameters
 from app.web.gate import Gate

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from flask import Flask, Response, g, request
 
-from app.errors import BadVersion
+from app.core.errors import BadVersion
 from app.xapi.timestamps import render
 from app.xapi.versions import Version, negotiate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.access import scopes
 from app.access.credentials import Credential
-from app.errors import ScopeMissing
+from app.core.errors import ScopeMissing
 from app.ingest.querying import Reader
 from app.xapi.versions import Version
 

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, g, request
 
 from app.access import scopes
 from app.access.credentials import Access, Credential
-from app.errors import BadParameter
+from app.core.errors import BadParameter
 from app.ingest.attachments import Part
 from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder

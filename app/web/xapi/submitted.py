@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flask import request
 
-from app.errors import BodyTooLarge, Fault, MalformedMultipart, SillageError, UnsupportedContentType
+from app.core.errors import BodyTooLarge, Fault, MalformedMultipart, SillageError, UnsupportedContentType
 from app.ingest.attachments import Part
 from app.web import body, multipart
 from app.xapi.media_types import essence

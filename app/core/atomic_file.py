@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from app.errors import FileRefused
+from app.core.errors import FileRefused
 
 _ASIDE = ".part"
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 
-_HERE = Path(__file__).resolve().parent
+_APP = Path(__file__).resolve().parents[1]
 
 
 def folder(*parts: str) -> Path:
     """Path of a file or folder under ``schemas/``, for example ``folder("xapi", "statement.json")``."""
-    packed = _HERE / "_schemas"
-    root = packed if packed.is_dir() else _HERE.parent / "schemas"
+    packed = _APP / "_schemas"
+    root = packed if packed.is_dir() else _APP.parent / "schemas"
     return root.joinpath(*parts)
 
 
