@@ -33,6 +33,10 @@ from app.core.errors import (
     SettingsInvalid,
     SillageError,
 )
+from app.crypto import kinds
+from app.crypto.bodies import DICTIONARIES, Bodies
+from app.crypto.keys import OrganisationKeys
+from app.crypto.signing import Signer
 from app.governance.accounts import Accounts
 from app.governance.audit import Audit
 from app.governance.audit_retention import AuditRetention
@@ -120,10 +124,6 @@ from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Plain, Statements
 from app.storage.subjects import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstones
-from app.vault import kinds
-from app.vault.bodies import DICTIONARIES, Bodies
-from app.vault.keys import OrganisationKeys
-from app.vault.signing import Signer
 from app.web import body, caching, compression, cors, logs, operations, paths, standing
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api

@@ -40,6 +40,7 @@ from rich.table import Table
 from app import create_app
 from app.access import scopes
 from app.core import contracts
+from app.crypto import kinds
 from app.factory import Parts
 from app.serve import serve
 from app.settings import Settings, load
@@ -49,7 +50,6 @@ from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS, NAME, Filter
-from app.vault import kinds
 from app.web.gate import Gate
 from app.web.xapi.reading import reader
 from app.xapi.identifiers import agent_identifier

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
 from app.settings import Settings, load
 from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.embedded import EmbeddedServer
-from app.vault.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
 from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
 from tests.places import SHARED

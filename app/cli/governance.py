@@ -18,6 +18,7 @@ from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.core import clock
 from app.core.errors import ChainBroken, FileRefused
+from app.crypto.signing import parse_public_key
 from app.governance import checkpoints
 from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit_retention import AuditRetention
@@ -28,7 +29,6 @@ from app.governance.recipients import Recipients
 from app.governance.register import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
 from app.storage.audit import Entry
-from app.vault.signing import parse_public_key
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from app.cli.given import Fraction, Number
 from app.cli.screen import out, table
 from app.core.errors import FileRefused, KeyBackupRefused, KeysUnopened
+from app.crypto.signing import Signer
 from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import IndexRotation
 from app.governance.keys import Keys, Told, refuse_unopened
@@ -21,7 +22,6 @@ from app.governance.rekey import Rekey
 from app.governance.rekey import Told as StageTold
 from app.governance.reseal import Reseal
 from app.storage.rekeying import Rekeying, Stage
-from app.vault.signing import Signer
 
 _MOST_PASSPHRASE = 4_096
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -10,8 +10,8 @@ import click
 
 from app.cli.screen import out
 from app.core.errors import FileRefused
-from app.vault import signing
-from app.vault.signing import Signed
+from app.crypto import signing
+from app.crypto.signing import Signed
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -12,11 +12,11 @@ import orjson
 
 from app.core import given
 from app.core.errors import BadRequest, Fault, MalformedJSON
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing
-from app.vault.keys import OrganisationKeys
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
 MOST_EVENTS = 10_000

@@ -35,9 +35,9 @@ import structlog
 
 from app.core.clock import today
 from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
+from app.crypto.keys import OrganisationKeys
 from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
 from app.storage.shared_write import SharedWrite
-from app.vault.keys import OrganisationKeys
 
 CHAIN_OPENED = "chain-opened"
 CHAIN_CLOSED = "chain-closed"

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import orjson
 
 from app.core.errors import BadRequest
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import AUDIT_READ, Asked, Audit, Page
 from app.governance.persons import person_of
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 
 MOST_AGENT_BYTES = 64 * 1024
 

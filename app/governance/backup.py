@@ -27,6 +27,7 @@ import structlog
 from app.core import clock
 from app.core.atomic_file import new_file, sweep
 from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
+from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
 from app.storage import audit as audit_log
@@ -51,7 +52,6 @@ from app.storage.rekeying import RekeyRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
 from app.storage.tombstones import Tombstone, Tombstones
-from app.vault.keys import OrganisationKeys, Wrapped, subject_place
 
 MAC = "backup"
 """Purpose of the MAC over a manifest."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance import case_steps
 from app.governance.audit import (
     REQUEST_ACT,
@@ -27,7 +28,6 @@ from app.governance.persons import Person
 from app.governance.sealing import PersonSeal
 from app.storage.cases import CaseRepository, CaseRow
 from app.storage.cases import place as sealed_place
-from app.vault.keys import OrganisationKeys, RandomBytes
 
 SOON_DAYS = 7
 """A request is due soon when its last day is within so many days."""

@@ -1,8 +1,8 @@
 """What is done on the operator's word, for good: each act leaves a signed certificate.
 
 A certificate says what was done, when, on whose word, why and to how much: nothing that tells a person. It is signed as
-receipts of erasures are (``app/vault/signing.py``) and verified without the store. All of them together are the history
-of the sources and of the register; a restore carries them out again.
+receipts of erasures are (``app/crypto/signing.py``) and verified without the store. All of them together are the
+history of the sources and of the register; a restore carries them out again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.errors import BadRequest, NotFound, SignatureRefused
+from app.crypto import signing
+from app.crypto.signing import Signer
 from app.storage.certificates import DELETING, DONE, Act, CertificateRepository
-from app.vault import signing
-from app.vault.signing import Signer
 
 CERTIFICATE = "sillage-certificate"
-"""The format that a certificate says it has (``app/vault/signing.py``)."""
+"""The format that a certificate says it has (``app/crypto/signing.py``)."""
 
 _LONGEST = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@
 A checkpoint says: at this time the log held this anchor, at this place of this chain, and the anchor quoted these ends
 of other chains. The anchor proves its own chain and, by what it and the anchors before it quote, every other one up to
 then (``app/governance/audit.py``). So whoever cuts the log back, all chains at once and while nothing runs, is found
-out by a checkpoint that was taken away in time. The signature (``app/vault/signing.py``) is checked without the store;
+out by a checkpoint that was taken away in time. The signature (``app/crypto/signing.py``) is checked without the store;
 that the log still holds the anchor, against it.
 
 In a folder, the entries themselves can go with it: those written since the checkpoint before, as JSON lines compressed
@@ -29,10 +29,10 @@ import zstandard
 
 from app.core.atomic_file import new_file, sweep
 from app.core.errors import FileRefused, SignatureRefused
+from app.crypto import signing
+from app.crypto.signing import Signer
 from app.governance.audit import AUDIT_CHECKPOINT, Audit, Verification, readable
 from app.storage.audit import AuditRepository, Entry, Head
-from app.vault import signing
-from app.vault.signing import Signer
 
 FORMAT = "sillage-audit-checkpoint"
 

@@ -18,6 +18,8 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.governance import claims
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import Certificates, require_words
@@ -37,8 +39,6 @@ from app.storage.retention import Held, RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import SourceRepository
 from app.storage.statements import Plain, Position, Statements, Stored
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 
 BATCH = 500
 """Statements opened and deleted at a time."""

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from app.core import clock
 from app.core.errors import Unsealable
+from app.crypto.keys import OrganisationKeys, sealed_by
 from app.governance.audit import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
 from app.storage import organisation_keys
 from app.storage.connection import Store
 from app.storage.keyring import KeyHolding
 from app.storage.organisation_keys import DocumentsState, Stage
 from app.storage.shared_seals import KINDS, Change, Kind, Row, SharedSeals
-from app.vault.keys import OrganisationKeys, sealed_by
 
 BATCH = 200
 """Documents opened and written at a time: parts of aggregates have some hundred kilobytes."""

@@ -25,6 +25,12 @@ from uuid import UUID
 from app.core import clock, lossless
 from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
 from app.core.months import months_after
+from app.crypto import attachments as attachment_sealing
+from app.crypto import documents as sealing
+from app.crypto import kinds
+from app.crypto.bodies import Bodies
+from app.crypto.keys import Cipher, OrganisationKeys
+from app.crypto.signing import Signer
 from app.governance import claims
 from app.governance.audit import (
     ERASURE_FINISHED,
@@ -58,17 +64,11 @@ from app.storage.processes import Observer
 from app.storage.statements import Position, Stored, beyond
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstone, Tombstones
-from app.vault import attachments as attachment_sealing
-from app.vault import documents as sealing
-from app.vault import kinds
-from app.vault.bodies import Bodies
-from app.vault.keys import Cipher, OrganisationKeys
-from app.vault.signing import Signer
 from app.xapi.identifiers import keys_of
 from app.xapi.redaction import redacted
 
 RECEIPT = "sillage-erasure-receipt"
-"""The format that a receipt says it has (``app/vault/signing.py``)."""
+"""The format that a receipt says it has (``app/crypto/signing.py``)."""
 
 BATCH = 2_000
 """Statements deleted, or sealed values looked at, at a time."""

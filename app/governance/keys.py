@@ -30,6 +30,8 @@ from app.core.errors import (
     SettingsInvalid,
     Unsealable,
 )
+from app.crypto import key_backup
+from app.crypto.keys import KEY_BYTES, KeyCustody, Wrapped, subject_place
 from app.governance.audit import (
     KEY_RETIRED,
     KEYS_COPIED,
@@ -46,8 +48,6 @@ from app.storage.key_holders import Holder, HolderRepository
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.storage.keyring import KeyHolding, Keyring, Listed
 from app.storage.subjects import Replacement, WrappedKey, WrappedKeys
-from app.vault import key_backup
-from app.vault.keys import KEY_BYTES, KeyCustody, Wrapped, subject_place
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""

@@ -18,6 +18,10 @@ from zoneinfo import ZoneInfo
 
 from app.core import lossless
 from app.core.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
+from app.crypto import attachments as attachment_sealing
+from app.crypto import kinds
+from app.crypto.bodies import Bodies
+from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.france import minors
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.governance.sealing import PersonSeal
@@ -30,10 +34,6 @@ from app.storage.person_states import States
 from app.storage.sources import Source
 from app.storage.statements import Position, Statements, Stored
 from app.storage.subjects import SubjectKeys
-from app.vault import attachments as attachment_sealing
-from app.vault import kinds
-from app.vault.bodies import Bodies
-from app.vault.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.xapi.content import members_kept
 from app.xapi.identifiers import Keys, keys_of
 from app.xapi.timestamps import parse

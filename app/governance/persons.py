@@ -17,12 +17,12 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from app.core.errors import BadRequest, Fault
+from app.crypto import documents as sealing
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import PERSON_FOUND
 from app.storage.persons import PersonRepository
 from app.storage.statements import Position, Stored, beyond
-from app.vault import documents as sealing
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 from app.xapi.documents import Resource
 from app.xapi.identifiers import agent_identifier, group_identifier
 from app.xapi.validate import actor_faults

@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 import zstandard
 
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
 from app.governance.person_summary import month_of
 from app.storage.audit import Entry
 from app.storage.receptions import ReceptionRepository, ReceptionRow, place
-from app.vault.keys import OrganisationKeys
 
 KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)
 """Kinds of entries of which something is kept."""

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from app.core import lossless
 from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
+from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance.audit import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
-from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi.decode import decode
 from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.rectification import rectifying, voiding

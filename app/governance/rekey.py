@@ -24,6 +24,10 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, Unsealable
+from app.crypto import attachments as attachment_sealing
+from app.crypto.bodies import Bodies
+from app.crypto.documents import seal_layers, unseal_layers
+from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
 from app.governance.audit import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.storage import attachments
 from app.storage import statements as statements_store
@@ -33,10 +37,6 @@ from app.storage.rekeying import Given, Rekeying, RekeyRepository, Stage
 from app.storage.resealing import Resealed, ResealRepository
 from app.storage.statements import Statements, Stored
 from app.storage.subjects import SubjectKeys, WrappedKey, WrappedKeys
-from app.vault import attachments as attachment_sealing
-from app.vault.bodies import Bodies
-from app.vault.documents import seal_layers, unseal_layers
-from app.vault.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
 
 BATCH = 1_000
 """Statements read at a time, and other documents."""

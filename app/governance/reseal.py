@@ -1,6 +1,6 @@
 """Moving what is stored to the format in which bodies are written now, while statements come in and are read.
 
-Bodies of every format open (``app/vault/bodies.py``), so nothing waits for this. A pass goes through the statements in
+Bodies of every format open (``app/crypto/bodies.py``), so nothing waits for this. A pass goes through the statements in
 the order they were stored, up to where it began; how far it has come is noted after each batch, so that one that was
 killed goes on there. A body that somebody changed between its reading and its writing is read again.
 """
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.core import clock
+from app.crypto.bodies import Bodies, format_of
 from app.governance.audit import BODIES_RESEALED
 from app.storage.resealing import Pass, Resealed, ResealRepository
 from app.storage.statements import Statements, Stored
 from app.storage.subjects import SubjectKeys
-from app.vault.bodies import Bodies, format_of
 
 BATCH = 1_000
 """Statements read at a time."""

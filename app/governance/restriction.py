@@ -13,6 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from app.core.errors import BadRequest, Fault
+from app.crypto.keys import OrganisationKeys
+from app.crypto.kinds import AGENT
 from app.governance.audit import (
     OBJECTION_NOTED,
     OBJECTION_WITHDRAWN,
@@ -26,8 +28,6 @@ from app.governance.persons import Person, groups_of
 from app.governance.sealing import PersonSeal
 from app.storage.person_states import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.storage.retention import Held
-from app.vault.keys import OrganisationKeys
-from app.vault.kinds import AGENT
 
 
 class Standing(NamedTuple):

@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 from app.core.errors import SillageError
 from app.core.months import months_after
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
 from app.governance.sealing import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 
 DAY_US = 86_400_000_000
 # The job runs once a day; a statement is overdue when it outlived two of its runs.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from app.crypto import documents
+from app.crypto.keys import RandomBytes
 from app.storage.subjects import SubjectKeys
-from app.vault import documents
-from app.vault.keys import RandomBytes
 
 
 class PersonSeal:

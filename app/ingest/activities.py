@@ -10,8 +10,8 @@ import structlog
 
 from app.core import clock, lossless
 from app.core.errors import SillageError
+from app.crypto.keys import OrganisationKeys
 from app.storage.activity_definitions import Defined, DefinitionRepository, place
-from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, definitions_of, merge
 

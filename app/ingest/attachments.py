@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core import lossless
 from app.core.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
+from app.crypto.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
+from app.crypto.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
 from app.storage.subjects import SubjectKeys
-from app.vault.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
-from app.vault.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
 from app.xapi import Statement
 from app.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.xapi.signatures import signature_faults

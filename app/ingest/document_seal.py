@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 
 from app.core.errors import Unsealable
+from app.crypto import documents as sealing
+from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.subjects import SubjectKeys
-from app.vault import documents as sealing
-from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi.documents import Content
 
 _log = structlog.stdlib.get_logger("sillage.documents")

@@ -18,12 +18,12 @@ from app.core.errors import (
     PreconditionFailed,
     Unavailable,
 )
+from app.crypto import documents as sealing
+from app.crypto.keys import OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.turns import Turns
 from app.storage.documents import DocumentRepository, DocumentRow
 from app.storage.person_states import States
-from app.vault import documents as sealing
-from app.vault.keys import OrganisationKeys
 from app.xapi.documents import (
     Bare,
     Conditions,

@@ -9,12 +9,12 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from app.core.errors import Fault, PersonalDataRefused
+from app.crypto.keys import OrganisationKeys
 from app.france import minors, schools
 from app.france.mef import Edition
 from app.france.schools import Keys
 from app.profiles import terms
 from app.storage.sources import Source
-from app.vault.keys import OrganisationKeys
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.core import lossless
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.ingest.querying import Reader
 from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Statements, Stored
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 from app.xapi.people import names_in, person
 
 LOOKED_AT = 20

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from app.core.errors import Unsealable
+from app.crypto import documents as sealing
+from app.crypto.keys import OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.storage.documents import DocumentRepository, DocumentRow
-from app.vault import documents as sealing
-from app.vault.keys import OrganisationKeys
 from app.xapi.documents import Content, Place, Resource
 
 _AT_ONCE = 50

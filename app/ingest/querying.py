@@ -11,6 +11,8 @@ import orjson
 
 from app.core import clock, lossless
 from app.core.errors import BadCursor, NotFound, Unsealable
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.ingest import tokens
 from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
@@ -19,8 +21,6 @@ from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Position, Statements, Stored, beyond
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys
 from app.xapi import Statement
 from app.xapi.activities import Definition, activities_in
 from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2

@@ -22,6 +22,8 @@ from app.core.errors import (
     StatementConflict,
     Unavailable,
 )
+from app.crypto.bodies import Bodies
+from app.crypto.keys import Cipher, OrganisationKeys
 from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
@@ -32,8 +34,6 @@ from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
-from app.vault.bodies import Bodies
-from app.vault.keys import Cipher, OrganisationKeys
 from app.xapi.content import members, normalise, same, stamp
 from app.xapi.decode import decode
 from app.xapi.identifiers import Keys, keys_of

@@ -15,6 +15,9 @@ import structlog
 
 from app.core import lossless
 from app.core.errors import SillageError
+from app.crypto import documents as sealing
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.ingest.verdicts import Checked, Held, Profiles
 from app.profiles import sessions
 from app.profiles.checker import Mode, Verdict, followed
@@ -24,9 +27,6 @@ from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source
 from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
 from app.storage.subjects import SubjectKeys
-from app.vault import documents as sealing
-from app.vault import kinds
-from app.vault.keys import OrganisationKeys, RandomBytes
 from app.xapi.timestamps import parse
 
 Statement = dict[str, Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from app.crypto.keys import IndexKey, OrganisationKeys
+from app.crypto.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
 from app.storage.statements import Filter
-from app.vault.keys import IndexKey, OrganisationKeys
-from app.vault.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
 from app.xapi.identifiers import Keys
 from app.xapi.query import StatementQuery
 

@@ -18,6 +18,7 @@ import polars as pl
 
 from app.core import clock
 from app.core.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
+from app.crypto.keys import OrganisationKeys
 from app.research import definitions
 from app.research.compute import PERIOD, Plan, tables
 from app.research.definitions import Definition
@@ -27,7 +28,6 @@ from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, R
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
 from app.storage.sealed_reader import SealedReader
-from app.vault.keys import OrganisationKeys
 
 CACHED_BUCKETS = 24
 READ_ATTEMPTS = 5

@@ -17,6 +17,7 @@ import polars as pl
 
 from app.core import clock
 from app.core.errors import DefinitionInvalid, LeaseLost
+from app.crypto.keys import OrganisationKeys
 from app.research.columns import LEARNER
 from app.research.compute import KEY, Plan, State, first_stored, merge, merged, partial
 from app.research.definitions import Definition, parse
@@ -26,7 +27,6 @@ from app.research.publication import shown_next
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece, Shown
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Plain
-from app.vault.keys import OrganisationKeys
 
 PARTITION = 1_000
 """Statements read and opened at a time. More gain nothing: they live long enough for the garbage collector to visit

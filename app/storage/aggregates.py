@@ -40,9 +40,9 @@ from pymongo.client_session import ClientSession
 
 from app.core import clock
 from app.core.errors import LeaseLost
+from app.crypto.keys import OrganisationKeys
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared, Index
-from app.vault.keys import OrganisationKeys
 
 PARTS = "aggregate_parts"
 STATE = "aggregate_state"

@@ -7,9 +7,9 @@ from uuid import UUID
 from pymongo.errors import OperationFailure
 
 from app.core.errors import KeyRefused
+from app.crypto.keys import KeyWrapping, Wrapped, organisation_place, subject_place
 from app.storage import organisation_keys, subjects
 from app.storage.connection import Store, translated
-from app.vault.keys import KeyWrapping, Wrapped, organisation_place, subject_place
 
 _PREFIX = "sillage_"
 

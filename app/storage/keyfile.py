@@ -35,7 +35,7 @@ import orjson
 
 from app.core.atomic_file import flush_folder
 from app.core.errors import KeyMissing, KeyRefused, KeysBusy
-from app.vault.keys import KEY_BYTES, KeyEncryptionKeys
+from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys
 
 ACTIVE = "active"
 DECRYPT_ONLY = "decrypt-only"

@@ -16,9 +16,9 @@ import structlog
 
 from app.core import clock
 from app.core.errors import SillageError
+from app.crypto.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
 from app.storage import keyfile
 from app.storage.keyfile import KeySet
-from app.vault.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
 
 _log = structlog.stdlib.get_logger("sillage.keys")
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
+from app.crypto import documents as sealing
+from app.crypto.documents import Layer, person_layer
 from app.storage import accounts, attachments, cases, documents, pattern_sessions, person_states
 from app.storage.connection import Document, Store, translated
-from app.vault import documents as sealing
-from app.vault.documents import Layer, person_layer
 
 
 class Kind(NamedTuple):

@@ -32,9 +32,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
-from app.vault.keys import (
+from app.crypto.keys import (
     KEY_BYTES,
     Current,
     IndexKey,
@@ -46,8 +44,10 @@ from app.vault.keys import (
     new_keys,
     organisation_place,
 )
-from app.vault.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
-from app.vault.signing import SEED_BYTES
+from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
+from app.crypto.signing import SEED_BYTES
+from app.storage.connection import Document, Store, translated
+from app.storage.declared import Declared
 
 NAME = "organisation_keys"
 COLLECTIONS = (Declared(NAME),)

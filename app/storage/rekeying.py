@@ -33,9 +33,9 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.crypto.keys import Wrapped
 from app.storage.connection import Document, Store, translated
 from app.storage.declared import Declared
-from app.vault.keys import Wrapped
 
 NAME = "rekeyings"
 COLLECTIONS = (Declared(NAME),)

@@ -29,6 +29,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
+from app.crypto.keys import KeyWrapping
 from app.storage import (
     audit,
     jobs,
@@ -50,7 +51,6 @@ from app.storage.migrations import NOTES, create
 from app.storage.minors_passes import MinorsRepository
 from app.storage.rekeying import RekeyRepository
 from app.storage.tombstones import Tombstones
-from app.vault.keys import KeyWrapping
 
 STATE = "restore_state"
 LOADING = "loading"

@@ -9,10 +9,10 @@ from uuid import UUID
 import structlog
 
 from app.core.errors import Unsealable
+from app.crypto.bodies import Bodies
 from app.storage.processes import Observer
 from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
-from app.vault.bodies import Bodies
 
 _NAMED_AT_MOST = 20
 _OPENED_BYTES = 1024 * 1024

@@ -11,7 +11,7 @@ Document of a statement::
     subject  binary(16)  token of the learner whose key seals the body
     t        [binary(12)] blind tokens: source, agents, verb, activities, registration, related ones
     print    binary(16)  keyed fingerprint of what was sent: equal for a retry in the same words
-    body     binary      sealed JSON, see ``app/vault/bodies.py``
+    body     binary      sealed JSON, see ``app/crypto/bodies.py``
     v        int         profile verdict (absent: not checked)
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
     void     true        voided, or waiting to be: absent otherwise

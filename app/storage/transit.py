@@ -26,9 +26,9 @@ import structlog
 from hvac.exceptions import InvalidPath, InvalidRequest, VaultError
 
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
+from app.crypto.keys import RandomBytes, Wrapped
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED
 from app.storage.keyring import Listed
-from app.vault.keys import RandomBytes, Wrapped
 
 MOST_AT_ONCE = 200
 """Keys in one request: each is four strings of JSON, and OpenBao takes 1,000 unless its listener is told otherwise."""

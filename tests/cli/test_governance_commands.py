@@ -19,6 +19,9 @@ from click.testing import CliRunner
 from app.cli import governance, jobs
 from app.core import clock
 from app.core.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
+from app.crypto import kinds
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
+from app.crypto.signing import Signer
 from app.governance.audit import AUDIT_READ, Audit
 from app.governance.audit_retention import AuditRetention
 from app.governance.audit_search import AuditSearch
@@ -44,9 +47,6 @@ from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository, StoredCredential
 from app.storage.subjects import SubjectKeys
-from app.vault import kinds
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
-from app.vault.signing import Signer
 from tests.places import ROOT
 
 ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"

@@ -22,6 +22,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import MongoClient
 
+from app.crypto import signing
+from app.crypto.bodies import Bodies
+from app.crypto.keys import subject_place
 from app.factory import Parts
 from app.governance import claims
 from app.governance import keys as key_rules
@@ -31,9 +34,6 @@ from app.storage.backup_file import documents_of, reading
 from app.storage.embedded import find_binary
 from app.storage.erasures import DONE
 from app.storage.key_holders import HolderRepository
-from app.vault import signing
-from app.vault.bodies import Bodies
-from app.vault.keys import subject_place
 from app.xapi.documents import Resource
 from app.xapi.identifiers import keys_of
 from tests.drills.drilling import own_mongodb, until

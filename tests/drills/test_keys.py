@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.crypto.keys import subject_place
 from app.factory import Parts
 from app.settings import env_name
 from app.storage import keyfile, organisation_keys
 from app.storage.subjects import WrappedKeys
-from app.vault.keys import subject_place
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.served import Server, environment, serving, statement
 

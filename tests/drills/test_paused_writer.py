@@ -58,7 +58,7 @@ class Watch(monitoring.CommandListener):
 
 
 monitoring.register(Watch())
-from app.vault.bodies import Bodies
+from app.crypto.bodies import Bodies
 
 seal = Bodies.seal
 

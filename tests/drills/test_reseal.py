@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.vault.bodies import LATEST, format_of
+from app.crypto.bodies import LATEST, format_of
 from tests.drills.drilling import Senders, reckon, until
 from tests.served import environment, serving
 

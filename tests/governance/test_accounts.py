@@ -9,6 +9,7 @@ import pytest
 
 from app.core import clock
 from app.core.errors import BadRequest, MalformedJSON, SillageError
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.accounts import MOST_EVENTS, Accounts, Announced, Event, of_csv, of_json
 from app.governance.audit import ACCOUNTS_ANNOUNCED, Audit
 from app.governance.persons import person_of
@@ -17,7 +18,6 @@ from app.storage.accounts import AccountRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.subjects import SubjectKeys
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 
 NOW = 1_790_000_000_000_000
 DAY = 1_795_132_800_000_000

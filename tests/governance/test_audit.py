@@ -16,6 +16,7 @@ from bson import encode as bson_encode
 from bson.raw_bson import RawBSONDocument
 
 from app.core.errors import BadCursor, DatabaseUnavailable
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import (
     ANCHOR,
     ANCHOR_EVERY_US,
@@ -29,7 +30,6 @@ from app.governance.audit import (
 )
 from app.storage.audit import AuditRepository, Entry
 from app.storage.connection import Store
-from app.vault.keys import OrganisationKeys
 
 START = 1_790_000_000_000_000
 MINUTE = 60_000_000

@@ -27,6 +27,7 @@ from app.core.errors import (
     RestoreUnfinished,
     SillageError,
 )
+from app.crypto.keys import OrganisationKeys
 from app.factory import Parts
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
@@ -41,7 +42,6 @@ from app.storage.migrations import check as check_migrations
 from app.storage.restoring import Restoring
 from app.storage.snapshot import LEFT_OUT
 from app.storage.tombstones import Tombstone, Tombstones
-from app.vault.keys import OrganisationKeys
 from tests.drills.drilling import until
 from tests.stores import own_settings
 

@@ -13,6 +13,7 @@ from structlog.testing import CapturingLogger
 from app import factory
 from app.core import clock
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.factory import Parts
 from app.governance import case_steps, cases
 from app.governance.audit import KINDS, Audit
@@ -24,7 +25,6 @@ from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 from app.storage.connection import Store
 from app.storage.subjects import SubjectKeys
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
 OTHER = Person(("account:https://ent.example|eleve-2",))

@@ -11,13 +11,13 @@ import pytest
 import zstandard
 
 from app.core.errors import FileRefused, SignatureRefused
+from app.crypto.keys import OrganisationKeys
+from app.crypto.signing import Signer
 from app.governance.audit import AUDIT_CHECKPOINT, STATEMENTS_READ, Audit
 from app.governance.audit_retention import DAY_US, AuditRetention
 from app.governance.checkpoints import Checkpoints, read
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
-from app.vault.keys import OrganisationKeys
-from app.vault.signing import Signer
 
 START = 1_790_000_000_000_000
 

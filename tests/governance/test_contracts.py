@@ -12,12 +12,12 @@ import pytest
 from app.access.credentials import Access
 from app.core import clock
 from app.core.errors import BadRequest, CredentialsRefused, NotFound, RegisterInvalid, SignatureRefused
+from app.crypto import signing
+from app.crypto.signing import Signer
 from app.factory import Parts
 from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import CERTIFICATE
 from app.storage.certificates import DATA_DELETED, DONE, WAITING, CertificateRepository
-from app.vault import signing
-from app.vault.signing import Signer
 from app.xapi.documents import Resource
 from tests.governance.people import bodies, document, named, parts, person, send
 from tests.served import ACTIVITY

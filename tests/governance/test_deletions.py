@@ -12,13 +12,13 @@ import pytest
 
 from app.core import clock
 from app.core.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
+from app.crypto import kinds, signing
 from app.factory import Parts
 from app.governance import deletions
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import CERTIFICATE, act_of
 from app.storage.certificates import DELETING, DONE
 from app.storage.statements import Filter
-from app.vault import kinds, signing
 from app.xapi.documents import Resource
 from app.xapi.versions import Version
 from tests.governance.people import bodies, document, named, parts, person, refers, send, with_attachment

@@ -13,6 +13,8 @@ from bson import decode_all
 
 from app.core import clock
 from app.core.errors import BadCursor, KeysBusy, Unsealable
+from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
+from app.crypto.purposes import MacKey
 from app.factory import Parts
 from app.governance import documents_key as rules
 from app.governance.audit import _canonical
@@ -22,8 +24,6 @@ from app.ingest.querying import Reader
 from app.storage import activity_definitions, organisation_keys
 from app.storage.organisation_keys import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.storage.shared_seals import KINDS, SharedSeals
-from app.vault.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
-from app.vault.purposes import MacKey
 from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version

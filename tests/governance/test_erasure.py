@@ -13,6 +13,7 @@ import pytest
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
+from app.crypto import signing
 from app.factory import Parts
 from app.governance import erasure as rules
 from app.governance.persons import Person
@@ -22,7 +23,6 @@ from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import MOST_CARRIED
 from app.storage.tombstones import Tombstones
-from app.vault import signing
 from app.xapi.attachments import SIGNATURE
 from app.xapi.documents import Conditions, Content, Resource
 from app.xapi.identifiers import keys_of

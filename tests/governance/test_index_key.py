@@ -13,6 +13,8 @@ import orjson
 import pytest
 
 from app.core.errors import BadCursor, KeysBusy, StatementConflict
+from app.crypto import kinds
+from app.crypto.keys import IndexKey
 from app.factory import Parts
 from app.governance import index_key as rules
 from app.governance.index_key import IndexRotation
@@ -23,8 +25,6 @@ from app.storage import organisation_keys
 from app.storage.organisation_keys import Stage, index_keys
 from app.storage.sources import Source
 from app.storage.statements import MOST_CARRIED
-from app.vault import kinds
-from app.vault.keys import IndexKey
 from app.xapi.identifiers import VOIDED, keys_of
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version

@@ -23,6 +23,7 @@ from app.core.errors import (
     NotFound,
     SettingsInvalid,
 )
+from app.crypto.keys import OrganisationKeys, subject_place
 from app.factory import Parts
 from app.governance import keys as rules
 from app.governance.keys import Keys, refuse_unopened
@@ -30,7 +31,6 @@ from app.settings import load
 from app.storage import keyfile, organisation_keys
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from app.storage.keyfile import KeySet
-from app.vault.keys import OrganisationKeys, subject_place
 from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"

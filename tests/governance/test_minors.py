@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from app.cli import minors as command
 from app.core.errors import DatabaseUnavailable, RegisterInvalid
+from app.crypto import kinds
 from app.factory import Parts
 from app.governance.accounts import CLOSED, Event
 from app.governance.persons import person_of
@@ -22,7 +23,6 @@ from app.settings import Settings
 from app.storage.accounts import AccountRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.sources import Source
-from app.vault import kinds
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version
 from tests.served import statement

@@ -15,12 +15,12 @@ from jsonschema import Draft202012Validator
 
 from app.core import contracts
 from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.governance.register import Activity, Register
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.register import ActivityRepository
-from app.vault.keys import OrganisationKeys
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "activities"

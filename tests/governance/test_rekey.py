@@ -16,6 +16,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
+from app.crypto import attachments as attachment_sealing
+from app.crypto import documents as sealing
+from app.crypto.documents import Layer, unseal_layers
+from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.factory import Parts
 from app.governance import rekey as rules
 from app.governance.accounts import CLOSED, Event
@@ -27,10 +31,6 @@ from app.storage import subjects as subject_keys
 from app.storage.learner_seals import KINDS, LearnerSeals
 from app.storage.rekeying import Stage
 from app.storage.subjects import SubjectKeys
-from app.vault import attachments as attachment_sealing
-from app.vault import documents as sealing
-from app.vault.documents import Layer, unseal_layers
-from app.vault.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.xapi.documents import Conditions, Content, Resource
 from app.xapi.query import StatementQuery
 from app.xapi.versions import Version

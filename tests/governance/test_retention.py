@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
@@ -23,7 +24,6 @@ from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
 from app.storage.subjects import SubjectKeys
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "activities"

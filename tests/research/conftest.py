@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from app.crypto.keys import OrganisationKeys
 from app.research.aggregates import Aggregates
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository
 from app.storage.connection import Store
-from app.vault.keys import OrganisationKeys
 from tests.research.statements import MadeUpReader
 
 

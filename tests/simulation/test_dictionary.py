@@ -5,8 +5,8 @@ import pytest
 import zstandard
 
 from app.core import contracts
+from app.crypto.bodies import DICTIONARIES
 from app.simulation import dictionary
-from app.vault.bodies import DICTIONARIES
 
 
 def kept(number: int) -> bytes:

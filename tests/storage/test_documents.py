@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.core import clock
 from app.core.errors import PreconditionFailed, Unsealable
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
 from app.ingest.turns import Turns
@@ -20,7 +21,6 @@ from app.storage.documents import NAME, DocumentRepository, DocumentRow
 from app.storage.erasures import ErasureRepository
 from app.storage.person_states import NOBODY
 from app.storage.subjects import SubjectKeys
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.xapi.documents import Conditions, Content, Place, Resource
 from app.xapi.versions import Version
 

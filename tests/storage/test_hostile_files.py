@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from app.core.errors import BackupRefused, SillageError
+from app.crypto import key_backup, signing
 from app.governance import checkpoints
 from app.governance.backup import _Captured
 from app.ingest import nomenclatures
@@ -27,7 +28,6 @@ from app.profiles import document
 from app.profiles.lint import lint
 from app.storage import keyfile, tombstone_file
 from app.storage.backup_file import BackupReader, Chunk
-from app.vault import key_backup, signing
 from tests.places import ROOT
 from tests.storage.test_backup_file import DATA, mac, written
 

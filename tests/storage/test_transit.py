@@ -13,12 +13,12 @@ import orjson
 import pytest
 
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable, SettingsInvalid
+from app.crypto.keys import Wrapped
 from app.factory import Parts
 from app.settings import Settings
 from app.storage import transit
 from app.storage.subjects import WrappedKeys
 from app.storage.transit import TransitKeys
-from app.vault.keys import Wrapped
 from tests.served import serving, statement
 from tests.vaults import BAO, Vault, running
 

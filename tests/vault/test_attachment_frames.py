@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import Unsealable
-from app.vault.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
+from app.crypto.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import contracts
-from app.vault.bodies import DICTIONARIES, LATEST, Bodies, format_of
+from app.crypto.bodies import DICTIONARIES, LATEST, Bodies, format_of
 
 FILES = {number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()}
 BODIES = Bodies("default", FILES, os.urandom)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import KeyBackupRefused
-from app.vault import key_backup
+from app.crypto import key_backup
 
 WORDS = "correct horse battery"
 AT = "2026-11-24T08:00:00Z"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import KeyMissing, KeyRefused, Unsealable
-from app.vault.keys import (
+from app.crypto.keys import (
     KEY_BYTES,
     LONGEST_REMEMBERED,
     REMEMBERED,

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BadCursor, Unsealable
-from app.vault import keys as rules
-from app.vault import purposes
-from app.vault.keys import CURSOR_DAYS, AuditKey, AuditKeys, Current, OrganisationKeys, first_generations, sealed_by
-from app.vault.purposes import MacKey, SealingKey, SealingKeys, derived
+from app.crypto import keys as rules
+from app.crypto import purposes
+from app.crypto.keys import CURSOR_DAYS, AuditKey, AuditKeys, Current, OrganisationKeys, first_generations, sealed_by
+from app.crypto.purposes import MacKey, SealingKey, SealingKeys, derived
 
 ROOTS = {purpose: bytes([number]) * 32 for number, purpose in enumerate(OrganisationKeys.PURPOSES, 1)}
 KEYS = OrganisationKeys("org", ROOTS, os.urandom)

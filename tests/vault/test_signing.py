@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import SignatureRefused
-from app.vault.signing import Signer, opened, parse_public_key, verify
+from app.crypto.signing import Signer, opened, parse_public_key, verify
 
 SIGNER = Signer(bytes(range(32)))
 VALUES = st.recursive(

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
 from app.core import clock
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit import AGGREGATE_READ, Audit
 from app.research.aggregates import Aggregates
 from app.settings import Settings
@@ -20,7 +21,6 @@ from app.storage.aggregates import AggregateRepository
 from app.storage.audit import AuditRepository
 from app.storage.connection import Store
 from app.storage.sources import SourceRepository
-from app.vault.keys import OrganisationKeys
 from app.web import errors
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate

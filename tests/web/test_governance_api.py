@@ -15,6 +15,8 @@ from flask.testing import FlaskClient
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
 from app.core import clock
+from app.crypto import kinds
+from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch
 from app.governance.register import Register, SourceLink
@@ -28,8 +30,6 @@ from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository
 from app.storage.subjects import SubjectKeys
-from app.vault import kinds
-from app.vault.keys import KeyEncryptionKeys, OrganisationKeys
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate

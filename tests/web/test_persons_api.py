@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from app.access import scopes
-from app.vault import signing
+from app.crypto import signing
 from tests.governance.people import HOME, account, named, person
 from tests.served import Server
 

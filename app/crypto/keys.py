@@ -7,7 +7,7 @@ Hierarchy (see ``docs/threat-model.md``)::
       wraps, per learner:      a random AES-256 data key, kept in ``subjects``
 
 The documents key, the MAC root and those of the audit log are roots: what seals, or makes a MAC, is derived from them,
-for one purpose each (``app/vault/purposes.py``).
+for one purpose each (``app/crypto/purposes.py``).
 
 Wrapping and sealing are AES-256-GCM with a random 96-bit nonce; the additional data bind each ciphertext
 to its place, so a value moved elsewhere does not open.
@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core.errors import BadCursor, KeyMissing, KeyRefused, Unsealable
-from app.vault.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
+from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

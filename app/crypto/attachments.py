@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core.errors import Unsealable
-from app.vault.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
+from app.crypto.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 FRAME_BYTES = 1024 * 1024
 MARK_BYTES = 16

@@ -13,7 +13,7 @@ import orjson
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from app.vault.keys import NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
+from app.crypto.keys import NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 TOKEN_BYTES = 16
 

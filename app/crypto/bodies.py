@@ -22,7 +22,7 @@ from uuid import UUID
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from app.vault.keys import NONCE_BYTES, Cipher, RandomBytes
+from app.crypto.keys import NONCE_BYTES, Cipher, RandomBytes
 
 DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({1: "statement-1.zdict", 2: "statement-2.zdict"})
 """Files of the dictionaries by format. One that was ever written with stays: bodies open with their own only."""
