@@ -89,6 +89,9 @@ from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
 from app.settings import Settings, load, split_origins, split_purposes
+from app.standards.xapi.decode import MOST_VALUES
+from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
+from app.standards.xapi.versions import Version
 from app.storage import embedded, keyfile, keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
@@ -142,9 +145,6 @@ from app.web.refusal import EXTENSION, Refusal
 from app.web.xapi import about, activities, agents, alternate, headers
 from app.web.xapi import documents as documents_resource
 from app.web.xapi import statements as statements_resource
-from app.xapi.decode import MOST_VALUES
-from app.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
-from app.xapi.versions import Version
 
 PREFIX = "/xAPI"
 VERSION = distribution_version("sillage")

@@ -45,6 +45,9 @@ from app.factory import Parts
 from app.serve import serve
 from app.settings import Settings, load
 from app.simulation.traces import simulate
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.query import parse_query
+from app.standards.xapi.versions import Version
 from app.storage.declared import Declared
 from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.storage.documents import NAME as DOCUMENTS
@@ -52,9 +55,6 @@ from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS, NAME, Filter
 from app.web.gate import Gate
 from app.web.xapi.reading import reader
-from app.xapi.identifiers import agent_identifier
-from app.xapi.query import parse_query
-from app.xapi.versions import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = "raw insert_many, batch 500, 4 threads"

@@ -26,8 +26,8 @@ from app.profiles import checker, sessions
 from app.profiles.checker import Mode
 from app.profiles.document import Profile
 from app.profiles.extensions import Extensions
-from app.xapi.decode import MOST_STATEMENT_BYTES, decode
-from app.xapi.versions import Version
+from app.standards.xapi.decode import MOST_STATEMENT_BYTES, decode
+from app.standards.xapi.versions import Version
 
 _PAGE = 500
 _GZIP = b"\x1f\x8b"

@@ -45,6 +45,8 @@ from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register import Activity, SourceLink
+from app.standards.xapi.identifiers import keys_of
+from app.standards.xapi.redaction import redacted
 from app.storage.audit import Entry
 from app.storage.erasures import (
     DELETING,
@@ -64,8 +66,6 @@ from app.storage.processes import Observer
 from app.storage.statements import Position, Stored, beyond
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstone, Tombstones
-from app.xapi.identifiers import keys_of
-from app.xapi.redaction import redacted
 
 RECEIPT = "sillage-erasure-receipt"
 """The format that a receipt says it has (``app/crypto/signing.py``)."""

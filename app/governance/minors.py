@@ -25,6 +25,9 @@ from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.france import minors
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.governance.sealing import PersonSeal
+from app.standards.xapi.content import members_kept
+from app.standards.xapi.identifiers import Keys, keys_of
+from app.standards.xapi.timestamps import parse
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.erasures import Remains
@@ -34,9 +37,6 @@ from app.storage.person_states import States
 from app.storage.sources import Source
 from app.storage.statements import Position, Statements, Stored
 from app.storage.subjects import SubjectKeys
-from app.xapi.content import members_kept
-from app.xapi.identifiers import Keys, keys_of
-from app.xapi.timestamps import parse
 
 BATCH = 500
 """Statements opened and written at a time."""

@@ -2,8 +2,8 @@
 
 A zip that is written as it is read, one batch of statements at a time: nothing lies in clear on a disk of the store,
 and memory does not grow with what is held. What was decided: ``docs/adr/0029-access-packages.md``. Others are masked
-(art. 15(4), ``app/xapi/masking.py``). Voided statements are in it, and so is what is restricted: art. 18 limits its
-use, not the person's access to it.
+(art. 15(4), ``app/standards/xapi/masking.py``). Voided statements are in it, and so is what is restricted: art. 18
+limits its use, not the person's access to it.
 
 Layout::
 
@@ -45,16 +45,16 @@ from app.governance.persons import OWN, Named, Person, Persons
 from app.governance.recipients import Received, Recipients
 from app.governance.register import Activity, Register, version_on
 from app.governance.retention import closed_before
+from app.standards.xapi import Statement
+from app.standards.xapi.activities import activities_in
+from app.standards.xapi.documents import Content, Place
+from app.standards.xapi.masking import Mask, Masked
+from app.standards.xapi.media_types import essence
+from app.standards.xapi.timestamps import render
 from app.storage.pattern_sessions import SessionRow
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source
 from app.storage.statements import Plain, Stored
-from app.xapi import Statement
-from app.xapi.activities import activities_in
-from app.xapi.documents import Content, Place
-from app.xapi.masking import Mask, Masked
-from app.xapi.media_types import essence
-from app.xapi.timestamps import render
 
 FORMAT: Final = "sillage-person-package"
 VERSION: Final = 1

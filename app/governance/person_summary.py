@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.xapi.timestamps import parse
+from app.standards.xapi.timestamps import parse
 
 MOST_NAMED: Final = 1_000
 """Different verbs, and different activities, that are counted one by one; further ones are counted together."""

@@ -21,11 +21,11 @@ from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit import PERSON_FOUND
+from app.standards.xapi.documents import Resource
+from app.standards.xapi.identifiers import agent_identifier, group_identifier
+from app.standards.xapi.validate import actor_faults
 from app.storage.persons import PersonRepository
 from app.storage.statements import Position, Stored, beyond
-from app.xapi.documents import Resource
-from app.xapi.identifiers import agent_identifier, group_identifier
-from app.xapi.validate import actor_faults
 
 OWN = "own"
 """Sealed under the person's own key: they are the actor."""
@@ -42,7 +42,8 @@ class Person(NamedTuple):
     """One person of a request.
 
     Attributes:
-        identifiers: Canonical identifiers (``app.xapi.identifiers.agent_identifier``): sorted, distinct, at least one.
+        identifiers: Canonical identifiers (``app.standards.xapi.identifiers.agent_identifier``): sorted, distinct, at
+        least one.
     """
 
     identifiers: tuple[str, ...]

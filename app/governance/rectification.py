@@ -11,13 +11,13 @@ from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflic
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance.audit import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
+from app.standards.xapi.decode import decode
+from app.standards.xapi.identifiers import VOIDED, keys_of
+from app.standards.xapi.rectification import rectifying, voiding
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Statements
-from app.xapi.decode import decode
-from app.xapi.identifiers import VOIDED, keys_of
-from app.xapi.rectification import rectifying, voiding
-from app.xapi.validate import validate
-from app.xapi.versions import Version
 
 Record = Callable[[bytes, str, Version], object]
 

@@ -11,9 +11,9 @@ import structlog
 from app.core import clock, lossless
 from app.core.errors import SillageError
 from app.crypto.keys import OrganisationKeys
+from app.standards.xapi import Statement
+from app.standards.xapi.activities import Definition, definitions_of, merge
 from app.storage.activity_definitions import Defined, DefinitionRepository, place
-from app.xapi import Statement
-from app.xapi.activities import Definition, definitions_of, merge
 
 MOST_BYTES = 64 * 1024
 """Of a definition's JSON: one that would become longer stays as it was."""

@@ -18,13 +18,13 @@ from app.profiles import sessions
 from app.profiles.checker import Mode, Outcome, Verdict, followed
 from app.profiles.extensions import Extensions
 from app.profiles.sessions import Follower, SessionKey
+from app.standards.xapi.content import normalise
+from app.standards.xapi.decode import decode
+from app.standards.xapi.timestamps import parse
+from app.standards.xapi.validate import MOST_STEPS, validate
+from app.standards.xapi.versions import Version
+from app.standards.xapi.wording import Work
 from app.storage.sources import Source
-from app.xapi.content import normalise
-from app.xapi.decode import decode
-from app.xapi.timestamps import parse
-from app.xapi.validate import MOST_STEPS, validate
-from app.xapi.versions import Version
-from app.xapi.wording import Work
 
 Statement = dict[str, Any]
 INVALID = "invalid"

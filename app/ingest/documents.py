@@ -22,9 +22,7 @@ from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.turns import Turns
-from app.storage.documents import DocumentRepository, DocumentRow
-from app.storage.person_states import States
-from app.xapi.documents import (
+from app.standards.xapi.documents import (
     Bare,
     Conditions,
     Content,
@@ -35,7 +33,9 @@ from app.xapi.documents import (
     merge,
     refuse_bare,
 )
-from app.xapi.versions import Version
+from app.standards.xapi.versions import Version
+from app.storage.documents import DocumentRepository, DocumentRow
+from app.storage.person_states import States
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""

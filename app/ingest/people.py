@@ -13,10 +13,10 @@ from app.core import lossless
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.ingest.querying import Reader
+from app.standards.xapi.people import names_in, person
 from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Statements, Stored
-from app.xapi.people import names_in, person
 
 LOOKED_AT = 20
 """How many of the latest statements are searched for names."""

@@ -17,17 +17,17 @@ from app.ingest import tokens
 from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
 from app.ingest.turns import Turns
+from app.standards.xapi import Statement
+from app.standards.xapi.activities import Definition, activities_in
+from app.standards.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.languages import ANY, Languages
+from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
+from app.standards.xapi.versions import Version
 from app.storage.person_states import States
 from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Position, Statements, Stored, beyond
-from app.xapi import Statement
-from app.xapi.activities import Definition, activities_in
-from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
-from app.xapi.identifiers import agent_identifier
-from app.xapi.languages import ANY, Languages
-from app.xapi.query import Repeated, StatementQuery, refuse_other
-from app.xapi.versions import Version
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.

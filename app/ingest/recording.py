@@ -28,17 +28,17 @@ from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
+from app.standards.xapi.content import members, normalise, same, stamp
+from app.standards.xapi.decode import decode
+from app.standards.xapi.identifiers import Keys, keys_of
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from app.storage.attachments import Attachment
 from app.storage.person_states import States
 from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys
-from app.xapi.content import members, normalise, same, stamp
-from app.xapi.decode import decode
-from app.xapi.identifiers import Keys, keys_of
-from app.xapi.validate import validate
-from app.xapi.versions import Version
 
 Statement = dict[str, Any]
 Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None]
@@ -69,7 +69,9 @@ class Recorded(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A valid batch: statements as they are kept, and in step their JSON as sent; see ``app.xapi.content.members``."""
+    """A valid batch: statements as they are kept, and in step their JSON as sent; see
+    ``app.standards.xapi.content.members``.
+    """
 
     statements: Sequence[Statement]
     members: Sequence[bytes]

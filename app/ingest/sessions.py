@@ -22,12 +22,12 @@ from app.ingest.verdicts import Checked, Held, Profiles
 from app.profiles import sessions
 from app.profiles.checker import Mode, Verdict, followed
 from app.profiles.sessions import Follower, SessionKey
+from app.standards.xapi.timestamps import parse
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source
 from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
 from app.storage.subjects import SubjectKeys
-from app.xapi.timestamps import parse
 
 Statement = dict[str, Any]
 PAGE = 1_000

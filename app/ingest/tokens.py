@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.crypto.keys import IndexKey, OrganisationKeys
 from app.crypto.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
+from app.standards.xapi.identifiers import Keys
+from app.standards.xapi.query import StatementQuery
 from app.storage.statements import Filter
-from app.xapi.identifiers import Keys
-from app.xapi.query import StatementQuery
 
 
 def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]:

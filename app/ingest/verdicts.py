@@ -20,10 +20,10 @@ from app.profiles.document import Profile, load
 from app.profiles.extensions import Extensions
 from app.profiles.resources import Resources
 from app.profiles.sessions import Follower
+from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
+from app.standards.xapi.extent import crowded
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
 from app.storage.sources import Source
-from app.xapi.documents import MOST_VALUES, Content, Place, Resource
-from app.xapi.extent import crowded
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"

@@ -19,8 +19,8 @@ from app.core.errors import (
     SillageError,
     UnsupportedContentType,
 )
-from app.xapi import languages
-from app.xapi.languages import Languages
+from app.standards.xapi import languages
+from app.standards.xapi.languages import Languages
 
 CONTENT_TYPE = "application/problem+json"
 

@@ -16,8 +16,8 @@ from gunicorn.http import errors as parser
 
 from app.core import clock
 from app.core.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
+from app.standards.xapi import languages
 from app.web import caching, errors, logs
-from app.xapi import languages
 
 _ASKED = re.compile(r"([A-Z]+) ([^ ?\r\n]*)")
 _FIELDS = re.compile(r"\n(accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)

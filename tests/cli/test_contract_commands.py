@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.core.errors import FileRefused, NotFound, SignatureRefused
 from app.factory import Parts
-from app.xapi.documents import Resource
+from app.standards.xapi.documents import Resource
 from tests.governance.people import bodies, document, named, parts, person, send
 from tests.served import ACTIVITY
 

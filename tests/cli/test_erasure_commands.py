@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from app.cli import cli
 from app.core.errors import BadRequest, FileRefused, SignatureRefused
 from app.factory import Parts
-from app.xapi.documents import Resource
+from app.standards.xapi.documents import Resource
 from tests.governance.people import HOME, account, document, named, parts, person, send
 
 __all__ = ("parts",)

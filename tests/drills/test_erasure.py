@@ -29,13 +29,13 @@ from app.factory import Parts
 from app.governance import claims
 from app.governance import keys as key_rules
 from app.settings import load
+from app.standards.xapi.documents import Resource
+from app.standards.xapi.identifiers import keys_of
 from app.storage import keyfile, organisation_keys
 from app.storage.backup_file import documents_of, reading
 from app.storage.embedded import find_binary
 from app.storage.erasures import DONE
 from app.storage.key_holders import HolderRepository
-from app.xapi.documents import Resource
-from app.xapi.identifiers import keys_of
 from tests.drills.drilling import own_mongodb, until
 from tests.drills.test_keys import command
 from tests.governance import people

@@ -34,11 +34,11 @@ from app.governance.index_key import IndexRotation
 from app.governance.persons import Person, person_of
 from app.ingest.querying import Reader
 from app.settings import load
+from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resource
+from app.standards.xapi.identifiers import VOIDED, agent_identifier
+from app.standards.xapi.query import parse_query
+from app.standards.xapi.versions import Version
 from app.storage.sources import Source
-from app.xapi.documents import ANY, Conditions, Content, Place, Resource
-from app.xapi.identifiers import VOIDED, agent_identifier
-from app.xapi.query import parse_query
-from app.xapi.versions import Version
 from tests.drills.drilling import SEED
 from tests.served import ACTIVITY, statement
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from app.core import clock
-from app.xapi.timestamps import render
+from app.standards.xapi.timestamps import render
 from tests.drills.drilling import Poller, Senders, children, impatient, own_mongodb, ready, reckon, twin
 from tests.served import Server, serving, statement
 

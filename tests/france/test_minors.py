@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.france import minors
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from tests.served import statement
 
 INE = "123456789AB"

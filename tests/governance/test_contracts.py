@@ -17,8 +17,8 @@ from app.crypto.signing import Signer
 from app.factory import Parts
 from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import CERTIFICATE
+from app.standards.xapi.documents import Resource
 from app.storage.certificates import DATA_DELETED, DONE, WAITING, CertificateRepository
-from app.xapi.documents import Resource
 from tests.governance.people import bodies, document, named, parts, person, send
 from tests.served import ACTIVITY
 

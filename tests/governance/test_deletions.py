@@ -17,10 +17,10 @@ from app.factory import Parts
 from app.governance import deletions
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import CERTIFICATE, act_of
+from app.standards.xapi.documents import Resource
+from app.standards.xapi.versions import Version
 from app.storage.certificates import DELETING, DONE
 from app.storage.statements import Filter
-from app.xapi.documents import Resource
-from app.xapi.versions import Version
 from tests.governance.people import bodies, document, named, parts, person, refers, send, with_attachment
 
 __all__ = ("parts",)

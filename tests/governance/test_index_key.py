@@ -21,13 +21,13 @@ from app.governance.index_key import IndexRotation
 from app.governance.persons import person_of
 from app.ingest import tokens
 from app.ingest.querying import Reader
+from app.standards.xapi.identifiers import VOIDED, keys_of
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
 from app.storage import organisation_keys
 from app.storage.organisation_keys import Stage, index_keys
 from app.storage.sources import Source
 from app.storage.statements import MOST_CARRIED
-from app.xapi.identifiers import VOIDED, keys_of
-from app.xapi.query import StatementQuery
-from app.xapi.versions import Version
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
 

@@ -15,8 +15,8 @@ from app.factory import Parts
 from app.ingest.referred import Referred
 from app.profiles.terms import ATTEMPT, HINTS
 from app.research.facts import extract
+from app.standards.xapi.versions import Version
 from app.storage.statements import Plain
-from app.xapi.versions import Version
 from tests.governance.people import SOURCE, mentions, named, parts, person
 from tests.served import statement
 

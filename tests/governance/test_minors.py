@@ -20,11 +20,11 @@ from app.governance.persons import person_of
 from app.ingest.attachments import Part
 from app.ingest.querying import Reader
 from app.settings import Settings
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
 from app.storage.accounts import AccountRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.sources import Source
-from app.xapi.query import StatementQuery
-from app.xapi.versions import Version
 from tests.served import statement
 from tests.standard.test_attachments import signed
 from tests.stores import with_tutor

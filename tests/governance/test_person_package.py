@@ -25,12 +25,12 @@ from app.governance.persons import person_of
 from app.ingest.attachments import Part
 from app.ingest.querying import Reader
 from app.settings import load
+from app.standards.xapi.documents import Conditions, Content, Place, Resource
+from app.standards.xapi.identifiers import VOIDED, agent_identifier
+from app.standards.xapi.query import parse_query
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from app.storage.sources import Source
-from app.xapi.documents import Conditions, Content, Place, Resource
-from app.xapi.identifiers import VOIDED, agent_identifier
-from app.xapi.query import parse_query
-from app.xapi.validate import validate
-from app.xapi.versions import Version
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement
 

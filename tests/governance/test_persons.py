@@ -12,7 +12,7 @@ from app.core.errors import BadRequest
 from app.factory import Parts
 from app.governance import persons as rules
 from app.governance.persons import MENTION, OWN, Named, person_of
-from app.xapi.documents import Resource
+from app.standards.xapi.documents import Resource
 from tests.governance.people import (
     HOME,
     account,

@@ -17,9 +17,9 @@ from app.governance.audit import Audit
 from app.governance.audit_retention import DAY_US, AuditRetention
 from app.governance.recipients import Received
 from app.ingest.querying import Reader
+from app.standards.xapi.documents import Resource
+from app.standards.xapi.query import parse_query
 from app.storage.audit import AuditRepository
-from app.xapi.documents import Resource
-from app.xapi.query import parse_query
 from tests.governance.people import account, document, named, parts, person, place, send
 
 __all__ = ["parts"]

@@ -22,8 +22,8 @@ from app.factory import Parts
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
 from app.settings import Settings
-from app.xapi.rectification import RECTIFIED_BY, RECTIFIES
-from app.xapi.versions import Version
+from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
+from app.standards.xapi.versions import Version
 from tests.served import statement
 from tests.stores import with_tutor
 

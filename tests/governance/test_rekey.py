@@ -27,13 +27,13 @@ from app.governance.rekey import Rekey
 from app.ingest.attachments import Part
 from app.ingest.querying import Reader
 from app.settings import Settings
+from app.standards.xapi.documents import Conditions, Content, Resource
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
 from app.storage import subjects as subject_keys
 from app.storage.learner_seals import KINDS, LearnerSeals
 from app.storage.rekeying import Stage
 from app.storage.subjects import SubjectKeys
-from app.xapi.documents import Conditions, Content, Resource
-from app.xapi.query import StatementQuery
-from app.xapi.versions import Version
 from tests.governance.people import SOURCE, document, named, parts, person, place, send, with_attachment
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY

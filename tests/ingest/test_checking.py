@@ -11,7 +11,7 @@ from app.ingest.checking import MOST_FAULTS, Judge, Tally
 from app.ingest.french import MOST_REFUSALS, refusals
 from app.profiles.checker import Mode, Outcome, Verdict
 from app.profiles.extensions import Extensions
-from app.xapi.versions import Version
+from app.standards.xapi.versions import Version
 from tests.served import statement
 
 # 1 MiB of JSON, as one statement may have: a long key above what has the form of an INE.

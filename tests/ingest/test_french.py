@@ -16,8 +16,8 @@ from app.core.errors import FileRefused, PersonalDataRefused, ProfileRejected
 from app.factory import Parts
 from app.profiles import terms
 from app.settings import Settings
+from app.standards.xapi.versions import Version
 from app.storage.sources import Source
-from app.xapi.versions import Version
 from tests.served import ACTIVITY, statement
 
 SOURCE = Source("school", "School", "p2ia", (), "observe", datetime.now(UTC))

@@ -13,9 +13,9 @@ import pytest
 from app.factory import Parts
 from app.ingest.querying import Reader
 from app.settings import Settings
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.versions import Version
 from app.storage.sources import Source
-from app.xapi.identifiers import agent_identifier
-from app.xapi.versions import Version
 from tests.served import ACTIVITY, statement
 
 

@@ -16,9 +16,9 @@ from app.ingest import attachments, querying
 from app.ingest.activities import MOST_BYTES as MOST_OF_A_DEFINITION
 from app.ingest.querying import MOST_BYTES, MOST_TOLD_BYTES, Page, Reader
 from app.ingest.referred import Referred
-from app.xapi.languages import Languages
-from app.xapi.query import StatementQuery
-from app.xapi.versions import Version
+from app.standards.xapi.languages import Languages
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
 from tests.governance.people import parts, send, with_attachment
 from tests.served import statement
 

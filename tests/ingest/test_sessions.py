@@ -17,10 +17,10 @@ import pytest
 from app.factory import Parts
 from app.ingest import sessions as following
 from app.settings import Settings
+from app.standards.xapi.versions import Version
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.sources import Source
 from app.storage.statements import Filter, Rows, Statements
-from app.xapi.versions import Version
 from tests.served import ACTIVITY, statement
 
 P = "https://example.org/relay"

@@ -13,8 +13,8 @@ from app.factory import Parts
 from app.governance.persons import person_of
 from app.research.aggregates import Query
 from app.settings import Settings
+from app.standards.xapi.versions import Version
 from app.storage.aggregates import AggregateRepository
-from app.xapi.versions import Version
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 

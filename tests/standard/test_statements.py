@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from app.core.errors import InvalidStatement
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from tests.standard.requirement import V1, V2, VERSIONS, register, requirement
 
 ACTIVITY = {"id": "https://example.fr/activities/1"}

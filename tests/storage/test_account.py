@@ -25,10 +25,10 @@ from app.factory import Parts
 from app.governance.persons import person_of
 from app.ingest.querying import Reader
 from app.settings import load
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
 from app.storage import organisation_keys
 from app.storage.embedded import find_binary
-from app.xapi.query import StatementQuery
-from app.xapi.versions import Version
 from tests.served import ACTIVITY, free_port, serving, statement
 
 ORGANISATION = "small"

@@ -18,11 +18,11 @@ from app.core.errors import DatabaseUnavailable
 from app.ingest.checking import MOST_KEPT
 from app.ingest.turns import Turns
 from app.profiles import terms
+from app.standards.xapi.decode import MOST_VALUES
+from app.standards.xapi.versions import Version
 from app.storage.sources import Source
 from app.web import body as bodies
 from app.web.api import check as check_api
-from app.xapi.decode import MOST_VALUES
-from app.xapi.versions import Version
 from tests.cli.test_check import VALID, of
 from tests.served import Server, statement
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tincan import StatementsResult
 
 from app.access.credentials import NewCredential
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from tests.served import Server, statement
 
 TUTOR = {"account": {"homePage": "https://ent.example", "name": "teacher-1"}}

@@ -13,8 +13,8 @@ from jsonschema.validators import extend
 
 from app.core import contracts
 from app.core.errors import Fault
-from app.xapi.versions import Version
-from app.xapi.wording import _fault
+from app.standards.xapi.versions import Version
+from app.standards.xapi.wording import _fault
 
 Schema = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.xapi.activities import activities_in, definitions_of, merge
+from app.standards.xapi.activities import activities_in, definitions_of, merge
 
 LANGUAGES = st.dictionaries(st.sampled_from(["fr", "en", "de"]), st.text(max_size=3), max_size=3)
 DEFINITIONS = st.fixed_dictionaries(

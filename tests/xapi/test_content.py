@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.xapi.content import content_print, members, members_kept, normalise, same, stamp
-from app.xapi.timestamps import parse
-from app.xapi.versions import Version
+from app.standards.xapi.content import content_print, members, members_kept, normalise, same, stamp
+from app.standards.xapi.timestamps import parse
+from app.standards.xapi.versions import Version
 
 Change = Callable[[dict[str, Any]], object]
 VERSIONS = list(Version)

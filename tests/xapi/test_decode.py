@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON, StatementTooLarge
-from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES, decode
+from app.standards.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES, decode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8) | st.floats(-1e9, 1e9),

@@ -26,7 +26,7 @@ MOST_MIB = 400
 MEASURE = r"""
 import re, sys, time
 from app.core.errors import SillageError
-from app.xapi.decode import decode
+from app.standards.xapi.decode import decode
 body = sys.stdin.buffer.read()
 def memory(name):
     with open("/proc/self/status") as status:

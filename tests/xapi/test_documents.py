@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import BadParameter, BadRequest, MalformedJSON
-from app.xapi.documents import (
+from app.standards.xapi.documents import (
     ANY,
     Bare,
     Conditions,
@@ -26,8 +26,8 @@ from app.xapi.documents import (
     merge,
     parse_place,
 )
-from app.xapi.identifiers import LONGEST_IDENTIFIER
-from app.xapi.versions import Version
+from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
+from app.standards.xapi.versions import Version
 
 AGENT = '{"account":{"homePage":"https://ent.example","name":"eleve-1"}}'
 STATE = {"activityId": "https://ent.example/a", "agent": AGENT, "stateId": "bookmark"}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from app.core.errors import BodyTooLarge
-from app.xapi import extent
-from app.xapi.documents import Content, merge
-from app.xapi.extent import crowded, deeper
+from app.standards.xapi import extent
+from app.standards.xapi.documents import Content, merge
+from app.standards.xapi.extent import crowded, deeper
 
 JSON = some.recursive(
     some.none() | some.integers() | some.text(alphabet='a,[{:"\\}]é', max_size=5),

@@ -5,10 +5,10 @@ import pytest
 
 from app.core import lossless
 from app.core.lossless import Digits
-from app.xapi.activities import activities_in
-from app.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
-from app.xapi.identifiers import keys_of
-from app.xapi.languages import Languages
+from app.standards.xapi.activities import activities_in
+from app.standards.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
+from app.standards.xapi.identifiers import keys_of
+from app.standards.xapi.languages import Languages
 
 
 def canonical_of(statement: dict[str, Any], wanted: list[str], known: dict[str, Any] | None = None) -> dict[str, Any]:

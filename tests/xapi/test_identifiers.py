@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.xapi.identifiers import VOIDED, agent_identifier, keys_of
+from app.standards.xapi.identifiers import VOIDED, agent_identifier, keys_of
 
 
 @pytest.mark.parametrize(

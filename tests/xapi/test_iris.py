@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.core import contracts
-from app.xapi.validate import actor_faults, matches
-from app.xapi.versions import Version
+from app.standards.xapi.validate import actor_faults, matches
+from app.standards.xapi.versions import Version
 from tests.xapi.iri_grammar import pattern
 
 

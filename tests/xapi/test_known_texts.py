@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.xapi.known_texts import KnownTexts
+from app.standards.xapi.known_texts import KnownTexts
 
 pieces = some.lists(some.sampled_from(["a", "b", "A", "é", "_", "1", " ", "-", ".", "\n", "中"]), max_size=12)
 texts = pieces.map("".join)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.xapi.languages import LONGEST_RANGE, MOST_RANGES, Languages, parse
+from app.standards.xapi.languages import LONGEST_RANGE, MOST_RANGES, Languages, parse
 
 TAGS = ["fr", "FR-fr", "fr-CA", "en", "en-GB", "en-gb-oed", "de-Latn-DE", "de", "zh-Hant", "zh"]
 RANGES = ["*", "fr", "fr-ca", "fr-CA-x", "en", "en-us", "en-GB", "de-latn", "de-latn-de-1996", "it", "zh-hant-tw"]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.xapi.identifiers import agent_identifier
-from app.xapi.masking import HOME, WITHHELD, Mask
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.masking import HOME, WITHHELD, Mask
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 
 KEY = bytes(32)
 OWN = {"account": {"homePage": "https://ent.example", "name": "own-account"}, "name": "Myself Entirely"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.xapi.media_types import essence
+from app.standards.xapi.media_types import essence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from uuid import UUID
 import pytest
 
 from app.core.errors import BadParameter
-from app.xapi.query import StatementQuery, parse_put, parse_query
+from app.standards.xapi.query import StatementQuery, parse_put, parse_query
 
 ID = "abcdefab-0000-4000-8000-000000000001"
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from app.xapi.identifiers import keys_of
-from app.xapi.rectification import ACTOR, RECTIFIED_BY, RECTIFIES, rectifying, voiding
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.identifiers import keys_of
+from app.standards.xapi.rectification import ACTOR, RECTIFIED_BY, RECTIFIES, rectifying, voiding
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from tests.served import statement
 
 WRONG, RIGHT, VOIDING = UUID(int=1), UUID(int=2), UUID(int=3)

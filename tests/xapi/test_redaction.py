@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.xapi.attachments import SIGNATURE
-from app.xapi.identifiers import agent_identifier, keys_of
-from app.xapi.redaction import redacted
-from app.xapi.validate import validate
-from app.xapi.versions import Version
+from app.standards.xapi.attachments import SIGNATURE
+from app.standards.xapi.identifiers import agent_identifier, keys_of
+from app.standards.xapi.redaction import redacted
+from app.standards.xapi.validate import validate
+from app.standards.xapi.versions import Version
 from tests.governance.people import account, mentions
 from tests.served import statement
 

@@ -16,10 +16,10 @@ from jsonschema import Draft202012Validator
 
 from app.core import contracts
 from app.core.errors import Fault, InvalidStatement
-from app.xapi.decode import decode
-from app.xapi.validate import _wording, validate
-from app.xapi.versions import Version
-from app.xapi.wording import Work
+from app.standards.xapi.decode import decode
+from app.standards.xapi.validate import _wording, validate
+from app.standards.xapi.versions import Version
+from app.standards.xapi.wording import Work
 from tests.places import SHARED
 from tests.xapi.reference import faults, reference
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import NameOID
 
-from app.xapi.attachments import SIGNATURE, declared
-from app.xapi.signatures import signature_faults
+from app.standards.xapi.attachments import SIGNATURE, declared
+from app.standards.xapi.signatures import signature_faults
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY, OTHER = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))

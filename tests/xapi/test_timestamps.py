@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.xapi.timestamps import in_utc, parse, render
+from app.standards.xapi.timestamps import in_utc, parse, render
 
 SECOND = 1_000_000
 

@@ -9,10 +9,10 @@ import pytest
 from app.core import contracts, lossless
 from app.core.errors import MOST_POINTER, Fault, InvalidStatement
 from app.core.lossless import Digits
-from app.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
-from app.xapi.identifiers import LONGEST_IDENTIFIER
-from app.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
-from app.xapi.versions import Version
+from app.standards.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
+from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
+from app.standards.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
+from app.standards.xapi.versions import Version
 
 VERSIONS = list(Version)
 Change = Callable[[dict[str, Any]], object]

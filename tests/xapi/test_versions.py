@@ -1,7 +1,7 @@
 import pytest
 
 from app.core.errors import BadVersion
-from app.xapi.versions import Version, negotiate
+from app.standards.xapi.versions import Version, negotiate
 
 
 @pytest.mark.parametrize(

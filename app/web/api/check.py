@@ -9,11 +9,11 @@ from app.access.credentials import Access
 from app.core.errors import BadParameter, Fault, UnsupportedContentType
 from app.ingest.checking import Checking
 from app.ingest.turns import Turns
+from app.standards.xapi.versions import Version, negotiate
 from app.web import body
 from app.web.api.answers import answer
 from app.web.gate import Gate
 from app.web.xapi.headers import VERSION
-from app.xapi.versions import Version, negotiate
 
 
 def blueprint(gate: Gate, access: Access, checking: Checking, turns: Turns, max_body_bytes: int) -> Blueprint:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, jsonify
 
+from app.standards.xapi.versions import SUPPORTED
 from app.web.xapi import headers
-from app.xapi.versions import SUPPORTED
 
 # The key of the extension: what a sender must know to cut its batches, a reader to choose its `limit`.
 LIMITS = "urn:sillage:limits"

@@ -9,10 +9,10 @@ from flask import Blueprint, Response
 from app.access import scopes
 from app.core import lossless
 from app.ingest.activities import Activities
+from app.standards.xapi.lookup import parse_activity
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
-from app.xapi.lookup import parse_activity
 
 
 def blueprint(gate: Gate, activities: Activities) -> Blueprint:

@@ -7,11 +7,11 @@ from flask import Blueprint, Response
 
 from app.access import scopes
 from app.ingest.people import People
+from app.standards.xapi.lookup import parse_agent
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
 from app.web.xapi.reading import reader
-from app.xapi.lookup import parse_agent
 
 
 def blueprint(gate: Gate, people: People) -> Blueprint:

@@ -17,10 +17,10 @@ from flask import Flask, request
 from werkzeug.wsgi import get_content_length, get_input_stream
 
 from app.core.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, UnsupportedContentType
+from app.standards.xapi.media_types import essence
+from app.standards.xapi.versions import Version, negotiate
 from app.web import body
 from app.web.client_socket import ClientSocket
-from app.xapi.media_types import essence
-from app.xapi.versions import Version, negotiate
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

@@ -11,10 +11,10 @@ from app.access import scopes
 from app.access.credentials import Access
 from app.core.errors import BadRequest, Fault, PreconditionFailed
 from app.ingest.documents import LARGEST, Documents
+from app.standards.xapi.documents import Conditions, Content, Resource, conditions, etag, parse_place
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
-from app.xapi.documents import Conditions, Content, Resource, conditions, etag, parse_place
 
 _UNNAMED_TYPE = "application/octet-stream"
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from flask import Flask, Response, g, request
 
 from app.core.errors import BadVersion
-from app.xapi.timestamps import render
-from app.xapi.versions import Version, negotiate
+from app.standards.xapi.timestamps import render
+from app.standards.xapi.versions import Version, negotiate
 
 VERSION = "X-Experience-API-Version"
 CONSISTENT_THROUGH = "X-Experience-API-Consistent-Through"

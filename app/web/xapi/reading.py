@@ -6,7 +6,7 @@ from app.access import scopes
 from app.access.credentials import Credential
 from app.core.errors import ScopeMissing
 from app.ingest.querying import Reader
-from app.xapi.versions import Version
+from app.standards.xapi.versions import Version
 
 
 def reader(credential: Credential, spoken: Version) -> Reader:

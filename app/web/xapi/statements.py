@@ -17,13 +17,13 @@ from app.ingest.attachments import Part
 from app.ingest.querying import Library, Page
 from app.ingest.recording import Recorded, Recorder
 from app.ingest.turns import Turns
+from app.standards.xapi import languages
+from app.standards.xapi.query import CURSOR, parse_following, parse_put, parse_query
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics
 from app.web.xapi import answers, headers, submitted
 from app.web.xapi.reading import reader
-from app.xapi import languages
-from app.xapi.query import CURSOR, parse_following, parse_put, parse_query
 
 # What statements take decoded, in the size of their JSON: small values cost most.
 _DECODED_TIMES = 16

@@ -8,8 +8,8 @@ from flask import request
 
 from app.core.errors import BodyTooLarge, Fault, MalformedMultipart, SillageError, UnsupportedContentType
 from app.ingest.attachments import Part
+from app.standards.xapi.media_types import essence
 from app.web import body, multipart
-from app.xapi.media_types import essence
 
 _SECTION = "xAPI-Communication 1.5.2"
 

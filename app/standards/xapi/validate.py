@@ -13,11 +13,11 @@ from typing import Any
 from app.core import contracts
 from app.core.errors import Fault, InvalidStatement
 from app.core.lossless import rounded
-from app.xapi import Statement
-from app.xapi.rules import MOST_FAULTS as MOST_FAULTS
-from app.xapi.rules import broken, repeated_ids
-from app.xapi.versions import Version
-from app.xapi.wording import Wording, Work
+from app.standards.xapi import Statement
+from app.standards.xapi.rules import MOST_FAULTS as MOST_FAULTS
+from app.standards.xapi.rules import broken, repeated_ids
+from app.standards.xapi.versions import Version
+from app.standards.xapi.wording import Wording, Work
 
 MOST_STEPS = 50_000
 """Things looked at to word the refusal of a body: an ordinary statement takes a hundred. Past these, one fault of each

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from app.core import lossless
-from app.xapi import Statement
-from app.xapi.activities import Definition
-from app.xapi.attachments import SIGNATURE
-from app.xapi.languages import Languages
+from app.standards.xapi import Statement
+from app.standards.xapi.activities import Definition
+from app.standards.xapi.attachments import SIGNATURE
+from app.standards.xapi.languages import Languages
 
 _Part = dict[str, Any]
 

@@ -14,11 +14,11 @@ from enum import Enum
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from app.core.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
-from app.xapi import parameters
-from app.xapi.extent import crowded, deeper
-from app.xapi.identifiers import LONGEST_IDENTIFIER
-from app.xapi.media_types import essence
-from app.xapi.versions import Version
+from app.standards.xapi import parameters
+from app.standards.xapi.extent import crowded, deeper
+from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
+from app.standards.xapi.media_types import essence
+from app.standards.xapi.versions import Version
 
 Method: TypeAlias = Literal["GET", "PUT", "POST", "DELETE"]
 

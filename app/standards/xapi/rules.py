@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from app.core.errors import Fault
 from app.core.lossless import rounded
-from app.xapi import Statement
-from app.xapi.attachments import SIGNATURE
-from app.xapi.timestamps import parse
-from app.xapi.versions import Version
+from app.standards.xapi import Statement
+from app.standards.xapi.attachments import SIGNATURE
+from app.standards.xapi.timestamps import parse
+from app.standards.xapi.versions import Version
 
 MOST_FAULTS = 20
 """Faults that a refusal tells."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.xapi import Statement
-from app.xapi.identifiers import VOIDED
+from app.standards.xapi import Statement
+from app.standards.xapi.identifiers import VOIDED
 
 RECTIFIES = "https://w3id.org/sillage/extensions/rectifies"
 """In the context of the right statement: id of the wrong one."""

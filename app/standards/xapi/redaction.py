@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from app.xapi import Statement
-from app.xapi.attachments import SIGNATURE
-from app.xapi.identifiers import agent_identifier
+from app.standards.xapi import Statement
+from app.standards.xapi.attachments import SIGNATURE
+from app.standards.xapi.identifiers import agent_identifier
 
 _Part = dict[str, Any]
 

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from app.xapi import Statement
-from app.xapi.identifiers import agent_identifier
-from app.xapi.known_texts import KnownTexts
+from app.standards.xapi import Statement
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.known_texts import KnownTexts
 
 HOME: Final = "urn:sillage:masked"
 """Home page of the accounts that stand for other people."""

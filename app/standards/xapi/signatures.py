@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from app.core import lossless
 from app.core.errors import Fault
-from app.xapi import Statement
-from app.xapi.attachments import SIGNATURE, Declared
-from app.xapi.content import content_print
+from app.standards.xapi import Statement
+from app.standards.xapi.attachments import SIGNATURE, Declared
+from app.standards.xapi.content import content_print
 
 SECTION = "xAPI-Data 2.6"
 _ALGORITHMS = ["RS256", "RS384", "RS512"]

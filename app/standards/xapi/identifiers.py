@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.xapi import Statement
+from app.standards.xapi import Statement
 
 LONGEST_IDENTIFIER = 8_192
 """Characters of what statements are found by: IRIs of activities and verbs, mailboxes, OpenIDs, names and home pages of

@@ -10,9 +10,9 @@ from uuid import UUID
 import orjson
 
 from app.core import lossless
-from app.xapi import Statement
-from app.xapi.timestamps import in_utc, parse, render
-from app.xapi.versions import Version
+from app.standards.xapi import Statement
+from app.standards.xapi.timestamps import in_utc, parse, render
+from app.standards.xapi.versions import Version
 
 # xAPI-Data 2.3.1: what the store assigns is no part of the comparison; the id is what two statements compared share.
 _NOT_COMPARED = frozenset({"id", "stored", "authority", "version"})

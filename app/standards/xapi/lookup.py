@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.xapi import parameters
+from app.standards.xapi import parameters
 
 
 def parse_agent(sent: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], str]:

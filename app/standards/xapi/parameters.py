@@ -9,9 +9,9 @@ from uuid import UUID
 import orjson
 
 from app.core.errors import BadParameter, Fault
-from app.xapi.identifiers import agent_identifier
-from app.xapi.timestamps import parse
-from app.xapi.validate import actor_faults, matches
+from app.standards.xapi.identifiers import agent_identifier
+from app.standards.xapi.timestamps import parse
+from app.standards.xapi.validate import actor_faults, matches
 
 
 def refuse(name: str, rule: str, message: str, section: str) -> NoReturn:

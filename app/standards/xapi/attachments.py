@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.core.errors import Fault
-from app.xapi import Statement
+from app.standards.xapi import Statement
 
 SIGNATURE = "http://adlnet.gov/expapi/attachments/signature"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.xapi import Statement
-from app.xapi.identifiers import agent_identifier
+from app.standards.xapi import Statement
+from app.standards.xapi.identifiers import agent_identifier
 
 _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
 

@@ -16,8 +16,8 @@ from app.core.errors import (
     StatementTooLarge,
     pointer,
 )
-from app.xapi import Statement
-from app.xapi.extent import crowded
+from app.standards.xapi import Statement
+from app.standards.xapi.extent import crowded
 
 # orjson writes at most 254 levels and jsonschema-rs reads at most 255: deeper statements could be taken in but never
 # given back in another form.

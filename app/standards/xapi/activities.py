@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.xapi import Statement
-from app.xapi.identifiers import keys_of
+from app.standards.xapi import Statement
+from app.standards.xapi.identifiers import keys_of
 
 Definition = dict[str, Any]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, TypeAlias, cast
 from uuid import UUID
 
-from app.xapi import parameters
+from app.standards.xapi import parameters
 
 Format: TypeAlias = Literal["ids", "exact", "canonical"]
 

@@ -1,0 +1,1 @@
+"""The standards that traces follow: xAPI, its profiles, and French identifiers. Pure."""
