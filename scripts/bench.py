@@ -592,8 +592,8 @@ def profiles(count: int = 5_000) -> list[Row]:
 
     cmi5 and video are the published ones; where the folder of public data is not beside this checkout, ENT stands in.
     """
-    from app.profiles import checker, document, sessions
-    from app.profiles.extensions import Extensions
+    from app.standards.profiles import checker, document, sessions
+    from app.standards.profiles.extensions import Extensions
 
     public = ROOT.parent / "shared" / "data" / "profiles"
     paths = [contracts.folder("profiles", "p2ia.jsonld")]

@@ -35,10 +35,10 @@ from app.core import clock, contracts
 from app.core.errors import FileRefused, OperatorError, SillageError
 from app.factory import Parts
 from app.jobs.run import execute
-from app.profiles.document import Profile
-from app.profiles.document import load as load_profile
 from app.settings import load
 from app.simulation.traces import simulate
+from app.standards.profiles.document import Profile
+from app.standards.profiles.document import load as load_profile
 from app.storage.supervisor import Layout, lock
 from app.web import logs
 

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 from app.cli import cli  # noqa: E402
 from app.core import contracts, errors  # noqa: E402
-from app.profiles.document import Profile, Template  # noqa: E402
-from app.profiles.document import load as load_profile  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
+from app.standards.profiles.document import Profile, Template  # noqa: E402
+from app.standards.profiles.document import load as load_profile  # noqa: E402
 
 WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run it. -->"
 

@@ -22,10 +22,10 @@ from app.france import schools
 from app.france.mef import Edition
 from app.ingest.checking import INVALID, Judge, Tally
 from app.ingest.french import KEYS
-from app.profiles import checker, sessions
-from app.profiles.checker import Mode
-from app.profiles.document import Profile
-from app.profiles.extensions import Extensions
+from app.standards.profiles import checker, sessions
+from app.standards.profiles.checker import Mode
+from app.standards.profiles.document import Profile
+from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.decode import MOST_STATEMENT_BYTES, decode
 from app.standards.xapi.versions import Version
 

@@ -19,11 +19,11 @@ from app.factory import Parts
 from app.france.mef import Edition, school_year
 from app.ingest import nomenclatures
 from app.ingest.checking import INVALID
-from app.profiles import sessions
-from app.profiles.checker import Mode
-from app.profiles.document import Profile, load
-from app.profiles.findings import Finding, Severity
-from app.profiles.lint import lint
+from app.standards.profiles import sessions
+from app.standards.profiles.checker import Mode
+from app.standards.profiles.document import Profile, load
+from app.standards.profiles.findings import Finding, Severity
+from app.standards.profiles.lint import lint
 
 _MODES = [each.value for each in Mode]
 _MODE = "When several templates match: each must be followed, or one is enough."

@@ -14,10 +14,10 @@ from app.core.errors import Fault, InvalidStatement
 from app.france import minors
 from app.ingest.french import French, refusals
 from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles
-from app.profiles import sessions
-from app.profiles.checker import Mode, Outcome, Verdict, followed
-from app.profiles.extensions import Extensions
-from app.profiles.sessions import Follower, SessionKey
+from app.standards.profiles import sessions
+from app.standards.profiles.checker import Mode, Outcome, Verdict, followed
+from app.standards.profiles.extensions import Extensions
+from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.content import normalise
 from app.standards.xapi.decode import decode
 from app.standards.xapi.timestamps import parse

@@ -13,7 +13,7 @@ from app.crypto.keys import OrganisationKeys
 from app.france import minors, schools
 from app.france.mef import Edition
 from app.france.schools import Keys
-from app.profiles import terms
+from app.standards.profiles import terms
 from app.storage.sources import Source
 
 Statement = dict[str, Any]

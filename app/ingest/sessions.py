@@ -19,9 +19,9 @@ from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.ingest.verdicts import Checked, Held, Profiles
-from app.profiles import sessions
-from app.profiles.checker import Mode, Verdict, followed
-from app.profiles.sessions import Follower, SessionKey
+from app.standards.profiles import sessions
+from app.standards.profiles.checker import Mode, Verdict, followed
+from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.storage.sealed_reader import SealedReader

@@ -14,12 +14,12 @@ from uuid import UUID
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.ingest.referred import identifiers
-from app.profiles import sessions
-from app.profiles.checker import Checker, Mode, Outcome, Verdict, compile
-from app.profiles.document import Profile, load
-from app.profiles.extensions import Extensions
-from app.profiles.resources import Resources
-from app.profiles.sessions import Follower
+from app.standards.profiles import sessions
+from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile
+from app.standards.profiles.document import Profile, load
+from app.standards.profiles.extensions import Extensions
+from app.standards.profiles.resources import Resources
+from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository

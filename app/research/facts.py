@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from app.core import lossless
-from app.profiles.terms import (
+from app.standards.profiles.terms import (
     ATTEMPT,
     HINTS,
     LEVEL,

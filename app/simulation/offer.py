@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final, NamedTuple
 
-from app.profiles import terms
 from app.simulation.population import TOOLS_HOME, WORKSPACE_HOME
+from app.standards.profiles import terms
 
 
 class Service(NamedTuple):

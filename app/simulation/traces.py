@@ -13,9 +13,9 @@ from random import Random
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.profiles import terms
 from app.simulation import offer
 from app.simulation.population import WORKSPACE_HOME, Classroom, Person, Population, Pupil, populate
+from app.standards.profiles import terms
 
 ENT: Final = "ent"
 P2IA: Final = "p2ia"

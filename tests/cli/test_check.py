@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from app.cli.profile import profile
 from app.core.errors import FileRefused, NotFound
-from app.profiles import document, terms
 from app.settings import load
+from app.standards.profiles import document, terms
 
 EXAMPLES = Path(__file__).parents[1] / "profiles" / "examples"
 VALID = {path.stem: json.loads(path.read_text())["valid"][0] for path in EXAMPLES.glob("*.json")}

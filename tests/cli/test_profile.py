@@ -15,7 +15,7 @@ from app.core import contracts
 from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.ingest.verdicts import Profiles
-from app.profiles import terms
+from app.standards.profiles import terms
 from app.storage.pattern_sessions import Fault, SessionRepository, SessionRow
 from app.storage.profiles import ProfileRepository
 from app.storage.sources import Source

@@ -13,8 +13,8 @@ import pytest
 from app.core.lossless import Digits
 from app.factory import Parts
 from app.ingest.referred import Referred
-from app.profiles.terms import ATTEMPT, HINTS
 from app.research.facts import extract
+from app.standards.profiles.terms import ATTEMPT, HINTS
 from app.standards.xapi.versions import Version
 from app.storage.statements import Plain
 from tests.governance.people import SOURCE, mentions, named, parts, person

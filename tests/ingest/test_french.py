@@ -14,8 +14,8 @@ import pytest
 from app.core import contracts
 from app.core.errors import FileRefused, PersonalDataRefused, ProfileRejected
 from app.factory import Parts
-from app.profiles import terms
 from app.settings import Settings
+from app.standards.profiles import terms
 from app.standards.xapi.versions import Version
 from app.storage.sources import Source
 from tests.served import ACTIVITY, statement

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.lossless import Digits
-from app.profiles import checker, document, jsonpath, templates
-from app.profiles.checker import Mode, Outcome
+from app.standards.profiles import checker, document, jsonpath, templates
+from app.standards.profiles.checker import Mode, Outcome
 from tests.places import SHARED
 
 DATA = SHARED / "data"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import ProfileInvalid
-from app.profiles import checker, document, sessions
-from app.profiles.findings import Severity
-from app.profiles.lint import lint
+from app.standards.profiles import checker, document, sessions
+from app.standards.profiles.findings import Severity
+from app.standards.profiles.lint import lint
 from tests.places import SHARED
 
 PUBLISHED = SHARED / "data" / "profiles"

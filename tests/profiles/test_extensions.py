@@ -10,9 +10,9 @@ import pytest
 
 from app.core import contracts
 from app.core.lossless import Digits
-from app.profiles import document, schemas, terms
-from app.profiles.extensions import Extensions
-from app.profiles.sessions import SUBREGISTRATION
+from app.standards.profiles import document, schemas, terms
+from app.standards.profiles.extensions import Extensions
+from app.standards.profiles.sessions import SUBREGISTRATION
 
 OWN = [document.load(contracts.folder("profiles", f"{name}.jsonld").read_bytes()) for name in ("ent", "p2ia")]
 PLACE = "/result/extensions/" + terms.ATTEMPT.replace("/", "~1")

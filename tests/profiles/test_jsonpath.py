@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.profiles import jsonpath
+from app.standards.profiles import jsonpath
 
 IRI = "https://w3id.org/xapi/video/extensions/time|to, [x]"
 STATEMENT = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.core import contracts
-from app.profiles import checker, document, patterns, sessions, terms
+from app.standards.profiles import checker, document, patterns, sessions, terms
 
 FILES = sorted((Path(__file__).parent / "examples").glob("*.json"))
 EXAMPLES = [json.loads(path.read_text()) for path in FILES]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.profiles import checker, document, patterns
-from app.profiles.document import Pattern, Template
-from app.profiles.patterns import Progress
+from app.standards.profiles import checker, document, patterns
+from app.standards.profiles.document import Pattern, Template
+from app.standards.profiles.patterns import Progress
 from tests.places import SHARED
 
 PUBLISHED = SHARED / "data" / "profiles"

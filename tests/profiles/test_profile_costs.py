@@ -6,8 +6,8 @@ import time
 import pytest
 
 from app.core.errors import ProfileInvalid
-from app.profiles import checker, document, extensions, resources, sessions
-from app.profiles.lint import MOST_FINDINGS, lint
+from app.standards.profiles import checker, document, extensions, resources, sessions
+from app.standards.profiles.lint import MOST_FINDINGS, lint
 
 P = "https://example.org/p"
 V = f"{P}/v1"

@@ -3,8 +3,8 @@
 import pytest
 
 from app.core import contracts
-from app.profiles import document
-from app.profiles.resources import Resources
+from app.standards.profiles import document
+from app.standards.profiles.resources import Resources
 
 BASE = document.load(contracts.folder("profiles", "ent.jsonld").read_bytes())
 SIZE = '{"type": "object", "required": ["size"]}'

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.profiles import schema_cost, schemas
-from app.profiles.schema_cost import TooCostly, weigh
+from app.standards.profiles import schema_cost, schemas
+from app.standards.profiles.schema_cost import TooCostly, weigh
 from tests.places import ROOT
 
 PROFILES = ROOT / "schemas" / "profiles"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.profiles import document, patterns, sessions
-from app.profiles.document import Pattern
+from app.standards.profiles import document, patterns, sessions
+from app.standards.profiles.document import Pattern
 from tests.profiles.test_patterns import V, alt, profile, seq, word
 
 (FOLLOWER,) = sessions.compile(profile(seq("a", "b")))

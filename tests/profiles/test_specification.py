@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from app.profiles import checker, document, patterns
-from app.profiles.checker import Outcome
+from app.standards.profiles import checker, document, patterns
+from app.standards.profiles.checker import Outcome
 
 SPORTS = "http://example.org/profiles/sports"
 V2 = f"{SPORTS}/v2"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from app.profiles import terms
+from app.standards.profiles import terms
 from app.storage.statements import Plain
 
 STORED = 1_800_000_000_000_000

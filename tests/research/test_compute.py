@@ -12,10 +12,10 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.profiles import terms
 from app.research.compute import Plan, finalise, first_stored, merge, partial
 from app.research.definitions import load_all
 from app.research.facts import duration_ms, extract, microseconds
+from app.standards.profiles import terms
 from app.storage.statements import Plain
 from tests.research.statements import STORED
 

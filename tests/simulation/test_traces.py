@@ -11,9 +11,9 @@ import pytest
 
 from app.core import contracts
 from app.france import ine, mef, uai
-from app.profiles import checker, document, patterns, sessions, terms
-from app.profiles.extensions import Extensions
 from app.simulation.traces import simulate
+from app.standards.profiles import checker, document, patterns, sessions, terms
+from app.standards.profiles.extensions import Extensions
 
 MONDAY = date(2026, 9, 7)
 PARIS = ZoneInfo("Europe/Paris")

@@ -17,7 +17,7 @@ from app.core import contracts
 from app.core.errors import DatabaseUnavailable
 from app.ingest.checking import MOST_KEPT
 from app.ingest.turns import Turns
-from app.profiles import terms
+from app.standards.profiles import terms
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.versions import Version
 from app.storage.sources import Source

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from app.profiles.document import SECTION, Rule, Template
-from app.profiles.findings import Finding, warning
-from app.profiles.templates import comparable
+from app.standards.profiles.document import SECTION, Rule, Template
+from app.standards.profiles.findings import Finding, warning
+from app.standards.profiles.templates import comparable
 
 
 def where(rule: Rule) -> tuple[object, ...]:

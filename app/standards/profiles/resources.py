@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from app.core import lossless
 from app.core.errors import Fault
-from app.profiles import schemas
-from app.profiles.document import Profile
-from app.profiles.schemas import Schema
+from app.standards.profiles import schemas
+from app.standards.profiles.document import Profile
+from app.standards.profiles.schemas import Schema
 
 TYPES: Final = {"StateResource": "State", "ActivityProfileResource": "Activity Profile",
                 "AgentProfileResource": "Agent Profile"}  # fmt: skip

@@ -3,7 +3,7 @@
 Only the terms of the standard context are understood; a document that renames them with a context of its
 own is refused for its missing properties. ``load`` refuses what cannot be used: where what decides of a statement is
 missing, or could be read in two ways. What is merely wrong or doubtful is read as far as it is plain, and is for
-``app.profiles.lint`` to tell.
+``app.standards.profiles.lint`` to tell.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import orjson
 
 from app.core import contracts, lossless
 from app.core.errors import Fault, ProfileInvalid
-from app.profiles import graph, jsonpath, schema_cost
-from app.profiles.jsonpath import Path
-from app.profiles.plain import Raw, plain
+from app.standards.profiles import graph, jsonpath, schema_cost
+from app.standards.profiles.jsonpath import Path
+from app.standards.profiles.plain import Raw, plain
 
 SECTION: Final = "xAPI-Profiles Structure"
 MOST_FAULTS: Final = 50

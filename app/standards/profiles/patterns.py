@@ -28,8 +28,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from app.profiles import document
-from app.profiles.document import Pattern, Profile, Template
+from app.standards.profiles import document
+from app.standards.profiles.document import Pattern, Profile, Template
 
 Node = tuple[Any, ...] | None
 _Rest = tuple[int, ...]

@@ -9,7 +9,7 @@ import jsonschema_rs
 import orjson
 
 from app.core.lossless import rounded
-from app.profiles.schema_cost import LONGEST, weigh
+from app.standards.profiles.schema_cost import LONGEST, weigh
 
 # Ordinary ones ask less, and are not looked at part by part.
 _LIGHT = 10

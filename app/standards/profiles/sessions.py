@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from app.profiles import patterns
-from app.profiles.checker import categories
-from app.profiles.document import Profile
-from app.profiles.patterns import Break, CompiledPattern, Progress, State, Unresolved
+from app.standards.profiles import patterns
+from app.standards.profiles.checker import categories
+from app.standards.profiles.document import Profile
+from app.standards.profiles.patterns import Break, CompiledPattern, Progress, State, Unresolved
 
 SUBREGISTRATION: Final = "https://w3id.org/xapi/profiles/extensions/subregistration"
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from app.core.errors import Fault
-from app.profiles import jsonpath, schemas
-from app.profiles.checker import categories
-from app.profiles.document import Profile
-from app.profiles.schemas import Schema
-from app.profiles.sessions import SUBREGISTRATION
+from app.standards.profiles import jsonpath, schemas
+from app.standards.profiles.checker import categories
+from app.standards.profiles.document import Profile
+from app.standards.profiles.schemas import Schema
+from app.standards.profiles.sessions import SUBREGISTRATION
 
 _HOLDERS: Final = {
     "ContextExtension": "context",

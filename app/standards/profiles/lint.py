@@ -19,14 +19,14 @@ from itertools import islice
 from typing import Any, Final
 
 from app.core.errors import Fault, ProfileInvalid
-from app.profiles import document, graph, patterns, shape
-from app.profiles.document import SECTION, Concept, Pattern, Profile, Rule, Template
-from app.profiles.findings import Finding, error, warning
-from app.profiles.jsonpath import Path
-from app.profiles.plain import Raw, plain
-from app.profiles.rules import Wanted, exclude_each_other, impossible, undetermined, wanted, where
-from app.profiles.shape import Astray, Reached, Shape
-from app.profiles.vocabulary import (
+from app.standards.profiles import document, graph, patterns, shape
+from app.standards.profiles.document import SECTION, Concept, Pattern, Profile, Rule, Template
+from app.standards.profiles.findings import Finding, error, warning
+from app.standards.profiles.jsonpath import Path
+from app.standards.profiles.plain import Raw, plain
+from app.standards.profiles.rules import Wanted, exclude_each_other, impossible, undetermined, wanted, where
+from app.standards.profiles.shape import Astray, Reached, Shape
+from app.standards.profiles.vocabulary import (
     CONFORMS,
     CONTEXT,
     TEMPLATE,

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from app.core.errors import Fault
-from app.profiles import document, templates
-from app.profiles.document import Profile, Template
-from app.profiles.templates import Compiled, Matches, Statement
+from app.standards.profiles import document, templates
+from app.standards.profiles.document import Profile, Template
+from app.standards.profiles.templates import Compiled, Matches, Statement
 
 Find = Callable[[str], Statement | None]
 """The statement of an id (a UUID in lower case), or ``None`` when it is not at hand."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from app.core.lossless import Digits
-from app.profiles.jsonpath import Path, Step
+from app.standards.profiles.jsonpath import Path, Step
 
 JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")
 

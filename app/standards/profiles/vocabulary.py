@@ -12,10 +12,10 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
 from app.core.errors import Place, pointer_to
-from app.profiles import jsonpath, schema_cost, schemas, shape
-from app.profiles.document import PATTERN_KINDS, RELATIONS, SECTION
-from app.profiles.findings import Finding, warning
-from app.profiles.plain import Raw
+from app.standards.profiles import jsonpath, schema_cost, schemas, shape
+from app.standards.profiles.document import PATTERN_KINDS, RELATIONS, SECTION
+from app.standards.profiles.findings import Finding, warning
+from app.standards.profiles.plain import Raw
 
 _PROFILE: Final = (
     "id", "@context", "type", "conformsTo", "prefLabel", "definition", "seeAlso", "versions", "author", "concepts",

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, cast
 
 from app.core.errors import Fault
 from app.core.lossless import Digits
-from app.profiles.document import Rule, Template
-from app.profiles.jsonpath import Find
+from app.standards.profiles.document import Rule, Template
+from app.standards.profiles.jsonpath import Find
 
 Statement = Mapping[str, object]
 Check = Callable[[Statement], Fault | None]
