@@ -18,10 +18,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from app.cli.screen import out, table
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
-from app.france import schools
-from app.france.mef import Edition
 from app.ingest.checking import INVALID, Judge, Tally
 from app.ingest.french import KEYS
+from app.standards.france import schools
+from app.standards.france.mef import Edition
 from app.standards.profiles import checker, sessions
 from app.standards.profiles.checker import Mode
 from app.standards.profiles.document import Profile

@@ -11,7 +11,7 @@ from app.cli.given import Moment
 from app.cli.screen import out, table
 from app.core.errors import FileRefused
 from app.factory import Parts
-from app.france import mef
+from app.standards.france import mef
 
 
 @click.group()

@@ -16,9 +16,9 @@ from app.cli.screen import out, table
 from app.core import contracts
 from app.core.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
-from app.france.mef import Edition, school_year
 from app.ingest import nomenclatures
 from app.ingest.checking import INVALID
+from app.standards.france.mef import Edition, school_year
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode
 from app.standards.profiles.document import Profile, load

@@ -22,9 +22,9 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
-from app.france import minors
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.governance.sealing import PersonSeal
+from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from app.core.errors import Fault, InvalidStatement
-from app.france import minors
 from app.ingest.french import French, refusals
 from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles
+from app.standards.france import minors
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Outcome, Verdict, followed
 from app.standards.profiles.extensions import Extensions

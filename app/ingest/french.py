@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
-from app.france import minors, schools
-from app.france.mef import Edition
-from app.france.schools import Keys
+from app.standards.france import minors, schools
+from app.standards.france.mef import Edition
+from app.standards.france.schools import Keys
 from app.standards.profiles import terms
 from app.storage.sources import Source
 

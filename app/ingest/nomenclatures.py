@@ -7,8 +7,8 @@ from datetime import date
 
 from app.core import clock
 from app.core.errors import FileRefused
-from app.france import mef
-from app.france.mef import Edition, Nomenclature
+from app.standards.france import mef
+from app.standards.france.mef import Edition, Nomenclature
 from app.storage.nomenclatures import LoadedEdition, NomenclatureRepository
 
 

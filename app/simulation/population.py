@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
 
-from app.france import uai
+from app.standards.france import uai
 
 WORKSPACE_HOME: Final = "https://ent.example.org"
 TOOLS_HOME: Final = "https://p2ia.example.org"

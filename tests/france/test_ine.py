@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import pointer_to
-from app.france import ine
+from app.standards.france import ine
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from app.core import contracts
-from app.france import mef
+from app.standards.france import mef
 from tests.places import SHARED
 
 DATA = SHARED / "data"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.france import minors
+from app.standards.france import minors
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from tests.served import statement

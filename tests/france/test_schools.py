@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from app.france import mef, schools
+from app.standards.france import mef, schools
 from tests.served import statement
 
 KEYS = schools.Keys("urn:uai", "urn:mef")

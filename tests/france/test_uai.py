@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.france import uai
+from app.standards.france import uai
 
 
 @pytest.mark.parametrize("code", ["0750654D", "0752524L", "0920131T"])

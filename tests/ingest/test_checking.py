@@ -6,9 +6,9 @@ import time
 import tracemalloc
 from typing import Any
 
-from app.france import minors
 from app.ingest.checking import MOST_FAULTS, Judge, Tally
 from app.ingest.french import MOST_REFUSALS, refusals
+from app.standards.france import minors
 from app.standards.profiles.checker import Mode, Outcome, Verdict
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.versions import Version

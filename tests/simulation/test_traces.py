@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from app.core import contracts
-from app.france import ine, mef, uai
 from app.simulation.traces import simulate
+from app.standards.france import ine, mef, uai
 from app.standards.profiles import checker, document, patterns, sessions, terms
 from app.standards.profiles.extensions import Extensions
 

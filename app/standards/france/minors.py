@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from app.core import lossless
 from app.core.errors import Fault, Place, pointer_to
-from app.france import ine
+from app.standards.france import ine
 
 Statement = dict[str, Any]
 Pseudonym = Callable[[str, str], str]

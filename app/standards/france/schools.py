@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from app.core.errors import Fault
-from app.france import mef, uai
-from app.france.mef import Edition
+from app.standards.france import mef, uai
+from app.standards.france.mef import Edition
 
 
 class Keys(NamedTuple):
