@@ -85,6 +85,7 @@ from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler, late_seconds
+from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
@@ -101,7 +102,6 @@ from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.certificates import CertificateRepository, Removal
-from app.storage.connection import Store
 from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository

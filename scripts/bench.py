@@ -42,13 +42,13 @@ from app.access import scopes
 from app.core import contracts
 from app.crypto import kinds
 from app.factory import Parts
+from app.platform.mongo.collection import Declared
 from app.serve import serve
 from app.settings import Settings, load
 from app.simulation.traces import simulate
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
-from app.storage.declared import Declared
 from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.migrations import create

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
+from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from app.storage import organisation_keys
-from app.storage.connection import Store
 from app.storage.embedded import EmbeddedServer
 from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases

@@ -36,8 +36,8 @@ import structlog
 from app.core.clock import today
 from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.crypto.keys import OrganisationKeys
+from app.platform.mongo.group_commit import SharedWrite
 from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
-from app.storage.shared_write import SharedWrite
 
 CHAIN_OPENED = "chain-opened"
 CHAIN_CLOSED = "chain-closed"
@@ -317,7 +317,7 @@ class _New(NamedTuple):
 class Audit:
     """Writes this process's chain, and checks all of them.
 
-    Threads share inserts (``app/storage/shared_write.py``). After a fork the child starts a chain of its own.
+    Threads share inserts (``app/platform/mongo/group_commit.py``). After a fork the child starts a chain of its own.
     """
 
     def __init__(

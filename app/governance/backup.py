@@ -30,6 +30,7 @@ from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, 
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
+from app.platform.mongo.connection import Store
 from app.storage import audit as audit_log
 from app.storage import (
     migrations,
@@ -42,7 +43,6 @@ from app.storage import (
     tombstones,
 )
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
-from app.storage.connection import Store
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
 from app.storage.measures import BackupMade, Measures

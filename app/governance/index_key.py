@@ -18,9 +18,9 @@ from app.core import clock, lossless
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
 from app.governance.audit import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
+from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
 from app.storage import organisation_keys
-from app.storage.connection import Store
 from app.storage.index_tokens import Move, Relink, TokenRepository, Unmoved
 from app.storage.keyring import KeyHolding
 from app.storage.organisation_keys import IndexState, Stage

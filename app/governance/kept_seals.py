@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
+from app.platform.mongo.connection import Store
 from app.storage import accounts, cases, person_states
-from app.storage.connection import Store
 from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import KINDS, Change, LearnerSeals
 from app.storage.restoring import STAGED, Restoring

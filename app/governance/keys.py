@@ -42,8 +42,8 @@ from app.governance.audit import (
     KEYS_SHOWN,
     KEYS_VERIFIED,
 )
+from app.platform.mongo.connection import Store
 from app.storage import key_use, keyfile, organisation_keys
-from app.storage.connection import Store
 from app.storage.key_holders import Holder, HolderRepository
 from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.storage.keyring import KeyHolding, Keyring, Listed

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from pymongo import DeleteOne, ReplaceOne
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "accounts"
 PLACE = "account"

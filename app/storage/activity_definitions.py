@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "activity_definitions"
 COLLECTIONS = (Declared(NAME),)

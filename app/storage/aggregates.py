@@ -41,8 +41,8 @@ from pymongo.client_session import ClientSession
 from app.core import clock
 from app.core.errors import LeaseLost
 from app.crypto.keys import OrganisationKeys
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 PARTS = "aggregate_parts"
 STATE = "aggregate_state"

@@ -13,8 +13,8 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.statements import NAME as STATEMENTS
 
 NAME = "attachments"

@@ -26,8 +26,8 @@ from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "audit"
 COLLECTIONS = (

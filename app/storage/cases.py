@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "cases"
 COLLECTIONS = (Declared(NAME, (Index("due", (("status", 1), ("due", 1))), Index("subjects", (("subjects", 1),)))),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.platform.mongo.collection import Declared
 from app.storage import (
     accounts,
     activity_definitions,
@@ -31,7 +32,6 @@ from app.storage import (
     subjects,
     tombstones,
 )
-from app.storage.declared import Declared
 
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,

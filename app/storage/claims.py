@@ -14,7 +14,7 @@ from uuid import UUID
 from pymongo.collection import Collection
 
 from app.core import clock
-from app.storage.connection import Document, translated
+from app.platform.mongo.connection import Document, translated
 
 
 class Claims:

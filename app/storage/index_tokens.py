@@ -13,7 +13,7 @@ from uuid import UUID
 import pymongo
 from pymongo import UpdateOne
 
-from app.storage.connection import Document, Store, translated
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.statements import NAME, SOME_TOKENS, Stored, carried
 
 # Counting a hundred million takes longer than a request may.

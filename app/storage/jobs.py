@@ -18,8 +18,8 @@ from pymongo.errors import DuplicateKeyError
 
 from app.core import clock
 from app.core.errors import LeaseLost
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 LEASES = "leases"
 JOBS = "jobs"

@@ -18,8 +18,8 @@ import structlog
 
 from app.core import clock
 from app.core.errors import SillageError
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Store, translated
 from app.storage.keyring import KeyHolding
 
 NAME = "key_holders"

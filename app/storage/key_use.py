@@ -8,8 +8,8 @@ from pymongo.errors import OperationFailure
 
 from app.core.errors import KeyRefused
 from app.crypto.keys import KeyWrapping, Wrapped, organisation_place, subject_place
+from app.platform.mongo.connection import Store, translated
 from app.storage import organisation_keys, subjects
-from app.storage.connection import Store, translated
 
 _PREFIX = "sillage_"
 

@@ -9,8 +9,8 @@ from pymongo import UpdateOne
 
 from app.crypto import documents as sealing
 from app.crypto.documents import Layer, person_layer
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage import accounts, attachments, cases, documents, pattern_sessions, person_states
-from app.storage.connection import Document, Store, translated
 
 
 class Kind(NamedTuple):

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Store, translated
 
 NAME = "measures"
 COLLECTIONS = (Declared(NAME),)

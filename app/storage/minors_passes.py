@@ -23,9 +23,9 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.attachments import NAME as ATTACHMENTS
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
 from app.storage.pattern_sessions import SESSIONS
 from app.storage.statements import NAME as STATEMENTS
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import zstandard
 from bson import ObjectId
 
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Store, translated
 
 NAME = "nomenclatures"
 COLLECTIONS = (Declared(NAME),)

@@ -46,8 +46,8 @@ from app.crypto.keys import (
 )
 from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 from app.crypto.signing import SEED_BYTES
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "organisation_keys"
 COLLECTIONS = (Declared(NAME),)

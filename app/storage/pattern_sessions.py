@@ -29,8 +29,8 @@ from uuid import UUID
 from pymongo import InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 SESSIONS = "pattern_sessions"
 MARKS = "pattern_marks"

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 from pymongo import UpdateOne
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "person_states"
 PLACE = "person-state"

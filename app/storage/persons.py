@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pymongo
 
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.attachments import NAME as ATTACHMENTS
-from app.storage.connection import Document, Store, translated
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
 from app.storage.statements import MOST_BYTES, Position, Stored

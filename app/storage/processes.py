@@ -31,8 +31,8 @@ from pymongo.client_session import ClientSession
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, SillageError, StorageFull
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "processes"
 # Of the process ``name``: ``name/0``, ``name/1``, …, so that its threads do not wait for each other.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Store, translated
 
 PROFILES = "profiles"
 TEMPLATES = "templates"

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from pymongo import ReplaceOne
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.statements import NAME as STATEMENTS
 

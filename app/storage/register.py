@@ -9,8 +9,8 @@ from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import DuplicateKeyError
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "activities"
 COLLECTIONS = (Declared(NAME),)

@@ -34,8 +34,8 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
 from app.crypto.keys import Wrapped
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "rekeyings"
 COLLECTIONS = (Declared(NAME),)

@@ -21,8 +21,8 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Store, translated
 
 NAME = "resealing"
 COLLECTIONS = (Declared(NAME),)

@@ -30,6 +30,8 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
 from app.crypto.keys import KeyWrapping
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage import (
     audit,
     jobs,
@@ -45,8 +47,6 @@ from app.storage import (
 )
 from app.storage.backup_file import Chunk, split
 from app.storage.catalogue import COLLECTIONS
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
 from app.storage.migrations import NOTES, create
 from app.storage.minors_passes import MinorsRepository
 from app.storage.rekeying import RekeyRepository

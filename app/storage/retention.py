@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pymongo
 
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage.attachments import AttachmentRepository
-from app.storage.connection import Document, Store, translated
 from app.storage.documents import NAME as DOCUMENTS
 
 NAME = "statements"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from pymongo import UpdateOne
 
 from app.crypto.documents import place as document_place
+from app.platform.mongo.connection import Document, Store, translated
 from app.storage import activity_definitions, aggregates, cases, documents, receptions
-from app.storage.connection import Document, Store, translated
 
 
 class Kind(NamedTuple):

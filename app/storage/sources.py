@@ -9,8 +9,8 @@ from typing import NamedTuple
 from pymongo.errors import DuplicateKeyError
 
 from app.core.errors import RegisterInvalid
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared, Index
+from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.connection import Document, Store, translated
 
 SOURCES = "sources"
 CREDENTIALS = "credentials"

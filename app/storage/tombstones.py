@@ -22,8 +22,8 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
-from app.storage.connection import Document, Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "tombstones"
 COLLECTIONS = (Declared(NAME),)

@@ -12,7 +12,7 @@ import pytest
 from app.access import scopes
 from app.access.credentials import Access, Credential, NewCredential, Sources
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.sources import SourceRepository
 
 

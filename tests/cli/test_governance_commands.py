@@ -36,11 +36,11 @@ from app.governance.sealing import PersonSeal
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
+from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.certificates import CertificateRepository
-from app.storage.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository

@@ -14,11 +14,11 @@ from app.cli import research
 from app.core.errors import NotFound, OperatorError
 from app.crypto.keys import OrganisationKeys
 from app.governance.purposes import Purpose
+from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository
-from app.storage.connection import Store
 from tests.research.statements import MadeUpReader, class_of
 
 

@@ -24,7 +24,7 @@ import orjson
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.embedded import EmbeddedServer
 from app.storage.supervisor import Layout, read_state
 from tests.costs.bounds import MIB, MOST_KEPT, Bound

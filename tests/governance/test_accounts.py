@@ -14,9 +14,9 @@ from app.governance.accounts import MOST_EVENTS, Accounts, Announced, Event, of_
 from app.governance.audit import ACCOUNTS_ANNOUNCED, Audit
 from app.governance.persons import person_of
 from app.governance.sealing import PersonSeal
+from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 from app.storage.subjects import SubjectKeys
 
 NOW = 1_790_000_000_000_000

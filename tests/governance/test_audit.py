@@ -28,8 +28,8 @@ from app.governance.audit import (
     _canonical,
     readable,
 )
+from app.platform.mongo.connection import Store
 from app.storage.audit import AuditRepository, Entry
-from app.storage.connection import Store
 
 START = 1_790_000_000_000_000
 MINUTE = 60_000_000

@@ -11,8 +11,8 @@ import pytest
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit import AUDIT_CUT, STATEMENTS_READ, Audit, Verification
 from app.governance.audit_retention import DAY_US, AuditRetention, Removed
+from app.platform.mongo.connection import Store
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 
 START = 1_790_000_000_000_000
 DAYS = 365

@@ -32,11 +32,11 @@ from app.factory import Parts
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
 from app.governance.persons import person_of
+from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from app.storage import organisation_keys, restoring, tombstone_file
 from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
-from app.storage.connection import Store
 from app.storage.migrations import NOTES
 from app.storage.migrations import check as check_migrations
 from app.storage.restoring import Restoring

@@ -16,8 +16,8 @@ from app.crypto.signing import Signer
 from app.governance.audit import AUDIT_CHECKPOINT, STATEMENTS_READ, Audit
 from app.governance.audit_retention import DAY_US, AuditRetention
 from app.governance.checkpoints import Checkpoints, read
+from app.platform.mongo.connection import Store
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 
 START = 1_790_000_000_000_000
 

@@ -18,8 +18,8 @@ from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit import ACTIVITY_ADDED, Audit
 from app.governance.register import Activity, Register
+from app.platform.mongo.connection import Store
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from tests.places import ROOT
 

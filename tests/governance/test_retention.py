@@ -16,11 +16,11 @@ from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
+from app.platform.mongo.connection import Store
 from app.storage import retention as retention_storage
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
 from app.storage.subjects import SubjectKeys

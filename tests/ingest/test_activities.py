@@ -12,8 +12,8 @@ from app.core import clock
 from app.crypto.keys import OrganisationKeys
 from app.ingest import activities
 from app.ingest.activities import MOST_BYTES, Activities
+from app.platform.mongo.connection import Store
 from app.storage.activity_definitions import Defined, DefinitionRepository
-from app.storage.connection import Store
 from tests.served import statement
 
 ID = "https://ent.example/lessons/1"

@@ -16,10 +16,10 @@ from pymongo.client_session import ClientSession
 from app.core.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
 from app.ingest.querying import Reader
+from app.platform.mongo.connection import Document, Store
 from app.settings import Settings
 from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
-from app.storage.connection import Document, Store
 from app.storage.processes import Lapsed, Writing
 from app.storage.sources import Source
 from app.storage.subjects import SubjectKeys

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from app.core import clock
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import JobRepository
 from tests.places import ROOT
 
@@ -21,7 +21,7 @@ from app.jobs.lease import Leadership
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.core import clock
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 
 uri, database, company = sys.argv[1:]

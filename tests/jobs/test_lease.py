@@ -9,7 +9,7 @@ import pytest
 
 from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.jobs.lease import Leadership
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import LeaseRepository
 
 

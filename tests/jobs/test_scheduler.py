@@ -19,7 +19,7 @@ from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import (
     ABANDONED,
     FAILED,

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from app.core import clock
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import INTERRUPTED, SUCCEEDED, JobRepository, LeaseRepository
 from tests.places import ROOT
 
@@ -26,7 +26,7 @@ from app.jobs.lease import Leadership
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler
 from app.core import clock
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import JobRepository, LeaseRepository
 
 uri, database, holder, seconds = sys.argv[1:]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from app.crypto.keys import OrganisationKeys
+from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository
-from app.storage.connection import Store
 from tests.research.statements import MadeUpReader
 
 

@@ -6,7 +6,7 @@ import pytest
 from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure
 
 from app.core.errors import DatabaseUnavailable, StorageFull
-from app.storage.connection import translated
+from app.platform.mongo.connection import translated
 
 
 def test_a_member_that_has_just_started_is_away_and_not_a_bug() -> None:

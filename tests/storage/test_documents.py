@@ -16,9 +16,9 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
 from app.ingest.turns import Turns
+from app.platform.mongo.connection import Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
-from app.storage.connection import Store
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
 from app.storage.erasures import ErasureRepository
 from app.storage.person_states import NOBODY

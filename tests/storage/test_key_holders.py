@@ -6,7 +6,7 @@ import base64
 import os
 import threading
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from app.storage.keyring import of_text
 from app.storage.processes import current_epoch, next_epoch

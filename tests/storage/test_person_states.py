@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.person_states import NOBODY, Identity, PersonState, PersonStateRepository, PersonStates
 
 AT = datetime(2026, 11, 25, 8, tzinfo=UTC)

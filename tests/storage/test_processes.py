@@ -12,7 +12,7 @@ import pytest
 
 from app.core import clock
 from app.core.errors import ClockOff, DatabaseUnavailable
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.processes import Lapsed, Observer, Presence, next_epoch
 from app.storage.statements import Inserted, Row, Statements
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.core.errors import DatabaseUnavailable
-from app.storage.shared_write import SharedWrite
+from app.platform.mongo.group_commit import SharedWrite
 
 
 def test_a_write_alone_goes_at_once() -> None:

@@ -9,8 +9,8 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from app.core.errors import BackupFailed
+from app.platform.mongo.connection import Store
 from app.storage import snapshot as snapshots
-from app.storage.connection import Store
 from app.storage.snapshot import snapshot
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from app.core.errors import DatabaseRefused, DatabaseUnavailable
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.embedded import find_binary
 
 

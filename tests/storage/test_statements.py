@@ -13,8 +13,8 @@ import pytest
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.platform.mongo.connection import Store
 from app.storage import statements as module
-from app.storage.connection import Store
 from app.storage.statements import (
     CHAIN,
     LEAST_CARRIED,

@@ -22,10 +22,10 @@ from app.governance.audit_search import AuditSearch
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
+from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
-from app.storage.connection import Store
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository

@@ -24,7 +24,7 @@ from app.core import clock
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, SillageError
 from app.factory import Parts
 from app.governance.retention import DAY_US
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.jobs import FAILED, RUNNING, JobRepository, Run
 from app.storage.measures import BackupMade, Measures
 from app.web import operations, standing

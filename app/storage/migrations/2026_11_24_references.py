@@ -5,7 +5,7 @@ Statements stored before this migration have no ``ref``: what they refer to is n
 
 from __future__ import annotations
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS
 

@@ -7,7 +7,7 @@ Sixteen random bytes in each of some eight entries a statement were most of what
 
 from __future__ import annotations
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.migrations import create
 from app.storage.statements import COLLECTIONS, NAME
 

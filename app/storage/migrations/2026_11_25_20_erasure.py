@@ -5,8 +5,8 @@ Without the indexes, finding one person's documents, sessions and attachments wo
 
 from __future__ import annotations
 
+from app.platform.mongo.connection import Store
 from app.storage import attachments, documents, erasures, pattern_sessions, tombstones
-from app.storage.connection import Store
 from app.storage.migrations import create
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.migrations import create
 from app.storage.nomenclatures import COLLECTIONS
 

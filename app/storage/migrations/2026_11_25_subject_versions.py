@@ -5,8 +5,8 @@ Without the index, knowing whether a version may be destroyed would read every l
 
 from __future__ import annotations
 
+from app.platform.mongo.connection import Store
 from app.storage import key_holders, subjects
-from app.storage.connection import Store
 from app.storage.migrations import create
 
 

@@ -5,7 +5,7 @@ Without the index, retention would read every document for every source.
 
 from __future__ import annotations
 
-from app.storage.connection import Store
+from app.platform.mongo.connection import Store
 from app.storage.documents import COLLECTIONS
 from app.storage.migrations import create
 

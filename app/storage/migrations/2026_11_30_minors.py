@@ -6,8 +6,8 @@ A policy that was chosen before stays: another one would give learners who are k
 
 from __future__ import annotations
 
+from app.platform.mongo.connection import Store
 from app.storage import minors_passes, sources
-from app.storage.connection import Store
 from app.storage.migrations import create
 
 

@@ -15,8 +15,8 @@ from pymongo import ASCENDING, IndexModel
 
 from app.core import clock
 from app.core.errors import MigrationMissing
-from app.storage.connection import Store, translated
-from app.storage.declared import Declared
+from app.platform.mongo.collection import Declared
+from app.platform.mongo.connection import Store, translated
 
 NOTES = "migrations"
 _PACKED: dict[str, Any] = {"storageEngine": {"wiredTiger": {"configString": "block_compressor=zstd"}}}

@@ -1,0 +1,1 @@
+"""What the store runs on: MongoDB, the processes of a store among each other, jobs."""

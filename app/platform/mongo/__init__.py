@@ -1,0 +1,1 @@
+"""MongoDB: connection, declared collections and indexes, group commit."""
