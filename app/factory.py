@@ -86,6 +86,7 @@ from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler, late_seconds
 from app.platform.mongo.connection import Store
+from app.platform.mongo.embedded import server as embedded
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
@@ -93,7 +94,7 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage import embedded, keyfile, keyring, migrations, organisation_keys, restoring
+from app.storage import keyfile, keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository

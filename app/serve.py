@@ -28,8 +28,8 @@ from gunicorn.glogging import Logger
 from app import create_app
 from app.core import clock, collector
 from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
+from app.platform.mongo.embedded import server as embedded
 from app.settings import Settings
-from app.storage import embedded
 from app.web import logs
 from app.web.admission import Limits
 from app.web.connections import STOPS, Worker, most_connections

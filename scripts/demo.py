@@ -35,11 +35,11 @@ from app.core import clock, contracts
 from app.core.errors import FileRefused, OperatorError, SillageError
 from app.factory import Parts
 from app.jobs.run import execute
+from app.platform.mongo.embedded.supervisor import Layout, lock
 from app.settings import load
 from app.simulation.traces import simulate
 from app.standards.profiles.document import Profile
 from app.standards.profiles.document import load as load_profile
-from app.storage.supervisor import Layout, lock
 from app.web import logs
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ from app.core.errors import JobFailed, NotFound
 from app.jobs.lease import Leadership
 from app.jobs.run import Job, execute
 from app.jobs.scheduler import Scheduler
+from app.platform.mongo.embedded import server as embedded
 from app.settings import Settings
-from app.storage import embedded
 from app.storage.jobs import SUCCEEDED, JobRepository
 from app.web import logs
 

@@ -25,8 +25,8 @@ import orjson
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.platform.mongo.connection import Store
-from app.storage.embedded import EmbeddedServer
-from app.storage.supervisor import Layout, read_state
+from app.platform.mongo.embedded.server import EmbeddedServer
+from app.platform.mongo.embedded.supervisor import Layout, read_state
 from tests.costs.bounds import MIB, MOST_KEPT, Bound
 from tests.places import ROOT
 from tests.served import ACTIVITY, Server, serving

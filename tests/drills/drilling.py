@@ -21,8 +21,8 @@ import requests
 from pymongo import MongoClient
 
 from app.access.credentials import NewCredential
-from app.storage.embedded import EmbeddedServer
-from app.storage.supervisor import Layout, State, read_state
+from app.platform.mongo.embedded.server import EmbeddedServer
+from app.platform.mongo.embedded.supervisor import Layout, State, read_state
 from tests.served import Server, serving, statement
 
 LABEL = "https://drill.example/batch"

@@ -18,7 +18,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from app.storage.embedded import find_binary
+from app.platform.mongo.embedded.server import find_binary
 from tests.drills.drilling import alive, until
 from tests.served import free_port
 

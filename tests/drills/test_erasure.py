@@ -28,12 +28,12 @@ from app.crypto.keys import subject_place
 from app.factory import Parts
 from app.governance import claims
 from app.governance import keys as key_rules
+from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
 from app.storage import keyfile, organisation_keys
 from app.storage.backup_file import documents_of, reading
-from app.storage.embedded import find_binary
 from app.storage.erasures import DONE
 from app.storage.key_holders import HolderRepository
 from tests.drills.drilling import own_mongodb, until

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from app.access.credentials import NewCredential
-from app.storage.supervisor import Layout, server_of
+from app.platform.mongo.embedded.supervisor import Layout, server_of
 from tests.drills.drilling import LABEL, Senders, alive, children, reckon, until
 from tests.served import Server, serving, statement
 

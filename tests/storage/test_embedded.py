@@ -17,16 +17,16 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
 from app.core.errors import DatabaseFailed, DatabaseMissing
+from app.platform.mongo.embedded import server as embedded
+from app.platform.mongo.embedded.server import EmbeddedServer
+from app.platform.mongo.embedded.supervisor import Layout, State, lock, read_state
 from app.settings import Settings
-from app.storage import embedded
-from app.storage.embedded import EmbeddedServer
-from app.storage.supervisor import Layout, State, lock, read_state
 from tests.places import ROOT
 
 USER = """
 import sys
 from pathlib import Path
-from app.storage.embedded import EmbeddedServer
+from app.platform.mongo.embedded.server import EmbeddedServer
 print(EmbeddedServer(Path(sys.argv[1]), cache_mb=256).start(), flush=True)
 sys.stdin.read()
 """

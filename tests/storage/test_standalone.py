@@ -11,7 +11,7 @@ import pytest
 
 from app.core.errors import DatabaseRefused, DatabaseUnavailable
 from app.platform.mongo.connection import Store
-from app.storage.embedded import find_binary
+from app.platform.mongo.embedded.server import find_binary
 
 
 def test_a_standalone_server_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 ``EmbeddedServer.start`` gives the connection string of a running single-node replica set on a Unix socket,
 started if need be; the server stops by itself when its last user has gone, however it went.
-``app.storage.supervisor`` says how.
+``app.platform.mongo.embedded.supervisor`` says how.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from types import TracebackType
 import structlog
 
 from app.core.errors import DatabaseFailed, DatabaseMissing
+from app.platform.mongo.embedded.supervisor import Layout, is_primary, lock, read_state, uri_of
 from app.settings import Settings
-from app.storage.supervisor import Layout, is_primary, lock, read_state, uri_of
 
 _POLL_SECONDS = 0.03
 _log = structlog.stdlib.get_logger("sillage.embedded")
@@ -150,8 +150,8 @@ class EmbeddedServer:
     def _spawn(self, run: str, descriptor: int) -> None:
         binary = self._binary or find_binary()
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-        command = [sys.executable, "-m", "app.storage.supervisor", str(self._layout.folder)]
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[4])
+        command = [sys.executable, "-m", "app.platform.mongo.embedded.supervisor", str(self._layout.folder)]
         command += ["--binary", str(binary), "--cache-mb", str(self._cache_mb)]
         command += ["--run", run, "--lock", str(descriptor)]
         with self._layout.supervisor_log.open("wb") as log:

@@ -1,8 +1,8 @@
 """The process that keeps one embedded MongoDB alive for as long as somebody uses it.
 
-``app.storage.embedded`` starts it (``python -m app.storage.supervisor``); it detaches, runs ``mongod`` as
-its child in a folder of its own, starts it again when it dies, and stops it when the last user has left.
-Three things in the folder make that safe between processes that know nothing of each other:
+``app.platform.mongo.embedded.server`` starts it (``python -m app.platform.mongo.embedded.supervisor``); it detaches,
+runs ``mongod`` as its child in a folder of its own, starts it again when it dies, and stops it when the last user has
+left. Three things in the folder make that safe between processes that know nothing of each other:
 
 ``supervisor.lock``
     An exclusive ``flock``: at most one supervisor. The starter takes it and hands the open descriptor down,
@@ -422,7 +422,7 @@ class _Supervisor:
 
 def main(arguments: Sequence[str]) -> int:
     """Detach and supervise. The descriptor ``--lock`` holds the exclusive lock of the folder."""
-    parser = argparse.ArgumentParser(prog="python -m app.storage.supervisor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m app.platform.mongo.embedded.supervisor", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--cache-mb", type=int, required=True)

@@ -1,0 +1,1 @@
+"""The MongoDB that comes along, and the process that keeps it."""
