@@ -85,6 +85,7 @@ from app.ingest.verdicts import Profiles
 from app.jobs.lease import Leadership, Lease
 from app.jobs.run import Job
 from app.jobs.scheduler import Scheduler, late_seconds
+from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.mongo.connection import Store
 from app.platform.mongo.embedded import server as embedded
 from app.research.aggregates import Aggregates
@@ -116,7 +117,6 @@ from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
 from app.storage.person_states import PersonStateRepository, PersonStates
 from app.storage.persons import PersonRepository
-from app.storage.processes import Observer, Presence, current_epoch, next_epoch
 from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository

@@ -30,6 +30,7 @@ from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, 
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
+from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
 from app.storage import audit as audit_log
 from app.storage import (
@@ -47,7 +48,6 @@ from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
-from app.storage.processes import Observer
 from app.storage.rekeying import RekeyRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot

@@ -20,9 +20,10 @@ from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance import claims
 from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import Certificates, require_words
+from app.platform.cluster import claims
+from app.platform.cluster.membership import Observer
 from app.storage.accounts import AccountRepository
 from app.storage.certificates import (
     DATA_DELETED,
@@ -34,7 +35,6 @@ from app.storage.certificates import (
     Removal,
 )
 from app.storage.erasures import Remains
-from app.storage.processes import Observer
 from app.storage.retention import Held, RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import SourceRepository

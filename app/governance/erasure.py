@@ -31,7 +31,6 @@ from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import Cipher, OrganisationKeys
 from app.crypto.signing import Signer
-from app.governance import claims
 from app.governance.audit import (
     ERASURE_FINISHED,
     ERASURE_STARTED,
@@ -45,6 +44,8 @@ from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register import Activity, SourceLink
+from app.platform.cluster import claims
+from app.platform.cluster.membership import Observer
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
 from app.storage.audit import Entry
@@ -62,7 +63,6 @@ from app.storage.erasures import (
     Sealed,
 )
 from app.storage.persons import PersonRepository, Tokened
-from app.storage.processes import Observer
 from app.storage.statements import Position, Stored, beyond
 from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstone, Tombstones

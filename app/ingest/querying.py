@@ -17,6 +17,7 @@ from app.ingest import tokens
 from app.ingest.activities import AT_ONCE
 from app.ingest.attachments import Attachments, Data
 from app.ingest.turns import Turns
+from app.platform.cluster.membership import Presence
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition, activities_in
 from app.standards.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
@@ -25,7 +26,6 @@ from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import Version
 from app.storage.person_states import States
-from app.storage.processes import Presence
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Position, Statements, Stored, beyond
 

@@ -28,6 +28,7 @@ from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
+from app.platform.cluster.membership import Lapsed, Presence, Writing
 from app.standards.xapi.content import members, normalise, same, stamp
 from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import Keys, keys_of
@@ -35,7 +36,6 @@ from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from app.storage.attachments import Attachment
 from app.storage.person_states import States
-from app.storage.processes import Lapsed, Presence, Writing
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 from app.storage.subjects import SubjectKeys

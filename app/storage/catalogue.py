@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.platform.cluster import membership as processes
 from app.platform.mongo.collection import Declared
 from app.storage import (
     accounts,
@@ -21,7 +22,6 @@ from app.storage import (
     organisation_keys,
     pattern_sessions,
     person_states,
-    processes,
     profiles,
     receptions,
     register,

@@ -37,10 +37,10 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage.attachments import AttachmentRepository
-from app.storage.claims import Claims
 from app.storage.statements import NAME as STATEMENTS
 
 NAME = "certificates"

@@ -37,12 +37,12 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from app.core.errors import DatabaseUnavailable
+from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage.accounts import NAME as ACCOUNTS
 from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.attachments import AttachmentRepository
-from app.storage.claims import Claims
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
 from app.storage.person_states import NAME as PERSON_STATES

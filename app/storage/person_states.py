@@ -11,8 +11,9 @@ Document::
     refuse      true        new statements are refused at the door; absent: they are stored
     taken_out   date        when aggregates were counted again without them; absent: not yet, or they are in research
 
-Each process holds who is there in memory, and forgets it when the access epoch moves (``app/storage/processes.py``): a
-statement as it is stored says whose it is, so readers need no query to leave some out.
+Each process holds who is there in memory, and forgets it when the access epoch moves
+(``app/platform/cluster/membership.py``): a statement as it is stored says whose it is, so readers need no query to
+leave some out.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
 from app.crypto.keys import KeyWrapping
+from app.platform.cluster import membership as processes
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage import (
@@ -40,7 +41,6 @@ from app.storage import (
     migrations,
     minors_passes,
     organisation_keys,
-    processes,
     statements,
     subjects,
     tombstones,

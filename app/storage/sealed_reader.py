@@ -10,7 +10,7 @@ import structlog
 
 from app.core.errors import Unsealable
 from app.crypto.bodies import Bodies
-from app.storage.processes import Observer
+from app.platform.cluster.membership import Observer
 from app.storage.statements import Plain, Statements, Stored
 from app.storage.subjects import SubjectKeys
 

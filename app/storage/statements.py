@@ -56,10 +56,10 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.platform.cluster.membership import Writing
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.platform.mongo.group_commit import SharedWrite
-from app.storage.processes import Writing
 
 NAME = "statements"
 LINKING = "linking"

@@ -26,8 +26,8 @@ from app.crypto import signing
 from app.crypto.bodies import Bodies
 from app.crypto.keys import subject_place
 from app.factory import Parts
-from app.governance import claims
 from app.governance import keys as key_rules
+from app.platform.cluster import claims
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
@@ -131,7 +131,8 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
 ERASE = """
 import os, signal, sys
 from app.cli import main
-from app.governance import claims, erasure
+from app.governance import (erasure)
+from app.platform.cluster import claims
 from app.storage.erasures import ErasureRepository, Remains
 
 moment, name = sys.argv[1:]

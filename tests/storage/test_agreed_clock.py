@@ -8,7 +8,7 @@ import pytest
 
 from app.core import clock
 from app.core.errors import ClockOff
-from app.storage.agreed_clock import AgreedClock
+from app.platform.cluster.agreed_clock import AgreedClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

@@ -6,10 +6,10 @@ import base64
 import os
 import threading
 
+from app.platform.cluster.membership import current_epoch, next_epoch
 from app.platform.mongo.connection import Store
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from app.storage.keyring import of_text
-from app.storage.processes import current_epoch, next_epoch
 
 INTERVAL = 0.05
 TTL = 1.0

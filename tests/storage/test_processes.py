@@ -12,8 +12,8 @@ import pytest
 
 from app.core import clock
 from app.core.errors import ClockOff, DatabaseUnavailable
+from app.platform.cluster.membership import Lapsed, Observer, Presence, next_epoch
 from app.platform.mongo.connection import Store
-from app.storage.processes import Lapsed, Observer, Presence, next_epoch
 from app.storage.statements import Inserted, Row, Statements
 
 INTERVAL = 0.05

@@ -31,7 +31,7 @@ from pymongo.read_concern import ReadConcern
 
 from app.core import clock
 from app.core.errors import BodyTooLarge, DatabaseRefused, DatabaseUnavailable, SettingsInvalid, StorageFull
-from app.storage.agreed_clock import AgreedClock
+from app.platform.cluster.agreed_clock import AgreedClock
 
 Document = dict[str, Any]
 

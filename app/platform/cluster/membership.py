@@ -9,7 +9,8 @@ Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
   waits until every living process has published it. Who destroys a learner's key does the same, and learns with it the
   **last** stamp that each has reserved: what was sealed with a key that it had before has no later one.
 
-A process whose clock is off (``app.storage.agreed_clock``) gives no stamp, and its floor goes by MongoDB's time.
+A process whose clock is off (``app.platform.cluster.agreed_clock``) gives no stamp, and its floor goes by MongoDB's
+time.
 
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
 it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.

@@ -1,8 +1,8 @@
 """Whether this host's clock agrees with MongoDB's: what everybody's ``stored`` goes by must not move for one host.
 
-A process that is ahead would have all others follow it (``app.storage.processes``), for good: time that was given is
-never given again. So each process compares its clock with that of MongoDB, which answers with its own to what is asked
-anyway, and beyond ``MOST_SECONDS`` stamps nothing (``docs/adr/0046-clocks.md``).
+A process that is ahead would have all others follow it (``app.platform.cluster.membership``), for good: time that was
+given is never given again. So each process compares its clock with that of MongoDB, which answers with its own to what
+is asked anyway, and beyond ``MOST_SECONDS`` stamps nothing (``docs/adr/0046-clocks.md``).
 
 Between two answers MongoDB's time is reckoned on the clock that never steps back: a step is seen when the next stamp is
 asked for, before anybody else could.

@@ -1,4 +1,6 @@
-"""Work that one process at a time goes on with, and another when that one was killed (``app/storage/claims.py``)."""
+"""Work that one process at a time goes on with, and another when that one was killed
+(``app/platform/cluster/claim_store.py``).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
-from app.storage.claims import Claims
+from app.platform.cluster.claim_store import Claims
 
 CLAIM_SECONDS = 20.0
 """How long after a process was killed another may go on with what it was at."""
