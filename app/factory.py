@@ -82,10 +82,11 @@ from app.ingest.referred import Referred
 from app.ingest.sessions import Sessions
 from app.ingest.turns import Turns
 from app.ingest.verdicts import Profiles
-from app.jobs.lease import Leadership, Lease
-from app.jobs.run import Job
-from app.jobs.scheduler import Scheduler, late_seconds
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
+from app.platform.jobs.lease import Leadership, Lease
+from app.platform.jobs.run import Job
+from app.platform.jobs.scheduler import Scheduler, late_seconds
+from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
 from app.platform.mongo.embedded import server as embedded
 from app.research.aggregates import Aggregates
@@ -107,7 +108,6 @@ from app.storage.certificates import CertificateRepository, Removal
 from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository
-from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.key_holders import HolderRepository, HolderThread
 from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import LearnerSeals

@@ -34,7 +34,7 @@ from app.access.credentials import NewCredential
 from app.core import clock, contracts
 from app.core.errors import FileRefused, OperatorError, SillageError
 from app.factory import Parts
-from app.jobs.run import execute
+from app.platform.jobs.run import execute
 from app.platform.mongo.embedded.supervisor import Layout, lock
 from app.settings import load
 from app.simulation.traces import simulate

@@ -14,12 +14,12 @@ from app.cli.given import Number
 from app.cli.screen import instant, out, table
 from app.core import clock
 from app.core.errors import JobFailed, NotFound
-from app.jobs.lease import Leadership
-from app.jobs.run import Job, execute
-from app.jobs.scheduler import Scheduler
+from app.platform.jobs.lease import Leadership
+from app.platform.jobs.run import Job, execute
+from app.platform.jobs.scheduler import Scheduler
+from app.platform.jobs.store import SUCCEEDED, JobRepository
 from app.platform.mongo.embedded import server as embedded
 from app.settings import Settings
-from app.storage.jobs import SUCCEEDED, JobRepository
 from app.web import logs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.platform.cluster import membership as processes
+from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.storage import (
     accounts,
@@ -14,7 +15,6 @@ from app.storage import (
     certificates,
     documents,
     erasures,
-    jobs,
     key_holders,
     measures,
     minors_passes,

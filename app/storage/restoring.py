@@ -31,11 +31,11 @@ from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
 from app.crypto.keys import KeyWrapping
 from app.platform.cluster import membership as processes
+from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage import (
     audit,
-    jobs,
     key_holders,
     measures,
     migrations,

@@ -33,15 +33,15 @@ from app.governance.recipients import Recipients
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.governance.sealing import PersonSeal
-from app.jobs.lease import Leadership, Lease
-from app.jobs.run import Job
-from app.jobs.scheduler import Scheduler
+from app.platform.jobs.lease import Leadership, Lease
+from app.platform.jobs.run import Job
+from app.platform.jobs.scheduler import Scheduler
+from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.certificates import CertificateRepository
-from app.storage.jobs import JobRepository, LeaseRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository

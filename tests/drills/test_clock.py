@@ -20,8 +20,8 @@ import orjson
 import pytest
 
 from app.core import clock
+from app.platform.jobs.store import LeaseRepository
 from app.settings import env_name
-from app.storage.jobs import LeaseRepository
 from tests.drills.drilling import Poller, Senders, followed, twin, until
 from tests.served import ACTIVITY, Server, environment, free_port, serving, statement
 

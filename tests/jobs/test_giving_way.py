@@ -9,20 +9,20 @@ import orjson
 import pytest
 
 from app.core import clock
+from app.platform.jobs.store import JobRepository
 from app.platform.mongo.connection import Store
-from app.storage.jobs import JobRepository
 from tests.places import ROOT
 
 # One job, which is due: what its thread, a thread that it starts, the lease's thread and the process's group have.
 PROGRAM = """
 import json, os, subprocess, sys, threading, traceback
 from pathlib import Path
-from app.jobs.lease import Leadership
-from app.jobs.run import Job
-from app.jobs.scheduler import Scheduler
+from app.platform.jobs.lease import Leadership
+from app.platform.jobs.run import Job
+from app.platform.jobs.scheduler import Scheduler
 from app.core import clock
 from app.platform.mongo.connection import Store
-from app.storage.jobs import JobRepository, LeaseRepository
+from app.platform.jobs.store import JobRepository, LeaseRepository
 
 uri, database, company = sys.argv[1:]
 # It ends when this process does.

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from app.core.errors import DatabaseUnavailable, LeaseLost
-from app.jobs.lease import Leadership
+from app.platform.jobs.lease import Leadership
+from app.platform.jobs.store import LeaseRepository
 from app.platform.mongo.connection import Store
-from app.storage.jobs import LeaseRepository
 
 
 def leadership(store: Store, holder: str, seconds: float = 30) -> Leadership:

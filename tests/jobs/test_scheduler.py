@@ -16,11 +16,10 @@ from pymongo.errors import WriteError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost
-from app.jobs.lease import Leadership, Lease
-from app.jobs.run import Job, execute
-from app.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
-from app.platform.mongo.connection import Store
-from app.storage.jobs import (
+from app.platform.jobs.lease import Leadership, Lease
+from app.platform.jobs.run import Job, execute
+from app.platform.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
+from app.platform.jobs.store import (
     ABANDONED,
     FAILED,
     INTERRUPTED,
@@ -31,6 +30,7 @@ from app.storage.jobs import (
     LeaseRepository,
     Run,
 )
+from app.platform.mongo.connection import Store
 
 NEVER = "0 0 29 2 *"
 HOURLY = "0 * * * *"

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 import pytest
 
 from app.core import clock
+from app.platform.jobs.store import INTERRUPTED, SUCCEEDED, JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
-from app.storage.jobs import INTERRUPTED, SUCCEEDED, JobRepository, LeaseRepository
 from tests.places import ROOT
 
 LEASE_SECONDS = 2.0
@@ -22,12 +22,12 @@ LEASE_SECONDS = 2.0
 # Counts to 20 in the database, one step at a time, and goes on from where the one before it was.
 PROGRAM = """
 import signal, sys, threading, time
-from app.jobs.lease import Leadership
-from app.jobs.run import Job
-from app.jobs.scheduler import Scheduler
+from app.platform.jobs.lease import Leadership
+from app.platform.jobs.run import Job
+from app.platform.jobs.scheduler import Scheduler
 from app.core import clock
 from app.platform.mongo.connection import Store
-from app.storage.jobs import JobRepository, LeaseRepository
+from app.platform.jobs.store import JobRepository, LeaseRepository
 
 uri, database, holder, seconds = sys.argv[1:]
 store = Store.open(uri, database, timeout_seconds=10)

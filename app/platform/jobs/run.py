@@ -11,9 +11,9 @@ import structlog
 
 from app.core import errors
 from app.core.errors import LeaseLost, SillageError, Unavailable
-from app.jobs.lease import Lease
-from app.storage import jobs as stored
-from app.storage.jobs import JobRepository, Run
+from app.platform.jobs import store as stored
+from app.platform.jobs.lease import Lease
+from app.platform.jobs.store import JobRepository, Run
 
 _log = structlog.get_logger(__name__)
 

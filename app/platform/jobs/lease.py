@@ -13,7 +13,7 @@ from types import TracebackType
 import structlog
 
 from app.core.errors import LeaseHeld, LeaseLost, SillageError
-from app.storage.jobs import Held, LeaseRepository
+from app.platform.jobs.store import Held, LeaseRepository
 
 _log = structlog.get_logger(__name__)
 

@@ -15,9 +15,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from app.core.errors import SillageError, Unavailable
-from app.jobs.lease import Leadership, Lease
-from app.jobs.run import Job, execute, transient
-from app.storage.jobs import ABANDONED, INTERRUPTED, JobRepository, JobState
+from app.platform.jobs.lease import Leadership, Lease
+from app.platform.jobs.run import Job, execute, transient
+from app.platform.jobs.store import ABANDONED, INTERRUPTED, JobRepository, JobState
 
 _log = structlog.get_logger(__name__)
 
