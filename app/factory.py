@@ -82,6 +82,7 @@ from app.ingest.referred import Referred
 from app.ingest.sessions import Sessions
 from app.ingest.turns import Turns
 from app.ingest.verdicts import Profiles
+from app.keys.providers import file as keyfile
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
@@ -96,7 +97,7 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage import keyfile, keyring, migrations, organisation_keys, restoring
+from app.storage import keyring, migrations, organisation_keys, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
@@ -184,7 +185,7 @@ class Parts:
         if settings.provider == "file":
             return keyring.of_file(settings.key_path)
         try:
-            from app.storage.transit import Place, TransitKeys
+            from app.keys.providers.vault_transit import Place, TransitKeys
         except ModuleNotFoundError:
             raise SettingsInvalid("SILLAGE_KEY_PROVIDER=vault needs `hvac`: install `sillage[vault]`.") from None
         return TransitKeys(

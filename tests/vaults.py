@@ -14,7 +14,7 @@ from pathlib import Path
 import hvac
 import requests
 
-from app.storage.transit import Place
+from app.keys.providers.vault_transit import Place
 from tests.served import free_port
 
 BAO = shutil.which("bao", path=str(Path(sys.executable).parent)) or shutil.which("bao")

@@ -42,10 +42,11 @@ from app.governance.audit import (
     KEYS_SHOWN,
     KEYS_VERIFIED,
 )
+from app.keys.providers import file as keyfile
+from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.platform.mongo.connection import Store
-from app.storage import key_use, keyfile, organisation_keys
+from app.storage import key_use, organisation_keys
 from app.storage.key_holders import Holder, HolderRepository
-from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.storage.keyring import KeyHolding, Keyring, Listed
 from app.storage.subjects import Replacement, WrappedKey, WrappedKeys
 

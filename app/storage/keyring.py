@@ -17,8 +17,8 @@ import structlog
 from app.core import clock
 from app.core.errors import SillageError
 from app.crypto.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
-from app.storage import keyfile
-from app.storage.keyfile import KeySet
+from app.keys.providers import file as keyfile
+from app.keys.providers.file import KeySet
 
 _log = structlog.stdlib.get_logger("sillage.keys")
 

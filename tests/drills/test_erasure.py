@@ -27,12 +27,13 @@ from app.crypto.bodies import Bodies
 from app.crypto.keys import subject_place
 from app.factory import Parts
 from app.governance import keys as key_rules
+from app.keys.providers import file as keyfile
 from app.platform.cluster import claims
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
-from app.storage import keyfile, organisation_keys
+from app.storage import organisation_keys
 from app.storage.backup_file import documents_of, reading
 from app.storage.erasures import DONE
 from app.storage.key_holders import HolderRepository

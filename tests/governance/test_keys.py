@@ -27,10 +27,11 @@ from app.crypto.keys import OrganisationKeys, subject_place
 from app.factory import Parts
 from app.governance import keys as rules
 from app.governance.keys import Keys, refuse_unopened
+from app.keys.providers import file as keyfile
+from app.keys.providers.file import KeySet
 from app.settings import load
-from app.storage import keyfile, organisation_keys
+from app.storage import organisation_keys
 from app.storage.key_holders import Holder, HolderRepository, HolderThread
-from app.storage.keyfile import KeySet
 from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"

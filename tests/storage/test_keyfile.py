@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import KeyMissing, KeyRefused, KeysBusy
-from app.storage import keyfile
-from app.storage.keyfile import KeySet, KeyVersion
+from app.keys.providers import file as keyfile
+from app.keys.providers.file import KeySet, KeyVersion
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 KEY = base64.b64encode(bytes(32)).decode()

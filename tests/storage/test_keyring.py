@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import KeyRefused
-from app.storage import keyfile, keyring
-from app.storage.keyfile import KeySet
+from app.keys.providers import file as keyfile
+from app.keys.providers.file import KeySet
+from app.storage import keyring
 from app.storage.keyring import Keyring
 from tests.storage.test_keyfile import versions
 

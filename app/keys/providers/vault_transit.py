@@ -27,7 +27,7 @@ from hvac.exceptions import InvalidPath, InvalidRequest, VaultError
 
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
 from app.crypto.keys import RandomBytes, Wrapped
-from app.storage.keyfile import ACTIVE, DECRYPT_ONLY, DESTROYED
+from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED
 from app.storage.keyring import Listed
 
 MOST_AT_ONCE = 200

@@ -1,0 +1,1 @@
+"""Where key-encryption keys come from."""
