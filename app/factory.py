@@ -65,7 +65,6 @@ from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
-from app.governance.sealing import PersonSeal
 from app.ingest import tokens
 from app.ingest.activities import Activities
 from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
@@ -82,7 +81,14 @@ from app.ingest.referred import Referred
 from app.ingest.sessions import Sessions
 from app.ingest.turns import Turns
 from app.ingest.verdicts import Profiles
+from app.keys import keyring
+from app.keys import organisation as organisation_keys
+from app.keys.holders import HolderRepository, HolderThread
+from app.keys.keyring import KeyHolding
+from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
+from app.keys.person_seal import PersonSeal
 from app.keys.providers import file as keyfile
+from app.keys.rekeying import RekeyRepository
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
@@ -97,7 +103,7 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage import keyring, migrations, organisation_keys, restoring
+from app.storage import migrations, restoring
 from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
@@ -109,8 +115,6 @@ from app.storage.certificates import CertificateRepository, Removal
 from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository
-from app.storage.key_holders import HolderRepository, HolderThread
-from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
@@ -121,13 +125,11 @@ from app.storage.persons import PersonRepository
 from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
-from app.storage.rekeying import RekeyRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Plain, Statements
-from app.storage.subjects import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstones
 from app.web import body, caching, compression, cors, logs, operations, paths, standing
 from app.web import errors as web_errors

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
+from app.keys import organisation as organisation_keys
 from app.platform.mongo.connection import Store
 from app.platform.mongo.embedded.server import EmbeddedServer
 from app.settings import Settings, load
-from app.storage import organisation_keys
 from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
 from tests.places import SHARED

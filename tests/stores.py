@@ -12,8 +12,8 @@ import orjson
 from pymongo import MongoClient
 
 from app.factory import Parts
+from app.keys import organisation as organisation_keys
 from app.settings import Settings, load
-from app.storage import organisation_keys
 from tests.served import ACTIVITY
 
 

@@ -21,7 +21,7 @@ from app.governance.keys import Keys, Told, refuse_unopened
 from app.governance.rekey import Rekey
 from app.governance.rekey import Told as StageTold
 from app.governance.reseal import Reseal
-from app.storage.rekeying import Rekeying, Stage
+from app.keys.rekeying import Rekeying, Stage
 
 _MOST_PASSPHRASE = 4_096
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -97,7 +97,7 @@ class Wrapped(NamedTuple):
 
 
 class KeyWrapping(Protocol):
-    """What wraps and opens keys: key-encryption keys as they are, or as they change (``app/storage/keyring.py``)."""
+    """What wraps and opens keys: key-encryption keys as they are, or as they change (``app/keys/keyring.py``)."""
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
         """Seal ``key`` for one place."""

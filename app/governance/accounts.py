@@ -15,7 +15,7 @@ from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
-from app.governance.sealing import PersonSeal
+from app.keys.person_seal import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")

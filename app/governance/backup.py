@@ -30,25 +30,19 @@ from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, 
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
+from app.keys import learners as subjects
+from app.keys import organisation as organisation_keys
+from app.keys import rekeying
+from app.keys.holders import HolderRepository, HolderThread
+from app.keys.keyring import KeyHolding
+from app.keys.rekeying import RekeyRepository
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
 from app.storage import audit as audit_log
-from app.storage import (
-    migrations,
-    minors_passes,
-    organisation_keys,
-    rekeying,
-    restoring,
-    subjects,
-    tombstone_file,
-    tombstones,
-)
+from app.storage import migrations, minors_passes, restoring, tombstone_file, tombstones
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
-from app.storage.key_holders import HolderRepository, HolderThread
-from app.storage.keyring import KeyHolding
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
-from app.storage.rekeying import RekeyRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
 from app.storage.tombstones import Tombstone, Tombstones

@@ -25,7 +25,7 @@ from app.governance.audit import (
 )
 from app.governance.case_steps import Case, Step
 from app.governance.persons import Person
-from app.governance.sealing import PersonSeal
+from app.keys.person_seal import PersonSeal
 from app.storage.cases import CaseRepository, CaseRow
 from app.storage.cases import place as sealed_place
 

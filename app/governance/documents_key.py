@@ -17,10 +17,10 @@ from app.core import clock
 from app.core.errors import Unsealable
 from app.crypto.keys import OrganisationKeys, sealed_by
 from app.governance.audit import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
+from app.keys import organisation as organisation_keys
+from app.keys.keyring import KeyHolding
+from app.keys.organisation import DocumentsState, Stage
 from app.platform.mongo.connection import Store
-from app.storage import organisation_keys
-from app.storage.keyring import KeyHolding
-from app.storage.organisation_keys import DocumentsState, Stage
 from app.storage.shared_seals import KINDS, Change, Kind, Row, SharedSeals
 
 BATCH = 200

@@ -44,6 +44,7 @@ from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register import Activity, SourceLink
+from app.keys.learners import SubjectKeys, WrappedKeys
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
 from app.standards.xapi.identifiers import keys_of
@@ -64,7 +65,6 @@ from app.storage.erasures import (
 )
 from app.storage.persons import PersonRepository, Tokened
 from app.storage.statements import Position, Stored, beyond
-from app.storage.subjects import SubjectKeys, WrappedKeys
 from app.storage.tombstones import Tombstone, Tombstones
 
 RECEIPT = "sillage-erasure-receipt"

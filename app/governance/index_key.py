@@ -18,12 +18,12 @@ from app.core import clock, lossless
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
 from app.governance.audit import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
+from app.keys import organisation as organisation_keys
+from app.keys.keyring import KeyHolding
+from app.keys.organisation import IndexState, Stage
 from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
-from app.storage import organisation_keys
 from app.storage.index_tokens import Move, Relink, TokenRepository, Unmoved
-from app.storage.keyring import KeyHolding
-from app.storage.organisation_keys import IndexState, Stage
 from app.storage.statements import Plain, Stored
 
 BATCH = 500

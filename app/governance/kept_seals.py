@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
+from app.keys.keyring import KeyHolding
+from app.keys.learners import SubjectKeys
 from app.platform.mongo.connection import Store
 from app.storage import accounts, cases, person_states
-from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import KINDS, Change, LearnerSeals
 from app.storage.restoring import STAGED, Restoring
-from app.storage.subjects import SubjectKeys
 
 BATCH = 1_000
 """Documents looked at, at a time."""

@@ -42,13 +42,14 @@ from app.governance.audit import (
     KEYS_SHOWN,
     KEYS_VERIFIED,
 )
+from app.keys import organisation as organisation_keys
+from app.keys.holders import Holder, HolderRepository
+from app.keys.keyring import KeyHolding, Keyring, Listed
+from app.keys.learners import Replacement, WrappedKey, WrappedKeys
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.platform.mongo.connection import Store
-from app.storage import key_use, organisation_keys
-from app.storage.key_holders import Holder, HolderRepository
-from app.storage.keyring import KeyHolding, Keyring, Listed
-from app.storage.subjects import Replacement, WrappedKey, WrappedKeys
+from app.storage import key_use
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""

@@ -23,7 +23,8 @@ from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
-from app.governance.sealing import PersonSeal
+from app.keys.learners import SubjectKeys
+from app.keys.person_seal import PersonSeal
 from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
@@ -36,7 +37,6 @@ from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritte
 from app.storage.person_states import States
 from app.storage.sources import Source
 from app.storage.statements import Position, Statements, Stored
-from app.storage.subjects import SubjectKeys
 
 BATCH = 500
 """Statements opened and written at a time."""

@@ -29,14 +29,14 @@ from app.crypto.bodies import Bodies
 from app.crypto.documents import seal_layers, unseal_layers
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
 from app.governance.audit import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
+from app.keys.keyring import KeyHolding
+from app.keys.learners import SubjectKeys, WrappedKey, WrappedKeys
+from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage
 from app.storage import attachments
 from app.storage import statements as statements_store
-from app.storage.keyring import KeyHolding
 from app.storage.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
-from app.storage.rekeying import Given, Rekeying, RekeyRepository, Stage
 from app.storage.resealing import Resealed, ResealRepository
 from app.storage.statements import Statements, Stored
-from app.storage.subjects import SubjectKeys, WrappedKey, WrappedKeys
 
 BATCH = 1_000
 """Statements read at a time, and other documents."""

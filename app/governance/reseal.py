@@ -14,9 +14,9 @@ from typing import NamedTuple
 from app.core import clock
 from app.crypto.bodies import Bodies, format_of
 from app.governance.audit import BODIES_RESEALED
+from app.keys.learners import SubjectKeys
 from app.storage.resealing import Pass, Resealed, ResealRepository
 from app.storage.statements import Statements, Stored
-from app.storage.subjects import SubjectKeys
 
 BATCH = 1_000
 """Statements read at a time."""

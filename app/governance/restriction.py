@@ -25,7 +25,7 @@ from app.governance.audit import (
 )
 from app.governance.cases import Cases
 from app.governance.persons import Person, groups_of
-from app.governance.sealing import PersonSeal
+from app.keys.person_seal import PersonSeal
 from app.storage.person_states import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.storage.retention import Held
 

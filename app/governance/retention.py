@@ -25,7 +25,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
-from app.governance.sealing import PersonSeal
+from app.keys.person_seal import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository
 

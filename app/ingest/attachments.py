@@ -13,12 +13,12 @@ from app.core import lossless
 from app.core.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
 from app.crypto.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
 from app.crypto.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
+from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.standards.xapi.signatures import signature_faults
 from app.storage.attachments import Attachment, AttachmentRepository
 from app.storage.statements import Plain
-from app.storage.subjects import SubjectKeys
 
 MOST_ATTACHMENTS = 1_000
 """Most different data in one request: each costs a place in the store before the statements are there.

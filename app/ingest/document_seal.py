@@ -9,9 +9,9 @@ import structlog
 from app.core.errors import Unsealable
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.keys.learners import SubjectKeys
 from app.standards.xapi.documents import Content
 from app.storage.documents import DocumentRepository, DocumentRow
-from app.storage.subjects import SubjectKeys
 
 _log = structlog.stdlib.get_logger("sillage.documents")
 

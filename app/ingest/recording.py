@@ -28,6 +28,7 @@ from app.ingest import tokens
 from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
+from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Presence, Writing
 from app.standards.xapi.content import members, normalise, same, stamp
 from app.standards.xapi.decode import decode
@@ -38,7 +39,6 @@ from app.storage.attachments import Attachment
 from app.storage.person_states import States
 from app.storage.sources import Source
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
-from app.storage.subjects import SubjectKeys
 
 Statement = dict[str, Any]
 Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None]

@@ -19,6 +19,7 @@ from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.ingest.verdicts import Checked, Held, Profiles
+from app.keys.learners import SubjectKeys
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Verdict, followed
 from app.standards.profiles.sessions import Follower, SessionKey
@@ -27,7 +28,6 @@ from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository,
 from app.storage.sealed_reader import SealedReader
 from app.storage.sources import Source
 from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
-from app.storage.subjects import SubjectKeys
 
 Statement = dict[str, Any]
 PAGE = 1_000

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from app.keys import holders as key_holders
+from app.keys import learners as subjects
+from app.keys import organisation as organisation_keys
+from app.keys import rekeying
 from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
@@ -15,21 +19,17 @@ from app.storage import (
     certificates,
     documents,
     erasures,
-    key_holders,
     measures,
     minors_passes,
     nomenclatures,
-    organisation_keys,
     pattern_sessions,
     person_states,
     profiles,
     receptions,
     register,
-    rekeying,
     resealing,
     sources,
     statements,
-    subjects,
     tombstones,
 )
 

@@ -37,6 +37,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from app.core.errors import DatabaseUnavailable
+from app.keys.learners import NAME as SUBJECTS
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
@@ -49,7 +50,6 @@ from app.storage.person_states import NAME as PERSON_STATES
 from app.storage.persons import PersonRepository
 from app.storage.statements import NAME as STATEMENTS
 from app.storage.statements import SOME_TOKENS, Position, carried
-from app.storage.subjects import NAME as SUBJECTS
 from app.storage.tombstones import Tombstone, Tombstones
 
 NAME = "erasures"

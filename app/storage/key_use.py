@@ -8,8 +8,9 @@ from pymongo.errors import OperationFailure
 
 from app.core.errors import KeyRefused
 from app.crypto.keys import KeyWrapping, Wrapped, organisation_place, subject_place
+from app.keys import learners as subjects
+from app.keys import organisation as organisation_keys
 from app.platform.mongo.connection import Store, translated
-from app.storage import organisation_keys, subjects
 
 _PREFIX = "sillage_"
 

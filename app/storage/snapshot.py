@@ -18,9 +18,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.core import clock
 from app.core.errors import BackupFailed
+from app.keys import holders as key_holders
+from app.keys import learners as subjects
+from app.keys import organisation as organisation_keys
 from app.platform.cluster import membership as processes
 from app.platform.mongo.connection import Store, translated
-from app.storage import key_holders, organisation_keys, subjects
 from app.storage.migrations import NOTES
 from app.storage.restoring import STATE, is_staged
 

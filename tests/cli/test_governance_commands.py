@@ -32,7 +32,8 @@ from app.governance.receptions import Receptions
 from app.governance.recipients import Recipients
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
-from app.governance.sealing import PersonSeal
+from app.keys.learners import SubjectKeys
+from app.keys.person_seal import PersonSeal
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler
@@ -46,7 +47,6 @@ from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository, StoredCredential
-from app.storage.subjects import SubjectKeys
 from tests.places import ROOT
 
 ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"

@@ -15,8 +15,8 @@ from app.cli.keys import keys
 from app.core.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
 from app.factory import Parts
 from app.governance import keys as rules
-from app.storage import organisation_keys
-from app.storage.rekeying import RekeyRepository
+from app.keys import organisation as organisation_keys
+from app.keys.rekeying import RekeyRepository
 from tests.governance.test_keys import PASSPHRASE, parts
 
 __all__ = ("parts",)

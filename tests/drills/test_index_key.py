@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from app.factory import Parts
+from app.keys.organisation import Stage, index_keys, index_state
 from app.settings import load
-from app.storage.organisation_keys import Stage, index_keys, index_state
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.drills.test_keys import command
 from tests.governance.test_index_key import remains
@@ -25,7 +25,7 @@ COMMAND = """
 import os, signal, sys
 from app.cli import main
 from app.factory import Parts
-from app.storage import organisation_keys
+from app.keys import organisation as organisation_keys
 
 moment = sys.argv[1]
 def after(holder, name, skipped=0):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from app.crypto.keys import subject_place
 from app.factory import Parts
+from app.keys import organisation as organisation_keys
+from app.keys.learners import WrappedKeys
 from app.keys.providers import file as keyfile
 from app.settings import env_name
-from app.storage import organisation_keys
-from app.storage.subjects import WrappedKeys
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.served import Server, environment, serving, statement
 
@@ -22,7 +22,7 @@ import os, signal, sys
 from pathlib import Path
 from app.cli import main
 from app.factory import Parts
-from app.storage import (organisation_keys)
+from app.keys import organisation as organisation_keys
 from app.keys.providers import file as keyfile
 
 moment = sys.argv[1]

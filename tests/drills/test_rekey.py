@@ -11,7 +11,7 @@ from random import Random
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.crypto.keys import Wrapped, subject_place
-from app.storage.rekeying import RekeyRepository, Stage
+from app.keys.rekeying import RekeyRepository, Stage
 from tests.drills.drilling import Senders, reckon, until
 from tests.served import environment, serving
 

@@ -32,9 +32,10 @@ from app.factory import Parts
 from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
 from app.governance.persons import person_of
+from app.keys import organisation as organisation_keys
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
-from app.storage import organisation_keys, restoring, tombstone_file
+from app.storage import restoring, tombstone_file
 from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import NOTES

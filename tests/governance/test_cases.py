@@ -19,12 +19,12 @@ from app.governance import case_steps, cases
 from app.governance.audit import KINDS, Audit
 from app.governance.cases import Cases, Standing
 from app.governance.persons import Person, person_of
-from app.governance.sealing import PersonSeal
+from app.keys.learners import SubjectKeys
+from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.settings import Settings
 from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
-from app.storage.subjects import SubjectKeys
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
 OTHER = Person(("account:https://ent.example|eleve-2",))

@@ -21,11 +21,11 @@ from app.governance.index_key import IndexRotation
 from app.governance.persons import person_of
 from app.ingest import tokens
 from app.ingest.querying import Reader
+from app.keys import organisation as organisation_keys
+from app.keys.organisation import Stage, index_keys
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage import organisation_keys
-from app.storage.organisation_keys import Stage, index_keys
 from app.storage.sources import Source
 from app.storage.statements import MOST_CARRIED
 from tests.served import ACTIVITY, statement

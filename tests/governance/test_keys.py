@@ -27,11 +27,11 @@ from app.crypto.keys import OrganisationKeys, subject_place
 from app.factory import Parts
 from app.governance import keys as rules
 from app.governance.keys import Keys, refuse_unopened
+from app.keys import organisation as organisation_keys
+from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import KeySet
 from app.settings import load
-from app.storage import organisation_keys
-from app.storage.key_holders import Holder, HolderRepository, HolderThread
 from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"

@@ -15,7 +15,8 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
-from app.governance.sealing import PersonSeal
+from app.keys.learners import SubjectKeys
+from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage import retention as retention_storage
 from app.storage.accounts import PLACE, AccountRepository, Closing
@@ -23,7 +24,6 @@ from app.storage.attachments import AttachmentRepository
 from app.storage.audit import AuditRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
-from app.storage.subjects import SubjectKeys
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "activities"

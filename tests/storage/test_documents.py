@@ -16,13 +16,13 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
 from app.ingest.turns import Turns
+from app.keys.learners import SubjectKeys
 from app.platform.mongo.connection import Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
 from app.storage.erasures import ErasureRepository
 from app.storage.person_states import NOBODY
-from app.storage.subjects import SubjectKeys
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 

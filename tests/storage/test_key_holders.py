@@ -6,10 +6,10 @@ import base64
 import os
 import threading
 
+from app.keys.holders import Holder, HolderRepository, HolderThread
+from app.keys.keyring import of_text
 from app.platform.cluster.membership import current_epoch, next_epoch
 from app.platform.mongo.connection import Store
-from app.storage.key_holders import Holder, HolderRepository, HolderThread
-from app.storage.keyring import of_text
 
 INTERVAL = 0.05
 TTL = 1.0

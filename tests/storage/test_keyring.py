@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import KeyRefused
+from app.keys import keyring
+from app.keys.keyring import Keyring
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import KeySet
-from app.storage import keyring
-from app.storage.keyring import Keyring
 from tests.storage.test_keyfile import versions
 
 

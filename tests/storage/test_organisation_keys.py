@@ -7,9 +7,9 @@ import pytest
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, KeyRefused
 from app.crypto.keys import IndexKeys, KeyEncryptionKeys, OrganisationKeys, Wrapped, organisation_place
+from app.keys import organisation as organisation_keys
+from app.keys.organisation import Stage, begin_index, finish_index, index_keys, index_state, move_index
 from app.platform.mongo.connection import Store
-from app.storage import organisation_keys
-from app.storage.organisation_keys import Stage, begin_index, finish_index, index_keys, index_state, move_index
 
 ORGANISATION = "default"
 

@@ -15,8 +15,8 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 from app.core import clock
 from app.core.errors import KeyRefused
 from app.crypto.keys import KeyEncryptionKeys, Wrapped, subject_place
+from app.keys.learners import Replacement, SubjectKeys, WrappedKeys
 from app.platform.mongo.connection import Document, Store
-from app.storage.subjects import Replacement, SubjectKeys, WrappedKeys
 from tests.storage.test_keyfile import versions
 
 ONE = versions("active").keks

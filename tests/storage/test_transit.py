@@ -15,10 +15,10 @@ import pytest
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable, SettingsInvalid
 from app.crypto.keys import Wrapped
 from app.factory import Parts
+from app.keys.learners import WrappedKeys
 from app.keys.providers import vault_transit as transit
 from app.keys.providers.vault_transit import TransitKeys
 from app.settings import Settings
-from app.storage.subjects import WrappedKeys
 from tests.served import serving, statement
 from tests.vaults import BAO, Vault, running
 

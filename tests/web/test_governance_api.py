@@ -21,7 +21,8 @@ from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit_search import AuditSearch
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
-from app.governance.sealing import PersonSeal
+from app.keys.learners import SubjectKeys
+from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
@@ -29,7 +30,6 @@ from app.storage.audit import AuditRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository
-from app.storage.subjects import SubjectKeys
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate

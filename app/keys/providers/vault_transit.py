@@ -27,8 +27,8 @@ from hvac.exceptions import InvalidPath, InvalidRequest, VaultError
 
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
 from app.crypto.keys import RandomBytes, Wrapped
+from app.keys.keyring import Listed
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED
-from app.storage.keyring import Listed
 
 MOST_AT_ONCE = 200
 """Keys in one request: each is four strings of JSON, and OpenBao takes 1,000 unless its listener is told otherwise."""

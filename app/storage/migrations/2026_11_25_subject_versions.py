@@ -5,8 +5,9 @@ Without the index, knowing whether a version may be destroyed would read every l
 
 from __future__ import annotations
 
+from app.keys import holders as key_holders
+from app.keys import learners as subjects
 from app.platform.mongo.connection import Store
-from app.storage import key_holders, subjects
 from app.storage.migrations import create
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.keys import rekeying
 from app.platform.mongo.connection import Store
-from app.storage import rekeying
 from app.storage.migrations import create
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.crypto import documents
 from app.crypto.keys import RandomBytes
-from app.storage.subjects import SubjectKeys
+from app.keys.learners import SubjectKeys
 
 
 class PersonSeal:

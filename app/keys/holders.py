@@ -18,9 +18,9 @@ import structlog
 
 from app.core import clock
 from app.core.errors import SillageError
+from app.keys.keyring import KeyHolding
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
-from app.storage.keyring import KeyHolding
 
 NAME = "key_holders"
 COLLECTIONS = (Declared(NAME),)

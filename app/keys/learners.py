@@ -15,9 +15,9 @@ from pymongo.errors import BulkWriteError
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, KeyWrapping, Wrapped, subject_place
+from app.keys import rekeying
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import rekeying
 
 NAME = "subjects"
 # Which keys are still under a version, in an order that a rewrap can go through and go on in.

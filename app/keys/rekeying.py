@@ -16,7 +16,7 @@ Document of ``rekeyings``, one a rekey; the latest is the one that is under way,
     unopened  int     statements that do not open (erased or damaged), left as they are
     claim     {by, until}  who is at it, until when (date)
 
-A learner who has two keys has the one that is to come in ``next``, beside ``key`` (``app/storage/subjects.py``), both
+A learner who has two keys has the one that is to come in ``next``, beside ``key`` (``app/keys/learners.py``), both
 under one version. This module writes there too: what it gives out is given in one transaction with the stage.
 """
 
