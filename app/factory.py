@@ -38,13 +38,14 @@ from app.crypto.bodies import DICTIONARIES, Bodies
 from app.crypto.keys import OrganisationKeys
 from app.crypto.signing import Signer
 from app.governance.accounts import Accounts
-from app.governance.audit import Audit
-from app.governance.audit_retention import AuditRetention
+from app.governance.audit.checkpoints import Checkpoints
+from app.governance.audit.log import Audit
+from app.governance.audit.retention import AuditRetention
+from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.certificates import Certificates
-from app.governance.checkpoints import Checkpoints
 from app.governance.contracts import Contracts
 from app.governance.deletions import Deletions
 from app.governance.documents_key import DocumentsRotation
@@ -108,7 +109,6 @@ from app.storage.accounts import AccountRepository
 from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
 from app.storage.attachments import AttachmentRepository
-from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.certificates import CertificateRepository, Removal

@@ -19,16 +19,16 @@ from app.cli.screen import instant, out, table
 from app.core import clock
 from app.core.errors import ChainBroken, FileRefused
 from app.crypto.signing import parse_public_key
-from app.governance import checkpoints
-from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
-from app.governance.audit_retention import AuditRetention
+from app.governance.audit import checkpoints
+from app.governance.audit.checkpoints import Checkpoint, Checkpoints
+from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
+from app.governance.audit.retention import AuditRetention
+from app.governance.audit.store import Entry
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.governance.certificates import Certificates
-from app.governance.checkpoints import Checkpoint, Checkpoints
 from app.governance.recipients import Recipients
 from app.governance.register import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
-from app.storage.audit import Entry
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 

@@ -13,7 +13,7 @@ import orjson
 from app.core import given
 from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import ACCOUNTS_ANNOUNCED
+from app.governance.audit.log import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
 from app.keys.person_seal import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing

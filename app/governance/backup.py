@@ -28,7 +28,8 @@ from app.core import clock
 from app.core.atomic_file import new_file, sweep
 from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
-from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
+from app.governance.audit import store as audit_log
+from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.governance.kept_seals import seal_kept
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
@@ -38,7 +39,6 @@ from app.keys.keyring import KeyHolding
 from app.keys.rekeying import RekeyRepository
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
-from app.storage import audit as audit_log
 from app.storage import migrations, minors_passes, restoring, tombstone_file, tombstones
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
 from app.storage.measures import BackupMade, Measures

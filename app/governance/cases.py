@@ -12,7 +12,7 @@ import orjson
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance import case_steps
-from app.governance.audit import (
+from app.governance.audit.log import (
     REQUEST_ACT,
     REQUEST_DONE,
     REQUEST_EXTENDED,

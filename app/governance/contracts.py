@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.errors import NotFound, RegisterInvalid
-from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
+from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import Certificates, require_words
 from app.governance.deletions import Deletions
 from app.governance.register import Activity, Register

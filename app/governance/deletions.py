@@ -20,7 +20,7 @@ from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
+from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import Certificates, require_words
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer

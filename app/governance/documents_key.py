@@ -16,7 +16,7 @@ from typing import NamedTuple
 from app.core import clock
 from app.core.errors import Unsealable
 from app.crypto.keys import OrganisationKeys, sealed_by
-from app.governance.audit import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
+from app.governance.audit.log import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
 from app.keys import organisation as organisation_keys
 from app.keys.keyring import KeyHolding
 from app.keys.organisation import DocumentsState, Stage

@@ -31,13 +31,14 @@ from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import Cipher, OrganisationKeys
 from app.crypto.signing import Signer
-from app.governance.audit import (
+from app.governance.audit.log import (
     ERASURE_FINISHED,
     ERASURE_STARTED,
     ERASURES_REAPPLIED,
     EXPORT_WRITTEN,
     RETENTION_STARTED,
 )
+from app.governance.audit.store import Entry
 from app.governance.case_steps import Case
 from app.governance.cases import Cases
 from app.governance.persons import Person, Persons
@@ -49,7 +50,6 @@ from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
-from app.storage.audit import Entry
 from app.storage.erasures import (
     DELETING,
     DONE,

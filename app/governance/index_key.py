@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from app.core import clock, lossless
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
-from app.governance.audit import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
+from app.governance.audit.log import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
 from app.keys import organisation as organisation_keys
 from app.keys.keyring import KeyHolding
 from app.keys.organisation import IndexState, Stage

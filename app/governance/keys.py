@@ -32,7 +32,7 @@ from app.core.errors import (
 )
 from app.crypto import key_backup
 from app.crypto.keys import KEY_BYTES, KeyCustody, Wrapped, subject_place
-from app.governance.audit import (
+from app.governance.audit.log import (
     KEY_RETIRED,
     KEYS_COPIED,
     KEYS_RESTORED,

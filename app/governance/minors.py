@@ -22,7 +22,7 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
-from app.governance.audit import MINORS_APPLIED, MINORS_APPLY_STARTED
+from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.standards.france import minors

@@ -35,7 +35,7 @@ import orjson
 from app.core import lossless
 from app.core.errors import Unsealable
 from app.governance import person_page
-from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.case_steps import Case
 from app.governance.package_zip import ZipStream
 from app.governance.person_summary import Named as NamedThing

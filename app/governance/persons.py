@@ -20,7 +20,7 @@ from app.core.errors import BadRequest, Fault
 from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import PERSON_FOUND
+from app.governance.audit.log import PERSON_FOUND
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import agent_identifier, group_identifier
 from app.standards.xapi.validate import actor_faults

@@ -18,9 +18,9 @@ import orjson
 import zstandard
 
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
+from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
+from app.governance.audit.store import Entry
 from app.governance.person_summary import month_of
-from app.storage.audit import Entry
 from app.storage.receptions import ReceptionRepository, ReceptionRow, place
 
 KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)

@@ -9,7 +9,7 @@ from uuid import UUID
 from app.core import lossless
 from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
 from app.crypto.keys import OrganisationKeys, RandomBytes
-from app.governance.audit import STATEMENT_RECTIFIED, Audit
+from app.governance.audit.log import STATEMENT_RECTIFIED, Audit
 from app.governance.cases import Cases
 from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import VOIDED, keys_of

@@ -20,7 +20,7 @@ from jsonschema.exceptions import ValidationError
 
 from app.core import contracts
 from app.core.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
-from app.governance.audit import ACTIVITY_ADDED, Audit
+from app.governance.audit.log import ACTIVITY_ADDED, Audit
 from app.storage.register import ActivityRepository, StoredActivity
 
 _SCHEMA = ("sillage", "processing-activity.schema.json")

@@ -28,7 +28,7 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto.bodies import Bodies
 from app.crypto.documents import seal_layers, unseal_layers
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
-from app.governance.audit import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
+from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys, WrappedKey, WrappedKeys
 from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage

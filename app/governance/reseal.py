@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from app.core import clock
 from app.crypto.bodies import Bodies, format_of
-from app.governance.audit import BODIES_RESEALED
+from app.governance.audit.log import BODIES_RESEALED
 from app.keys.learners import SubjectKeys
 from app.storage.resealing import Pass, Resealed, ResealRepository
 from app.storage.statements import Statements, Stored

@@ -15,7 +15,7 @@ import orjson
 from app.core.errors import BadRequest, Fault
 from app.crypto.keys import OrganisationKeys
 from app.crypto.kinds import AGENT
-from app.governance.audit import (
+from app.governance.audit.log import (
     OBJECTION_NOTED,
     OBJECTION_WITHDRAWN,
     PERSON_RESTRICTED,

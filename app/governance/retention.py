@@ -23,7 +23,7 @@ from app.core.errors import SillageError
 from app.core.months import months_after
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing

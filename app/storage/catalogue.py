@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.governance.audit import store as audit
 from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
@@ -14,7 +15,6 @@ from app.storage import (
     activity_definitions,
     aggregates,
     attachments,
-    audit,
     cases,
     certificates,
     documents,

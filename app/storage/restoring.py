@@ -30,6 +30,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
 from app.crypto.keys import KeyWrapping
+from app.governance.audit import store as audit
 from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
@@ -38,7 +39,7 @@ from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import audit, measures, migrations, minors_passes, statements, tombstones
+from app.storage import measures, migrations, minors_passes, statements, tombstones
 from app.storage.backup_file import Chunk, split
 from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import NOTES, create

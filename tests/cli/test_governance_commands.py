@@ -22,11 +22,12 @@ from app.core.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotF
 from app.crypto import kinds
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.crypto.signing import Signer
-from app.governance.audit import AUDIT_READ, Audit
-from app.governance.audit_retention import AuditRetention
+from app.governance.audit.checkpoints import Checkpoints
+from app.governance.audit.log import AUDIT_READ, Audit
+from app.governance.audit.retention import AuditRetention
+from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.certificates import Certificates
-from app.governance.checkpoints import Checkpoints
 from app.governance.purposes import Purpose
 from app.governance.receptions import Receptions
 from app.governance.recipients import Recipients
@@ -41,7 +42,6 @@ from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
-from app.storage.audit import AuditRepository
 from app.storage.certificates import CertificateRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.register import ActivityRepository

@@ -18,7 +18,7 @@ from app.access import scopes
 from app.cli import cli
 from app.core import contracts, errors
 from app.factory import Parts
-from app.governance.audit import KINDS
+from app.governance.audit.log import KINDS
 from app.research.definitions import load_all
 from app.settings import Settings, env_name
 from app.settings import load as load_settings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.governance.audit import Verification
+from app.governance.audit.log import Verification
 from tests.drills.drilling import (
     MARGIN_SECONDS,
     Poller,

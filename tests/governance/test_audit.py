@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from app.core.errors import BadCursor, DatabaseUnavailable
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import (
+from app.governance.audit.log import (
     ANCHOR,
     ANCHOR_EVERY_US,
     CHAIN_CLOSED,
@@ -28,8 +28,8 @@ from app.governance.audit import (
     _canonical,
     readable,
 )
+from app.governance.audit.store import AuditRepository, Entry
 from app.platform.mongo.connection import Store
-from app.storage.audit import AuditRepository, Entry
 
 START = 1_790_000_000_000_000
 MINUTE = 60_000_000
@@ -301,7 +301,7 @@ def test_an_entry_after_the_end_is_found(make: Callable[[], Audit], store: Store
 
 
 def _new() -> object:
-    from app.governance.audit import _New
+    from app.governance.audit.log import _New
 
     return _New(START, STATEMENTS_READ, "credential-1", {})
 

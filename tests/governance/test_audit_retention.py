@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import AUDIT_CUT, STATEMENTS_READ, Audit, Verification
-from app.governance.audit_retention import DAY_US, AuditRetention, Removed
+from app.governance.audit.log import AUDIT_CUT, STATEMENTS_READ, Audit, Verification
+from app.governance.audit.retention import DAY_US, AuditRetention, Removed
+from app.governance.audit.store import AuditRepository
 from app.platform.mongo.connection import Store
-from app.storage.audit import AuditRepository
 
 START = 1_790_000_000_000_000
 DAYS = 365

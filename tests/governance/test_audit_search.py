@@ -10,10 +10,10 @@ import pytest
 from app.core.errors import BadCursor, BadRequest
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import AUDIT_READ, PERSON_READ, STATEMENTS_READ, Audit
+from app.governance.audit.log import AUDIT_READ, PERSON_READ, STATEMENTS_READ, Audit
+from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch, Wanted, read_agents
 from app.platform.mongo.connection import Store
-from app.storage.audit import AuditRepository
 
 START = 1_790_000_000_000_000
 ALICE = {"mbox": "mailto:alice@ent.example"}

@@ -29,7 +29,7 @@ from app.core.errors import (
 )
 from app.crypto.keys import OrganisationKeys
 from app.factory import Parts
-from app.governance.audit import BACKUP_RESTORED, BACKUP_WRITTEN
+from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
 from app.governance.persons import person_of
 from app.keys import organisation as organisation_keys

@@ -16,14 +16,14 @@ from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.factory import Parts
 from app.governance import case_steps, cases
-from app.governance.audit import KINDS, Audit
+from app.governance.audit.log import KINDS, Audit
+from app.governance.audit.store import AuditRepository
 from app.governance.cases import Cases, Standing
 from app.governance.persons import Person, person_of
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.settings import Settings
-from app.storage.audit import AuditRepository
 from app.storage.cases import CaseRepository
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])

@@ -13,11 +13,11 @@ import zstandard
 from app.core.errors import FileRefused, SignatureRefused
 from app.crypto.keys import OrganisationKeys
 from app.crypto.signing import Signer
-from app.governance.audit import AUDIT_CHECKPOINT, STATEMENTS_READ, Audit
-from app.governance.audit_retention import DAY_US, AuditRetention
-from app.governance.checkpoints import Checkpoints, read
+from app.governance.audit.checkpoints import Checkpoints, read
+from app.governance.audit.log import AUDIT_CHECKPOINT, STATEMENTS_READ, Audit
+from app.governance.audit.retention import DAY_US, AuditRetention
+from app.governance.audit.store import AuditRepository
 from app.platform.mongo.connection import Store
-from app.storage.audit import AuditRepository
 
 START = 1_790_000_000_000_000
 

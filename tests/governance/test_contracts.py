@@ -15,7 +15,7 @@ from app.core.errors import BadRequest, CredentialsRefused, NotFound, RegisterIn
 from app.crypto import signing
 from app.crypto.signing import Signer
 from app.factory import Parts
-from app.governance.audit import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
+from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import CERTIFICATE
 from app.standards.xapi.documents import Resource
 from app.storage.certificates import DATA_DELETED, DONE, WAITING, CertificateRepository

@@ -15,7 +15,7 @@ from app.core.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
 from app.crypto import kinds, signing
 from app.factory import Parts
 from app.governance import deletions
-from app.governance.audit import DELETION_APPLIED, DELETION_STARTED
+from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.governance.certificates import CERTIFICATE, act_of
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.versions import Version

@@ -17,7 +17,7 @@ from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
 from app.factory import Parts
 from app.governance import documents_key as rules
-from app.governance.audit import _canonical
+from app.governance.audit.log import _canonical
 from app.governance.documents_key import DocumentsRotation
 from app.governance.persons import person_of
 from app.ingest.querying import Reader

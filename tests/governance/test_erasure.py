@@ -16,13 +16,13 @@ from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailabl
 from app.crypto import signing
 from app.factory import Parts
 from app.governance import erasure as rules
+from app.governance.audit.store import Entry
 from app.governance.persons import Person
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.storage.aggregates import AggregateRepository
-from app.storage.audit import Entry
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import MOST_CARRIED

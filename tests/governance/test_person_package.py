@@ -20,7 +20,7 @@ from app.core.errors import CaseConflict, NotFound
 from app.factory import Parts
 from app.governance import person_package, persons
 from app.governance.accounts import Event
-from app.governance.audit import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.persons import person_of
 from app.ingest.attachments import Part
 from app.ingest.querying import Reader

@@ -13,13 +13,13 @@ from app.core import clock
 from app.core.errors import SillageError
 from app.factory import Parts
 from app.governance import receptions
-from app.governance.audit import Audit
-from app.governance.audit_retention import DAY_US, AuditRetention
+from app.governance.audit.log import Audit
+from app.governance.audit.retention import DAY_US, AuditRetention
+from app.governance.audit.store import AuditRepository
 from app.governance.recipients import Received
 from app.ingest.querying import Reader
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.query import parse_query
-from app.storage.audit import AuditRepository
 from tests.governance.people import account, document, named, parts, person, place, send
 
 __all__ = ["parts"]

@@ -16,10 +16,10 @@ from jsonschema import Draft202012Validator
 from app.core import contracts
 from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import ACTIVITY_ADDED, Audit
+from app.governance.audit.log import ACTIVITY_ADDED, Audit
+from app.governance.audit.store import AuditRepository
 from app.governance.register import Activity, Register
 from app.platform.mongo.connection import Store
-from app.storage.audit import AuditRepository
 from app.storage.register import ActivityRepository
 from tests.places import ROOT
 

@@ -12,7 +12,8 @@ import pytest
 
 from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.governance.audit import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.audit.store import AuditRepository
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
@@ -21,7 +22,6 @@ from app.platform.mongo.connection import Store
 from app.storage import retention as retention_storage
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
-from app.storage.audit import AuditRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
 from tests.places import ROOT

@@ -21,7 +21,7 @@ from hypothesis import strategies as some
 
 from app.core.errors import BackupRefused, SillageError
 from app.crypto import key_backup, signing
-from app.governance import checkpoints
+from app.governance.audit import checkpoints
 from app.governance.backup import _Captured
 from app.ingest import nomenclatures
 from app.keys.providers import file as keyfile

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from app.governance.audit.store import COLLECTIONS
 from app.platform.mongo.connection import Store
 from app.storage import statements
-from app.storage.audit import COLLECTIONS
 from app.storage.migrations import NOTES, check, migrate
 
 

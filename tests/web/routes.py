@@ -15,7 +15,7 @@ import requests
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import clock
-from app.governance.audit import ANCHOR, CHAIN_CLOSED, CHAIN_OPENED
+from app.governance.audit.log import ANCHOR, CHAIN_CLOSED, CHAIN_OPENED
 from app.governance.cases import Cases
 from app.governance.persons import person_of
 from app.storage.cases import CaseRepository

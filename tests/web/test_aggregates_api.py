@@ -14,12 +14,12 @@ from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
 from app.core import clock
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit import AGGREGATE_READ, Audit
+from app.governance.audit.log import AGGREGATE_READ, Audit
+from app.governance.audit.store import AuditRepository
 from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository
-from app.storage.audit import AuditRepository
 from app.storage.sources import SourceRepository
 from app.web import errors
 from app.web.api import aggregates as aggregates_api

@@ -17,7 +17,8 @@ from app.access.credentials import Access, NewCredential, Sources
 from app.core import clock
 from app.crypto import kinds
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.governance.audit import AUDIT_READ, STATEMENTS_READ, Audit
+from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
+from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.register import Register, SourceLink
 from app.governance.retention import DAY_US, Retention
@@ -26,7 +27,6 @@ from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
-from app.storage.audit import AuditRepository
 from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository

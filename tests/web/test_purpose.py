@@ -8,7 +8,7 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.governance.audit import AUDIT_READ, DOCUMENTS_READ, PERSON_FOUND, PERSON_READ, STATEMENTS_READ
+from app.governance.audit.log import AUDIT_READ, DOCUMENTS_READ, PERSON_FOUND, PERSON_READ, STATEMENTS_READ
 from app.web.purpose import HEADER
 from tests.served import ACTIVITY, Server, serving, statement
 from tests.web.routes import TABLE, Row, ask, before, named, recorded

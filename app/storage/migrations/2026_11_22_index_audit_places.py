@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.governance.audit.store import COLLECTIONS, NAME
 from app.platform.mongo.connection import Store
-from app.storage.audit import COLLECTIONS, NAME
 from app.storage.migrations import create
 
 

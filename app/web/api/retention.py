@@ -13,11 +13,11 @@ from app.access.scopes import GOVERNANCE_READ
 from app.core import clock
 from app.core.errors import BadParameter, Fault
 from app.core.given import Instant, Number, TextNumber
-from app.governance.audit import AUDIT_READ, KINDS, Audit, readable
+from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
+from app.governance.audit.store import Entry
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register import Activity, Register
 from app.governance.retention import Retention
-from app.storage.audit import Entry
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate

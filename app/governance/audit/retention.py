@@ -2,7 +2,7 @@
 
 CNIL, deliberation 2021-122 of 14 October 2021 on logging: six months to a year, unless something asks for more. Entries
 go from the front of their chains, once they were found whole. Before they go an entry says which
-(``app/governance/audit.py``). What is to be kept of readings as long as the data is taken from them before
+(``app/governance/audit/log.py``). What is to be kept of readings as long as the data is taken from them before
 (``app/governance/receptions.py``). A chain that is not whole, or was cut, stays as it is: evidence is not tidied away.
 """
 
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import structlog
 
-from app.governance.audit import AUDIT_CUT, Audit, Cuts, check_front
-from app.storage.audit import AuditRepository, Entry
+from app.governance.audit.log import AUDIT_CUT, Audit, Cuts, check_front
+from app.governance.audit.store import AuditRepository, Entry
 
 DAY_US = 86_400 * 1_000_000
 

@@ -14,9 +14,9 @@ So a cut of a chain goes unseen only if every anchor that quotes what was cut is
 processes write no more, and so on for what quotes those. It follows that what nothing quoted yet can be cut as soon as
 its process has ended, and that all chains together can be cut back to one moment while nothing runs. Against the second
 there is the digest of an anchor, kept in another place, or a signed checkpoint that holds it
-(``app/governance/checkpoints.py``): given it, ``verify`` proves the log up to that anchor.
+(``app/governance/audit/checkpoints.py``): given it, ``verify`` proves the log up to that anchor.
 
-Entries that are old enough go (``app/governance/audit_retention.py``), from the front of their chains. Before they do,
+Entries that are old enough go (``app/governance/audit/retention.py``), from the front of their chains. Before they do,
 an entry is written that says, of each of these chains, which is the last to go and its MAC. So ``verify`` knows what
 was removed for its age from what was removed by somebody, for as long as anything refers to it.
 """
@@ -36,8 +36,8 @@ import structlog
 from app.core.clock import today
 from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.crypto.keys import OrganisationKeys
+from app.governance.audit.store import AuditRepository, Detail, Entry, Head, Listed
 from app.platform.mongo.group_commit import SharedWrite
-from app.storage.audit import AuditRepository, Detail, Entry, Head, Listed
 
 CHAIN_OPENED = "chain-opened"
 CHAIN_CLOSED = "chain-closed"

@@ -2,9 +2,9 @@
 
 A checkpoint says: at this time the log held this anchor, at this place of this chain, and the anchor quoted these ends
 of other chains. The anchor proves its own chain and, by what it and the anchors before it quote, every other one up to
-then (``app/governance/audit.py``). So whoever cuts the log back, all chains at once and while nothing runs, is found
-out by a checkpoint that was taken away in time. The signature (``app/crypto/signing.py``) is checked without the store;
-that the log still holds the anchor, against it.
+then (``app/governance/audit/log.py``). So whoever cuts the log back, all chains at once and while nothing runs, is
+found out by a checkpoint that was taken away in time. The signature (``app/crypto/signing.py``) is checked without the
+store; that the log still holds the anchor, against it.
 
 In a folder, the entries themselves can go with it: those written since the checkpoint before, as JSON lines compressed
 with zstd, so that the log is kept apart from the data too. The checkpoint holds the digest of that file.
@@ -31,8 +31,8 @@ from app.core.atomic_file import new_file, sweep
 from app.core.errors import FileRefused, SignatureRefused
 from app.crypto import signing
 from app.crypto.signing import Signer
-from app.governance.audit import AUDIT_CHECKPOINT, Audit, Verification, readable
-from app.storage.audit import AuditRepository, Entry, Head
+from app.governance.audit.log import AUDIT_CHECKPOINT, Audit, Verification, readable
+from app.governance.audit.store import AuditRepository, Entry, Head
 
 FORMAT = "sillage-audit-checkpoint"
 

@@ -1,0 +1,1 @@
+"""The audit log: chains, anchors, signed checkpoints, how long entries are kept."""
