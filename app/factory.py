@@ -56,11 +56,12 @@ from app.governance.minors import MinorsPass
 from app.governance.minors import Surroundings as MinorsSurroundings
 from app.governance.person_package import Held, Packages
 from app.governance.persons import Persons
-from app.governance.purposes import Purpose
 from app.governance.receptions import Receptions
 from app.governance.recipients import Disclosures, Recipients
 from app.governance.rectification import Rectification
-from app.governance.register import Register, SourceLink
+from app.governance.register.purposes import Purpose
+from app.governance.register.service import Register, SourceLink
+from app.governance.register.store import ActivityRepository
 from app.governance.rekey import Processes as RekeyProcesses
 from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
@@ -124,7 +125,6 @@ from app.storage.person_states import PersonStateRepository, PersonStates
 from app.storage.persons import PersonRepository
 from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
-from app.storage.register import ActivityRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader

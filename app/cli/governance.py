@@ -27,7 +27,7 @@ from app.governance.audit.store import Entry
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.governance.certificates import Certificates
 from app.governance.recipients import Recipients
-from app.governance.register import Register, RetentionRule, version_on
+from app.governance.register.service import Register, RetentionRule, version_on
 from app.governance.retention import Retention, RetentionLine
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import click
 
-from app.governance.purposes import Purpose
+from app.governance.register.purposes import Purpose
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -17,7 +17,7 @@ from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.certificates import Certificates, require_words
 from app.governance.deletions import Deletions
-from app.governance.register import Activity, Register
+from app.governance.register.service import Activity, Register
 from app.governance.retention import Retention, RetentionLine
 from app.storage import certificates as acts
 from app.storage.certificates import DELETIONS, DONE, WAITING, Act, CertificateRepository

@@ -44,7 +44,7 @@ from app.governance.cases import Cases
 from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
-from app.governance.register import Activity, SourceLink
+from app.governance.register.service import Activity, SourceLink
 from app.keys.learners import SubjectKeys, WrappedKeys
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer

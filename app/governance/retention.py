@@ -24,7 +24,7 @@ from app.core.months import months_after
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
-from app.governance.register import Activity, Register, RetentionRule, SourceLink, version_on
+from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.retention import Ended, Held, RetentionRepository

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.governance.audit import store as audit
+from app.governance.register import store as register
 from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
@@ -26,7 +27,6 @@ from app.storage import (
     person_states,
     profiles,
     receptions,
-    register,
     resealing,
     sources,
     statements,

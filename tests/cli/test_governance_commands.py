@@ -28,10 +28,11 @@ from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.certificates import Certificates
-from app.governance.purposes import Purpose
 from app.governance.receptions import Receptions
 from app.governance.recipients import Recipients
-from app.governance.register import Register, SourceLink
+from app.governance.register.purposes import Purpose
+from app.governance.register.service import Register, SourceLink
+from app.governance.register.store import ActivityRepository
 from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
@@ -44,7 +45,6 @@ from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.certificates import CertificateRepository
 from app.storage.receptions import ReceptionRepository
-from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository, StoredCredential
 from tests.places import ROOT

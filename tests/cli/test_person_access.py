@@ -14,7 +14,7 @@ from app.cli.person import person
 from app.core.errors import DatabaseUnavailable, FileRefused
 from app.governance.person_package import Progress
 from app.governance.persons import Person
-from app.governance.purposes import Purpose
+from app.governance.register.purposes import Purpose
 
 ME = ["--account", "https://ent.example", "p-1"]
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from app.cli import research
 from app.core.errors import NotFound, OperatorError
 from app.crypto.keys import OrganisationKeys
-from app.governance.purposes import Purpose
+from app.governance.register.purposes import Purpose
 from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.research.export import Exports

@@ -18,9 +18,9 @@ from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACTIVITY_ADDED, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.register import Activity, Register
+from app.governance.register.service import Activity, Register
+from app.governance.register.store import ActivityRepository
 from app.platform.mongo.connection import Store
-from app.storage.register import ActivityRepository
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "activities"

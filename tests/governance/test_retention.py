@@ -14,7 +14,8 @@ from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.register import Register, SourceLink
+from app.governance.register.service import Register, SourceLink
+from app.governance.register.store import ActivityRepository
 from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
@@ -22,7 +23,6 @@ from app.platform.mongo.connection import Store
 from app.storage import retention as retention_storage
 from app.storage.accounts import PLACE, AccountRepository, Closing
 from app.storage.attachments import AttachmentRepository
-from app.storage.register import ActivityRepository
 from app.storage.retention import Ended, Held, RetentionRepository
 from tests.places import ROOT
 

@@ -20,14 +20,14 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
-from app.governance.register import Register, SourceLink
+from app.governance.register.service import Register, SourceLink
+from app.governance.register.store import ActivityRepository
 from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
-from app.storage.register import ActivityRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sources import SourceRepository
 from app.web import errors

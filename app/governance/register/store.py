@@ -26,7 +26,9 @@ class StoredActivity(NamedTuple):
 
 
 class ActivityRepository:
-    """Processing activities by id and version (1, 2, …). Which one governs on a day: ``app/governance/register.py``."""
+    """Processing activities by id and version (1, 2, …). Which one governs on a day:
+    ``app/governance/register/service.py``.
+    """
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)

@@ -21,7 +21,7 @@ from jsonschema.exceptions import ValidationError
 from app.core import contracts
 from app.core.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit.log import ACTIVITY_ADDED, Audit
-from app.storage.register import ActivityRepository, StoredActivity
+from app.governance.register.store import ActivityRepository, StoredActivity
 
 _SCHEMA = ("sillage", "processing-activity.schema.json")
 _MAX_BYTES = 1_000_000
