@@ -23,6 +23,7 @@ from flask import Flask
 
 from app.access import scopes
 from app.access.credentials import Access, Sources
+from app.access.store import Source, SourceRepository
 from app.core import clock, contracts
 from app.core.errors import (
     DatabaseUnavailable,
@@ -128,7 +129,6 @@ from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import Source, SourceRepository
 from app.storage.statements import Plain, Statements
 from app.storage.tombstones import Tombstones
 from app.web import body, caching, compression, cors, logs, operations, paths, standing

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.access import scopes as scope
+from app.access.store import Source, SourceRepository, StoredCredential
 from app.core import clock
 from app.core.errors import CredentialsRefused, RegisterInvalid
-from app.storage.sources import Source, SourceRepository, StoredCredential
 
 SECRET_BYTES = 32
 MODES = ("observe", "warn", "reject")

@@ -6,9 +6,9 @@ import click
 
 from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
+from app.access.store import StoredCredential
 from app.cli.screen import instant, out, table
 from app.factory import Parts
-from app.storage.sources import StoredCredential
 
 _out = out()
 _MATCHING = "When several templates match: each must be followed, or one is enough."

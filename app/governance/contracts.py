@@ -12,6 +12,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
+from app.access.store import Source, SourceRepository
 from app.core import clock
 from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
@@ -21,7 +22,6 @@ from app.governance.register.service import Activity, Register
 from app.governance.retention import Retention, RetentionLine
 from app.storage import certificates as acts
 from app.storage.certificates import DELETIONS, DONE, WAITING, Act, CertificateRepository
-from app.storage.sources import Source, SourceRepository
 
 
 class Move(NamedTuple):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from app.access.store import SourceRepository
 from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
 from app.crypto import kinds
@@ -37,7 +38,6 @@ from app.storage.certificates import (
 from app.storage.erasures import Remains
 from app.storage.retention import Held, RetentionRepository
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import SourceRepository
 from app.storage.statements import Plain, Position, Statements, Stored
 
 BATCH = 500

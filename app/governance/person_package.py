@@ -32,6 +32,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from app.access.store import Source
 from app.core import lossless
 from app.core.errors import Unsealable
 from app.governance import person_page
@@ -53,7 +54,6 @@ from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
 from app.storage.pattern_sessions import SessionRow
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import Source
 from app.storage.statements import Plain, Stored
 
 FORMAT: Final = "sillage-person-package"

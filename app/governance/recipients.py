@@ -19,12 +19,12 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
+from app.access.store import Source, StoredCredential
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
 from app.governance.audit.store import Entry
 from app.governance.person_summary import moment
 from app.governance.persons import Person, Persons
 from app.governance.receptions import Group, Receptions
-from app.storage.sources import Source, StoredCredential
 from app.storage.statements import Stored
 
 ASKED: Final = "asked"

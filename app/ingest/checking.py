@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from app.access.store import Source
 from app.core.errors import Fault, InvalidStatement
 from app.ingest.french import French, refusals
 from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles
@@ -24,7 +25,6 @@ from app.standards.xapi.timestamps import parse
 from app.standards.xapi.validate import MOST_STEPS, validate
 from app.standards.xapi.versions import Version
 from app.standards.xapi.wording import Work
-from app.storage.sources import Source
 
 Statement = dict[str, Any]
 INVALID = "invalid"

@@ -8,13 +8,13 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
 
+from app.access.store import Source
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
 from app.standards.france import minors, schools
 from app.standards.france.mef import Edition
 from app.standards.france.schools import Keys
 from app.standards.profiles import terms
-from app.storage.sources import Source
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"

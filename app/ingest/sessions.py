@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
+from app.access.store import Source
 from app.core import lossless
 from app.core.errors import SillageError
 from app.crypto import documents as sealing
@@ -26,7 +27,6 @@ from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.storage.sealed_reader import SealedReader
-from app.storage.sources import Source
 from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
 
 Statement = dict[str, Any]

@@ -11,6 +11,7 @@ from itertools import compress
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from app.access.store import Source
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.ingest.referred import identifiers
@@ -23,7 +24,6 @@ from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
-from app.storage.sources import Source
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.access import store as sources
 from app.governance.audit import store as audit
 from app.governance.register import store as register
 from app.keys import holders as key_holders
@@ -28,7 +29,6 @@ from app.storage import (
     profiles,
     receptions,
     resealing,
-    sources,
     statements,
     tombstones,
 )

@@ -11,9 +11,9 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import Access, Credential, NewCredential, Sources
+from app.access.store import SourceRepository
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.platform.mongo.connection import Store
-from app.storage.sources import SourceRepository
 
 
 class Counting(SourceRepository):

@@ -16,6 +16,7 @@ import pytest
 from bson import ObjectId
 from click.testing import CliRunner
 
+from app.access.store import SourceRepository, StoredCredential
 from app.cli import governance, jobs
 from app.core import clock
 from app.core.errors import ChainBroken, FileRefused, JobFailed, LeaseHeld, NotFound, RegisterInvalid
@@ -46,7 +47,6 @@ from app.storage.attachments import AttachmentRepository
 from app.storage.certificates import CertificateRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.retention import RetentionRepository
-from app.storage.sources import SourceRepository, StoredCredential
 from tests.places import ROOT
 
 ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"

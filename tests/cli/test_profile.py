@@ -10,6 +10,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from app.access.store import Source
 from app.cli.profile import profile
 from app.core import contracts
 from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
@@ -18,7 +19,6 @@ from app.ingest.verdicts import Profiles
 from app.standards.profiles import terms
 from app.storage.pattern_sessions import Fault, SessionRepository, SessionRow
 from app.storage.profiles import ProfileRepository
-from app.storage.sources import Source
 
 
 @pytest.fixture

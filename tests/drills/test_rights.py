@@ -28,6 +28,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pymongo import MongoClient
 
+from app.access.store import Source
 from app.core.errors import PersonRestricted
 from app.factory import Parts
 from app.governance.index_key import IndexRotation
@@ -38,7 +39,6 @@ from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resour
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.drills.drilling import SEED
 from tests.served import ACTIVITY, statement
 

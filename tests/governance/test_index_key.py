@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.core.errors import BadCursor, KeysBusy, StatementConflict
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
@@ -26,7 +27,6 @@ from app.keys.organisation import Stage, index_keys
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from app.storage.statements import MOST_CARRIED
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys

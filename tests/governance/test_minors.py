@@ -11,6 +11,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from app.access.store import Source
 from app.cli import minors as command
 from app.core.errors import DatabaseUnavailable, RegisterInvalid
 from app.crypto import kinds
@@ -24,7 +25,6 @@ from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.storage.accounts import AccountRepository
 from app.storage.aggregates import AggregateRepository
-from app.storage.sources import Source
 from tests.served import statement
 from tests.standard.test_attachments import signed
 from tests.stores import with_tutor

@@ -16,6 +16,7 @@ import orjson
 import pytest
 from pymongo import MongoClient
 
+from app.access.store import Source
 from app.core.errors import CaseConflict, NotFound
 from app.factory import Parts
 from app.governance import person_package, persons
@@ -30,7 +31,6 @@ from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement
 

@@ -9,12 +9,12 @@ from uuid import UUID
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.core.errors import KeysBusy
 from app.crypto.bodies import LATEST, Bodies, format_of
 from app.factory import Parts
 from app.governance import reseal as rules
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.governance.test_index_key import ANA, BO, parts, send, source, stop_after
 from tests.served import statement
 

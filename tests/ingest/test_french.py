@@ -11,13 +11,13 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.core import contracts
 from app.core.errors import FileRefused, PersonalDataRefused, ProfileRejected
 from app.factory import Parts
 from app.settings import Settings
 from app.standards.profiles import terms
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.served import ACTIVITY, statement
 
 SOURCE = Source("school", "School", "p2ia", (), "observe", datetime.now(UTC))

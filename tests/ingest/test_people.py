@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.factory import Parts
 from app.ingest.querying import Reader
 from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.served import ACTIVITY, statement
 
 

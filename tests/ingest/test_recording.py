@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
+from app.access.store import Source
 from app.core.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
 from app.ingest.querying import Reader
@@ -22,7 +23,6 @@ from app.platform.mongo.connection import Document, Store
 from app.settings import Settings
 from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from tests.served import ACTIVITY, statement
 from tests.storage.test_subjects import Commands
 

@@ -14,12 +14,12 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.factory import Parts
 from app.ingest import sessions as following
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.storage.pattern_sessions import SessionRepository
-from app.storage.sources import Source
 from app.storage.statements import Filter, Rows, Statements
 from tests.served import ACTIVITY, statement
 

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
+from app.access.store import SourceRepository
 from app.core import clock
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AGGREGATE_READ, Audit
@@ -20,7 +21,6 @@ from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository
-from app.storage.sources import SourceRepository
 from app.web import errors
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 
 from app.access import scopes
+from app.access.store import Source
 from app.core import contracts
 from app.core.errors import DatabaseUnavailable
 from app.ingest.checking import MOST_KEPT
@@ -20,7 +21,6 @@ from app.ingest.turns import Turns
 from app.standards.profiles import terms
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.versions import Version
-from app.storage.sources import Source
 from app.web import body as bodies
 from app.web.api import check as check_api
 from tests.cli.test_check import VALID, of

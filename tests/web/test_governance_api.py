@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from app.access import scopes
 from app.access.credentials import Access, NewCredential, Sources
+from app.access.store import SourceRepository
 from app.core import clock
 from app.crypto import kinds
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
@@ -29,7 +30,6 @@ from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
 from app.storage.attachments import AttachmentRepository
 from app.storage.retention import RetentionRepository
-from app.storage.sources import SourceRepository
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate

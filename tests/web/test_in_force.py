@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
+from app.access.store import Source
 from app.core.errors import RegisterInvalid
-from app.storage.sources import Source
 from tests.served import ACTIVITY, Server, statement
 
 LATER = {**ACTIVITY, "id": "later", "in_force_from": "2999-09-01", "review_by": "2999-10-01"}

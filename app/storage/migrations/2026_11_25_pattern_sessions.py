@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.access import store as sources
 from app.platform.mongo.connection import Store
-from app.storage import sources
 from app.storage.migrations import create
 from app.storage.pattern_sessions import COLLECTIONS
 

@@ -6,8 +6,9 @@ A policy that was chosen before stays: another one would give learners who are k
 
 from __future__ import annotations
 
+from app.access import store as sources
 from app.platform.mongo.connection import Store
-from app.storage import minors_passes, sources
+from app.storage import minors_passes
 from app.storage.migrations import create
 
 
