@@ -23,6 +23,7 @@ from flask import Flask
 
 from app.access import scopes
 from app.access.credentials import Access, Sources
+from app.access.restrictions.store import PersonStateRepository, PersonStates
 from app.access.store import Source, SourceRepository
 from app.core import clock, contracts
 from app.core.errors import (
@@ -122,7 +123,6 @@ from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
 from app.storage.nomenclatures import NomenclatureRepository
 from app.storage.pattern_sessions import SessionRepository
-from app.storage.person_states import PersonStateRepository, PersonStates
 from app.storage.persons import PersonRepository
 from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from app.access.restrictions.store import PURPOSES, RESEARCH
 from app.cli.person import Meant, for_each, in_words, people_options, person, refuse_case, show_received
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
@@ -17,7 +18,6 @@ from app.governance.persons import Person
 from app.governance.recipients import Disclosures
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction
-from app.storage.person_states import PURPOSES, RESEARCH
 
 case_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
 

@@ -7,12 +7,13 @@ has none.
 
 from __future__ import annotations
 
+from app.access.restrictions import store as person_states
 from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
 from app.platform.mongo.connection import Store
-from app.storage import accounts, cases, person_states
+from app.storage import accounts, cases
 from app.storage.learner_seals import KINDS, Change, LearnerSeals
 from app.storage.restoring import STAGED, Restoring
 

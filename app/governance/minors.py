@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from app.access.restrictions.store import States
 from app.access.store import Source
 from app.core import lossless
 from app.core.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
@@ -35,7 +36,6 @@ from app.storage.attachments import AttachmentRepository
 from app.storage.erasures import Remains
 from app.storage.index_tokens import TokenRepository
 from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritten
-from app.storage.person_states import States
 from app.storage.statements import Position, Statements, Stored
 
 BATCH = 500

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
+from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.core.errors import BadRequest, Fault
 from app.crypto.keys import OrganisationKeys
 from app.crypto.kinds import AGENT
@@ -26,7 +27,6 @@ from app.governance.audit.log import (
 from app.governance.cases import Cases
 from app.governance.persons import Person, groups_of
 from app.keys.person_seal import PersonSeal
-from app.storage.person_states import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
 from app.storage.retention import Held
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from app.access.restrictions.store import States
 from app.core.errors import (
     BadParameter,
     BodyTooLarge,
@@ -35,7 +36,6 @@ from app.standards.xapi.documents import (
 )
 from app.standards.xapi.versions import Version
 from app.storage.documents import DocumentRepository, DocumentRow
-from app.storage.person_states import States
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from app.access.restrictions.store import States
 from app.core import lossless
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.ingest.querying import Reader
 from app.standards.xapi.people import names_in, person
-from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Statements, Stored
 

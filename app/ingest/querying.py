@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from app.access.restrictions.store import States
 from app.core import clock, lossless
 from app.core.errors import BadCursor, NotFound, Unsealable
 from app.crypto import kinds
@@ -25,7 +26,6 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import Version
-from app.storage.person_states import States
 from app.storage.sealed_reader import SealedReader
 from app.storage.statements import Filter, Position, Statements, Stored, beyond
 

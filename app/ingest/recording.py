@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from app.access.restrictions.store import States
 from app.access.store import Source
 from app.core import clock, lossless
 from app.core.errors import (
@@ -37,7 +38,6 @@ from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from app.storage.attachments import Attachment
-from app.storage.person_states import States
 from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 
 Statement = dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.access import store as sources
+from app.access.restrictions import store as person_states
 from app.governance.audit import store as audit
 from app.governance.register import store as register
 from app.keys import holders as key_holders
@@ -25,7 +26,6 @@ from app.storage import (
     minors_passes,
     nomenclatures,
     pattern_sessions,
-    person_states,
     profiles,
     receptions,
     resealing,

@@ -36,6 +36,7 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
+from app.access.restrictions.store import NAME as PERSON_STATES
 from app.core.errors import DatabaseUnavailable
 from app.keys.learners import NAME as SUBJECTS
 from app.platform.cluster.claim_store import Claims
@@ -46,7 +47,6 @@ from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.attachments import AttachmentRepository
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
-from app.storage.person_states import NAME as PERSON_STATES
 from app.storage.persons import PersonRepository
 from app.storage.statements import NAME as STATEMENTS
 from app.storage.statements import SOME_TOKENS, Position, carried

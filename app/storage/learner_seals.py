@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
+from app.access.restrictions import store as person_states
 from app.crypto import documents as sealing
 from app.crypto.documents import Layer, person_layer
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import accounts, attachments, cases, documents, pattern_sessions, person_states
+from app.storage import accounts, attachments, cases, documents, pattern_sessions
 
 
 class Kind(NamedTuple):

@@ -11,12 +11,12 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from app.access.restrictions.store import NOBODY
 from app.cli import accounts, person, person_access, requests
 from app.core.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid, SillageError
 from app.factory import Parts
 from app.settings import Settings
 from app.standards.xapi.versions import Version
-from app.storage.person_states import NOBODY
 from tests.served import statement
 from tests.stores import with_tutor
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from app.access.restrictions.store import NOBODY, PersonStateRepository
 from app.access.store import Source
 from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
 from app.factory import Parts
@@ -28,7 +29,6 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import StatementQuery, parse_query
 from app.standards.xapi.versions import Version
 from app.storage.aggregates import AggregateRepository
-from app.storage.person_states import NOBODY, PersonStateRepository
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 from tests.stores import with_tutor

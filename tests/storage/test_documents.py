@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from app.access.restrictions.store import NOBODY
 from app.core import clock
 from app.core.errors import PreconditionFailed, Unsealable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
@@ -22,7 +23,6 @@ from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.storage.documents import NAME, DocumentRepository, DocumentRow
 from app.storage.erasures import ErasureRepository
-from app.storage.person_states import NOBODY
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 

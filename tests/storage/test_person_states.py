@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.access.restrictions.store import NOBODY, Identity, PersonState, PersonStateRepository, PersonStates
 from app.platform.mongo.connection import Store
-from app.storage.person_states import NOBODY, Identity, PersonState, PersonStateRepository, PersonStates
 
 AT = datetime(2026, 11, 25, 8, tzinfo=UTC)
 LATER = AT + timedelta(days=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.access.restrictions import store as person_states
 from app.platform.mongo.connection import Store
-from app.storage import person_states
 from app.storage.migrations import create
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
+from app.access.restrictions.store import PURPOSES, RESEARCH
 from app.access.scopes import RIGHTS
 from app.core import lossless
 from app.core.errors import BadRequest, Fault
@@ -15,7 +16,6 @@ from app.core.given import Flag
 from app.governance.persons import Person
 from app.governance.rectification import Rectification
 from app.governance.restriction import Restriction
-from app.storage.person_states import PURPOSES, RESEARCH
 from app.web.api import asked
 from app.web.api.answers import answer
 from app.web.gate import Gate
