@@ -69,9 +69,6 @@ from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
-from app.ingest import tokens
-from app.ingest.activities import Activities
-from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.ingest.checking import Checking
 from app.ingest.document_seal import DocumentSeal
 from app.ingest.documents import Documents
@@ -81,7 +78,6 @@ from app.ingest.people import People
 from app.ingest.person_documents import PersonDocuments
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
-from app.ingest.referred import Referred
 from app.ingest.sessions import Sessions
 from app.ingest.turns import Turns
 from app.ingest.verdicts import Profiles
@@ -109,9 +105,7 @@ from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.storage import migrations, restoring
 from app.storage.accounts import AccountRepository
-from app.storage.activity_definitions import DefinitionRepository
 from app.storage.aggregates import AggregateRepository
-from app.storage.attachments import AttachmentRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.certificates import CertificateRepository, Removal
@@ -128,9 +122,15 @@ from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Plain, Statements
 from app.storage.tombstones import Tombstones
+from app.traces.statements import index_tokens as tokens
+from app.traces.statements.activities import Activities
+from app.traces.statements.activity_store import DefinitionRepository
+from app.traces.statements.attachment_store import AttachmentRepository
+from app.traces.statements.attachments import MOST_ATTACHMENTS, Attachments
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.referred import Referred
+from app.traces.statements.store import Plain, Statements
 from app.web import body, caching, compression, cors, logs, operations, paths, standing
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api

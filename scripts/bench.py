@@ -52,7 +52,7 @@ from app.standards.xapi.versions import Version
 from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.migrations import create
-from app.storage.statements import COLLECTIONS, NAME, Filter
+from app.traces.statements.store import COLLECTIONS, NAME, Filter
 from app.web.gate import Gate
 from app.web.xapi.reading import reader
 

@@ -37,8 +37,8 @@ from app.storage.certificates import (
 )
 from app.storage.erasures import Remains
 from app.storage.retention import Held, RetentionRepository
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Plain, Position, Statements, Stored
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Plain, Position, Statements, Stored
 
 BATCH = 500
 """Statements opened and deleted at a time."""

@@ -64,8 +64,8 @@ from app.storage.erasures import (
     Sealed,
 )
 from app.storage.persons import PersonRepository, Tokened
-from app.storage.statements import Position, Stored, beyond
 from app.storage.tombstones import Tombstone, Tombstones
+from app.traces.statements.store import Position, Stored, beyond
 
 RECEIPT = "sillage-erasure-receipt"
 """The format that a receipt says it has (``app/crypto/signing.py``)."""

@@ -24,7 +24,7 @@ from app.keys.organisation import IndexState, Stage
 from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
 from app.storage.index_tokens import Move, Relink, TokenRepository, Unmoved
-from app.storage.statements import Plain, Stored
+from app.traces.statements.store import Plain, Stored
 
 BATCH = 500
 """Statements opened and written at a time."""

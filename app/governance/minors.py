@@ -32,11 +32,11 @@ from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse
 from app.storage.accounts import PLACE, AccountRepository, Closing
-from app.storage.attachments import AttachmentRepository
 from app.storage.erasures import Remains
 from app.storage.index_tokens import TokenRepository
 from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritten
-from app.storage.statements import Position, Statements, Stored
+from app.traces.statements.attachment_store import AttachmentRepository
+from app.traces.statements.store import Position, Statements, Stored
 
 BATCH = 500
 """Statements opened and written at a time."""

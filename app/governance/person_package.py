@@ -53,8 +53,8 @@ from app.standards.xapi.masking import Mask, Masked
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
 from app.storage.pattern_sessions import SessionRow
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Plain, Stored
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Plain, Stored
 
 FORMAT: Final = "sillage-person-package"
 VERSION: Final = 1
@@ -134,7 +134,7 @@ class HeldDocuments(Protocol):
 
 
 class Attached(Protocol):
-    """The data of an attachment, as ``app/ingest/attachments.py`` gives them."""
+    """The data of an attachment, as ``app/traces/statements/attachments.py`` gives them."""
 
     @property
     def sha2(self) -> str:

@@ -25,7 +25,7 @@ from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import agent_identifier, group_identifier
 from app.standards.xapi.validate import actor_faults
 from app.storage.persons import PersonRepository
-from app.storage.statements import Position, Stored, beyond
+from app.traces.statements.store import Position, Stored, beyond
 
 OWN = "own"
 """Sealed under the person's own key: they are the actor."""

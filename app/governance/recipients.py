@@ -25,7 +25,7 @@ from app.governance.audit.store import Entry
 from app.governance.person_summary import moment
 from app.governance.persons import Person, Persons
 from app.governance.receptions import Group, Receptions
-from app.storage.statements import Stored
+from app.traces.statements.store import Stored
 
 ASKED: Final = "asked"
 PASSED: Final = "passed"

@@ -16,8 +16,8 @@ from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.rectification import rectifying, voiding
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Statements
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Statements
 
 Record = Callable[[bytes, str, Version], object]
 

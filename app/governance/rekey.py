@@ -32,11 +32,11 @@ from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys, WrappedKey, WrappedKeys
 from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage
-from app.storage import attachments
-from app.storage import statements as statements_store
 from app.storage.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
 from app.storage.resealing import Resealed, ResealRepository
-from app.storage.statements import Statements, Stored
+from app.traces.statements import attachment_store as attachments
+from app.traces.statements import store as statements_store
+from app.traces.statements.store import Statements, Stored
 
 BATCH = 1_000
 """Statements read at a time, and other documents."""

@@ -16,7 +16,7 @@ from app.crypto.bodies import Bodies, format_of
 from app.governance.audit.log import BODIES_RESEALED
 from app.keys.learners import SubjectKeys
 from app.storage.resealing import Pass, Resealed, ResealRepository
-from app.storage.statements import Statements, Stored
+from app.traces.statements.store import Statements, Stored
 
 BATCH = 1_000
 """Statements read at a time."""

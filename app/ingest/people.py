@@ -15,8 +15,8 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.ingest.querying import Reader
 from app.standards.xapi.people import names_in, person
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Statements, Stored
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Filter, Statements, Stored
 
 LOOKED_AT = 20
 """How many of the latest statements are searched for names."""

@@ -14,9 +14,6 @@ from app.core import clock, lossless
 from app.core.errors import BadCursor, NotFound, Unsealable
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.ingest import tokens
-from app.ingest.activities import AT_ONCE
-from app.ingest.attachments import Attachments, Data
 from app.ingest.turns import Turns
 from app.platform.cluster.membership import Presence
 from app.standards.xapi import Statement
@@ -26,8 +23,11 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import Version
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Position, Statements, Stored, beyond
+from app.traces.statements import index_tokens as tokens
+from app.traces.statements.activities import AT_ONCE
+from app.traces.statements.attachments import Attachments, Data
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.

@@ -26,8 +26,6 @@ from app.core.errors import (
 )
 from app.crypto.bodies import Bodies
 from app.crypto.keys import Cipher, OrganisationKeys
-from app.ingest import tokens
-from app.ingest.attachments import Attachments, Batch, Part
 from app.ingest.french import Protect
 from app.ingest.verdicts import Checked, Profiles
 from app.keys.learners import SubjectKeys
@@ -37,8 +35,10 @@ from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
-from app.storage.attachments import Attachment
-from app.storage.statements import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
+from app.traces.statements import index_tokens as tokens
+from app.traces.statements.attachment_store import Attachment
+from app.traces.statements.attachments import Attachments, Batch, Part
+from app.traces.statements.store import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
 
 Statement = dict[str, Any]
 Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None]

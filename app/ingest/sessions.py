@@ -26,8 +26,8 @@ from app.standards.profiles.checker import Mode, Verdict, followed
 from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
 from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Filter, Plain, Position, Statements, Stored, beyond
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Filter, Plain, Position, Statements, Stored, beyond
 
 Statement = dict[str, Any]
 PAGE = 1_000

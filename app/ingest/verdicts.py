@@ -14,7 +14,6 @@ from uuid import UUID
 from app.access.store import Source
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
-from app.ingest.referred import identifiers
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile
 from app.standards.profiles.document import Profile, load
@@ -24,6 +23,7 @@ from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
 from app.storage.profiles import Count, LoadedProfile, ProfileRepository
+from app.traces.statements.referred import identifiers
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 REJECTED = "rejected"

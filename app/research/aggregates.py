@@ -27,7 +27,7 @@ from app.research.facts import extract
 from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, Voided, as_shown
 from app.settings import Settings
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName
-from app.storage.sealed_reader import SealedReader
+from app.traces.statements.reader import SealedReader
 
 CACHED_BUCKETS = 24
 READ_ATTEMPTS = 5

@@ -28,7 +28,7 @@ from app.standards.profiles.terms import (
     SERVICE_TYPES,
     TOOL,
 )
-from app.storage.statements import Plain
+from app.traces.statements.store import Plain
 
 VIDEO_SESSION = "https://w3id.org/xapi/video/extensions/session-id"
 """The video profile's session, used when a statement has no registration."""

@@ -25,8 +25,8 @@ from app.research.disclosure import protect
 from app.research.facts import extract
 from app.research.publication import shown_next
 from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece, Shown
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Plain
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Plain
 
 PARTITION = 1_000
 """Statements read and opened at a time. More gain nothing: they live long enough for the garbage collector to visit

@@ -15,9 +15,7 @@ from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.storage import (
     accounts,
-    activity_definitions,
     aggregates,
-    attachments,
     cases,
     certificates,
     documents,
@@ -29,9 +27,11 @@ from app.storage import (
     profiles,
     receptions,
     resealing,
-    statements,
     tombstones,
 )
+from app.traces.statements import activity_store as activity_definitions
+from app.traces.statements import attachment_store as attachments
+from app.traces.statements import store as statements
 
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,

@@ -40,8 +40,8 @@ from pymongo.errors import BulkWriteError
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.attachments import AttachmentRepository
-from app.storage.statements import NAME as STATEMENTS
+from app.traces.statements.attachment_store import AttachmentRepository
+from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "certificates"
 COLLECTIONS = (

@@ -43,14 +43,14 @@ from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage.accounts import NAME as ACCOUNTS
-from app.storage.attachments import NAME as ATTACHMENTS
-from app.storage.attachments import AttachmentRepository
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
 from app.storage.persons import PersonRepository
-from app.storage.statements import NAME as STATEMENTS
-from app.storage.statements import SOME_TOKENS, Position, carried
 from app.storage.tombstones import Tombstone, Tombstones
+from app.traces.statements.attachment_store import NAME as ATTACHMENTS
+from app.traces.statements.attachment_store import AttachmentRepository
+from app.traces.statements.store import NAME as STATEMENTS
+from app.traces.statements.store import SOME_TOKENS, Position, carried
 
 NAME = "erasures"
 # The tokens are there as long as it is under way.

@@ -14,7 +14,7 @@ import pymongo
 from pymongo import UpdateOne
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.statements import NAME, SOME_TOKENS, Stored, carried
+from app.traces.statements.store import NAME, SOME_TOKENS, Stored, carried
 
 # Counting a hundred million takes longer than a request may.
 _COUNT_SECONDS = 600.0

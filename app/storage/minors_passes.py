@@ -25,9 +25,9 @@ from pymongo import UpdateOne
 from app.core import clock
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.pattern_sessions import SESSIONS
-from app.storage.statements import NAME as STATEMENTS
+from app.traces.statements.attachment_store import NAME as ATTACHMENTS
+from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "minors_passes"
 COLLECTIONS = (Declared(NAME),)

@@ -9,11 +9,11 @@ from uuid import UUID
 import pymongo
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.attachments import NAME as ATTACHMENTS
 from app.storage.documents import NAME as DOCUMENTS
 from app.storage.pattern_sessions import SESSIONS
-from app.storage.statements import MOST_BYTES, Position, Stored
-from app.storage.statements import NAME as STATEMENTS
+from app.traces.statements.attachment_store import NAME as ATTACHMENTS
+from app.traces.statements.store import MOST_BYTES, Position, Stored
+from app.traces.statements.store import NAME as STATEMENTS
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "t": 1}
 # Counting a million statements takes longer than a request may.

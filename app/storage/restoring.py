@@ -39,12 +39,13 @@ from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import measures, migrations, minors_passes, statements, tombstones
+from app.storage import measures, migrations, minors_passes, tombstones
 from app.storage.backup_file import Chunk, split
 from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import NOTES, create
 from app.storage.minors_passes import MinorsRepository
 from app.storage.tombstones import Tombstones
+from app.traces.statements import store as statements
 
 STATE = "restore_state"
 LOADING = "loading"

@@ -43,10 +43,10 @@ from app.platform.jobs.scheduler import Scheduler
 from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
-from app.storage.attachments import AttachmentRepository
 from app.storage.certificates import CertificateRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.retention import RetentionRepository
+from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
 ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"

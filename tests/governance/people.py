@@ -14,10 +14,10 @@ import pytest
 from app.access.store import Source
 from app.factory import Parts
 from app.governance.persons import Person, person_of
-from app.ingest.attachments import Part
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
+from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
 from tests.stores import with_tutor

@@ -20,7 +20,7 @@ from app.governance.certificates import CERTIFICATE, act_of
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.versions import Version
 from app.storage.certificates import DELETING, DONE
-from app.storage.statements import Filter
+from app.traces.statements.store import Filter
 from tests.governance.people import bodies, document, named, parts, person, refers, send, with_attachment
 
 __all__ = ("parts",)

@@ -26,8 +26,8 @@ from app.keys.organisation import Stage, begin_documents, documents_state, finis
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage import activity_definitions
 from app.storage.shared_seals import KINDS, SharedSeals
+from app.traces.statements import activity_store as activity_definitions
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys

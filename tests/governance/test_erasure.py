@@ -24,9 +24,9 @@ from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.storage.aggregates import AggregateRepository
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import MOST_CARRIED
 from app.storage.tombstones import Tombstones
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import MOST_CARRIED
 from tests.governance.people import (
     HOME,
     account,

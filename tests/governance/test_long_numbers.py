@@ -12,11 +12,11 @@ import pytest
 
 from app.core.lossless import Digits
 from app.factory import Parts
-from app.ingest.referred import Referred
 from app.research.facts import extract
 from app.standards.profiles.terms import ATTEMPT, HINTS
 from app.standards.xapi.versions import Version
-from app.storage.statements import Plain
+from app.traces.statements.referred import Referred
+from app.traces.statements.store import Plain
 from tests.governance.people import SOURCE, mentions, named, parts, person
 from tests.served import statement
 

@@ -15,11 +15,11 @@ from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.governance.backup import Restored
 from app.governance.persons import Person, person_of
-from app.ingest.attachments import Part
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.storage.minors_passes import MinorsRepository
+from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
 from tests.stores import own_settings

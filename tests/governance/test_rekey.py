@@ -24,7 +24,6 @@ from app.factory import Parts
 from app.governance import rekey as rules
 from app.governance.accounts import CLOSED, Event
 from app.governance.rekey import Rekey
-from app.ingest.attachments import Part
 from app.ingest.querying import Reader
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
@@ -34,6 +33,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.storage.learner_seals import KINDS, LearnerSeals
+from app.traces.statements.attachments import Part
 from tests.governance.people import SOURCE, document, named, parts, person, place, send, with_attachment
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY

@@ -22,8 +22,8 @@ from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage import retention as retention_storage
 from app.storage.accounts import PLACE, AccountRepository, Closing
-from app.storage.attachments import AttachmentRepository
 from app.storage.retention import Ended, Held, RetentionRepository
+from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples" / "activities"

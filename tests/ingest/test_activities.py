@@ -10,10 +10,10 @@ import pytest
 
 from app.core import clock
 from app.crypto.keys import OrganisationKeys
-from app.ingest import activities
-from app.ingest.activities import MOST_BYTES, Activities
 from app.platform.mongo.connection import Store
-from app.storage.activity_definitions import Defined, DefinitionRepository
+from app.traces.statements import activities
+from app.traces.statements.activities import MOST_BYTES, Activities
+from app.traces.statements.activity_store import Defined, DefinitionRepository
 from tests.served import statement
 
 ID = "https://ent.example/lessons/1"

@@ -12,13 +12,14 @@ import pytest
 
 from app.core.errors import StatementConflict
 from app.factory import Parts
-from app.ingest import attachments, querying
-from app.ingest.activities import MOST_BYTES as MOST_OF_A_DEFINITION
+from app.ingest import querying
 from app.ingest.querying import MOST_BYTES, MOST_TOLD_BYTES, Page, Reader
-from app.ingest.referred import Referred
 from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
+from app.traces.statements import attachments
+from app.traces.statements.activities import MOST_BYTES as MOST_OF_A_DEFINITION
+from app.traces.statements.referred import Referred
 from tests.governance.people import parts, send, with_attachment
 from tests.served import statement
 

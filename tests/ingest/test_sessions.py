@@ -20,7 +20,7 @@ from app.ingest import sessions as following
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.storage.pattern_sessions import SessionRepository
-from app.storage.statements import Filter, Rows, Statements
+from app.traces.statements.store import Filter, Rows, Statements
 from tests.served import ACTIVITY, statement
 
 P = "https://example.org/relay"

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from app.standards.profiles import terms
-from app.storage.statements import Plain
+from app.traces.statements.store import Plain
 
 STORED = 1_800_000_000_000_000
 """2027-01-15, in microseconds: about when the statements below were stored, after all they tell of."""

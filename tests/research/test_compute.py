@@ -16,7 +16,7 @@ from app.research.compute import Plan, finalise, first_stored, merge, partial
 from app.research.definitions import load_all
 from app.research.facts import duration_ms, extract, microseconds
 from app.standards.profiles import terms
-from app.storage.statements import Plain
+from app.traces.statements.store import Plain
 from tests.research.statements import STORED
 
 PLANS = [Plan(definition) for definition in load_all()]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.governance.audit.store import COLLECTIONS
 from app.platform.mongo.connection import Store
-from app.storage import statements
 from app.storage.migrations import NOTES, check, migrate
+from app.traces.statements import store as statements
 
 
 def test_the_indexes_of_statements_are_replaced(store: Store) -> None:

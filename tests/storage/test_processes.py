@@ -14,7 +14,7 @@ from app.core import clock
 from app.core.errors import ClockOff, DatabaseUnavailable
 from app.platform.cluster.membership import Lapsed, Observer, Presence, next_epoch
 from app.platform.mongo.connection import Store
-from app.storage.statements import Inserted, Row, Statements
+from app.traces.statements.store import Inserted, Row, Statements
 
 INTERVAL = 0.05
 TTL = 1.0

@@ -14,8 +14,8 @@ import pytest
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
 from app.platform.mongo.connection import Store
-from app.storage import statements as module
-from app.storage.statements import (
+from app.traces.statements import store as module
+from app.traces.statements.store import (
     CHAIN,
     LEAST_CARRIED,
     LINKED_AT_ONCE,
@@ -249,7 +249,7 @@ def test_a_page_is_cut_at_its_bytes_and_the_next_goes_on(
     rows.append(referring(8, rows[0].id))
     for one in rows:
         statements.insert([one])
-    monkeypatch.setattr("app.storage.statements.MOST_BYTES", 10_000_000)
+    monkeypatch.setattr("app.traces.statements.store.MOST_BYTES", 10_000_000)
     seen, after, ended, pages = [], None, False, 0
     while not ended:
         page, ended = statements.page(Filter(((SOURCE,),)), after=after, ascending=True, limit=100)
@@ -280,7 +280,7 @@ def test_alternatives_give_each_statement_once(statements: Statements) -> None:
 
 def test_every_query_is_an_index_scan_in_order(store: Store, statements: Statements) -> None:
     statements.insert([row(n, None, b"x", b"agent-direct") for n in range(50)])
-    from app.storage.statements import query
+    from app.traces.statements.store import query
 
     for wanted in (Filter(), Filter(((SOURCE,),)), Filter(((b"agent-direct", b"agent-relatd"), (SOURCE,)), since=3)):
         plan = store.collection("statements").find(query(wanted, Position(5, (uuid4(),)), True)).sort([("stored", 1)])

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import clock
-from app.ingest.attachments import MOST_ATTACHMENTS, Attachments
 from app.standards.xapi.attachments import SIGNATURE
-from app.storage.attachments import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
-from app.storage.statements import Plain
+from app.traces.statements.attachment_store import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
+from app.traces.statements.attachments import MOST_ATTACHMENTS, Attachments
+from app.traces.statements.store import Plain
 from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, received, sha2_of, statement_with
 from tests.served import Server, serving, statement
 

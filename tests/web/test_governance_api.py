@@ -28,8 +28,8 @@ from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
 from app.storage.accounts import AccountRepository
-from app.storage.attachments import AttachmentRepository
 from app.storage.retention import RetentionRepository
+from app.traces.statements.attachment_store import AttachmentRepository
 from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate

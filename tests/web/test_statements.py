@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from app.access import scopes
-from app.storage.statements import LINKED_AT_ONCE, LINKING, NAME
+from app.traces.statements.store import LINKED_AT_ONCE, LINKING, NAME
 from tests.served import Server, statement
 
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"

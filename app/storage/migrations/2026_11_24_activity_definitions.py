@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage.activity_definitions import COLLECTIONS
 from app.storage.migrations import create
+from app.traces.statements.activity_store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from app.platform.mongo.connection import Store
 from app.storage.migrations import create
-from app.storage.statements import COLLECTIONS
+from app.traces.statements.store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 
 from app.access import scopes
 from app.core import lossless
-from app.ingest.activities import Activities
 from app.standards.xapi.lookup import parse_activity
+from app.traces.statements.activities import Activities
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flask import Response
 
-from app.ingest.attachments import Data
+from app.traces.statements.attachments import Data
 from app.web import multipart
 
 

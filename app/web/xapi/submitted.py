@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from flask import request
 
 from app.core.errors import BodyTooLarge, Fault, MalformedMultipart, SillageError, UnsupportedContentType
-from app.ingest.attachments import Part
 from app.standards.xapi.media_types import essence
+from app.traces.statements.attachments import Part
 from app.web import body, multipart
 
 _SECTION = "xAPI-Communication 1.5.2"

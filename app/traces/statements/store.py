@@ -676,7 +676,8 @@ def carried(refs: Iterable[Document], most: int = MOST_CARRIED) -> list[Document
     """Of ``refs``, what is carried: ``most`` tokens, those of the nearest first.
 
     Where they end a statement is carried with its first tokens, and those farther away are not. The first ones are
-    those of its source, verb, registration and activity, then of its agents (``app/ingest/tokens.py``).
+    those of its source, verb, registration and activity, then of its agents
+    (``app/traces/statements/index_tokens.py``).
     """
     kept: list[Document] = []
     left = most

@@ -15,7 +15,7 @@ from pymongo import UpdateOne
 from app.core import clock
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.statements import NAME as STATEMENTS
+from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "attachments"
 FRAMES = "attachment_frames"

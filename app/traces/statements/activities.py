@@ -13,7 +13,7 @@ from app.core.errors import SillageError
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition, definitions_of, merge
-from app.storage.activity_definitions import Defined, DefinitionRepository, place
+from app.traces.statements.activity_store import Defined, DefinitionRepository, place
 
 MOST_BYTES = 64 * 1024
 """Of a definition's JSON: one that would become longer stays as it was."""

@@ -17,8 +17,8 @@ from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.standards.xapi.signatures import signature_faults
-from app.storage.attachments import Attachment, AttachmentRepository
-from app.storage.statements import Plain
+from app.traces.statements.attachment_store import Attachment, AttachmentRepository
+from app.traces.statements.store import Plain
 
 MOST_ATTACHMENTS = 1_000
 """Most different data in one request: each costs a place in the store before the statements are there.

@@ -12,7 +12,7 @@ from app.core.errors import Unsealable
 from app.crypto.bodies import Bodies
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Observer
-from app.storage.statements import Plain, Statements, Stored
+from app.traces.statements.store import Plain, Statements, Stored
 
 _NAMED_AT_MOST = 20
 _OPENED_BYTES = 1024 * 1024

@@ -6,14 +6,14 @@ from app.crypto.keys import IndexKey, OrganisationKeys
 from app.crypto.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
 from app.standards.xapi.identifiers import Keys
 from app.standards.xapi.query import StatementQuery
-from app.storage.statements import Filter
+from app.traces.statements.store import Filter
 
 
 def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]:
     """Tokens of a statement of a source, all of one generation of the index key; that of the source always.
 
     Those of which it has one come first: of a statement with very many, only the first are carried by others that refer
-    to it (``app/storage/statements.py``).
+    to it (``app/traces/statements/store.py``).
     """
     token = index.token
     tokens = [token(SOURCE, source), token(VERB, found.verb)]

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from app.core import lossless
-from app.storage.sealed_reader import SealedReader
-from app.storage.statements import Statements
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Statements
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of the stored statements, as JSON and as sealed, that one batch refers to and that are looked at: ten thousand of

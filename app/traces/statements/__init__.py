@@ -1,0 +1,1 @@
+"""Statements and attachments as they are kept and read."""
