@@ -70,12 +70,9 @@ from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
 from app.ingest.checking import Checking
-from app.ingest.document_seal import DocumentSeal
-from app.ingest.documents import Documents
 from app.ingest.french import OUTCOMES, French
 from app.ingest.nomenclatures import Nomenclatures
 from app.ingest.people import People
-from app.ingest.person_documents import PersonDocuments
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
 from app.ingest.sessions import Sessions
@@ -109,7 +106,6 @@ from app.storage.aggregates import AggregateRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.certificates import CertificateRepository, Removal
-from app.storage.documents import DocumentRepository
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
@@ -123,6 +119,10 @@ from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.tombstones import Tombstones
+from app.traces.documents.person_documents import PersonDocuments
+from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.service import Documents
+from app.traces.documents.store import DocumentRepository
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository

@@ -49,9 +49,9 @@ from app.simulation.traces import simulate
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
-from app.storage.documents import COLLECTIONS as DOCUMENT_COLLECTIONS
-from app.storage.documents import NAME as DOCUMENTS
 from app.storage.migrations import create
+from app.traces.documents.store import COLLECTIONS as DOCUMENT_COLLECTIONS
+from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import COLLECTIONS, NAME, Filter
 from app.web.gate import Gate
 from app.web.xapi.reading import reader

@@ -97,7 +97,7 @@ _PACKED_ALREADY: Final = ("audio/", "image/", "video/", "application/zip", "appl
 
 
 class HeldDocument(Protocol):
-    """A document of the person, as ``app/ingest/person_documents.py`` gives it."""
+    """A document of the person, as ``app/traces/documents/person_documents.py`` gives it."""
 
     @property
     def place(self) -> Place:

@@ -18,7 +18,6 @@ from app.storage import (
     aggregates,
     cases,
     certificates,
-    documents,
     erasures,
     measures,
     minors_passes,
@@ -29,6 +28,7 @@ from app.storage import (
     resealing,
     tombstones,
 )
+from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 from app.traces.statements import attachment_store as attachments
 from app.traces.statements import store as statements

@@ -24,7 +24,7 @@ from pymongo import ReplaceOne
 
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.documents import NAME as DOCUMENTS
+from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "receptions"

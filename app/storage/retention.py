@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pymongo
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.documents import NAME as DOCUMENTS
+from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import AttachmentRepository
 
 NAME = "statements"

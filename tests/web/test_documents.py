@@ -19,8 +19,8 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import contracts
 from app.governance.audit_search import Wanted
-from app.ingest.documents import MOST_LISTED
-from app.storage.documents import NAME
+from app.traces.documents.service import MOST_LISTED
+from app.traces.documents.store import NAME
 from app.web.xapi.headers import VERDICT
 from tests.served import Server
 from tests.standard.requirement import requirement

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage.documents import COLLECTIONS
 from app.storage.migrations import create
+from app.traces.documents.store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

@@ -6,8 +6,8 @@ Without the index, retention would read every document for every source.
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage.documents import COLLECTIONS
 from app.storage.migrations import create
+from app.traces.documents.store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

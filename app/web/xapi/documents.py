@@ -10,8 +10,8 @@ from flask import Blueprint, Response, request
 from app.access import scopes
 from app.access.credentials import Access
 from app.core.errors import BadRequest, Fault, PreconditionFailed
-from app.ingest.documents import LARGEST, Documents
 from app.standards.xapi.documents import Conditions, Content, Resource, conditions, etag, parse_place
+from app.traces.documents.service import LARGEST, Documents
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.xapi import headers

@@ -21,7 +21,6 @@ from app.core.errors import (
 )
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
-from app.ingest.document_seal import DocumentSeal
 from app.ingest.turns import Turns
 from app.standards.xapi.documents import (
     Bare,
@@ -35,7 +34,8 @@ from app.standards.xapi.documents import (
     refuse_bare,
 )
 from app.standards.xapi.versions import Version
-from app.storage.documents import DocumentRepository, DocumentRow
+from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.store import DocumentRepository, DocumentRow
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""

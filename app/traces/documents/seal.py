@@ -11,7 +11,7 @@ from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.keys.learners import SubjectKeys
 from app.standards.xapi.documents import Content
-from app.storage.documents import DocumentRepository, DocumentRow
+from app.traces.documents.store import DocumentRepository, DocumentRow
 
 _log = structlog.stdlib.get_logger("sillage.documents")
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from app.core.errors import Unsealable
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
-from app.ingest.document_seal import DocumentSeal
 from app.standards.xapi.documents import Content, Place, Resource
-from app.storage.documents import DocumentRepository, DocumentRow
+from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.store import DocumentRepository, DocumentRow
 
 _AT_ONCE = 50
 _MOST_REGISTRATIONS = 1_000

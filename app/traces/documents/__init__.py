@@ -1,0 +1,1 @@
+"""Documents of State, Activity Profile and Agent Profile."""
