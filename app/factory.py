@@ -70,14 +70,10 @@ from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
 from app.ingest.checking import Checking
-from app.ingest.french import OUTCOMES, French
-from app.ingest.nomenclatures import Nomenclatures
 from app.ingest.people import People
 from app.ingest.querying import Library
 from app.ingest.recording import Recorder
-from app.ingest.sessions import Sessions
 from app.ingest.turns import Turns
-from app.ingest.verdicts import Profiles
 from app.keys import keyring
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository, HolderThread
@@ -111,14 +107,18 @@ from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
-from app.storage.nomenclatures import NomenclatureRepository
-from app.storage.pattern_sessions import SessionRepository
 from app.storage.persons import PersonRepository
-from app.storage.profiles import ProfileRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.storage.retention import RetentionRepository
 from app.storage.tombstones import Tombstones
+from app.traces.conformance.french import OUTCOMES, French
+from app.traces.conformance.nomenclature_store import NomenclatureRepository
+from app.traces.conformance.nomenclatures import Nomenclatures
+from app.traces.conformance.profile_store import ProfileRepository
+from app.traces.conformance.session_store import SessionRepository
+from app.traces.conformance.sessions import Sessions
+from app.traces.conformance.verdicts import Profiles
 from app.traces.documents.person_documents import PersonDocuments
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents

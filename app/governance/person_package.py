@@ -52,7 +52,7 @@ from app.standards.xapi.documents import Content, Place
 from app.standards.xapi.masking import Mask, Masked
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
-from app.storage.pattern_sessions import SessionRow
+from app.traces.conformance.session_store import SessionRow
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Stored
 

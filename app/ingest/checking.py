@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from app.access.store import Source
 from app.core.errors import Fault, InvalidStatement
-from app.ingest.french import French, refusals
-from app.ingest.verdicts import EXTENSIONS, SCHOOLS, Profiles
 from app.standards.france import minors
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Outcome, Verdict, followed
@@ -25,6 +23,8 @@ from app.standards.xapi.timestamps import parse
 from app.standards.xapi.validate import MOST_STEPS, validate
 from app.standards.xapi.versions import Version
 from app.standards.xapi.wording import Work
+from app.traces.conformance.french import French, refusals
+from app.traces.conformance.verdicts import EXTENSIONS, SCHOOLS, Profiles
 
 Statement = dict[str, Any]
 INVALID = "invalid"

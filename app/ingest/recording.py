@@ -26,8 +26,6 @@ from app.core.errors import (
 )
 from app.crypto.bodies import Bodies
 from app.crypto.keys import Cipher, OrganisationKeys
-from app.ingest.french import Protect
-from app.ingest.verdicts import Checked, Profiles
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Presence, Writing
 from app.standards.xapi.content import members, normalise, same, stamp
@@ -35,6 +33,8 @@ from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
+from app.traces.conformance.french import Protect
+from app.traces.conformance.verdicts import Checked, Profiles
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.attachment_store import Attachment
 from app.traces.statements.attachments import Attachments, Batch, Part

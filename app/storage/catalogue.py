@@ -21,13 +21,13 @@ from app.storage import (
     erasures,
     measures,
     minors_passes,
-    nomenclatures,
-    pattern_sessions,
-    profiles,
     receptions,
     resealing,
     tombstones,
 )
+from app.traces.conformance import nomenclature_store as nomenclatures
+from app.traces.conformance import profile_store as profiles
+from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 from app.traces.statements import attachment_store as attachments

@@ -43,9 +43,9 @@ from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.storage.accounts import NAME as ACCOUNTS
-from app.storage.pattern_sessions import SESSIONS
 from app.storage.persons import PersonRepository
 from app.storage.tombstones import Tombstone, Tombstones
+from app.traces.conformance.session_store import SESSIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.attachment_store import AttachmentRepository

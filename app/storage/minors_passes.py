@@ -25,7 +25,7 @@ from pymongo import UpdateOne
 from app.core import clock
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.pattern_sessions import SESSIONS
+from app.traces.conformance.session_store import SESSIONS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.store import NAME as STATEMENTS
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pymongo
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.pattern_sessions import SESSIONS
+from app.traces.conformance.session_store import SESSIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.store import MOST_BYTES, Position, Stored

@@ -15,10 +15,10 @@ from app.cli.profile import profile
 from app.core import contracts
 from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
 from app.factory import Parts
-from app.ingest.verdicts import Profiles
 from app.standards.profiles import terms
-from app.storage.pattern_sessions import Fault, SessionRepository, SessionRow
-from app.storage.profiles import ProfileRepository
+from app.traces.conformance.profile_store import ProfileRepository
+from app.traces.conformance.session_store import Fault, SessionRepository, SessionRow
+from app.traces.conformance.verdicts import Profiles
 
 
 @pytest.fixture

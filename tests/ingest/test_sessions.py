@@ -16,10 +16,10 @@ import pytest
 
 from app.access.store import Source
 from app.factory import Parts
-from app.ingest import sessions as following
 from app.settings import Settings
 from app.standards.xapi.versions import Version
-from app.storage.pattern_sessions import SessionRepository
+from app.traces.conformance import sessions as following
+from app.traces.conformance.session_store import SessionRepository
 from app.traces.statements.store import Filter, Rows, Statements
 from tests.served import ACTIVITY, statement
 

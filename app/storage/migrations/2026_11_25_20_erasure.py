@@ -6,8 +6,9 @@ Without the indexes, finding one person's documents, sessions and attachments wo
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage import erasures, pattern_sessions, tombstones
+from app.storage import erasures, tombstones
 from app.storage.migrations import create
+from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import attachment_store as attachments
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.platform.mongo.connection import Store
 from app.storage.migrations import create
-from app.storage.nomenclatures import COLLECTIONS
+from app.traces.conformance.nomenclature_store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.access import store as sources
 from app.platform.mongo.connection import Store
 from app.storage.migrations import create
-from app.storage.pattern_sessions import COLLECTIONS
+from app.traces.conformance.session_store import COLLECTIONS
 
 
 def apply(store: Store) -> None:

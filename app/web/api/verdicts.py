@@ -10,8 +10,8 @@ from marshmallow import Schema, ValidationError, fields
 from app.access import scopes
 from app.core.errors import BadParameter, ScopeMissing
 from app.core.given import Day
-from app.ingest.sessions import Sessions
-from app.ingest.verdicts import Profiles
+from app.traces.conformance.sessions import Sessions
+from app.traces.conformance.verdicts import Profiles
 from app.web.api.answers import answer
 from app.web.gate import Gate
 

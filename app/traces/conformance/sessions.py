@@ -19,13 +19,13 @@ from app.core.errors import SillageError
 from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys, RandomBytes
-from app.ingest.verdicts import Checked, Held, Profiles
 from app.keys.learners import SubjectKeys
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Verdict, followed
 from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
-from app.storage.pattern_sessions import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
+from app.traces.conformance.session_store import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
+from app.traces.conformance.verdicts import Checked, Held, Profiles
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Plain, Position, Statements, Stored, beyond
 

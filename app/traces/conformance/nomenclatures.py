@@ -9,7 +9,7 @@ from app.core import clock
 from app.core.errors import FileRefused
 from app.standards.france import mef
 from app.standards.france.mef import Edition, Nomenclature
-from app.storage.nomenclatures import LoadedEdition, NomenclatureRepository
+from app.traces.conformance.nomenclature_store import LoadedEdition, NomenclatureRepository
 
 
 def read(content: bytes) -> Nomenclature:

@@ -22,7 +22,7 @@ from app.standards.profiles.resources import Resources
 from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
-from app.storage.profiles import Count, LoadedProfile, ProfileRepository
+from app.traces.conformance.profile_store import Count, LoadedProfile, ProfileRepository
 from app.traces.statements.referred import identifiers
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}

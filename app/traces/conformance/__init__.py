@@ -1,0 +1,1 @@
+"""Profiles, patterns and French nomenclatures: verdicts on what comes in."""
