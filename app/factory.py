@@ -69,11 +69,6 @@ from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
 from app.governance.retention import Retention
-from app.ingest.checking import Checking
-from app.ingest.people import People
-from app.ingest.querying import Library
-from app.ingest.recording import Recorder
-from app.ingest.turns import Turns
 from app.keys import keyring
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository, HolderThread
@@ -123,6 +118,11 @@ from app.traces.documents.person_documents import PersonDocuments
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
+from app.traces.ingest.checking import Checking
+from app.traces.ingest.people import People
+from app.traces.ingest.querying import Library
+from app.traces.ingest.recording import Recorder
+from app.traces.ingest.turns import Turns
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository

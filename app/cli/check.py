@@ -18,7 +18,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from app.cli.screen import out, table
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
-from app.ingest.checking import INVALID, Judge, Tally
 from app.standards.france import schools
 from app.standards.france.mef import Edition
 from app.standards.profiles import checker, sessions
@@ -28,6 +27,7 @@ from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.decode import MOST_STATEMENT_BYTES, decode
 from app.standards.xapi.versions import Version
 from app.traces.conformance.french import KEYS
+from app.traces.ingest.checking import INVALID, Judge, Tally
 
 _PAGE = 500
 _GZIP = b"\x1f\x8b"

@@ -16,7 +16,6 @@ from app.cli.screen import out, table
 from app.core import contracts
 from app.core.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
-from app.ingest.checking import INVALID
 from app.standards.france.mef import Edition, school_year
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode
@@ -24,6 +23,7 @@ from app.standards.profiles.document import Profile, load
 from app.standards.profiles.findings import Finding, Severity
 from app.standards.profiles.lint import lint
 from app.traces.conformance import nomenclatures
+from app.traces.ingest.checking import INVALID
 
 _MODES = [each.value for each in Mode]
 _MODE = "When several templates match: each must be followed, or one is enough."

@@ -311,7 +311,7 @@ class Rekey:
         """Seal anew all that is sealed with first keys; nobody seals with one any more when this begins."""
         if state.until is None:
             self._await_all(state, run)
-            # Stamped later is sealed later, by processes that have noticed (``app/ingest/recording.py``).
+            # Stamped later is sealed later, by processes that have noticed (``app/traces/ingest/recording.py``).
             self._repository.bound(state.number, self._processes.settled())
             state = self._state(state.number)
         parts = [statements_store.NAME, *(kind.collection for kind in KINDS), attachments.NAME]

@@ -33,12 +33,12 @@ from app.core.errors import PersonRestricted
 from app.factory import Parts
 from app.governance.index_key import IndexRotation
 from app.governance.persons import Person, person_of
-from app.ingest.querying import Reader
 from app.settings import load
 from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from tests.drills.drilling import SEED
 from tests.served import ACTIVITY, statement
 

@@ -20,13 +20,13 @@ from app.governance import documents_key as rules
 from app.governance.audit.log import _canonical
 from app.governance.documents_key import DocumentsRotation
 from app.governance.persons import person_of
-from app.ingest.querying import Reader
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.storage.shared_seals import KINDS, SharedSeals
+from app.traces.ingest.querying import Reader
 from app.traces.statements import activity_store as activity_definitions
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement

@@ -15,11 +15,11 @@ import structlog
 from app.core.errors import NotFound, Unsealable
 from app.factory import Parts
 from app.governance.persons import Person
-from app.ingest.querying import Reader
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.storage.erasures import DELETING, DONE, FORGETTING, Erasure
+from app.traces.ingest.querying import Reader
 from tests.governance.people import document, mentions, named, parts, person, place, send, with_attachment
 
 __all__ = ("parts",)

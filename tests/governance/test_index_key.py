@@ -20,12 +20,12 @@ from app.factory import Parts
 from app.governance import index_key as rules
 from app.governance.index_key import IndexRotation
 from app.governance.persons import person_of
-from app.ingest.querying import Reader
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.store import MOST_CARRIED
 from tests.served import ACTIVITY, statement

@@ -23,13 +23,13 @@ from app.governance import person_package, persons
 from app.governance.accounts import Event
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.persons import person_of
-from app.ingest.querying import Reader
 from app.settings import load
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement

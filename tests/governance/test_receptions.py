@@ -17,9 +17,9 @@ from app.governance.audit.log import Audit
 from app.governance.audit.retention import DAY_US, AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.recipients import Received
-from app.ingest.querying import Reader
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.query import parse_query
+from app.traces.ingest.querying import Reader
 from tests.governance.people import account, document, named, parts, person, place, send
 
 __all__ = ["parts"]

@@ -20,10 +20,10 @@ from app.core.errors import (
 )
 from app.factory import Parts
 from app.governance.persons import person_of
-from app.ingest.querying import Reader
 from app.settings import Settings
 from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from tests.served import statement
 from tests.stores import with_tutor
 

@@ -24,7 +24,6 @@ from app.factory import Parts
 from app.governance import rekey as rules
 from app.governance.accounts import CLOSED, Event
 from app.governance.rekey import Rekey
-from app.ingest.querying import Reader
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
@@ -33,6 +32,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.storage.learner_seals import KINDS, LearnerSeals
+from app.traces.ingest.querying import Reader
 from app.traces.statements.attachments import Part
 from tests.governance.people import SOURCE, document, named, parts, person, place, send, with_attachment
 from tests.multiparts import attachment_of, sha2_of

@@ -6,12 +6,12 @@ import time
 import tracemalloc
 from typing import Any
 
-from app.ingest.checking import MOST_FAULTS, Judge, Tally
 from app.standards.france import minors
 from app.standards.profiles.checker import Mode, Outcome, Verdict
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.versions import Version
 from app.traces.conformance.french import MOST_REFUSALS, refusals
+from app.traces.ingest.checking import MOST_FAULTS, Judge, Tally
 from tests.served import statement
 
 # 1 MiB of JSON, as one statement may have: a long key above what has the form of an INE.

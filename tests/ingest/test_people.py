@@ -12,10 +12,10 @@ import pytest
 
 from app.access.store import Source
 from app.factory import Parts
-from app.ingest.querying import Reader
 from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from tests.served import ACTIVITY, statement
 
 

@@ -16,13 +16,13 @@ from pymongo.client_session import ClientSession
 from app.access.store import Source
 from app.core.errors import DatabaseUnavailable, StatementConflict, Unsealable
 from app.factory import Parts
-from app.ingest.querying import Reader
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Writing
 from app.platform.mongo.connection import Document, Store
 from app.settings import Settings
 from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from tests.served import ACTIVITY, statement
 from tests.storage.test_subjects import Commands
 

@@ -23,12 +23,12 @@ from app.cli.jobs import jobs
 from app.core.errors import KeyInUse
 from app.factory import Parts
 from app.governance.persons import person_of
-from app.ingest.querying import Reader
 from app.keys import organisation as organisation_keys
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 from tests.served import ACTIVITY, free_port, serving, statement
 
 ORGANISATION = "small"

@@ -14,7 +14,6 @@ from app.access.restrictions.store import NOBODY
 from app.core import clock
 from app.core.errors import PreconditionFailed, Unsealable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.ingest.turns import Turns
 from app.keys.learners import SubjectKeys
 from app.platform.mongo.connection import Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
@@ -23,6 +22,7 @@ from app.storage.erasures import ErasureRepository
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
+from app.traces.ingest.turns import Turns
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 

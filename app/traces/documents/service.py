@@ -21,7 +21,6 @@ from app.core.errors import (
 )
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
-from app.ingest.turns import Turns
 from app.standards.xapi.documents import (
     Bare,
     Conditions,
@@ -36,6 +35,7 @@ from app.standards.xapi.documents import (
 from app.standards.xapi.versions import Version
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.store import DocumentRepository, DocumentRow
+from app.traces.ingest.turns import Turns
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""

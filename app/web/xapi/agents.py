@@ -6,8 +6,8 @@ import orjson
 from flask import Blueprint, Response
 
 from app.access import scopes
-from app.ingest.people import People
 from app.standards.xapi.lookup import parse_agent
+from app.traces.ingest.people import People
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.access import scopes
 from app.access.credentials import Credential
 from app.core.errors import ScopeMissing
-from app.ingest.querying import Reader
 from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
 
 
 def reader(credential: Credential, spoken: Version) -> Reader:

@@ -14,7 +14,6 @@ from app.core import clock, lossless
 from app.core.errors import BadCursor, NotFound, Unsealable
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.ingest.turns import Turns
 from app.platform.cluster.membership import Presence
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition, activities_in
@@ -23,6 +22,7 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import Version
+from app.traces.ingest.turns import Turns
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import AT_ONCE
 from app.traces.statements.attachments import Attachments, Data
