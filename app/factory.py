@@ -87,13 +87,13 @@ from app.platform.mongo.embedded import server as embedded
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
+from app.research.store import AggregateRepository
 from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.storage import migrations, restoring
 from app.storage.accounts import AccountRepository
-from app.storage.aggregates import AggregateRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.certificates import CertificateRepository, Removal

@@ -25,8 +25,8 @@ from app.research.definitions import Definition
 from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
 from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, Voided, as_shown
+from app.research.store import AggregateRepository, AggregateState, PartName
 from app.settings import Settings
-from app.storage.aggregates import AggregateRepository, AggregateState, PartName
 from app.traces.statements.reader import SealedReader
 
 CACHED_BUCKETS = 24

@@ -24,7 +24,7 @@ from app.research.definitions import Definition, parse
 from app.research.disclosure import protect
 from app.research.facts import extract
 from app.research.publication import shown_next
-from app.storage.aggregates import AggregateRepository, AggregateState, PartName, Piece, Shown
+from app.research.store import AggregateRepository, AggregateState, PartName, Piece, Shown
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain
 

@@ -13,9 +13,9 @@ from app.keys import rekeying
 from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
+from app.research import store as aggregates
 from app.storage import (
     accounts,
-    aggregates,
     cases,
     certificates,
     erasures,

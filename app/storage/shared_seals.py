@@ -9,7 +9,8 @@ from pymongo import UpdateOne
 
 from app.crypto.documents import place as document_place
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import aggregates, cases, receptions
+from app.research import store as aggregates
+from app.storage import cases, receptions
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 

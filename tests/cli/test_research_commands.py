@@ -17,8 +17,8 @@ from app.governance.register.purposes import Purpose
 from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
+from app.research.store import AggregateRepository
 from app.settings import Settings
-from app.storage.aggregates import AggregateRepository
 from tests.research.statements import MadeUpReader, class_of
 
 

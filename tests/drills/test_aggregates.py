@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 from app.core.errors import DatabaseUnavailable, LeaseLost
+from app.research.store import AggregateRepository
 from app.settings import env_name
-from app.storage.aggregates import AggregateRepository
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.research.counted import totals
 from tests.served import Server, environment, serving

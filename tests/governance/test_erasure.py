@@ -18,11 +18,11 @@ from app.factory import Parts
 from app.governance import erasure as rules
 from app.governance.audit.store import Entry
 from app.governance.persons import Person
+from app.research.store import AggregateRepository
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
-from app.storage.aggregates import AggregateRepository
 from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
 from app.storage.tombstones import Tombstones
 from app.traces.statements.reader import SealedReader

@@ -22,12 +22,12 @@ from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, P
 from app.factory import Parts
 from app.governance.persons import Person, person_of
 from app.governance.restriction import Standing
+from app.research.store import AggregateRepository
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import StatementQuery, parse_query
 from app.standards.xapi.versions import Version
-from app.storage.aggregates import AggregateRepository
 from app.traces.ingest.querying import Reader
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement

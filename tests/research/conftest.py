@@ -9,8 +9,8 @@ import pytest
 from app.crypto.keys import OrganisationKeys
 from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
+from app.research.store import AggregateRepository
 from app.settings import Settings
-from app.storage.aggregates import AggregateRepository
 from tests.research.statements import MadeUpReader
 
 

@@ -12,7 +12,7 @@ from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
 from app.research.refresh import gathered
-from app.storage.aggregates import AggregateRepository
+from app.research.store import AggregateRepository
 
 
 def declared(name: str) -> Definition:

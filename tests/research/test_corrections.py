@@ -12,9 +12,9 @@ import pytest
 from app.factory import Parts
 from app.governance.persons import person_of
 from app.research.aggregates import Query
+from app.research.store import AggregateRepository
 from app.settings import Settings
 from app.standards.xapi.versions import Version
-from app.storage.aggregates import AggregateRepository
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 

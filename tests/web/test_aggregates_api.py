@@ -19,8 +19,8 @@ from app.governance.audit.log import AGGREGATE_READ, Audit
 from app.governance.audit.store import AuditRepository
 from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
+from app.research.store import AggregateRepository
 from app.settings import Settings
-from app.storage.aggregates import AggregateRepository
 from app.web import errors
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate
