@@ -39,7 +39,6 @@ from app.crypto import kinds
 from app.crypto.bodies import DICTIONARIES, Bodies
 from app.crypto.keys import OrganisationKeys
 from app.crypto.signing import Signer
-from app.governance.accounts import Accounts
 from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
@@ -47,9 +46,6 @@ from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
-from app.governance.certificates import Certificates
-from app.governance.contracts import Contracts
-from app.governance.deletions import Deletions
 from app.governance.documents_key import DocumentsRotation
 from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
@@ -68,7 +64,6 @@ from app.governance.rekey import Processes as RekeyProcesses
 from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
 from app.governance.restriction import Restriction
-from app.governance.retention import Retention
 from app.keys import keyring
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository, HolderThread
@@ -88,15 +83,21 @@ from app.research.aggregates import Aggregates
 from app.research.export import Exports
 from app.research.facts import months_counted
 from app.research.store import AggregateRepository
+from app.retention.certificate_store import CertificateRepository, Removal
+from app.retention.certificates import Certificates
+from app.retention.closed_account_store import AccountRepository
+from app.retention.closed_accounts import Accounts
+from app.retention.contracts import Contracts
+from app.retention.deletions import Deletions
+from app.retention.service import Retention
+from app.retention.store import RetentionRepository
 from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.storage import migrations, restoring
-from app.storage.accounts import AccountRepository
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
-from app.storage.certificates import CertificateRepository, Removal
 from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
@@ -105,7 +106,6 @@ from app.storage.minors_passes import MinorsRepository
 from app.storage.persons import PersonRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
-from app.storage.retention import RetentionRepository
 from app.storage.tombstones import Tombstones
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository

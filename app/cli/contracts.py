@@ -18,11 +18,11 @@ from app.cli.governance import activity
 from app.cli.screen import instant, out, table
 from app.cli.sources import source
 from app.core.errors import BadRequest, FileRefused, NotFound
-from app.governance.certificates import CERTIFICATE, Certificates
-from app.governance.contracts import Contracts
-from app.governance.deletions import Deletions, Plan
-from app.governance.retention import RetentionLine
-from app.storage.certificates import DELETING, Act
+from app.retention.certificate_store import DELETING, Act
+from app.retention.certificates import CERTIFICATE, Certificates
+from app.retention.contracts import Contracts
+from app.retention.deletions import Deletions, Plan
+from app.retention.service import RetentionLine
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _F = TypeVar("_F", bound=Callable[..., Any])

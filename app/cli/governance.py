@@ -25,10 +25,10 @@ from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import Entry
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
-from app.governance.certificates import Certificates
 from app.governance.recipients import Recipients
 from app.governance.register.service import Register, RetentionRule, version_on
-from app.governance.retention import Retention, RetentionLine
+from app.retention.certificates import Certificates
+from app.retention.service import Retention, RetentionLine
 
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 

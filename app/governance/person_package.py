@@ -45,7 +45,7 @@ from app.governance.person_words import LANGUAGES, README
 from app.governance.persons import OWN, Named, Person, Persons
 from app.governance.recipients import Received, Recipients
 from app.governance.register.service import Activity, Register, version_on
-from app.governance.retention import closed_before
+from app.retention.service import closed_before
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
 from app.standards.xapi.documents import Content, Place

@@ -27,7 +27,7 @@ from app.governance.audit.log import (
 from app.governance.cases import Cases
 from app.governance.persons import Person, groups_of
 from app.keys.person_seal import PersonSeal
-from app.storage.retention import Held
+from app.retention.store import Held
 
 
 class Standing(NamedTuple):

@@ -42,7 +42,7 @@ from app.keys.learners import NAME as SUBJECTS
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage.accounts import NAME as ACCOUNTS
+from app.retention.closed_account_store import NAME as ACCOUNTS
 from app.storage.persons import PersonRepository
 from app.storage.tombstones import Tombstone, Tombstones
 from app.traces.conformance.session_store import SESSIONS

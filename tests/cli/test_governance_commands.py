@@ -28,13 +28,11 @@ from app.governance.audit.log import AUDIT_READ, Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
-from app.governance.certificates import Certificates
 from app.governance.receptions import Receptions
 from app.governance.recipients import Recipients
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
-from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.jobs.lease import Leadership, Lease
@@ -42,10 +40,12 @@ from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler
 from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
-from app.storage.accounts import AccountRepository
-from app.storage.certificates import CertificateRepository
+from app.retention.certificate_store import CertificateRepository
+from app.retention.certificates import Certificates
+from app.retention.closed_account_store import AccountRepository
+from app.retention.service import DAY_US, Retention
+from app.retention.store import RetentionRepository
 from app.storage.receptions import ReceptionRepository
-from app.storage.retention import RetentionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 

@@ -14,8 +14,8 @@ import pytest
 
 from app.core import clock
 from app.factory import Parts
+from app.retention.certificate_store import DELETING, DONE
 from app.settings import Settings, env_name
-from app.storage.certificates import DELETING, DONE
 from tests.drills.drilling import Senders
 from tests.drills.test_restore import stored
 from tests.served import environment, free_port, serving
@@ -24,8 +24,8 @@ from tests.served import environment, free_port, serving
 DELETE = """
 import os, signal, sys
 from app.cli import main
-from app.governance import deletions
-from app.storage import certificates
+from app.retention import deletions
+from app.retention import certificate_store as certificates
 
 deletions.BATCH = 40
 name, step, times, until = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]

@@ -16,9 +16,9 @@ from app.crypto import signing
 from app.crypto.signing import Signer
 from app.factory import Parts
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
-from app.governance.certificates import CERTIFICATE
+from app.retention.certificate_store import DATA_DELETED, DONE, WAITING, CertificateRepository
+from app.retention.certificates import CERTIFICATE
 from app.standards.xapi.documents import Resource
-from app.storage.certificates import DATA_DELETED, DONE, WAITING, CertificateRepository
 from tests.governance.people import bodies, document, named, parts, person, send
 from tests.served import ACTIVITY
 

@@ -14,12 +14,12 @@ from app.core import clock
 from app.core.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
 from app.crypto import kinds, signing
 from app.factory import Parts
-from app.governance import deletions
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
-from app.governance.certificates import CERTIFICATE, act_of
+from app.retention import deletions
+from app.retention.certificate_store import DELETING, DONE
+from app.retention.certificates import CERTIFICATE, act_of
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.versions import Version
-from app.storage.certificates import DELETING, DONE
 from app.traces.statements.store import Filter
 from tests.governance.people import bodies, document, named, parts, person, refers, send, with_attachment
 

@@ -16,13 +16,13 @@ from app.cli import minors as command
 from app.core.errors import DatabaseUnavailable, RegisterInvalid
 from app.crypto import kinds
 from app.factory import Parts
-from app.governance.accounts import CLOSED, Event
 from app.governance.persons import person_of
 from app.research.store import AggregateRepository
+from app.retention.closed_account_store import AccountRepository
+from app.retention.closed_accounts import CLOSED, Event
 from app.settings import Settings
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage.accounts import AccountRepository
 from app.traces.ingest.querying import Reader
 from app.traces.statements.attachments import Part
 from tests.served import statement

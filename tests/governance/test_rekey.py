@@ -22,11 +22,11 @@ from app.crypto.documents import Layer, unseal_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.factory import Parts
 from app.governance import rekey as rules
-from app.governance.accounts import CLOSED, Event
 from app.governance.rekey import Rekey
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
+from app.retention.closed_accounts import CLOSED, Event
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery

@@ -16,13 +16,13 @@ from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
-from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
-from app.storage import retention as retention_storage
-from app.storage.accounts import PLACE, AccountRepository, Closing
-from app.storage.retention import Ended, Held, RetentionRepository
+from app.retention import store as retention_storage
+from app.retention.closed_account_store import PLACE, AccountRepository, Closing
+from app.retention.service import DAY_US, Retention
+from app.retention.store import Ended, Held, RetentionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
@@ -160,7 +160,7 @@ def test_the_version_of_the_activity_in_force_decides(house: House) -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.governance.retention._BATCH", 4)
+    monkeypatch.setattr("app.retention.service._BATCH", 4)
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -23,12 +23,12 @@ from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
-from app.governance.retention import DAY_US, Retention
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.platform.mongo.connection import Store
-from app.storage.accounts import AccountRepository
-from app.storage.retention import RetentionRepository
+from app.retention.closed_account_store import AccountRepository
+from app.retention.service import DAY_US, Retention
+from app.retention.store import RetentionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.web import errors
 from app.web.api import retention as governance_api

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage import accounts
+from app.retention import closed_account_store as accounts
 from app.storage.migrations import create
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.platform.mongo.connection import Store
-from app.storage.certificates import COLLECTIONS
+from app.retention.certificate_store import COLLECTIONS
 from app.storage.migrations import create
 
 

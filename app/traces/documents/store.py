@@ -18,7 +18,7 @@ COLLECTIONS = (
             Index("group", (("group", 1), ("updated", 1))),
             # What is a learner's: for whoever asks about one, and for erasure.
             Index("learner", (("subject", 1),), only_with="subject"),
-            # What a source wrote last, by when: for retention (``app/storage/retention.py``).
+            # What a source wrote last, by when: for retention (``app/retention/store.py``).
             Index("age", (("source", 1), ("updated", 1))),
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.access.scopes import ACCOUNTS
-from app.governance.accounts import Accounts, of_json
+from app.retention.closed_accounts import Accounts, of_json
 from app.web.api import asked
 from app.web.api.answers import answer
 from app.web.gate import Gate

@@ -17,7 +17,7 @@ from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.store import Entry
 from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register.service import Activity, Register
-from app.governance.retention import Retention
+from app.retention.service import Retention
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate

@@ -22,11 +22,9 @@ from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRes
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
-from app.governance.certificates import Certificates, require_words
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
-from app.storage.accounts import AccountRepository
-from app.storage.certificates import (
+from app.retention.certificate_store import (
     DATA_DELETED,
     DELETING,
     STATEMENT_DELETED,
@@ -35,8 +33,10 @@ from app.storage.certificates import (
     CertificateRepository,
     Removal,
 )
+from app.retention.certificates import Certificates, require_words
+from app.retention.closed_account_store import AccountRepository
+from app.retention.store import Held, RetentionRepository
 from app.storage.erasures import Remains
-from app.storage.retention import Held, RetentionRepository
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
 

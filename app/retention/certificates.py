@@ -17,7 +17,7 @@ from app.core import clock
 from app.core.errors import BadRequest, NotFound, SignatureRefused
 from app.crypto import signing
 from app.crypto.signing import Signer
-from app.storage.certificates import DELETING, DONE, Act, CertificateRepository
+from app.retention.certificate_store import DELETING, DONE, Act, CertificateRepository
 
 CERTIFICATE = "sillage-certificate"
 """The format that a certificate says it has (``app/crypto/signing.py``)."""

@@ -16,7 +16,7 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
 from app.governance.persons import Person, person_of
 from app.keys.person_seal import PersonSeal
-from app.storage.accounts import PLACE, AccountRepository, Closing
+from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
 MOST_EVENTS = 10_000

@@ -26,8 +26,8 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
-from app.storage.accounts import PLACE, AccountRepository, Closing
-from app.storage.retention import Ended, Held, RetentionRepository
+from app.retention.closed_account_store import PLACE, AccountRepository, Closing
+from app.retention.store import Ended, Held, RetentionRepository
 
 DAY_US = 86_400_000_000
 # The job runs once a day; a statement is overdue when it outlived two of its runs.

@@ -16,12 +16,12 @@ from app.access.store import Source, SourceRepository
 from app.core import clock
 from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
-from app.governance.certificates import Certificates, require_words
-from app.governance.deletions import Deletions
 from app.governance.register.service import Activity, Register
-from app.governance.retention import Retention, RetentionLine
-from app.storage import certificates as acts
-from app.storage.certificates import DELETIONS, DONE, WAITING, Act, CertificateRepository
+from app.retention import certificate_store as acts
+from app.retention.certificate_store import DELETIONS, DONE, WAITING, Act, CertificateRepository
+from app.retention.certificates import Certificates, require_words
+from app.retention.deletions import Deletions
+from app.retention.service import Retention, RetentionLine
 
 
 class Move(NamedTuple):
