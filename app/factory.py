@@ -53,7 +53,6 @@ from app.governance.keys import Keys
 from app.governance.minors import MinorsPass
 from app.governance.minors import Surroundings as MinorsSurroundings
 from app.governance.person_package import Held, Packages
-from app.governance.persons import Persons
 from app.governance.receptions import Receptions
 from app.governance.recipients import Disclosures, Recipients
 from app.governance.rectification import Rectification
@@ -72,6 +71,8 @@ from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.keys.person_seal import PersonSeal
 from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
+from app.people.finding.finder import Persons
+from app.people.finding.store import PersonRepository
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
@@ -103,7 +104,6 @@ from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
-from app.storage.persons import PersonRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.storage.tombstones import Tombstones

@@ -12,7 +12,7 @@ from app.access.store import SourceRepository
 from app.cli.given import Moment
 from app.cli.screen import out
 from app.core.errors import FileRefused, RegisterInvalid
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.retention.closed_accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json
 
 _source = click.option("--source", required=True, metavar="ID", help="Whose accounts they are.")

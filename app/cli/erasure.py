@@ -18,7 +18,7 @@ from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.core.errors import FileRefused, NotFound
 from app.governance.erasure import RECEIPT, Erasures, Told
-from app.governance.persons import Person, Persons
+from app.people.finding.finder import Person, Persons
 from app.storage.erasures import DONE
 
 _PHASES = {

@@ -16,7 +16,7 @@ from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
 from app.governance.person_package import Packages
 from app.governance.person_package import Progress as Stage
-from app.governance.persons import Person
+from app.people.finding.finder import Person
 
 _STAGES = {
     "statements": "statements",

@@ -15,7 +15,7 @@ from app.core.errors import BadRequest
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, Asked, Audit, Page
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 
 MOST_AGENT_BYTES = 64 * 1024
 

@@ -24,8 +24,8 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.governance.case_steps import Case, Step
-from app.governance.persons import Person
 from app.keys.person_seal import PersonSeal
+from app.people.finding.finder import Person
 from app.storage.cases import CaseRepository, CaseRow
 from app.storage.cases import place as sealed_place
 

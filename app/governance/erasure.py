@@ -41,11 +41,12 @@ from app.governance.audit.log import (
 from app.governance.audit.store import Entry
 from app.governance.case_steps import Case
 from app.governance.cases import Cases
-from app.governance.persons import Person, Persons
 from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register.service import Activity, SourceLink
 from app.keys.learners import SubjectKeys, WrappedKeys
+from app.people.finding.finder import Person, Persons
+from app.people.finding.store import PersonRepository, Tokened
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
 from app.standards.xapi.identifiers import keys_of
@@ -63,7 +64,6 @@ from app.storage.erasures import (
     Remains,
     Sealed,
 )
-from app.storage.persons import PersonRepository, Tokened
 from app.storage.tombstones import Tombstone, Tombstones
 from app.traces.statements.store import Position, Stored, beyond
 

@@ -42,9 +42,9 @@ from app.governance.package_zip import ZipStream
 from app.governance.person_summary import Named as NamedThing
 from app.governance.person_summary import Summary, moment
 from app.governance.person_words import LANGUAGES, README
-from app.governance.persons import OWN, Named, Person, Persons
 from app.governance.recipients import Received, Recipients
 from app.governance.register.service import Activity, Register, version_on
+from app.people.finding.finder import OWN, Named, Person, Persons
 from app.retention.service import closed_before
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in

@@ -23,8 +23,8 @@ from app.access.store import Source, StoredCredential
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
 from app.governance.audit.store import Entry
 from app.governance.person_summary import moment
-from app.governance.persons import Person, Persons
 from app.governance.receptions import Group, Receptions
+from app.people.finding.finder import Person, Persons
 from app.traces.statements.store import Stored
 
 ASKED: Final = "asked"

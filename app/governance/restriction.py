@@ -25,8 +25,8 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.governance.cases import Cases
-from app.governance.persons import Person, groups_of
 from app.keys.person_seal import PersonSeal
+from app.people.finding.finder import Person, groups_of
 from app.retention.store import Held
 
 

@@ -14,8 +14,8 @@ from app.core import given
 from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
-from app.governance.persons import Person, person_of
 from app.keys.person_seal import PersonSeal
+from app.people.finding.finder import Person, person_of
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")

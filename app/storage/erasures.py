@@ -39,11 +39,11 @@ from pymongo.errors import PyMongoError
 from app.access.restrictions.store import NAME as PERSON_STATES
 from app.core.errors import DatabaseUnavailable
 from app.keys.learners import NAME as SUBJECTS
+from app.people.finding.store import PersonRepository
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.retention.closed_account_store import NAME as ACCOUNTS
-from app.storage.persons import PersonRepository
 from app.storage.tombstones import Tombstone, Tombstones
 from app.traces.conformance.session_store import SESSIONS
 from app.traces.documents.store import NAME as DOCUMENTS

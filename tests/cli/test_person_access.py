@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from app.cli.person import person
 from app.core.errors import DatabaseUnavailable, FileRefused
 from app.governance.person_package import Progress
-from app.governance.persons import Person
 from app.governance.register.purposes import Purpose
+from app.people.finding.finder import Person
 
 ME = ["--account", "https://ent.example", "p-1"]
 

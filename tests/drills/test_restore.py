@@ -16,7 +16,7 @@ import pytest
 
 from app.core.errors import RestoreUnfinished
 from app.factory import Parts
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.settings import Settings, env_name, load
 from tests.drills.drilling import LABEL, Senders, own_mongodb, reckon, until
 from tests.drills.replicas import replica_set

@@ -13,7 +13,7 @@ import pytest
 
 from app.access.store import Source
 from app.factory import Parts
-from app.governance.persons import Person, person_of
+from app.people.finding.finder import Person, person_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version

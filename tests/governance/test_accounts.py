@@ -12,9 +12,9 @@ from app.core.errors import BadRequest, MalformedJSON, SillageError
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.persons import person_of
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import MOST_EVENTS, Accounts, Announced, Event, of_csv, of_json

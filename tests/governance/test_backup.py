@@ -31,8 +31,8 @@ from app.crypto.keys import OrganisationKeys
 from app.factory import Parts
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
-from app.governance.persons import person_of
 from app.keys import organisation as organisation_keys
+from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from app.storage import restoring, tombstone_file

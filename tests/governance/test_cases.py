@@ -19,9 +19,9 @@ from app.governance import case_steps, cases
 from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.cases import Cases, Standing
-from app.governance.persons import Person, person_of
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.people.finding.finder import Person, person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings
 from app.storage.cases import CaseRepository

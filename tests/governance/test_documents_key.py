@@ -19,9 +19,9 @@ from app.factory import Parts
 from app.governance import documents_key as rules
 from app.governance.audit.log import _canonical
 from app.governance.documents_key import DocumentsRotation
-from app.governance.persons import person_of
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
+from app.people.finding.finder import person_of
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version

@@ -14,7 +14,7 @@ import structlog
 
 from app.core.errors import NotFound, Unsealable
 from app.factory import Parts
-from app.governance.persons import Person
+from app.people.finding.finder import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version

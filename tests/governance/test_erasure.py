@@ -17,7 +17,7 @@ from app.crypto import signing
 from app.factory import Parts
 from app.governance import erasure as rules
 from app.governance.audit.store import Entry
-from app.governance.persons import Person
+from app.people.finding.finder import Person
 from app.research.store import AggregateRepository
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource
@@ -140,7 +140,7 @@ def test_one_placeholder_stands_for_one_person_and_it_can_be_searched(parts: Par
     homes.discard((parts.settings.public_url, "tutor"))
     ((home, name),) = homes
     assert home == f"{parts.settings.public_url}/erased"
-    from app.governance.persons import person_of
+    from app.people.finding.finder import person_of
 
     places = parts.persons.places(person_of([{"account": {"homePage": home, "name": name}}]))
     assert (places.own, places.mentions) == (0, 9)

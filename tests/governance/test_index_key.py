@@ -19,9 +19,9 @@ from app.crypto.keys import IndexKey
 from app.factory import Parts
 from app.governance import index_key as rules
 from app.governance.index_key import IndexRotation
-from app.governance.persons import person_of
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
+from app.people.finding.finder import person_of
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version

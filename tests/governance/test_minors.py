@@ -16,7 +16,7 @@ from app.cli import minors as command
 from app.core.errors import DatabaseUnavailable, RegisterInvalid
 from app.crypto import kinds
 from app.factory import Parts
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.research.store import AggregateRepository
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import CLOSED, Event

@@ -14,7 +14,7 @@ import pytest
 from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.governance.backup import Restored
-from app.governance.persons import Person, person_of
+from app.people.finding.finder import Person, person_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version

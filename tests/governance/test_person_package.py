@@ -19,9 +19,10 @@ from pymongo import MongoClient
 from app.access.store import Source
 from app.core.errors import CaseConflict, NotFound
 from app.factory import Parts
-from app.governance import person_package, persons
+from app.governance import person_package
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
-from app.governance.persons import person_of
+from app.people.finding import finder as persons
+from app.people.finding.finder import person_of
 from app.retention.closed_accounts import Event
 from app.settings import load
 from app.standards.xapi.documents import Conditions, Content, Place, Resource

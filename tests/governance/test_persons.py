@@ -10,8 +10,8 @@ import pytest
 
 from app.core.errors import BadRequest
 from app.factory import Parts
-from app.governance import persons as rules
-from app.governance.persons import MENTION, OWN, Named, person_of
+from app.people.finding import finder as rules
+from app.people.finding.finder import MENTION, OWN, Named, person_of
 from app.standards.xapi.documents import Resource
 from tests.governance.people import (
     HOME,

@@ -19,7 +19,7 @@ from app.core.errors import (
     SillageError,
 )
 from app.factory import Parts
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.settings import Settings
 from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.standards.xapi.versions import Version

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from app.factory import Parts
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.research.aggregates import Query
 from app.research.store import AggregateRepository
 from app.settings import Settings

@@ -22,8 +22,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 from app.cli.jobs import jobs
 from app.core.errors import KeyInUse
 from app.factory import Parts
-from app.governance.persons import person_of
 from app.keys import organisation as organisation_keys
+from app.people.finding.finder import person_of
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.query import StatementQuery

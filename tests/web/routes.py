@@ -17,7 +17,7 @@ from app.access.credentials import NewCredential
 from app.core import clock
 from app.governance.audit.log import ANCHOR, CHAIN_CLOSED, CHAIN_OPENED
 from app.governance.cases import Cases
-from app.governance.persons import person_of
+from app.people.finding.finder import person_of
 from app.storage.cases import CaseRepository
 from tests.served import Server, statement
 

@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from app.core import lossless
 from app.core.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
-from app.governance.persons import Person, person_of
+from app.people.finding.finder import Person, person_of
 from app.web import body
 
 _MOST_BYTES = 1024 * 1024

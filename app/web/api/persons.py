@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from app.access.scopes import RIGHTS
 from app.core.errors import BadParameter, NotFound
 from app.governance.erasure import Erasures
-from app.governance.persons import Persons
 from app.governance.recipients import Disclosures
+from app.people.finding.finder import Persons
 from app.storage.erasures import DONE, Erasure
 from app.web.api import asked
 from app.web.api.answers import answer, instant

@@ -21,10 +21,10 @@ from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
+from app.people.finding.store import PersonRepository
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import agent_identifier, group_identifier
 from app.standards.xapi.validate import actor_faults
-from app.storage.persons import PersonRepository
 from app.traces.statements.store import Position, Stored, beyond
 
 OWN = "own"
