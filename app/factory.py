@@ -47,7 +47,6 @@ from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.documents_key import DocumentsRotation
-from app.governance.erasure import Erasures, Processes, Surroundings
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.minors import MinorsPass
@@ -71,6 +70,9 @@ from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.keys.person_seal import PersonSeal
 from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
+from app.people.erasure.service import Erasures, Processes, Surroundings
+from app.people.erasure.store import ErasureRepository, Remains
+from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Persons
 from app.people.finding.store import PersonRepository
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
@@ -99,14 +101,12 @@ from app.standards.xapi.versions import Version
 from app.storage import migrations, restoring
 from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
-from app.storage.erasures import ErasureRepository, Remains
 from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
 from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
-from app.storage.tombstones import Tombstones
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures

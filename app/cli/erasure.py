@@ -17,9 +17,9 @@ from app.cli.person import Meant, for_each, people_options, person, refuse_case
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.core.errors import FileRefused, NotFound
-from app.governance.erasure import RECEIPT, Erasures, Told
+from app.people.erasure.service import RECEIPT, Erasures, Told
+from app.people.erasure.store import DONE
 from app.people.finding.finder import Person, Persons
-from app.storage.erasures import DONE
 
 _PHASES = {
     "forgetting": "Waiting until every process has forgotten the keys",

@@ -37,15 +37,16 @@ from app.keys import rekeying
 from app.keys.holders import HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.rekeying import RekeyRepository
+from app.people.erasure import tombstone_file, tombstones
+from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
-from app.storage import migrations, minors_passes, restoring, tombstone_file, tombstones
+from app.storage import migrations, minors_passes, restoring
 from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
 from app.storage.restoring import ERASING, LOADING, Restoring, State
 from app.storage.snapshot import snapshot
-from app.storage.tombstones import Tombstone, Tombstones
 
 MAC = "backup"
 """Purpose of the MAC over a manifest."""

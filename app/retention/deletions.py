@@ -22,6 +22,7 @@ from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRes
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
+from app.people.erasure.store import Remains
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
 from app.retention.certificate_store import (
@@ -36,7 +37,6 @@ from app.retention.certificate_store import (
 from app.retention.certificates import Certificates, require_words
 from app.retention.closed_account_store import AccountRepository
 from app.retention.store import Held, RetentionRepository
-from app.storage.erasures import Remains
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
 

@@ -30,13 +30,13 @@ from app.governance import keys as key_rules
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository
 from app.keys.providers import file as keyfile
+from app.people.erasure.store import DONE
 from app.platform.cluster import claims
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
 from app.storage.backup_file import documents_of, reading
-from app.storage.erasures import DONE
 from tests.drills.drilling import own_mongodb, until
 from tests.drills.test_keys import command
 from tests.governance import people
@@ -132,9 +132,9 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
 ERASE = """
 import os, signal, sys
 from app.cli import main
-from app.governance import (erasure)
+from app.people.erasure import service as erasure
 from app.platform.cluster import claims
-from app.storage.erasures import ErasureRepository, Remains
+from app.people.erasure.store import ErasureRepository, Remains
 
 moment, name = sys.argv[1:]
 erasure.BATCH, erasure.REDACTED_AT_ONCE, claims.CLAIM_SECONDS = 20, 5, 0.5

@@ -32,17 +32,18 @@ from app.factory import Parts
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.governance.backup import Backups
 from app.keys import organisation as organisation_keys
+from app.people.erasure import tombstone_file
+from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
-from app.storage import restoring, tombstone_file
+from app.storage import restoring
 from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import NOTES
 from app.storage.migrations import check as check_migrations
 from app.storage.restoring import Restoring
 from app.storage.snapshot import LEFT_OUT
-from app.storage.tombstones import Tombstone, Tombstones
 from tests.drills.drilling import until
 from tests.stores import own_settings
 

@@ -14,11 +14,11 @@ import structlog
 
 from app.core.errors import NotFound, Unsealable
 from app.factory import Parts
+from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
 from app.people.finding.finder import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage.erasures import DELETING, DONE, FORGETTING, Erasure
 from app.traces.ingest.querying import Reader
 from tests.governance.people import document, mentions, named, parts, person, place, send, with_attachment
 

@@ -15,16 +15,16 @@ from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
 from app.crypto import signing
 from app.factory import Parts
-from app.governance import erasure as rules
 from app.governance.audit.store import Entry
+from app.people.erasure import service as rules
+from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
+from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Person
 from app.research.store import AggregateRepository
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
-from app.storage.erasures import DONE, FORGETTING, PHASES, Erasure
-from app.storage.tombstones import Tombstones
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import MOST_CARRIED
 from tests.governance.people import (

@@ -15,10 +15,10 @@ from app.core import clock
 from app.core.errors import PreconditionFailed, Unsealable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.keys.learners import SubjectKeys
+from app.people.erasure.store import ErasureRepository
 from app.platform.mongo.connection import Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
-from app.storage.erasures import ErasureRepository
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow

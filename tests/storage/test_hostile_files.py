@@ -24,9 +24,9 @@ from app.crypto import key_backup, signing
 from app.governance.audit import checkpoints
 from app.governance.backup import _Captured
 from app.keys.providers import file as keyfile
+from app.people.erasure import tombstone_file
 from app.standards.profiles import document
 from app.standards.profiles.lint import lint
-from app.storage import tombstone_file
 from app.storage.backup_file import BackupReader, Chunk
 from app.traces.conformance import nomenclatures
 from tests.places import ROOT

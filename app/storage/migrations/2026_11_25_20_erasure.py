@@ -5,8 +5,9 @@ Without the indexes, finding one person's documents, sessions and attachments wo
 
 from __future__ import annotations
 
+from app.people.erasure import store as erasures
+from app.people.erasure import tombstones
 from app.platform.mongo.connection import Store
-from app.storage import erasures, tombstones
 from app.storage.migrations import create
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents

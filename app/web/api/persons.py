@@ -8,10 +8,10 @@ from flask import Blueprint, Response, request
 
 from app.access.scopes import RIGHTS
 from app.core.errors import BadParameter, NotFound
-from app.governance.erasure import Erasures
 from app.governance.recipients import Disclosures
+from app.people.erasure.service import Erasures
+from app.people.erasure.store import DONE, Erasure
 from app.people.finding.finder import Persons
-from app.storage.erasures import DONE, Erasure
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate

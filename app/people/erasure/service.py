@@ -2,7 +2,7 @@
 
 1. ``erase`` destroys the person's keys in one transaction with the tombstones and a note of what is still to be done.
    From its commit on nothing sealed for them opens with what the database holds, however much there is.
-2. ``advance`` does the rest, in steps that may be cut off anywhere and done again (``app/storage/erasures.py``):
+2. ``advance`` does the rest, in steps that may be cut off anywhere and done again (``app/people/erasure/store.py``):
    every process forgets the keys; from then on ``until_stored`` bounds what is erased: nothing that was sealed with a
    destroyed key is stored later, and when nothing can appear below it any more, what is there is deleted by the batch.
    Statements of others that name the person lose the name and get an anonymous account in its place, under the key that
@@ -45,13 +45,7 @@ from app.governance.receptions import Export, Receptions
 from app.governance.recipients import Recipients
 from app.governance.register.service import Activity, SourceLink
 from app.keys.learners import SubjectKeys, WrappedKeys
-from app.people.finding.finder import Person, Persons
-from app.people.finding.store import PersonRepository, Tokened
-from app.platform.cluster import claims
-from app.platform.cluster.membership import Observer
-from app.standards.xapi.identifiers import keys_of
-from app.standards.xapi.redaction import redacted
-from app.storage.erasures import (
+from app.people.erasure.store import (
     DELETING,
     DONE,
     FORGETTING,
@@ -64,7 +58,13 @@ from app.storage.erasures import (
     Remains,
     Sealed,
 )
-from app.storage.tombstones import Tombstone, Tombstones
+from app.people.erasure.tombstones import Tombstone, Tombstones
+from app.people.finding.finder import Person, Persons
+from app.people.finding.store import PersonRepository, Tokened
+from app.platform.cluster import claims
+from app.platform.cluster.membership import Observer
+from app.standards.xapi.identifiers import keys_of
+from app.standards.xapi.redaction import redacted
 from app.traces.statements.store import Position, Stored, beyond
 
 RECEIPT = "sillage-erasure-receipt"

@@ -1,6 +1,6 @@
 """Tombstones outside the database: a file that each erasure adds a line to, for the day the database is lost.
 
-A line is a JSON object with the fields of a tombstone (``app/storage/tombstones.py``): ``id``, ``mark``
+A line is a JSON object with the fields of a tombstone (``app/people/erasure/tombstones.py``): ``id``, ``mark``
 (hexadecimal), ``erased`` (ISO 8601 UTC), ``until_stored`` (microseconds since 1970), ``erasure`` (UUID); and ``mac``:
 HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from the organisation's MAC root. It names
 nobody; who has the file without the keys learns when persons were erased.
@@ -23,8 +23,8 @@ import orjson
 
 from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
+from app.people.erasure.tombstones import Tombstone
 from app.storage.minors_passes import Cleaning
-from app.storage.tombstones import Tombstone
 
 Mac = Callable[[bytes], bytes]
 Line = Tombstone | Cleaning

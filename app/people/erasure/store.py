@@ -39,12 +39,12 @@ from pymongo.errors import PyMongoError
 from app.access.restrictions.store import NAME as PERSON_STATES
 from app.core.errors import DatabaseUnavailable
 from app.keys.learners import NAME as SUBJECTS
+from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.store import PersonRepository
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.retention.closed_account_store import NAME as ACCOUNTS
-from app.storage.tombstones import Tombstone, Tombstones
 from app.traces.conformance.session_store import SESSIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS

@@ -1,0 +1,1 @@
+"""Erasure (GDPR art. 17): steps, receipts, tombstones."""
