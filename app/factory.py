@@ -51,9 +51,6 @@ from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.minors import MinorsPass
 from app.governance.minors import Surroundings as MinorsSurroundings
-from app.governance.person_package import Held, Packages
-from app.governance.receptions import Receptions
-from app.governance.recipients import Disclosures, Recipients
 from app.governance.rectification import Rectification
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
@@ -70,6 +67,10 @@ from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.keys.person_seal import PersonSeal
 from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
+from app.people.access_package.person_package import Held, Packages
+from app.people.access_package.reception_store import ReceptionRepository
+from app.people.access_package.receptions import Receptions
+from app.people.access_package.recipients import Disclosures, Recipients
 from app.people.erasure.service import Erasures, Processes, Surroundings
 from app.people.erasure.store import ErasureRepository, Remains
 from app.people.erasure.tombstones import Tombstones
@@ -105,7 +106,6 @@ from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
-from app.storage.receptions import ReceptionRepository
 from app.storage.resealing import ResealRepository
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository

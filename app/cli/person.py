@@ -18,7 +18,7 @@ import orjson
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
-from app.governance.recipients import Disclosures, Received, recipients_in
+from app.people.access_package.recipients import Disclosures, Received, recipients_in
 from app.people.finding.finder import Person, Persons, person_of
 
 _MOST_BYTES = 1_000_000

@@ -14,8 +14,8 @@ from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
-from app.governance.person_package import Packages
-from app.governance.person_package import Progress as Stage
+from app.people.access_package.person_package import Packages
+from app.people.access_package.person_package import Progress as Stage
 from app.people.finding.finder import Person
 
 _STAGES = {

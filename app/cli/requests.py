@@ -15,7 +15,7 @@ from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
 from app.governance.cases import Cases
-from app.governance.recipients import Recipients
+from app.people.access_package.recipients import Recipients
 from app.people.finding.finder import Person
 
 _day = Moment()

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from pymongo import UpdateOne
 
 from app.crypto.documents import place as document_place
+from app.people.access_package import reception_store as receptions
 from app.platform.mongo.connection import Document, Store, translated
 from app.research import store as aggregates
-from app.storage import cases, receptions
+from app.storage import cases
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 

@@ -28,13 +28,14 @@ from app.governance.audit.log import AUDIT_READ, Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.audit_search import AuditSearch
-from app.governance.receptions import Receptions
-from app.governance.recipients import Recipients
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.people.access_package.reception_store import ReceptionRepository
+from app.people.access_package.receptions import Receptions
+from app.people.access_package.recipients import Recipients
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler
@@ -45,7 +46,6 @@ from app.retention.certificates import Certificates
 from app.retention.closed_account_store import AccountRepository
 from app.retention.service import DAY_US, Retention
 from app.retention.store import RetentionRepository
-from app.storage.receptions import ReceptionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from app.cli.person import person
 from app.core.errors import DatabaseUnavailable, FileRefused
-from app.governance.person_package import Progress
 from app.governance.register.purposes import Purpose
+from app.people.access_package.person_package import Progress
 from app.people.finding.finder import Person
 
 ME = ["--account", "https://ent.example", "p-1"]

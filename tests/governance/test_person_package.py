@@ -19,8 +19,8 @@ from pymongo import MongoClient
 from app.access.store import Source
 from app.core.errors import CaseConflict, NotFound
 from app.factory import Parts
-from app.governance import person_package
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
+from app.people.access_package import person_package
 from app.people.finding import finder as persons
 from app.people.finding.finder import person_of
 from app.retention.closed_accounts import Event

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.governance import person_page, person_summary
-from app.governance.person_summary import LONGEST, Summary, Words, words_of
-from app.governance.person_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
+from app.people.access_package import person_page, person_summary
+from app.people.access_package.person_summary import LONGEST, Summary, Words, words_of
+from app.people.access_package.person_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
 from app.settings import Settings, split_purposes
 
 AT = 1_790_000_000_000_000

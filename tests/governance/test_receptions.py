@@ -12,11 +12,11 @@ import pytest
 from app.core import clock
 from app.core.errors import SillageError
 from app.factory import Parts
-from app.governance import receptions
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import DAY_US, AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.recipients import Received
+from app.people.access_package import receptions
+from app.people.access_package.recipients import Received
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.query import parse_query
 from app.traces.ingest.querying import Reader

@@ -3,7 +3,8 @@
 CNIL, deliberation 2021-122 of 14 October 2021 on logging: six months to a year, unless something asks for more. Entries
 go from the front of their chains, once they were found whole. Before they go an entry says which
 (``app/governance/audit/log.py``). What is to be kept of readings as long as the data is taken from them before
-(``app/governance/receptions.py``). A chain that is not whole, or was cut, stays as it is: evidence is not tidied away.
+(``app/people/access_package/receptions.py``). A chain that is not whole, or was cut, stays as it is: evidence is not
+tidied away.
 """
 
 from __future__ import annotations

@@ -41,10 +41,10 @@ from app.governance.audit.log import (
 from app.governance.audit.store import Entry
 from app.governance.case_steps import Case
 from app.governance.cases import Cases
-from app.governance.receptions import Export, Receptions
-from app.governance.recipients import Recipients
 from app.governance.register.service import Activity, SourceLink
 from app.keys.learners import SubjectKeys, WrappedKeys
+from app.people.access_package.receptions import Export, Receptions
+from app.people.access_package.recipients import Recipients
 from app.people.erasure.store import (
     DELETING,
     DONE,

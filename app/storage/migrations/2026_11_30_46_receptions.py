@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.people.access_package import reception_store as receptions
 from app.platform.mongo.connection import Store
-from app.storage import receptions
 from app.storage.migrations import create
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from app.access.scopes import RIGHTS
 from app.core.errors import Overloaded
-from app.governance.person_package import Packages
+from app.people.access_package.person_package import Packages
 from app.web.api import asked
 from app.web.gate import Gate
 

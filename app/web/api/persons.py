@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from app.access.scopes import RIGHTS
 from app.core.errors import BadParameter, NotFound
-from app.governance.recipients import Disclosures
+from app.people.access_package.recipients import Disclosures
 from app.people.erasure.service import Erasures
 from app.people.erasure.store import DONE, Erasure
 from app.people.finding.finder import Persons

@@ -35,15 +35,15 @@ import orjson
 from app.access.store import Source
 from app.core import lossless
 from app.core.errors import Unsealable
-from app.governance import person_page
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.case_steps import Case
-from app.governance.package_zip import ZipStream
-from app.governance.person_summary import Named as NamedThing
-from app.governance.person_summary import Summary, moment
-from app.governance.person_words import LANGUAGES, README
-from app.governance.recipients import Received, Recipients
 from app.governance.register.service import Activity, Register, version_on
+from app.people.access_package import person_page
+from app.people.access_package.package_zip import ZipStream
+from app.people.access_package.person_summary import Named as NamedThing
+from app.people.access_package.person_summary import Summary, moment
+from app.people.access_package.person_words import LANGUAGES, README
+from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, Named, Person, Persons
 from app.retention.service import closed_before
 from app.standards.xapi import Statement

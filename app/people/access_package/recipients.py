@@ -1,10 +1,10 @@
 """Who received what is held about one person: what the audit log says of readings and exports (GDPR art. 15(1)(c)).
 
 Of readings that are no more in the log for their age, what was condensed of them says it, as long as there are data
-(``app/governance/receptions.py``). Actual recipients, as far as they are known (CJEU C-154/21): a reading that asked
-for the person, or for one of their statements or documents; and a page of statements in general that had theirs in it,
-which the span of the page tells. A page filtered by something else (a verb, an activity) is told apart: it may have had
-them.
+(``app/people/access_package/receptions.py``). Actual recipients, as far as they are known (CJEU C-154/21): a reading
+that asked for the person, or for one of their statements or documents; and a page of statements in general that had
+theirs in it, which the span of the page tells. A page filtered by something else (a verb, an activity) is told apart:
+it may have had them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from uuid import UUID
 from app.access.store import Source, StoredCredential
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
 from app.governance.audit.store import Entry
-from app.governance.person_summary import moment
-from app.governance.receptions import Group, Receptions
+from app.people.access_package.person_summary import moment
+from app.people.access_package.receptions import Group, Receptions
 from app.people.finding.finder import Person, Persons
 from app.traces.statements.store import Stored
 

@@ -20,8 +20,8 @@ import zstandard
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
 from app.governance.audit.store import Entry
-from app.governance.person_summary import month_of
-from app.storage.receptions import ReceptionRepository, ReceptionRow, place
+from app.people.access_package.person_summary import month_of
+from app.people.access_package.reception_store import ReceptionRepository, ReceptionRow, place
 
 KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)
 """Kinds of entries of which something is kept."""

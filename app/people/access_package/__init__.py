@@ -1,0 +1,1 @@
+"""Subject access export (GDPR art. 15), and who received what."""
