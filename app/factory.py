@@ -43,7 +43,6 @@ from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.audit_search import AuditSearch
 from app.governance.backup import Backups
 from app.governance.cases import SOON_DAYS, Cases
 from app.governance.documents_key import DocumentsRotation
@@ -51,14 +50,12 @@ from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
 from app.governance.minors import MinorsPass
 from app.governance.minors import Surroundings as MinorsSurroundings
-from app.governance.rectification import Rectification
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.governance.rekey import Processes as RekeyProcesses
 from app.governance.rekey import Rekey
 from app.governance.reseal import Reseal
-from app.governance.restriction import Restriction
 from app.keys import keyring
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository, HolderThread
@@ -71,11 +68,14 @@ from app.people.access_package.person_package import Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Disclosures, Recipients
+from app.people.audit_search import AuditSearch
 from app.people.erasure.service import Erasures, Processes, Surroundings
 from app.people.erasure.store import ErasureRepository, Remains
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Persons
 from app.people.finding.store import PersonRepository
+from app.people.rectification import Rectification
+from app.people.restriction import Restriction
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job

@@ -24,9 +24,9 @@ from app.governance.audit.checkpoints import Checkpoint, Checkpoints
 from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import Entry
-from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.governance.register.service import Register, RetentionRule, version_on
 from app.people.access_package.recipients import Recipients
+from app.people.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.retention.certificates import Certificates
 from app.retention.service import Retention, RetentionLine
 

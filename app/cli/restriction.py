@@ -14,10 +14,10 @@ from app.cli.person import Meant, for_each, in_words, people_options, person, re
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.errors import FileRefused
-from app.governance.rectification import Rectification
-from app.governance.restriction import Restriction
 from app.people.access_package.recipients import Disclosures
 from app.people.finding.finder import Person
+from app.people.rectification import Rectification
+from app.people.restriction import Restriction
 
 case_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
 

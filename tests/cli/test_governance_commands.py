@@ -27,7 +27,6 @@ from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import AUDIT_READ, Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.audit_search import AuditSearch
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
@@ -36,6 +35,7 @@ from app.keys.person_seal import PersonSeal
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Recipients
+from app.people.audit_search import AuditSearch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler

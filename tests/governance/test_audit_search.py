@@ -12,7 +12,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, PERSON_READ, STATEMENTS_READ, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.audit_search import AuditSearch, Wanted, read_agents
+from app.people.audit_search import AuditSearch, Wanted, read_agents
 from app.platform.mongo.connection import Store
 
 START = 1_790_000_000_000_000

@@ -18,7 +18,7 @@ import requests
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import contracts
-from app.governance.audit_search import Wanted
+from app.people.audit_search import Wanted
 from app.traces.documents.service import MOST_LISTED
 from app.traces.documents.store import NAME
 from app.web.xapi.headers import VERDICT

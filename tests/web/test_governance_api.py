@@ -20,11 +20,11 @@ from app.crypto import kinds
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.audit_search import AuditSearch
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.people.audit_search import AuditSearch
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.service import DAY_US, Retention

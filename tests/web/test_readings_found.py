@@ -7,7 +7,7 @@ from uuid import uuid4
 import orjson
 
 from app.access import scopes
-from app.governance.audit_search import Wanted
+from app.people.audit_search import Wanted
 from tests.served import Server, statement
 
 

@@ -13,9 +13,9 @@ from app.access.scopes import RIGHTS
 from app.core import lossless
 from app.core.errors import BadRequest, Fault
 from app.core.given import Flag
-from app.governance.rectification import Rectification
-from app.governance.restriction import Restriction
 from app.people.finding.finder import Person
+from app.people.rectification import Rectification
+from app.people.restriction import Restriction
 from app.web.api import asked
 from app.web.api.answers import answer
 from app.web.gate import Gate

@@ -15,8 +15,8 @@ from app.core.errors import BadParameter, Fault
 from app.core.given import Instant, Number, TextNumber
 from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.store import Entry
-from app.governance.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.governance.register.service import Activity, Register
+from app.people.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
 from app.retention.service import Retention
 from app.web.api import asked
 from app.web.api.answers import answer, instant
