@@ -44,7 +44,6 @@ from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.backup import Backups
-from app.governance.cases import SOON_DAYS, Cases
 from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
@@ -75,6 +74,8 @@ from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Persons
 from app.people.finding.store import PersonRepository
 from app.people.rectification import Rectification
+from app.people.requests.service import SOON_DAYS, Cases
+from app.people.requests.store import CaseRepository
 from app.people.restriction import Restriction
 from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
@@ -100,7 +101,6 @@ from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.storage import migrations, restoring
-from app.storage.cases import CaseRepository
 from app.storage.catalogue import COLLECTIONS
 from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals

@@ -12,9 +12,9 @@ from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
+from app.people.requests import store as cases
 from app.platform.mongo.connection import Store
 from app.retention import closed_account_store as accounts
-from app.storage import cases
 from app.storage.learner_seals import KINDS, Change, LearnerSeals
 from app.storage.restoring import STAGED, Restoring
 

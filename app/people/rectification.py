@@ -10,7 +10,7 @@ from app.core import lossless
 from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance.audit.log import STATEMENT_RECTIFIED, Audit
-from app.governance.cases import Cases
+from app.people.requests.service import Cases
 from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.rectification import rectifying, voiding

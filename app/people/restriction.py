@@ -24,9 +24,9 @@ from app.governance.audit.log import (
     STANDING_READ,
     Audit,
 )
-from app.governance.cases import Cases
 from app.keys.person_seal import PersonSeal
 from app.people.finding.finder import Person, groups_of
+from app.people.requests.service import Cases
 from app.retention.store import Held
 
 

@@ -13,13 +13,14 @@ from app.keys import rekeying
 from app.people.access_package import reception_store as receptions
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
+from app.people.requests import store as cases
 from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.research import store as aggregates
 from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
-from app.storage import cases, measures, minors_passes, resealing
+from app.storage import measures, minors_passes, resealing
 from app.traces.conformance import nomenclature_store as nomenclatures
 from app.traces.conformance import profile_store as profiles
 from app.traces.conformance import session_store as pattern_sessions

@@ -10,9 +10,9 @@ from pymongo import UpdateOne
 from app.access.restrictions import store as person_states
 from app.crypto import documents as sealing
 from app.crypto.documents import Layer, person_layer
+from app.people.requests import store as cases
 from app.platform.mongo.connection import Document, Store, translated
 from app.retention import closed_account_store as accounts
-from app.storage import cases
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import attachment_store as attachments

@@ -9,9 +9,9 @@ from pymongo import UpdateOne
 
 from app.crypto.documents import place as document_place
 from app.people.access_package import reception_store as receptions
+from app.people.requests import store as cases
 from app.platform.mongo.connection import Document, Store, translated
 from app.research import store as aggregates
-from app.storage import cases
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 

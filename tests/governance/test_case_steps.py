@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.core.errors import BadRequest, CaseConflict
-from app.governance import case_steps
-from app.governance.case_steps import Case, Step
+from app.people.requests import steps as case_steps
+from app.people.requests.steps import Case, Step
 
 RECEIVED = date(2026, 1, 31)
 FIRST, SECOND = date(2026, 2, 28), date(2026, 4, 30)

@@ -15,16 +15,17 @@ from app.core import clock
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.factory import Parts
-from app.governance import case_steps, cases
 from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.cases import Cases, Standing
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.people.finding.finder import Person, person_of
+from app.people.requests import service as cases
+from app.people.requests import steps as case_steps
+from app.people.requests.service import Cases, Standing
+from app.people.requests.store import CaseRepository
 from app.platform.mongo.connection import Store
 from app.settings import Settings
-from app.storage.cases import CaseRepository
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
 OTHER = Person(("account:https://ent.example|eleve-2",))

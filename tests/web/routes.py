@@ -16,9 +16,9 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import clock
 from app.governance.audit.log import ANCHOR, CHAIN_CLOSED, CHAIN_OPENED
-from app.governance.cases import Cases
 from app.people.finding.finder import person_of
-from app.storage.cases import CaseRepository
+from app.people.requests.service import Cases
+from app.people.requests.store import CaseRepository
 from tests.served import Server, statement
 
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"

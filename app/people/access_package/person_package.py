@@ -36,7 +36,6 @@ from app.access.store import Source
 from app.core import lossless
 from app.core.errors import Unsealable
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
-from app.governance.case_steps import Case
 from app.governance.register.service import Activity, Register, version_on
 from app.people.access_package import person_page
 from app.people.access_package.package_zip import ZipStream
@@ -45,6 +44,7 @@ from app.people.access_package.person_summary import Summary, moment
 from app.people.access_package.person_words import LANGUAGES, README
 from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, Named, Person, Persons
+from app.people.requests.steps import Case
 from app.retention.service import closed_before
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
@@ -162,7 +162,7 @@ class Standing(Protocol):
 
 
 class CaseDesk(Protocol):
-    """The requests of persons, as ``app/governance/cases.py`` keeps them."""
+    """The requests of persons, as ``app/people/requests/service.py`` keeps them."""
 
     def require(self, identity: str, person: Person | None = None) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""

@@ -286,7 +286,7 @@ class Recipients:
 
 
 class Requests(Protocol):
-    """The requests of persons, as ``app/governance/cases.py`` keeps them."""
+    """The requests of persons, as ``app/people/requests/service.py`` keeps them."""
 
     def require(self, identity: str, person: Person | None = None) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""

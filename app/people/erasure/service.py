@@ -39,8 +39,6 @@ from app.governance.audit.log import (
     RETENTION_STARTED,
 )
 from app.governance.audit.store import Entry
-from app.governance.case_steps import Case
-from app.governance.cases import Cases
 from app.governance.register.service import Activity, SourceLink
 from app.keys.learners import SubjectKeys, WrappedKeys
 from app.people.access_package.receptions import Export, Receptions
@@ -61,6 +59,8 @@ from app.people.erasure.store import (
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import Person, Persons
 from app.people.finding.store import PersonRepository, Tokened
+from app.people.requests.service import Cases
+from app.people.requests.steps import Case
 from app.platform.cluster import claims
 from app.platform.cluster.membership import Observer
 from app.standards.xapi.identifiers import keys_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.people.requests import store as cases
 from app.platform.mongo.connection import Store
-from app.storage import cases
 from app.storage.migrations import create
 
 

@@ -11,8 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.access.scopes import GOVERNANCE_READ, RIGHTS
 from app.core.errors import BadParameter
 from app.core.given import Day, TextNumber
-from app.governance.case_steps import KINDS, PENDING, STATUSES, Case
-from app.governance.cases import MOST_LISTED, Cases
+from app.people.requests.service import MOST_LISTED, Cases
+from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate

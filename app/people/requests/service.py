@@ -11,7 +11,6 @@ import orjson
 
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import OrganisationKeys, RandomBytes
-from app.governance import case_steps
 from app.governance.audit.log import (
     REQUEST_ACT,
     REQUEST_DONE,
@@ -23,11 +22,12 @@ from app.governance.audit.log import (
     REQUESTS_REMOVED,
     Audit,
 )
-from app.governance.case_steps import Case, Step
 from app.keys.person_seal import PersonSeal
 from app.people.finding.finder import Person
-from app.storage.cases import CaseRepository, CaseRow
-from app.storage.cases import place as sealed_place
+from app.people.requests import steps as case_steps
+from app.people.requests.steps import Case, Step
+from app.people.requests.store import CaseRepository, CaseRow
+from app.people.requests.store import place as sealed_place
 
 SOON_DAYS = 7
 """A request is due soon when its last day is within so many days."""

@@ -1,0 +1,1 @@
+"""Data-subject requests (GDPR art. 12): due dates, steps."""
