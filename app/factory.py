@@ -43,7 +43,6 @@ from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.backup import Backups
 from app.governance.documents_key import DocumentsRotation
 from app.governance.index_key import JOB_SHARE, IndexRotation
 from app.governance.keys import Keys
@@ -63,6 +62,8 @@ from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.keys.person_seal import PersonSeal
 from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
+from app.operations.backup import restoring
+from app.operations.backup.service import Backups
 from app.people.access_package.person_package import Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
@@ -100,7 +101,7 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage import migrations, restoring
+from app.storage import migrations
 from app.storage.catalogue import COLLECTIONS
 from app.storage.index_tokens import TokenRepository
 from app.storage.learner_seals import LearnerSeals

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli.default_group import DefaultGroup
 from app.cli.screen import out, table
-from app.governance.backup import Backups
+from app.operations.backup.backup_file import Manifest
+from app.operations.backup.service import Backups
 from app.settings import Settings
-from app.storage.backup_file import Manifest
 
 _STEPS = {
     "check": "Checking the backup",

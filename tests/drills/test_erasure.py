@@ -30,13 +30,13 @@ from app.governance import keys as key_rules
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository
 from app.keys.providers import file as keyfile
+from app.operations.backup.backup_file import documents_of, reading
 from app.people.erasure.store import DONE
 from app.platform.cluster import claims
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
-from app.storage.backup_file import documents_of, reading
 from tests.drills.drilling import own_mongodb, until
 from tests.drills.test_keys import command
 from tests.governance import people

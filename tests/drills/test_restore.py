@@ -26,7 +26,7 @@ from tests.served import environment, free_port, serving, statement
 RESTORE = """
 import os, signal, sys
 from app.cli import main
-from app.storage.restoring import Restoring
+from app.operations.backup.restoring import Restoring
 
 step, times, file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 whole, left = getattr(Restoring, step, None), [times]

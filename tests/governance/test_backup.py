@@ -30,20 +30,20 @@ from app.core.errors import (
 from app.crypto.keys import OrganisationKeys
 from app.factory import Parts
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
-from app.governance.backup import Backups
 from app.keys import organisation as organisation_keys
+from app.operations.backup import restoring
+from app.operations.backup.backup_file import BackupWriter, Heading
+from app.operations.backup.restoring import Restoring
+from app.operations.backup.service import Backups
+from app.operations.backup.snapshot import LEFT_OUT
 from app.people.erasure import tombstone_file
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
-from app.storage import restoring
-from app.storage.backup_file import BackupWriter, Heading
 from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import NOTES
 from app.storage.migrations import check as check_migrations
-from app.storage.restoring import Restoring
-from app.storage.snapshot import LEFT_OUT
 from tests.drills.drilling import until
 from tests.stores import own_settings
 

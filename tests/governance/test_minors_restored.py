@@ -13,7 +13,7 @@ import pytest
 
 from app.core.errors import RestoreUnfinished
 from app.factory import Parts
-from app.governance.backup import Restored
+from app.operations.backup.service import Restored
 from app.people.finding.finder import Person, person_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource

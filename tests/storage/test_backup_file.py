@@ -18,8 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import BackupRefused
-from app.storage import backup_file
-from app.storage.backup_file import BackupReader, BackupWriter, Heading, Manifest, documents_of, reading, split
+from app.operations.backup import backup_file
+from app.operations.backup.backup_file import (
+    BackupReader,
+    BackupWriter,
+    Heading,
+    Manifest,
+    documents_of,
+    reading,
+    split,
+)
 
 HEADING = Heading("5e1f0d4e-6c1c-4b0e-9d8b-0f6f6a2f3b10", "default", "2026-11-25T01:00:00Z", "0.1.0")
 DATA = {"statements": [{"_id": n, "body": bytes([n]) * n} for n in range(40)], "sources": [{"_id": "ent"}], "empty": []}

@@ -22,12 +22,12 @@ from hypothesis import strategies as some
 from app.core.errors import BackupRefused, SillageError
 from app.crypto import key_backup, signing
 from app.governance.audit import checkpoints
-from app.governance.backup import _Captured
 from app.keys.providers import file as keyfile
+from app.operations.backup.backup_file import BackupReader, Chunk
+from app.operations.backup.service import _Captured
 from app.people.erasure import tombstone_file
 from app.standards.profiles import document
 from app.standards.profiles.lint import lint
-from app.storage.backup_file import BackupReader, Chunk
 from app.traces.conformance import nomenclatures
 from tests.places import ROOT
 from tests.storage.test_backup_file import DATA, mac, written

@@ -9,9 +9,9 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from app.core.errors import BackupFailed
+from app.operations.backup import snapshot as snapshots
+from app.operations.backup.snapshot import snapshot
 from app.platform.mongo.connection import Store
-from app.storage import snapshot as snapshots
-from app.storage.snapshot import snapshot
 
 
 def documents(batches: object) -> list[dict[str, int]]:

@@ -30,23 +30,32 @@ from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, 
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
 from app.governance.audit import store as audit_log
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
-from app.governance.kept_seals import seal_kept
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys import rekeying
 from app.keys.holders import HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.rekeying import RekeyRepository
+from app.operations.backup import restoring
+from app.operations.backup.backup_file import (
+    BackupReader,
+    BackupWriter,
+    Chunk,
+    Heading,
+    Manifest,
+    documents_of,
+    reading,
+)
+from app.operations.backup.kept_seals import seal_kept
+from app.operations.backup.restoring import ERASING, LOADING, Restoring, State
+from app.operations.backup.snapshot import snapshot
 from app.people.erasure import tombstone_file, tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
-from app.storage import migrations, minors_passes, restoring
-from app.storage.backup_file import BackupReader, BackupWriter, Chunk, Heading, Manifest, documents_of, reading
+from app.storage import migrations, minors_passes
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
-from app.storage.restoring import ERASING, LOADING, Restoring, State
-from app.storage.snapshot import snapshot
 
 MAC = "backup"
 """Purpose of the MAC over a manifest."""

@@ -12,11 +12,11 @@ from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
+from app.operations.backup.restoring import STAGED, Restoring
 from app.people.requests import store as cases
 from app.platform.mongo.connection import Store
 from app.retention import closed_account_store as accounts
 from app.storage.learner_seals import KINDS, Change, LearnerSeals
-from app.storage.restoring import STAGED, Restoring
 
 BATCH = 1_000
 """Documents looked at, at a time."""
