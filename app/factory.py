@@ -43,17 +43,11 @@ from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.documents_key import DocumentsRotation
-from app.governance.index_key import JOB_SHARE, IndexRotation
-from app.governance.keys import Keys
 from app.governance.minors import MinorsPass
 from app.governance.minors import Surroundings as MinorsSurroundings
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
-from app.governance.rekey import Processes as RekeyProcesses
-from app.governance.rekey import Rekey
-from app.governance.reseal import Reseal
 from app.keys import keyring
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository, HolderThread
@@ -64,6 +58,15 @@ from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup import restoring
 from app.operations.backup.service import Backups
+from app.operations.rotation.documents_key import DocumentsRotation
+from app.operations.rotation.index_key import JOB_SHARE, IndexRotation
+from app.operations.rotation.index_tokens import TokenRepository
+from app.operations.rotation.kek import Keys
+from app.operations.rotation.learner_seals import LearnerSeals
+from app.operations.rotation.rekey import Processes as RekeyProcesses
+from app.operations.rotation.rekey import Rekey
+from app.operations.rotation.reseal import Reseal
+from app.operations.rotation.resealing import ResealRepository
 from app.people.access_package.person_package import Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
@@ -103,11 +106,8 @@ from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.storage import migrations
 from app.storage.catalogue import COLLECTIONS
-from app.storage.index_tokens import TokenRepository
-from app.storage.learner_seals import LearnerSeals
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
-from app.storage.resealing import ResealRepository
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures

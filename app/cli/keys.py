@@ -15,13 +15,13 @@ from app.cli.given import Fraction, Number
 from app.cli.screen import out, table
 from app.core.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.crypto.signing import Signer
-from app.governance.documents_key import DocumentsRotation
-from app.governance.index_key import IndexRotation
-from app.governance.keys import Keys, Told, refuse_unopened
-from app.governance.rekey import Rekey
-from app.governance.rekey import Told as StageTold
-from app.governance.reseal import Reseal
 from app.keys.rekeying import Rekeying, Stage
+from app.operations.rotation.documents_key import DocumentsRotation
+from app.operations.rotation.index_key import IndexRotation
+from app.operations.rotation.kek import Keys, Told, refuse_unopened
+from app.operations.rotation.rekey import Rekey
+from app.operations.rotation.rekey import Told as StageTold
+from app.operations.rotation.reseal import Reseal
 
 _MOST_PASSPHRASE = 4_096
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -27,13 +27,13 @@ from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.operations.rotation.index_tokens import TokenRepository
 from app.people.erasure.store import Remains
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse
-from app.storage.index_tokens import TokenRepository
 from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritten
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.store import Position, Statements, Stored

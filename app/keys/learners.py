@@ -41,8 +41,9 @@ class SubjectKeys:
     could still be used by a process that is not told. Keys are kept as bytes, 40 MB with all around them: ready to
     encrypt, one takes six times as much, and a sender names as many learners as it likes.
 
-    While learners get new keys (``app/governance/rekey.py``) one has two: both open, and which of them seals is the
-    same for every process, by the stage that this has reached. With the last stage the old one is not used any more.
+    While learners get new keys (``app/operations/rotation/rekey.py``) one has two: both open, and which of them seals
+    is the same for every process, by the stage that this has reached. With the last stage the old one is not used any
+    more.
 
     Safe to share between threads.
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from app.cli.keys import keys
 from app.core.errors import FileRefused, KeyBackupRefused, KeyRefused, KeysUnopened
 from app.factory import Parts
-from app.governance import keys as rules
 from app.keys import organisation as organisation_keys
 from app.keys.rekeying import RekeyRepository
+from app.operations.rotation import kek as rules
 from tests.governance.test_keys import PASSPHRASE, parts
 
 __all__ = ("parts",)

@@ -26,11 +26,11 @@ from app.crypto import signing
 from app.crypto.bodies import Bodies
 from app.crypto.keys import subject_place
 from app.factory import Parts
-from app.governance import keys as key_rules
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository
 from app.keys.providers import file as keyfile
 from app.operations.backup.backup_file import documents_of, reading
+from app.operations.rotation import kek as key_rules
 from app.people.erasure.store import DONE
 from app.platform.cluster import claims
 from app.platform.mongo.embedded.server import find_binary

@@ -55,7 +55,7 @@ main()
 # ``sillage keys reindex``, in steps small enough to be killed between two of them.
 REINDEX = """
 import sys
-from app.governance import index_key
+from app.operations.rotation import index_key
 from app.cli import main
 index_key.BATCH = 20
 sys.argv = ["sillage", "keys", "reindex", "--share", "0.5"]

@@ -55,7 +55,7 @@ main()
 # ``sillage keys rewrap``, in steps small enough to be killed between two of them.
 REWRAP = """
 import sys
-from app.governance import keys
+from app.operations.rotation import kek as keys
 from app.cli import main
 keys.BATCH = 20
 sys.argv = ["sillage", "keys", "rewrap"]

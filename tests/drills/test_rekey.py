@@ -21,7 +21,7 @@ REKEY = """
 import sys
 from app import factory
 from app.cli import main
-from app.governance import rekey
+from app.operations.rotation import rekey
 factory.KEEP_SECONDS = 1
 rekey.BATCH = rekey.GIVEN_AT_ONCE = 10
 rekey.CLAIM_SECONDS = 0.5

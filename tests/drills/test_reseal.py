@@ -17,7 +17,7 @@ from tests.served import environment, serving
 # ``sillage keys reseal``, in steps small enough to be killed between two of them.
 RESEAL = """
 import sys
-from app.governance import reseal
+from app.operations.rotation import reseal
 from app.cli import main
 reseal.BATCH = 20
 sys.argv = ["sillage", "keys", "reseal", "--share", "0.3"]

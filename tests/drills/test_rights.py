@@ -31,7 +31,7 @@ from pymongo import MongoClient
 from app.access.store import Source
 from app.core.errors import PersonRestricted
 from app.factory import Parts
-from app.governance.index_key import IndexRotation
+from app.operations.rotation.index_key import IndexRotation
 from app.people.finding.finder import Person, person_of
 from app.settings import load
 from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resource

@@ -16,16 +16,16 @@ from app.core.errors import BadCursor, KeysBusy, Unsealable
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
 from app.factory import Parts
-from app.governance import documents_key as rules
 from app.governance.audit.log import _canonical
-from app.governance.documents_key import DocumentsRotation
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
+from app.operations.rotation import documents_key as rules
+from app.operations.rotation.documents_key import DocumentsRotation
+from app.operations.rotation.shared_seals import KINDS, SharedSeals
 from app.people.finding.finder import person_of
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage.shared_seals import KINDS, SharedSeals
 from app.traces.ingest.querying import Reader
 from app.traces.statements import activity_store as activity_definitions
 from tests.research.counted import refreshed

@@ -17,10 +17,10 @@ from app.core.errors import BadCursor, KeysBusy, StatementConflict
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
 from app.factory import Parts
-from app.governance import index_key as rules
-from app.governance.index_key import IndexRotation
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
+from app.operations.rotation import index_key as rules
+from app.operations.rotation.index_key import IndexRotation
 from app.people.finding.finder import person_of
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery

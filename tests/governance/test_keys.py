@@ -25,12 +25,12 @@ from app.core.errors import (
 )
 from app.crypto.keys import OrganisationKeys, subject_place
 from app.factory import Parts
-from app.governance import keys as rules
-from app.governance.keys import Keys, refuse_unopened
 from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import KeySet
+from app.operations.rotation import kek as rules
+from app.operations.rotation.kek import Keys, refuse_unopened
 from app.settings import load
 from tests.stores import initialised
 

@@ -21,17 +21,17 @@ from app.crypto import documents as sealing
 from app.crypto.documents import Layer, unseal_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.factory import Parts
-from app.governance import rekey as rules
-from app.governance.rekey import Rekey
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
+from app.operations.rotation import rekey as rules
+from app.operations.rotation.learner_seals import KINDS, LearnerSeals
+from app.operations.rotation.rekey import Rekey
 from app.retention.closed_accounts import CLOSED, Event
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.storage.learner_seals import KINDS, LearnerSeals
 from app.traces.ingest.querying import Reader
 from app.traces.statements.attachments import Part
 from tests.governance.people import SOURCE, document, named, parts, person, place, send, with_attachment

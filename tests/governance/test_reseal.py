@@ -13,7 +13,7 @@ from app.access.store import Source
 from app.core.errors import KeysBusy
 from app.crypto.bodies import LATEST, Bodies, format_of
 from app.factory import Parts
-from app.governance import reseal as rules
+from app.operations.rotation import reseal as rules
 from app.standards.xapi.versions import Version
 from tests.governance.test_index_key import ANA, BO, parts, send, source, stop_after
 from tests.served import statement

@@ -125,7 +125,7 @@ def test_everything_works_with_it(parts: Parts, tmp_path: Path, monkeypatch: pyt
     assert parts.key_service.verify().whole
     parts.key_service.rotate()
     parts.key_service.rewrap()
-    monkeypatch.setattr("app.governance.keys.RETIREMENT_GRACE", timedelta(0))
+    monkeypatch.setattr("app.operations.rotation.kek.RETIREMENT_GRACE", timedelta(0))
     # Once what this process says of itself has been renewed.
     _again(lambda: parts.key_service.retire(1), KeyInUse)
     for rotation in (parts.index_rotation, parts.documents_rotation):

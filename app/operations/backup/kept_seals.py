@@ -13,10 +13,10 @@ from app.crypto.documents import seal_layers, unseal_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
 from app.operations.backup.restoring import STAGED, Restoring
+from app.operations.rotation.learner_seals import KINDS, Change, LearnerSeals
 from app.people.requests import store as cases
 from app.platform.mongo.connection import Store
 from app.retention import closed_account_store as accounts
-from app.storage.learner_seals import KINDS, Change, LearnerSeals
 
 BATCH = 1_000
 """Documents looked at, at a time."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.operations.rotation import resealing
 from app.platform.mongo.connection import Store
-from app.storage import resealing
 from app.storage.migrations import create
 
 

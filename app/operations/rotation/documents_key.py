@@ -20,8 +20,8 @@ from app.governance.audit.log import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETI
 from app.keys import organisation as organisation_keys
 from app.keys.keyring import KeyHolding
 from app.keys.organisation import DocumentsState, Stage
+from app.operations.rotation.shared_seals import KINDS, Change, Kind, Row, SharedSeals
 from app.platform.mongo.connection import Store
-from app.storage.shared_seals import KINDS, Change, Kind, Row, SharedSeals
 
 BATCH = 200
 """Documents opened and written at a time: parts of aggregates have some hundred kilobytes."""

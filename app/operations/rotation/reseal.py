@@ -15,7 +15,7 @@ from app.core import clock
 from app.crypto.bodies import Bodies, format_of
 from app.governance.audit.log import BODIES_RESEALED
 from app.keys.learners import SubjectKeys
-from app.storage.resealing import Pass, Resealed, ResealRepository
+from app.operations.rotation.resealing import Pass, Resealed, ResealRepository
 from app.traces.statements.store import Statements, Stored
 
 BATCH = 1_000

@@ -32,8 +32,8 @@ from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys, WrappedKey, WrappedKeys
 from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage
-from app.storage.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
-from app.storage.resealing import Resealed, ResealRepository
+from app.operations.rotation.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
+from app.operations.rotation.resealing import Resealed, ResealRepository
 from app.traces.statements import attachment_store as attachments
 from app.traces.statements import store as statements_store
 from app.traces.statements.store import Statements, Stored

@@ -21,9 +21,9 @@ from app.governance.audit.log import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
 from app.keys import organisation as organisation_keys
 from app.keys.keyring import KeyHolding
 from app.keys.organisation import IndexState, Stage
+from app.operations.rotation.index_tokens import Move, Relink, TokenRepository, Unmoved
 from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
-from app.storage.index_tokens import Move, Relink, TokenRepository, Unmoved
 from app.traces.statements.store import Plain, Stored
 
 BATCH = 500

@@ -48,8 +48,8 @@ from app.keys.keyring import KeyHolding, Keyring, Listed
 from app.keys.learners import Replacement, WrappedKey, WrappedKeys
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
+from app.operations.rotation import key_use
 from app.platform.mongo.connection import Store
-from app.storage import key_use
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""

@@ -1,0 +1,1 @@
+"""Replacing keys while everybody works."""
