@@ -19,12 +19,12 @@ from app.cli import cli
 from app.core import contracts, errors
 from app.factory import Parts
 from app.governance.audit.log import KINDS
+from app.operations.schema.catalogue import COLLECTIONS
 from app.research.definitions import load_all
 from app.settings import Settings, env_name
 from app.settings import load as load_settings
 from app.standards.profiles.document import load as load_profile
 from app.standards.profiles.terms import CONTEXT_EXTENSIONS, RESULT_EXTENSIONS
-from app.storage.catalogue import COLLECTIONS
 from app.web import operations, standing
 from app.web.api import (
     access_packages,

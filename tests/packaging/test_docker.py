@@ -8,8 +8,8 @@ import shlex
 import pytest
 import yaml
 
+from app.operations.schema.catalogue import COLLECTIONS
 from app.settings import load
-from app.storage.catalogue import COLLECTIONS
 from tests.places import ROOT
 
 DOCKER = ROOT / "docker"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.operations.schema.catalogue import COLLECTIONS
 from app.platform.mongo.connection import Store
-from app.storage.catalogue import COLLECTIONS
 from app.storage.migrations import create
 
 
