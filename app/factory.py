@@ -67,6 +67,7 @@ from app.operations.rotation.rekey import Processes as RekeyProcesses
 from app.operations.rotation.rekey import Rekey
 from app.operations.rotation.reseal import Reseal
 from app.operations.rotation.resealing import ResealRepository
+from app.operations.schema import migrations
 from app.operations.schema.catalogue import COLLECTIONS
 from app.people.access_package.person_package import Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
@@ -105,7 +106,6 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage import migrations
 from app.storage.measures import Measures, RetentionCounted
 from app.storage.minors_passes import MinorsRepository
 from app.traces.conformance.french import OUTCOMES, French

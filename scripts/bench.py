@@ -42,6 +42,7 @@ from app.access import scopes
 from app.core import contracts
 from app.crypto import kinds
 from app.factory import Parts
+from app.operations.schema.migrations import create
 from app.platform.mongo.collection import Declared
 from app.serve import serve
 from app.settings import Settings, load
@@ -49,7 +50,6 @@ from app.simulation.traces import simulate
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
-from app.storage.migrations import create
 from app.traces.documents.store import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import COLLECTIONS, NAME, Filter

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+from app.operations.schema.migrations import NOTES, migrate, names
 from app.platform.mongo.connection import Store
-from app.storage.migrations import NOTES, migrate, names
 
 _Layout = dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 

@@ -12,8 +12,8 @@ from app.cli.server import migrate
 from app.core import clock
 from app.core.errors import ClockOff, KeyMissing, KeyRefused, MigrationMissing, RestoreUnfinished, SillageError
 from app.factory import Parts
+from app.operations.schema.migrations import NOTES
 from app.settings import Settings
-from app.storage.migrations import NOTES
 
 INDEX = "due"
 

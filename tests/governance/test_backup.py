@@ -37,13 +37,13 @@ from app.operations.backup.restoring import Restoring
 from app.operations.backup.service import Backups
 from app.operations.backup.snapshot import LEFT_OUT
 from app.operations.schema.catalogue import COLLECTIONS
+from app.operations.schema.migrations import NOTES
+from app.operations.schema.migrations import check as check_migrations
 from app.people.erasure import tombstone_file
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
-from app.storage.migrations import NOTES
-from app.storage.migrations import check as check_migrations
 from tests.drills.drilling import until
 from tests.stores import own_settings
 

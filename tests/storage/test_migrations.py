@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.governance.audit.store import COLLECTIONS
+from app.operations.schema.migrations import NOTES, check, migrate
 from app.platform.mongo.connection import Store
-from app.storage.migrations import NOTES, check, migrate
 from app.traces.statements import store as statements
 
 

@@ -36,15 +36,16 @@ from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup.backup_file import Chunk, split
+from app.operations.schema import migrations
 from app.operations.schema.catalogue import COLLECTIONS
+from app.operations.schema.migrations import NOTES, create
 from app.people.erasure import tombstones
 from app.people.erasure.tombstones import Tombstones
 from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import measures, migrations, minors_passes
-from app.storage.migrations import NOTES, create
+from app.storage import measures, minors_passes
 from app.storage.minors_passes import MinorsRepository
 from app.traces.statements import store as statements
 

@@ -49,11 +49,12 @@ from app.operations.backup.backup_file import (
 from app.operations.backup.kept_seals import seal_kept
 from app.operations.backup.restoring import ERASING, LOADING, Restoring, State
 from app.operations.backup.snapshot import snapshot
+from app.operations.schema import migrations
 from app.people.erasure import tombstone_file, tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
-from app.storage import migrations, minors_passes
+from app.storage import minors_passes
 from app.storage.measures import BackupMade, Measures
 from app.storage.minors_passes import Cleaning, MinorsRepository
 

@@ -22,9 +22,9 @@ from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.operations.backup.restoring import STATE, is_staged
+from app.operations.schema.migrations import NOTES
 from app.platform.cluster import membership as processes
 from app.platform.mongo.connection import Store, translated
-from app.storage.migrations import NOTES
 
 LEFT_OUT = frozenset({processes.NAME, processes.FENCES, key_holders.NAME, STATE})
 """Collections that say which processes live: nothing of it is true elsewhere or later."""

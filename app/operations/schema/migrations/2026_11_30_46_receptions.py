@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.people.access_package import reception_store as receptions
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 
 
 def apply(store: Store) -> None:

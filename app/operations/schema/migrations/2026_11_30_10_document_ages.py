@@ -5,8 +5,8 @@ Without the index, retention would read every document for every source.
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.documents.store import COLLECTIONS
 
 

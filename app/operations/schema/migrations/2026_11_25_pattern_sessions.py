@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.access import store as sources
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.conformance.session_store import COLLECTIONS
 
 

@@ -5,10 +5,10 @@ Without the indexes, finding one person's documents, sessions and attachments wo
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import attachment_store as attachments

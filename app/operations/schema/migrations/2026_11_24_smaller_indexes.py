@@ -7,8 +7,8 @@ Sixteen random bytes in each of some eight entries a statement were most of what
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.statements.store import COLLECTIONS, NAME
 
 

@@ -5,8 +5,8 @@ Statements stored before this migration have no ``ref``: what they refer to is n
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.statements.store import COLLECTIONS
 
 

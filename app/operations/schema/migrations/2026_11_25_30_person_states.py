@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.access.restrictions import store as person_states
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 
 
 def apply(store: Store) -> None:

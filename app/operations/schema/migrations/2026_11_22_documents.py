@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.documents.store import COLLECTIONS
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 from app.traces.statements.activity_store import COLLECTIONS
 
 

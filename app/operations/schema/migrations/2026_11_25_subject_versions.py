@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from app.keys import holders as key_holders
 from app.keys import learners as subjects
+from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage.migrations import create
 
 
 def apply(store: Store) -> None:
