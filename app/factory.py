@@ -43,8 +43,6 @@ from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
-from app.governance.minors import MinorsPass
-from app.governance.minors import Surroundings as MinorsSurroundings
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
@@ -58,6 +56,10 @@ from app.keys.providers import file as keyfile
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup import restoring
 from app.operations.backup.service import Backups
+from app.operations.measures import Measures, RetentionCounted
+from app.operations.minors import MinorsPass
+from app.operations.minors import Surroundings as MinorsSurroundings
+from app.operations.minors_store import MinorsRepository
 from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.index_key import JOB_SHARE, IndexRotation
 from app.operations.rotation.index_tokens import TokenRepository
@@ -106,8 +108,6 @@ from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
 from app.standards.xapi.versions import Version
-from app.storage.measures import Measures, RetentionCounted
-from app.storage.minors_passes import MinorsRepository
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures

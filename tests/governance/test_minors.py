@@ -172,7 +172,7 @@ def test_attachments_open_for_the_account_that_takes_the_place(parts: Parts) -> 
 
 
 def test_cut_off_it_goes_on_where_it_was(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.governance.minors.BATCH", 10)
+    monkeypatch.setattr("app.operations.minors.BATCH", 10)
     for _ in range(35):
         send(parts, named())
     source, checks = tutor(parts), 0

@@ -14,11 +14,11 @@ import pytest
 from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.operations.backup.service import Restored
+from app.operations.minors_store import MinorsRepository
 from app.people.finding.finder import Person, person_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
-from app.storage.minors_passes import MinorsRepository
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
@@ -198,7 +198,7 @@ def test_whoever_was_erased_by_the_address_before_the_pass_is_found_by_it(house:
 
 
 def test_a_restore_cut_off_in_the_pass_goes_on(house: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.governance.minors.BATCH", 1)
+    monkeypatch.setattr("app.operations.minors.BATCH", 1)
     sent = [said() for _ in range(3)]
     house.send(*sent, said(SISTER))
     before = house.backup()
@@ -210,7 +210,7 @@ def test_a_restore_cut_off_in_the_pass_goes_on(house: Organisation, monkeypatch:
         raise Cut
 
     with monkeypatch.context() as patched, house.command() as parts:
-        patched.setattr("app.governance.minors.MinorsPass._refer", fails)
+        patched.setattr("app.operations.minors.MinorsPass._refer", fails)
         with pytest.raises(Cut):
             parts.backups.restore(before, replace=True)
     # All is cleaned, and the child is not erased yet: nothing serves.

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import FileRefused
+from app.operations.minors_store import Cleaning
 from app.people.erasure import tombstone_file
 from app.people.erasure.tombstones import Tombstone
-from app.storage.minors_passes import Cleaning
 
 ONE = Tombstone(
     b"\x01" * 16, b"\x02" * 16, datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC), 1_790_000_000_000_000, UUID(int=7)

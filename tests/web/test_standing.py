@@ -23,10 +23,10 @@ from app.cli.jobs import jobs as jobs_command
 from app.core import clock
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, SillageError
 from app.factory import Parts
+from app.operations.measures import BackupMade, Measures
 from app.platform.jobs.store import FAILED, RUNNING, JobRepository, Run
 from app.platform.mongo.connection import Store
 from app.retention.service import DAY_US
-from app.storage.measures import BackupMade, Measures
 from app.web import operations, standing
 from app.web.standing import Standing
 from tests.governance.people import named, parts, person, send

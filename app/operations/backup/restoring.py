@@ -35,7 +35,10 @@ from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys.rekeying import RekeyRepository
+from app.operations import measures
+from app.operations import minors_store as minors_passes
 from app.operations.backup.backup_file import Chunk, split
+from app.operations.minors_store import MinorsRepository
 from app.operations.schema import migrations
 from app.operations.schema.catalogue import COLLECTIONS
 from app.operations.schema.migrations import NOTES, create
@@ -45,8 +48,6 @@ from app.platform.cluster import membership as processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
-from app.storage import measures, minors_passes
-from app.storage.minors_passes import MinorsRepository
 from app.traces.statements import store as statements
 
 STATE = "restore_state"

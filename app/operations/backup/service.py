@@ -36,6 +36,7 @@ from app.keys import rekeying
 from app.keys.holders import HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.rekeying import RekeyRepository
+from app.operations import minors_store as minors_passes
 from app.operations.backup import restoring
 from app.operations.backup.backup_file import (
     BackupReader,
@@ -49,14 +50,13 @@ from app.operations.backup.backup_file import (
 from app.operations.backup.kept_seals import seal_kept
 from app.operations.backup.restoring import ERASING, LOADING, Restoring, State
 from app.operations.backup.snapshot import snapshot
+from app.operations.measures import BackupMade, Measures
+from app.operations.minors_store import Cleaning, MinorsRepository
 from app.operations.schema import migrations
 from app.people.erasure import tombstone_file, tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
-from app.storage import minors_passes
-from app.storage.measures import BackupMade, Measures
-from app.storage.minors_passes import Cleaning, MinorsRepository
 
 MAC = "backup"
 """Purpose of the MAC over a manifest."""

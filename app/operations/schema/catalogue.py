@@ -10,6 +10,8 @@ from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys import rekeying
+from app.operations import measures
+from app.operations import minors_store as minors_passes
 from app.operations.rotation import resealing
 from app.people.access_package import reception_store as receptions
 from app.people.erasure import store as erasures
@@ -21,7 +23,6 @@ from app.platform.mongo.collection import Declared
 from app.research import store as aggregates
 from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
-from app.storage import measures, minors_passes
 from app.traces.conformance import nomenclature_store as nomenclatures
 from app.traces.conformance import profile_store as profiles
 from app.traces.conformance import session_store as pattern_sessions

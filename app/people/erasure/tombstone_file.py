@@ -6,7 +6,8 @@ HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from th
 nobody; who has the file without the keys learns when persons were erased.
 
 A line of another kind is a policy about minors that was applied to what was stored, after which erasures name persons
-by other identifiers than older backups: ``source``, ``policy``, ``until`` (``app/storage/minors_passes.py``), ``mac``.
+by other identifiers than older backups: ``source``, ``policy``, ``until`` (``app/operations/minors_store.py``),
+``mac``.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import orjson
 
 from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
+from app.operations.minors_store import Cleaning
 from app.people.erasure.tombstones import Tombstone
-from app.storage.minors_passes import Cleaning
 
 Mac = Callable[[bytes], bytes]
 Line = Tombstone | Cleaning

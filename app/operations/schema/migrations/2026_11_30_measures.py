@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from app.operations import measures
 from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage import measures
 
 
 def apply(store: Store) -> None:

@@ -7,9 +7,9 @@ A policy that was chosen before stays: another one would give learners who are k
 from __future__ import annotations
 
 from app.access import store as sources
+from app.operations import minors_store as minors_passes
 from app.operations.schema.migrations import create
 from app.platform.mongo.connection import Store
-from app.storage import minors_passes
 
 
 def apply(store: Store) -> None:

@@ -8,7 +8,7 @@ Document of ``minors_passes``, one a source::
     until    int64   where the pass ends: what came later was looked at on the way in
     started  date    when this pass began
     finished date    when it ended; absent while it is under way
-    counts   {str: int}  see ``app.governance.minors.Applied``
+    counts   {str: int}  see ``app.operations.minors.Applied``
 
 One that is not finished goes on from where it was: when the command is run again, or by a restore, which notes here
 the passes that came after its backup (``docs/adr/0050-restores-clean-again.md``).

@@ -27,6 +27,7 @@ from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
 from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.operations.minors_store import Cleaning, MinorsRepository, Pass, Rewritten
 from app.operations.rotation.index_tokens import TokenRepository
 from app.people.erasure.store import Remains
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
@@ -34,7 +35,6 @@ from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse
-from app.storage.minors_passes import Cleaning, MinorsRepository, Pass, Rewritten
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.store import Position, Statements, Stored
 
