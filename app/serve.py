@@ -31,7 +31,7 @@ from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, Sill
 from app.platform.mongo.embedded import server as embedded
 from app.settings import Settings
 from app.web import logs
-from app.web.admission import Limits
+from app.web.admission.admission import Limits
 from app.web.connections import STOPS, Worker, most_connections
 from app.web.memory import MIB, ROOM, Ceiling, Turn, most_by_default, resident
 from app.web.operations import EXTENSION as EXTENSION_OF_METRICS

@@ -19,7 +19,7 @@ from app.core.errors import (
     SillageError,
     UnsupportedContentType,
 )
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 from app.web.framing import Misframed, TooMuchFraming
 
 READ = "sillage.body_read"

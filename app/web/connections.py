@@ -27,9 +27,9 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from app.core import clock
 from app.core.errors import HeadTooLarge, RequestTimeout, SillageError
 from app.web import body
-from app.web.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
-from app.web.asking import asking, asking_form, form, waits_to_go_on, whole
-from app.web.client_socket import ClientSocket
+from app.web.admission.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
+from app.web.admission.client_socket import ClientSocket
+from app.web.admission.request_head import asking, asking_form, form, waits_to_go_on, whole
 from app.web.framing import Parser, most_framing
 from app.web.gathering import Gathering, Room, no_room
 from app.web.memory import Ceiling

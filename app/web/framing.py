@@ -14,7 +14,7 @@ from gunicorn.http.errors import InvalidHeader, NoMoreData, ParseException
 from gunicorn.http.message import Request as _GunicornRequest
 from gunicorn.http.parser import RequestParser
 
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 
 MOST_EXTENSION_BYTES = 1_024
 """Of the extensions of all chunks of one request (RFC 9112 7.1.1: ignored, and limited in total)."""

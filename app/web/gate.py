@@ -8,7 +8,7 @@ from flask import g, request
 
 from app.access.credentials import Access, Credential, Sender
 from app.core.errors import ScopeMissing
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 from app.core.errors import Overloaded, SillageError
 from app.web import body
-from app.web.asking import Framing
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
+from app.web.admission.request_head import Framing
 from app.web.framing import Chunks, Gathered, Misframed, TooMuchFraming
 
 Item = TypeVar("Item")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import Overloaded, TooManyRequests
-from app.web.admission import OPERATIONS_THREADS, PRESENT_SECONDS, SPARE_THREADS, Admission, Admitted, Limits
-from app.web.asking import Asking, Kind
+from app.web.admission.admission import OPERATIONS_THREADS, PRESENT_SECONDS, SPARE_THREADS, Admission, Admitted, Limits
+from app.web.admission.request_head import Asking, Kind
 
 LIMITS = Limits(threads=4, body_bytes=1_000, largest_body=400, waiting=6, seconds=5.0)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.web.asking import Framing, Kind, asking, asking_form, form, whole
+from app.web.admission.request_head import Framing, Kind, asking, asking_form, form, whole
 
 MIB = 1024 * 1024
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 
 
 class Hasty(ClientSocket):

@@ -16,7 +16,7 @@ from gunicorn.http.unreader import IterUnreader
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 from app.web.framing import MOST_EXTENSION_BYTES, MOST_TRAILER_BYTES, Chunks, Misframed, Parser, TooMuchFraming
 
 PLENTY = 1 << 30

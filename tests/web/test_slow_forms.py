@@ -18,7 +18,7 @@ import requests
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.web.asking import Framing
+from app.web.admission.request_head import Framing
 from app.web.framing import MOST_EXTENSION_BYTES
 from app.web.gathering import Gathering, Room
 from tests.served import Server, serving, statement

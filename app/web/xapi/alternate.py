@@ -20,7 +20,7 @@ from app.core.errors import BadRequest, BadVersion, BodyTooLarge, Fault, Sillage
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.versions import Version, negotiate
 from app.web import body
-from app.web.client_socket import ClientSocket
+from app.web.admission.client_socket import ClientSocket
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.core import clock
-from app.web.admission import Admitted
+from app.web.admission.admission import Admitted
 
 if TYPE_CHECKING:
     from app.web.framing import Gathered

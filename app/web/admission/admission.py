@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from app.core.errors import Overloaded, SillageError, TooManyRequests
-from app.web.asking import OPERATIONS, Asking, Kind
+from app.web.admission.request_head import OPERATIONS, Asking, Kind
 
 Item = TypeVar("Item")
 
