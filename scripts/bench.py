@@ -44,7 +44,7 @@ from app.crypto import kinds
 from app.factory import Parts
 from app.operations.schema.migrations import create
 from app.platform.mongo.collection import Declared
-from app.serve import serve
+from app.serve.server import serve
 from app.settings import Settings, load
 from app.simulation.traces import simulate
 from app.standards.xapi.identifiers import agent_identifier

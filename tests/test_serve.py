@@ -27,7 +27,7 @@ import os, sys, time
 from pathlib import Path
 from flask import Flask, abort
 from app.core.errors import KeyMissing, ScopeMissing
-from app.serve import serve
+from app.serve.server import serve
 from app.settings import load
 from app.web import logs, operations
 

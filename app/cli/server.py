@@ -17,7 +17,7 @@ from app.settings import describe
 def serve(parts: Parts) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C; requests under way are finished first."""
     # Imported here: gunicorn is not there on every system where the other commands run.
-    from app.serve import serve as run
+    from app.serve.server import serve as run
 
     run(parts.settings)
 

@@ -29,10 +29,10 @@ from app import create_app
 from app.core import clock, collector
 from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.platform.mongo.embedded import server as embedded
+from app.serve.worker import STOPS, Worker, most_connections
 from app.settings import Settings
 from app.web import logs
 from app.web.admission.admission import Limits
-from app.web.connections import STOPS, Worker, most_connections
 from app.web.memory import MIB, ROOM, Ceiling, Turn, most_by_default, resident
 from app.web.operations import EXTENSION as EXTENSION_OF_METRICS
 from app.web.operations import MULTIPROCESS, Metrics
