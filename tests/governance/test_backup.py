@@ -31,7 +31,7 @@ from app.crypto.keys import OrganisationKeys
 from app.factory import Parts
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.keys import organisation as organisation_keys
-from app.operations.backup import restoring
+from app.operations.backup import restoring, tombstone_file
 from app.operations.backup.backup_file import BackupWriter, Heading
 from app.operations.backup.restoring import Restoring
 from app.operations.backup.service import Backups
@@ -39,7 +39,6 @@ from app.operations.backup.snapshot import LEFT_OUT
 from app.operations.schema.catalogue import COLLECTIONS
 from app.operations.schema.migrations import NOTES
 from app.operations.schema.migrations import check as check_migrations
-from app.people.erasure import tombstone_file
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store

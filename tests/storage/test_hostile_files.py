@@ -23,9 +23,9 @@ from app.core.errors import BackupRefused, SillageError
 from app.crypto import key_backup, signing
 from app.governance.audit import checkpoints
 from app.keys.providers import file as keyfile
+from app.operations.backup import tombstone_file
 from app.operations.backup.backup_file import BackupReader, Chunk
 from app.operations.backup.service import _Captured
-from app.people.erasure import tombstone_file
 from app.standards.profiles import document
 from app.standards.profiles.lint import lint
 from app.traces.conformance import nomenclatures

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import FileRefused
+from app.operations.backup import tombstone_file
 from app.operations.minors_store import Cleaning
-from app.people.erasure import tombstone_file
 from app.people.erasure.tombstones import Tombstone
 
 ONE = Tombstone(

@@ -37,7 +37,7 @@ from app.keys.holders import HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.rekeying import RekeyRepository
 from app.operations import minors_store as minors_passes
-from app.operations.backup import restoring
+from app.operations.backup import restoring, tombstone_file
 from app.operations.backup.backup_file import (
     BackupReader,
     BackupWriter,
@@ -53,7 +53,7 @@ from app.operations.backup.snapshot import snapshot
 from app.operations.measures import BackupMade, Measures
 from app.operations.minors_store import Cleaning, MinorsRepository
 from app.operations.schema import migrations
-from app.people.erasure import tombstone_file, tombstones
+from app.people.erasure import tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.membership import Observer
 from app.platform.mongo.connection import Store
