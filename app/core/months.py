@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import date
+from datetime import UTC, date, datetime
 
 
 def months_after(day: date, months: int) -> date:
@@ -14,3 +14,21 @@ def months_after(day: date, months: int) -> date:
     """
     whole, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return date(whole, month + 1, min(day.day, calendar.monthrange(whole, month + 1)[1]))
+
+
+def closed_before(closed: int, months: int) -> int:
+    """When statements of an account that ended are due, and before when they were stored if they are.
+
+    Both instants in microseconds since 1970 UTC.
+    """
+    return instant_of(months_after(day_of(closed), months))
+
+
+def day_of(instant: int) -> date:
+    """The day (UTC) of an instant in microseconds since 1970 UTC."""
+    return datetime.fromtimestamp(instant // 1_000_000, UTC).date()
+
+
+def instant_of(day: date) -> int:
+    """When a day begins, microseconds since 1970 UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository
+from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository, Restricted
 from app.core.errors import BadRequest, Fault
 from app.crypto.keys import OrganisationKeys
 from app.crypto.kinds import AGENT
@@ -27,7 +27,6 @@ from app.governance.audit.log import (
 from app.keys.person_seal import PersonSeal
 from app.people.finding.finder import Person, groups_of
 from app.people.requests.service import Cases
-from app.retention.store import Held
 
 
 class Standing(NamedTuple):
@@ -135,12 +134,13 @@ class Restriction:
             self._repository.taken_out(subjects, self._now())
         return len(subjects)
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[Restricted]:
         """Everybody who is restricted, for those who delete."""
         identities = self._repository.restricted()
         known = self._seal.open(PLACE, {one.subject: one.who for one in identities})
         return [
-            Held(one.subject, self._agents(known[one.subject]) if one.subject in known else ()) for one in identities
+            Restricted(one.subject, self._agents(known[one.subject]) if one.subject in known else ())
+            for one in identities
         ]
 
     def _agents(self, who: bytes) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from app.access.restrictions.store import Restricted
 from app.access.store import SourceRepository
 from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
@@ -36,7 +37,7 @@ from app.retention.certificate_store import (
 )
 from app.retention.certificates import Certificates, require_words
 from app.retention.closed_account_store import AccountRepository
-from app.retention.store import Held, RetentionRepository
+from app.retention.store import RetentionRepository
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
 
@@ -82,7 +83,7 @@ class Deletions:
         keys: OrganisationKeys,
         figures: Callable[[], Figures],
         sessions: Callable[[str, int], int],
-        held: Callable[[], Sequence[Held]],
+        held: Callable[[], Sequence[Restricted]],
         audit: Callable[[str, str, Mapping[str, object]], object],
         observer: Callable[[], Observer],
     ) -> None:
@@ -300,7 +301,7 @@ class Deletions:
         self._repository.add(act)
 
     def _delete_statements(
-        self, act: Act, held: Sequence[Held], keep: Callable[[], None], progress: Callable[[int, int], None]
+        self, act: Act, held: Sequence[Restricted], keep: Callable[[], None], progress: Callable[[int, int], None]
     ) -> None:
         if not self._observer().wait_for_floor((act.until or 0) - 1):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
@@ -327,7 +328,7 @@ class Deletions:
             progress(done, max(total, done))
             batch = None
 
-    def _delete_documents(self, act: Act, held: Sequence[Held], keep: Callable[[], None]) -> None:
+    def _delete_documents(self, act: Act, held: Sequence[Restricted], keep: Callable[[], None]) -> None:
         source, since, until = act.source or "", act.since or 0, act.until or 0
         kept = self._without(act, held)
         if "documents" not in act.counts:
@@ -366,29 +367,29 @@ class Deletions:
             self._repository.finish(act.id, clock.now(), None)
         return self._certificates.get(act.id)
 
-    def _planned(self, source: str, since: int, until: int, held: Sequence[Held]) -> Plan:
+    def _planned(self, source: str, since: int, until: int, held: Sequence[Restricted]) -> Plan:
         tokens = self._keys.index.tokens(kinds.SOURCE, source)
         statements = self._retained.count(tokens, until, held, since)
         restricted = self._retained.count(tokens, until, (), since) - statements if held else 0
         return Plan(statements, self._retained.count_documents(source, until, held, since), restricted)
 
-    def _next(self, act: Act, held: Sequence[Held]) -> list[UUID]:
+    def _next(self, act: Act, held: Sequence[Restricted]) -> list[UUID]:
         since, until = act.since or 0, act.until or 0
         if act.statement is not None:
             found = self._statements.get(act.statement)
             return [act.statement] if found is not None and found.stored < until else []
         return self._removal.next(self._tokens(act), since, until, [one.subject for one in held], BATCH)
 
-    def _due(self, act: Act, held: Sequence[Held]) -> int:
+    def _due(self, act: Act, held: Sequence[Restricted]) -> int:
         return self._retained.count(self._tokens(act), act.until or 0, held, act.since or 0)
 
-    def _documents(self, act: Act, held: Sequence[Held]) -> int:
+    def _documents(self, act: Act, held: Sequence[Restricted]) -> int:
         return self._retained.count_documents(act.source or "", act.until or 0, held, act.since or 0)
 
-    def _without(self, act: Act, held: Sequence[Held]) -> list[Held]:
+    def _without(self, act: Act, held: Sequence[Restricted]) -> list[Restricted]:
         """Whose data stay: who is restricted now, and who was when it was asked for."""
         known = {one.subject for one in held}
-        return [*held, *(Held(subject, ()) for subject in act.kept if subject not in known)]
+        return [*held, *(Restricted(subject, ()) for subject in act.kept if subject not in known)]
 
     def _tokens(self, act: Act) -> tuple[bytes, ...]:
         # Anew each time: the index key may be replaced meanwhile.

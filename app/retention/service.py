@@ -15,19 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
+from app.access.restrictions.store import Restricted
 from app.core.errors import SillageError
-from app.core.months import months_after
+from app.core.months import closed_before, day_of, instant_of, months_after
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
 from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
-from app.retention.store import Ended, Held, RetentionRepository
+from app.retention.store import Ended, RetentionRepository
 
 DAY_US = 86_400_000_000
 # The job runs once a day; a statement is overdue when it outlived two of its runs.
@@ -152,7 +153,7 @@ class Retention:
         *,
         accounts: AccountRepository,
         seal: PersonSeal,
-        held: Callable[[], Sequence[Held]] = tuple,
+        held: Callable[[], Sequence[Restricted]] = tuple,
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
@@ -181,7 +182,7 @@ class Retention:
         """What the report would say of a source, were it under this activity."""
         return self._line(activity, source, now, self._held())
 
-    def _line(self, activity: Activity, source: str, now: int, held: Sequence[Held]) -> RetentionLine:
+    def _line(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> RetentionLine:
         cutoff = _cutoff(activity, now)
         overdue = cutoff - GRACE_HOURS * 3_600_000_000
         tokens = self._tokens(source)
@@ -308,7 +309,7 @@ class Retention:
         self,
         planned: Deletion,
         ended: Sequence[Sequence[Ended]],
-        held: Sequence[Held],
+        held: Sequence[Restricted],
         deleted: Callable[[int], None],
         check: Callable[[], None] | None,
         actor: str,
@@ -362,14 +363,14 @@ class Retention:
         self._audit.append(RETENTION_APPLIED, actor, said(True))
         return gone
 
-    def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Held]) -> Iterator[list[Ended]]:
+    def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> Iterator[list[Ended]]:
         """The learners of a source whose account ended long enough ago, some at a time."""
         months = activity.retention.account_closed_months
         if months is None:
             return
         kept = {one.subject for one in held}
         # Up to the end of that day.
-        before = _instant(months_after(_day(now), -months) + timedelta(days=1))
+        before = instant_of(months_after(day_of(now), -months) + timedelta(days=1))
         after: Closing | None = None
         while found := self._accounts.closed(source, before, after, _ACCOUNTS_AT_ONCE):
             after = found[-1]
@@ -395,19 +396,6 @@ class Retention:
 
     def _tokens(self, source: str) -> tuple[bytes, ...]:
         return self._keys.index.tokens(kinds.SOURCE, source)
-
-
-def closed_before(closed: int, months: int) -> int:
-    """When statements of an account that ended are due, and before when they were stored if they are; microseconds."""
-    return _instant(months_after(_day(closed), months))
-
-
-def _day(instant: int) -> date:
-    return datetime.fromtimestamp(instant // 1_000_000, UTC).date()
-
-
-def _instant(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _cutoff(activity: Activity, now: int) -> int:

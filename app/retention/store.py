@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pymongo
 
+from app.access.restrictions.store import Restricted
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import AttachmentRepository
@@ -32,13 +33,6 @@ class Age(NamedTuple):
     overdue: int
 
 
-class Held(NamedTuple):
-    """Whose statements are kept: subject token, and tokens that find them, as an agent."""
-
-    subject: bytes
-    agents: tuple[bytes, ...]
-
-
 class Ended(NamedTuple):
     """A learner whose account ended: subject token, tokens that find them, and what is stored before goes."""
 
@@ -58,7 +52,9 @@ class RetentionRepository:
         self._documents = store.collection(DOCUMENTS)
         self._attachments = attachments
 
-    def age(self, source: Sequence[bytes], due_before: int, overdue_before: int, held: Sequence[Held] = ()) -> Age:
+    def age(
+        self, source: Sequence[bytes], due_before: int, overdue_before: int, held: Sequence[Restricted] = ()
+    ) -> Age:
         """Count by index scans; ``source`` are the source's blind tokens, the bounds are microseconds.
 
         The statements of those who are ``held`` are kept, and not due.
@@ -77,7 +73,7 @@ class RetentionRepository:
                 self.count(source, overdue_before, held) if oldest < overdue_before else 0,
             )
 
-    def count(self, source: Sequence[bytes], before: int, held: Sequence[Held] = (), since: int = 0) -> int:
+    def count(self, source: Sequence[bytes], before: int, held: Sequence[Restricted] = (), since: int = 0) -> int:
         """How many statements of the source have ``since <= stored < before``, those of who is held left out."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # All by the index alone, then those of the few who are held: to look whose each is would read each.
@@ -113,7 +109,7 @@ class RetentionRepository:
             self._attachments.release(ids)
             return self._collection.delete_many({"_id": {"$in": ids}, **asked}).deleted_count
 
-    def delete(self, source: Sequence[bytes], before: int, limit: int, held: Sequence[Held] = ()) -> int:
+    def delete(self, source: Sequence[bytes], before: int, limit: int, held: Sequence[Restricted] = ()) -> int:
         """Delete the oldest statements of the source with ``stored < before``, at most ``limit``, attachments too.
 
         Returns:
@@ -136,7 +132,7 @@ class RetentionRepository:
 
     # --- documents ------------------------------------------------------------------------------------
 
-    def document_age(self, source: str, due_before: int, overdue_before: int, held: Sequence[Held] = ()) -> Age:
+    def document_age(self, source: str, due_before: int, overdue_before: int, held: Sequence[Restricted] = ()) -> Age:
         """As ``age``, of the documents that the source, by its id, wrote last."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             first = self._documents.find_one({"source": source}, {"_id": 0, "updated": 1}, sort=[("updated", 1)])
@@ -150,7 +146,7 @@ class RetentionRepository:
                 self.count_documents(source, overdue_before, held) if oldest < overdue_before else 0,
             )
 
-    def count_documents(self, source: str, before: int, held: Sequence[Held] = (), since: int = 0) -> int:
+    def count_documents(self, source: str, before: int, held: Sequence[Restricted] = (), since: int = 0) -> int:
         """How many documents the source wrote last, from ``since`` on and before; those of who is held left out."""
         asked = _written(source, before, since)
         with translated(), pymongo.timeout(_COUNT_SECONDS):
@@ -167,7 +163,9 @@ class RetentionRepository:
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._documents.count_documents(_written_of_ended(source, ended, since))
 
-    def delete_documents(self, source: str, before: int, limit: int, held: Sequence[Held] = (), since: int = 0) -> int:
+    def delete_documents(
+        self, source: str, before: int, limit: int, held: Sequence[Restricted] = (), since: int = 0
+    ) -> int:
         """Delete what ``count_documents`` counts, the oldest first, at most ``limit``; how many were."""
         return self._delete_documents(_kept_out(_written(source, before, since), held), limit)
 
@@ -191,7 +189,7 @@ def _written_of_ended(source: str, ended: Sequence[Ended], since: int) -> Docume
     return {"$or": [{"subject": one.subject, **_written(source, one.before, since)} for one in ended]}
 
 
-def _kept_out(asked: Document, held: Sequence[Held]) -> Document:
+def _kept_out(asked: Document, held: Sequence[Restricted]) -> Document:
     return {**asked, "subject": {"$nin": [one.subject for one in held]}} if held else asked
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.access.restrictions.store import Restricted
 from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
@@ -22,7 +23,7 @@ from app.platform.mongo.connection import Store
 from app.retention import store as retention_storage
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.service import DAY_US, Retention
-from app.retention.store import Ended, Held, RetentionRepository
+from app.retention.store import Ended, RetentionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
@@ -47,7 +48,7 @@ class House:
         self.repository = RetentionRepository(store, AttachmentRepository(store))
         self.accounts = AccountRepository(store)
         self.seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
-        self.held: list[Held] = []
+        self.held: list[Restricted] = []
         self.keks = keks
         self.retention = self.made()
 
@@ -324,7 +325,7 @@ def test_gdpr_18_what_is_restricted_is_not_deleted(closing_house: House) -> None
         put_of(house, name, "ent1", TODAY - 50 * DAY_US, 4)
         put_of(house, name, "tutor", TODAY - 200 * DAY_US, 2)
         close(house, name, "tutor", "2026-03-10")
-    house.held = [Held(subject(house, "kept"), (agent(house, "kept"),))]
+    house.held = [Restricted(subject(house, "kept"), (agent(house, "kept"),))]
     lines = {line.source: line for line in house.retention.report(TODAY)}
     assert (lines["ent1"].kept, lines["ent1"].due, lines["ent1"].overdue) == (8, 4, 4)
     assert (lines["tutor"].accounts_due, lines["tutor"].closed_due) == (1, 2)
@@ -393,7 +394,7 @@ def test_gdpr_18_documents_of_persons_who_are_restricted_are_not_deleted(house: 
     for name in ("kept", "other"):
         write(house, "ent1", 11, 2, subject(house, name))
     write(house, "ent1", 11)
-    house.held = [Held(subject(house, "kept"), (agent(house, "kept"),))]
+    house.held = [Restricted(subject(house, "kept"), (agent(house, "kept"),))]
     line = next(line for line in house.retention.report(NOW) if line.source == "ent1")
     assert (line.documents, line.documents_due) == (5, 3)
     assert house.retention.apply(NOW, dry_run=False).documents == 3

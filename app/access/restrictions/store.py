@@ -37,6 +37,14 @@ PURPOSES = (RESEARCH,)
 """What an objection can be to."""
 
 
+class Restricted(NamedTuple):
+    """Whose data are only stored, and so kept (GDPR art. 18(2)): subject token, and tokens that find them as an
+    agent."""
+
+    subject: bytes
+    agents: tuple[bytes, ...]
+
+
 class Identity(NamedTuple):
     """An actor that a person is: subject token; and identifiers, sealed."""
 

@@ -35,6 +35,7 @@ import orjson
 from app.access.store import Source
 from app.core import lossless
 from app.core.errors import Unsealable
+from app.core.months import closed_before
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.register.service import Activity, Register, version_on
 from app.people.access_package import person_page
@@ -45,7 +46,6 @@ from app.people.access_package.person_words import LANGUAGES, README
 from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, Named, Person, Persons
 from app.people.requests.steps import Case
-from app.retention.service import closed_before
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
 from app.standards.xapi.documents import Content, Place
