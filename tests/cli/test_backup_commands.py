@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from app.cli.backup import backup, restore, tombstones
 from app.core.errors import FileRefused, KeyRefused, RestoreRefused
 from app.factory import Parts
-from tests.governance.test_backup import STATEMENTS, House
+from tests.operations.backup.test_service import STATEMENTS, House
 
 __all__ = ("House",)
 

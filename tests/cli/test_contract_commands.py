@@ -13,7 +13,7 @@ from app.cli import cli
 from app.core.errors import FileRefused, NotFound, SignatureRefused
 from app.factory import Parts
 from app.standards.xapi.documents import Resource
-from tests.governance.people import bodies, document, named, parts, person, send
+from tests.people.people import bodies, document, named, parts, person, send
 from tests.served import ACTIVITY
 
 __all__ = ("parts",)

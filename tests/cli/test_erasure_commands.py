@@ -13,7 +13,7 @@ from app.cli import cli
 from app.core.errors import BadRequest, FileRefused, SignatureRefused
 from app.factory import Parts
 from app.standards.xapi.documents import Resource
-from tests.governance.people import HOME, account, document, named, parts, person, send
+from tests.people.people import HOME, account, document, named, parts, person, send
 
 __all__ = ("parts",)
 

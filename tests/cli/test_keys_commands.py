@@ -17,7 +17,7 @@ from app.factory import Parts
 from app.keys import organisation as organisation_keys
 from app.keys.rekeying import RekeyRepository
 from app.operations.rotation import kek as rules
-from tests.governance.test_keys import PASSPHRASE, parts
+from tests.operations.rotation.test_kek import PASSPHRASE, parts
 
 __all__ = ("parts",)
 

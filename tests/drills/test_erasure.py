@@ -39,8 +39,8 @@ from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
 from tests.drills.drilling import own_mongodb, until
 from tests.drills.test_keys import command
-from tests.governance import people
-from tests.governance.people import account, mentions, named, person, refers, send, with_attachment
+from tests.people import people
+from tests.people.people import account, mentions, named, person, refers, send, with_attachment
 from tests.served import ACTIVITY, Server, serving
 
 

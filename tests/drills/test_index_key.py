@@ -17,7 +17,7 @@ from app.keys.organisation import Stage, index_keys, index_state
 from app.settings import load
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.drills.test_keys import command
-from tests.governance.test_index_key import remains
+from tests.operations.rotation.test_index_key import remains
 from tests.served import environment, serving
 
 # ``sillage keys …`` in a process that is gone at one moment of it.

@@ -14,8 +14,8 @@ from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, re
 from tests.served import statement
 from tests.standard.client import Client, an_activity, an_id
 from tests.standard.requirement import requirement
-from tests.xapi.test_signatures import KEY as CERTIFIED
-from tests.xapi.test_signatures import LEAF, ROOT
+from tests.standards.xapi.test_signatures import KEY as CERTIFIED
+from tests.standards.xapi.test_signatures import LEAF, ROOT
 
 MIXED = f"multipart/mixed; boundary={BOUNDARY}"
 SIGNATURE = "http://adlnet.gov/expapi/attachments/signature"

@@ -11,7 +11,7 @@ import requests
 
 from app.access import scopes
 from app.crypto import signing
-from tests.governance.people import HOME, account, named, person
+from tests.people.people import HOME, account, named, person
 from tests.served import Server
 
 

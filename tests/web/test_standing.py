@@ -29,7 +29,7 @@ from app.platform.mongo.connection import Store
 from app.retention.service import DAY_US
 from app.web import operations, standing
 from app.web.standing import Standing
-from tests.governance.people import named, parts, person, send
+from tests.people.people import named, parts, person, send
 from tests.places import ROOT
 from tests.served import ACTIVITY, Server
 

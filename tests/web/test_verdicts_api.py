@@ -7,9 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from app.access import scopes
-from tests.ingest.test_sessions import PROFILE as RELAY
-from tests.ingest.test_sessions import step
 from tests.served import Server, statement
+from tests.traces.conformance.test_sessions import PROFILE as RELAY
+from tests.traces.conformance.test_sessions import step
 from tests.web.test_statements import PROFILE
 
 

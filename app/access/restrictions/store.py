@@ -39,7 +39,8 @@ PURPOSES = (RESEARCH,)
 
 class Restricted(NamedTuple):
     """Whose data are only stored, and so kept (GDPR art. 18(2)): subject token, and tokens that find them as an
-    agent."""
+    agent.
+    """
 
     subject: bytes
     agents: tuple[bytes, ...]

@@ -1,0 +1,839 @@
+"""New keys for learners, on a real MongoDB: all reads as before at each stage, and what leaked opens nothing of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.core.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
+from app.crypto import attachments as attachment_sealing
+from app.crypto import documents as sealing
+from app.crypto.documents import Layer, unseal_layers
+from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
+from app.factory import Parts
+from app.keys import learners as subject_keys
+from app.keys.learners import SubjectKeys
+from app.keys.rekeying import Stage
+from app.operations.rotation import rekey as rules
+from app.operations.rotation.learner_seals import KINDS, LearnerSeals
+from app.operations.rotation.rekey import Rekey
+from app.retention.closed_accounts import CLOSED, Event
+from app.settings import Settings
+from app.standards.xapi.documents import Conditions, Content, Resource
+from app.standards.xapi.query import StatementQuery
+from app.standards.xapi.versions import Version
+from app.traces.ingest.querying import Reader
+from app.traces.statements.attachments import Part
+from tests.multiparts import attachment_of, sha2_of
+from tests.people.people import SOURCE, document, named, parts, person, place, send, with_attachment
+from tests.served import ACTIVITY
+
+__all__ = ("parts",)
+
+NAMES = ("ana", "bo", "cem", "dina", "eli")
+WHO = Reader("sk-test", None)
+BY = "cli:test"
+SESSION = b"session-of-ana-1"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "BATCH", 3)
+    monkeypatch.setattr(rules, "GIVEN_AT_ONCE", 2)
+    monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
+    # One that ended in the midst of it, as by a kill, keeps nobody waiting for long.
+    monkeypatch.setattr(rules, "CLAIM_SECONDS", 0.05)
+
+
+@pytest.fixture
+def rekey(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Rekey:
+    """The rekey; it waits for the processes that live, and not for commands that nobody told."""
+    monkeypatch.setattr(parts.rekey, "_settle", 0.0)
+    return parts.rekey
+
+
+class Sealed:
+    """Records what is sealed with learners' keys."""
+
+    made: ClassVar[list[bytes]] = []
+
+    def __init__(self, key: bytes) -> None:
+        self._key = AESGCM(key)
+
+    def encrypt(self, nonce: bytes, data: bytes, bound: bytes | None) -> bytes:
+        sealed = self._key.encrypt(nonce, data, bound)
+        self.made.append(sealed)
+        return sealed
+
+    def decrypt(self, nonce: bytes, data: bytes, bound: bytes | None) -> bytes:
+        return self._key.decrypt(nonce, data, bound)
+
+
+def fill(parts: Parts) -> None:
+    """Values of each kind."""
+    send(parts, *(named(name) for name in NAMES for _ in range(3)))
+    send(parts, with_attachment("ana", b"copy"), with_attachment("bo", b"copy"), data=(b"copy",))
+    for name in ("ana", "cem"):
+        document(parts, Resource.STATE, name)
+        document(parts, Resource.AGENT_PROFILE, name)
+    ana = parts.keys.subject("account:https://ent.example|ana")
+    key = parts.subjects.existing([ana])[ana]
+    parts.store.collection("pattern_sessions").insert_one(
+        {
+            "_id": SESSION,
+            "subject": ana,
+            "state": sealing.seal(
+                key, parts.settings.organisation, sealing.session_place(SESSION), b"state", os.urandom
+            ),
+        }
+    )
+    parts.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
+    case = parts.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
+    parts.cases.identify(case.id, note="seen", actor=BY)
+    parts.restriction.restrict(person("dina"), case=case.id, actor=BY)
+    parts.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
+
+
+def reads(parts: Parts) -> dict[str, Any]:
+    """All that ``fill`` made, as it reads."""
+    parts.subjects.forget()
+    plain = parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))
+    organisation = parts.settings.organisation
+    ana = parts.keys.subject("account:https://ent.example|ana")
+    (session,) = parts.store.collection("pattern_sessions").find({})
+    (ended,) = parts.store.collection("accounts").find({})
+    eli = bytes.fromhex(ended["_id"].partition("/")[0])
+    page = parts.library.page(StatementQuery(limit=500), WHO)
+    return {
+        "statements": {one.id: one.body for one in plain},
+        "page": sorted(page.bodies),
+        "documents": {
+            (resource, name): parts.documents.read(place(resource, name, "d"), actor="a").content
+            for resource in (Resource.STATE, Resource.AGENT_PROFILE)
+            for name in ("ana", "cem")
+        },
+        "ids": parts.documents.ids(place(Resource.STATE, "ana", "d")._replace(id=None), actor="a").ids,
+        "attachments": [
+            b"".join(data.chunks)
+            for one in plain
+            if b'"attachments":' in one.body
+            for data in parts.attachments.of([(one, orjson.loads(one.body))])
+        ],
+        "session": sealing.unseal(
+            parts.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
+        ),
+        "cases": [
+            (case.person, case.kind, [step.note for step in case.steps])
+            for case in sorted(
+                (parts.cases.show(one["_id"], actor=BY) for one in parts.store.collection("cases").find({})),
+                key=lambda case: case.kind,
+            )
+        ],
+        "restricted": parts.restriction.held(),
+        "ended": parts.person_seal.open("account", {eli: ended["who"]}),
+    }
+
+
+def leaked(parts: Parts) -> dict[bytes, bytes]:
+    """Learners' keys of a copy of the database made now, with the key file of now."""
+    return {
+        bytes(one["_id"]): parts.keyring.unwrap(
+            subject_place(parts.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], bytes(one["key"]))
+        )
+        for one in parts.store.collection("subjects").find({})
+    }
+
+
+def opens_with(parts: Parts, keys: dict[bytes, bytes]) -> set[str]:
+    """Collections in which these keys open something."""
+    ciphers = {subject: AESGCM(key) for subject, key in keys.items()}
+    organisation, found = parts.settings.organisation, set()
+    for row in parts.statements.span(None, 1 << 62, 1_000):
+        if row.subject in ciphers and list(parts.bodies.open([(row.id, row.body)], [ciphers[row.subject]])) != [None]:
+            found.add("statements")
+    seals = LearnerSeals(parts.store)
+    for kind in KINDS:
+        for each in seals.page(kind, None, 1_000):
+            for layers, sealed in each.values.values():
+                # The outermost is enough for who wants to know that there is something.
+                outer: tuple[Layer, ...] = layers[-1:]
+                if unseal_layers(ciphers, organisation, outer, sealed) is not None:
+                    found.add(kind.collection)
+    for attachment in seals.attachments(None, 1_000):
+        for subject, wrapped in attachment.keys:
+            try:
+                attachment_sealing.unwrapped(ciphers[subject], organisation, attachment.id, wrapped)
+            except Exception:
+                continue
+            found.add("attachments")
+    return found
+
+
+EVERYWHERE = {
+    "statements",
+    "documents",
+    "pattern_sessions",
+    "person_states",
+    "accounts",
+    "cases",
+    "attachments",
+}
+
+
+def stop_after(batches: int) -> Callable[[], None]:
+    left = [batches]
+
+    def check() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeysBusy("stop")
+
+    return check
+
+
+def two_keys(parts: Parts) -> int:
+    return parts.store.collection("subjects").count_documents({"next": {"$exists": True}})
+
+
+# --- what it is for --------------------------------------------------------------------------------
+
+
+def test_what_leaked_opens_nothing_and_all_reads_as_before(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    file = KeyEncryptionKeys({one.number: one.key for one in parts.keyring.versions.versions if one.key is not None}, 1)
+    assert opens_with(parts, old) == EVERYWHERE
+    parts.key_service.rotate()
+    done = rekey.run()
+    assert (done.number, done.learners, done.unopened, done.finished) == (1, len(old), 0, True)
+    assert done.moved == sum(parts.store.collection(name).count_documents({}) for name in EVERYWHERE)
+    assert opens_with(parts, old) == set()
+    assert two_keys(parts) == 0
+    assert set(leaked(parts).values()).isdisjoint(old.values())
+    # The key file that leaked opens none of the new ones either.
+    for one in parts.store.collection("subjects").find({}):
+        with pytest.raises(KeyRefused):
+            file.unwrap(
+                subject_place(parts.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
+            )
+    assert reads(parts) == before
+    # What is stored afterwards is under the new ones, too.
+    send(parts, named("ana"))
+    document(parts, Resource.STATE, "bo")
+    assert opens_with(parts, old) == set()
+    kinds = [entry.kind for entry in parts.audit.newest(["learners-rekey-started", "learners-rekeyed"])]
+    assert kinds == ["learners-rekeyed", "learners-rekey-started"]
+    # Once more, from there.
+    second = leaked(parts)
+    assert rekey.run().number == 2
+    assert opens_with(parts, {**old, **second}) == set()
+
+
+def test_no_kind_of_value_is_forgotten(parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever learners' keys ever sealed is nowhere in the database afterwards, in any collection."""
+    monkeypatch.setattr(Sealed, "made", [])
+    with monkeypatch.context() as recorded:
+        recorded.setattr(subject_keys, "AESGCM", Sealed)
+        parts.subjects.forget()
+        fill(parts)
+    parts.subjects.forget()
+    made = list(Sealed.made)
+
+    def places() -> set[str]:
+        return {
+            name
+            for name in parts.store.db.list_collection_names()
+            for found in parts.store.collection(name).find({})
+            for value in _bytes_in(found)
+            if len(value) >= 28 and any(value.endswith(one) for one in made)
+        }
+
+    assert places() == EVERYWHERE
+    rekey.run()
+    assert places() == set()
+
+
+def _bytes_in(value: Any) -> Iterator[bytes]:
+    if isinstance(value, bytes):
+        yield bytes(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _bytes_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _bytes_in(inner)
+
+
+# --- cut off ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batches", range(0, 34, 3))
+def test_cut_off_anywhere_it_goes_on(parts: Parts, rekey: Rekey, batches: int) -> None:
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    stopped = 0
+    for _ in range(60):
+        try:
+            rekey.run(check=stop_after(batches))
+            break
+        except KeysBusy:
+            stopped += 1
+            assert reads(parts) == before
+            # The last stage looks through all but statements at once.
+            batches += 1
+    assert rekey.status().number == 1  # type: ignore[union-attr]
+    assert stopped
+    assert two_keys(parts) == 0
+    assert opens_with(parts, old) == set()
+    assert reads(parts) == before
+
+
+WRITES = (
+    ("_repository", "begin"),
+    ("_repository", "give"),
+    ("_repository", "advance"),
+    ("_repository", "bound"),
+    ("_repository", "mark"),
+    ("_repository", "settle"),
+    ("_repository", "finish"),
+    ("_written", "write"),
+    ("_seals", "replace"),
+    ("_seals", "rewrap"),
+)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("room", "write"), WRITES, ids=[write for _, write in WRITES])
+def test_killed_at_each_write_it_ends_well(
+    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, room: str, write: str, done: bool
+) -> None:
+    """As by a kill just before a write or just after it, at the first, the second, the third … of them."""
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    held = getattr(rekey, room)
+    real, calls = getattr(held, write), [0]
+    for number in (1, 2, 3):
+
+        def cut(*given: Any, number: int = number, **more: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == number:
+                if done:
+                    real(*given, **more)
+                raise KeysBusy("stop")
+            return real(*given, **more)
+
+        calls[0] = 0
+        with monkeypatch.context() as only:
+            only.setattr(held, write, cut)
+            try:
+                rekey.run()
+            except KeysBusy:
+                assert reads(parts) == before
+                continue
+        break
+    state = rekey.status()
+    assert state is not None
+    if state.under_way:
+        rekey.run()
+    assert two_keys(parts) == 0
+    assert opens_with(parts, old) == set()
+    assert reads(parts) == before
+
+
+# --- beside others ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(parts: Parts) -> Iterator[Parts]:
+    """Another process that serves the same store."""
+    made = Parts(parts.settings)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Parts, other: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    old = leaked(parts)
+    sent: set[UUID] = set()
+    kept: dict[str, bytes] = {}
+    stages: set[Stage] = set()
+    number = [0]
+
+    def write() -> None:
+        state = rekey.status()
+        assert state is not None
+        stages.add(state.stage)
+        for one in (other, parts):
+            number[0] += 1
+            name = ("ana", "bo", "cem")[number[0] % 3]
+            sent.update(send(one, named(name), with_attachment("ana", b"copy"), data=(b"copy",)))
+            content = b"%d" % number[0]
+            one.documents.put(
+                place(Resource.STATE, name, "w"),
+                Content("text/plain", content),
+                Conditions(if_none_match=frozenset({"-"})),
+                Version.V2,
+                source="tutor",
+                actor="sk-writer",
+            )
+            kept[name] = content
+            for reader in (other, parts):
+                # At each moment either process reads what the other one wrote.
+                assert reader.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
+                assert sent <= {each.id for each in reader.reader.opened(reader.statements.span(None, 1 << 62, 9_999))}
+
+    assert rekey.run(check=write).finished
+    write_after = rekey.status()
+    assert write_after is not None
+    assert write_after.stage is Stage.DONE
+    assert stages == {Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING}
+    assert opens_with(parts, old) == set()
+    for one in (parts, other):
+        one.subjects.forget()
+        rows = one.statements.span(None, 1 << 62, 9_999)
+        assert {each.id for each in one.reader.opened(rows)} == {row.id for row in rows}
+        assert sent <= {row.id for row in rows}
+        for name, content in kept.items():
+            assert one.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
+
+
+def test_which_key_seals_is_the_same_for_every_process(parts: Parts, other: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    (ana,) = (parts.keys.subject(f"account:https://ent.example|{name}") for name in ("ana",))
+    seen: dict[Stage, set[type]] = {}
+
+    def look() -> None:
+        state = rekey.status()
+        assert state is not None
+        other.subjects.existing([ana])
+        seen.setdefault(state.stage, set()).update(type(one.subjects.renewed([ana])[ana]) for one in (parts, other))
+
+    rekey.run(check=look)
+    assert KeyPair in seen[Stage.GIVEN] & seen[Stage.MOVING]
+    # The old one opens nothing any more before it is destroyed: who sealed with it late is to notice.
+    assert seen[Stage.CLOSING] == {AESGCM}
+
+
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_a_document_written_late_with_an_old_key_is_refused(
+    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, destroyed: bool
+) -> None:
+    """A process that was paused between the sealing and the writing, while the rekey went on without it."""
+    fill(parts)
+    real = other.documents._repository.replace
+    outcome: list[str] = []
+
+    def late(row: Any, **given: Any) -> bool:
+        # All of the rekey happens in between; or all but the destruction of the old keys.
+        monkeypatch.setattr(other.documents._repository, "replace", real)
+        with monkeypatch.context() as only, suppress(KeysBusy):
+            if not destroyed:
+                only.setattr(rekey._repository, "settle", lambda *_: stop_after(0)())
+            rekey.run()
+        other.subjects.forget()
+        return real(row, **given)
+
+    monkeypatch.setattr(other.documents._repository, "replace", late)
+    try:
+        document_again(other)
+        outcome.append("stored")
+    except Unavailable:
+        outcome.append("refused")
+    assert outcome == ["refused"]
+    if not destroyed:
+        rekey.run()
+    # Sent again, as it was asked for, it is there.
+    document_again(other)
+    assert parts.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
+
+
+def document_again(parts: Parts) -> None:
+    parts.documents.put(
+        place(Resource.STATE, "ana", "d"),
+        Content("text/plain", b"again"),
+        Conditions(if_none_match=frozenset({"-"})),
+        Version.V2,
+        source="tutor",
+        actor="sk-writer",
+    )
+
+
+def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts, other: Parts, rekey: Rekey) -> None:
+    fill(parts)
+
+    def slow() -> Iterator[bytes]:
+        yield b"co"
+        rekey.run()
+        yield b"py"
+
+    sent = [named("bo", attachments=[attachment_of(b"copy")])]
+    with pytest.raises(Unavailable, match="same request again"):
+        other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
+    (identity,) = send(other, *sent, data=(b"copy",))
+    (plain,) = parts.reader.opened(parts.statements.some([identity]))
+    (data,) = parts.attachments.of([(plain, orjson.loads(plain.body))])
+    assert b"".join(data.chunks) == b"copy"
+
+
+def test_data_that_came_in_while_the_new_key_began_to_seal_are_sent_again(
+    parts: Parts, other: Parts, rekey: Rekey
+) -> None:
+    """The old key opens still: but what is wrapped with it may come when all that is had been looked through."""
+    fill(parts)
+
+    def check() -> None:
+        state = rekey.status()
+        if state is not None and state.stage is Stage.MOVING and state.until is not None:
+            raise KeysBusy("stop")
+
+    def slow() -> Iterator[bytes]:
+        yield b"co"
+        with pytest.raises(KeysBusy):
+            rekey.run(check=check)
+        yield b"py"
+
+    sent = [named("bo", attachments=[attachment_of(b"copy")])]
+    with pytest.raises(Unavailable, match="same request again"):
+        other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
+    assert rekey.run().finished
+
+
+def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
+    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process that was paused, and wrote behind what had been looked through."""
+    fill(parts)
+    ana = parts.keys.subject("account:https://ent.example|ana")
+    old, organisation = AESGCM(leaked(parts)[ana]), parts.settings.organisation
+    real = rekey._repository.advance
+
+    def advance(number: int, before: Stage, after: Stage) -> bool:
+        if after is Stage.CLOSING:
+            identity = b"session-of-ana-2"
+            state = sealing.seal(old, organisation, sealing.session_place(identity), b"late", os.urandom)
+            sessions = parts.store.collection("pattern_sessions")
+            sessions.insert_one({"_id": identity, "subject": ana, "state": state})
+            _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
+            parts.store.collection("attachments").insert_one(
+                {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}
+            )
+        return real(number, before, after)
+
+    monkeypatch.setattr(rekey._repository, "advance", advance)
+    rekey.run()
+    key = parts.subjects.renewed([ana])[ana]
+    (late,) = parts.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
+    assert sealing.unseal(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
+    (attachment,) = parts.store.collection("attachments").find({"_id": bytes(16)})
+    assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
+
+
+def test_rows_read_before_they_were_sealed_anew_still_open(parts: Parts, other: Parts, rekey: Rekey) -> None:
+    """As a page that goes to a slow client: read from MongoDB long before it is opened."""
+    fill(parts)
+    rows = other.statements.span(None, 1 << 62, 1_000)
+    rekey.run()
+    assert len(other.reader.opened(rows)) == len(rows)
+
+
+@pytest.mark.parametrize("stage", [Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING])
+def test_an_erasure_wins_at_each_stage(parts: Parts, rekey: Rekey, stage: Stage) -> None:
+    fill(parts)
+    ana = parts.keys.subject("account:https://ent.example|ana")
+    keys: list[bytes] = []
+    erased: list[bool] = []
+
+    def check() -> None:
+        state = rekey.status()
+        assert state is not None
+        found = parts.store.collection("subjects").find_one({"_id": ana})
+        if found is not None:
+            keys.extend(
+                parts.keyring.unwrap(
+                    subject_place(parts.settings.organisation, ana), Wrapped(found["version"], bytes(found[name]))
+                )
+                for name in ("key", "next")
+                if name in found
+            )
+        ready = stage is not Stage.GIVING or (found is not None and "next" in found)
+        if state.stage is stage and ready and not erased:
+            erased.append(True)
+            erasure = parts.erasures.erase(person("ana"), actor=BY)
+            # What is stored is told by neither key, from that moment on.
+            assert parts.store.collection("subjects").find_one({"_id": ana}) is None
+            parts.erasures.advance(erasure.id)
+
+    assert rekey.run(check=check).finished
+    assert erased
+    assert parts.store.collection("subjects").find_one({"_id": ana}) is None
+    for key in set(keys):
+        assert opens_with(parts, {ana: key}) == set()
+    assert all(row.subject != ana for row in parts.statements.span(None, 1 << 62, 1_000))
+    assert parts.store.collection("documents").count_documents({"subject": ana}) == 0
+    # The others read.
+    assert len(parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))) == 13
+
+
+def test_an_erasure_at_the_very_moment_the_keys_are_given(
+    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(parts)
+    real, done, learners = rekey._repository.give, [], len(leaked(parts))
+
+    def give(*given: Any) -> bool:
+        if not done:
+            done.append(parts.erasures.erase(person("ana"), actor=BY))
+        return real(*given)
+
+    monkeypatch.setattr(rekey._repository, "give", give)
+    assert rekey.run().learners == learners - 1
+    assert parts.erasures.advance(done[0].id).phase == "done"
+    assert two_keys(parts) == 0
+
+
+def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    rotated: list[Stage] = []
+
+    def check() -> None:
+        state = rekey.status()
+        assert state is not None
+        if state.stage not in rotated and (state.stage is not Stage.GIVING or two_keys(parts) == 2):
+            rotated.append(state.stage)
+            parts.key_service.rotate()
+            parts.key_service.rewrap()
+            assert parts.key_service.verify().whole
+
+    assert rekey.run(check=check).finished
+    assert len(rotated) == 4
+    parts.key_service.rewrap()
+    assert {one["version"] for one in parts.store.collection("subjects").find({})} == {5}
+    assert reads(parts) == before
+    assert opens_with(parts, old) == set()
+
+
+def test_two_runs_at_once_do_it_once(parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    monkeypatch.setattr(other.rekey, "_settle", 0.0)
+    failed: list[Exception] = []
+
+    def run(one: Rekey) -> None:
+        try:
+            one.run()
+        except DatabaseUnavailable:
+            # The other one has taken it over.
+            pass
+        except Exception as problem:
+            failed.append(problem)
+
+    threads = [threading.Thread(target=run, args=(one,)) for one in (rekey, other.rekey)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    while (state := rekey.status()) is not None and state.under_way:
+        rekey.run()
+    assert opens_with(parts, old) == set()
+    assert reads(parts) == before
+
+
+def test_it_waits_for_commands_that_nobody_tells(parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(parts)
+    monkeypatch.setattr(rekey, "_settle", 0.5)
+    seen: list[Stage] = []
+
+    def look() -> None:
+        state = rekey.status()
+        assert state is not None
+        seen.append(state.stage)
+
+    rekey.run(check=look)
+    assert all(seen.count(stage) >= 3 for stage in (Stage.GIVEN, Stage.MOVING, Stage.CLOSING))
+
+
+def test_a_process_that_knows_the_old_key_alone_holds_it_up(
+    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(parts)
+    monkeypatch.setattr(rekey, "_processes", rekey._processes._replace(forgotten=lambda epoch: False))
+    with pytest.raises(DatabaseUnavailable):
+        rekey.run()
+    state = rekey.status()
+    assert state is not None
+    assert state.stage is Stage.GIVEN
+
+
+def test_what_does_not_open_is_left_and_counted(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    (row, *_) = parts.statements.span(None, 1 << 62, 1)
+    parts.store.collection("statements").update_one({"_id": row.id}, {"$set": {"body": row.body[:-1] + b"\x00\x00"}})
+    bo = parts.keys.subject("account:https://ent.example|bo")
+    parts.store.collection("subjects").delete_one({"_id": bo})
+    done = rekey.run()
+    assert (done.unopened, done.finished) == (1 + 4, True)
+
+
+def test_the_job_goes_on_with_what_was_begun_and_begins_nothing(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    job = next(job for job in parts.jobs if job.name == "rekey")
+    leadership = parts.leadership.acquire()
+    assert leadership is not None
+    with leadership as lease:
+        assert job.run(lease)["number"] == 0
+        with pytest.raises(KeysBusy):
+            rekey.run(check=stop_after(2))
+        assert job.run(lease)["finished"]
+        assert not job.run(lease)["finished"]
+    assert two_keys(parts) == 0
+
+
+def test_learners_who_come_meanwhile_keep_the_key_that_nobody_has_seen(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    made: list[str] = []
+
+    def check() -> None:
+        made.append(f"new-{len(made)}")
+        send(parts, named(made[-1]))
+
+    rekey.run(check=check)
+    opened = parts.reader.opened(parts.statements.span(None, 1 << 62, 10_000))
+    assert len(opened) == 17 + len(made)
+
+
+def test_a_cold_process_reads_and_writes_at_each_stage(parts: Parts, rekey: Rekey) -> None:
+    fill(parts)
+    ana = parts.keys.subject("account:https://ent.example|ana")
+
+    def look() -> None:
+        cold = SubjectKeys(parts.store, parts.keyring, parts.settings.organisation)
+        key = cold.ensured([ana])[ana]
+        sealed = sealing.seal(key, parts.settings.organisation, "here", b"plain", os.urandom)
+        warm = parts.subjects.existing([ana])[ana]
+        assert sealing.unseal(warm, parts.settings.organisation, "here", sealed) == b"plain"
+
+    rekey.run(check=look)
+
+
+# --- backups ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """A process of a store of its own, that a restore may stop."""
+    organisation = database_name.removeprefix("sillage_")
+    made = Parts(replace(settings, organisation=organisation, heartbeat_seconds=0.05))
+    made.initialise()
+    made.register.add(orjson.dumps(ACTIVITY))
+    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+    made.start()
+    monkeypatch.setattr(made.rekey, "_settle", 0.0)
+    yield made
+    made.close()
+
+
+def restore(parts: Parts, file: Path, **given: Any) -> Parts:
+    """By a command of its own, as nobody serves."""
+    parts.close()
+    command = Parts(parts.settings)
+    done = command.backups.restore(file, **given)
+    command.close()
+    made = Parts(parts.settings)
+    made.start()
+    assert done.rekey == ((state := made.rekey.status()) is not None and state.under_way)
+    return made
+
+
+def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_again(
+    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, rekey = own, own.rekey
+    fill(parts)
+    old = leaked(parts)
+    file = parts.backups.create(tmp_path).path
+    rekey.run()
+    # Noted since, under the new keys, of learners of before and of one who came later: none of it is taken back.
+    case = parts.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
+    parts.cases.identify(case.id, note="seen", actor=BY)
+    parts.restriction.restrict(person("cem"), case=case.id, actor=BY)
+    send(parts, named("late"))
+    parts.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
+    held = sorted(parts.restriction.held())
+    assert len({one.subject for one in held if one.agents}) == len(held) >= 2
+    late = parts.keys.subject("account:https://ent.example|late")
+    made = restore(parts, file, replace=True)
+    try:
+        state = made.rekey.status()
+        assert state is not None
+        # The old keys are there again, and it is told: it goes on by itself.
+        assert (state.number, state.stage) == (2, Stage.GIVING)
+        assert opens_with(made, old) >= {"statements", "documents"}
+        assert sorted(made.restriction.held()) == held
+        assert made.cases.show(case.id, actor=BY).person
+        (ended,) = made.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
+        assert made.person_seal.open("account", {late: ended["who"]})
+        (entry,) = made.audit.newest(["backup-restored"])
+        assert entry.detail["rekey"] is True
+        monkeypatch.setattr(made.rekey, "_settle", 0.0)
+        assert made.rekey.resume().finished
+        assert opens_with(made, old) == set()
+        assert sorted(made.restriction.held()) == held
+        assert len(made.reader.opened(made.statements.span(None, 1 << 62, 1_000))) == 17
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("stage", [Stage.GIVING, Stage.MOVING, Stage.CLOSING])
+def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
+    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    parts, rekey = own, own.rekey
+    fill(parts)
+    before, old = reads(parts), leaked(parts)
+    files: list[Path] = []
+
+    def check() -> None:
+        state = rekey.status()
+        assert state is not None
+        if state.stage is stage and not files and (stage is not Stage.GIVING or two_keys(parts) == 2):
+            files.append(parts.backups.create(tmp_path).path)
+
+    rekey.run(check=check)
+    made = restore(parts, files[0], replace=True)
+    try:
+        assert reads(made) == before
+        monkeypatch.setattr(made.rekey, "_settle", 0.0)
+        made.rekey.resume()
+        assert two_keys(made) == 0
+        assert opens_with(made, old) == set()
+        assert reads(made) == before
+    finally:
+        made.close()
+
+
+def test_a_restore_of_a_backup_from_after_says_nothing(own: Parts, tmp_path: Path) -> None:
+    parts, rekey = own, own.rekey
+    fill(parts)
+    before = reads(parts)
+    rekey.run()
+    made = restore(parts, parts.backups.create(tmp_path).path, replace=True)
+    try:
+        state = made.rekey.status()
+        assert state is not None
+        assert (state.number, state.stage) == (1, Stage.DONE)
+        assert reads(made) == before
+    finally:
+        made.close()

@@ -1,0 +1,154 @@
+"""Statements move to a newer format of bodies: all that opens, as it was, whoever else is at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from app.access.store import Source
+from app.core.errors import KeysBusy
+from app.crypto.bodies import LATEST, Bodies, format_of
+from app.factory import Parts
+from app.operations.rotation import reseal as rules
+from app.standards.xapi.versions import Version
+from tests.operations.rotation.test_index_key import ANA, BO, parts, send, source, stop_after
+from tests.served import statement
+
+__all__ = ("parts", "source")
+
+
+@pytest.fixture
+def former(parts: Parts, source: Source) -> tuple[UUID, ...]:
+    """Statements in format 1."""
+    now = parts.bodies
+    parts.__dict__["bodies"] = Bodies(
+        parts.settings.organisation,
+        {number: form.dictionary.as_bytes() for number, form in now._forms.items()},
+        now._random,
+        writing=1,
+    )
+    ids = send(parts, source, *(statement(actor=ANA) for _ in range(5)), *(statement(actor=BO) for _ in range(4)))
+    parts.__dict__["bodies"] = parts.recorder._bodies = now
+    return ids
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "BATCH", 2)
+
+
+def formats(parts: Parts) -> Counter[int]:
+    return Counter(format_of(row.body) for row in parts.statements.span(None, 1 << 62, 1_000))
+
+
+def plain(parts: Parts) -> dict[UUID, bytes]:
+    return {one.id: one.body for one in parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))}
+
+
+def test_everything_moves_and_says_what_it_said(parts: Parts, former: tuple[UUID, ...], source: Source) -> None:
+    send(parts, source, statement())
+    assert formats(parts) == {1: 9, LATEST: 1}
+    before = plain(parts)
+    assert len(before) == 10
+    told: list[tuple[int, int]] = []
+    done = parts.reseal.run(progress=lambda *now: told.append(now))
+    assert (done.format, done.seen, done.resealed, done.unopened, done.now) == (LATEST, 10, 9, 0, 10)
+    assert told[-1] == (10, 10)
+    assert formats(parts) == {LATEST: 10}
+    assert plain(parts) == before
+    assert [entry.kind for entry in parts.audit.newest()].count("bodies-resealed") == 1
+    # What was sent is sent again: it is known.
+    assert parts.reseal.run().resealed == 0
+
+
+def test_a_pass_that_is_stopped_goes_on_from_there(parts: Parts, former: tuple[UUID, ...]) -> None:
+    with pytest.raises(KeysBusy):
+        parts.reseal.run(check=stop_after(2))
+    assert formats(parts) == {LATEST: 4, 1: 5}
+    done = parts.reseal.run()
+    assert (done.seen, done.resealed, done.now) == (9, 9, 5)
+    assert formats(parts) == {LATEST: 9}
+
+
+def test_what_was_written_but_not_noted_is_gone_through_again(
+    parts: Parts, former: tuple[UUID, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: Any, **__: Any) -> None:
+        raise KeysBusy("stop")
+
+    with monkeypatch.context() as only:
+        only.setattr(parts.reseal._repository, "mark", cut)
+        with pytest.raises(KeysBusy):
+            parts.reseal.run()
+    assert formats(parts) == {LATEST: 2, 1: 7}
+    done = parts.reseal.run()
+    assert (done.seen, done.resealed) == (9, 7)
+    assert formats(parts) == {LATEST: 9}
+
+
+def test_what_does_not_open_is_left_and_counted(parts: Parts, former: tuple[UUID, ...]) -> None:
+    parts.store.collection("subjects").delete_one({"_id": parts.keys.subject("account:https://ent.example|ana")})
+    parts.subjects.forget()
+    parts.store.collection("statements").update_one({"_id": former[-1]}, {"$set": {"body": b"\x01damaged" * 10}})
+    done = parts.reseal.run()
+    assert (done.seen, done.resealed, done.unopened) == (9, 3, 6)
+    assert formats(parts) == {LATEST: 3, 1: 6}
+
+
+def test_one_changed_between_its_reading_and_its_writing_keeps_the_change(
+    parts: Parts, former: tuple[UUID, ...], source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = parts.store.collection("statements")
+    real, turns = parts.reseal._repository.write, []
+    changed = orjson.dumps({**orjson.loads(plain(parts)[former[0]]), "changed": True})
+
+    def write(bodies: Any) -> int:
+        if not turns:
+            turns.append(True)
+            (row,) = parts.statements.some([former[0]])
+            key = parts.subjects.existing([row.subject])[row.subject]
+            old = Bodies(
+                parts.settings.organisation,
+                {number: form.dictionary.as_bytes() for number, form in parts.bodies._forms.items()},
+                parts.bodies._random,
+                writing=1,
+            )
+            collection.update_one({"_id": row.id}, {"$set": {"body": old.seal([(row.id, changed)], [key])[0]}})
+            collection.delete_one({"_id": former[1]})
+        return real(bodies)
+
+    monkeypatch.setattr(parts.reseal._repository, "write", write)
+    parts.reseal.run()
+    assert formats(parts) == {LATEST: 8}
+    assert plain(parts)[former[0]] == changed
+
+
+def test_retries_are_known_after_the_move(parts: Parts, source: Source) -> None:
+    sent = [statement(actor=ANA, id=str(UUID(int=n))) for n in range(1, 4)]
+    send(parts, source, *sent)
+    parts.reseal.run()
+    again = parts.recorder.record(orjson.dumps(sent), source, Version.V2)
+    assert len(again.inserted.repeated) == 3
+
+
+def test_the_job_moves_what_is_there_once_and_goes_on_when_it_was_cut_off(
+    parts: Parts, former: tuple[UUID, ...]
+) -> None:
+    job = next(job for job in parts.jobs if job.name == "reseal")
+    leadership = parts.leadership.acquire()
+    assert leadership is not None
+    with leadership as lease:
+        with pytest.raises(KeysBusy):
+            parts.reseal.run(check=stop_after(1))
+        assert formats(parts)[1]
+        job.run(lease)
+        assert formats(parts) == {LATEST: len(former)}
+        assert job.run(lease) == {"due": False}
+
+
+def test_a_store_without_statements_has_nothing_to_move(parts: Parts) -> None:
+    assert not parts.reseal.due()
