@@ -418,7 +418,7 @@ def _profile_page(name: str, profile: Profile) -> str:
 
 
 def _template_page(name: str, profile: Profile, template: Template) -> str:
-    example = orjson.loads((ROOT / f"tests/profiles/examples/{name}-{_last(template.id)}.json").read_bytes())
+    example = orjson.loads((ROOT / f"tests/standards/profiles/examples/{name}-{_last(template.id)}.json").read_bytes())
     lines = [
         WRITTEN, "", f"# {_both(template.label)}", "",
         template.definition["en"], "", f"*{template.definition['fr']}*", "",

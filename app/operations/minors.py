@@ -78,7 +78,7 @@ class Applied(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What a pass asks of other rooms.
+    """What a pass asks of other packages.
 
     Attributes:
         cleaned: Statements as a source's policy leaves them, given what was found in each.

@@ -14,7 +14,9 @@ from app.core.errors import FileRefused, NotFound
 from app.settings import load
 from app.standards.profiles import document, terms
 
-EXAMPLES = Path(__file__).parents[1] / "profiles" / "examples"
+from tests.places import ROOT
+
+EXAMPLES = ROOT / "tests" / "standards" / "profiles" / "examples"
 VALID = {path.stem: json.loads(path.read_text())["valid"][0] for path in EXAMPLES.glob("*.json")}
 P2IA = ("attempted", "answered", "completed")
 
@@ -145,7 +147,7 @@ def test_sessions_are_followed_in_order_of_timestamps(lines):
 
 
 def test_several_profiles_and_both_modes(lines, tmp_path):
-    raw = orjson.loads(Path(EXAMPLES.parents[2] / "schemas/profiles/ent.jsonld").read_bytes())
+    raw = orjson.loads((ROOT / "schemas/profiles/ent.jsonld").read_bytes())
     raw = orjson.loads(orjson.dumps(raw).replace(b"w3id.org/sillage/profiles/ent", b"example.org/mine"))
     (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
     path = lines(VALID["ent-connection"])

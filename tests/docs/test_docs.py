@@ -243,11 +243,11 @@ def test_every_concept_template_and_pattern_of_our_profiles_is_named() -> None:
         assert any(extension in text for text in texts.values()), extension
 
 
-def test_every_room_is_on_the_map() -> None:
-    text = page("architecture.md").partition("## Floors")[2].partition("\n## ")[0]
-    for room in (ROOT / "app").iterdir():
-        if (room / "__init__.py").exists():
-            assert f"`app/{room.name}/`" in text, room.name
+def test_every_package_is_on_the_map() -> None:
+    text = page("architecture.md").partition("## Layers")[2].partition("\n## ")[0]
+    for package in (ROOT / "app").iterdir():
+        if (package / "__init__.py").exists():
+            assert f"`app/{package.name}/`" in text, package.name
 
 
 def slug(heading: str) -> str:

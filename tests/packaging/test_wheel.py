@@ -60,7 +60,9 @@ def test_the_wheel_carries_every_contract_and_no_test(wheel: Path) -> None:
 
 
 def test_contracts_are_found(installed: Path, tmp_path: Path) -> None:
-    found = run(installed, tmp_path, "python", "-c", "from app import contracts; print(contracts.folder())").strip()
+    found = run(
+        installed, tmp_path, "python", "-c", "from app.core import contracts; print(contracts.folder())"
+    ).strip()
     assert Path(found).is_relative_to(installed)
     assert Path(found).is_dir()
 

@@ -113,7 +113,7 @@ class Processes(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What an erasure asks of other rooms.
+    """What an erasure asks of other packages.
 
     Attributes:
         recount: Counts aggregates again without people: what gives the subject tokens of each, since when every
