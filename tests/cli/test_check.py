@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
@@ -13,7 +12,6 @@ from app.cli.profile import profile
 from app.core.errors import FileRefused, NotFound
 from app.settings import load
 from app.standards.profiles import document, terms
-
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "tests" / "standards" / "profiles" / "examples"
