@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 
 import brotli
 import orjson
+from benchmarks.machine import free_port
 from fuzz_inputs import MARK, SMUGGLED, Given, Input, Met, Route, made
-from machine import free_port
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table

@@ -15,7 +15,14 @@ from tests.served import Server
 
 def bench(*options: str) -> list[dict[str, object]]:
     out = Path(options[-1])
-    command = [sys.executable, str(ROOT / "scripts" / "bench.py"), "--quick", *options[:-1], "--json", str(out)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "benchmarks" / "bench.py"),
+        "--quick",
+        *options[:-1],
+        "--json",
+        str(out),
+    ]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stderr[-2_000:]
     rows: list[dict[str, object]] = json.loads(out.read_bytes())

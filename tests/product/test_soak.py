@@ -24,13 +24,13 @@ KINDS = {"POST of 50", "POST of 1", "by agent", "by id", "page", "poll"}
 
 @pytest.fixture(scope="module")
 def soak() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("sillage_soak", ROOT / "scripts" / "soak.py")
+    spec = importlib.util.spec_from_file_location("sillage_soak", ROOT / "scripts" / "benchmarks" / "soak.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     # As when it is run: what it has in common with the benchmark lies beside it.
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
+        patch.syspath_prepend(str(ROOT / "scripts" / "benchmarks"))
         spec.loader.exec_module(module)
         yield module
 
@@ -39,7 +39,14 @@ def soak() -> Iterator[ModuleType]:
 def test_some_seconds_of_it(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
     ended = subprocess.run(
-        [sys.executable, "scripts/soak.py", "--minutes=0.1", "--share=0.5", "--stored=3000", f"--json={file}"],
+        [
+            sys.executable,
+            "scripts/benchmarks/soak.py",
+            "--minutes=0.1",
+            "--share=0.5",
+            "--stored=3000",
+            f"--json={file}",
+        ],
         cwd=ROOT,
         env=environment({}),
         capture_output=True,

@@ -56,7 +56,7 @@ from app.traces.statements.store import COLLECTIONS, NAME, Filter
 from app.web.gate import Gate
 from app.web.xapi.reading import reader
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LIMIT = "raw insert_many, batch 500, 4 threads"
 CONSTANT = "/bench/constant"
 UNAUDITED = "/bench/unaudited"

@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 
