@@ -60,5 +60,7 @@ def with_tutor(settings: Settings, database_name: str) -> Iterator[Parts]:
     try:
         yield made
     finally:
-        made.store.client.drop_database(made.settings.database)
+        # Some tests close them, as a restore by a command does.
         made.close()
+        with MongoClient[dict[str, object]](made.settings.mongodb_uri) as client:
+            client.drop_database(made.settings.database)

@@ -112,7 +112,12 @@ def test_merges_into_one_long_document_follow_each_other_and_each_is_stored(serv
 
     def post(number: int) -> int:
         data = orjson.dumps({f"n{number}": number})
-        return server.send("POST", PATH, tutor, data=data, headers=json, params=params).status_code
+        for _ in range(10):
+            answer = server.send("POST", PATH, tutor, data=data, headers=json, params=params)
+            # On a slow machine it may have waited for a thread as long as it may.
+            if answer.status_code != 503 or answer.json()["code"] != "overloaded":
+                break
+        return answer.status_code
 
     with ThreadPoolExecutor(24) as pool:
         assert set(pool.map(post, range(24))) == {204}

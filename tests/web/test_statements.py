@@ -125,7 +125,7 @@ def test_a_page_of_large_statements_is_cut_and_the_next_goes_on(server: Server) 
         seen += [each["id"] for each in page["statements"]]
         pages += 1
     assert seen == ids
-    assert pages == 2
+    assert pages == 4
 
 
 def test_the_next_page_of_a_query_longer_than_a_url_can_be_asked_for(server: Server) -> None:
