@@ -43,6 +43,7 @@ from tests.places import ROOT
 
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
+STATUS = re.compile(r"Date: 20\d\d-\d\d-\d\d\. Status: (accepted|superseded)(, amended)?( by \[\d{4}\].*)?[.:]")
 PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md"))]
 
 
@@ -182,7 +183,7 @@ def test_every_scope_and_role_is_named() -> None:
 
 def test_every_route_is_named() -> None:
     none: Any = None
-    app = Flask("docs", static_folder=None)
+    app = Flask("routes", static_folder=None)
     options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics", "turns"))
     app.register_blueprint(
         statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
@@ -277,6 +278,7 @@ def test_decisions_are_numbered_and_listed() -> None:
         text = path.read_text()
         assert re.match(rf"# {path.name[:4]}\. \S", text), path
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "What it costs"], path
+        assert STATUS.match(text.split("\n")[2]), path
         title = text.partition("\n")[0].partition(". ")[2]
         assert f"| [{path.name[:4]}](adr/{path.name}) | {title} |" in index
 
