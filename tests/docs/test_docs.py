@@ -287,3 +287,9 @@ def test_every_page_is_in_the_index() -> None:
     index = page("README.md")
     for path in DOCS.glob("*.md"):
         assert path.name == "README.md" or f"]({path.name})" in index, path.name
+
+
+def test_every_page_of_runs_is_listed() -> None:
+    listed = page("benchmarks/README.md")
+    for path in (DOCS / "benchmarks").glob("*.md"):
+        assert path.name == "README.md" or f"| [{path.name}]({path.name}) |" in listed, path.name

@@ -61,7 +61,7 @@ _TRANSACTION_SECONDS = 10
 # out of files ends itself (it keeps them ten minutes by default).
 _FILES = "file_manager=(close_handle_minimum=1000,close_idle_time=30,close_scan_interval=10)"
 # Tokens dirty many pages a little each. Written as early as MongoDB would (at 5 % of the cache), each is compressed and
-# written again and again: with half a million statements that is most of its time (docs/performance.md).
+# written again and again: with half a million statements that is most of its time (docs/benchmarks/bounds.md).
 _EVICTION = "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=20,eviction_updates_trigger=40"
 # MongoDB's own level (6) costs a multiple of the time and saves 2 % of the bytes: sealed bodies do not shrink.
 _COMPRESSION_LEVEL = "1"
