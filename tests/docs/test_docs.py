@@ -293,3 +293,23 @@ def test_every_page_of_runs_is_listed() -> None:
     listed = page("benchmarks/README.md")
     for path in (DOCS / "benchmarks").glob("*.md"):
         assert path.name == "README.md" or f"| [{path.name}]({path.name}) |" in listed, path.name
+
+
+@pytest.mark.parametrize("name", ["how-to-add.md", "glossary.md"])
+def test_what_is_named_beside_a_file_is_in_it(name: str) -> None:
+    named = re.findall(r"`((?:app|tests|scripts|schemas)/[\w./-]+)` \((`[^)]+`)\)", page(name))
+    assert named
+    for file, names in named:
+        text = (ROOT / file).read_text()
+        for one in re.findall(r"`([^`]+)`", names):
+            assert re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text), f"{one} in {file}"
+
+
+def test_a_term_of_the_glossary_has_both_languages_a_meaning_and_a_file() -> None:
+    lines = page("glossary.md").partition("| --- | --- | --- | --- |\n")[2].splitlines()
+    terms = [line.split(" | ")[0].removeprefix("| ").lower().lstrip("`") for line in lines]
+    assert terms == sorted(set(terms))
+    for line in lines:
+        cells = [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split(" | ")]
+        assert len(cells) == 4 and all(cells), line
+        assert re.match(r"`(?:app|tests|schemas)/", cells[3]), line
