@@ -313,3 +313,19 @@ def test_a_term_of_the_glossary_has_both_languages_a_meaning_and_a_file() -> Non
         cells = [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split(" | ")]
         assert len(cells) == 4 and all(cells), line
         assert re.match(r"`(?:app|tests|schemas)/", cells[3]), line
+
+
+BOX = r'(\w+)(?:[\[({]+"[^"]+"[\])}]+)?'
+EDGE = re.compile(rf"    {BOX} (?:-->|-\.->)(?:\|[^|]+\|)? {BOX}")
+
+
+def test_diagrams_are_three_and_their_edges_join_boxes() -> None:
+    """Path of a request, from statement to figure, erasure."""
+    drawn = re.findall(r"```mermaid\nflowchart (?:TD|LR)\n(.*?)```", page("architecture.md"), re.DOTALL)
+    assert len(drawn) == 3
+    for diagram in drawn:
+        boxes = re.findall(r'(?<!\w)(\w+)[\[({]+"', diagram)
+        assert len(boxes) == len(set(boxes))
+        for line in diagram.splitlines():
+            edge = EDGE.fullmatch(line)
+            assert edge is not None and set(edge.groups()) <= set(boxes), line
