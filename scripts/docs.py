@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from app.cli import cli  # noqa: E402
 from app.core import contracts, errors  # noqa: E402
+from app.core.personal_data import Impersonal  # noqa: E402
+from app.operations.schema.catalogue import COLLECTIONS  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
 from app.standards.profiles.document import Profile, Template  # noqa: E402
 from app.standards.profiles.document import load as load_profile  # noqa: E402
@@ -275,6 +277,34 @@ def commands_page() -> str:
     return "".join(parts)
 
 
+_PERSONAL_HEAD = f"""# Personal data, by collection
+
+{WRITTEN}
+
+What each collection of the database holds of persons, and what becomes of it. It is declared where the collection is
+(`app/core/personal_data.py`), and rotations of keys go through what is declared. Files: [data-model.md](data-model.md).
+
+| collection | holds | found by | in a subject access export | erasure | ends with | restore |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def personal_data_page() -> str:
+    """The page of what every collection holds of persons."""
+    held, none = [], []
+    for declared in sorted(COLLECTIONS, key=lambda each: each.name):
+        if isinstance(declared.holds, Impersonal):
+            none.append(f"| `{declared.name}` | {_cell(declared.holds.reason)} |\n")
+        else:
+            held.append(f"| `{declared.name}` | {' | '.join(map(_cell, declared.holds))} |\n")
+    return (
+        _PERSONAL_HEAD
+        + "".join(held)
+        + "\n## Nothing of persons\n\n| collection | what it is |\n| --- | --- |\n"
+        + "".join(none)
+    )
+
+
 def _cell(text: str) -> str:
     return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
 
@@ -463,6 +493,7 @@ def pages() -> dict[str, str]:
     """Every written page, by file name in ``docs/``."""
     return {
         "settings.md": settings_page(),
+        "personal-data.md": personal_data_page(),
         "errors.md": errors_page(),
         "commands.md": commands_page(),
         "conformance.md": conformance_page(),

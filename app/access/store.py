@@ -9,14 +9,26 @@ from typing import NamedTuple
 from pymongo.errors import DuplicateKeyError
 
 from app.core.errors import RegisterInvalid
+from app.core.personal_data import Impersonal, Personal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 
 SOURCES = "sources"
 CREDENTIALS = "credentials"
 COLLECTIONS = (
-    Declared(SOURCES),
-    Declared(CREDENTIALS, (Index("source", (("source", 1),)),)),
+    Declared(SOURCES, Impersonal("sources: tools and organisations")),
+    Declared(
+        CREDENTIALS,
+        Personal(
+            what="labels of credentials, which may name a colleague; secrets are hashed",
+            locate="`label`",
+            export="none: of staff, told by the operator",
+            erase="`credential revoke`; labels are the operator's",
+            retain="with the credential",
+            restore="as the backup has them; revocations since are kept",
+        ),
+        (Index("source", (("source", 1),)),),
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.core.personal_data import Personal
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, KeyWrapping, Wrapped, subject_place
 from app.keys import rekeying
 from app.platform.mongo.collection import Declared, Index
@@ -21,7 +22,20 @@ from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "subjects"
 # Which keys are still under a version, in an order that a rewrap can go through and go on in.
-COLLECTIONS = (Declared(NAME, (Index("version", (("version", 1), ("_id", 1)), packed=True),)),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="data keys of learners, wrapped",
+            locate="subject token",
+            export="none: keys",
+            erase="first of all",
+            retain="with the last that is encrypted with it",
+            restore="keys destroyed since do not come back: tombstones",
+        ),
+        (Index("version", (("version", 1), ("_id", 1)), packed=True),),
+    ),
+)
 
 KEEP_SECONDS = 30.0
 """How long a process uses a learner's key without looking whether it is still there."""

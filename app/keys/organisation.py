@@ -32,6 +32,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
+from app.core.personal_data import Impersonal
 from app.crypto.keys import (
     KEY_BYTES,
     Current,
@@ -50,7 +51,7 @@ from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "organisation_keys"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("wrapped keys of the organisation")),)
 
 INDEX = "index"
 NEXT = "index-next"

@@ -33,12 +33,13 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.core.personal_data import Impersonal
 from app.crypto.keys import Wrapped
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "rekeyings"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("how far a rekey has come; one subject token of no meaning meanwhile")),)
 _SUBJECTS = "subjects"
 
 

@@ -23,6 +23,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.conformance.session_store import SESSIONS
@@ -30,7 +31,7 @@ from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "minors_passes"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("how far a policy was applied: counts by source")),)
 
 
 class Pass(NamedTuple):

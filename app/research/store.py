@@ -40,17 +40,30 @@ from pymongo.client_session import ClientSession
 
 from app.core import clock
 from app.core.errors import LeaseLost
+from app.core.personal_data import Impersonal, Personal
 from app.crypto.keys import OrganisationKeys
-from app.platform.mongo.collection import Declared, Index
+from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey
 from app.platform.mongo.connection import Document, Store, translated
 
 PARTS = "aggregate_parts"
 STATE = "aggregate_state"
 CORRECTIONS = "aggregate_corrections"
 COLLECTIONS = (
-    Declared(PARTS, (Index("bucket", (("aggregate", 1), ("bucket", 1), ("sequence", 1))),)),
-    Declared(STATE),
-    Declared(CORRECTIONS),
+    Declared(
+        PARTS,
+        Personal(
+            what="figures, encrypted with the documents key: until a month settles, by learner under a pseudonym",
+            locate="not by person: the pseudonym is of one aggregate and month",
+            export="none: not identifying without the keys; the months are named",
+            erase="the months are counted again without the person",
+            retain="settled months keep cells alone",
+            restore="as the backup has them, counted again after erasures",
+        ),
+        (Index("bucket", (("aggregate", 1), ("bucket", 1), ("sequence", 1))),),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+    ),
+    Declared(STATE, Impersonal("watermarks and fingerprints of definitions")),
+    Declared(CORRECTIONS, Impersonal("months to be counted again")),
 )
 
 

@@ -37,6 +37,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from app.core.personal_data import Personal
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
@@ -47,6 +48,14 @@ NAME = "certificates"
 COLLECTIONS = (
     Declared(
         NAME,
+        Personal(
+            what="acts on the operator's word: ids of statements, tokens of whose data stayed",
+            locate="id of the statement",
+            export="none: told by the act",
+            erase="stays: proof of the deletion",
+            retain="kept as proof",
+            restore="carried out again after a restore",
+        ),
         (
             Index("at", (("at", 1),)),
             Index("activity", (("activity", 1), ("at", 1))),

@@ -12,18 +12,40 @@ One goes when the account is opened again, and when retention has deleted what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pymongo import DeleteOne, ReplaceOne
 
-from app.platform.mongo.collection import Declared, Index
+from app.core.personal_data import Personal
+from app.crypto.documents import Layer, person_layer
+from app.platform.mongo.collection import Declared, Index, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "accounts"
 PLACE = "account"
 """What the identifiers of accounts that ended are sealed for."""
-COLLECTIONS = (Declared(NAME, (Index("closed", (("source", 1), ("closed", 1))),)),)
+
+
+def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
+    return (person_layer(PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
+
+
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="accounts that ended; identifiers encrypted with the learner's key",
+            locate="subject token",
+            export="accounts that ended",
+            erase="with the key, then the document",
+            retain="with the last statement that it ends",
+            restore="those since the backup are kept",
+        ),
+        (Index("closed", (("source", 1), ("closed", 1))),),
+        under_learners=UnderLearners(("who",), _layers),
+    ),
+)
 
 
 class Closing(NamedTuple):

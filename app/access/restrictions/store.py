@@ -18,19 +18,40 @@ leave some out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
-from app.platform.mongo.collection import Declared
+from app.core.personal_data import Personal
+from app.crypto.documents import Layer, person_layer
+from app.platform.mongo.collection import Declared, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "person_states"
 PLACE = "person-state"
 """What the identifiers of persons are sealed for."""
-COLLECTIONS = (Declared(NAME),)
+
+
+def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
+    return (person_layer(PLACE, bytes(found["_id"])),)
+
+
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="restrictions and objections; identifiers encrypted with the learner's key",
+            locate="subject token",
+            export="standing",
+            erase="the identifiers with the key; an objection stays, without a name",
+            retain="until it is withdrawn",
+            restore="those since the backup are kept",
+        ),
+        under_learners=UnderLearners(("who",), _layers),
+    ),
+)
 
 RESEARCH = "research"
 PURPOSES = (RESEARCH,)

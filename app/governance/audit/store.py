@@ -26,6 +26,7 @@ from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from app.core.personal_data import Personal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -33,6 +34,14 @@ NAME = "audit"
 COLLECTIONS = (
     Declared(
         NAME,
+        Personal(
+            what="who read what: subject tokens, no names",
+            locate="tokens of the person",
+            export="readings, recipients",
+            erase="stays: proof of what was done; tokens name nobody without the keys",
+            retain="`SILLAGE_AUDIT_DAYS`",
+            restore="the log of the database that is replaced is kept beside",
+        ),
         (
             Index("at_id", (("at", 1), ("_id", 1))),
             Index("kind_at_id", (("kind", 1), ("at", 1), ("_id", 1))),

@@ -9,11 +9,12 @@ from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import DuplicateKeyError
 
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "activities"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("processing activities; contacts of the controller, as published")),)
 
 
 class StoredActivity(NamedTuple):

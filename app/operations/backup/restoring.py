@@ -29,6 +29,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from app.core import clock
 from app.core.errors import RestoreRefused, RestoreUnfinished
+from app.core.personal_data import Impersonal
 from app.crypto.keys import KeyWrapping
 from app.governance.audit import store as audit
 from app.keys import holders as key_holders
@@ -57,6 +58,7 @@ ERASING = "erasing"
 
 STAGED = "restoring."
 """What the names of collections begin with that are not in force yet."""
+_AS_IN_BACKUP = Impersonal("a collection that this version does not know, while it is put in place")
 _ID = "restore"
 _DUPLICATE = 11000
 _NAMESPACE_NOT_FOUND = 26
@@ -181,10 +183,10 @@ class Restoring:
 
     def stage(self, name: str) -> None:
         """Make the collection that a part goes into, empty and without indexes."""
-        declared = self._declared.get(name, Declared(name))
+        declared = self._declared.get(name, Declared(name, _AS_IN_BACKUP))
         with translated(), pymongo.timeout(_WRITE_SECONDS):
             self._staged(name).drop()
-            create(self._store, (Declared(STAGED + name, packed=declared.packed),))
+            create(self._store, (Declared(STAGED + name, declared.holds, packed=declared.packed),))
 
     def loader(self) -> Loader:
         """Takes chunks in."""

@@ -7,14 +7,9 @@ from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
-from app.access.restrictions import store as person_states
-from app.crypto import documents as sealing
-from app.crypto.documents import Layer, person_layer
-from app.people.requests import store as cases
+from app.crypto.documents import Layer
+from app.operations.schema.catalogue import COLLECTIONS
 from app.platform.mongo.connection import Document, Store, translated
-from app.retention import closed_account_store as accounts
-from app.traces.conformance import session_store as pattern_sessions
-from app.traces.documents import store as documents
 from app.traces.statements import attachment_store as attachments
 
 
@@ -23,47 +18,18 @@ class Kind(NamedTuple):
 
     Attributes:
         collection: Where they are.
-        fields: Of each document there, the sealed ones.
-        needs: Fields besides, that say whose they are.
-        layers: From a document and a field to the keys that the value is sealed with, one after another.
-        asked: Which documents have such values.
+        fields, layers, needs, asked: As its collection declares them (``UnderLearners``).
     """
 
     collection: str
     fields: tuple[str, ...]
+    layers: Callable[[Mapping[str, Any], str], tuple[Layer, ...]]
     needs: tuple[str, ...]
-    layers: Callable[[Document, str], tuple[Layer, ...]]
-    asked: Document
+    asked: Mapping[str, Any]
 
 
-def _document(found: Document, field: str) -> tuple[Layer, ...]:
-    return (Layer(bytes(found["subject"]), sealing.place(bytes(found["_id"]), field)),)
-
-
-def _session(found: Document, _: str) -> tuple[Layer, ...]:
-    return (Layer(bytes(found["subject"]), sealing.session_place(bytes(found["_id"]))),)
-
-
-def _state(found: Document, _: str) -> tuple[Layer, ...]:
-    return (person_layer(person_states.PLACE, bytes(found["_id"])),)
-
-
-def _account(found: Document, _: str) -> tuple[Layer, ...]:
-    return (person_layer(accounts.PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
-
-
-def _case(found: Document, _: str) -> tuple[Layer, ...]:
-    place = cases.place(str(found["_id"]))
-    return tuple(person_layer(place, bytes(subject)) for subject in found["subjects"])
-
-
-KINDS = (
-    Kind(documents.NAME, ("name", "body"), ("subject",), _document, {"subject": {"$exists": True}}),
-    Kind(pattern_sessions.SESSIONS, ("state",), ("subject",), _session, {}),
-    Kind(person_states.NAME, ("who",), (), _state, {}),
-    Kind(accounts.NAME, ("who",), (), _account, {}),
-    # Empty: the person was erased, and nothing of them is in it.
-    Kind(cases.NAME, ("who",), ("subjects",), _case, {"who": {"$ne": b""}}),
+KINDS = tuple(
+    Kind(declared.name, *declared.under_learners) for declared in COLLECTIONS if declared.under_learners is not None
 )
 """Everything but statements and the keys of attachments: a test has one of each moved, and its old key destroyed."""
 

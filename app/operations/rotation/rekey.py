@@ -238,8 +238,11 @@ class Rekey:
         """Give every learner who is there a second key. Those who come meanwhile have one that nobody has seen."""
         ring = self._ring()
         after, total, done = state.given, self._learners.total(), state.learners
-        while rows := self._learners.every(after, GIVEN_AT_ONCE):
+        while True:
             run.keep()
+            rows = self._learners.every(after, GIVEN_AT_ONCE)
+            if not rows:
+                break
             ring.refresh()
             lacking = [row for row in rows if row.next is None]
             given = self._second_keys(lacking, ring)

@@ -21,11 +21,12 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
 NAME = "resealing"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("how far a format was replaced")),)
 
 
 class Pass(NamedTuple):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
-from app.crypto.documents import place as document_place
-from app.people.access_package import reception_store as receptions
-from app.people.requests import store as cases
-from app.platform.mongo.connection import Document, Store, translated
-from app.research import store as aggregates
-from app.traces.documents import store as documents
-from app.traces.statements import activity_store as activity_definitions
+from app.operations.schema.catalogue import COLLECTIONS
+from app.platform.mongo.connection import Store, translated
 
 
 class Kind(NamedTuple):
@@ -29,15 +24,13 @@ class Kind(NamedTuple):
     collection: str
     fields: tuple[str, ...]
     place: Callable[[Any, str], str]
-    asked: Document
+    asked: Mapping[str, Any]
 
 
-KINDS = (
-    Kind(activity_definitions.NAME, ("body",), lambda token, _: activity_definitions.place(token), {}),
-    Kind(documents.NAME, ("name", "body"), document_place, {"subject": {"$exists": False}}),
-    Kind(cases.NAME, ("sealed",), lambda identity, _: cases.place(identity), {}),
-    Kind(receptions.NAME, ("sealed",), lambda identity, _: receptions.place(identity), {}),
-    Kind(aggregates.PARTS, ("sealed",), lambda identity, _: aggregates.place(identity), {}),
+KINDS = tuple(
+    Kind(declared.name, *declared.under_documents_key)
+    for declared in COLLECTIONS
+    if declared.under_documents_key is not None
 )
 """Everything, but for cursors, which nobody keeps: a test seals one of each, and looks for others."""
 

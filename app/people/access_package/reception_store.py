@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from pymongo import ReplaceOne
 
-from app.platform.mongo.collection import Declared, Index
+from app.core.personal_data import Impersonal, Personal
+from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import NAME as STATEMENTS
@@ -31,9 +32,31 @@ NAME = "receptions"
 MARKS = "reception_marks"
 GRAVES = "reception_graves"
 COLLECTIONS = (
-    Declared(NAME, (Index("tokens", (("tokens", 1),)), Index("until", (("until", 1),)))),
-    Declared(MARKS),
-    Declared(GRAVES),
+    Declared(
+        NAME,
+        Personal(
+            what="who received what, condensed from the audit log: tokens, readings encrypted with the documents key",
+            locate="tokens of the person",
+            export="recipients",
+            erase="tokens are taken out",
+            retain="as long as the data",
+            restore="as the backup has them",
+        ),
+        (Index("tokens", (("tokens", 1),)), Index("until", (("until", 1),))),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+    ),
+    Declared(MARKS, Impersonal("how far each chain of the audit log was condensed")),
+    Declared(
+        GRAVES,
+        Personal(
+            what="tokens of erased persons that are not to be taken over from the audit log",
+            locate="the token",
+            export="none: nobody can be told by them",
+            erase="stays until the log's entries go",
+            retain="with the entries of the audit log",
+            restore="as the backup has them",
+        ),
+    ),
 )
 _PAGE = 500
 

@@ -38,6 +38,7 @@ from pymongo.errors import PyMongoError
 
 from app.access.restrictions.store import NAME as PERSON_STATES
 from app.core.errors import DatabaseUnavailable
+from app.core.personal_data import Personal
 from app.keys.learners import NAME as SUBJECTS
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.store import PersonRepository
@@ -54,7 +55,20 @@ from app.traces.statements.store import SOME_TOKENS, Position, carried
 
 NAME = "erasures"
 # The tokens are there as long as it is under way.
-COLLECTIONS = (Declared(NAME, (Index("open", (("destroyed", 1),), only_with="tokens"),)),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="erasures: tokens while they are under way, recipients, receipts without a name",
+            locate="tokens, while under way",
+            export="none: the receipt is given to whom it concerns",
+            erase="tokens go with the last step",
+            retain="kept as proof",
+            restore="those under way go on",
+        ),
+        (Index("open", (("destroyed", 1),), only_with="tokens"),),
+    ),
+)
 
 FORGETTING = "forgetting"
 DELETING = "deleting"

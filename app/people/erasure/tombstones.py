@@ -22,11 +22,24 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
+from app.core.personal_data import Personal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "tombstones"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="MACs of the identifiers of erased persons",
+            locate="only by trying an identifier with the MAC root",
+            export="none: nobody can be told by them",
+            erase="stays: it keeps an erasure final",
+            retain="kept as long as the store",
+            restore="added to those of the backup",
+        ),
+    ),
+)
 
 
 class Tombstone(NamedTuple):

@@ -17,17 +17,44 @@ Document::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.platform.mongo.collection import Declared, Index
+from app.core.personal_data import Personal
+from app.crypto.documents import Layer, person_layer
+from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "cases"
-COLLECTIONS = (Declared(NAME, (Index("due", (("status", 1), ("due", 1))), Index("subjects", (("subjects", 1),)))),)
+
+
+def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
+    return tuple(person_layer(place(str(found["_id"])), bytes(subject)) for subject in found["subjects"])
+
+
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Personal(
+            what="data-subject requests: identifiers and notes encrypted with the person's keys, "
+            "steps with the documents key",
+            locate="subject tokens",
+            export="requests",
+            erase="identifiers and notes with the keys; steps stay as proof",
+            retain="`SILLAGE_REQUEST_DAYS`",
+            restore="those since the backup are kept",
+        ),
+        (
+            Index("due", (("status", 1), ("due", 1))),
+            Index("subjects", (("subjects", 1),)),
+        ),  # Empty: the person was erased, and nothing of them is in it.
+        under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+    ),
+)
 
 
 def place(identity: str) -> str:

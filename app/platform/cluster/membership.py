@@ -32,13 +32,14 @@ from pymongo.client_session import ClientSession
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, SillageError, StorageFull
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "processes"
 # Of the process ``name``: ``name/0``, ``name/1``, …, so that its threads do not wait for each other.
 FENCES = "fences"
-COLLECTIONS = (Declared(NAME), Declared(FENCES))
+COLLECTIONS = (Declared(NAME, Impersonal("processes")), Declared(FENCES, Impersonal("fences of processes")))
 
 EPOCH = "epoch"
 _log = structlog.stdlib.get_logger("sillage.processes")

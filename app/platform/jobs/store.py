@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.core import clock
 from app.core.errors import LeaseLost
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -25,9 +26,13 @@ LEASES = "leases"
 JOBS = "jobs"
 RUNS = "job_runs"
 COLLECTIONS = (
-    Declared(LEASES),
-    Declared(JOBS),
-    Declared(RUNS, (Index("job_started", (("job", 1), ("started", -1))), Index("started", (("started", 1),)))),
+    Declared(LEASES, Impersonal("who leads")),
+    Declared(JOBS, Impersonal("when jobs are due")),
+    Declared(
+        RUNS,
+        Impersonal("runs of jobs: counts and errors"),
+        (Index("job_started", (("job", 1), ("started", -1))), Index("started", (("started", 1),))),
+    ),
 )
 
 _LEASE = "scheduler"

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import zstandard
 from bson import ObjectId
 
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
 NAME = "nomenclatures"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("nomenclatures as published")),)
 
 
 class LoadedEdition(NamedTuple):

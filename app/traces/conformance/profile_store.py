@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Store, translated
 
@@ -16,9 +17,13 @@ PROFILES = "profiles"
 TEMPLATES = "templates"
 COUNTS = "verdict_counts"
 COLLECTIONS = (
-    Declared(PROFILES),
-    Declared(TEMPLATES, (Index("iri", (("iri", 1),), unique=True),)),
-    Declared(COUNTS, (Index("source", (("source", 1), ("day", 1))),)),
+    Declared(PROFILES, Impersonal("profiles as published")),
+    Declared(TEMPLATES, Impersonal("numbers of templates"), (Index("iri", (("iri", 1),), unique=True),)),
+    Declared(
+        COUNTS,
+        Impersonal("verdicts by source, day and template: counts"),
+        (Index("source", (("source", 1), ("day", 1))),),
+    ),
 )
 
 

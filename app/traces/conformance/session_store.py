@@ -23,20 +23,36 @@ Document of a session::
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pymongo import InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from app.platform.mongo.collection import Declared, Index
+from app.core.personal_data import Impersonal, Personal
+from app.crypto.documents import Layer, session_place
+from app.platform.mongo.collection import Declared, Index, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 SESSIONS = "pattern_sessions"
 MARKS = "pattern_marks"
+
+
+def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
+    return (Layer(bytes(found["subject"]), session_place(bytes(found["_id"]))),)
+
+
 COLLECTIONS = (
     Declared(
         SESSIONS,
+        Personal(
+            what="sessions under patterns of profiles, encrypted with learners' keys",
+            locate="subject token",
+            export="sessions",
+            erase="with the key, then the documents",
+            retain="with the statements of the session",
+            restore="erased again by tombstones",
+        ),
         (
             Index(
                 "standing",
@@ -45,8 +61,9 @@ COLLECTIONS = (
             Index("age", (("source", 1), ("updated", 1))),
             Index("learner", (("subject", 1),)),
         ),
+        under_learners=UnderLearners(("state",), _layers, ("subject",)),
     ),
-    Declared(MARKS),
+    Declared(MARKS, Impersonal("how far each source was followed")),
 )
 _PAGE = 500
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.platform.mongo.collection import Declared, Index
+from app.core.personal_data import Personal
+from app.crypto.documents import Layer, place
+from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "documents"
+
+
+def _layers(found: Mapping[str, Any], field: str) -> tuple[Layer, ...]:
+    return (Layer(bytes(found["subject"]), place(bytes(found["_id"]), field)),)
+
+
 COLLECTIONS = (
     Declared(
         NAME,
+        Personal(
+            what="documents of State and Agent Profile, encrypted with their learners' keys; of Activity Profile, with "
+            "the documents key",
+            locate="subject token",
+            export="documents",
+            erase="with the key, then the documents",
+            retain="durations of the processing activity, by the last change",
+            restore="erased again by tombstones",
+        ),
         (
             Index("group", (("group", 1), ("updated", 1))),
             # What is a learner's: for whoever asks about one, and for erasure.
@@ -21,6 +38,8 @@ COLLECTIONS = (
             # What a source wrote last, by when: for retention (``app/retention/store.py``).
             Index("age", (("source", 1), ("updated", 1))),
         ),
+        under_learners=UnderLearners(("name", "body"), _layers, ("subject",), {"subject": {"$exists": True}}),
+        under_documents_key=UnderDocumentsKey(("name", "body"), place, {"subject": {"$exists": False}}),
     ),
 )
 

@@ -8,11 +8,18 @@ from typing import NamedTuple
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from app.platform.mongo.collection import Declared
+from app.core.personal_data import Impersonal
+from app.platform.mongo.collection import Declared, UnderDocumentsKey
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "activity_definitions"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Impersonal("what is known of activities: names and descriptions that sources publish"),
+        under_documents_key=UnderDocumentsKey(("body",), lambda token, _: place(token)),
+    ),
+)
 
 _DUPLICATE = 11000
 

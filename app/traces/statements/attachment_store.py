@@ -13,6 +13,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
+from app.core.personal_data import Personal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.statements.store import NAME as STATEMENTS
@@ -22,13 +23,31 @@ FRAMES = "attachment_frames"
 COLLECTIONS = (
     Declared(
         NAME,
+        Personal(
+            what="keys of attachments, wrapped with learners' keys",
+            locate="`keys.subject`; ids of statements",
+            export="attachments of the statements",
+            erase="with the key, and with the last statement that declares it",
+            retain="with its statements",
+            restore="as its statements",
+        ),
         (
             Index("statements", (("statements", 1),)),
             Index("pending", (("pending", 1),)),
             Index("learners", (("keys.subject", 1),)),
         ),
     ),
-    Declared(FRAMES),
+    Declared(
+        FRAMES,
+        Personal(
+            what="data of attachments, encrypted with the attachment's key",
+            locate="id of the attachment",
+            export="attachments of the statements",
+            erase="with the attachment",
+            retain="with its statements",
+            restore="as its statements",
+        ),
+    ),
 )
 ABANDONED = timedelta(days=1)
 """After this time, data whose statements were never stored are given up."""

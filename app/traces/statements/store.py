@@ -56,6 +56,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
+from app.core.personal_data import Impersonal, Personal
 from app.platform.cluster.membership import Writing
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
@@ -66,6 +67,14 @@ LINKING = "linking"
 COLLECTIONS = (
     Declared(
         NAME,
+        Personal(
+            what="statements, encrypted with their learners' keys",
+            locate="subject token; blind index entries of agents",
+            export="statements",
+            erase="with the key, then the documents; mentions in statements of others are redacted",
+            retain="durations of the processing activity; end of an account, a source or an activity",
+            restore="erased again by tombstones; keys destroyed since do not come back",
+        ),
         (
             Index("order", (("stored", 1),), packed=True),
             Index("tokens", (("t", 1), ("stored", 1)), packed=True),
@@ -74,7 +83,7 @@ COLLECTIONS = (
         ),
         packed=True,
     ),
-    Declared(LINKING),
+    Declared(LINKING, Impersonal("ids of statements whose references are being carried")),
 )
 
 _log = structlog.stdlib.get_logger("sillage.statements")
