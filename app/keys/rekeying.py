@@ -14,6 +14,7 @@ Document of ``rekeyings``, one a rekey; the latest is the one that is under way,
     after     any     how far it has come in there: ``stored`` of statements, ``_id`` of the others
     moved     int     values sealed anew: statements, and documents of other collections
     unopened  int     statements that do not open (erased or damaged), left as they are
+    again     int     after it one with this number begins: a restore brought it back, and later ones had been done
     claim     {by, until}  who is at it, until when (date)
 
 A learner who has two keys has the one that is to come in ``next``, beside ``key`` (``app/keys/learners.py``), both
@@ -76,6 +77,7 @@ class Rekeying(NamedTuple):
     after: object | None
     moved: int
     unopened: int
+    again: int | None
 
     @property
     def under_way(self) -> bool:
@@ -133,6 +135,11 @@ class RekeyRepository:
             except DuplicateKeyError:
                 return False
         return True
+
+    def follow_with(self, number: int, again: int) -> None:
+        """Note that after a rekey another one is to begin, with this number."""
+        with translated():
+            self._collection.update_one({"_id": number}, {"$set": {"again": again}})
 
     def advance(self, number: int, before: Stage, after: Stage) -> bool:
         """Reach the next stage; false when somebody else just did."""
@@ -265,4 +272,5 @@ def _rekeying(found: Document) -> Rekeying:
         found.get("after"),
         int(found["moved"]),
         int(found["unopened"]),
+        found.get("again"),
     )

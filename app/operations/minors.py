@@ -194,10 +194,11 @@ class MinorsPass:
             else:
                 self._audit(MINORS_APPLY_STARTED, actor, {"source": source.id, "policy": policy})
                 now = self._repository.begin(source.id, policy, until)
-                # Before the first statement changes: from then on erasures name persons by what they become.
-                self._around.outside(Cleaning(source.id, policy, until))
         if dry_run:
             return _applied(self._go_through(source, now, dry_run, progress, check), dry_run=True)
+        # Before the first statement changes, or the next one of a pass that was cut off: from then on erasures name
+        # persons by what they become. The same line twice does no harm.
+        self._around.outside(Cleaning(source.id, policy, now.until))
         return self._finish(source, now, actor, progress, check)
 
     def reapply(

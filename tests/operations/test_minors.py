@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from app.access.store import Source
 from app.cli import minors as command
-from app.core.errors import DatabaseUnavailable, RegisterInvalid
+from app.core.errors import DatabaseUnavailable, FileRefused, RegisterInvalid
 from app.crypto import kinds
 from app.factory import Parts
 from app.people.finding.finder import person_of
@@ -231,3 +231,23 @@ def test_the_command_is_a_dry_run_unless_told(parts: Parts) -> None:
     shown = run("--execute")
     assert "name 1, email 1, ine 0" in shown and "Nothing was changed" not in shown
     assert set(stored(parts)[sent["id"]]["actor"]) == {"account"}
+
+
+def test_a_pass_is_noted_outside_the_database_before_it_changes_anything_and_whenever_it_goes_on(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(parts, named())
+    source, before, noted = tutor(parts), stored(parts), list[object]()
+
+    def note(_: object, cleaning: object) -> None:
+        noted.append(cleaning)
+        if len(noted) == 1:
+            raise FileRefused("The file cannot be written.")
+
+    monkeypatch.setattr(type(parts.backups), "note_cleaning", note)
+    with pytest.raises(FileRefused):
+        parts.minors_pass.apply(source, dry_run=False)
+    assert stored(parts) == before
+    # The pass is known, and nothing of it was done: it goes on, and is noted.
+    assert parts.minors_pass.apply(source, dry_run=False).changed == 1
+    assert noted == [noted[0]] * 2

@@ -270,3 +270,17 @@ def test_what_a_write_tells_of_the_statements_of_others_is_audited_before_the_an
     single = {"statement": kept[0]["id"], "subject": subject, "count": 1, **compared}
     assert mine == [single, single, {"tokens": [subject], "count": 2, **compared}]
     assert not [one for one in entries if one.actor == owner.id]
+
+
+def test_a_right_guess_beside_a_refused_voiding_is_audited_like_a_wrong_one(server: Server) -> None:
+    owner, guesser = server.source(), server.source()
+    kept, other = statement(id=str(uuid4())), statement(id=str(uuid4()))
+    assert server.post(owner, [kept, other]).status_code == 200
+    voiding = statement(
+        verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object={"objectType": "StatementRef", "id": other["id"]}
+    )
+    refused = server.post(guesser, [kept, voiding])
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope-missing")
+    entries = server.parts.audit.newest(["statements-read"], None, 200)
+    (mine,) = [one.detail for one in entries if one.actor == guesser.id]
+    assert (mine["statement"], mine["compared"]) == (kept["id"], True)

@@ -7,24 +7,21 @@ has none.
 
 from __future__ import annotations
 
-from app.access.restrictions import store as person_states
+from collections.abc import Collection
+
 from app.core import clock
 from app.crypto.documents import seal_layers, unseal_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
 from app.operations.backup.restoring import STAGED, Restoring
 from app.operations.rotation.learner_seals import KINDS, Change, LearnerSeals
-from app.people.requests import store as cases
 from app.platform.mongo.connection import Store
-from app.retention import closed_account_store as accounts
 
 BATCH = 1_000
 """Documents looked at, at a time."""
 
-_KEPT = frozenset({person_states.NAME, accounts.NAME, cases.NAME})
 
-
-def seal_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: str) -> int:
+def seal_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: str, names: Collection[str]) -> int:
     """Have what is kept open with the staged keys of learners; how many documents were sealed anew.
 
     May be cut off and done again. What does not open with the keys in force stays as it is.
@@ -34,11 +31,12 @@ def seal_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: st
         ring: Opens both databases' keys.
         steps: The restore; what is kept is staged.
         organisation: Its id.
+        names: The collections that are kept.
     """
     present = SubjectKeys(store, ring, organisation, keep_seconds=0)
     staged = SubjectKeys(store, ring, organisation, keep_seconds=0, prefix=STAGED)
     kept, copies, done = LearnerSeals(store), LearnerSeals(store, STAGED), 0
-    for kind in (kind for kind in KINDS if kind.collection in _KEPT):
+    for kind in (kind for kind in KINDS if kind.collection in names):
         after: object | None = None
         while rows := kept.page(kind, after, BATCH):
             after = rows[-1].id

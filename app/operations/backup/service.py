@@ -477,7 +477,7 @@ class Backups:
             if rekeying.NAME not in manifest.parts:
                 steps.stage(rekeying.NAME)
             steps.rekey_again()
-            seal_kept(store, self._ring(), steps, self._organisation)
+            seal_kept(store, self._ring(), steps, self._organisation, _NEVER_TAKEN_BACK)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
             steps.merge_keys(self._ring(), self._organisation)
             outside += Tombstones(store).every()
@@ -585,8 +585,12 @@ class Backups:
         self._note_outside(tombstones)
 
     def note_cleaning(self, cleaning: Cleaning) -> None:
-        """Add a pass about minors to that file, before it changes anything; likewise if that cannot be done."""
-        self._note_outside([cleaning])
+        """Add a pass about minors to that file, before it changes anything.
+
+        Raises:
+            FileRefused: it cannot be written. Nothing was changed yet, so nothing is to be.
+        """
+        tombstone_file.append(self._tombstones_file, [cleaning], _mac(self._keys()))
 
     def _note_outside(self, lines: Sequence[tombstone_file.Line]) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pymongo import UpdateOne
 
 from app.crypto.documents import Layer
+from app.operations.rotation.pages import unchanged, up_to
 from app.operations.schema.catalogue import COLLECTIONS
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.statements import attachment_store as attachments
@@ -60,6 +61,10 @@ class Change(NamedTuple):
     after: Mapping[str, bytes]
 
 
+def _sealed(row: Row) -> dict[str, bytes]:
+    return {field: value.sealed for field, value in row.values.items()}
+
+
 class AttachmentKeys(NamedTuple):
     """The keys of an attachment, wrapped: with the subject whose key wraps them, in order."""
 
@@ -77,26 +82,30 @@ class LearnerSeals:
         self._attachments = store.collection(prefix + attachments.NAME)
 
     def page(self, kind: Kind, after: object | None, limit: int) -> list[Row]:
-        """The next documents of a kind, in the order of their ids."""
+        """The next documents of a kind, in the order of their ids: fewer than ``limit`` where they are large."""
         asked = kind.asked if after is None else {**kind.asked, "_id": {"$gt": after}}
         with translated():
             found = self._store.collection(self._prefix + kind.collection).find(
                 asked, dict.fromkeys((*kind.fields, *kind.needs), 1)
             )
-            return [
+            rows = (
                 Row(
                     each["_id"],
                     {field: Value(kind.layers(each, field), bytes(each[field])) for field in kind.fields},
                 )
                 for each in found.sort("_id", 1).limit(limit)
-            ]
+            )
+            return up_to(rows, lambda row: sum(len(value.sealed) for value in row.values.values()))
 
     def replace(self, kind: Kind, changes: Sequence[Change]) -> int:
         """Put values in the place of others, each document as it was read, in one write; how many were."""
         if not changes:
             return 0
         writes = [
-            UpdateOne({"_id": row.id, **{field: row.values[field].sealed for field in after}}, {"$set": dict(after)})
+            UpdateOne(
+                {"_id": row.id, **unchanged({field: one.sealed for field, one in row.values.items()})},
+                {"$set": {**after}},
+            )
             for row, after in changes
         ]
         with translated():

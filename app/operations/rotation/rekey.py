@@ -195,6 +195,9 @@ class Rekey:
         ``wait``: when another process is at it, wait until it has ended, rather than leave it to that one.
         """
         state = self._repository.latest()
+        if state is not None and state.again is not None and not state.under_way:
+            self._repository.begin(state.again)
+            state = self._repository.latest()
         if state is None or not state.under_way:
             return _nothing(state)
         by = clock.random_bytes(8)

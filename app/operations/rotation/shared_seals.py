@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
+from app.operations.rotation.pages import unchanged, up_to
 from app.operations.schema.catalogue import COLLECTIONS
 from app.platform.mongo.connection import Store, translated
 
@@ -65,15 +66,16 @@ class SharedSeals:
         asked = kind.asked if after is None else {**kind.asked, "_id": {"$gt": after}}
         with translated():
             found = self._store.collection(kind.collection).find(asked, dict.fromkeys(kind.fields, 1))
-            return [
+            rows = (
                 Row(each["_id"], {field: bytes(each[field]) for field in kind.fields})
                 for each in found.sort("_id", 1).limit(limit)
-            ]
+            )
+            return up_to(rows, lambda row: sum(map(len, row.values.values())))
 
     def replace(self, kind: Kind, changes: Sequence[Change]) -> int:
         """Put values in the place of others, each document as it was read, in one write; how many were."""
         if not changes:
             return 0
-        writes = [UpdateOne({"_id": row.id, **row.values}, {"$set": after}) for row, after in changes]
+        writes = [UpdateOne({"_id": row.id, **unchanged(row.values)}, {"$set": after}) for row, after in changes]
         with translated():
             return self._store.collection(kind.collection).bulk_write(writes, ordered=False).modified_count

@@ -255,6 +255,7 @@ class Documents:
         self._require_free(address.subject)
         # One after the other in this process: of several at once one would be stored, and the others merge once more.
         with self._merging[address.id[0] % _MERGED_AT_ONCE]:
+            self._turns.require()
             for _ in range(_TRIES):
                 row = self._repository.get(address.id)
                 current = None if row is None else row.etag

@@ -302,7 +302,9 @@ class Recorder:
         else:
             raise DatabaseUnavailable(_OUT_OF_TOUCH)
         self._attachments.settle(attached, outcome.stored if isinstance(outcome, Inserted) else ())
-        if isinstance(outcome, Inserted | Clash) and outcome.foreign:
+        if lapsed and isinstance(outcome, Inserted):
+            self._stamp_again(rows, outcome)
+        if outcome.foreign:
             compared(outcome.foreign)
         if isinstance(outcome, Clash):
             self._refused("conflict", len(ids))
@@ -311,8 +313,6 @@ class Recorder:
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
         if isinstance(outcome, Spared):
             raise _restricted(ids, outcome, batch.many)
-        if lapsed:
-            self._stamp_again(rows, outcome)
         return ids, subjects, outcome
 
     def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, Cipher]]:

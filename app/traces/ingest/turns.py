@@ -31,6 +31,14 @@ class Turns:
         self._answers = threading.BoundedSemaphore(together)
         self._require = require
 
+    def require(self) -> None:
+        """Look whether the store can answer, for whoever waited for others.
+
+        Raises:
+            DatabaseUnavailable: as ``take``.
+        """
+        self._require()
+
     @contextmanager
     def take(self, size: int) -> Iterator[None]:
         """The time of work on a body of so many bytes, all of which are here already.

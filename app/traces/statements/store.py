@@ -217,15 +217,25 @@ class Clash(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """Nothing was stored: these voidings name statements of another source."""
+    """Nothing was stored: these voidings name statements of another source.
+
+    Attributes:
+        foreign: As of ``Clash``.
+    """
 
     by: tuple[UUID, ...]
+    foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
 class Spared(NamedTuple):
-    """Nothing was stored: these voidings name statements of subjects that are to be left as they are."""
+    """Nothing was stored: these voidings name statements of subjects that are to be left as they are.
+
+    Attributes:
+        foreign: As of ``Clash``.
+    """
 
     by: tuple[UUID, ...]
+    foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
 class Filter(NamedTuple):
@@ -296,9 +306,9 @@ class Statements:
                 stored = tuple(document["_id"] for document in documents)
                 return Inserted(stored, tuple(repeated), foreign)
             except _NotTheirs as refused:
-                return Foreign(refused.by)
+                return Foreign(refused.by, foreign)
             except _NotNow as refused:
-                return Spared(refused.by)
+                return Spared(refused.by, foreign)
             except _Taken:
                 there, waiting = self._taken(prints)
                 taken = {each["_id"]: each["print"] for each in there}
@@ -655,7 +665,8 @@ class Statements:
     def span(self, after: int | None, before: int, limit: int) -> list[Stored]:
         """Statements stored after ``after`` and before ``before``, oldest first, voided ones marked.
 
-        About ``limit`` of them, and of the last ``stored`` all: whoever goes on after it misses none.
+        About ``limit`` of them, fewer when they have ``MOST_BYTES``, and of the last ``stored`` all: whoever goes on
+        after it misses none.
         """
         bounds = {"$lt": before} if after is None else {"$gt": after, "$lt": before}
         with translated():
@@ -666,9 +677,10 @@ class Statements:
                 .limit(limit)
                 .batch_size(limit + 1)
             )
-            rows = _stored(cursor)
-            if len(rows) < limit:
-                return rows
+            with cursor:
+                rows = _stored(cursor, MOST_BYTES)
+                if len(rows) < limit and not cursor.alive:
+                    return rows
             last = rows[-1].stored
             level = _stored(self._collection.find_raw_batches({"stored": last}, _FIELDS).hint("order"))
         return [row for row in rows if row.stored != last] + level

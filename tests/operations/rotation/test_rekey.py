@@ -26,12 +26,14 @@ from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
 from app.operations.rotation import rekey as rules
 from app.operations.rotation.learner_seals import KINDS, LearnerSeals
+from app.operations.rotation.pages import MAX_BYTES
 from app.operations.rotation.rekey import Rekey
 from app.retention.closed_accounts import CLOSED, Event
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
+from app.traces.documents.service import LARGEST
 from app.traces.ingest.querying import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
@@ -822,6 +824,62 @@ def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
         assert reads(made) == before
     finally:
         made.close()
+
+
+def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_the_later_one_replaced(
+    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, rekey = own, own.rekey
+    fill(parts)
+    files: list[Path] = []
+
+    def check() -> None:
+        state = rekey.status()
+        if state is not None and state.stage is Stage.MOVING and not files:
+            files.append(parts.backups.create(tmp_path).path)
+
+    rekey.run(check=check)
+    # They leak, and are replaced.
+    old = leaked(parts)
+    before = reads(parts)
+    rekey.run()
+    made = restore(parts, files[0], replace=True)
+    try:
+        monkeypatch.setattr(made.rekey, "_settle", 0.0)
+        made.rekey.resume()
+        assert opens_with(made, old)
+        assert made.rekey.resume().finished
+        state = made.rekey.status()
+        assert state is not None and state.number == 3
+        assert opens_with(made, old) == set()
+        assert reads(made) == before
+    finally:
+        made.close()
+
+
+def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
+    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = Content("image/jpeg", os.urandom(LARGEST))
+    named_by = Conditions(if_none_match=frozenset({"*"}))
+    for name in ("ana", "bo", "cem"):
+        where = place(Resource.STATE, name, "large")
+        parts.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
+    pages: list[int] = []
+    page = LearnerSeals.page
+
+    def counted(self: LearnerSeals, *asked: Any) -> Any:
+        rows = page(self, *asked)
+        pages.append(sum(len(value.sealed) for row in rows for value in row.values.values()))
+        return rows
+
+    monkeypatch.setattr(LearnerSeals, "page", counted)
+    old = leaked(parts)
+    assert rekey.run().finished
+    assert opens_with(parts, old) == set()
+    assert max(pages) < 2 * MAX_BYTES
+    for name in ("ana", "bo", "cem"):
+        assert parts.documents.read(place(Resource.STATE, name, "large"), actor="a").content == content
 
 
 def test_a_restore_of_a_backup_from_after_says_nothing(own: Parts, tmp_path: Path) -> None:
