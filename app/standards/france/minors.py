@@ -144,8 +144,7 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
         for name in ("mbox", "mbox_sha1sum"):
             if name in agent:
                 # xAPI-Data 2.4.2.3: an agent has one identifier.
-                value = agent.pop(name).lower()
-                agent["account"] = {"homePage": home, "name": pseudonym("email", value)}
+                agent["account"] = _account_of_address(agent.pop(name), pseudonym, home)
                 break
         else:
             account = agent.get("account")
@@ -180,6 +179,43 @@ def cleaned(statement: Statement, policy: str, pseudonym: Pseudonym, home: str) 
         return value
 
     return {name: rewritten(part, False) for name, part in copy.items()}
+
+
+def forms(agent: Mapping[str, Any], pseudonym: Pseudonym, home: str) -> list[dict[str, Any]]:
+    """The agents, each an identifier alone, that ``cleaned`` may leave in the place of an agent with this identifier.
+
+    An address, and an account that tells a person by itself, are always replaced. Any other account is, too, in a
+    statement that names the person it is made of: then both stand here, what it is first.
+
+    Args:
+        agent: Valid, with one identifier: ``account``, ``mbox``, ``mbox_sha1sum`` or ``openid``.
+        pseudonym: As for ``cleaned``.
+        home: As for ``cleaned``.
+    """
+    found: list[dict[str, Any]] = []
+    account = agent.get("account")
+    address = next((agent[name] for name in ("mbox", "mbox_sha1sum") if name in agent), None)
+    if address is not None:
+        found.append({"account": _account_of_address(address, pseudonym, home)})
+    elif account is not None:
+        name = account["name"]
+        always = _kind_of_account(name, _NOBODY) is not None
+        if not always:
+            found.append({"account": {"homePage": account["homePage"], "name": name}})
+        if always or _may_be_made_of_a_name(name):
+            found.append({"account": {"homePage": account["homePage"], "name": _account_pseudonym(name, pseudonym)}})
+    elif "openid" in agent:
+        found.append({"openid": agent["openid"]})
+
+    def stand_in(number: str) -> str:
+        return pseudonym("ine", number)
+
+    def rewritten(value: Any) -> Any:
+        if isinstance(value, str):
+            return ine.replace(value, stand_in)
+        return {name: rewritten(member) for name, member in value.items()}
+
+    return [rewritten(each) for each in found]
 
 
 class Known:
@@ -355,6 +391,17 @@ def _kind_of_account(name: str, known: Known) -> str | None:
     if len(name) <= _LONGEST_NAME and (_LOGIN.fullmatch(name) or (known and known.makes(name))):
         return "name"
     return None
+
+
+def _may_be_made_of_a_name(account: str) -> bool:
+    """Whether ``Known.makes`` says so of an account for some name: it has two letters, and is no pseudonym."""
+    if len(account) > _LONGEST_NAME or _is_pseudonym(account):
+        return False
+    return sum(len(word.folded) for word in _words(account)) > 1
+
+
+def _account_of_address(address: str, pseudonym: Pseudonym, home: str) -> dict[str, str]:
+    return {"homePage": home, "name": pseudonym("email", address.lower())}
 
 
 def _account_pseudonym(name: str, pseudonym: Pseudonym) -> str:

@@ -65,6 +65,15 @@ def agent_identifier(agent: dict[str, Any]) -> str | None:
     return None
 
 
+def agent_of(identifier: str) -> dict[str, Any]:
+    """The Agent that has a canonical identifier, with nothing else of it."""
+    kind, _, value = identifier.partition(":")
+    if kind == "account":
+        home, _, name = value.partition("|")
+        return {"account": {"homePage": home, "name": name}}
+    return {kind: value}
+
+
 def group_identifier(members: Sequence[str]) -> str:
     """What stands for an anonymous group: its members' canonical identifiers, in any order."""
     # Lengths make the list unambiguous whatever the names hold.
