@@ -80,6 +80,7 @@ from app.people.erasure.service import Erasures, Processes, Surroundings
 from app.people.erasure.store import ErasureRepository, Remains
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Pseudonyms
 from app.people.finding.store import PersonRepository
 from app.people.rectification import Rectification
 from app.people.requests.service import SOON_DAYS, Cases
@@ -112,6 +113,7 @@ from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures
 from app.traces.conformance.profile_store import ProfileRepository
+from app.traces.conformance.pseudonym_home_store import PseudonymHome
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Profiles
@@ -314,7 +316,7 @@ class Parts:
     @cached_property
     def audit_search(self) -> AuditSearch:
         """Looks for entries of the audit log."""
-        return AuditSearch(self.audit, lambda: self.keys)
+        return AuditSearch(self.audit, lambda: self.keys, lambda person: self.pseudonyms.whole(person))
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -420,6 +422,7 @@ class Parts:
             self._now_us,
             lambda: clock.now().astimezone(zone).date(),
             clock.random_bytes,
+            self.pseudonyms.whole,
         )
 
     @cached_property
@@ -433,6 +436,7 @@ class Parts:
             self.cases,
             self._announce,
             clock.now,
+            self.pseudonyms.whole,
         )
 
     @cached_property
@@ -464,7 +468,13 @@ class Parts:
     def accounts(self) -> Accounts:
         """What sources say of the ends of accounts."""
         return Accounts(
-            AccountRepository(self.store), self.keys, self.person_seal, self._audited, self._now_us, self._admit
+            AccountRepository(self.store),
+            self.keys,
+            self.person_seal,
+            self._audited,
+            self._now_us,
+            self._admit,
+            self.pseudonyms.of_source,
         )
 
     @cached_property
@@ -493,7 +503,7 @@ class Parts:
     def persons(self) -> Persons:
         """Finds persons."""
         cases = CaseRepository(self.store)
-        return Persons(PersonRepository(self.store), self.keys, self._audited, cases.count_of)
+        return Persons(PersonRepository(self.store), self.keys, self._audited, cases.count_of, self.pseudonyms.whole)
 
     @cached_property
     def packages(self) -> Packages:
@@ -689,7 +699,19 @@ class Parts:
             self._audited,
             count,
             lambda: clock.now().date(),
-            self.settings.public_url,
+            self.pseudonym_home,
+        )
+
+    @cached_property
+    def pseudonym_home(self) -> PseudonymHome:
+        """The home page of the accounts that replace addresses."""
+        return PseudonymHome(self.store, self.settings.public_url)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """The pseudonyms that this store makes of persons' identifiers."""
+        return Pseudonyms(
+            lambda source, identifier: self.french.forms(source, identifier), self.sources_repository.list
         )
 
     @cached_property
@@ -749,6 +771,7 @@ class Parts:
             activity_ended=lambda identity: self.contracts.ended(identity),
             # The newest version, even one that is not in force yet: what is sent under it is to be looked at too.
             about_minors=lambda identity: self.register.history(identity)[-1].minors,
+            replacing=lambda source: self.restriction.cover(self.pseudonyms.of_new(source)),
         )
 
     @cached_property
@@ -1229,6 +1252,9 @@ class Parts:
         presence.start()
         self._presence = presence
         self._stack.callback(presence.close)
+        if self.pseudonym_home.elsewhere:
+            # What learners are known by must not change with an address.
+            _log.info("accounts that replace addresses keep their home page", home_page=self.pseudonym_home())
         # A restore looks for living processes once it has noted itself, and this process, now that it is among them,
         # for that note: whichever came first, one of them sees the other.
         restoring.refuse_unfinished(self.store)
@@ -1429,7 +1455,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(requests_api.blueprint(gate, parts.cases, parts.recipients.labels), url_prefix="/api/v1")
     app.register_blueprint(
-        restriction_api.blueprint(gate, parts.restriction, parts.rectification, chosen.statement_bytes),
+        restriction_api.blueprint(gate, parts.persons, parts.restriction, parts.rectification, chosen.statement_bytes),
         url_prefix="/api/v1",
     )
     app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")

@@ -21,6 +21,8 @@ MATCHINGS = ("every", "any")
 PATTERNS = ("off", "job", "live")
 MINORS = ("off", "refuse", "strip", "pseudonymise")
 OFF, PSEUDONYMISE = MINORS[0], MINORS[3]
+REPLACING = frozenset(MINORS[2:])
+"""Policies under which what identifies somebody is replaced."""
 MOST_REASON = 500
 """Characters of the reason for a policy about minors."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
@@ -138,11 +140,13 @@ class Sources:
         announce: Callable[[], object],
         activity_ended: Callable[[str], bool] = lambda activity: False,
         about_minors: Callable[[str], bool] = lambda activity: False,
+        replacing: Callable[[str], object] = lambda source: None,
     ) -> None:
         """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches.
 
         ``activity_exists`` raises RegisterInvalid for one that is there and not in force; ``about_minors`` says of one
-        that exists whether its entry in the register says that it concerns minors.
+        that exists whether its entry in the register says that it concerns minors. ``replacing`` is told of a source
+        that is about to have a policy under which identifiers are replaced.
         """
         self._repository = repository
         self._activity_exists = activity_exists
@@ -151,6 +155,7 @@ class Sources:
         self._announce = announce
         self._activity_ended = activity_ended
         self._about_minors = about_minors
+        self._replacing = replacing
 
     def add(
         self,
@@ -205,6 +210,9 @@ class Sources:
             raise RegisterInvalid(f"A source named {identity} is registered already.")
         self._audit("source-added", actor, {"source": identity, "activity": activity, **_configuration(source)})
         self._repository.add(source)
+        # Before it has a credential, and so sends anything.
+        if source.minors in REPLACING:
+            self._replacing(identity)
         return source, self.issue(source=identity, label="first", scopes=scopes, actor=actor)
 
     def change(
@@ -240,7 +248,13 @@ class Sources:
             raise RegisterInvalid("A reason is that of a policy about minors: give --minors too.")
         self._check(changed)
         self._audit("configuration-changed", actor, {"source": identity, **_configuration(changed)})
+        begins = changed.minors in REPLACING and source.minors not in REPLACING
+        if begins:
+            self._replacing(identity)
         self._repository.replace(changed)
+        if begins:
+            # Again, for whoever objected in between.
+            self._replacing(identity)
         self._announce()
         return changed
 

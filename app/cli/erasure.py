@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli import signed
 from app.cli.given import Number
-from app.cli.person import Meant, for_each, people_options, person, refuse_case
+from app.cli.person import Meant, for_each, in_short, people_options, person, refuse_case, show_reach
 from app.cli.purpose import purpose_option
 from app.cli.screen import out, table
 from app.core.errors import FileRefused, NotFound
 from app.people.erasure.service import RECEIPT, Erasures, Told
 from app.people.erasure.store import DONE
-from app.people.finding.finder import Person, Persons
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 
 _PHASES = {
     "forgetting": "Waiting until every process has forgotten the keys",
@@ -67,6 +68,9 @@ def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool
         return
     if receipt is not None and receipt.exists():
         raise FileRefused("The file for the receipt is there already; it is not overwritten.")
+    # Before it goes; on record with the erasure.
+    reach = parts.persons.reach(who.one)
+    show_reach(reach)
     if not yes:
         found = parts.persons.find(who.one, actor="cli:person erase")
         console.print(f"{found.own:,} statements of theirs, {found.mentions:,} of others that name them.")
@@ -97,9 +101,10 @@ def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder:
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 
     def act(place: int, one: Person) -> str:
+        reach = parts.persons.reach(one)
         erasure = parts.erasures.erase(one, actor="cli:person erase")
         if no_wait:
-            return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest"
+            return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest{in_short(reach)}"
         erasure = parts.erasures.advance(erasure.id)
         file = None if folder is None else folder / f"receipt-{erasure.id}.json"
         if file is not None and erasure.receipt is not None and not file.exists():
@@ -109,6 +114,7 @@ def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder:
             f"erasure {erasure.id}: statements erased: {erasure.counts.get('statements', 0):,}"
             + ("" if file is None else f", receipt {file.name}")
             + (f"; to be told: {', '.join(told)}" if told else "")
+            + in_short(reach)
         )
 
     for_each(who, act)
@@ -166,6 +172,8 @@ def _show(content: Any) -> None:
             console.print(f"  {name}: {content[name]}")
     for name, number in content.get("counts", {}).items():
         console.print(f"  {name}: {number:,}")
+    for one in content.get("pseudonyms", []):
+        console.print(f"  found under a pseudonym that the store had made of what was given: source {one}")
     for one in content.get("received", []):
         console.print(f"  received by: {one['name']} ({one['number']:,} readings, {one['first']} to {one['last']})")
     for one in content.get("exports", []):

@@ -22,6 +22,9 @@ def apply(parts: Parts, identity: str, execute: bool) -> None:
     """Apply the source's policy about minors to what it has stored; cut off, the same command goes on."""
     console = out()
     source = parts.sources.get(identity)
+    console.print(f"Home page of the accounts that replace addresses: {parts.pseudonym_home()}")
+    if parts.pseudonym_home.elsewhere:
+        console.print("This store has used it before: it stays, though SILLAGE_PUBLIC_URL is another here.")
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("Going through statements", total=None)
 

@@ -19,7 +19,8 @@ from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Disclosures, Received, recipients_in
-from app.people.finding.finder import Person, Persons, person_of
+from app.people.finding.finder import Persons, Reach, person_of
+from app.people.finding.pseudonyms import Person
 
 _MOST_BYTES = 1_000_000
 
@@ -129,6 +130,33 @@ def for_each(who: Meant, act: Callable[[int, Person], str]) -> None:
         )
 
 
+def told_of(found: Reach) -> list[str]:
+    """What there is to say of what identifiers reach, in sentences."""
+    said = []
+    if not found.held:
+        said.append(
+            "Nothing is held under these identifiers now. Check them against what the tool sends; "
+            "what is noted for a person holds for what comes."
+        )
+    for one in found.sources:
+        said.append(
+            f"Also found under the pseudonym that this store made of what you gave, in statements of source {one}."
+        )
+    return said
+
+
+def show_reach(found: Reach) -> None:
+    """Say on standard error when nothing is held, or what is held stands under a pseudonym."""
+    for sentence in told_of(found):
+        click.echo(sentence, err=True)
+
+
+def in_short(found: Reach) -> str:
+    """The same for one of several, on one line; empty when there is nothing to say."""
+    held = "" if found.held else "; nothing is held under these identifiers"
+    return held + (f"; under pseudonyms of {', '.join(found.sources)}" if found.sources else "")
+
+
 def _one_of(said: object) -> Person | SillageError:
     try:
         return person_of(said if isinstance(said, list) else [said])
@@ -172,7 +200,8 @@ def find(parts: Finding, who: Meant) -> None:
         def told(_: int, one: Person) -> str:
             found = parts.persons.find(one, actor="cli:person find")._asdict()
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
-            return ", ".join(listed) or "nothing is held"
+            reach = parts.persons.reach(one)
+            return (", ".join(listed) or "no place") + in_short(reach)
 
         for_each(who, told)
         return
@@ -181,6 +210,7 @@ def find(parts: Finding, who: Meant) -> None:
     for name, number in found._asdict().items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
+    show_reach(parts.persons.reach(who.one))
 
 
 @person.command("recipients")
@@ -195,6 +225,7 @@ def recipients(parts: Finding, who: Meant, case: str | None) -> None:
         for_each(who, lambda _, one: in_words(parts.disclosures.of(one, actor="cli:person recipients")))
         return
     show_received(parts.disclosures.of(who.one, actor="cli:person recipients", case=case))
+    show_reach(parts.persons.reach(who.one))
 
 
 def refuse_case(case: str | None) -> None:

@@ -9,14 +9,15 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.person import Meant, for_each, people_options, person, refuse_case
+from app.cli.person import Meant, for_each, in_short, people_options, person, refuse_case, show_reach
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
 from app.people.access_package.person_package import Packages
 from app.people.access_package.person_package import Progress as Stage
-from app.people.finding.finder import Person
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 
 _STAGES = {
     "statements": "statements",
@@ -28,6 +29,10 @@ _STAGES = {
 
 class Giving(Protocol):
     """What this command needs of the parts that the factory builds."""
+
+    @property
+    def persons(self) -> Persons:
+        """Finds persons."""
 
     @property
     def packages(self) -> Packages:
@@ -58,13 +63,14 @@ def access(parts: Giving, who: Meant, target: Path, case: str | None) -> None:
         def act(place: int, one: Person) -> str:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
-            return f"{file.name}, {_write(parts, one, file, None):,} bytes"
+            return f"{file.name}, {_write(parts, one, file, None):,} bytes{in_short(parts.persons.reach(one))}"
 
         for_each(who, act)
     else:
         if target.is_dir():
             raise click.UsageError("--to is a file; a folder goes with --each.")
         console.print(f"{target}: {_write(parts, who.one, target, case):,} bytes.")
+        show_reach(parts.persons.reach(who.one))
     console.print(
         "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."
     )

@@ -14,7 +14,7 @@ from app.cli.person import Meant, for_each, people_options
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.people.access_package.recipients import Recipients
-from app.people.finding.finder import Person
+from app.people.finding.pseudonyms import Person
 from app.people.requests.service import Cases
 from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
 

@@ -10,12 +10,23 @@ from uuid import UUID
 import click
 
 from app.access.restrictions.store import PURPOSES, RESEARCH
-from app.cli.person import Meant, for_each, in_words, people_options, person, refuse_case, show_received
+from app.cli.person import (
+    Meant,
+    for_each,
+    in_short,
+    in_words,
+    people_options,
+    person,
+    refuse_case,
+    show_reach,
+    show_received,
+)
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.errors import FileRefused
 from app.people.access_package.recipients import Disclosures
-from app.people.finding.finder import Person
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 from app.people.rectification import Rectification
 from app.people.restriction import Restriction
 
@@ -24,6 +35,10 @@ case_option = click.option("--case", metavar="ID", help="Request that this is do
 
 class Rights(Protocol):
     """What these commands need of the parts that the factory builds."""
+
+    @property
+    def persons(self) -> Persons:
+        """Finds persons."""
 
     @property
     def restriction(self) -> Restriction:
@@ -70,7 +85,7 @@ def unrestrict(parts: Rights, who: Meant, case: str | None) -> None:
         lifted = parts.restriction.lift(one, actor="cli:person unrestrict", case=case)
         return "The restriction is lifted." if lifted else "This person was not restricted."
 
-    _act(who, case, act)
+    _act(parts, who, case, act)
 
 
 @person.command("object")
@@ -119,7 +134,7 @@ def withdraw_objection(parts: Rights, who: Meant, case: str | None) -> None:
         withdrawn = parts.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=case)
         return "The objection is withdrawn." if withdrawn else "This person had not objected."
 
-    _act(who, case, act)
+    _act(parts, who, case, act)
 
 
 @person.command("standing")
@@ -139,27 +154,35 @@ def standing(parts: Rights, who: Meant) -> None:
         ]
 
     if who.each:
-        for_each(who, lambda _, one: "; ".join(f"{name}: {value}" for name, value in lines(one)))
+        for_each(
+            who,
+            lambda _, one: (
+                "; ".join(f"{name}: {value}" for name, value in lines(one)) + in_short(parts.persons.reach(one))
+            ),
+        )
         return
     for name, value in lines(who.one):
         out().print(f"{name:14}  {value}")
+    show_reach(parts.persons.reach(who.one))
 
 
-def _act(who: Meant, case: str | None, act: Callable[[Person], str]) -> None:
+def _act(parts: Rights, who: Meant, case: str | None, act: Callable[[Person], str]) -> None:
     if who.each:
         refuse_case(case)
-        for_each(who, lambda _, one: act(one))
+        for_each(who, lambda _, one: act(one) + in_short(parts.persons.reach(one)))
     else:
         out().print(act(who.one))
+        show_reach(parts.persons.reach(who.one))
 
 
 def _with_recipients(parts: Rights, done: str, act: Callable[[Person], None], one: Person) -> str:
     act(one)
     found = parts.disclosures.of(one, actor="cli:person recipients")
-    return f"{done}; to be told: {in_words(found)}"
+    return f"{done}; to be told: {in_words(found)}{in_short(parts.persons.reach(one))}"
 
 
 def _tell(parts: Rights, who: Person, actor: str, case: str | None) -> None:
+    show_reach(parts.persons.reach(who))
     out().print("Tell whoever received the data (GDPR art. 19):")
     show_received(parts.disclosures.of(who, actor=actor, case=case))
 

@@ -16,6 +16,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, Asked, Audit, Page
 from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Whole
 
 MOST_AGENT_BYTES = 64 * 1024
 
@@ -29,6 +30,8 @@ class Wanted(NamedTuple):
         kinds: Kinds of entries.
         since: Written at or after this, microseconds since 1970 UTC.
         before: Written before this.
+        pseudonyms: Whether the person is looked for under the pseudonyms that the store made of what is given, too:
+            for those who act for persons, as whoever has both has the link that a policy about minors breaks.
     """
 
     agents: Sequence[object] | None = None
@@ -36,15 +39,19 @@ class Wanted(NamedTuple):
     kinds: Sequence[str] = ()
     since: int | None = None
     before: int | None = None
+    pseudonyms: bool = True
 
 
 class AuditSearch:
     """Searches the audit log."""
 
-    def __init__(self, audit: Audit, keys: Callable[[], OrganisationKeys]) -> None:
-        """The log to look in, and the keys by which persons are tokens there."""
+    def __init__(
+        self, audit: Audit, keys: Callable[[], OrganisationKeys], whole: Whole = lambda person: person
+    ) -> None:
+        """The log to look in, the keys by which persons are tokens there, and what adds a person's pseudonyms."""
         self._audit = audit
         self._keys = keys
+        self._whole = whole
 
     def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str) -> Page:
         """A page of entries, the newest first.
@@ -59,20 +66,25 @@ class AuditSearch:
             BadRequest: the person is not said by valid Agents.
             BadCursor: the cursor is of another question.
         """
-        tokens = () if wanted.agents is None else self._tokens(wanted.agents)
+        tokens = () if wanted.agents is None else self._tokens(wanted.agents, pseudonyms=wanted.pseudonyms)
         asked = Asked(tuple(wanted.kinds), wanted.since, wanted.before, wanted.actor, tokens)
         detail: dict[str, object] = {"kinds": sorted(wanted.kinds), "limit": limit}
         if wanted.agents is not None:
-            detail["tokens"] = [*tokens]
+            # As given: the log must not put an address and a pseudonym together.
+            detail["tokens"] = [*self._of(person_of(wanted.agents).identifiers)]
         if wanted.actor is not None:
             detail["searched"] = wanted.actor
         self._audit.append(AUDIT_READ, who, detail)
         return self._audit.search(asked, cursor, limit)
 
-    def _tokens(self, agents: Sequence[object]) -> tuple[str, ...]:
+    def _tokens(self, agents: Sequence[object], *, pseudonyms: bool) -> tuple[str, ...]:
+        person = person_of(agents)
+        return self._of(self._whole(person).every if pseudonyms else person.identifiers)
+
+    def _of(self, identifiers: Sequence[str]) -> tuple[str, ...]:
         keys = self._keys()
         found: set[str] = set()
-        for identifier in person_of(agents).identifiers:
+        for identifier in identifiers:
             found.add(keys.subject(identifier).hex())
             found.update(keys.named(kind, identifier).hex() for kind in (kinds.AGENT, kinds.RELATED_AGENT))
         return tuple(sorted(found))

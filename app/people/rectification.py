@@ -73,7 +73,7 @@ class Rectification:
         """
         asked = None if case is None else self._cases.require(case)
         source, kept_version, named = self._wrong(wrong)
-        if asked is not None and named.isdisjoint(asked.person):
+        if asked is not None and named.isdisjoint(self._cases.whole(asked)):
             raise CaseConflict("This request is about another person.")
         decoded = decode(content, max_statements=1, max_statement_bytes=self._max_statement_bytes)
         if decoded.many:

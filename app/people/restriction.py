@@ -25,7 +25,7 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import Person, groups_of
+from app.people.finding.pseudonyms import Person, Whole, groups_of
 from app.people.requests.service import Cases
 
 
@@ -49,8 +49,9 @@ class Restriction:
         cases: Cases,
         announce: Callable[[], object],
         now: Callable[[], datetime],
+        whole: Whole = lambda person: person,
     ) -> None:
-        """``announce()`` returns once every process that serves has taken notice."""
+        """``announce()`` returns once every process that serves has taken notice; ``whole`` adds pseudonyms."""
         self._repository = repository
         self._keys = keys
         self._seal = seal
@@ -58,6 +59,7 @@ class Restriction:
         self._cases = cases
         self._announce = announce
         self._now = now
+        self._whole = whole
 
     def restrict(self, person: Person, *, actor: str, case: str | None = None) -> None:
         """Have a person's data only kept, until ``lift``.
@@ -134,6 +136,42 @@ class Restriction:
             self._repository.taken_out(subjects, self._now())
         return len(subjects)
 
+    def cover(self, pseudonyms: Whole) -> int:
+        """Have what holds for persons hold for the pseudonyms that a source is about to make of them; how many.
+
+        To be called before it makes the first one. ``pseudonyms`` gives persons with those.
+        """
+        states = {state.subject: state for state in self._repository.every()}
+        known = self._seal.open(PLACE, {subject: state.who for subject, state in states.items()})
+        covered = 0
+        for subject, who in known.items():
+            members = orjson.loads(who)
+            if len(members) != 1 or subject != self._keys.subject(members[0]):
+                # An anonymous group: each of its members has a state of their own.
+                continue
+            made = pseudonyms(Person((members[0],)))
+            wanted = {self._keys.subject(one): one for one in made.every if one != members[0]}
+            wanted |= {
+                self._keys.subject(group): one[0]
+                for group, one in groups_of(made)
+                if len(one) == 1 and one != (members[0],)
+            }
+            state = states[subject]
+            sealed = self._seal.seal(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
+            identities = [Identity(each, value) for each, value in sealed.items()]
+            if not identities:
+                continue
+            covered += len(identities)
+            if state.restricted is not None:
+                self._repository.restrict(identities, state.restricted)
+            if state.objects:
+                self._repository.note_objection(identities, state.since, state.objects)
+            if state.refuses:
+                self._repository.refuse(identities, state.since)
+        if covered:
+            self._announce()
+        return covered
+
     def held(self) -> list[Restricted]:
         """Everybody who is restricted, for those who delete."""
         identities = self._repository.restricted()
@@ -162,20 +200,24 @@ class Restriction:
             self._cases.note_act(case, act, actor, {"identifiers": len(person.identifiers)})
 
     def _named(self, person: Person) -> list[str]:
+        # As given: the log must not put an address and a pseudonym together.
         return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
 
     def _actors(self, person: Person) -> dict[bytes, tuple[str, ...]]:
         """Subjects that a person is: each identifier, and anonymous groups of nobody else; with their identifiers."""
-        actors = {self._keys.subject(identifier): (identifier,) for identifier in person.identifiers}
+        person = self._whole(person)
+        actors = {self._keys.subject(identifier): (identifier,) for identifier in person.every}
         return actors | {self._keys.subject(group): members for group, members in groups_of(person)}
 
     def _identities(self, person: Person) -> list[Identity]:
+        person = self._whole(person)
         actors = self._actors(person)
-        # Of the many groups that several identifiers could make up, those that stand in some statement.
-        groups = self._seal.known(subject for subject, members in actors.items() if len(members) > 1)
+        likely = person.likely
+        sure = {subject for subject, members in actors.items() if len(members) == 1 and likely.issuperset(members)}
+        # Of the many groups that several identifiers could make up, and of the pseudonyms that no source makes now,
+        # those that stand in some statement.
+        known = self._seal.known(subject for subject in actors if subject not in sure)
         kept = {
-            subject: orjson.dumps(members)
-            for subject, members in actors.items()
-            if len(members) == 1 or subject in groups
+            subject: orjson.dumps(members) for subject, members in actors.items() if subject in sure or subject in known
         }
         return [Identity(subject, who) for subject, who in self._seal.seal(PLACE, kept).items()]

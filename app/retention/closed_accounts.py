@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
 from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person, Whole
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
@@ -61,14 +63,19 @@ class Accounts:
         audit: Callable[[str, str, Mapping[str, object]], object],
         now_us: Callable[[], int],
         admit: Callable[[str], object] = lambda source: None,
+        of_source: Callable[[str], Whole] = lambda source: lambda person: person,
     ) -> None:
-        """``admit(source)`` raises when nothing may be stored for this source now."""
+        """``admit(source)`` raises when nothing may be stored for this source now.
+
+        ``of_source(source)`` gives what adds the pseudonyms that the source's statements may have.
+        """
         self._repository = repository
         self._keys = keys
         self._seal = seal
         self._audit = audit
         self._now_us = now_us
         self._admit = admit
+        self._of_source = of_source
 
     def announce(self, source: str, events: Sequence[Event], *, actor: str) -> Announced:
         """Note what a source says of its accounts, all or nothing; saying it again changes nothing.
@@ -84,14 +91,30 @@ class Accounts:
         self._admit(source)
         now = self._now_us()
         last: dict[str, Event] = {}
+        made: dict[str, Event] = {}
+        certain: set[str] = set()
+        whole = self._of_source(source)
         for event in events:
-            last |= dict.fromkeys(event.account.identifiers, event)
+            account = whole(event.account)
+            last |= dict.fromkeys(account.identifiers, event)
+            made |= dict.fromkeys((name for name in account.every if name not in account.identifiers), event)
+            certain |= account.certain
+        # What is said of an account by its pseudonym holds.
+        made = {name: event for name, event in made.items() if name not in last}
         ended = {self._keys.subject(name): (name, event) for name, event in last.items() if event.event == CLOSED}
-        subjects = [self._keys.subject(name) for name, event in last.items() if event.event == REOPENED]
-        detail = {"source": source, "closed": len(ended), "reopened": len(subjects)}
+        also = {self._keys.subject(name): (name, event) for name, event in made.items() if event.event == CLOSED}
+        # Of pseudonyms that it may never make, those that something is stored under.
+        known = self._seal.known(subject for subject, (name, _) in also.items() if name not in certain)
+        also = {subject: one for subject, one in also.items() if subject in known or one[0] in certain}
+        told = Counter(event.event for event in last.values())
+        detail = {"source": source, "closed": told[CLOSED], "reopened": told[REOPENED]}
         self._audit(ACCOUNTS_ANNOUNCED, actor, detail)
         # First what keeps data: if the other half fails, nothing goes that should stay.
-        reopened = self._repository.reopen(source, subjects)
+        reopened, under = (
+            self._repository.reopen(source, [self._keys.subject(name) for name, one in some if one.event == REOPENED])
+            for some in (last.items(), made.items())
+        )
+        ended |= also
         who = self._seal.seal(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
         self._repository.close(
             source,
@@ -100,7 +123,7 @@ class Accounts:
                 for subject, (_, event) in ended.items()
             ],
         )
-        return Announced(len(ended), reopened)
+        return Announced(told[CLOSED], max(reopened, under))
 
 
 def of_json(content: bytes) -> list[Event]:

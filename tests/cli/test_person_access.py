@@ -14,7 +14,8 @@ from app.cli.person import person
 from app.core.errors import DatabaseUnavailable, FileRefused
 from app.governance.register.purposes import Purpose
 from app.people.access_package.person_package import Progress
-from app.people.finding.finder import Person
+from app.people.finding.finder import Reach
+from app.people.finding.pseudonyms import Person
 
 ME = ["--account", "https://ent.example", "p-1"]
 
@@ -37,7 +38,8 @@ class Made:
 
 
 def run(made: Made, *words: str) -> str:
-    parts = SimpleNamespace(packages=made, purpose=Purpose(("rights-request",), required=False))
+    persons = SimpleNamespace(reach=lambda person: Reach(False, ()))
+    parts = SimpleNamespace(packages=made, persons=persons, purpose=Purpose(("rights-request",), required=False))
     answer = CliRunner().invoke(person, ["access", *words], obj=parts)
     if answer.exception is not None:
         raise answer.exception
@@ -46,7 +48,9 @@ def run(made: Made, *words: str) -> str:
 
 def test_the_zip_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     made, target = Made(), tmp_path / "access.zip"
-    assert "6 bytes" in run(made, *ME, "--to", str(target), "--case", "r-1")
+    told = run(made, *ME, "--to", str(target), "--case", "r-1")
+    assert "6 bytes" in told
+    assert "Nothing is held under these identifiers" in told
     assert target.read_bytes() == b"onetwo"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert made.asked == [(Person(("account:https://ent.example|p-1",)), "cli:person access", "r-1")]

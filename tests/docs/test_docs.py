@@ -202,7 +202,7 @@ def test_every_route_is_named() -> None:
         persons.blueprint(none, none, none, none),
         access_packages.blueprint(none, none),
         requests.blueprint(none, none, none),
-        restriction.blueprint(none, none, none, 1),
+        restriction.blueprint(none, none, none, none, 1),
         accounts.blueprint(none, none),
         check.blueprint(none, none, none, none, 1),
     ):

@@ -32,7 +32,8 @@ from app.access.store import Source
 from app.core.errors import PersonRestricted
 from app.factory import Parts
 from app.operations.rotation.index_key import IndexRotation
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person
 from app.settings import load
 from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import VOIDED, agent_identifier

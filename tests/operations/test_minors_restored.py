@@ -15,7 +15,8 @@ from app.core.errors import RestoreUnfinished
 from app.factory import Parts
 from app.operations.backup.service import Restored
 from app.operations.minors_store import MinorsRepository
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version

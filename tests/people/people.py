@@ -13,7 +13,8 @@ import pytest
 
 from app.access.store import Source
 from app.factory import Parts
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version

@@ -20,7 +20,8 @@ from app.access.restrictions.store import NOBODY, PersonStateRepository
 from app.access.store import Source
 from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
 from app.factory import Parts
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person
 from app.people.restriction import Standing
 from app.research.store import AggregateRepository
 from app.settings import Settings

@@ -30,6 +30,10 @@ def tutor(server: Server) -> NewCredential:
     return server.source(scopes=[scopes.ALL])
 
 
+HELD: dict[str, Any] = {"held": True, "pseudonyms": []}
+NOBODY: dict[str, Any] = {"held": False, "pseudonyms": []}
+
+
 def act(server: Server, dpo: NewCredential, name: str, who: dict[str, Any], **more: Any) -> requests.Response:
     return server.send("POST", f"{ACTS}/{name}", dpo, json={"agents": [who], **more}, version=None)
 
@@ -50,7 +54,7 @@ def test_gdpr_18_no_worker_gives_a_restricted_person_once_the_act_is_answered(
         return found
 
     assert set(answers()) == {200}
-    assert act(server, dpo, "restrict", who).json() == {"restricted": True}
+    assert act(server, dpo, "restrict", who).json() == {"restricted": True} | HELD
     assert set(answers()) == {404}
     listed = server.get(tutor, agent=orjson.dumps(who).decode()).json()
     assert listed == {"statements": [], "more": ""}
@@ -58,20 +62,20 @@ def test_gdpr_18_no_worker_gives_a_restricted_person_once_the_act_is_answered(
     assert (refused.status_code, refused.json()["code"]) == (403, "person-restricted")
     told = act(server, dpo, "standing", who).json()
     assert (told["restricted"] is not None, told["objects"], told["refuse_new"]) == (True, [], False)
-    assert act(server, dpo, "unrestrict", who).json() == {"restricted": False, "was_restricted": True}
+    assert act(server, dpo, "unrestrict", who).json() == {"restricted": False, "was_restricted": True} | HELD
     assert set(answers()) == {200}
 
 
 def test_gdpr_21_the_door_is_closed_and_opened_again(server: Server, dpo: NewCredential, tutor: NewCredential) -> None:
     who = agent()
     told = act(server, dpo, "object", who, refuse_new=True)
-    assert told.json() == {"objects": ["research"], "refuse_new": True}
+    assert told.json() == {"objects": ["research"], "refuse_new": True} | NOBODY
     for _ in range(4):
         refused = server.post(tutor, [statement(), statement(actor=who)])
         assert (refused.status_code, refused.json()["code"]) == (403, "person-refused")
         assert [fault["pointer"] for fault in refused.json()["faults"]] == ["/1/actor"]
         assert who["account"]["name"] not in refused.text
-    assert act(server, dpo, "withdraw-objection", who).json() == {"withdrawn": True}
+    assert act(server, dpo, "withdraw-objection", who).json() == {"withdrawn": True} | NOBODY
     assert server.post(tutor, statement(actor=who)).status_code == 200
 
 
@@ -133,3 +137,38 @@ def test_a_voiding_of_a_restricted_person_s_statement_is_refused_and_says_which(
     # GDPR art. 16: the controller puts it right all the same.
     said = {"statement": theirs, "corrected": statement(actor=who, result={"success": False})}
     assert server.send("POST", "/api/v1/persons/rectify", dpo, json=said).status_code == 200
+
+
+def test_gdpr_21_an_address_holds_at_the_door_of_a_tool_whose_learners_get_pseudonyms(
+    server: Server, dpo: NewCredential
+) -> None:
+    """In both workers; and each answer says what the address reaches."""
+    name = f"source-{uuid4().hex[:8]}"
+    tool = server.source(name, minors="pseudonymise")
+    who = {"mbox": f"mailto:{uuid4().hex}@ent.example"}
+    assert act(server, dpo, "places", who).json() | NOBODY == act(server, dpo, "places", who).json()
+    assert server.post(tool, statement(actor=who)).status_code == 200
+    reached = {"held": True, "pseudonyms": [name]}
+    found = act(server, dpo, "places", who).json()
+    assert (found["places"]["own"], found | reached) == (1, found)
+    told = act(server, dpo, "recipients", who).json()
+    assert told | reached == told
+    reader = server.credential(scopes.READ)
+    (kept,) = server.get(reader, limit=1).json()["statements"]
+    asked = {"agent": orjson.dumps(kept["actor"]).decode()}
+    assert server.send("GET", "/xAPI/agents", reader, params=asked).status_code == 200
+    assert act(server, dpo, "object", who, refuse_new=True).json() == (
+        {"objects": ["research"], "refuse_new": True} | reached
+    )
+    for _ in range(4):
+        refused = server.post(tool, [statement(), statement(actor=who)])
+        assert (refused.status_code, refused.json()["code"]) == (403, "person-refused")
+        assert [fault["pointer"] for fault in refused.json()["faults"]] == ["/1/actor"]
+    for asking, entries in ((server.credential(scopes.GOVERNANCE_READ), False), (dpo, True)):
+        asked = {"person": [who], "kinds": ["person-read"]}
+        found = server.send("POST", "/api/v1/audit/search", asking, json=asked, version=None).json()
+        assert bool(found["entries"]) == entries
+    begun = server.send("POST", "/api/v1/erasures", dpo, json={"agents": [who]}, version=None).json()
+    assert begun | reached == begun
+    server.parts.erasures.run()
+    assert act(server, dpo, "places", who).json()["places"]["own"] == 0

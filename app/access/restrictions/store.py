@@ -82,6 +82,7 @@ class PersonState(NamedTuple):
     restricted: datetime | None
     objects: tuple[str, ...]
     refuses: bool
+    who: bytes = b""
 
 
 class States(NamedTuple):
@@ -137,17 +138,12 @@ class PersonStateRepository:
     def of(self, subjects: Iterable[bytes]) -> list[PersonState]:
         """The states of these subjects; one without any is left out."""
         with translated():
-            found = list(self._collection.find({"_id": {"$in": [*subjects]}}).sort("_id", 1))
-        return [
-            PersonState(
-                bytes(one["_id"]),
-                one["since"],
-                one.get("restricted"),
-                tuple(one.get("objects", ())),
-                bool(one.get("refuse", False)),
-            )
-            for one in found
-        ]
+            return [_state(one) for one in self._collection.find({"_id": {"$in": [*subjects]}}).sort("_id", 1)]
+
+    def every(self) -> list[PersonState]:
+        """All states."""
+        with translated():
+            return [_state(one) for one in self._collection.find({}, batch_size=10_000).sort("_id", 1)]
 
     def read(self) -> States:
         """Everybody's states."""
@@ -221,6 +217,17 @@ class PersonStates:
         read = self._repository.read()
         known[:] = [read]
         return read
+
+
+def _state(one: Document) -> PersonState:
+    return PersonState(
+        bytes(one["_id"]),
+        one["since"],
+        one.get("restricted"),
+        tuple(one.get("objects", ())),
+        bool(one.get("refuse", False)),
+        bytes(one["who"]),
+    )
 
 
 def _upsert(one: Identity, at: datetime, change: Document) -> UpdateOne:

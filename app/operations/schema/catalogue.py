@@ -25,6 +25,7 @@ from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
 from app.traces.conformance import nomenclature_store as nomenclatures
 from app.traces.conformance import profile_store as profiles
+from app.traces.conformance import pseudonym_home_store as pseudonym_home
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
@@ -50,6 +51,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *pattern_sessions.COLLECTIONS,
     *nomenclatures.COLLECTIONS,
     *minors_passes.COLLECTIONS,
+    *pseudonym_home.COLLECTIONS,
     *register.COLLECTIONS,
     *audit.COLLECTIONS,
     *receptions.COLLECTIONS,

@@ -25,6 +25,7 @@ Layout::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -44,7 +45,8 @@ from app.people.access_package.person_summary import Named as NamedThing
 from app.people.access_package.person_summary import Summary, moment
 from app.people.access_package.person_words import LANGUAGES, README
 from app.people.access_package.recipients import Received, Recipients
-from app.people.finding.finder import OWN, Named, Person, Persons
+from app.people.finding.finder import OWN, Named, Persons
+from app.people.finding.pseudonyms import Person
 from app.people.requests.steps import Case
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
@@ -266,9 +268,10 @@ class Packages:
             NotFound, CaseConflict: there is no such request, or not of this person.
             DatabaseUnavailable: at once or while the pieces are read; what there is of the zip is then of no use.
         """
+        person = self._held.persons.whole(person)
         if case is not None:
             self._cases.require(case, person)
-        about = {"subjects": [subject.hex() for subject in self._held.persons.subjects(person)]}
+        about = {"subjects": self._held.persons.asked(person)}
         detail = about | ({} if case is None else {"case": case})
         self._audit(PERSON_ACCESS_STARTED, actor, detail)
         return _Package(self, person, case, actor, detail, progress).pieces()
@@ -296,7 +299,7 @@ class Packages:
 
     def mask(self, person: Person) -> Mask:
         """A mask for one package."""
-        return Mask(person.identifiers, self._random(32))
+        return Mask(person.every, self._random(32))
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -340,7 +343,9 @@ class _Package:
         persons = self._held.persons
         subjects = persons.subjects(person)
         self._subjects = (*subjects, *persons.own_groups(person))
-        self._documents = self._held.documents(person.identifiers, subjects)
+        self._given = persons.subjects(Person(person.identifiers, ()))
+        self._reach = persons.reach(person)
+        self._documents = self._held.documents(person.every, subjects)
         self._sources = {source.id: source for source in self._held.sources()}
         self._trail = self._held.recipients.trail(persons.named(person), self._documents.marks())
 
@@ -585,6 +590,8 @@ class _Package:
         ends: dict[str, list[int]] = {}
         for source_id, at in self._held.ends(self._subjects):
             ends.setdefault(source_id, []).append(at)
+        # Each pseudonym of an account has its end, too: what was given is what is counted.
+        given = Counter(source_id for source_id, _ in self._held.ends(self._given))
         tools = []
         for identity, tool in sorted(summary.tools.items()):
             source = self._sources.get(identity)
@@ -599,7 +606,7 @@ class _Package:
                 until = tool.last + entry.retention.active_days * _DAY_US
                 # What came in later than that stays for the whole duration: somebody uses the account.
                 # Of somebody with several accounts, one that goes on may have sent the last one.
-                every = len(closed) >= len(self._person.identifiers)
+                every = given[identity] >= len(self._person.identifiers)
                 until = min(until, before) if before is not None and tool.last < before and every else until
             tools.append(
                 {
@@ -630,6 +637,15 @@ class _Package:
             "made": self._made,
             "case": self._case,
             "identifiers": list(self._person.identifiers),
+            "pseudonyms": [
+                {
+                    "identifier": one.identifier,
+                    "made_of": one.of,
+                    "source": one.source,
+                    "name": self._sources[one.source].name if one.source in self._sources else one.source,
+                }
+                for one in self._reach.pseudonyms
+            ],
             "empty": summary.empty,
             "restricted": None if restricted is None else round(restricted.timestamp() * 1_000_000),
             "objects": list(standing.objects),

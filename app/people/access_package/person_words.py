@@ -15,6 +15,9 @@ _FR: Final[Mapping[str, str]] = {
     "à partir du dépôt de traces d'apprentissage « {organisation} ».",
     "case": "Dossier : {case}.",
     "asked": "Identifiants pour lesquels la recherche a été faite",
+    "pseudonyms": "Des données ont aussi été trouvées sous les comptes qui suivent. Avant d'enregistrer les données "
+    "de ces outils, le dépôt remplace l'adresse ou le nom de compte reçu par un pseudonyme ; il l'a calculé de "
+    "nouveau pour cette recherche.",
     "nothing": "Rien n'est enregistré sous ces identifiants : ni trace d'activité, ni document, ni pièce jointe, ni "
     "mention "
     "par quelqu'un d'autre.",
@@ -155,6 +158,8 @@ _EN: Final[Mapping[str, str]] = {
     "“{organisation}”.",
     "case": "Case: {case}.",
     "asked": "Identifiers that were searched for",
+    "pseudonyms": "Data were also found under the accounts that follow. Before the data of these tools are stored, the "
+    "address or account name that came is replaced by a pseudonym; it was worked out again for this search.",
     "nothing": "Nothing is recorded under these identifiers: no trace of activity, no document, no attachment, no "
     "mention by "
     "anybody else.",

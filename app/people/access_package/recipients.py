@@ -24,7 +24,8 @@ from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ
 from app.governance.audit.store import Entry
 from app.people.access_package.person_summary import moment
 from app.people.access_package.receptions import Group, Receptions
-from app.people.finding.finder import Person, Persons
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 from app.traces.statements.store import Stored
 
 ASKED: Final = "asked"
@@ -328,9 +329,10 @@ class Disclosures:
         """
         if case is not None:
             self._cases.require(case, person)
+        person = self._persons.whole(person)
         subjects = self._persons.subjects(person)
         # Before the answer: whoever learns something of a person leaves a trace of it.
-        about = {"subjects": [subject.hex() for subject in subjects]}
+        about = {"subjects": self._persons.asked(person)}
         self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
         marks = self._documents((*subjects, *self._persons.own_groups(person)))
         trail = self._recipients.trail(self._persons.named(person), marks)

@@ -57,7 +57,8 @@ from app.people.erasure.store import (
     Sealed,
 )
 from app.people.erasure.tombstones import Tombstone, Tombstones
-from app.people.finding.finder import Person, Persons
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 from app.people.finding.store import PersonRepository, Tokened
 from app.people.requests.service import Cases
 from app.people.requests.steps import Case
@@ -208,8 +209,9 @@ class Erasures:
             DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
             NotFound, CaseConflict: ``case`` is no request of this person that waits; nothing was destroyed.
         """
+        person = self._persons.whole(person)
         request = None if case is None else self._cases.require(case, person)
-        wanted = set(map(self._tombstone, person.identifiers))
+        wanted = set(map(self._tombstone, person.every))
         self._subjects.forget()
         for other in self._repository.open():
             if wanted <= set(other.tombstones) and not self._subjects.existing(other.subjects):
@@ -241,7 +243,7 @@ class Erasures:
         identity = UUID(bytes=clock.random_bytes(16), version=4)
         tombstones = [
             Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, identity)
-            for identifier in person.identifiers
+            for identifier in person.every
         ]
         erasure = Erasure(
             identity,
@@ -261,6 +263,7 @@ class Erasures:
             None,
             named,
             tuple(recipients),
+            self._persons.reach(person).sources,
         )
         detail: dict[str, object] = {"erasure": str(identity), "tombstones": [each.id.hex() for each in tombstones]}
         # Before the key goes: no destruction is without its entry.
@@ -623,6 +626,8 @@ class Erasures:
             "case": erasure.case,
             # Keyed: the organisation, and nobody else, can tell whose they are.
             "persons": sorted(each.hex() for each in erasure.tombstones),
+            # Sources in whose statements the person stood under a pseudonym that the store had made of what was given.
+            "pseudonyms": [*erasure.pseudonyms],
             "keys_destroyed": _moment(erasure.destroyed),
             "erased_until": _moment(_EPOCH + timedelta(microseconds=erasure.until_stored)),
             "finished": _moment(finished),
@@ -712,7 +717,8 @@ class Erasures:
         looked = self._look(graves, found, progress, check)
         erasures = []
         for identifiers in found.values():
-            person = Person(tuple(sorted(identifiers)))
+            # Those that the tombstones name, and no others: of a pseudonym there is a tombstone, too.
+            person = Person(tuple(sorted(identifiers)), ())
             until = max(graves[self._tombstone(each)].until_stored for each in identifiers)
             erasures.append(self._again(person, until, actor, check))
         lost = self._orphans(graves, check)

@@ -12,6 +12,7 @@ Document::
     tokens        [[binary(12), binary(12)]]  while it is under way: agent and related-agent token of each identifier
     named         [binary(12)]  while it is under way: what the audit log calls the person in queries
     recipients    [{name, way, purpose, activity, number, first, last}]  who received what is erased
+    pseudonyms    [str]    sources in whose statements the person stood under a pseudonym of what was given
     placeholder   str      while it is under way: the name that stands for the person in statements of others
     until_stored  int64    what was stored at or before this is erased; microseconds since 1970 UTC
     counts        {str: int}  what was found and done
@@ -104,6 +105,7 @@ class Erasure(NamedTuple):
     receipt: bytes | None
     named: tuple[bytes, ...] = ()
     recipients: tuple[Mapping[str, object], ...] = ()
+    pseudonyms: tuple[str, ...] = ()
 
     @property
     def flat(self) -> tuple[bytes, ...]:
@@ -498,6 +500,7 @@ def _document(erasure: Erasure) -> Document:
         "aggregates": {},
         "named": list(erasure.named),
         "recipients": [dict(each) for each in erasure.recipients],
+        "pseudonyms": list(erasure.pseudonyms),
     }
     if erasure.case is not None:
         document["case"] = erasure.case
@@ -524,4 +527,5 @@ def _erasure(found: Document) -> Erasure:
         None if receipt is None else bytes(receipt),
         tuple(map(bytes, found.get("named", ()))),
         tuple(found.get("recipients", ())),
+        tuple(found.get("pseudonyms", ())),
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from app.core.errors import BadRequest, Fault
@@ -21,9 +21,10 @@ from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
+from app.people.finding.pseudonyms import Person, Pseudonym, Whole, groups_of
 from app.people.finding.store import PersonRepository
 from app.standards.xapi.documents import Resource
-from app.standards.xapi.identifiers import agent_identifier, group_identifier
+from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.validate import actor_faults
 from app.traces.statements.store import Position, Stored, beyond
 
@@ -34,19 +35,6 @@ MENTION = "mention"
 
 PAGE = 1_000
 MOST_IDENTIFIERS = 20
-# Groups of which a person is every member: those that several identifiers of theirs make up are few.
-_MOST_IN_A_GROUP = 3
-
-
-class Person(NamedTuple):
-    """One person of a request.
-
-    Attributes:
-        identifiers: Canonical identifiers (``app.standards.xapi.identifiers.agent_identifier``): sorted, distinct, at
-        least one.
-    """
-
-    identifiers: tuple[str, ...]
 
 
 class Named(NamedTuple):
@@ -88,6 +76,23 @@ class Counted(NamedTuple):
     cases: int
 
 
+class Reach(NamedTuple):
+    """What identifiers reach.
+
+    Attributes:
+        held: Whether anything at all is held: statements, documents, attachments, sessions; requests do not count.
+        pseudonyms: The pseudonyms under which something is.
+    """
+
+    held: bool
+    pseudonyms: tuple[Pseudonym, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources in whose statements they stand."""
+        return tuple(sorted({one.source for one in self.pseudonyms}))
+
+
 def person_of(agents: Sequence[object]) -> Person:
     """The person that these xAPI Agents are.
 
@@ -108,13 +113,6 @@ def person_of(agents: Sequence[object]) -> Person:
         if isinstance(agent, dict):
             found.update(_identifiers(agent))
     return Person(tuple(sorted(found)))
-
-
-def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What stands for the anonymous groups that have nobody but this person in them, with their members."""
-    for size in range(1, min(len(person.identifiers), _MOST_IN_A_GROUP) + 1):
-        for members in combinations(person.identifiers, size):
-            yield group_identifier(members), members
 
 
 def _faults(agent: object, pointer: str) -> list[Fault]:
@@ -150,23 +148,35 @@ class Persons:
         keys: OrganisationKeys,
         audit: Callable[[str, str, Mapping[str, object]], None],
         cases: Callable[[Sequence[bytes]], int] = lambda subjects: 0,
+        whole: Whole = lambda person: person,
     ) -> None:
-        """``audit(kind, actor, detail)`` writes an entry, durably; ``cases`` counts the requests of subjects."""
+        """``audit(kind, actor, detail)`` writes an entry, durably; ``cases`` counts the requests of subjects.
+
+        ``whole`` gives a person with their pseudonyms.
+        """
         self._repository = repository
         self._keys = keys
         self._audit = audit
         self._cases = cases
+        self.whole = whole
 
     def subjects(self, person: Person) -> tuple[bytes, ...]:
-        """Subject tokens of 16 bytes, one for each identifier, in step."""
-        return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
+        """Subject tokens of 16 bytes, one for each identifier, pseudonyms included; in step with ``every``."""
+        return tuple(self._keys.subject(identifier) for identifier in self.whole(person).every)
+
+    def asked(self, person: Person) -> list[str]:
+        """By which identifiers a person was given, as subject tokens in hexadecimal, for the audit log.
+
+        Whoever has the keys makes those of the pseudonyms of them: the log does not put the two together.
+        """
+        return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
 
     def tokens(self, person: Person) -> tuple[tuple[bytes, bytes], ...]:
         """For each identifier: its tokens as an agent and as a related agent; of both keys while one is replaced."""
         index = self._keys.index
         return tuple(
             pair
-            for identifier in person.identifiers
+            for identifier in self.whole(person).every
             for pair in zip(
                 index.tokens(kinds.AGENT, identifier), index.tokens(kinds.RELATED_AGENT, identifier), strict=True
             )
@@ -177,7 +187,7 @@ class Persons:
 
         Their statements are the person's own (``docs/adr/0013-anonymous-groups.md``).
         """
-        return tuple(self._keys.subject(group) for group, _ in groups_of(person))
+        return tuple(self._keys.subject(group) for group, _ in groups_of(self.whole(person)))
 
     def statements(self, person: Person, *, after: Position | None = None, until: int | None = None) -> Iterator[Batch]:
         """Every statement, voided ones included, that names a person, oldest first, batch by batch.
@@ -187,6 +197,7 @@ class Persons:
             after: ``place`` of an earlier batch, to go on from there.
             until: Only those stored at or before this, microseconds since 1970 UTC.
         """
+        person = self.whole(person)
         own = {*self.subjects(person), *self.own_groups(person)}
         while True:
             # Anew for each page: the index key may be replaced meanwhile.
@@ -201,6 +212,7 @@ class Persons:
 
     def referring(self, person: Person) -> Iterator[Sequence[Stored]]:
         """Statements that refer to one of which a person is an agent, and do not name them, batch by batch."""
+        person = self.whole(person)
         after: Position | None = None
         while True:
             # Anew for each page: the index key may be replaced meanwhile.
@@ -220,16 +232,17 @@ class Persons:
         """Every token by which entries of the audit log name a person, as agent or related agent, in queries."""
         return tuple(
             self._keys.named(kind, identifier)
-            for identifier in person.identifiers
+            for identifier in self.whole(person).every
             for kind in (kinds.AGENT, kinds.RELATED_AGENT)
         )
 
     def places(self, person: Person) -> Counted:
         """How often a person stands where."""
+        person = self.whole(person)
         tokens, repository = self.flat(person), self._repository
         subjects = (*self.subjects(person), *self.own_groups(person))
         own = repository.count(tokens, subjects)
-        profiles = repository.in_contexts([self._profiles(identifier) for identifier in person.identifiers])
+        profiles = repository.in_contexts([self._profiles(identifier) for identifier in person.every])
         return Counted(
             own=own,
             mentions=max(repository.count(tokens) - own, 0),
@@ -240,6 +253,25 @@ class Persons:
             pattern_sessions=repository.sessions(subjects),
             cases=self._cases(subjects),
         )
+
+    def reach(self, person: Person) -> Reach:
+        """Whether anything is held of a person, and which pseudonyms it is under.
+
+        For whoever acts for the person, when the act is on record.
+        """
+        person = self.whole(person)
+        given = set(person.identifiers)
+        found: list[Pseudonym] = []
+        for _, made in groupby(person.pseudonyms or (), lambda one: one.source):
+            listed = [one for one in made if one.identifier not in given]
+            # One question for a source: few have something.
+            if listed and self._any(Person(tuple(dict.fromkeys(one.identifier for one in listed)), ())):
+                found += [one for one in listed if self._any(Person((one.identifier,), ()))]
+        return Reach(bool(found) or self._any(Person(person.identifiers, ())), tuple(found))
+
+    def _any(self, person: Person) -> bool:
+        subjects = (*self.subjects(person), *self.own_groups(person))
+        return self._repository.any(self.flat(person), subjects)
 
     def find(self, person: Person, *, actor: str) -> Counted:
         """``places``, on record in the audit log.

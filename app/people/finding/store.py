@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pymongo
+from pymongo.collection import Collection
 
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.conformance.session_store import SESSIONS
@@ -116,6 +117,18 @@ class PersonRepository:
             query["subject"] = {"$in": list(subjects)}
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._statements.count_documents(query)
+
+    def any(self, tokens: Sequence[bytes], subjects: Sequence[bytes]) -> bool:
+        """Whether a statement has one of these tokens, or anything else is sealed for one of these subjects."""
+        listed = {"$in": list(subjects)}
+        asked: tuple[tuple[Collection[Document], Document], ...] = (
+            (self._statements, {"t": {"$in": list(tokens)}, "stored": _bounds(None, None)}),
+            (self._documents, {"subject": {**listed, "$exists": True}}),
+            (self._attachments, {"keys.subject": listed}),
+            (self._sessions, {"subject": listed}),
+        )
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            return any(where.find_one(query, {"_id": 1}) is not None for where, query in asked)
 
     def referring(self, tokens: Sequence[bytes]) -> int:
         """How many statements refer to one that has one of the tokens."""

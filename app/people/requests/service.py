@@ -23,7 +23,7 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import Person
+from app.people.finding.pseudonyms import Person, Whole
 from app.people.requests import steps as case_steps
 from app.people.requests.steps import Case, Step
 from app.people.requests.store import CaseRepository, CaseRow
@@ -71,8 +71,12 @@ class Cases:
         now_us: Callable[[], int],
         today: Callable[[], date],
         random: RandomBytes,
+        whole: Whole = lambda person: person,
     ) -> None:
-        """``now_us``: microseconds since 1970 UTC; ``today``: the day where the controller is."""
+        """``now_us``: microseconds since 1970 UTC; ``today``: the day where the controller is.
+
+        ``whole`` gives a person with their pseudonyms; a case keeps the identifiers that were given, and no others.
+        """
         self._repository = repository
         self._keys = keys
         self._seal = seal
@@ -80,6 +84,7 @@ class Cases:
         self._now_us = now_us
         self._today = today
         self._random = random
+        self._whole = whole
 
     def open(
         self,
@@ -164,7 +169,7 @@ class Cases:
         row = self._found(identity)
         case = self._case(row)
         case_steps.require_acting(case)
-        if person is not None and set(self._subjects(person)).isdisjoint(row.subjects):
+        if person is not None and not self._same(person, case, row):
             raise CaseConflict("This request is about another person.")
         return case
 
@@ -181,7 +186,8 @@ class Cases:
 
     def of(self, person: Person) -> Sequence[Case]:
         """The requests of a person, by any of their identifiers; for whoever has put the reading on record."""
-        return [self._case(row) for row in self._repository.of(self._subjects(person))]
+        every = [self._keys.subject(identifier) for identifier in self._whole(person).every]
+        return [self._case(row) for row in self._repository.of(every)]
 
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
         """Write on a case what was done for it.
@@ -203,6 +209,10 @@ class Cases:
             return case_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
 
         return self._take(identity, step, REQUEST_ACT, actor, {"act": act})
+
+    def whole(self, case: Case) -> frozenset[str]:
+        """Every identifier under which a case's person may stand."""
+        return frozenset(self._whole(Person(case.person)).every)
 
     def show(self, identity: str, *, actor: str) -> Case:
         """One case, in full: a reading that the audit log keeps.
@@ -327,6 +337,13 @@ class Cases:
         return CaseRow(
             case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who, case.answered
         )
+
+    def _same(self, person: Person, case: Case, row: CaseRow) -> bool:
+        """Whether a person is a case's, by one of their identifiers or a pseudonym of one."""
+        theirs = set(self._whole(person).every)
+        if not theirs.isdisjoint(self._whole(Person(case.person)).every):
+            return True
+        return not set(map(self._keys.subject, theirs)).isdisjoint(row.subjects)
 
     def _subjects(self, person: Person) -> tuple[bytes, ...]:
         return tuple(self._keys.subject(identifier) for identifier in person.identifiers)

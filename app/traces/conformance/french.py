@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
 
+from app.access.credentials import REPLACING
 from app.access.store import Source
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
@@ -15,6 +16,7 @@ from app.standards.france import minors, schools
 from app.standards.france.mef import Edition
 from app.standards.france.schools import Keys
 from app.standards.profiles import terms
+from app.standards.xapi.identifiers import agent_identifier, agent_of
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
@@ -48,7 +50,7 @@ class French:
         audit: Callable[[str, str, Mapping[str, object]], object],
         count: Callable[[Source, str, int, Mapping[str, int]], None],
         today: Callable[[], date],
-        public_url: str,
+        home: Callable[[], str],
     ) -> None:
         """Make the service.
 
@@ -59,14 +61,14 @@ class French:
             count: Told of each batch in which something was found: source, what became of it (``OUTCOMES``), statements
                 of the batch, what was found by kind.
             today: The date.
-            public_url: Home page of the accounts that replace addresses.
+            home: Gives the home page of the accounts that replace addresses: the same in every process, for good.
         """
         self._editions = editions
         self._keys = keys
         self._audit = audit
         self._count = count
         self._today = today
-        self._home = public_url
+        self._home = home
         self._checks: tuple[Sequence[Edition], schools.Checks] = ((), schools.Checks(KEYS, ()))
 
     def schools(self, statements: Sequence[Statement]) -> Sequence[tuple[Fault, ...]]:
@@ -129,13 +131,22 @@ class French:
         self, source: Source, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]]
     ) -> list[Statement]:
         """Statements as the policy of a source leaves them, given what ``minors.find`` found in each."""
-        if source.minors not in ("strip", "pseudonymise"):
+        if source.minors not in REPLACING:
             return list(statements)
-        pseudonym = partial(self._pseudonym, source.id)
+        pseudonym, home = partial(self._pseudonym, source.id), self._home()
         return [
-            minors.cleaned(each, source.minors, pseudonym, self._home) if listed else each
+            minors.cleaned(each, source.minors, pseudonym, home) if listed else each
             for each, listed in zip(statements, found, strict=True)
         ]
+
+    def forms(self, source: str, identifier: str) -> list[str]:
+        """What may stand in the place of a canonical identifier in what a source has under a policy that replaces.
+
+        For those who act for the person alone: whoever has both has the link that the policy breaks. Nothing is looked
+        up and nothing kept: it is made of the identifier with keys that no rotation replaces.
+        """
+        found = minors.forms(agent_of(identifier), partial(self._pseudonym, source), self._home())
+        return [each for each in map(agent_identifier, found) if each is not None]
 
     def _pseudonym(self, source: str, kind: str, value: str) -> str:
         # By source: what two sources sent cannot be put together by it.

@@ -69,8 +69,9 @@ class Recorded(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A valid batch: statements as they are kept, and in step their JSON as sent; see
-    ``app.standards.xapi.content.members``.
+    """A valid batch: statements as they are kept, and in step their JSON as sent (``members`` of
+    ``app.standards.xapi.content``), and as they were before the policy about minors, which are the same objects where
+    it changed nothing.
     """
 
     statements: Sequence[Statement]
@@ -79,6 +80,7 @@ class _Batch(NamedTuple):
     version: Version
     checked: Checked
     many: bool
+    sent: Sequence[Statement]
 
 
 class Recorder:
@@ -182,8 +184,8 @@ class Recorder:
         if not statements and parts is None:
             return Recorded((), Inserted((), ()), {})
         sent = statements
-        statements = [normalise(statement, version) for statement in sent]
-        statements = self._protect(source, statements, many=decoded.many, written=decoded.written)
+        normal = [normalise(statement, version) for statement in sent]
+        statements = self._protect(source, normal, many=decoded.many, written=decoded.written)
         # Of what is left: a statement that was changed is another object, and encoded again.
         parts_of = list(map(members, statements, sent, decoded.written))
         checked = self._profiles.check(source, statements, many=decoded.many)
@@ -196,7 +198,7 @@ class Recorder:
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
-        batch = _Batch(statements, parts_of, source, version, checked, decoded.many)
+        batch = _Batch(statements, parts_of, source, version, checked, decoded.many, normal)
         ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies, compared=compared)
         self._learn(statements)
         stored = set(inserted.stored)
@@ -228,7 +230,9 @@ class Recorder:
         ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
         if not rectifies:
-            _refuse_persons(subjects, self._states().refusing, batch.many)
+            refusing = self._states().refusing
+            if refusing:
+                _refuse_persons(subjects, self._before(batch), refusing, batch.many)
         authority = orjson.dumps(self.authority(source))
         _refuse_crowded(found, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.
@@ -315,6 +319,17 @@ class Recorder:
             raise _restricted(ids, outcome, batch.many)
         return ids, subjects, outcome
 
+    def _before(self, batch: _Batch) -> dict[int, bytes]:
+        """Whose the statements were that the policy about minors changed, by place.
+
+        Whoever objected by an address has it under every source, those that come later too.
+        """
+        return {
+            place: self._keys.subject(keys_of(sent).subject)
+            for place, (sent, kept) in enumerate(zip(batch.sent, batch.statements, strict=True))
+            if sent is not kept
+        }
+
     def _learner_keys(self, subjects: Sequence[bytes]) -> tuple[int, Mapping[bytes, Cipher]]:
         """Learners' keys, and the generation under which they were got."""
         generation = self._subjects.generation
@@ -364,8 +379,11 @@ class Recorder:
         raise DatabaseUnavailable(_OUT_OF_TOUCH)
 
 
-def _refuse_persons(subjects: Sequence[bytes], refusing: frozenset[bytes], many: bool) -> None:
-    if not refusing or refusing.isdisjoint(subjects):
+def _refuse_persons(
+    subjects: Sequence[bytes], before: Mapping[int, bytes], refusing: frozenset[bytes], many: bool
+) -> None:
+    """``before``: the subjects that statements in these places had when they were sent."""
+    if refusing.isdisjoint(subjects) and refusing.isdisjoint(before.values()):
         return
     # All or nothing: to drop theirs and answer 200 would say that they are stored.
     faults = [
@@ -376,7 +394,7 @@ def _refuse_persons(subjects: Sequence[bytes], refusing: frozenset[bytes], many:
             "This person objects to new data. Leave this statement out.",
         )
         for place, subject in enumerate(subjects)
-        if subject in refusing
+        if subject in refusing or before.get(place) in refusing
     ]
     raise PersonRefused(
         f"{len(faults)} of {len(subjects)} statements are of persons who object to new data; nothing was stored.",

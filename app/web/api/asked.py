@@ -10,7 +10,8 @@ from marshmallow import Schema, ValidationError, fields
 
 from app.core import lossless
 from app.core.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import Reach, person_of
+from app.people.finding.pseudonyms import Person
 from app.web import body
 
 _MOST_BYTES = 1024 * 1024
@@ -62,6 +63,11 @@ def person(agents: Sequence[object]) -> Person:
     except BadRequest as refused:
         faults = [fault._replace(pointer=f"/agents{fault.pointer}") for fault in refused.faults]
         raise BadRequest(refused.detail, faults=faults) from None
+
+
+def reached(found: Reach) -> dict[str, object]:
+    """What answers about a person say of what the identifiers reach; for those who act for persons alone."""
+    return {"held": found.held, "pseudonyms": [*found.sources]}
 
 
 def raw(most_bytes: int) -> bytes:

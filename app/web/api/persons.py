@@ -24,19 +24,22 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
     @routes.post("/persons/places")
     def _places() -> Response:
         credential = gate.credential(RIGHTS)
-        found = persons.find(asked.person(asked.document(asked.OfPerson())["agents"]), actor=credential.id)
-        return answer({"places": found._asdict()})
+        person = asked.person(asked.document(asked.OfPerson())["agents"])
+        found = persons.find(person, actor=credential.id)
+        return answer({"places": found._asdict(), **asked.reached(persons.reach(person))})
 
     @routes.post("/persons/recipients")
     def _recipients() -> Response:
         credential = gate.credential(RIGHTS)
         said = asked.document(asked.Act())
-        found = disclosures.of(asked.person(said["agents"]), actor=credential.id, case=said["case"])
+        person = asked.person(said["agents"])
+        found = disclosures.of(person, actor=credential.id, case=said["case"])
         return answer(
             {
                 "since": instant(found.since),
                 "readings": [one._asdict() for one in found.readings],
                 "exports": [one._asdict() | {"at": instant(one.at)} for one in found.exports],
+                **asked.reached(persons.reach(person)),
             }
         )
 
@@ -44,8 +47,11 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
     def _erase() -> Response:
         credential = gate.credential(RIGHTS)
         said = asked.document(asked.Act())
-        erasure = erasures.erase(asked.person(said["agents"]), actor=credential.id, case=said["case"])
-        made = answer(_shown(erasure))
+        person = asked.person(said["agents"])
+        # Before it goes; said once it is on record.
+        reach = persons.reach(person)
+        erasure = erasures.erase(person, actor=credential.id, case=said["case"])
+        made = answer(_shown(erasure) | asked.reached(reach))
         # The keys are destroyed; the rest is under way.
         made.status_code = 202
         return made

@@ -13,7 +13,8 @@ from app.access.scopes import RIGHTS
 from app.core import lossless
 from app.core.errors import BadRequest, Fault
 from app.core.given import Flag
-from app.people.finding.finder import Person
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Person
 from app.people.rectification import Rectification
 from app.people.restriction import Restriction
 from app.web.api import asked
@@ -33,7 +34,7 @@ class _Rectifying(Schema):
 
 
 def blueprint(
-    gate: Gate, restriction: Restriction, rectification: Rectification, max_statement_bytes: int
+    gate: Gate, persons: Persons, restriction: Restriction, rectification: Rectification, max_statement_bytes: int
 ) -> Blueprint:
     """The routes; each act is in force in every worker when its answer leaves.
 
@@ -45,7 +46,9 @@ def blueprint(
         def view() -> Response:
             credential = gate.credential(RIGHTS)
             said = asked.document(schema)
-            return answer(do(asked.person(said["agents"]), credential.id, said))
+            person = asked.person(said["agents"])
+            done = do(person, credential.id, said)
+            return answer(done | asked.reached(persons.reach(person)))
 
         routes.add_url_rule(f"/persons/{name}", name, view, methods=["POST"])
 

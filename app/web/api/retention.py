@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.access.scopes import GOVERNANCE_READ
+from app.access.scopes import GOVERNANCE_READ, RIGHTS
 from app.core import clock
 from app.core.errors import BadParameter, Fault
 from app.core.given import Instant, Number, TextNumber
@@ -142,7 +142,14 @@ def blueprint(
         # By POST: who is searched for stands in the body, not in a URL that proxies keep.
         credential = gate.credential(GOVERNANCE_READ)
         said = asked.document(_SearchBody(), MOST_AGENT_BYTES)
-        wanted = Wanted(said["person"], said["actor"], said["kinds"], _us(said["since"]), _us(said["before"]))
+        wanted = Wanted(
+            said["person"],
+            said["actor"],
+            said["kinds"],
+            _us(said["since"]),
+            _us(said["before"]),
+            RIGHTS in credential.scopes,
+        )
         page = search.find(wanted, said["cursor"], said["limit"], who=credential.id)
         label = labels()
         return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})

@@ -129,6 +129,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "made": AT,
         "case": text,
         "identifiers": [text],
+        "pseudonyms": [{"identifier": "account:home|" + "0" * 32, "made_of": text, "source": "tutor", "name": text}],
         "empty": False,
         "restricted": AT,
         "objects": ["research"],

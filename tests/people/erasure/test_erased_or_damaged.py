@@ -15,7 +15,7 @@ import structlog
 from app.core.errors import NotFound, Unsealable
 from app.factory import Parts
 from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
-from app.people.finding.finder import Person
+from app.people.finding.pseudonyms import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version

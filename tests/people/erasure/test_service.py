@@ -19,7 +19,7 @@ from app.governance.audit.store import Entry
 from app.people.erasure import service as rules
 from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
 from app.people.erasure.tombstones import Tombstones
-from app.people.finding.finder import Person
+from app.people.finding.pseudonyms import Person
 from app.research.store import AggregateRepository
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource

@@ -19,7 +19,8 @@ from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import Person, person_of
+from app.people.finding.finder import person_of
+from app.people.finding.pseudonyms import Person
 from app.people.requests import service as cases
 from app.people.requests import steps as case_steps
 from app.people.requests.service import Cases, Standing

@@ -1,0 +1,142 @@
+"""The other identifiers under which a store has a person: the pseudonyms that it made of those that are known.
+
+Under a policy about minors an address, or an account that tells a person, is replaced by an account with a pseudonym
+before a statement is stored. Who exercises a right knows the address. So whatever is done for a person is done for the
+pseudonyms that each source's statements would have, too. They are made anew each time, with keys that no rotation
+replaces: no link between the two is kept (``docs/adr/0053-rights-reach-pseudonyms.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
+from math import prod
+from typing import NamedTuple
+
+from app.access.credentials import REPLACING
+from app.access.store import Source
+from app.standards.xapi.identifiers import group_identifier
+
+# Groups of which a person is every member: those that several identifiers of theirs make up are few.
+_MOST_IN_A_GROUP = 3
+# Of the groups that pseudonyms make up, for one source.
+_MOST_GROUPS = 2_000
+
+
+class Pseudonym(NamedTuple):
+    """An identifier that stands for another one in what a source has.
+
+    Attributes:
+        identifier: The canonical identifier that is stored.
+        of: The one that was sent.
+        source: Id of the source.
+        live: Whether the source's policy is one under which it is made now; else it may be of before.
+        always: Whether ``of`` cannot stay as it is where this one is made.
+    """
+
+    identifier: str
+    of: str
+    source: str
+    live: bool
+    always: bool
+
+
+class Person(NamedTuple):
+    """One person of a request.
+
+    Attributes:
+        identifiers: The canonical identifiers that were given (``app.standards.xapi.identifiers.agent_identifier``):
+            sorted, distinct, at least one.
+        pseudonyms: What this store may have made of them; None: not looked for yet, which every service does.
+    """
+
+    identifiers: tuple[str, ...]
+    pseudonyms: tuple[Pseudonym, ...] | None = None
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All identifiers under which something of the person may be stored: sorted, distinct."""
+        return tuple(sorted({*self.identifiers, *(one.identifier for one in self.pseudonyms or ())}))
+
+    @property
+    def certain(self) -> frozenset[str]:
+        """The given ones, and the pseudonyms that are made of them now whatever else a statement says."""
+        return frozenset(self.identifiers) | {
+            one.identifier for one in self.pseudonyms or () if one.live and one.always
+        }
+
+    @property
+    def likely(self) -> frozenset[str]:
+        """Those under which something may yet come: the given ones, and the pseudonyms that are made now."""
+        return frozenset(self.identifiers) | {one.identifier for one in self.pseudonyms or () if one.live}
+
+
+Whole = Callable[[Person], Person]
+"""Gives a person with their pseudonyms; the same for one who has them."""
+
+
+class Pseudonyms:
+    """Finds the pseudonyms of persons. Safe to share between threads."""
+
+    def __init__(self, forms: Callable[[str, str], Sequence[str]], sources: Callable[[], Sequence[Source]]) -> None:
+        """``forms(source, identifier)``: what may stand in its place; ``sources``: all, those that are closed too."""
+        self._forms = forms
+        self._sources = sources
+
+    def whole(self, person: Person) -> Person:
+        """The person with the pseudonyms that any source's statements may have, whatever its policy is now."""
+        if person.pseudonyms is not None:
+            return person
+        return person._replace(pseudonyms=tuple(self._made(person, self._sources())))
+
+    def of_source(self, source: str) -> Whole:
+        """Gives persons with the pseudonyms of one source."""
+        some = [one for one in self._sources() if one.id == source]
+        return lambda person: person._replace(pseudonyms=tuple(self._made(person, some)))
+
+    def of_new(self, source: str) -> Whole:
+        """Gives persons with the pseudonyms that a source is about to have, whether or not it is registered."""
+        return lambda person: person._replace(pseudonyms=tuple(self._of(person, source, live=True)))
+
+    def _made(self, person: Person, sources: Sequence[Source]) -> Iterator[Pseudonym]:
+        for source in sources:
+            yield from self._of(person, source.id, live=source.minors in REPLACING)
+
+    def _of(self, person: Person, source: str, *, live: bool) -> Iterator[Pseudonym]:
+        for identifier in person.identifiers:
+            forms = self._forms(source, identifier)
+            always = identifier not in forms
+            yield from (Pseudonym(one, identifier, source, live, always) for one in forms if one != identifier)
+
+
+def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What stands for the anonymous groups that have nobody but this person in them, with their members.
+
+    Members that a source's policy replaced are all of that source.
+    """
+    for members in _combined([(identifier,) for identifier in person.identifiers]):
+        yield group_identifier(members), members
+    by_source: dict[str, dict[str, list[Pseudonym]]] = {}
+    for one in person.pseudonyms or ():
+        by_source.setdefault(one.source, {}).setdefault(one.of, []).append(one)
+    for made in by_source.values():
+        options = []
+        for identifier in person.identifiers:
+            forms = made.get(identifier, [])
+            kept = () if any(one.always for one in forms) else (identifier,)
+            options.append((*kept, *(one.identifier for one in forms)))
+        given = set(person.identifiers)
+        for members in _combined(options, most=_MOST_GROUPS):
+            if not given.issuperset(members):
+                yield group_identifier(members), members
+
+
+def _combined(options: Sequence[tuple[str, ...]], most: int | None = None) -> Iterator[tuple[str, ...]]:
+    """The sets of one to three of several things, each in one of its forms; sizes that would be too many are left."""
+    for size in range(1, min(len(options), _MOST_IN_A_GROUP) + 1):
+        if most is not None and size > 1:
+            most -= sum(prod(map(len, some)) for some in combinations(options, size))
+            if most < 0:
+                return
+        for some in combinations(options, size):
+            yield from product(*some)
