@@ -142,7 +142,7 @@ class Restriction:
         To be called before it makes the first one. ``pseudonyms`` gives persons with those.
         """
         states = {state.subject: state for state in self._repository.every()}
-        known = self._seal.open(PLACE, {subject: state.who for subject, state in states.items()})
+        known = self._seal.open(PLACE, {subject: state.who for subject, state in states.items() if state.who})
         covered = 0
         for subject, who in known.items():
             members = orjson.loads(who)

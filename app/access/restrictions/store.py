@@ -226,7 +226,7 @@ def _state(one: Document) -> PersonState:
         one.get("restricted"),
         tuple(one.get("objects", ())),
         bool(one.get("refuse", False)),
-        bytes(one["who"]),
+        bytes(one.get("who", b"")),
     )
 
 

@@ -55,8 +55,8 @@ class Person(NamedTuple):
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All identifiers under which something of the person may be stored: sorted, distinct."""
-        return tuple(sorted({*self.identifiers, *(one.identifier for one in self.pseudonyms or ())}))
+        """All identifiers under which something of the person may be stored, distinct: the given ones first."""
+        return tuple(dict.fromkeys((*self.identifiers, *(one.identifier for one in self.pseudonyms or ()))))
 
     @property
     def certain(self) -> frozenset[str]:

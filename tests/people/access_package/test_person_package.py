@@ -389,7 +389,7 @@ def test_it_is_on_record_before_the_first_byte(house: House) -> None:
     house.send(statement(actor=ME))
     person = person_of([ME])
     pieces = house.parts.packages.write(person, actor="sk-dpo")
-    subjects = [token.hex() for token in house.parts.persons.subjects(person)]
+    subjects = house.parts.persons.asked(person)
     assert house.entries(PERSON_ACCESS_STARTED) == [{"subjects": subjects}]
     assert house.entries(PERSON_ACCESS_GIVEN) == []
     for _ in pieces:
