@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from pymongo.errors import DuplicateKeyError
 
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
 NAME = "pseudonym_home"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("the home page of accounts that replace addresses")),)
 
 _ID = "home"
 
