@@ -94,7 +94,8 @@ for dead |
 `SILLAGE_HEARTBEAT_SECONDS` and `SILLAGE_PROCESS_TTL_SECONDS` describe the store rather than a host. Nothing compares
 them between hosts. Changing `SILLAGE_TIMEZONE` or `SILLAGE_PUBLIC_URL` later does not rewrite what is there: what was
 aggregated stays in the old zone, stored authorities keep the old URL and are no longer found by `related_agents`.
-Accounts that replace addresses keep the home page that the store began with ([adr/0053](adr/0053-rights-reach-pseudonyms.md)).
+Accounts that replace addresses keep the home page that the store began with
+([adr/0053](adr/0053-rights-reach-pseudonyms.md)).
 """
 
 # What to do about each error: the class says when it happens.
