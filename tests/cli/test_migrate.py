@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,18 +15,22 @@ from app.core.errors import ClockOff, KeyMissing, KeyRefused, MigrationMissing, 
 from app.factory import Parts
 from app.operations.schema.migrations import NOTES
 from app.settings import Settings
+from tests.migrations import later
 
 INDEX = "due"
+NAME = "2099_01_01_requests_found_by_what_is_due"
+APPLY = "from app.operations.schema import migrations as m; from app.people.requests import store as cases; "
+APPLY += "m.create(store, cases.COLLECTIONS)"
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def parts(settings: Settings, database_name: str, tmp_path: Path) -> Iterator[Parts]:
     """A store that lacks a migration: a collection's index, and its note."""
     made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_")))
     made.initialise()
     made.store.collection("cases").drop_index(INDEX)
-    made.store.collection(NOTES).delete_one({"_id": "2026_11_25_31_cases"})
-    yield made
+    with later(tmp_path / "migrations", **{NAME: APPLY}):
+        yield made
     made.store.client.drop_database(made.settings.database)
     made.close()
 
@@ -48,7 +53,7 @@ def migrated(parts: Parts) -> bool:
 def test_what_is_missing_is_made_and_then_the_store_may_serve(parts: Parts) -> None:
     with pytest.raises(MigrationMissing):
         parts.check()
-    assert "2026_11_25_31_cases" in run(parts.settings)
+    assert NAME in run(parts.settings)
     assert migrated(parts)
     parts.check()
     assert "Nothing to apply" in run(parts.settings)
@@ -74,7 +79,7 @@ def in_the_midst_of_a_restore(parts: Parts, _: pytest.MonkeyPatch) -> None:
 
 
 def of_a_later_version(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.store.collection(NOTES).insert_one({"_id": "2099_01_01_quantum"})
+    parts.store.collection(NOTES).insert_one({"_id": "2099_01_02_quantum"})
 
 
 def on_a_host_whose_clock_is_off(_: Parts, patch: pytest.MonkeyPatch) -> None:

@@ -80,13 +80,3 @@ def test_the_report_tells_policies_and_those_without_a_reason(parts: Parts) -> N
     assert "none on record" in run(parts, sources.source, "show", "open")
     lines = {line.source: line for line in parts.retention.report(time.time_ns() // 1_000)}
     assert (lines["open"].concerns_minors, lines["open"].minors, lines["open"].minors_reason) == (True, "off", "")
-
-
-def test_sources_of_before_get_an_empty_reason_and_keep_their_policy(parts: Parts) -> None:
-    add(parts, "open", "--minors", "off", "--reason", "x")
-    kept = parts.store.collection("sources")
-    kept.update_one({"_id": "open"}, {"$unset": {"minors_reason": ""}})
-    parts.store.collection("migrations").delete_one({"_id": "2026_11_30_minors"})
-    parts.initialise()
-    source = parts.sources.get("open")
-    assert (source.minors, source.minors_reason) == ("off", "")

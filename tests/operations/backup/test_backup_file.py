@@ -44,7 +44,7 @@ def written(data: Mapping[str, Sequence[Any]], batch: int = 7) -> tuple[bytes, M
         writer.begin(name)
         for place in range(0, len(documents), batch):
             writer.add(b"".join(map(bson.encode, documents[place : place + batch])))
-    manifest = writer.finish(("2026_11_22_foundation",), (1,), (1, 2), mac)
+    manifest = writer.finish(("2026_11_30_foundation",), (1,), (1, 2), mac)
     return file.getvalue(), manifest
 
 

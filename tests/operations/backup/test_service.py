@@ -44,6 +44,7 @@ from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from tests.drills.drilling import until
+from tests.migrations import later
 from tests.stores import own_settings
 
 # Changed by a restore itself: its entry in the log, the signing key kept. And kept by it: when a backup was made last.
@@ -279,13 +280,14 @@ def test_a_backup_of_a_later_version_is_refused(house: House) -> None:
     assert set(house.store.db.list_collection_names()) <= LEFT_OUT
 
 
-def test_migrations_that_came_later_are_applied(house: House) -> None:
-    house.store.collection(NOTES).delete_one({"_id": "2026_11_25_subject_versions"})
-    house.store.collection("subjects").drop_index("version")
+def test_migrations_that_came_later_are_applied(house: House, tmp_path: Path) -> None:
     path = house.backup()
     house.lose()
-    assert house.backups().restore(path).migrations == ("2026_11_25_subject_versions",)
-    check_migrations(house.store, COLLECTIONS)
+    name = "2099_01_01_marks"
+    with later(tmp_path / "migrations", **{name: "store.collection('subjects').create_index('mark', name='mark')"}):
+        assert house.backups().restore(path).migrations == (name,)
+        check_migrations(house.store, COLLECTIONS)
+    assert "mark" in house.store.collection("subjects").index_information()
 
 
 # --- what is refused before anything is written ----------------------------------------------------
