@@ -224,6 +224,7 @@ class Parts:
     @cached_property
     def bodies(self) -> Bodies:
         """Seals and opens statements."""
+        self._require_format()
         try:
             dictionaries = {
                 number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()
@@ -1188,6 +1189,7 @@ class Parts:
     def _check(self, *, starting: bool = False) -> None:
         self.store.require_transactions()
         if starting:
+            self._require_format()
             self.store.clock.require()
         restoring.refuse_unfinished(self.store)
         if starting:
@@ -1195,6 +1197,11 @@ class Parts:
             migrations.refuse_other(self.store)
         migrations.check(self.store, COLLECTIONS)
         self._require_keys()
+
+    def _require_format(self) -> None:
+        if self.settings.statement_format not in DICTIONARIES:
+            known = ", ".join(map(str, sorted(DICTIONARIES)))
+            raise SettingsInvalid(f"SILLAGE_STATEMENT_FORMAT is no format that this version knows ({known}).")
 
     def _require_keys(self) -> None:
         _ = self.keys

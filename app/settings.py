@@ -191,9 +191,10 @@ class Settings:
         None,
     )
     statement_format: int = _setting(
-        "Format in which statements are sealed; every format is read. While workers of a build that knows format 1 "
-        "only still run, set 1; then leave it out: the job `reseal` moves what is stored.",
-        TextNumber(validate=validate.OneOf([1, 2])),
+        "Format in which statements are sealed, one that this version knows (there is 2 alone); every known format is "
+        "read. While hosts run a version that does not know a new format yet, set the former one; then leave it out: "
+        "the job `reseal` moves what is stored.",
+        _count(1, 255),
         2,
     )
     bind: str = _setting(

@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidTag
 
 from app.crypto.keys import NONCE_BYTES, Cipher, RandomBytes
 
-DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({1: "statement-1.zdict", 2: "statement-2.zdict"})
+DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({2: "statement-2.zdict"})
 """Files of the dictionaries by format. One that was ever written with stays: bodies open with their own only."""
 
 LATEST: Final = 2

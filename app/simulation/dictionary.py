@@ -18,7 +18,7 @@ import zstandard
 from app.simulation.traces import simulate
 
 SEED: Final = 1
-SIZES: Final[Mapping[int, int]] = MappingProxyType({1: 16_384, 2: 65_536})
+SIZES: Final[Mapping[int, int]] = MappingProxyType({2: 65_536})
 """Bytes of the dictionary of each format of bodies."""
 _ACCOUNTS: Final = "https://lms.example.org"
 _DISPLAY: Final = "en-US"

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import contracts
 from app.crypto.bodies import DICTIONARIES, LATEST, Bodies, format_of
+from tests import formats
+from tests.formats import FORMER
 
-FILES = {number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()}
+FILES = formats.dictionaries()
 BODIES = Bodies("default", FILES, os.urandom)
-FORMER = Bodies("default", FILES, os.urandom, writing=1)
+FORMERLY = Bodies("default", FILES, os.urandom, writing=FORMER)
 KEY = AESGCM(bytes(32))
 
 
@@ -66,23 +67,38 @@ def test_threads_share_one_instance() -> None:
 @given(st.lists(st.tuples(st.uuids(), st.binary(), st.booleans())))
 def test_bodies_of_every_format_open_side_by_side(items: list[tuple[UUID, bytes, bool]]) -> None:
     sealed = [
-        (identity, (FORMER if former else BODIES).seal([(identity, plain)], [KEY])[0])
+        (identity, (FORMERLY if former else BODIES).seal([(identity, plain)], [KEY])[0])
         for identity, plain, former in items
     ]
-    assert [format_of(body) for _, body in sealed] == [1 if former else LATEST for *_, former in items]
-    for bodies in (BODIES, FORMER):
+    assert [format_of(body) for _, body in sealed] == [FORMER if former else LATEST for *_, former in items]
+    for bodies in (BODIES, FORMERLY):
         assert list(bodies.open(sealed, [KEY] * len(sealed))) == [plain for _, plain, _ in items]
 
 
 def test_a_body_does_not_pass_for_one_of_another_format() -> None:
     identity = uuid4()
-    (sealed,) = FORMER.seal([(identity, b"{}")], [KEY])
+    (sealed,) = FORMERLY.seal([(identity, b"{}")], [KEY])
     assert list(BODIES.open([(identity, bytes([LATEST]) + sealed[1:])], [KEY])) == [None]
 
 
 def test_a_format_that_is_not_known_does_not_open() -> None:
     identity = uuid4()
     (sealed,) = BODIES.seal([(identity, b"{}")], [KEY])
-    alone = Bodies("default", {1: FILES[1]}, os.urandom, writing=1)
+    alone = Bodies("default", {FORMER: FILES[FORMER]}, os.urandom, writing=FORMER)
     assert list(alone.open([(identity, sealed), (identity, b"")], [KEY, KEY])) == [None, None]
     assert format_of(b"") == 0
+
+
+def test_what_is_written_is_the_newest_format_that_ships() -> None:
+    assert max(DICTIONARIES) == LATEST
+    (sealed,) = Bodies("default", FILES, os.urandom).seal([(uuid4(), b"{}")], [KEY])
+    assert format_of(sealed) == LATEST
+
+
+def test_a_body_moved_to_another_key_keeps_its_format() -> None:
+    identity, other = uuid4(), AESGCM(bytes(31) + b"1")
+    (sealed,) = FORMERLY.seal([(identity, b"{}")], [KEY])
+    (moved,) = BODIES.moved([(identity, sealed)], [KEY], [other])
+    assert moved is not None
+    assert format_of(moved) == FORMER
+    assert list(BODIES.open([(identity, moved)], [other])) == [b"{}"]

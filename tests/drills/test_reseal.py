@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from app import factory
 from app.crypto.bodies import LATEST, format_of
+from tests import formats as formats_known
 from tests.drills.drilling import Senders, reckon, until
+from tests.formats import FORMER
 from tests.served import environment, serving
 
 # ``sillage keys reseal``, in steps small enough to be killed between two of them.
@@ -26,9 +30,13 @@ main()
 
 
 @pytest.mark.long
-def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path, mongodb_uri: str) -> None:
+def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(
+    tmp_path: Path, mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knowing = formats_known.environment_knowing(tmp_path, os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setattr(factory, "DICTIONARIES", formats_known.files(tmp_path))
     # Workers that still write the former format, as while a new build is brought in host by host: they read both.
-    with serving(tmp_path, mongodb_uri, statement_format="1") as server:
+    with serving(tmp_path, mongodb_uri, environ=knowing, statement_format=str(FORMER)) as server:
         statements, source = server.parts.statements, server.source()
         given = {name: text for name, text in server.environ.items() if name.startswith("SILLAGE_")}
         given["SILLAGE_STATEMENT_FORMAT"] = str(LATEST)
@@ -38,7 +46,9 @@ def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path,
 
         def reseal(*words: str) -> subprocess.Popen[bytes]:
             with (tmp_path / "commands.log").open("ab") as out:
-                return subprocess.Popen([sys.executable, *words], env=environment(given), stdout=out, stderr=out)
+                return subprocess.Popen(
+                    [sys.executable, *words], env={**environment(given), **knowing}, stdout=out, stderr=out
+                )
 
         with Senders(server, source, threads=2) as senders:
             senders.acknowledged(20)
@@ -48,7 +58,7 @@ def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path,
             process.send_signal(signal.SIGKILL)
             process.wait()
             moved = formats()
-            assert moved[1] and moved[LATEST]
+            assert moved[FORMER] and moved[LATEST]
             noted = server.parts.store.collection("resealing").find_one({"_id": LATEST})
             assert noted is not None
             assert "finished" not in noted

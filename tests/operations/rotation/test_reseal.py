@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 
+from app import factory
 from app.access.store import Source
-from app.core.errors import KeysBusy
+from app.core import clock
+from app.core.errors import KeysBusy, SettingsInvalid
 from app.crypto.bodies import LATEST, Bodies, format_of
 from app.factory import Parts
 from app.operations.rotation import reseal as rules
 from app.standards.xapi.versions import Version
+from tests import formats as formats_known
+from tests.formats import FORMER
 from tests.operations.rotation.test_index_key import ANA, BO, parts, send, source, stop_after
 from tests.served import statement
 
 __all__ = ("parts", "source")
 
 
+@pytest.fixture(autouse=True)
+def two_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(factory, "DICTIONARIES", formats_known.files(tmp_path))
+
+
+def formerly(parts: Parts) -> Bodies:
+    """What seals in the former format."""
+    return Bodies(parts.settings.organisation, formats_known.dictionaries(), clock.random_bytes, writing=FORMER)
+
+
 @pytest.fixture
 def former(parts: Parts, source: Source) -> tuple[UUID, ...]:
-    """Statements in format 1."""
+    """Statements in the former format."""
     now = parts.bodies
-    parts.__dict__["bodies"] = Bodies(
-        parts.settings.organisation,
-        {number: form.dictionary.as_bytes() for number, form in now._forms.items()},
-        now._random,
-        writing=1,
-    )
+    parts.__dict__["bodies"] = formerly(parts)
     ids = send(parts, source, *(statement(actor=ANA) for _ in range(5)), *(statement(actor=BO) for _ in range(4)))
     parts.__dict__["bodies"] = parts.recorder._bodies = now
     return ids
@@ -51,7 +62,7 @@ def plain(parts: Parts) -> dict[UUID, bytes]:
 
 def test_everything_moves_and_says_what_it_said(parts: Parts, former: tuple[UUID, ...], source: Source) -> None:
     send(parts, source, statement())
-    assert formats(parts) == {1: 9, LATEST: 1}
+    assert formats(parts) == {FORMER: 9, LATEST: 1}
     before = plain(parts)
     assert len(before) == 10
     told: list[tuple[int, int]] = []
@@ -68,7 +79,7 @@ def test_everything_moves_and_says_what_it_said(parts: Parts, former: tuple[UUID
 def test_a_pass_that_is_stopped_goes_on_from_there(parts: Parts, former: tuple[UUID, ...]) -> None:
     with pytest.raises(KeysBusy):
         parts.reseal.run(check=stop_after(2))
-    assert formats(parts) == {LATEST: 4, 1: 5}
+    assert formats(parts) == {LATEST: 4, FORMER: 5}
     done = parts.reseal.run()
     assert (done.seen, done.resealed, done.now) == (9, 9, 5)
     assert formats(parts) == {LATEST: 9}
@@ -84,7 +95,7 @@ def test_what_was_written_but_not_noted_is_gone_through_again(
         only.setattr(parts.reseal._repository, "mark", cut)
         with pytest.raises(KeysBusy):
             parts.reseal.run()
-    assert formats(parts) == {LATEST: 2, 1: 7}
+    assert formats(parts) == {LATEST: 2, FORMER: 7}
     done = parts.reseal.run()
     assert (done.seen, done.resealed) == (9, 7)
     assert formats(parts) == {LATEST: 9}
@@ -93,10 +104,12 @@ def test_what_was_written_but_not_noted_is_gone_through_again(
 def test_what_does_not_open_is_left_and_counted(parts: Parts, former: tuple[UUID, ...]) -> None:
     parts.store.collection("subjects").delete_one({"_id": parts.keys.subject("account:https://ent.example|ana")})
     parts.subjects.forget()
-    parts.store.collection("statements").update_one({"_id": former[-1]}, {"$set": {"body": b"\x01damaged" * 10}})
+    parts.store.collection("statements").update_one(
+        {"_id": former[-1]}, {"$set": {"body": bytes([FORMER]) + b"damaged" * 10}}
+    )
     done = parts.reseal.run()
     assert (done.seen, done.resealed, done.unopened) == (9, 3, 6)
-    assert formats(parts) == {LATEST: 3, 1: 6}
+    assert formats(parts) == {LATEST: 3, FORMER: 6}
 
 
 def test_one_changed_between_its_reading_and_its_writing_keeps_the_change(
@@ -111,13 +124,8 @@ def test_one_changed_between_its_reading_and_its_writing_keeps_the_change(
             turns.append(True)
             (row,) = parts.statements.some([former[0]])
             key = parts.subjects.existing([row.subject])[row.subject]
-            old = Bodies(
-                parts.settings.organisation,
-                {number: form.dictionary.as_bytes() for number, form in parts.bodies._forms.items()},
-                parts.bodies._random,
-                writing=1,
-            )
-            collection.update_one({"_id": row.id}, {"$set": {"body": old.seal([(row.id, changed)], [key])[0]}})
+            body = formerly(parts).seal([(row.id, changed)], [key])[0]
+            collection.update_one({"_id": row.id}, {"$set": {"body": body}})
             collection.delete_one({"_id": former[1]})
         return real(bodies)
 
@@ -144,7 +152,7 @@ def test_the_job_moves_what_is_there_once_and_goes_on_when_it_was_cut_off(
     with leadership as lease:
         with pytest.raises(KeysBusy):
             parts.reseal.run(check=stop_after(1))
-        assert formats(parts)[1]
+        assert formats(parts)[FORMER]
         job.run(lease)
         assert formats(parts) == {LATEST: len(former)}
         assert job.run(lease) == {"due": False}
@@ -152,3 +160,18 @@ def test_the_job_moves_what_is_there_once_and_goes_on_when_it_was_cut_off(
 
 def test_a_store_without_statements_has_nothing_to_move(parts: Parts) -> None:
     assert not parts.reseal.due()
+
+
+def test_a_format_that_is_not_known_is_refused_at_the_start(parts: Parts) -> None:
+    other = Parts(replace(parts.settings, statement_format=FORMER + 1))
+    with pytest.raises(SettingsInvalid, match="SILLAGE_STATEMENT_FORMAT"):
+        other.check()
+    with pytest.raises(SettingsInvalid, match="SILLAGE_STATEMENT_FORMAT"):
+        _ = other.bodies
+    other.close()
+
+
+def test_what_is_written_is_what_the_setting_says(parts: Parts) -> None:
+    other = Parts(replace(parts.settings, statement_format=FORMER))
+    assert other.bodies.writing == FORMER
+    assert parts.bodies.writing == LATEST

@@ -16,9 +16,7 @@ from app.platform.mongo.connection import Store
 from tests.migrations import later
 
 FOUNDATION = "2026_11_30_foundation"
-NOTE_THE_ORDER = (
-    "store.collection('order').insert_one({'_id': store.collection('order').count_documents({}), 'of': '%s'})"
-)
+NOTE_THE_ORDER = "c = store.collection('order'); c.insert_one({'_id': c.count_documents({}), 'of': '%s'})"
 
 
 @pytest.fixture
