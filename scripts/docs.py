@@ -25,6 +25,7 @@ from app.operations.schema.catalogue import COLLECTIONS  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
 from app.standards.profiles.document import Profile, Template  # noqa: E402
 from app.standards.profiles.document import load as load_profile  # noqa: E402
+from app.standards.xapi.versions import SUPPORTED  # noqa: E402
 
 WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run it. -->"
 
@@ -112,7 +113,7 @@ _ADVICE = {
     "operator for another policy of the source (`sillage source set ID --minors`).",
     "bad-parameter": "Correct the parameter that the detail names. Names are case-sensitive.",
     "bad-cursor": "Start the query again from its first page, with the same credentials throughout.",
-    "bad-version": "Send `X-Experience-API-Version: 1.0.3` or `2.0.0`.",
+    "bad-version": f"Send `X-Experience-API-Version: {'` or `'.join(version.value for version in SUPPORTED)}`.",
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
     "activity-not-in-force": "Nothing was stored. Send again from the day that the detail names, or ask whoever keeps "

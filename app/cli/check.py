@@ -25,7 +25,7 @@ from app.standards.profiles.checker import Mode
 from app.standards.profiles.document import Profile
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.decode import MOST_STATEMENT_BYTES, decode
-from app.standards.xapi.versions import Version
+from app.standards.xapi.versions import SUPPORTED, of_statement
 from app.traces.conformance.french import KEYS
 from app.traces.ingest.checking import INVALID, Judge, Tally
 
@@ -99,19 +99,14 @@ def _add(tally: Tally, page: Sequence[Line]) -> None:
     for line in page:
         if line.statement is None:
             tally.invalid(line.refused, line.number)
-    for version in Version:
+    for version in SUPPORTED:
         held = [
             (line.number, line.statement)
             for line in page
-            if line.statement is not None and _version(line.statement) is version
+            if line.statement is not None and of_statement(line.statement.get("version")) is version
         ]
         # What the file holds may come with data elsewhere.
         tally.add([each for _, each in held], [number for number, _ in held], version, data_follow=True)
-
-
-def _version(statement: dict[str, Any]) -> Version:
-    # xAPI-Data 2.4.10: a statement without a version is of 1.0.0.
-    return Version.V2 if str(statement.get("version", "")).startswith("2") else Version.V1
 
 
 def _lines(raw: BufferedReader, max_statement_bytes: int) -> Iterator[Line]:

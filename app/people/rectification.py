@@ -15,7 +15,7 @@ from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.rectification import rectifying, voiding
 from app.standards.xapi.validate import validate
-from app.standards.xapi.versions import Version
+from app.standards.xapi.versions import Version, of_statement
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Statements
 
@@ -82,8 +82,7 @@ class Rectification:
         # Made from a copy of the wrong one, as often as not.
         if str(corrected.pop("id", wrong)).lower() != str(wrong):
             raise BadRequest("The right statement gets an id of its own: leave `id` out.")
-        said = corrected.get("version", kept_version)
-        version = Version.V2 if isinstance(said, str) and said.startswith("2.") else Version.V1
+        version = of_statement(corrected.get("version", kept_version))
         validate([corrected], version, many=False)
         if corrected["verb"]["id"] == VOIDED:
             raise BadRequest("The right statement cannot be one that voids.")

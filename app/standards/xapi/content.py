@@ -16,9 +16,6 @@ from app.standards.xapi.versions import Version
 
 # xAPI-Data 2.3.1: what the store assigns is no part of the comparison; the id is what two statements compared share.
 _NOT_COMPARED = frozenset({"id", "stored", "authority", "version"})
-# xAPI-Data 2.4.10: a statement without a version is of 1.0.0, whatever the patch of the request. IEEE 9274.1.1
-# 4.2.4.3: of 2.0.0.
-_UNSAID = {Version.V1: b',"version":"1.0.0"', Version.V2: b',"version":"2.0.0"'}
 # What the store says itself. A version that was sent stays (xAPI-Data 2.4.10).
 _ASSIGNED = frozenset({"id", "stored", "authority"})
 # The id comes first in what most senders write; a valid one has 36 characters.
@@ -58,7 +55,7 @@ def normalise(statement: Statement, version: Version) -> Statement:
             # xAPI-Data 2.4.6.2: the LRS MUST return every value as an array, even if it arrived as a single Activity.
             arrays = {kind: [each] if type(each) is dict else each for kind, each in given.items()}
             changes["context"] = {**context, "contextActivities": arrays}
-    if version is Version.V2 and "timestamp" in statement:
+    if version.spec.times_in_utc and "timestamp" in statement:
         # IEEE 9274.1.1 4.2.7: the LRS shall convert timestamps to UTC.
         changes["timestamp"] = in_utc(statement["timestamp"])
     target = statement["object"]
@@ -101,7 +98,7 @@ def stamp(
     stored = render(stored_us).encode()
     # xAPI-Data 2.4.7: a missing timestamp is the stored time.
     time = b"" if "timestamp" in statement else b',"timestamp":"' + stored + b'"'
-    said = b"" if "version" in statement else _UNSAID[version]
+    said = b"" if "version" in statement else version.spec.unsaid_as_written
     return b'{"id":"%b","stored":"%b",%b,"authority":%b%b%b}' % (
         str(id).encode(),
         stored,

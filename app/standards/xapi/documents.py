@@ -18,6 +18,7 @@ from app.standards.xapi import parameters
 from app.standards.xapi.extent import crowded, deeper
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
 from app.standards.xapi.media_types import essence
+from app.standards.xapi.versions import Bare as Bare
 from app.standards.xapi.versions import Version
 
 Method: TypeAlias = Literal["GET", "PUT", "POST", "DELETE"]
@@ -188,23 +189,10 @@ def _tags(name: str, header: str | None) -> Tags | None:
     return frozenset(re.findall(_TAG, header))
 
 
-class Bare(Enum):
-    """What a PUT without ``If-Match`` and ``If-None-Match`` may do."""
-
-    OVERWRITE = "overwrite"
-    CREATE = "create"
-    REFUSE = "refuse"
-
-
 def bare_put(resource: Resource, version: Version) -> Bare:
-    """What a PUT without preconditions may do, in this version.
-
-    xAPI 1.0.3 leaves State out of concurrency control and wants a header on every PUT of a profile; xAPI 2.0 wants one
-    wherever a document is there already.
-    """
-    if version is Version.V2:
-        return Bare.CREATE  # IEEE 9274.1.1 4.1.4
-    return Bare.OVERWRITE if resource is Resource.STATE else Bare.REFUSE  # xAPI-Communication 3.1
+    """What a PUT without preconditions may do, in this version."""
+    spec = version.spec
+    return spec.bare_put_of_state if resource is Resource.STATE else spec.bare_put_of_profile
 
 
 def refuse_bare() -> NoReturn:

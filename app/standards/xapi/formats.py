@@ -1,11 +1,11 @@
-"""The forms in which a statement is given: ``ids`` and ``canonical`` (xAPI-Communication 2.1.3), and to 1.0.3 readers.
+"""The forms in which a statement is given: ``ids`` and ``canonical`` (xAPI-Communication 2.1.3), and to older readers.
 
 ``exact`` is the statement as kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
@@ -15,39 +15,37 @@ from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.languages import Languages
+from app.standards.xapi.versions import Version
 
 _Part = dict[str, Any]
 
 _IDENTIFIERS = ("mbox", "mbox_sha1sum", "openid", "account")
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
-# IEEE 9274.1.1 4.2.2.5: the only properties of a statement that 1.0.3 does not have.
-_NEW_IN_2 = ("contextAgents", "contextGroups")
-_NEW_AS_WRITTEN = tuple(f'"{name}":'.encode() for name in _NEW_IN_2)
+
+def exceeds(body: bytes, version: Version) -> bool:
+    """Whether a statement, as JSON without spaces, may have properties that this version does not know; quick."""
+    return any(name in body for name in version.spec.unknown_as_written)
 
 
-def needs_2(body: bytes) -> bool:
-    """Whether a statement, as JSON without spaces, may have properties that 1.0.3 does not know; quick."""
-    return any(name in body for name in _NEW_AS_WRITTEN)
-
-
-def as_1_0_3(statement: Statement) -> Statement:
-    """The statement, and its SubStatement, less the properties that 1.0.3 does not know.
+def within(statement: Statement, version: Version) -> Statement:
+    """The statement, and its SubStatement, less the properties that this version does not know.
 
     Its ``version`` stays: xAPI-Data 2.4.10 has the LRS retain it, and it tells a reader that there may be more. So does
     all of a statement that is signed (xAPI-Data 2.6), for its signature is of the whole.
     """
     if any(each["usageType"] == SIGNATURE for each in statement.get("attachments", ())):
         return statement
-    known = _without_new(statement)
+    unknown = version.spec.unknown
+    known = _without(statement, unknown)
     if statement["object"].get("objectType") == "SubStatement":
-        known["object"] = _without_new(statement["object"])
+        known["object"] = _without(statement["object"], unknown)
     return known
 
 
-def _without_new(statement: Statement) -> Statement:
+def _without(statement: Statement, unknown: Collection[str]) -> Statement:
     known = dict(statement)
-    context = {name: part for name, part in known.pop("context", {}).items() if name not in _NEW_IN_2}
+    context = {name: part for name, part in known.pop("context", {}).items() if name not in unknown}
     if context:
         known["context"] = context
     return known

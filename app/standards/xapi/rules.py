@@ -4,39 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.core.errors import Fault
 from app.core.lossless import rounded
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.timestamps import parse
-from app.standards.xapi.versions import Version
+from app.standards.xapi.versions import Sections, Version
 
 MOST_FAULTS = 20
 """Faults that a refusal tells."""
-
-
-class _Sections(NamedTuple):
-    identifier: str
-    timestamp: str
-    score: str
-    component: str
-    attachment: str
-
-
-_SECTIONS = {
-    Version.V1: _Sections(
-        "xAPI-Data 2.4.1", "xAPI-Data 4.5", "xAPI-Data 2.4.5.1", "xAPI-Data 2.4.4.1", "xAPI-Data 2.4.11"
-    ),
-    Version.V2: _Sections(
-        "IEEE 9274.1.1 4.2.4.2",
-        "IEEE 9274.1.1 4.2.7",
-        "IEEE 9274.1.1 4.2.2.4",
-        "IEEE 9274.1.1 4.2.2.3",
-        "IEEE 9274.1.1 4.2.2.6",
-    ),
-}
 
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
@@ -50,7 +28,7 @@ def broken(statement: Statement, version: Version, pointer: str, *, data_follow:
         pointer: JSON pointer of the statement in the body: empty, or ``/3`` in a batch.
         data_follow: Whether the data of attachments come after the statements, to be looked at then.
     """
-    sections = _SECTIONS[version]
+    sections = version.spec.sections
     faults = _of_statement(statement, pointer, sections, data_follow)
     target = statement["object"]
     if target.get("objectType") == "SubStatement":
@@ -69,12 +47,12 @@ def repeated_ids(statements: Sequence[Statement], version: Version) -> Iterator[
             yield Fault(
                 f"/{place}/id",
                 "batch-repeated-id",
-                _SECTIONS[version].identifier,
+                version.spec.sections.identifier,
                 f"The statement at /{first} of this batch has the same id.",
             )
 
 
-def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_follow: bool) -> list[Fault]:
+def _of_statement(statement: Statement, pointer: str, sections: Sections, data_follow: bool) -> list[Fault]:
     faults: list[Fault] = []
     for name in ("timestamp", "stored"):
         if name in statement:
@@ -98,7 +76,7 @@ def _of_statement(statement: Statement, pointer: str, sections: _Sections, data_
     return faults
 
 
-def _of_score(score: dict[str, float], pointer: str, sections: _Sections) -> Iterator[Fault]:
+def _of_score(score: dict[str, float], pointer: str, sections: Sections) -> Iterator[Fault]:
     raw, low, high = score.get("raw"), score.get("min"), score.get("max")
     # xAPI-Data 2.4.5.1: min is less than max, and raw between them, inclusive. Equal they are let through, content
     # without points says so (docs/adr/0037-score-without-points.md); raw is then equal to both.
@@ -126,7 +104,7 @@ def _definitions(statement: Statement) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"/context/contextActivities/{kind}{part}/definition", definition
 
 
-def _of_components(definition: dict[str, Any], pointer: str, sections: _Sections) -> Iterator[Fault]:
+def _of_components(definition: dict[str, Any], pointer: str, sections: Sections) -> Iterator[Fault]:
     for name in _COMPONENT_LISTS:
         seen: set[str] = set()
         for place, component in enumerate(definition.get(name, ())):
@@ -142,7 +120,7 @@ def _of_components(definition: dict[str, Any], pointer: str, sections: _Sections
 
 
 def _of_attachments(
-    attachments: list[dict[str, Any]], pointer: str, sections: _Sections, data_follow: bool
+    attachments: list[dict[str, Any]], pointer: str, sections: Sections, data_follow: bool
 ) -> Iterator[Fault]:
     for place, attachment in enumerate(attachments):
         if attachment["usageType"] == SIGNATURE:

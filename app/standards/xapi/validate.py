@@ -16,7 +16,7 @@ from app.core.lossless import rounded
 from app.standards.xapi import Statement
 from app.standards.xapi.rules import MOST_FAULTS as MOST_FAULTS
 from app.standards.xapi.rules import broken, repeated_ids
-from app.standards.xapi.versions import Version
+from app.standards.xapi.versions import NEWEST, Version
 from app.standards.xapi.wording import Wording, Work
 
 MOST_STEPS = 50_000
@@ -36,7 +36,7 @@ def validate(
 
     Args:
         statements: As ``decode`` gives them.
-        version: Of the request; 2.0 knows properties that 1.0.3 does not.
+        version: Of the request: each has a schema of its own.
         many: Whether the body was an array, so that pointers start with the statement's place in it.
         data_follow: Whether the data of attachments come after the statements, to be looked at then.
         work: What may be looked at to word the refusal, when more than these statements share it.
@@ -118,14 +118,14 @@ def _refused(wording: Wording, statement: Statement) -> Statement | None:
 
 @cache
 def _wording(version: Version) -> Wording:
-    return Wording(contracts.load("xapi", version.value, "statement.json"))
+    return Wording(contracts.load(*version.spec.schema))
 
 
 @cache
 def _sought(part: str) -> Wording:
     # What is looked for may be as long as it likes: statements were stored before there was a bound, and are still to
     # be found and erased.
-    return Wording(_of_any_length(contracts.load("xapi", Version.V2.value, "statement.json")), part)
+    return Wording(_of_any_length(contracts.load(*NEWEST.spec.schema)), part)
 
 
 def _of_any_length(schema: Any) -> Any:

@@ -17,11 +17,11 @@ from app.crypto.keys import OrganisationKeys
 from app.platform.cluster.membership import Presence
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition, activities_in
-from app.standards.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
+from app.standards.xapi.formats import as_canonical, as_ids, described, exceeds, within
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
-from app.standards.xapi.versions import Version
+from app.standards.xapi.versions import NEWEST, Version
 from app.traces.ingest.turns import Turns
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import AT_ONCE
@@ -68,12 +68,12 @@ class Reader(NamedTuple):
     Attributes:
         credential: Public id of the credential.
         mine: Set when only the statements of that source may be seen.
-        version: Of the request: a reader in 1.0.3 is not given what came with 2.0, unless it asks for ``exact``.
+        version: Of the request: a reader is not given what came with a later one, unless it asks for ``exact``.
     """
 
     credential: str
     mine: str | None
-    version: Version = Version.V2
+    version: Version = NEWEST
 
 
 class One(NamedTuple):
@@ -343,9 +343,9 @@ class Library:
         elif form == "ids":
             for body in bodies:
                 yield lossless.dumps(as_ids(_decoded(body, understood)))
-        elif understood is Version.V1:
+        elif understood.spec.unknown:
             for body in bodies:
-                yield lossless.dumps(as_1_0_3(lossless.loads(body))) if needs_2(body) else body
+                yield lossless.dumps(within(lossless.loads(body), understood)) if exceeds(body, understood) else body
         else:
             yield from bodies
 
@@ -418,12 +418,12 @@ class Library:
 
 def _understood(who: Reader, as_kept: bool) -> Version:
     # Whoever asks for `exact` takes statements over as they are, whatever they hold.
-    return Version.V2 if as_kept else who.version
+    return NEWEST if as_kept else who.version
 
 
 def _decoded(body: bytes, understood: Version) -> Statement:
     statement: Statement = lossless.loads(body)
-    return as_1_0_3(statement) if understood is Version.V1 and needs_2(body) else statement
+    return within(statement, understood) if exceeds(body, understood) else statement
 
 
 class _Telling:

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from app.access import scopes
 from app.access.credentials import Access
 from app.core.errors import BadParameter, Fault, UnsupportedContentType
-from app.standards.xapi.versions import Version, negotiate
+from app.standards.xapi.versions import OLDEST, negotiate
 from app.traces.ingest.checking import Checking
 from app.traces.ingest.turns import Turns
 from app.web import body
@@ -27,7 +27,7 @@ def blueprint(gate: Gate, access: Access, checking: Checking, turns: Turns, max_
             raise BadParameter("This resource takes no parameters.")
         source = access.source(sender.source)
         given = request.headers.get(VERSION)
-        version = Version.V1 if given is None else negotiate(given)
+        version = OLDEST if given is None else negotiate(given)
         if (request.mimetype or "").lower() != "application/json":
             message = "Send the statements as application/json."
             raise UnsupportedContentType(message, faults=[Fault("", "content-type", "xAPI-Communication 1.5", message)])

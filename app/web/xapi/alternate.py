@@ -18,7 +18,7 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from app.core.errors import BadRequest, BadVersion, BodyTooLarge, Fault, SillageError, UnsupportedContentType
 from app.standards.xapi.media_types import essence
-from app.standards.xapi.versions import Version, negotiate
+from app.standards.xapi.versions import negotiate
 from app.web import body
 from app.web.admission.client_socket import ClientSocket
 
@@ -80,7 +80,7 @@ class AlternateSyntax:
         return self._application(environ, start_response)
 
     def _rewrite(self, environ: WSGIEnvironment, method: str) -> None:
-        _of_1_0(environ.get("HTTP_X_EXPERIENCE_API_VERSION"))
+        _require_version(environ.get("HTTP_X_EXPERIENCE_API_VERSION"))
         if essence(environ.get("CONTENT_TYPE", "")) not in _FORM_TYPES:
             raise UnsupportedContentType("With `method` in the query, send a form: application/x-www-form-urlencoded.")
         body.uncompressed(environ.get("HTTP_CONTENT_ENCODING"))
@@ -88,7 +88,7 @@ class AlternateSyntax:
         if (content is not None) != (method in _WITH_CONTENT):
             _refuse("content", "A PUT or POST needs the form field `content`, which other methods do not have.")
         headers, parameters = _sorted(fields)
-        _of_1_0(headers.get(_VERSION))
+        _require_version(headers.get(_VERSION))
         if "HTTP_X_EXPERIENCE_API_VERSION" not in environ:
             # A browser adds the credentials that it remembers to any form of any page, so those of the header count
             # only where there is another header that no page can have it send unasked.
@@ -168,15 +168,15 @@ def _method(query: str) -> str | None:
     return methods[0]
 
 
-def _of_1_0(header: str | None) -> None:
-    """Refuse a request in 2.0; a version that is missing or unknown is refused where all requests' are."""
+def _require_version(header: str | None) -> None:
+    """Refuse a version without this syntax; one that is missing or unknown is refused where all requests' are."""
     try:
         spoken = negotiate(header)
     except BadVersion:
         return
-    if spoken is Version.V2:
+    if not spoken.spec.alternate_syntax:
         raise BadRequest(
-            "xAPI 2.0 has no alternate request syntax. Send the plain request.",
+            f"xAPI {spoken.spec.line} has no alternate request syntax. Send the plain request.",
             faults=[Fault("", "alternate-version", "IEEE 9274.1.1 4.1", "This syntax is of xAPI 1.0.x only.")],
         )
 

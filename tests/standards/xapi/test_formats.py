@@ -6,9 +6,10 @@ import pytest
 from app.core import lossless
 from app.core.lossless import Digits
 from app.standards.xapi.activities import activities_in
-from app.standards.xapi.formats import as_1_0_3, as_canonical, as_ids, described, needs_2
+from app.standards.xapi.formats import as_canonical, as_ids, described, exceeds, within
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.languages import Languages
+from app.standards.xapi.versions import Version
 
 
 def canonical_of(statement: dict[str, Any], wanted: list[str], known: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -126,20 +127,20 @@ def test_canonical_asks_for_activities_in_the_order_in_which_they_are_listed(ful
 
 
 def test_1_0_3_leaves_out_what_came_with_2_0_and_nothing_more(full: dict[str, Any], simple: dict[str, Any]) -> None:
-    assert as_1_0_3(full) == full
+    assert within(full, Version.V1) == full
     new = {"contextAgents": [{"objectType": "contextAgent", "agent": {"openid": "https://id.fr/1"}}]}
     inner = {**full["object"], "context": {**full["object"]["context"], **new}}
     sent = {**full, "context": {**full["context"], **new}, "object": inner}
     before = copy.deepcopy(sent)
-    assert as_1_0_3(sent) == full
+    assert within(sent, Version.V1) == full
     assert sent == before
-    assert "context" not in as_1_0_3({**simple, "context": new})
+    assert "context" not in within({**simple, "context": new}, Version.V1)
 
 
 def test_1_0_3_leaves_a_signed_statement_whole(simple: dict[str, Any]) -> None:
     signature = {"usageType": "http://adlnet.gov/expapi/attachments/signature"}
     signed = {**simple, "context": {"contextGroups": []}, "attachments": [signature]}
-    assert as_1_0_3(signed) is signed
+    assert within(signed, Version.V1) is signed
 
 
 @pytest.mark.parametrize(
@@ -152,4 +153,5 @@ def test_1_0_3_leaves_a_signed_statement_whole(simple: dict[str, Any]) -> None:
     ],
 )
 def test_only_what_came_with_2_0_is_looked_into(body: bytes, needed: bool) -> None:
-    assert needs_2(body) is needed
+    assert exceeds(body, Version.V1) is needed
+    assert not exceeds(body, Version.V2)
