@@ -46,13 +46,14 @@ from app.governance.audit.store import AuditRepository
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
-from app.keys import keyring
 from app.keys import organisation as organisation_keys
+from app.keys import providers
 from app.keys.holders import HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.learners import KEEP_SECONDS, SubjectKeys, WrappedKeys
 from app.keys.person_seal import PersonSeal
-from app.keys.providers import file as keyfile
+from app.keys.providers import KeyProvider
+from app.keys.providers.file import STATES
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup import restoring
 from app.operations.backup.service import Backups
@@ -165,6 +166,12 @@ class Parts:
     """Everything of one process, built on demand. Made after a fork, never before; ``close`` releases it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Nothing is connected yet.
+
+        Raises:
+            SettingsInvalid: ``SILLAGE_KEY_PROVIDER`` names no provider.
+        """
+        providers.refuse_unknown(settings)
         self.settings = settings
         self._stack = ExitStack()
         self._presence: Presence | None = None
@@ -182,27 +189,14 @@ class Parts:
         return opened
 
     @cached_property
+    def key_provider(self) -> KeyProvider:
+        """Where the key-encryption keys are."""
+        return providers.chosen(self.settings)
+
+    @cached_property
     def keyring(self) -> KeyHolding:
-        """The key-encryption keys, from the environment, the key file or Vault, as they change."""
-        settings = self.settings
-        if settings.provider == "environment":
-            return keyring.of_text(settings.keys)
-        if settings.provider == "file":
-            return keyring.of_file(settings.key_path)
-        try:
-            from app.keys.providers.vault_transit import Place, TransitKeys
-        except ModuleNotFoundError:
-            raise SettingsInvalid("SILLAGE_KEY_PROVIDER=vault needs `hvac`: install `sillage[vault]`.") from None
-        return TransitKeys(
-            Place(
-                settings.vault_address,
-                settings.vault_mount,
-                settings.vault_key,
-                settings.vault_token_path,
-                settings.vault_ca_file,
-                settings.vault_timeout_seconds,
-            )
-        )
+        """The key-encryption keys, as they change."""
+        return self.key_provider.open()
 
     @cached_property
     def keys(self) -> OrganisationKeys:
@@ -488,7 +482,7 @@ class Parts:
         return Keys(
             self.store,
             lambda: self.keyring,
-            self.settings.key_path if self.settings.provider == "file" else None,
+            lambda: self.key_provider,
             self.settings.organisation,
             self._audited,
             opens,
@@ -1057,7 +1051,7 @@ class Parts:
             since = [one.since or one.created for one in versions if one.number == active]
             return {
                 standing.CLOCK_OFFSET: standing.one(self.store.clock.offset_seconds()),
-                standing.KEY_VERSIONS: [((state,), states[state]) for state in keyfile.STATES],
+                standing.KEY_VERSIONS: [((state,), states[state]) for state in STATES],
                 standing.KEY_ACTIVE: standing.one(active),
                 standing.KEY_SINCE: standing.one(since[0].timestamp() if since and since[0] else None),
             }
@@ -1141,14 +1135,14 @@ class Parts:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True)
             done.append("data folder")
-        if self.settings.provider == "file":
-            # A new key beside data sealed with a lost one would hide the loss: the data decide.
-            if not self.settings.key_path.exists() and self._has_keys():
-                raise KeyMissing(
-                    "The database has data but its key file is missing. Restore it: `sillage keys restore FILE`."
-                )
-            if keyfile.create(self.settings.key_path, clock.random_bytes, clock.now()):
-                done.append("key file")
+        # A new key beside data sealed with a lost one would hide the loss: the data decide.
+        if self.key_provider.lost() and self._has_keys():
+            raise KeyMissing(
+                "The database has data but its key file is missing. Restore it: `sillage keys restore FILE`."
+            )
+        made = self.key_provider.create(clock.random_bytes, clock.now())
+        if made:
+            done.append(made)
         self.store.require_transactions()
         self.store.clock.require()
         restoring.refuse_unfinished(self.store)

@@ -152,7 +152,8 @@ class Settings:
     key_provider: str = _setting(
         "Where the key-encryption keys are: `file`, `environment` (`SILLAGE_KEYS`) or `vault` (Transit engine of "
         "HashiCorp Vault or OpenBao). Empty: `environment` when `SILLAGE_KEYS` is given, else `file`.",
-        form.String(validate=validate.OneOf(["", "file", "environment", "vault"])),
+        # Which there are, app/keys/providers says.
+        form.String(validate=_SLUG),
         "",
     )
     vault_address: str = _setting(
@@ -366,7 +367,7 @@ class Settings:
 
     @property
     def provider(self) -> str:
-        """Where the key-encryption keys are: ``file``, ``environment`` or ``vault``."""
+        """Where the key-encryption keys are: the name of a provider (``app/keys/providers``)."""
         return self.key_provider or ("environment" if self.keys else "file")
 
     @property

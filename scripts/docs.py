@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 from app.cli import cli  # noqa: E402
 from app.core import contracts, errors  # noqa: E402
 from app.core.personal_data import Impersonal  # noqa: E402
+from app.keys.providers import PROVIDERS  # noqa: E402
 from app.operations.schema.catalogue import COLLECTIONS  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
 from app.standards.profiles.document import Profile, Template  # noqa: E402
@@ -33,6 +34,7 @@ WRITTEN = "<!-- Written by scripts/docs from the code: change the code, then run
 _DEFAULTS = {"workers": "processors, at least 2"}
 # Forms that a validator function of app/settings.py checks.
 _FORMS = {
+    "key_provider": " or ".join(f"`{name}`" for name in ("", *PROVIDERS)),
     "data_dir": "path",
     "key_file": "path",
     "vault_token_file": "path",

@@ -37,13 +37,8 @@ def init(parts: Parts) -> None:
     console = out()
     console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
     console.print(f"Data folder: {settings.data_dir.absolute()}")
-    if settings.provider == "vault":
-        console.print("Key-encryption keys: with Vault. Back its storage up: without it nothing stored can be read.")
-    elif settings.provider == "environment":
-        console.print("Key-encryption keys: from the environment (SILLAGE_KEYS)")
-    else:
-        console.print(f"Key-encryption keys: {settings.key_path.absolute()}")
-        console.print("Keep a copy of this file, away from the backups: without it nothing stored can be read.")
+    for line in parts.key_provider.kept:
+        console.print(line)
 
 
 @click.command()

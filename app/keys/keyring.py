@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
-from app.core import clock
 from app.core.errors import SillageError
 from app.crypto.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
-from app.keys.providers import file as keyfile
-from app.keys.providers.file import KeySet
+
+if TYPE_CHECKING:
+    from app.keys.providers.file import KeySet
 
 _log = structlog.stdlib.get_logger("sillage.keys")
 
@@ -31,7 +30,7 @@ class Listed(NamedTuple):
 
     Attributes:
         number: Its number, from 1.
-        state: One of ``keyfile.STATES``.
+        state: One of ``STATES`` of the key file.
         created: When it was made, if that is known.
         since: When it got its state, likewise.
         fingerprint: Tells whether two hosts have the same key; empty where no host has it.
@@ -146,29 +145,3 @@ class Keyring:
             elif found != self._set:
                 self._set = found
                 _log.info("key-encryption keys read again", active=found.active)
-
-
-def of_file(path: Path) -> Keyring:
-    """The keys in a key file.
-
-    Raises:
-        KeyMissing, KeyRefused: as ``keyfile.read``.
-    """
-
-    def stamp() -> object:
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
-
-    return Keyring(lambda: keyfile.read(path), stamp, clock.steady)
-
-
-def of_text(text: str) -> Keyring:
-    """The keys in ``SILLAGE_KEYS``, which cannot change while a process lives.
-
-    Raises:
-        KeyRefused: malformed.
-    """
-    return Keyring(lambda: keyfile.parse(text), lambda: None, clock.steady)

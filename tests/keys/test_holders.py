@@ -7,7 +7,7 @@ import os
 import threading
 
 from app.keys.holders import Holder, HolderRepository, HolderThread
-from app.keys.keyring import of_text
+from app.keys.providers.environment import of_text
 from app.platform.cluster.membership import current_epoch, next_epoch
 from app.platform.mongo.connection import Store
 

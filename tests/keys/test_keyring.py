@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import KeyRefused
-from app.keys import keyring
 from app.keys.keyring import Keyring
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import KeySet
@@ -39,7 +38,7 @@ class Disk:
 def test_a_version_made_by_another_process_is_found_when_it_is_met(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     keyfile.write_new(path, keyfile.dump(versions("active")))
-    ring = keyring.of_file(path)
+    ring = keyfile.of_file(path)
     keyfile.replace(path, keyfile.read(path), versions("decrypt-only", "active"))
     wrapped = versions("decrypt-only", "active").keks.wrap("place", b"k" * 32, os.urandom)
     assert ring.current.active == 1
@@ -83,7 +82,7 @@ def test_a_file_that_lacks_a_key_does_not_replace_what_opens_the_store() -> None
 def test_a_file_that_cannot_be_read_leaves_the_keys_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     keyfile.write_new(path, keyfile.dump(versions("active")))
-    ring = keyring.of_file(path)
+    ring = keyfile.of_file(path)
     path.write_bytes(b"{}")
     ring.refresh()
     path.unlink()

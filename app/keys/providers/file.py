@@ -33,9 +33,12 @@ from pathlib import Path
 
 import orjson
 
+from app.core import clock
 from app.core.atomic_file import flush_folder
 from app.core.errors import KeyMissing, KeyRefused, KeysBusy
 from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys
+from app.keys.keyring import Keyring
+from app.settings import Settings
 
 ACTIVE = "active"
 DECRYPT_ONLY = "decrypt-only"
@@ -120,6 +123,62 @@ class KeySet:
             if there is None or there.key != version.key:
                 lost.append(version.number)
         return lost
+
+
+def of_file(path: Path) -> Keyring:
+    """The keys in a key file, read again when it changes.
+
+    Raises:
+        KeyMissing, KeyRefused: as ``read``.
+    """
+
+    def stamp() -> object:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
+
+    return Keyring(lambda: read(path), stamp, clock.steady)
+
+
+class FileProvider:
+    """Keys in a file of this host."""
+
+    unchangeable = ""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def file(self) -> Path:
+        """The key file."""
+        return self._path
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Where it is, and that it wants a copy."""
+        return (
+            f"Key-encryption keys: {self._path.absolute()}",
+            "Keep a copy of this file, away from the backups: without it nothing stored can be read.",
+        )
+
+    def lost(self) -> bool:
+        """Whether there is no file."""
+        return not self._path.exists()
+
+    def create(self, random: Callable[[int], bytes], now: datetime) -> str:
+        """Write a file with a first key; an existing one is left alone."""
+        return "key file" if create(self._path, random, now) else ""
+
+    def open(self) -> Keyring:
+        """The keys; raises as ``of_file``."""
+        return of_file(self._path)
+
+
+def provider(settings: Settings) -> FileProvider:
+    """The provider for ``SILLAGE_KEY_PROVIDER=file``."""
+    return FileProvider(settings.key_path)
 
 
 def create(path: Path, random: Callable[[int], bytes], now: datetime) -> bool:

@@ -29,6 +29,7 @@ from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
 from app.crypto.keys import RandomBytes, Wrapped
 from app.keys.keyring import Listed
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED
+from app.settings import Settings
 
 MOST_AT_ONCE = 200
 """Keys in one request: each is four strings of JSON, and OpenBao takes 1,000 unless its listener is told otherwise."""
@@ -222,6 +223,46 @@ class TransitKeys:
             return path.read_text().split("\n", 1)[0].strip(), stamp
         except (OSError, UnicodeDecodeError):
             raise KeyMissing("The token file of Vault (SILLAGE_VAULT_TOKEN_FILE) cannot be read.") from None
+
+
+class VaultProvider:
+    """Keys that stay with Vault."""
+
+    file = None
+    unchangeable = (
+        "The keys are with Vault, which makes, rotates, destroys and backs them up: docs/keys.md says how. "
+        "`sillage keys rewrap` follows a rotation."
+    )
+    kept = ("Key-encryption keys: with Vault. Back its storage up: without it nothing stored can be read.",)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def lost(self) -> bool:
+        """Never: Vault says itself what it lacks."""
+        return False
+
+    def create(self, random: RandomBytes, now: datetime) -> str:
+        """Nothing is made: the Transit key is the operator's to make."""
+        return ""
+
+    def open(self) -> TransitKeys:
+        """The keys; raises as ``TransitKeys``."""
+        return TransitKeys(self._place)
+
+
+def provider(settings: Settings) -> VaultProvider:
+    """The provider for ``SILLAGE_KEY_PROVIDER=vault``."""
+    return VaultProvider(
+        Place(
+            settings.vault_address,
+            settings.vault_mount,
+            settings.vault_key,
+            settings.vault_token_path,
+            settings.vault_ca_file,
+            settings.vault_timeout_seconds,
+        )
+    )
 
 
 def _asked(items: Sequence[tuple[str, Wrapped]]) -> list[dict[str, str]]:

@@ -46,6 +46,7 @@ from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository
 from app.keys.keyring import KeyHolding, Keyring, Listed
 from app.keys.learners import Replacement, WrappedKey, WrappedKeys
+from app.keys.providers import KeyProvider
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.operations.rotation import key_use
@@ -61,10 +62,6 @@ LEAST_PASSPHRASE = 12
 """Characters that a passphrase has at least."""
 
 _SHOWN = 20
-_WITH_VAULT = (
-    "The keys are with Vault, which makes, rotates, destroys and backs them up: docs/keys.md says how. "
-    "`sillage keys rewrap` follows a rotation."
-)
 _MARGIN_SECONDS = 5.0
 
 Told = Callable[[int, int], None]
@@ -157,7 +154,7 @@ class Keys:
         self,
         store: Store,
         keyring: Callable[[], KeyHolding],
-        path: Path | None,
+        provider: Callable[[], KeyProvider],
         organisation: str,
         audit: Callable[[str, str, Mapping[str, object]], None],
         opens: Callable[[UUID], bool],
@@ -168,7 +165,7 @@ class Keys:
         Args:
             store: The store.
             keyring: The keys; asked for when they are needed, for a restore has none.
-            path: The key file; None when the keys come from the environment or from Vault.
+            provider: Where the keys are; asked for when they are to be changed or copied.
             organisation: Its id.
             audit: Writes an entry, durable when it returns: kind, actor, detail.
             opens: Opens a statement; false when it was erased, ``Unsealable`` or ``KeyRefused`` when it does not open.
@@ -176,7 +173,7 @@ class Keys:
         """
         self._store = store
         self._ring = keyring
-        self._path = path
+        self._provider = provider
         self._organisation = organisation
         self._audit = audit
         self._opens = opens
@@ -289,7 +286,7 @@ class Keys:
         """Make a new version active, and wrap the organisation's keys with it; or finish what was cut off.
 
         Raises:
-            SettingsInvalid: the keys come from the environment; the detail says how to rotate there.
+            SettingsInvalid: the keys are in no file; the detail says how to rotate where they are.
             KeyNotShared: a process does not hold the new version; it is in the file and wraps nothing yet.
             KeysBusy, KeyMissing, KeyRefused: the file cannot be changed.
         """
@@ -388,7 +385,7 @@ class Keys:
         Raises:
             NotFound: there is no such version, or it was destroyed before.
             KeyInUse: it is active, something is wrapped with it, or something may still be.
-            SettingsInvalid: the keys come from the environment.
+            SettingsInvalid: the keys are in no file.
         """
         path = self._file()
         with keyfile.locked(path):
@@ -433,13 +430,13 @@ class Keys:
         Raises:
             KeyBackupRefused: the passphrase is too short.
             FileRefused: the file is there, or cannot be written.
-            SettingsInvalid: the keys are with Vault.
+            SettingsInvalid: the keys are kept where nothing gives them out.
         """
         if len(passphrase) < LEAST_PASSPHRASE:
             raise KeyBackupRefused(f"The passphrase must have {LEAST_PASSPHRASE} characters or more.")
         ring = self._ring()
         if not isinstance(ring, Keyring):
-            raise SettingsInvalid(_WITH_VAULT)
+            raise SettingsInvalid(self._provider().unchangeable)
         versions = ring.versions
         plain = keyfile.dump(versions)
         sealed = key_backup.seal(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
@@ -499,13 +496,10 @@ class Keys:
     # --- parts ----------------------------------------------------------------------------------
 
     def _file(self) -> Path:
-        if self._path is None and not isinstance(self._ring(), Keyring):
-            raise SettingsInvalid(_WITH_VAULT)
-        if self._path is None:
-            raise SettingsInvalid(
-                "The keys come from SILLAGE_KEYS, which a command cannot change. docs/keys.md says how to rotate there."
-            )
-        return self._path
+        provider = self._provider()
+        if provider.file is None:
+            raise SettingsInvalid(provider.unchangeable)
+        return provider.file
 
     def _new(self, versions: KeySet) -> KeyVersion:
         number = max(version.number for version in versions.versions) + 1

@@ -28,6 +28,7 @@ from app.factory import Parts
 from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers import file as keyfile
+from app.keys.providers.environment import EnvironmentProvider
 from app.keys.providers.file import KeySet
 from app.operations.rotation import kek as rules
 from app.operations.rotation.kek import Keys, refuse_unopened
@@ -265,7 +266,9 @@ def test_two_rotations_at_once_are_one(parts: Parts, service: Keys) -> None:
 
 
 def test_keys_of_the_environment_are_not_changed_here(parts: Parts) -> None:
-    service = Keys(parts.store, lambda: parts.keyring, None, "x", parts._audited, lambda _: True, 1)
+    service = Keys(
+        parts.store, lambda: parts.keyring, lambda: EnvironmentProvider(""), "x", parts._audited, lambda _: True, 1
+    )
     for command in (service.rotate, lambda: service.retire(1)):
         with pytest.raises(SettingsInvalid, match="SILLAGE_KEYS"):
             command()
