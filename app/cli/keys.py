@@ -304,6 +304,7 @@ def keys_retire(parts: Custody, version: int, yes: bool) -> None:
     parts.key_service.retire(version)
     out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it.")
     out().print("Destroy them too, but not before every backup of the database that needs it has expired.")
+    out().print("So does every `sillage keys backup` made before: make a new one now, and destroy those likewise.")
 
 
 def _passphrase_options(command: Command) -> Command:

@@ -49,6 +49,20 @@ def test_from_a_rotation_to_a_retirement(parts: Parts, learner: bytes, monkeypat
     assert "destroyed" in run(parts, "status")
 
 
+def test_a_copy_made_after_a_retirement_is_without_the_retired_version(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("four words and one more")
+    run(parts, "rotate")
+    before = run(parts, "backup", str(tmp_path / "provisional"), "--passphrase-file", str(passphrase))
+    assert "Versions 1, 2 are in" in before
+    monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
+    assert "make a new one now" in run(parts, "retire", "1", "--yes")
+    after = run(parts, "backup", str(tmp_path / "kept"), "--passphrase-file", str(passphrase))
+    assert "Versions 2 are in" in after
+
+
 def test_the_index_key_from_a_rotation_to_its_end(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts.index_rotation, "_settle", 0.0)
     assert "Index key: generation 1, in force." in run(parts, "status")

@@ -58,12 +58,33 @@ def test_the_commands_shown_are_understood(path: Path, tmp_path: Path, monkeypat
     for line in in_blocks(path.read_text()):
         words = shlex.split(line, comments=True)[1:]
         for word in words:
-            if word.endswith((".json", ".csv", ".pem")):
+            if word.endswith((".json", ".csv", ".pem")) and not word.startswith("/"):
                 (tmp_path / word).write_text("{}")
         command, given = found(words)
         assert not isinstance(command, click.Group), line
         # Parsed, and not run.
         command.make_context(line, list(given))
+
+
+def test_after_a_leak_the_copy_that_is_kept_is_made_when_the_old_version_is_gone() -> None:
+    for language in ("en", "fr"):
+        text = (FOLDER / language / "breach.md").read_text()
+        lines = list(in_blocks(text))
+        assert lines.index("sillage keys retire 1") < lines.index("sillage keys backup keys-after-leak")
+        assert "rm keys-provisional" in text[text.index("sillage keys backup keys-after-leak") :]
+
+
+def test_after_a_leak_what_asks_stands_alone_in_its_block() -> None:
+    for language in ("en", "fr"):
+        blocks = re.findall(
+            r"^```sh\n(.*?)^```", (FOLDER / language / "breach.md").read_text(), re.MULTILINE | re.DOTALL
+        )
+        for block in blocks:
+            # What is pasted after a question would be its answer.
+            asking = [
+                line for line in block.splitlines() if line.startswith(("sillage keys backup", "sillage keys ret"))
+            ]
+            assert not asking or block.count("\n") == 1, block
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

@@ -437,6 +437,8 @@ class Keys:
         ring = self._ring()
         if not isinstance(ring, Keyring):
             raise SettingsInvalid(self._provider().unchangeable)
+        # As the file is now: a version that was retired is in no copy made afterwards.
+        ring.refresh()
         versions = ring.versions
         plain = keyfile.dump(versions)
         sealed = key_backup.seal(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
