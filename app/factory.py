@@ -57,6 +57,7 @@ from app.keys.providers.file import STATES
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup import restoring
 from app.operations.backup.service import Backups
+from app.operations.figures import Figures
 from app.operations.measures import Measures, RetentionCounted
 from app.operations.minors import MinorsPass
 from app.operations.minors import Surroundings as MinorsSurroundings
@@ -106,6 +107,7 @@ from app.retention.contracts import Contracts
 from app.retention.deletions import Deletions
 from app.retention.service import Retention
 from app.retention.store import RetentionRepository
+from app.retention.yearly_store import RetentionYears
 from app.settings import Settings, load, split_origins, split_purposes
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
@@ -355,7 +357,22 @@ class Parts:
             SessionRepository(self.store).forget,
             accounts=AccountRepository(self.store),
             seal=self.person_seal,
+            years=RetentionYears(self.store),
             held=lambda: self.restriction.held(),
+        )
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Yearly figures."""
+        return Figures(
+            cases=CaseRepository(self.store),
+            erasures=ErasureRepository(self.store),
+            states=PersonStateRepository(self.store),
+            certificates=CertificateRepository(self.store),
+            retention=RetentionYears(self.store),
+            zone=ZoneInfo(self.settings.timezone),
+            now=clock.now,
+            request_days=self.settings.request_days,
         )
 
     @cached_property

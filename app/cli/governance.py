@@ -171,6 +171,7 @@ def retention_report(parts: Governance) -> None:
         "kept",
         "oldest",
         "duration",
+        "until",
         "due",
         "overdue",
         "accounts ended",
@@ -187,6 +188,7 @@ def retention_report(parts: Governance) -> None:
             f"{line.kept:,}",
             instant(line.oldest),
             _duration(line),
+            instant(line.oldest_until)[:10],
             f"{line.due:,}",
             Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
             f"{line.accounts_closed:,}",
@@ -200,7 +202,9 @@ def retention_report(parts: Governance) -> None:
             f"Of activities that concern minors, without `{PSEUDONYMISE}` and without a reason on record: "
             f'{", ".join(unreasoned)}. `sillage source set ID --minors POLICY --reason "…"` puts it right.'
         )
-    written = table("activity", "source", "kept", "written longest ago", "due", "overdue", "due for ended accounts")
+    written = table(
+        "activity", "source", "kept", "written longest ago", "until", "due", "overdue", "due for ended accounts"
+    )
     written.title = "Documents: states, agent profiles, activity profiles"
     for line in lines:
         written.add_row(
@@ -208,11 +212,16 @@ def retention_report(parts: Governance) -> None:
             line.source,
             f"{line.documents:,}",
             instant(line.documents_oldest),
+            instant(line.documents_oldest_until)[:10],
             f"{line.documents_due:,}",
             Text(f"{line.documents_overdue:,}", style="red" if line.documents_overdue else ""),
             "-" if line.account_closed_months is None else f"{line.documents_closed_due:,}",
         )
     console.print(written)
+    console.print(
+        "until: the day up to which the oldest may be kept. Each run of retention leaves an entry, also when nothing "
+        "was due: `sillage audit list --kind retention-run`."
+    )
     for entry in parts.register.overdue_reviews():
         console.print(
             Text(f"The review of {entry.id} was due by {entry.review_by}: see `sillage activity show`.", "red")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 import click
 from rich.text import Text
 
-from app.cli.given import Moment
+from app.cli.given import Moment, Number
 from app.cli.person import Meant, for_each, people_options
 from app.cli.purpose import purpose_option
-from app.cli.screen import instant, out, table
+from app.cli.screen import counted, instant, out, table
+from app.operations.figures import Figures, YearFigures
 from app.people.access_package.recipients import Recipients
 from app.people.finding.pseudonyms import Person
 from app.people.requests.service import Cases
@@ -31,6 +32,10 @@ class Requests(Protocol):
     @property
     def recipients(self) -> Recipients:
         """What those are called who act."""
+
+    @property
+    def figures(self) -> Figures:
+        """Yearly figures."""
 
 
 @click.group()
@@ -163,6 +168,60 @@ def show(parts: Requests, identity: str) -> None:
         detail = ", ".join(f"{name}={value}" for name, value in step.detail.items())
         rows.add_row(instant(step.at), step.what, label(step.by), step.note or detail)
     console.print(rows)
+
+
+@request.command("figures")
+@click.option("--year", required=True, type=Number(2000, 9999), help="For example 2026.")
+@purpose_option
+@click.pass_obj
+def figures(parts: Requests, year: int) -> None:
+    """Figures of a year for the DPO's report: requests by kind, erasures, restrictions, deletions. No persons."""
+    found = parts.figures.of(year)
+    console = out()
+    rows = table(
+        "requests", "opened", "done", "refused", "extended", "answered late", "median days", "waiting", "overdue"
+    )
+    for one in found.requests:
+        days = "-" if one.median_days is None else f"{one.median_days:g}"
+        counts = (one.opened, one.done, one.refused, one.extended, one.late)
+        rows.add_row(one.kind, *map(str, counts), days, str(one.waiting), str(one.overdue))
+    rows.title = f"{found.year}, until {found.until}"
+    console.print(rows)
+    console.print(
+        "Opened and extended: of those received in the year. Done, refused, answered late, median days from receipt to "
+        "answer: of those answered in it. Waiting, overdue: on its last day, or today."
+    )
+    for line in _figure_lines(found):
+        console.print(line)
+
+
+def _figure_lines(found: YearFigures) -> list[str]:
+    lines = [f"Persons erased: {found.erasures:,}."]
+    if found.erasures_repeated:
+        lines[0] += f" Repeated by a restore, and not counted: {found.erasures_repeated:,}."
+    lines.append(
+        f"Now: identifiers restricted: {found.restricted:,}; that object to research: {found.objecting:,}; whose new "
+        f"statements are refused: {found.refusing:,}. A person known by two counts twice."
+    )
+    kept = found.retention
+    if kept is None:
+        lines.append("Deleted by retention: no run in this year is on record.")
+    else:
+        lines.append(
+            f"Deleted by retention: {counted(kept.statements, 'statement')}, {counted(kept.documents, 'document')}; "
+            f"{counted(kept.runs, 'run')}, {kept.first:%Y-%m-%d} to {kept.last:%Y-%m-%d}."
+        )
+    lines.append(
+        f"Deleted on the operator's word: {counted(found.acts_statements, 'statement')}, "
+        f"{counted(found.acts_documents, 'document')}, "
+        f"by {counted(found.acts, 'certificate')}."
+    )
+    if found.requests_since > date(found.year, 1, 1):
+        lines.append(f"Answered requests received before {found.requests_since} were removed for their age.")
+    if found.retention_since is not None and found.retention_since > date(found.year, 1, 1):
+        lines.append(f"Runs of retention are on record since {found.retention_since}.")
+    lines.append("Breaches are not counted here: they are in the controller's own register (GDPR art. 33(5)).")
+    return lines
 
 
 def _warn(note: str) -> None:

@@ -140,6 +140,15 @@ class CertificateRepository:
         with translated():
             return [_act(each) for each in self._collection.find({}).sort([("at", 1), ("_id", 1)])]
 
+    def finished(self, kinds: Iterable[str], since: datetime, before: datetime) -> list[dict[str, int]]:
+        """The counts of each act of these kinds that ended in a period."""
+        asked: Document = {"kind": {"$in": sorted(kinds)}, "finished": {"$gte": since, "$lt": before}}
+        with translated():
+            return [
+                {name: int(count) for name, count in one["counts"].items()}
+                for one in self._collection.find(asked, {"counts": 1})
+            ]
+
     def open(self, phase: str) -> list[Act]:
         """Those in a phase, the oldest first."""
         with translated():

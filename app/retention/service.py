@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -24,11 +24,12 @@ from app.core.errors import SillageError
 from app.core.months import closed_before, day_of, instant_of, months_after
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
-from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.store import Ended, RetentionRepository
+from app.retention.yearly_store import RetentionYears
 
 DAY_US = 86_400_000_000
 # The job runs once a day; a statement is overdue when it outlived two of its runs.
@@ -82,6 +83,16 @@ class RetentionLine(NamedTuple):
     concerns_minors: bool = False
     minors: str = ""
     minors_reason: str = ""
+
+    @property
+    def oldest_until(self) -> int | None:
+        """When the oldest statement is past its duration, microseconds since 1970 UTC; None when there is none."""
+        return None if self.oldest is None else self.oldest + self.active_days * DAY_US
+
+    @property
+    def documents_oldest_until(self) -> int | None:
+        """The same of the document that was written longest ago, if nothing writes it again."""
+        return None if self.documents_oldest is None else self.documents_oldest + self.active_days * DAY_US
 
 
 class Deletion(NamedTuple):
@@ -153,12 +164,14 @@ class Retention:
         *,
         accounts: AccountRepository,
         seal: PersonSeal,
+        years: RetentionYears,
         held: Callable[[], Sequence[Restricted]] = tuple,
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
         ``forget(source, before)`` deletes what else is kept of its statements stored before (microseconds). ``held``
-        gives the persons whose statements are not to be deleted; ``seal`` opens who an account is of.
+        gives the persons whose statements are not to be deleted; ``seal`` opens who an account is of; ``years`` counts
+        what is deleted.
         """
         self._repository = repository
         self._register = register
@@ -168,6 +181,7 @@ class Retention:
         self._forget = forget
         self._accounts = accounts
         self._seal = seal
+        self._years = years
         self._held = held
 
     def report(self, now: int) -> list[RetentionLine]:
@@ -248,7 +262,9 @@ class Retention:
 
         A run that was cut off is resumed by the next one. Two entries of the audit log frame the deletions of
         each source: the intent with the number due, durable before the first deletion, and the number deleted
-        after the last one, or after the one that failed. An intent alone says that the process was killed.
+        after the last one, or after the one that failed. An intent alone says that the process was killed. A last
+        entry says that the run came to its end, over how many sources, and what it deleted: also when nothing was due
+        (GDPR art. 5(2): that durations are applied can be shown).
 
         Args:
             now: Microseconds since 1970 UTC.
@@ -286,15 +302,23 @@ class Retention:
             if progress is not None:
                 progress(done, total)
 
-        return RetentionRun(
+        run = RetentionRun(
             False,
             tuple(
-                self._delete(deletion, ended[deletion.source], held, deleted, check, actor)
+                self._delete(deletion, ended[deletion.source], held, deleted, check, actor, now)
                 if deletion.statements or deletion.documents or ended[deletion.source]
                 else deletion
                 for deletion in planned
             ),
         )
+        looked: dict[str, object] = {
+            "sources": [deletion.source for deletion in planned],
+            "deleted": run.statements,
+            "documents_deleted": run.documents,
+        }
+        self._audit.append(RETENTION_RUN, actor, looked)
+        self._years.ran(*self._year(now))
+        return run
 
     def overdue(self, now: int, check: Callable[[], None] | None = None) -> int:
         """How many statements the last runs should have deleted by ``now``: due ``GRACE_HOURS`` ago, and still there.
@@ -313,6 +337,7 @@ class Retention:
         deleted: Callable[[int], None],
         check: Callable[[], None] | None,
         actor: str,
+        now: int,
     ) -> Deletion:
         where: dict[str, object] = {
             "activity": planned.activity,
@@ -359,9 +384,14 @@ class Retention:
         except Exception:
             with suppress(SillageError):  # the first failure is the one to report; the intent is already there
                 self._audit.append(RETENTION_APPLIED, actor, said(False))
+                self._years.deleted(*self._year(now), gone.statements, gone.documents)
             raise
         self._audit.append(RETENTION_APPLIED, actor, said(True))
+        self._years.deleted(*self._year(now), gone.statements, gone.documents)
         return gone
+
+    def _year(self, now: int) -> tuple[int, datetime]:
+        return self._register.day(now).year, datetime.fromtimestamp(now / 1_000_000, UTC)
 
     def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> Iterator[list[Ended]]:
         """The learners of a source whose account ended long enough ago, some at a time."""

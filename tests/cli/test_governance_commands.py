@@ -46,6 +46,7 @@ from app.retention.certificates import Certificates
 from app.retention.closed_account_store import AccountRepository
 from app.retention.service import DAY_US, Retention
 from app.retention.store import RetentionRepository
+from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
@@ -86,6 +87,7 @@ class Parts:
             vault,
             accounts=AccountRepository(store),
             seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
+            years=RetentionYears(store),
         )
         self.jobs: Sequence[Job] = (
             Job("count", "0 * * * *", lambda _: {"rows": 7}),

@@ -13,7 +13,7 @@ import pytest
 from app.access.restrictions.store import Restricted
 from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.governance.audit.log import RETENTION_APPLIED, RETENTION_STARTED, Audit
+from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
@@ -24,6 +24,7 @@ from app.retention import store as retention_storage
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.service import DAY_US, Retention
 from app.retention.store import Ended, RetentionRepository
+from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
@@ -49,6 +50,7 @@ class House:
         self.accounts = AccountRepository(store)
         self.seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
         self.held: list[Restricted] = []
+        self.years = RetentionYears(store)
         self.keks = keks
         self.retention = self.made()
 
@@ -61,6 +63,7 @@ class House:
             self.vault,
             accounts=self.accounts,
             seal=self.seal,
+            years=self.years,
             held=lambda: self.held,
         )
 
@@ -137,6 +140,7 @@ def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house:
         lambda *what: forgotten.append(what),
         accounts=house.accounts,
         seal=house.seal,
+        years=house.years,
     )
     retention.apply(NOW)
     assert forgotten == []
@@ -146,10 +150,35 @@ def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house:
     ]
 
 
-def test_a_second_run_has_nothing_to_do_and_says_nothing(house: House) -> None:
+def test_a_second_run_has_nothing_to_do_and_says_that_it_looked(house: House) -> None:
     house.retention.apply(NOW, dry_run=False)
     assert house.retention.apply(NOW, dry_run=False).statements == 0
     assert len(house.entries(RETENTION_STARTED)) == 1
+    sources = ["ent1", "quiet", "tutor"]
+    assert house.entries(RETENTION_RUN) == [
+        {"sources": sources, "deleted": 9, "documents_deleted": 0},
+        {"sources": sources, "deleted": 0, "documents_deleted": 0},
+    ]
+
+
+def test_a_dry_run_leaves_no_entry_and_is_not_counted(house: House) -> None:
+    house.retention.apply(NOW)
+    assert house.entries(RETENTION_RUN) == []
+    assert house.years.read() == []
+
+
+def test_what_is_deleted_is_counted_by_year(house: House) -> None:
+    house.retention.apply(NOW, dry_run=False)
+    house.retention.apply(NOW, dry_run=False)
+    (year,) = house.years.read()
+    assert (year.year, year.runs, year.statements, year.documents) == (house.register.day(NOW).year, 2, 9, 0)
+
+
+def test_the_report_says_until_when_the_oldest_may_be_kept(house: House) -> None:
+    line = next(line for line in house.retention.report(NOW) if line.source == "ent1")
+    assert line.oldest is not None
+    assert line.oldest_until == line.oldest + 10 * DAY_US
+    assert line.documents_oldest_until is None
 
 
 def test_the_version_of_the_activity_in_force_decides(house: House) -> None:

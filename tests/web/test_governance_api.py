@@ -29,6 +29,7 @@ from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.service import DAY_US, Retention
 from app.retention.store import RetentionRepository
+from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.web import errors
 from app.web.api import retention as governance_api
@@ -55,6 +56,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         vault,
         accounts=AccountRepository(store),
         seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
+        years=RetentionYears(store),
     )
     app = Flask("governance-tests")
     errors.install(app)

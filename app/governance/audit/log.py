@@ -56,6 +56,7 @@ AUDIT_READ = "audit-read"
 EXPORT_WRITTEN = "export-written"
 RETENTION_STARTED = "retention-started"
 RETENTION_APPLIED = "retention-applied"
+RETENTION_RUN = "retention-run"
 CONFIGURATION_CHANGED = "configuration-changed"
 NOMENCLATURE_LOADED = "nomenclature-loaded"
 MINORS_DATA = "minors-data"
@@ -129,6 +130,7 @@ KINDS = frozenset(
         EXPORT_WRITTEN,
         RETENTION_STARTED,
         RETENTION_APPLIED,
+        RETENTION_RUN,
         CONFIGURATION_CHANGED,
         NOMENCLATURE_LOADED,
         MINORS_DATA,

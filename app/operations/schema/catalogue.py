@@ -23,6 +23,7 @@ from app.platform.mongo.collection import Declared
 from app.research import store as aggregates
 from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
+from app.retention import yearly_store as retention_years
 from app.traces.conformance import nomenclature_store as nomenclatures
 from app.traces.conformance import profile_store as profiles
 from app.traces.conformance import pseudonym_home_store as pseudonym_home
@@ -61,4 +62,5 @@ COLLECTIONS: tuple[Declared, ...] = (
     *tombstones.COLLECTIONS,
     *measures.COLLECTIONS,
     *certificates.COLLECTIONS,
+    *retention_years.COLLECTIONS,
 )

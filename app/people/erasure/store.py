@@ -223,6 +223,12 @@ class ErasureRepository:
             found = self._collection.find({"tokens": {"$exists": True}}, {"destroyed": 1}).sort("destroyed", 1)
             return [one["destroyed"] for one in found]
 
+    def begun(self, since: datetime, before: datetime) -> list[str]:
+        """Who asked for each of those begun in a period."""
+        asked: Document = {"destroyed": {"$gte": since, "$lt": before}}
+        with translated():
+            return [str(one["actor"]) for one in self._collection.find(asked, {"actor": 1})]
+
     def newest(self, limit: int) -> list[Erasure]:
         """The newest, done or not."""
         with translated():

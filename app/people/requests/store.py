@@ -77,6 +77,16 @@ class CaseRow(NamedTuple):
     answered: date | None = None
 
 
+class CaseDates(NamedTuple):
+    """What a case counts as: nothing of a person."""
+
+    kind: str
+    status: str
+    received: date
+    due: date
+    answered: date | None
+
+
 class CaseRepository:
     """Reads and writes cases."""
 
@@ -127,6 +137,25 @@ class CaseRepository:
             return self._collection.count_documents(
                 {"answered": {"$exists": True}, "$expr": {"$gt": ["$answered", "$due"]}}
             )
+
+    def between(self, first: date, last: date) -> Sequence[CaseDates]:
+        """Those received up to the last day that were answered on the first or later, or wait."""
+        asked: Document = {
+            "received": {"$lte": last.isoformat()},
+            "$or": [{"answered": {"$exists": False}}, {"answered": {"$gte": first.isoformat()}}],
+        }
+        wanted = dict.fromkeys(CaseDates._fields, 1)
+        with translated():
+            return [
+                CaseDates(
+                    one["kind"],
+                    one["status"],
+                    date.fromisoformat(one["received"]),
+                    date.fromisoformat(one["due"]),
+                    date.fromisoformat(one["answered"]) if "answered" in one else None,
+                )
+                for one in self._collection.find(asked, wanted)
+            ]
 
     def received_before(self, statuses: Sequence[str], day: date, limit: int) -> Sequence[str]:
         """Ids of at most so many cases with one of these statuses that came before a day."""
