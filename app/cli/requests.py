@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Protocol
 
@@ -164,9 +165,9 @@ def show(parts: Requests, identity: str) -> None:
         console.print(f"person    {identifier}")
     rows = table("at", "step", "by", "note")
     label = parts.recipients.labels()
-    for step in case.steps:
-        detail = ", ".join(f"{name}={value}" for name, value in step.detail.items())
-        rows.add_row(instant(step.at), step.what, label(step.by), step.note or detail)
+    for place, step in enumerate(case.steps):
+        what = f"{step.what} (after the answer)" if case.after_answer(place) else step.what
+        rows.add_row(instant(step.at), what, label(step.by), step.note or in_words(step.detail))
     console.print(rows)
 
 
@@ -193,6 +194,20 @@ def figures(parts: Requests, year: int) -> None:
     )
     for line in _figure_lines(found):
         console.print(line)
+
+
+def in_words(detail: object) -> str:
+    """What an act noted, as it is read: ``keys: 1, statements: 5``; ``nobody`` for an empty list."""
+    if isinstance(detail, Mapping):
+        # What stands under a name of its own is told by the names in it.
+        parts = (
+            in_words(value) if isinstance(value, Mapping) else f"{str(name).replace('_', ' ')}: {in_words(value)}"
+            for name, value in detail.items()
+        )
+        return ", ".join(part for part in parts if part)
+    if isinstance(detail, list | tuple):
+        return ", ".join(map(in_words, detail)) or "nobody"
+    return f"{detail:,}" if isinstance(detail, int) else str(detail)
 
 
 def _figure_lines(found: YearFigures) -> list[str]:

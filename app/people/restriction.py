@@ -79,7 +79,8 @@ class Restriction:
 
     def lift(self, person: Person, *, actor: str, case: str | None = None) -> bool:
         """End a restriction; the person is to be told before (GDPR art. 18(3)). Whether there was one."""
-        self._begin(PERSON_UNRESTRICTED, person, actor, case)
+        # As a rule when the request was answered long ago.
+        self._begin(PERSON_UNRESTRICTED, person, actor, case, after_answer=True)
         lifted = self._repository.lift(self._actors(person))
         self._end("unrestricted", person, actor, case)
         return lifted > 0
@@ -111,7 +112,7 @@ class Restriction:
 
     def withdraw_objection(self, person: Person, *, actor: str, case: str | None = None) -> bool:
         """Take a person's objections back, the refusal of new statements with them. Whether there were any."""
-        self._begin(OBJECTION_WITHDRAWN, person, actor, case)
+        self._begin(OBJECTION_WITHDRAWN, person, actor, case, after_answer=True)
         withdrawn = self._repository.withdraw(self._actors(person))
         self._end("objection-withdrawn", person, actor, case)
         return withdrawn > 0
@@ -186,10 +187,17 @@ class Restriction:
         return tuple(token for identifier in orjson.loads(who) for token in index.tokens(AGENT, identifier))
 
     def _begin(
-        self, kind: str, person: Person, actor: str, case: str | None, more: dict[str, object] | None = None
+        self,
+        kind: str,
+        person: Person,
+        actor: str,
+        case: str | None,
+        more: dict[str, object] | None = None,
+        *,
+        after_answer: bool = False,
     ) -> None:
         if case is not None:
-            self._cases.require(case, person)
+            self._cases.require(case, person, after_answer=after_answer)
         detail: dict[str, object] = {"subjects": self._named(person), **(more or {})}
         # On record first: nobody is left out, or taken in again, unseen.
         self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))

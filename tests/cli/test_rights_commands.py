@@ -237,8 +237,43 @@ def test_acts_say_who_received(parts: Parts) -> None:
     case = open_request(parts, "restriction")
     run(parts, requests.request, "identify", case)
     assert "Inspection" in run(parts, person.person, "restrict", *ZOE, "--case", case)
-    assert "recipients=['Inspection']" in run(parts, requests.request, "show", case)
+    assert "recipients: Inspection" in run(parts, requests.request, "show", case)
     assert "Inspection" in run(parts, person.person, "object", *ZOE, "--case", case)
+
+
+def test_an_act_may_follow_the_answer_and_is_told_as_that(parts: Parts) -> None:
+    stored(parts, "zoe")
+    case = open_request(parts, "restriction")
+    run(parts, requests.request, "identify", case)
+    run(parts, person.person, "restrict", *ZOE, "--case", case)
+    run(parts, requests.request, "done", case)
+    assert "lifted" in run(parts, person.person, "unrestrict", *ZOE, "--case", case)
+    run(parts, person.person, "recipients", *ZOE, "--case", case)
+    shown = run(parts, requests.request, "show", case)
+    assert "unrestricted (after the answer)" in shown
+    assert "recipients-listed (after the answer)" in shown
+    assert "done (after" not in shown
+    # What answers a request is not done for one that is answered.
+    with pytest.raises(CaseConflict):
+        run(parts, person.person, "restrict", *ZOE, "--case", case)
+    refused = open_request(parts, "restriction")
+    run(parts, requests.request, "refuse", refused, "--reason", "not founded")
+    with pytest.raises(CaseConflict):
+        run(parts, person.person, "unrestrict", *ZOE, "--case", refused)
+
+
+def test_an_erasure_notes_its_recipients_on_the_case_in_words(parts: Parts) -> None:
+    stored(parts, "zoe")
+    label = parts.sources.issue(source=None, label="Inspection", scopes=["statements/read"], actor="cli:test")
+    everything = {"tokens": [], "count": 1, "first": 0, "last": 1 << 60, "purpose": "support"}
+    parts.audit.append("statements-read", label.id, everything)
+    case = open_request(parts, "erasure")
+    run(parts, requests.request, "identify", case)
+    run(parts, person.person, "erase", *ZOE, "--yes", "--case", case)
+    shown = run(parts, requests.request, "show", case)
+    assert "recipients-listed" in shown and "recipients: Inspection" in shown
+    assert "keys: 1" in shown
+    assert "{" not in shown
 
 
 def test_the_officer_is_told_that_notes_are_handed_over(parts: Parts) -> None:

@@ -415,7 +415,13 @@ def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(part
         parts.erasures.erase(person("ali"), actor=BY, case=case)
     parts.erasures.advance(parts.erasures.erase(person("zoe"), actor=BY, case=case).id)
     shown = parts.cases.show(case, actor=BY)
-    assert [step.what for step in shown.steps] == ["opened", "identified", "package-written", "erased"]
+    assert [step.what for step in shown.steps] == [
+        "opened",
+        "identified",
+        "package-written",
+        "erased",
+        "recipients-listed",
+    ]
     assert shown.person == ()
     assert parts.subjects.existing(parts.persons.subjects(person("zoe"))) == {}
     assert parts.cases.done(case, actor=BY).status == "done"

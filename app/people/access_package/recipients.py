@@ -289,7 +289,7 @@ class Recipients:
 class Requests(Protocol):
     """The requests of persons, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, identity: str, person: Person | None = None) -> object:
+    def require(self, identity: str, person: Person | None = None, *, after_answer: bool = False) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
 
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
@@ -328,7 +328,8 @@ class Disclosures:
             NotFound, CaseConflict: there is no such request, or it is not the time for it.
         """
         if case is not None:
-            self._cases.require(case, person)
+            # Recipients are told (GDPR art. 19) before the answer or after it.
+            self._cases.require(case, person, after_answer=True)
         person = self._persons.whole(person)
         subjects = self._persons.subjects(person)
         # Before the answer: whoever learns something of a person leaves a trace of it.

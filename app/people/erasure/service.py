@@ -225,6 +225,13 @@ class Erasures:
         detail = {"erasure": str(erasure.id)}
         if all(step.detail != detail for step in request.steps):
             self._cases.note_act(request.id, "erased", actor, detail)
+            if erasure.phase != FORGETTING:  # before, they are not known yet
+                self._note_recipients(request.id, erasure)
+
+    def _note_recipients(self, case: str, erasure: Erasure) -> None:
+        """Who is to be told (GDPR art. 19), as other acts note it: by name."""
+        names = sorted({str(each["name"]) for each in erasure.recipients})
+        self._cases.note_act(case, "recipients-listed", erasure.actor, {"recipients": names})
 
     def _begin(
         self, person: Person, *, actor: str, case: str | None = None, until: int | None = None, keys: bool = True
@@ -579,6 +586,7 @@ class Erasures:
             # It is done, whatever became of the request meanwhile.
             with suppress(NotFound, CaseConflict):
                 self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
+                self._note_recipients(erasure.case, erasure)
         return ended
 
     def recount(self, subjects: Iterable[bytes], check: Callable[[], None]) -> None:

@@ -148,13 +148,14 @@ class Cases:
 
         return self._take(identity, step, REQUEST_REFUSED, actor)
 
-    def require(self, identity: str, person: Person | None = None) -> Case | None:
+    def require(self, identity: str, person: Person | None = None, *, after_answer: bool = False) -> Case | None:
         """The case that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
             identity: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
                 in the audit log as it is given, and nothing is looked up.
             person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
+            after_answer: Whether the act may follow a case that is done, too.
 
         Raises:
             BadRequest: it has the form of neither.
@@ -168,7 +169,7 @@ class Cases:
             return None
         row = self._found(identity)
         case = self._case(row)
-        case_steps.require_acting(case)
+        case_steps.require_acting(case, after_answer=after_answer)
         if person is not None and not self._same(person, case, row):
             raise CaseConflict("This request is about another person.")
         return case

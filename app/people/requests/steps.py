@@ -79,6 +79,10 @@ class Case:
         """Whether it still waits for an answer."""
         return self.status in PENDING
 
+    def after_answer(self, place: int) -> bool:
+        """Whether the step at this place came after the answer: a restriction that ended, recipients who were told."""
+        return any(step.what in ANSWERED for step in self.steps[:place])
+
     def overdue(self, today: date) -> bool:
         """Whether its answer is late."""
         return self.pending and today > self.due
@@ -156,12 +160,19 @@ def acted(case: Case, step: Step) -> Case:
     return _stepped(case, step)
 
 
-def require_acting(case: Case) -> None:
+def require_acting(case: Case, *, after_answer: bool = False) -> None:
     """Refuse an act for a request that is not the time for it.
+
+    Args:
+        case: The request.
+        after_answer: Whether the act is one that may follow a request that is done: a restriction ends, an objection is
+            withdrawn, recipients are told.
 
     Raises:
         CaseConflict: it is closed, or the identity was not checked.
     """
+    if after_answer and case.status == DONE:
+        return
     if case.status == OPEN:
         # Or anybody could have somebody else's traces erased, or given to themselves.
         raise CaseConflict("Check first who makes the request: `sillage request identify ID`.")

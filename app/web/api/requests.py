@@ -128,7 +128,8 @@ def _shown(case: Case, label: Callable[[str], str]) -> dict[str, object]:
             "by_label": label(step.by),
             "note": step.note,
             "detail": step.detail,
+            "after_answer": case.after_answer(place),
         }
-        for step in case.steps
+        for place, step in enumerate(case.steps)
     ]
     return _line(case) | {"person": [*case.person], "steps": steps}
