@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli import signed
 from app.cli.given import Number
-from app.cli.person import Meant, for_each, in_short, people_options, person, refuse_case, show_reach
+from app.cli.person import CaseOf, Meant, case_options, for_each, in_short, people_options, person, show_reach
 from app.cli.purpose import purpose_option
-from app.cli.screen import out, table
+from app.cli.screen import counted, out, table
 from app.core.errors import FileRefused, NotFound
 from app.people.erasure.service import RECEIPT, Erasures, Told
 from app.people.erasure.store import DONE
@@ -45,7 +45,7 @@ class Erasing(Protocol):
 
 @person.command("erase")
 @people_options
-@click.option("--case", metavar="ID", help="Id of the request that this answers; nothing that names anybody.")
+@case_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="End once the keys are destroyed; the job `erasure` does the rest.")
 @click.option(
@@ -56,15 +56,14 @@ class Erasing(Protocol):
 )
 @purpose_option
 @click.pass_obj
-def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+def erase(parts: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.
 
     Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
     """
     console = out()
     if who.each:
-        refuse_case(case)
-        _erase_each(parts, who, yes=yes, no_wait=no_wait, folder=receipt)
+        _erase_each(parts, who, case, yes=yes, no_wait=no_wait, folder=receipt)
         return
     if receipt is not None and receipt.exists():
         raise FileRefused("The file for the receipt is there already; it is not overwritten.")
@@ -75,7 +74,7 @@ def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool
         found = parts.persons.find(who.one, actor="cli:person erase")
         console.print(f"{found.own:,} statements of theirs, {found.mentions:,} of others that name them.")
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
-    erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case)
+    erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case.one)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
     if no_wait:
         console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
@@ -85,12 +84,12 @@ def erase(parts: Erasing, who: Meant, case: str | None, yes: bool, no_wait: bool
     for name, number in sorted(erasure.counts.items()):
         console.print(f"  {name}: {number:,}")
     for one in erasure.recipients:
-        console.print(f"  to be told (GDPR art. 19): {one['name']}, {one['number']:,} readings")
+        console.print(f"  to be told (GDPR art. 19): {one['name']}, {counted(int(str(one['number'])), 'reading')}")
     if receipt is not None and erasure.receipt is not None:
         signed.write(erasure.receipt, receipt, "receipt")
 
 
-def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
+def _erase_each(parts: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
     if folder is not None and not folder.is_dir():
         raise FileRefused("With --each, --receipt is a folder that is there.")
     people = {one for one in who.people if isinstance(one, Person)}
@@ -102,7 +101,7 @@ def _erase_each(parts: Erasing, who: Meant, *, yes: bool, no_wait: bool, folder:
 
     def act(place: int, one: Person) -> str:
         reach = parts.persons.reach(one)
-        erasure = parts.erasures.erase(one, actor="cli:person erase")
+        erasure = parts.erasures.erase(one, actor="cli:person erase", case=case.at(place))
         if no_wait:
             return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest{in_short(reach)}"
         erasure = parts.erasures.advance(erasure.id)

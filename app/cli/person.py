@@ -1,13 +1,16 @@
 """``sillage person``: acts about persons. The group, how they are said, ``find`` and ``recipients``.
 
 Other modules add to the group. Several identifiers are one person; with ``--each`` each agent is a person of its own,
-for a class: a line of outcome for each, and what fails for one is told and done for the others.
+for a class: a line of outcome for each, and what fails for one is told and done for the others. Their requests stand in
+a file, one a line in the order of the agents: ``sillage request open --each --cases-to FILE`` writes it, and
+``--cases FILE`` gives each act its own.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +19,7 @@ import click
 import orjson
 
 from app.cli.purpose import purpose_option
-from app.cli.screen import instant, out, table
+from app.cli.screen import counted, instant, out, table
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Disclosures, Received, recipients_in
 from app.people.finding.finder import Persons, Reach, person_of
@@ -48,10 +51,12 @@ class Meant(NamedTuple):
     Attributes:
         people: Each, or why it cannot be anybody.
         each: Whether they are persons of their own; else there is one.
+        given: Each as it was given, for the screen.
     """
 
     people: tuple[Person | SillageError, ...]
     each: bool
+    given: tuple[str, ...] = ()
 
     @property
     def one(self) -> Person:
@@ -69,7 +74,7 @@ def people_options(command: Callable[..., object]) -> Callable[..., Any]:
     def with_people(*given: object, each: bool, **named: object) -> object:
         said = _said(named)
         people = tuple(map(_one_of, said)) if each else (person_of(said),)
-        return command(*given, who=Meant(people, each), **named)
+        return command(*given, who=Meant(people, each, tuple(map(_as_given, said))), **named)
 
     made: Callable[..., Any] = with_people
     for option in (
@@ -98,12 +103,87 @@ def people_options(command: Callable[..., object]) -> Callable[..., Any]:
     return made
 
 
-def for_each(who: Meant, act: Callable[[int, Person], str]) -> None:
+def case_options(command: Callable[..., object]) -> Callable[..., Any]:
+    """Options that say which requests an act is for; the command gets ``CaseOf`` as its argument ``case``.
+
+    Inside of ``people_options``, whose ``who`` it reads.
+    """
+
+    @wraps(command)
+    def with_cases(*given: object, who: Meant, case: str | None, cases: Path | None, **named: object) -> object:
+        if case is not None and who.each:
+            raise click.UsageError("A request is of one person: give --cases FILE with --each, or act for that person.")
+        if cases is None:
+            return command(*given, who=who, case=CaseOf(case), **named)
+        if not who.each:
+            raise click.UsageError("--cases goes with --each; for one person give --case.")
+        listed = read_cases(cases)
+        if len(listed) != len(who.people):
+            raise BadRequest(
+                f"There are {len(listed)} requests for {len(who.people)} agents. One a line, in the order of the "
+                "agents; a dash where there is none."
+            )
+        return command(*given, who=who, case=CaseOf(None, listed), **named)
+
+    made: Callable[..., Any] = with_cases
+    for option in (
+        click.option(
+            "--cases",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="With --each: the requests, one a line in the order of the agents (`request open --cases-to`).",
+        ),
+        click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`)."),
+    ):
+        made = option(made)
+    return made
+
+
+class CaseOf(NamedTuple):
+    """Which request an act is for: the only one, or by the place of the agent."""
+
+    one: str | None
+    listed: tuple[str, ...] | None = None
+
+    def at(self, place: int) -> str | None:
+        """The request of the agent at this place, from 1.
+
+        Raises:
+            BadRequest: there are requests, and none for this one.
+        """
+        if self.listed is None:
+            return self.one
+        if self.listed[place - 1] == NO_CASE:
+            raise BadRequest("There is no request for this agent in the file of requests.")
+        return self.listed[place - 1]
+
+
+NO_CASE = "-"
+"""Stands in a file of requests for an agent who has none."""
+
+
+def read_cases(file: Path) -> tuple[str, ...]:
+    """The ids of requests in a file, one a line.
+
+    Raises:
+        FileRefused: it cannot be read, or has something else in it.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        raise FileRefused("The file of requests cannot be read.") from None
+    if not all(line == NO_CASE or re.fullmatch(r"[0-9A-Za-z-]{1,64}", line) for line in lines):
+        raise FileRefused("The file of requests has something else in it than one id a line.")
+    return tuple(lines)
+
+
+def for_each(who: Meant, act: Callable[[int, Person], str], *, shown: bool = False) -> None:
     """Act for each person, and print a line of what became of it; what fails for one is done for the others.
 
     Args:
         who: Those meant.
         act: Gets the place in the list, from 1, and the person; gives the outcome in words.
+        shown: Whether a line says who it is about, as given; on a terminal, never in a file or a pipe.
 
     Raises:
         PartlyDone: it failed for some; the lines say for which, by their places.
@@ -120,8 +200,9 @@ def for_each(who: Meant, act: Callable[[int, Person], str]) -> None:
         except SillageError as error:
             failed.append(place)
             told = f"not done. {error.title}: {error.detail} ({error.code})"
-        # No identifier: a terminal and its log are read by others.
-        console.print(f"agent {place}: {told}")
+        # No identifier where it is not needed: a terminal and its log are read by others.
+        named = f" ({who.given[place - 1]})" if shown and console.is_terminal else ""
+        console.print(f"agent {place}{named}: {told}")
     if failed:
         listed = ", ".join(map(str, failed))
         raise PartlyDone(
@@ -162,6 +243,19 @@ def _one_of(said: object) -> Person | SillageError:
         return person_of(said if isinstance(said, list) else [said])
     except BadRequest as refused:
         return refused
+
+
+def _as_given(said: object) -> str:
+    """An agent in the words of whoever gave it: the account, the address."""
+    if isinstance(said, list):
+        return ", ".join(map(_as_given, said))
+    if not isinstance(said, Mapping):
+        return "?"
+    account = said.get("account")
+    if isinstance(account, Mapping):
+        return f"{account.get('homePage')} {account.get('name')}"
+    values = (said.get(name) for name in ("mbox", "mbox_sha1sum", "openid"))
+    return next((value.removeprefix("mailto:") for value in values if isinstance(value, str)), "?")
 
 
 def _said(named: dict[str, Any]) -> list[object]:
@@ -206,7 +300,7 @@ def find(parts: Finding, who: Meant) -> None:
         for_each(who, told)
         return
     found = parts.persons.find(who.one, actor="cli:person find")
-    rows = table("place", "number", title=f"A person of {len(who.one.identifiers)} identifiers")
+    rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")
     for name, number in found._asdict().items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
@@ -215,23 +309,20 @@ def find(parts: Finding, who: Meant) -> None:
 
 @person.command("recipients")
 @people_options
-@click.option("--case", metavar="ID", help="The request that it is asked for: the names of recipients go on it.")
+@case_options
 @purpose_option
 @click.pass_obj
-def recipients(parts: Finding, who: Meant, case: str | None) -> None:
-    """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19)."""
+def recipients(parts: Finding, who: Meant, case: CaseOf) -> None:
+    """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19).
+
+    With --case their names go on the request.
+    """
+    actor = "cli:person recipients"
     if who.each:
-        refuse_case(case)
-        for_each(who, lambda _, one: in_words(parts.disclosures.of(one, actor="cli:person recipients")))
+        for_each(who, lambda place, one: in_words(parts.disclosures.of(one, actor=actor, case=case.at(place))))
         return
-    show_received(parts.disclosures.of(who.one, actor="cli:person recipients", case=case))
+    show_received(parts.disclosures.of(who.one, actor=actor, case=case.one))
     show_reach(parts.persons.reach(who.one))
-
-
-def refuse_case(case: str | None) -> None:
-    """Refuse ``--case`` beside ``--each``: a request is of one person."""
-    if case is not None:
-        raise click.UsageError("A request is of one person: leave --case out, or act for that person alone.")
 
 
 def in_words(found: Received) -> str:

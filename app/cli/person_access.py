@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.person import Meant, for_each, in_short, people_options, person, refuse_case, show_reach
+from app.cli.person import CaseOf, Meant, case_options, for_each, in_short, people_options, person, show_reach
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.atomic_file import new_file
@@ -49,27 +49,27 @@ class Giving(Protocol):
     metavar="DEST.zip",
     help="Zip to write; with --each, a folder that is there. A file that is there is never overwritten.",
 )
-@click.option("--case", metavar="ID", help="The request that it answers.")
+@case_options
 @purpose_option
 @click.pass_obj
-def access(parts: Giving, who: Meant, target: Path, case: str | None) -> None:
+def access(parts: Giving, who: Meant, target: Path, case: CaseOf) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""
     console = out()
     if who.each:
-        refuse_case(case)
         if not target.is_dir():
             raise FileRefused("With --each, --to is a folder that is there.")
 
         def act(place: int, one: Person) -> str:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
-            return f"{file.name}, {_write(parts, one, file, None):,} bytes{in_short(parts.persons.reach(one))}"
+            length = _write(parts, one, file, case.at(place))
+            return f"{file.name}, {length:,} bytes{in_short(parts.persons.reach(one))}"
 
         for_each(who, act)
     else:
         if target.is_dir():
             raise click.UsageError("--to is a file; a folder goes with --each.")
-        console.print(f"{target}: {_write(parts, who.one, target, case):,} bytes.")
+        console.print(f"{target}: {_write(parts, who.one, target, case.one):,} bytes.")
         show_reach(parts.persons.reach(who.one))
     console.print(
         "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Protocol
+from functools import wraps
+from pathlib import Path
+from typing import Any, Protocol
 
 import click
 from rich.text import Text
 
 from app.cli.given import Moment, Number
-from app.cli.person import Meant, for_each, people_options
+from app.cli.person import NO_CASE, Meant, for_each, people_options, read_cases
 from app.cli.purpose import purpose_option
 from app.cli.screen import counted, instant, out, table
+from app.core.atomic_file import new_file
+from app.core.errors import PartlyDone, SillageError
 from app.operations.figures import Figures, YearFigures
 from app.people.access_package.recipients import Recipients
 from app.people.finding.pseudonyms import Person
@@ -49,25 +53,88 @@ def request() -> None:
 @people_options
 @click.option("--received", type=_day, help="The day it came: the month runs from it.  [default: today]")
 @click.option("--note", default="", help="How it came. Sealed; the person is given it with their data.")
+@click.option(
+    "--cases-to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --each: a new file for the ids of the requests, one a line in the order of the agents, and no name; "
+    "--cases of other commands takes it.",
+)
 @purpose_option
 @click.pass_obj
-def open_request(parts: Requests, kind: str, who: Meant, received: datetime | None, note: str) -> None:
-    """Note a request that came, and say when its answer is due."""
+def open_request(
+    parts: Requests, kind: str, who: Meant, received: datetime | None, note: str, cases_to: Path | None
+) -> None:
+    """Note a request that came, and say when its answer is due.
+
+    With --each a terminal shows whose each is, as given; a file or a pipe gets the place in the list alone.
+    """
     day = None if received is None else received.date()
 
-    def act(one: Person) -> str:
-        case = parts.cases.open(kind, one, received=day, note=note, actor="cli:request open")
+    def act(one: Person) -> Case:
+        return parts.cases.open(kind, one, received=day, note=note, actor="cli:request open")
+
+    def told(case: Case) -> str:
         return f"Request {case.id} is open; its answer is due by {case.due}."
 
-    if who.each:
-        for_each(who, lambda _, one: act(one))
+    if not who.each:
+        if cases_to is not None:
+            raise click.UsageError("--cases-to goes with --each.")
+        out().print(told(act(who.one)))
+    elif cases_to is None:
+        for_each(who, lambda _, one: told(act(one)), shown=True)
     else:
-        out().print(act(who.one))
+        _open_each(who, act, told, cases_to)
     _warn(note)
 
 
+def _open_each(who: Meant, act: Callable[[Person], Case], told: Callable[[Case], str], file: Path) -> None:
+    listed = [NO_CASE] * len(who.people)
+
+    def opened(place: int, one: Person) -> str:
+        case = act(one)
+        listed[place - 1] = case.id
+        return told(case)
+
+    # The name is tried before anything is opened.
+    with new_file(file) as written:
+        try:
+            for_each(who, opened, shown=True)
+            failed = None
+        except PartlyDone as some:
+            failed = some
+        written.write("".join(f"{each}\n" for each in listed).encode())
+    out().print(f"The ids of the requests are in {file}, in the order of the agents: --cases takes it.")
+    if failed is not None:
+        raise failed
+
+
+def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
+    """Ids of requests, or a file of them; the command gets them as its argument ``ids``."""
+
+    @wraps(command)
+    def with_ids(*given: object, ids: tuple[str, ...], cases: Path | None, **named: object) -> object:
+        listed = () if cases is None else tuple(one for one in read_cases(cases) if one != NO_CASE)
+        if bool(ids) == (cases is not None):
+            raise click.UsageError("Give the ids of requests, or --cases FILE.")
+        return command(*given, ids=tuple(dict.fromkeys(ids or listed)), **named)
+
+    made: Callable[..., Any] = with_ids
+    for option in (
+        click.option(
+            "--cases",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The ids, one a line, as `request open --cases-to` writes them.",
+        ),
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+    ):
+        made = option(made)
+    return made
+
+
 @request.command("identify")
-@click.argument("identity", metavar="ID")
+@requests_argument
 @click.option(
     "--note",
     default="",
@@ -75,39 +142,60 @@ def open_request(parts: Requests, kind: str, who: Meant, received: datetime | No
 )
 @purpose_option
 @click.pass_obj
-def identify(parts: Requests, identity: str, note: str) -> None:
-    """Note that it was checked who makes the request; nothing is done for it before."""
-    _told(parts.cases.identify(identity, note=note, actor="cli:request identify"), note)
+def identify(parts: Requests, ids: tuple[str, ...], note: str) -> None:
+    """Note that it was checked who makes each request; nothing is done for it before."""
+    _take(ids, lambda one: parts.cases.identify(one, note=note, actor="cli:request identify"), note)
 
 
 @request.command("extend")
-@click.argument("identity", metavar="ID")
+@requests_argument
 @click.option("--reason", required=True, help="Why it takes longer, as the person is told. Sealed.")
 @purpose_option
 @click.pass_obj
-def extend(parts: Requests, identity: str, reason: str) -> None:
-    """Take two further months; tell the person within the first (GDPR art. 12(3))."""
-    _told(parts.cases.extend(identity, reason=reason, actor="cli:request extend"), reason)
+def extend(parts: Requests, ids: tuple[str, ...], reason: str) -> None:
+    """Take two further months; tell each person within the first (GDPR art. 12(3))."""
+    _take(ids, lambda one: parts.cases.extend(one, reason=reason, actor="cli:request extend"), reason)
 
 
 @request.command("done")
-@click.argument("identity", metavar="ID")
+@requests_argument
 @click.option("--note", default="", help="What was answered. Sealed; the person is given it with their data.")
 @purpose_option
 @click.pass_obj
-def done(parts: Requests, identity: str, note: str) -> None:
-    """Close a request: what was asked was done, and the person told."""
-    _told(parts.cases.done(identity, note=note, actor="cli:request done"), note)
+def done(parts: Requests, ids: tuple[str, ...], note: str) -> None:
+    """Close requests: what was asked was done, and each person told."""
+    _take(ids, lambda one: parts.cases.done(one, note=note, actor="cli:request done"), note)
 
 
 @request.command("refuse")
-@click.argument("identity", metavar="ID")
+@requests_argument
 @click.option("--reason", required=True, help="Why, as the person is told (GDPR art. 12(4)). Sealed.")
 @purpose_option
 @click.pass_obj
-def refuse(parts: Requests, identity: str, reason: str) -> None:
-    """Close a request: it will not be done; tell the person why, and where to complain."""
-    _told(parts.cases.refuse(identity, reason=reason, actor="cli:request refuse"), reason)
+def refuse(parts: Requests, ids: tuple[str, ...], reason: str) -> None:
+    """Close requests: it will not be done; tell each person why, and where to complain."""
+    _take(ids, lambda one: parts.cases.refuse(one, reason=reason, actor="cli:request refuse"), reason)
+
+
+def _take(ids: Sequence[str], step: Callable[[str], Case], note: str) -> None:
+    """Take a step for each request; what fails for one of several is told, and done for the others."""
+    if len(ids) == 1:
+        _told(step(ids[0]))
+        _warn(note)
+        return
+    failed = 0
+    for identity in ids:
+        try:
+            _told(step(identity))
+        except SillageError as error:
+            failed += 1
+            out().print(f"Request {identity}: not done. {error.title}: {error.detail} ({error.code})")
+    _warn(note)
+    if failed:
+        raise PartlyDone(
+            f"{failed} of {len(ids)} could not be done. The others are done; give these again once what their lines "
+            "say is put right."
+        )
 
 
 def _days(_context: click.Context, _option: click.Parameter, given: str | None) -> int | None:
@@ -173,7 +261,6 @@ def show(parts: Requests, identity: str) -> None:
 
 @request.command("figures")
 @click.option("--year", required=True, type=Number(2000, 9999), help="For example 2026.")
-@purpose_option
 @click.pass_obj
 def figures(parts: Requests, year: int) -> None:
     """Figures of a year for the DPO's report: requests by kind, erasures, restrictions, deletions. No persons."""
@@ -245,11 +332,10 @@ def _warn(note: str) -> None:
         out().print("What you noted is personal data: it is handed over with the person's package of access.")
 
 
-def _told(case: Case, note: str = "") -> None:
+def _told(case: Case) -> None:
     until = f"; its answer is due by {case.due}" if case.pending else ""
     late = f", answered late: it was due by {case.due}" if case.late and not case.pending else ""
     out().print(f"Request {case.id} is {case.status}{until}{late}.")
-    _warn(note)
 
 
 COMMANDS = (request,)

@@ -11,13 +11,14 @@ import click
 
 from app.access.restrictions.store import PURPOSES, RESEARCH
 from app.cli.person import (
+    CaseOf,
     Meant,
+    case_options,
     for_each,
     in_short,
     in_words,
     people_options,
     person,
-    refuse_case,
     show_reach,
     show_received,
 )
@@ -31,6 +32,7 @@ from app.people.rectification import Rectification
 from app.people.restriction import Restriction
 
 case_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
+"""Of an act on a statement; those on a person take ``case_options``."""
 
 
 class Rights(Protocol):
@@ -55,34 +57,33 @@ class Rights(Protocol):
 
 @person.command("restrict")
 @people_options
-@case_option
+@case_options
 @purpose_option
 @click.pass_obj
-def restrict(parts: Rights, who: Meant, case: str | None) -> None:
+def restrict(parts: Rights, who: Meant, case: CaseOf) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
 
-    def act(one: Person) -> None:
-        parts.restriction.restrict(one, actor="cli:person restrict", case=case)
+    def act(one: Person, request: str | None) -> None:
+        parts.restriction.restrict(one, actor="cli:person restrict", case=request)
 
     if who.each:
-        refuse_case(case)
-        for_each(who, lambda _, one: _with_recipients(parts, "restricted", act, one))
+        for_each(who, lambda place, one: _with_recipients(parts, "restricted", act, one, case.at(place)))
         return
-    act(who.one)
+    act(who.one, case.one)
     out().print("Restricted, in every process that serves. Jobs follow with their next step.")
-    _tell(parts, who.one, "cli:person restrict", case)
+    _tell(parts, who.one, "cli:person restrict", case.one)
 
 
 @person.command("unrestrict")
 @people_options
-@case_option
+@case_options
 @purpose_option
 @click.pass_obj
-def unrestrict(parts: Rights, who: Meant, case: str | None) -> None:
+def unrestrict(parts: Rights, who: Meant, case: CaseOf) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
 
-    def act(one: Person) -> str:
-        lifted = parts.restriction.lift(one, actor="cli:person unrestrict", case=case)
+    def act(one: Person, request: str | None) -> str:
+        lifted = parts.restriction.lift(one, actor="cli:person unrestrict", case=request)
         return "The restriction is lifted." if lifted else "This person was not restricted."
 
     _act(parts, who, case, act)
@@ -100,38 +101,44 @@ def unrestrict(parts: Rights, who: Meant, case: str | None) -> None:
     help="What the person objects to. Repeatable.",
 )
 @click.option("--refuse-new", is_flag=True, help="Refuse new statements and documents of this person at the door.")
-@case_option
+@case_options
 @purpose_option
 @click.pass_obj
-def object_to(parts: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: str | None) -> None:
+def object_to(parts: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: CaseOf) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
 
-    def act(one: Person) -> None:
+    def act(one: Person, request: str | None) -> None:
         parts.restriction.note_objection(
-            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=case
+            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=request
         )
 
+    said = f"objects to {', '.join(purposes)}"
     if who.each:
-        refuse_case(case)
-        for_each(who, lambda _, one: _with_recipients(parts, f"objects to {', '.join(purposes)}", act, one))
+        for_each(who, lambda place, one: _with_recipients(parts, said, act, one, case.at(place), "they received"))
     else:
-        act(who.one)
+        act(who.one, case.one)
         out().print(f"The objection to {', '.join(purposes)} is noted.")
-        _tell(parts, who.one, "cli:person object", case)
+        # GDPR art. 19 is on rectification, erasure and restriction.
+        out().print("These received the data; whether to tell them of an objection is for the controller to say:")
+        show_received(parts.disclosures.of(who.one, actor="cli:person object", case=case.one))
+        show_reach(parts.persons.reach(who.one))
     if refuse_new:
-        out().print("New statements of this person are refused, and with them the batches that hold them.")
+        out().print(
+            "New statements are refused, and with each the whole batch that it came in (403, with its place): the tool "
+            "sends the others again without it. Tell whoever runs the tool."
+        )
 
 
 @person.command("withdraw-objection")
 @people_options
-@case_option
+@case_options
 @purpose_option
 @click.pass_obj
-def withdraw_objection(parts: Rights, who: Meant, case: str | None) -> None:
+def withdraw_objection(parts: Rights, who: Meant, case: CaseOf) -> None:
     """Take back what a person objected to; new statements are taken again."""
 
-    def act(one: Person) -> str:
-        withdrawn = parts.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=case)
+    def act(one: Person, request: str | None) -> str:
+        withdrawn = parts.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=request)
         return "The objection is withdrawn." if withdrawn else "This person had not objected."
 
     _act(parts, who, case, act)
@@ -166,19 +173,25 @@ def standing(parts: Rights, who: Meant) -> None:
     show_reach(parts.persons.reach(who.one))
 
 
-def _act(parts: Rights, who: Meant, case: str | None, act: Callable[[Person], str]) -> None:
+def _act(parts: Rights, who: Meant, case: CaseOf, act: Callable[[Person, str | None], str]) -> None:
     if who.each:
-        refuse_case(case)
-        for_each(who, lambda _, one: act(one) + in_short(parts.persons.reach(one)))
+        for_each(who, lambda place, one: act(one, case.at(place)) + in_short(parts.persons.reach(one)))
     else:
-        out().print(act(who.one))
+        out().print(act(who.one, case.one))
         show_reach(parts.persons.reach(who.one))
 
 
-def _with_recipients(parts: Rights, done: str, act: Callable[[Person], None], one: Person) -> str:
-    act(one)
-    found = parts.disclosures.of(one, actor="cli:person recipients")
-    return f"{done}; to be told: {in_words(found)}{in_short(parts.persons.reach(one))}"
+def _with_recipients(
+    parts: Rights,
+    done: str,
+    act: Callable[[Person, str | None], None],
+    one: Person,
+    case: str | None,
+    told: str = "to be told",
+) -> str:
+    act(one, case)
+    found = parts.disclosures.of(one, actor="cli:person recipients", case=case)
+    return f"{done}; {told}: {in_words(found)}{in_short(parts.persons.reach(one))}"
 
 
 def _tell(parts: Rights, who: Person, actor: str, case: str | None) -> None:

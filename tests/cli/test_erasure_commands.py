@@ -36,8 +36,8 @@ def test_a_person_is_found_by_several_identifiers(parts: Parts, tmp_path: Path) 
     assert (counts["own"], counts["mentions"], counts["states"]) == ("2", "1", "1")
     file = tmp_path / "agents.json"
     file.write_bytes(orjson.dumps([account("lea")]))
-    assert "1 identifiers" in run(parts, "person", "find", "--agents", str(file))
-    assert "1 identifiers" in run(parts, "person", "find", "--agents", "-", typed=orjson.dumps(account("lea")).decode())
+    assert "1 identifier\n" in run(parts, "person", "find", "--agents", str(file))
+    assert "1 identifier\n" in run(parts, "person", "find", "--agents", "-", typed=orjson.dumps(account("lea")).decode())
 
 
 def test_nobody_said_is_wrong_usage_and_nonsense_an_error(parts: Parts, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ OTHERS = {
     *(f"audit {act}" for act in ("verify", "checkpoint", "trim")),
     *(f"certificate {act}" for act in ("list", "write", "verify", "reapply")),
     "minors apply",
+    "request figures",
     "statement delete",
     *(f"receipt {act}" for act in ("list", "write", "verify")),
     *(f"account {act}" for act in ("import", "close", "reopen")),

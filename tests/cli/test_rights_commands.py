@@ -210,6 +210,61 @@ def test_a_case_is_of_one_person(parts: Parts, tmp_path: Path, command: tuple[st
         run(parts, person.person, *command, *a_class(tmp_path, "ada"), "--case", "r-0123456789ab")
 
 
+def test_a_class_is_answered_with_a_request_each(parts: Parts, tmp_path: Path) -> None:
+    stored(parts, "ada", "bo")
+    group, file = a_class(tmp_path, "ada", "bo", more=({"mbox": "broken"},)), tmp_path / "cases.txt"
+    told, code = lines(parts, requests.request, "open", "objection", *group, "--cases-to", str(file))
+    assert code == "partly-done"
+    first, second, none = file.read_text().split()
+    assert (first in told[0], second in told[1], none) == (True, True, "-")
+    assert "ada" not in " ".join(told)
+    with pytest.raises(FileRefused):
+        run(parts, requests.request, "open", "objection", *group, "--cases-to", str(file))
+    assert "identified" in run(parts, requests.request, "identify", "--cases", str(file))
+    told, code = lines(parts, person.person, "object", *group, "--cases", str(file))
+    assert code == "partly-done" and "objects to research" in told[1]
+    shown = run(parts, requests.request, "show", second)
+    assert "account:https://ent.example|bo" in shown and "objection-noted" in shown
+    run(parts, requests.request, "done", first, second)
+    assert "done" in run(parts, requests.request, "show", first)
+
+
+def test_a_terminal_shows_whose_each_request_is(parts: Parts, tmp_path: Path) -> None:
+    given = ("open", "access", *a_class(tmp_path, "ada", more=({"mbox": "mailto:bo@ent.example"},)))
+    env = {"COLUMNS": "300", "FORCE_COLOR": "1"}
+    told = CliRunner().invoke(requests.request, given, obj=parts, env=env, standalone_mode=False).output
+    assert "agent 1 (https://ent.example ada): Request r-" in told
+    assert "agent 2 (bo@ent.example): Request r-" in told
+    assert "ada" not in repr([*parts.store.collection("cases").find({}), *parts.store.collection("audit").find({})])
+
+
+def test_requests_of_a_file_are_as_many_as_the_agents(parts: Parts, tmp_path: Path) -> None:
+    file = tmp_path / "cases.txt"
+    file.write_text("r-0123456789ab\n")
+    with pytest.raises(BadRequest, match="1 requests for 2 agents"):
+        run(parts, person.person, "object", *a_class(tmp_path, "ada", "bo"), "--cases", str(file))
+    with pytest.raises(click.UsageError):
+        run(parts, person.person, "object", *ZOE, "--cases", str(file))
+    file.write_text("Zoé, request of May\n")
+    with pytest.raises(FileRefused):
+        run(parts, person.person, "object", *a_class(tmp_path, "ada"), "--cases", str(file))
+
+
+def test_what_fails_for_one_request_is_done_for_the_others(parts: Parts) -> None:
+    case = open_request(parts)
+    answer = CliRunner().invoke(
+        requests.request, ["identify", "r-000000000000", case], obj=parts, env={"COLUMNS": "300"}, standalone_mode=False
+    )
+    assert isinstance(answer.exception, SillageError) and answer.exception.code == "partly-done"
+    assert "r-000000000000: not done" in answer.output
+    assert f"Request {case} is identified" in answer.output
+
+
+def test_an_objection_is_not_said_to_be_told_by_article_19(parts: Parts) -> None:
+    assert "art. 19" not in run(parts, person.person, "object", *ZOE)
+    assert "art. 19" in run(parts, person.person, "restrict", *ZOE)
+
+
 def test_access_for_each_writes_a_zip_each(parts: Parts, tmp_path: Path) -> None:
     stored(parts, "ada", "bo")
     folder = tmp_path / "zips"
