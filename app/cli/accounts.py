@@ -10,7 +10,7 @@ import click
 
 from app.access.store import SourceRepository
 from app.cli.given import Moment
-from app.cli.screen import out
+from app.cli.screen import counted, out
 from app.core.errors import FileRefused, RegisterInvalid
 from app.people.finding.finder import person_of
 from app.retention.closed_accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json
@@ -85,7 +85,7 @@ def _require_source(parts: Ends, source: str) -> None:
 
 
 def _told(done: Announced) -> None:
-    out().print(f"{done.closed} accounts noted as ended, {done.reopened} ends taken back.")
+    out().print(f"{counted(done.closed, 'account')} noted as ended, {counted(done.reopened, 'end')} taken back.")
 
 
 COMMANDS = (account,)

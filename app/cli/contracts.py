@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.cli import signed
 from app.cli.given import Moment, Number
 from app.cli.governance import activity
-from app.cli.screen import instant, out, table
+from app.cli.screen import counted, instant, out, table
 from app.cli.sources import source
 from app.core.errors import BadRequest, FileRefused, NotFound
 from app.retention.certificate_store import DELETING, Act
@@ -73,7 +73,8 @@ def source_close(
     """
     plan = parts.deletions.plan(identity)
     out().print(
-        f"Source {identity}: {plan.statements + plan.restricted:,} statements and {plan.documents:,} documents."
+        f"Source {identity}: {counted(plan.statements + plan.restricted, 'statement')} and "
+        f"{counted(plan.documents, 'document')}."
     )
     out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
     if _told_to("Close it?", word, reason, execute, yes, file):
@@ -103,6 +104,10 @@ def source_move(
     out().print(
         f"What was stored before follows {entry} from then on: its purposes, its recipients, and its duration. The job "
         "`retention` deletes what is due under it the next night."
+    )
+    out().print(
+        "If its purposes are others: look whether they are compatible with the first ones (GDPR art. 5(1)(b), 6(4)), "
+        "and tell the persons before (art. 13(3), 14(4)). This command does neither."
     )
     if _told_to("Move it?", word, reason, execute, yes, file):
         _done(parts.contracts.move(identity, entry, word=word, reason=reason, actor="cli:source move"), file)
@@ -301,9 +306,11 @@ def _told_to(question: str, word: str, reason: str, execute: bool, yes: bool, fi
 
 def _show_plan(identity: str, plan: Plan, verb: str = "would be deleted") -> None:
     console = out()
-    console.print(f"{identity}: {plan.statements:,} statements and {plan.documents:,} documents {verb}.")
+    console.print(
+        f"{identity}: {counted(plan.statements, 'statement')} and {counted(plan.documents, 'document')} {verb}."
+    )
     if plan.restricted:
-        console.print(f"{identity}: {plan.restricted:,} statements more are of persons who are restricted, and stay.")
+        console.print(f"{identity}: {counted(plan.restricted, 'statement')} more of persons who are restricted: kept.")
 
 
 def _done(act: Act, file: Path | None) -> None:

@@ -72,7 +72,7 @@ def erase(parts: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, re
     show_reach(reach)
     if not yes:
         found = parts.persons.find(who.one, actor="cli:person erase")
-        console.print(f"{found.own:,} statements of theirs, {found.mentions:,} of others that name them.")
+        console.print(f"{counted(found.own, 'statement')} of theirs, {found.mentions:,} of others that name them.")
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
     erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case.one)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
@@ -96,7 +96,10 @@ def _erase_each(parts: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait:
     if not yes:
         counts = [parts.persons.find(one, actor="cli:person erase") for one in people]
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
-        out().print(f"{len(people):,} persons: {own:,} statements of theirs, {mentions:,} of others that name them.")
+        out().print(
+            f"{counted(len(people), 'person')}: {counted(own, 'statement')} of theirs, "
+            f"{mentions:,} of others that name them."
+        )
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 
     def act(place: int, one: Person) -> str:
@@ -174,7 +177,9 @@ def _show(content: Any) -> None:
     for one in content.get("pseudonyms", []):
         console.print(f"  found under a pseudonym that the store had made of what was given: source {one}")
     for one in content.get("received", []):
-        console.print(f"  received by: {one['name']} ({one['number']:,} readings, {one['first']} to {one['last']})")
+        console.print(
+            f"  received by: {one['name']} ({counted(int(one['number']), 'reading')}, {one['first']} to {one['last']})"
+        )
     for one in content.get("exports", []):
         console.print(f"  export to tell of: {one['package']}, for {', '.join(one['recipients']) or 'nobody named'}")
 

@@ -7,7 +7,7 @@ import click
 from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
 from app.access.store import StoredCredential
-from app.cli.screen import instant, out, table
+from app.cli.screen import counted, instant, out, table
 from app.factory import Parts
 
 _out = out()
@@ -159,7 +159,7 @@ def show(parts: Parts, identity: str) -> None:
 def revoke(parts: Parts, identity: str) -> None:
     """Revoke one key, or every key of a source; no process accepts it when this returns."""
     count = parts.sources.revoke(identity, actor="cli:source revoke")
-    _out.print(f"{count} credentials revoked.")
+    _out.print(f"{counted(count, 'credential')} revoked.")
 
 
 @click.group()
@@ -197,7 +197,7 @@ def list_credentials(parts: Parts) -> None:
 def revoke_credential(parts: Parts, identity: str) -> None:
     """Revoke one key; no process accepts it when this returns."""
     count = parts.sources.revoke(identity, actor="cli:credential revoke")
-    _out.print(f"{count} credentials revoked.")
+    _out.print(f"{counted(count, 'credential')} revoked.")
 
 
 def _standing(credential: StoredCredential) -> tuple[str, str, str]:

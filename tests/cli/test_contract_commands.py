@@ -62,8 +62,8 @@ def test_from_the_end_of_a_contract_to_certificates_that_verify_without_a_store(
     parts.restriction.restrict(person("tom"), actor="cli:test")
     file, key = tmp_path / "certificate.json", tmp_path / "public.pem"
     said = run(parts, "activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data")
-    assert "1 statements and 1 documents are stored" in said
-    assert "1 statements more are of persons who are restricted, and stay" in said
+    assert "1 statement and 1 document are stored" in said
+    assert "1 statement more of persons who are restricted: kept" in said
     said = run(
         parts, "activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data", "--execute", *WORD,
         "--certificate", str(file), typed="y\n",
@@ -108,7 +108,7 @@ def test_a_time_is_said_once_and_a_file_is_never_overwritten(parts: Parts, tmp_p
     for given in ((), ("--all", "--from", "2026-01-01")):
         assert "Give --from, --to or both" in run(parts, "source", "delete-data", "tutor", *given)
     assert "0 statements" in run(parts, "source", "delete-data", "tutor", "--to", "2026-01-01")
-    assert "1 statements" in run(parts, "source", "delete-data", "tutor", "--from", "2026-01-01")
+    assert "1 statement " in run(parts, "source", "delete-data", "tutor", "--from", "2026-01-01")
     (tmp_path / "there.json").write_text("{}")
     with pytest.raises(FileRefused):
         run(
@@ -123,6 +123,7 @@ def test_moving_says_that_what_was_stored_before_follows(parts: Parts) -> None:
     parts.register.add(orjson.dumps({**ACTIVITY, "id": "other"}))
     said = run(parts, "source", "move", "tutor", "--to", "other", "--execute", *WORD, typed="y\n")
     assert "What was stored before follows other" in said
+    assert "6(4)" in said and "tell the persons" in said
     assert "source-moved" in said
     assert "0 acts" in run(parts, "certificate", "reapply")
 

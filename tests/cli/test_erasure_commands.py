@@ -37,7 +37,9 @@ def test_a_person_is_found_by_several_identifiers(parts: Parts, tmp_path: Path) 
     file = tmp_path / "agents.json"
     file.write_bytes(orjson.dumps([account("lea")]))
     assert "1 identifier\n" in run(parts, "person", "find", "--agents", str(file))
-    assert "1 identifier\n" in run(parts, "person", "find", "--agents", "-", typed=orjson.dumps(account("lea")).decode())
+    assert "1 identifier\n" in run(
+        parts, "person", "find", "--agents", "-", typed=orjson.dumps(account("lea")).decode()
+    )
 
 
 def test_nobody_said_is_wrong_usage_and_nonsense_an_error(parts: Parts, tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_from_an_erasure_to_a_receipt_that_verifies_without_a_store(parts: Parts
     said = run(
         parts, "person", "erase", "--account", HOME, "lea", "--receipt", str(receipt), "--case", "c-1", typed="y\n"
     )
-    assert "1 statements of theirs" in said
+    assert "1 statement of theirs" in said
     assert "statements: 1" in said
     key.write_text(run(parts, "keys", "public"))
     shown = run(None, "receipt", "verify", str(receipt), "--public-key", str(key))

@@ -99,14 +99,14 @@ def test_a_statement_is_rectified_from_a_file(parts: Parts, tmp_path: Path) -> N
 
 def test_accounts_end_one_by_one_or_by_a_file(parts: Parts, tmp_path: Path) -> None:
     who = ("https://ent.example", "zoe", "--source", "tutor")
-    assert "1 accounts noted" in run(parts, accounts.account, "close", *who, "--on", "2026-06-30")
-    assert "1 ends taken back" in run(parts, accounts.account, "reopen", *who)
+    assert "1 account noted" in run(parts, accounts.account, "close", *who, "--on", "2026-06-30")
+    assert "1 end taken back" in run(parts, accounts.account, "reopen", *who)
     for name, content in (
         ("a.csv", b"home_page,name\nhttps://ent.example,a\nhttps://ent.example,b\n"),
         ("a.json", orjson.dumps({"accounts": [{"agent": {"mbox": "mailto:a@ent.example"}}]})),
     ):
         (tmp_path / name).write_bytes(content)
-        assert "accounts noted" in run(parts, accounts.account, "import", str(tmp_path / name), "--source", "tutor")
+        assert " noted as ended" in run(parts, accounts.account, "import", str(tmp_path / name), "--source", "tutor")
     # An address counts as its SHA-1 sum too.
     assert parts.store.collection("accounts").count_documents({"source": "tutor"}) == 4
     with pytest.raises(RegisterInvalid):

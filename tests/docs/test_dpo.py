@@ -11,11 +11,20 @@ import click
 import pytest
 
 from app.cli import cli
+from app.factory import Parts
+from app.settings import Settings
 from tests.places import ROOT
+from tests.stores import with_tutor
 
 FOLDER = ROOT / "docs" / "dpo"
 NAMES = sorted(path.name for path in (FOLDER / "en").glob("*.md"))
 PAGES = [FOLDER / language / name for language in ("en", "fr") for name in NAMES]
+
+
+@pytest.fixture
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+    with with_tutor(settings, database_name) as made:
+        yield made
 
 
 def named(path: Path) -> str:
@@ -85,6 +94,13 @@ def test_after_a_leak_what_asks_stands_alone_in_its_block() -> None:
                 line for line in block.splitlines() if line.startswith(("sillage keys backup", "sillage keys ret"))
             ]
             assert not asking or block.count("\n") == 1, block
+
+
+def test_the_blank_form_of_the_register_lacks_nothing_but_words(parts: Parts) -> None:
+    for language in ("en", "fr"):
+        text = (FOLDER / language / "register-and-retention.md").read_text()
+        (form,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        assert parts.register.draft(form.encode()).id == "p2ia"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

@@ -87,7 +87,7 @@ class French:
         """Apply the policy of a source about minors to a batch that is valid, before it is stored.
 
         What is found is counted whatever the policy. What was done is in the audit log before this returns, once a
-        batch and without any value; nothing is done under ``off``.
+        batch and without any value; under ``off``, that it was kept: that case has most to be looked at.
 
         Args:
             source: Whose batch it is.
@@ -105,9 +105,6 @@ class French:
         if not any(found):
             return list(statements)
         counts = minors.counted(chain.from_iterable(found))
-        if source.minors == "off":
-            self._count(source, OUTCOMES["off"], len(statements), counts)
-            return list(statements)
         faults = refusals(source.minors, statements, found, many=many)
         outcome = OUTCOMES["refuse" if faults else source.minors]
         detail = {
