@@ -340,6 +340,7 @@ class _Package:
         self._mentions = _Pieces(self._zip, "statements/mentions")
         self._attachments = _Pieces(self._zip, "attachments/index")
         self._digests: set[str] = set()
+        self._requests = 0
         persons = self._held.persons
         subjects = persons.subjects(person)
         self._subjects = (*subjects, *persons.own_groups(person))
@@ -552,6 +553,7 @@ class _Package:
             }
             for case in self._packages.requests(self._person)
         ]
+        self._requests = len(requests)
         ends = [{"source": source, "ended": render(at)} for source, at in self._held.ends(self._subjects)]
         for path, listed in (("requests.json", requests), ("accounts.json", ends)):
             if listed:
@@ -646,6 +648,8 @@ class _Package:
                 }
                 for one in self._reach.pseudonyms
             ],
+            "contacts": self._contacts(activities),
+            "requests": self._requests,
             "empty": summary.empty,
             "restricted": None if restricted is None else round(restricted.timestamp() * 1_000_000),
             "objects": list(standing.objects),
@@ -672,6 +676,7 @@ class _Package:
                     "tool": called.get(line.source, line.source),
                     "verb": line.verb._asdict(),
                     "about": line.about._asdict(),
+                    "result": line.result._asdict(),
                 }
                 for line in summary.latest
             ],
@@ -690,6 +695,16 @@ class _Package:
             "readings_since": read.since,
             "exports": [each._asdict() for each in read.exports],
         }
+
+    def _contacts(self, activities: Mapping[str, Activity]) -> list[dict[str, Any]]:
+        """Whom to address: controllers and their officers, by the entries concerned; by all when nothing is held."""
+        listed = [*activities.values()] or [*self._held.register.list(self._made)]
+        contacts: list[dict[str, Any]] = []
+        for entry in listed:
+            contact = {name: entry.document[name] for name in ("controller", "dpo")}
+            if contact not in contacts:
+                contacts.append(contact)
+        return contacts
 
     def _manifest(self) -> str:
         """Write the manifest; its own SHA-256 in hexadecimal."""

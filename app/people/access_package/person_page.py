@@ -110,6 +110,7 @@ def page(about: Mapping[str, Any], language: str) -> bytes:
         .render(
             about=about,
             w=words,
+            holder=holder(about),
             bases=BASES[language],
             language=language,
             chart=chart(about["tools"], language),
@@ -118,6 +119,25 @@ def page(about: Mapping[str, Any], language: str) -> bytes:
         )
     )
     return text.encode("utf-8", "replace")
+
+
+def holder(about: Mapping[str, Any]) -> str:
+    """Whose the store is, as people know it: the controllers of the entries concerned; else the organisation's id."""
+    names = dict.fromkeys(str(contact["controller"]["name"]) for contact in about["contacts"])
+    return ", ".join(names) or str(about["organisation"])
+
+
+def identifier_in_words(identifier: str, language: str) -> str:
+    """A canonical identifier as people read it: the account and the system that gave it, or the address."""
+    words = WORDS[language]
+    kind, _, value = identifier.partition(":")
+    if kind == "account":
+        home, bar, name = value.partition("|")
+        return words["identifier_account"].format(name=name, home=home.replace("%7C", "|")) if bar else identifier
+    if kind == "mbox":
+        return words["identifier_mbox"].format(address=value.removeprefix("mailto:"))
+    known = f"identifier_{kind}"
+    return words[known].format(value=value) if known in words else identifier
 
 
 def chart(tools: Sequence[Mapping[str, Any]], language: str) -> Chart:
@@ -270,6 +290,9 @@ def _environment(language: str, timezone: str) -> Environment:
     def purpose(code: str) -> str:
         return PURPOSES[language].get(code, code)
 
+    def identifier(text: str) -> str:
+        return identifier_in_words(text, language)
+
     def fill(text: str, **values: object) -> str:
         return text.format(**values)
 
@@ -281,5 +304,5 @@ def _environment(language: str, timezone: str) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"clean": clean, "day": day, "instant": instant, "number": number, "size": size, "fill": fill}
-    made.filters |= {"period": period, "plural": plural, "purpose": purpose}
+    made.filters |= {"period": period, "plural": plural, "purpose": purpose, "identifier": identifier}
     return made

@@ -46,7 +46,7 @@ class Line(NamedTuple):
         voided: Whether it was voided.
         verb: Its verb.
         about: What it is about.
-        result: What came of it: score, success, completion, answer; empty when it says nothing.
+        result: What came of it: success, score, time, answer; empty when it says nothing.
     """
 
     stored: int
@@ -56,7 +56,7 @@ class Line(NamedTuple):
     voided: bool
     verb: Words
     about: Words
-    result: str
+    result: Words
 
 
 @dataclass(slots=True)
@@ -202,7 +202,7 @@ class Summary:
                 voided,
                 words_of(verb.get("display"), verb["id"]),
                 _about(target),
-                _result(statement.get("result")),
+                Words(_result(statement.get("result"), "fr"), _result(statement.get("result"), "en")),
             )
             # The number decides between equals: lines themselves are not compared.
             keep = (stored, self._number, line)
@@ -301,8 +301,8 @@ def _about(target: Mapping[str, Any]) -> Words:
     return Words("un groupe", "a group") if kind == "Group" else Words("une personne", "a person")
 
 
-def _result(result: object) -> str:
-    """The result of a statement in signs that need no language: ✓ or ✗, a score, an answer."""
+def _result(result: object, language: str) -> str:
+    """The result of a statement in signs, with the numbers of a language: ✓ or ✗, a score, a time, an answer."""
     if not isinstance(result, dict):
         return ""
     said = []
@@ -311,21 +311,27 @@ def _result(result: object) -> str:
     score = result.get("score")
     if isinstance(score, dict):
         if "raw" in score:
-            said.append(f"{score['raw']}" + (f"/{score['max']}" if "max" in score else ""))
+            said.append(_number(f"{score['raw']}" + (f"/{score['max']}" if "max" in score else ""), language))
         elif isinstance(score.get("scaled"), int | float):
-            said.append(f"{score['scaled']:.0%}")
+            share = f"{score['scaled']:.0%}"
+            # French: a narrow space that does not break before the sign.
+            said.append(share.replace("%", "\u202f%") if language == "fr" else share)
     if "duration" in result:
-        said.append(_time(str(result["duration"])))
+        said.append(_time(str(result["duration"]), language))
     if "response" in result:
         said.append(f"« {result['response']} »")
     return shortened(" ".join(map(shortened, said)))
 
 
-def _time(duration: str) -> str:
+def _number(text: str, language: str) -> str:
+    return text.replace(".", ",") if language == "fr" else text
+
+
+def _time(duration: str, language: str) -> str:
     """A duration (ISO 8601) with the symbols of units, the same in both languages: ``PT1M12S`` as ``1 min 12 s``.
 
     One with days or more is left as it is: their symbols differ.
     """
     matched = _TIME.fullmatch(duration)
     parts = [] if matched is None else zip(matched.groups(), ("h", "min", "s"), strict=True)
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or duration
+    return " ".join(f"{_number(number, language)} {unit}" for number, unit in parts if number) or duration

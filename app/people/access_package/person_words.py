@@ -122,6 +122,16 @@ _FR: Final[Mapping[str, str]] = {
     "for_whom": "Pour qui",
     "written": "Produit le",
     "no_exports": "Aucun lot de statistiques n'a été produit depuis votre première trace.",
+    "identifier_account": "compte {name}, de {home}",
+    "identifier_mbox": "adresse électronique {address}",
+    "identifier_mbox_sha1sum": "empreinte d'une adresse électronique (SHA-1) : {value}",
+    "identifier_openid": "OpenID {value}",
+    "whom": "À qui s'adresser",
+    "empty_rights": "Vous pouvez demander d'autres recherches, avec d'autres identifiants : un compte chez un autre "
+    "outil, une autre adresse. Vous gardez vos droits d'accès (art. 15), de rectification (art. 16), d'effacement "
+    "(art. 17), de limitation (art. 18) et d'opposition (art. 21). Adressez-vous au délégué à la protection des données ci-dessous.",
+    "empty_files": "Que contient ce dossier, alors",
+    "empty_request": "Votre demande elle-même est conservée, comme preuve de la réponse : elle est dans requests.json.",
     "rights": "Vos droits (art. 15, 1, e et f)",
     "rights_text": "Vous pouvez demander que vos données soient rectifiées (art. 16) ou effacées (art. 17), que leur "
     "traitement soit "
@@ -145,6 +155,7 @@ _FR: Final[Mapping[str, str]] = {
     "file_register": "les entrées du registre des traitements (article 30)",
     "file_requests": "vos demandes, avec leurs étapes et ce qui en a été noté",
     "file_accounts": "les fins de compte que des outils ont annoncées",
+    "file_readme": "comment lire ce dossier, en français et en anglais",
     "file_about": "le contenu de cette page, pour un programme",
     "file_manifest": "la liste des fichiers et leur empreinte SHA-256",
     "none": "néant",
@@ -264,6 +275,16 @@ _EN: Final[Mapping[str, str]] = {
     "for_whom": "For whom",
     "written": "Made on",
     "no_exports": "No package of statistics was made since your first trace.",
+    "identifier_account": "account {name}, of {home}",
+    "identifier_mbox": "e-mail address {address}",
+    "identifier_mbox_sha1sum": "digest of an e-mail address (SHA-1): {value}",
+    "identifier_openid": "OpenID {value}",
+    "whom": "Whom to address",
+    "empty_rights": "You can ask for other searches, with other identifiers: an account of another tool, another "
+    "address. You keep your rights of access (art. 15), rectification (art. 16), erasure (art. 17), restriction (art. 18) and "
+    "objection (art. 21). Write to the data protection officer below.",
+    "empty_files": "What this folder holds, then",
+    "empty_request": "Your request itself is kept, as proof of the answer: it is in requests.json.",
     "rights": "Your rights (art. 15(1)(e) and (f))",
     "rights_text": "You can ask that your data be rectified (art. 16) or erased (art. 17), that their processing be "
     "restricted (art. "
@@ -288,6 +309,7 @@ _EN: Final[Mapping[str, str]] = {
     "file_register": "the entries of the register of processing activities (article 30)",
     "file_requests": "your requests, with each step and what was noted",
     "file_accounts": "the ends of accounts that tools told of",
+    "file_readme": "how to read this folder, in French and in English",
     "file_about": "what this page says, for a program",
     "file_manifest": "the list of the files with their SHA-256 digests",
     "none": "none",

@@ -112,7 +112,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "voided": True,
         "verb": words,
         "about": words,
-        "result": text,
+        "result": words,
     }
     reading = {
         "reader": text,
@@ -130,6 +130,8 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "case": text,
         "identifiers": [text],
         "pseudonyms": [{"identifier": "account:home|" + "0" * 32, "made_of": text, "source": "tutor", "name": text}],
+        "contacts": [{"controller": entry["controller"], "dpo": entry["dpo"]}],
+        "requests": 1,
         "empty": False,
         "restricted": AT,
         "objects": ["research"],
@@ -176,6 +178,10 @@ def test_the_page_says_what_the_law_asks_for(language: str) -> None:
 def test_an_empty_answer_is_an_answer(language: str) -> None:
     read = Reader(person_page.page(about(empty=True), language))
     assert WORDS[language]["nothing"] in read.text
+    contact = about()["contacts"][0]
+    for said in ("CNIL", "requests.json", contact["dpo"]["contact"], contact["controller"]["name"]):
+        assert said in read.text
+    assert "art. 17" in read.text
     assert "svg" not in dict(read.elements)
 
 
@@ -266,7 +272,7 @@ def test_both_languages_have_the_same_words_and_the_template_uses_them_all() -> 
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", WORDS["en"][name])), name
     template = (person_page._FOLDER / "person.html").read_text()
     used = set(re.findall(r"w\.([a-z_]+)", template)) | {"other_tools", "earlier"}
-    composed = {name for name in WORDS["fr"] if name.startswith(("role_", "way_"))}
+    composed = {name for name in WORDS["fr"] if name.startswith(("role_", "way_", "identifier_"))}
     assert used | composed == set(WORDS["fr"])
 
 
@@ -320,7 +326,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert [line.stored for line in summary.latest] == [AT + 2_999 - n for n in range(100)]
     assert sum(each.number for each in summary.verbs.most(50)) + summary.verbs.rest(50) == 3_000
     assert all(len(each.words.fr) <= LONGEST for each in summary.activities.most(50))
-    assert all(len(line.result) <= LONGEST for line in summary.latest)
+    assert all(len(text) <= LONGEST for line in summary.latest for text in line.result)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +347,41 @@ def test_a_duration_is_told_in_symbols_of_units(sent: str, said: str) -> None:
         "result": {"duration": sent},
     }
     summary.statement(statement, stored=AT, source="tutor", own=True, voided=False, roles=["actor"])
-    assert summary.latest[0].result == said
+    assert summary.latest[0].result.en == said
+    assert summary.latest[0].result.fr == said.replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("sent", "fr", "en"),
+    [
+        ({"score": {"raw": 8.5, "max": 20}}, "8,5/20", "8.5/20"),
+        ({"score": {"scaled": 1}}, "100\u202f%", "100%"),
+        ({"response": "3.14"}, "« 3.14 »", "« 3.14 »"),
+    ],
+)
+def test_numbers_have_the_form_of_their_language(sent: dict[str, object], fr: str, en: str) -> None:
+    summary = Summary(ZoneInfo("Europe/Paris"))
+    statement = {"verb": {"id": "https://v.example/1"}, "object": {"id": "https://a.example/1"}, "result": sent}
+    summary.statement(statement, stored=AT, source="tutor", own=True, voided=False, roles=["actor"])
+    assert summary.latest[0].result == (fr, en)
+
+
+def test_the_store_and_recipients_have_the_controllers_name() -> None:
+    export = {"at": AT, "package": "p", "aggregates": ["a"], "recipients": ["default", "Inspection"]}
+    read = Reader(person_page.page(about(exports=[export]), "fr"))
+    name = about()["contacts"][0]["controller"]["name"]
+    assert f"« {name} »" in read.text
+    assert f"{name}, Inspection" in read.text
+    assert "default" not in read.text
+
+
+def test_identifiers_are_told_in_words() -> None:
+    given = ["account:https://ent.example/a%7Cb|p-7|f", "mbox:mailto:a@ent.example", "openid:https://o.example/z"]
+    read = Reader(person_page.page(about(identifiers=given), "fr"))
+    assert "compte p-7|f, de https://ent.example/a|b" in read.text
+    assert "adresse électronique a@ent.example" in read.text
+    assert "OpenID https://o.example/z" in read.text
+    assert "account:" not in read.text
 
 
 def test_months_are_those_of_the_place() -> None:
