@@ -129,7 +129,8 @@ _FR: Final[Mapping[str, str]] = {
     "whom": "À qui s'adresser",
     "empty_rights": "Vous pouvez demander d'autres recherches, avec d'autres identifiants : un compte chez un autre "
     "outil, une autre adresse. Vous gardez vos droits d'accès (art. 15), de rectification (art. 16), d'effacement "
-    "(art. 17), de limitation (art. 18) et d'opposition (art. 21). Adressez-vous au délégué à la protection des données ci-dessous.",
+    "(art. 17), de limitation (art. 18) et d'opposition (art. 21). Adressez-vous "
+    "au délégué à la protection des données ci-dessous.",
     "empty_files": "Que contient ce dossier, alors",
     "empty_request": "Votre demande elle-même est conservée, comme preuve de la réponse : elle est dans requests.json.",
     "rights": "Vos droits (art. 15, 1, e et f)",
@@ -281,8 +282,8 @@ _EN: Final[Mapping[str, str]] = {
     "identifier_openid": "OpenID {value}",
     "whom": "Whom to address",
     "empty_rights": "You can ask for other searches, with other identifiers: an account of another tool, another "
-    "address. You keep your rights of access (art. 15), rectification (art. 16), erasure (art. 17), restriction (art. 18) and "
-    "objection (art. 21). Write to the data protection officer below.",
+    "address. You keep your rights of access (art. 15), rectification (art. 16), erasure (art. 17), restriction (art. 18) "
+    "and objection (art. 21). Write to the data protection officer below.",
     "empty_files": "What this folder holds, then",
     "empty_request": "Your request itself is kept, as proof of the answer: it is in requests.json.",
     "rights": "Your rights (art. 15(1)(e) and (f))",
