@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "retention_years"
-COLLECTIONS = (Declared(NAME),)
+COLLECTIONS = (Declared(NAME, Impersonal("numbers of statements and documents, by year")),)
 
 
 class RetentionYear(NamedTuple):

@@ -282,8 +282,8 @@ _EN: Final[Mapping[str, str]] = {
     "identifier_openid": "OpenID {value}",
     "whom": "Whom to address",
     "empty_rights": "You can ask for other searches, with other identifiers: an account of another tool, another "
-    "address. You keep your rights of access (art. 15), rectification (art. 16), erasure (art. 17), restriction (art. 18) "
-    "and objection (art. 21). Write to the data protection officer below.",
+    "address. You keep your rights of access (art. 15), rectification (art. 16), erasure (art. 17), restriction "
+    "(art. 18) and objection (art. 21). Write to the data protection officer below.",
     "empty_files": "What this folder holds, then",
     "empty_request": "Your request itself is kept, as proof of the answer: it is in requests.json.",
     "rights": "Your rights (art. 15(1)(e) and (f))",
