@@ -260,8 +260,10 @@ class Documents:
                 row = self._repository.get(address.id)
                 current = None if row is None else row.etag
                 self._require(place, address, conditions, current, actor)
-                with self._turns.take(len(content.body) + (0 if row is None else len(row.body))):
-                    stored = None if row is None else self._seal.content(row)
+                stored = None if row is None else self._seal.content(row)
+                # By its length opened: kept, it may have a thousandth of that. Decoded and merged it takes several
+                # times as much.
+                with self._turns.take(len(content.body) + (0 if stored is None else len(stored.body))):
                     merged = content if stored is None else merge(stored, content)
                     _require_size(merged)
                     faults = self._hold(source, place, merged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from itertools import count
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -200,3 +201,15 @@ def test_an_empty_tag_is_the_tag_of_nothing(service: Documents) -> None:
         source="tutor",
         actor="sk-writer",
     )
+
+
+def test_merges_take_turns_by_the_length_of_what_they_open(service: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Kept, it has a few hundred bytes.
+    long = Content("application/json", orjson.dumps({"long": "x" * 1_000_000}))
+    nothing, who = Conditions(), {"source": "tutor", "actor": "sk-writer"}
+    service.put(STATE, long, Conditions(if_none_match=frozenset({"*"})), Version.V1, **who)
+    asked: list[int] = []
+    take = Turns.take
+    monkeypatch.setattr(Turns, "take", lambda self, size: asked.append(size) or take(self, size))
+    service.merge(STATE, Content("application/json", b'{"a":1}'), nothing, **who)
+    assert asked == [len(long.body) + len(b'{"a":1}')]
