@@ -29,8 +29,6 @@ _LOOK_SECONDS = 1.0
 # often: to ask for it again costs time.
 _WORTH_BYTES = 64 * MIB
 _GIVE_BACK_SECONDS = 5.0
-# What is not free now may be so when its request has ended: it is tried again, less and less often.
-_SELDOM_SECONDS = 60.0
 # Until the successor of the last one that left accepts, another keeps accepting.
 _APART_SECONDS = 5.0
 _AT = struct.Struct("d")
@@ -101,7 +99,6 @@ class Ceiling:
         self._tell = tell
         self._least = 0
         self._gave_back = 0.0
-        self._waits = (_GIVE_BACK_SECONDS, _GIVE_BACK_SECONDS)
         self._born = clock.steady()
         self._looked = 0.0
         self._above = False
@@ -125,12 +122,11 @@ class Ceiling:
     def _lessened(self, taken: int, now: float) -> int:
         """What this process takes, once what it does not need is given back."""
         self._least = min(self._least, taken) or taken
-        if taken <= self._least + _WORTH_BYTES:
-            self._waits = (_GIVE_BACK_SECONDS, _GIVE_BACK_SECONDS)
-        elif now - self._gave_back >= self._waits[0]:
+        # Above the least it ever took, whatever was left after the last time: that may have been in use, and be free by
+        # now.
+        if taken > self._least + _WORTH_BYTES and now - self._gave_back >= _GIVE_BACK_SECONDS:
             self._give_back()
             self._gave_back = now
-            self._waits = (self._waits[1], min(2 * self._waits[1], _SELDOM_SECONDS))
             taken = self._measure()
             self._least = min(self._least, taken)
         return taken

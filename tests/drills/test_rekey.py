@@ -19,6 +19,8 @@ from tests.served import environment, serving
 # nobody runs here.
 REKEY = """
 import sys
+import pytest
+
 from app import factory
 from app.cli import main
 from app.operations.rotation import rekey
@@ -31,6 +33,7 @@ main()
 KILLS = 8
 
 
+@pytest.mark.long
 def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp_path: Path, mongodb_uri: str) -> None:
     with serving(tmp_path, mongodb_uri) as server:
         parts, source = server.parts, server.source()

@@ -45,6 +45,7 @@ def test_on_the_real_video_statements(tmp_path: Path, shared: Path) -> None:
     assert "https://w3id.org/xapi/video/templates#played: 6,603 conform, 0 fail" in ended.stdout
 
 
+@pytest.mark.long
 def test_one_bad_statement_among_good_ones_is_told_and_the_others_are_stored(tmp_path: Path) -> None:
     lines = [orjson.dumps(statement(result={"response": str(n)})) for n in range(20)]
     lines[7] = b'{"actor": {}}'

@@ -128,6 +128,7 @@ def test_a_remainder_that_changes_stands_for_enough_who_changed(rows, later):
             assert len(changed_people(rows, later, hidden)) >= MINIMUM
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(tables)
 def test_totals_add_up_while_parts_wait(rows):

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 
@@ -90,7 +89,7 @@ def test_what_is_free_is_given_back_when_it_is_worth_it() -> None:
         assert (taken[0] // MIB, given) == (left, so_far)
 
 
-def test_what_was_in_use_when_it_was_to_be_given_back_is_given_back_later_and_less_and_less_often() -> None:
+def test_what_was_in_use_when_it_was_to_be_given_back_is_given_back_later() -> None:
     free, given = [0], []
 
     def less() -> None:
@@ -100,16 +99,14 @@ def test_what_was_in_use_when_it_was_to_be_given_back_is_given_back_later_and_le
     taken = [100 * MIB]
     one = Ceiling(0, lambda _: True, measure=lambda: taken[0], give_back=less)
     now = clock.steady() + 100
-    for second in range(0, 200, 2):
+    for second in range(0, 40, 2):
         if second == 2:
             taken[0] = 260 * MIB  # of a request that is served
-        if second == 120:
+        if second == 20:
             free[0], taken[0] = 160 * MIB, 260 * MIB  # it has ended
         one.passed(now + second)
-    assert given[:2] == [2, 8]
-    assert len(given) < 8
+    assert given == [2, 8, 14, 20]
     assert taken[0] == 100 * MIB
-    assert [later for earlier, later in pairwise(given) if later - earlier > 60 + 2] == []
 
 
 def test_what_the_c_library_keeps_goes_back_to_the_system() -> None:

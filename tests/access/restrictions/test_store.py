@@ -28,7 +28,7 @@ def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateReposit
     repository.restrict([one, other], AT)
     repository.note_objection([one], LATER, ["research"])
     repository.refuse([one], LATER)
-    assert repository.of([one.subject]) == [PersonState(one.subject, AT, AT, ("research",), True)]
+    assert repository.of([one.subject]) == [PersonState(one.subject, AT, AT, ("research",), True, one.who)]
     states = repository.read()
     assert states.restricted == {one.subject, other.subject}
     assert set(repository.restricted()) == {one, other}

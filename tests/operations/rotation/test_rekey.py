@@ -364,6 +364,7 @@ def other(parts: Parts) -> Iterator[Parts]:
     made.close()
 
 
+@pytest.mark.long
 def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Parts, other: Parts, rekey: Rekey) -> None:
     fill(parts)
     old = leaked(parts)
