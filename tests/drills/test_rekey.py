@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from random import Random
 
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.crypto.keys import Wrapped, subject_place
