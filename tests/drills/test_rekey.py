@@ -20,8 +20,6 @@ from tests.served import environment, serving
 # nobody runs here.
 REKEY = """
 import sys
-import pytest
-
 from app import factory
 from app.cli import main
 from app.operations.rotation import rekey
