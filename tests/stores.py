@@ -64,3 +64,16 @@ def with_tutor(settings: Settings, database_name: str) -> Iterator[Parts]:
         made.close()
         with MongoClient[dict[str, object]](made.settings.mongodb_uri) as client:
             client.drop_database(made.settings.database)
+
+
+@contextmanager
+def started(settings: Settings, database_name: str) -> Iterator[Parts]:
+    """The parts of a process that may write, in a database that is lent; its entry of the register is ``p2ia``."""
+    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made.initialise()
+    made.start()
+    made.register.add(orjson.dumps(ACTIVITY))
+    try:
+        yield made
+    finally:
+        made.close()

@@ -46,7 +46,8 @@ def aggregate_run(parts: Research) -> None:
     with _bar("aggregating") as told:
         summary = aggregates.run(progress=told)
     console = screen.out()
-    console.print(f"{summary.statements:,} statements counted, through {screen.instant(summary.through)}")
+    done = screen.counted(summary.statements, "statement")
+    console.print(f"{done} counted, through {screen.instant(summary.through)}")
     if summary.corrected:
         console.print(f"{summary.corrected:,} months counted again: statements in them were voided or deleted")
     if summary.waiting:

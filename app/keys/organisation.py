@@ -236,19 +236,20 @@ def index_state(store: Store, organisation: str) -> IndexState:
     Raises:
         KeyMissing: the organisation has no keys yet.
     """
+    said, stage, seconds = _rotation(store, organisation, "index")
+    return IndexState(int(said["generation"]), stage, seconds, tuple(map(bytes, said.get("retired", ()))))
+
+
+def _rotation(store: Store, organisation: str, part: str) -> tuple[Document, Stage | None, float]:
+    """What is noted of a key that is replaced by stages; the stage, and for how many seconds it has been at it."""
     with translated():
         found = store.collection(NAME).find_one(
-            {"_id": organisation}, {"index": 1, "age": {"$subtract": ["$$NOW", "$index.since"]}}
+            {"_id": organisation}, {part: 1, "age": {"$subtract": ["$$NOW", f"${part}.since"]}}
         )
     if found is None:
         raise KeyMissing("This database has no keys yet. Run `sillage init`.")
-    index = found["index"]
-    return IndexState(
-        int(index["generation"]),
-        Stage(index["stage"]) if "stage" in index else None,
-        found["age"] / 1000,
-        tuple(map(bytes, index.get("retired", ()))),
-    )
+    said = found[part]
+    return said, Stage(said["stage"]) if "stage" in said else None, found["age"] / 1000
 
 
 def index_keys(
@@ -337,15 +338,8 @@ def documents_state(store: Store, organisation: str) -> DocumentsState:
     Raises:
         KeyMissing: the organisation has no keys yet.
     """
-    with translated():
-        found = store.collection(NAME).find_one(
-            {"_id": organisation}, {"documents": 1, "age": {"$subtract": ["$$NOW", "$documents.since"]}}
-        )
-    if found is None:
-        raise KeyMissing("This database has no keys yet. Run `sillage init`.")
-    said = found["documents"]
-    stage = Stage(said["stage"]) if "stage" in said else None
-    return DocumentsState(int(said["generation"]), stage, found["age"] / 1000, said.get("next"))
+    said, stage, seconds = _rotation(store, organisation, "documents")
+    return DocumentsState(int(said["generation"]), stage, seconds, said.get("next"))
 
 
 def begin_documents(store: Store, keks: KeyWrapping, organisation: str, generation: int) -> bool:

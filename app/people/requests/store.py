@@ -50,7 +50,8 @@ COLLECTIONS = (
         (
             Index("due", (("status", 1), ("due", 1))),
             Index("subjects", (("subjects", 1),)),
-        ),  # Empty: the person was erased, and nothing of them is in it.
+        ),
+        # Empty: the person was erased, and nothing of them is in it.
         under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
         under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
     ),

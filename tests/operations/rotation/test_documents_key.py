@@ -31,6 +31,7 @@ from app.traces.statements import activity_store as activity_definitions
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
+from tests.values import bytes_in
 
 WHO = Reader("sk-test", None)
 ANA = {"account": {"homePage": "https://ent.example", "name": "ana"}}
@@ -174,7 +175,7 @@ def test_no_kind_of_value_is_forgotten(parts: Parts) -> None:
         name
         for name in parts.store.db.list_collection_names()
         for document in decode_all(b"".join(each.raw for each in _raw(parts, name)))
-        for value in _bytes_in(document)
+        for value in bytes_in(document)
         if value[:2] == b"\x00\x01" and len(value) > 2 + 24 + 16
     }
     assert seen == listed
@@ -185,17 +186,6 @@ def _raw(parts: Parts, name: str) -> Any:
     from bson.raw_bson import RawBSONDocument
 
     return parts.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
-
-
-def _bytes_in(value: Any) -> Iterator[bytes]:
-    if isinstance(value, bytes):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _bytes_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _bytes_in(inner)
 
 
 def test_at_each_stage_everything_opens_and_the_right_key_writes(parts: Parts, rotation: DocumentsRotation) -> None:

@@ -39,6 +39,7 @@ from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
 from tests.people.people import SOURCE, document, named, parts, person, place, send, with_attachment
 from tests.served import ACTIVITY
+from tests.values import bytes_in
 
 __all__ = ("parts",)
 
@@ -256,24 +257,13 @@ def test_no_kind_of_value_is_forgotten(parts: Parts, rekey: Rekey, monkeypatch: 
             name
             for name in parts.store.db.list_collection_names()
             for found in parts.store.collection(name).find({})
-            for value in _bytes_in(found)
+            for value in bytes_in(found)
             if len(value) >= 28 and any(value.endswith(one) for one in made)
         }
 
     assert places() == EVERYWHERE
     rekey.run()
     assert places() == set()
-
-
-def _bytes_in(value: Any) -> Iterator[bytes]:
-    if isinstance(value, bytes):
-        yield bytes(value)
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _bytes_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _bytes_in(inner)
 
 
 # --- cut off ---------------------------------------------------------------------------------------

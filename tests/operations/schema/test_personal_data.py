@@ -10,8 +10,9 @@ from app.keys import learners
 from app.operations.schema.catalogue import COLLECTIONS
 from app.operations.schema.migrations import NOTES
 from app.platform.mongo.collection import Declared
-from tests.operations.rotation.test_rekey import Sealed, _bytes_in, fill, rekey
+from tests.operations.rotation.test_rekey import Sealed, fill, rekey
 from tests.people.people import parts
+from tests.values import bytes_in
 
 __all__ = ("parts", "rekey")
 
@@ -47,7 +48,7 @@ def test_what_is_said_holds_of_a_store_that_has_seen_everything(parts: Parts, mo
     of_persons, sealed = set(), set()
     for name in names:
         for found in parts.store.collection(name).find({}):
-            for value in _bytes_in(found):
+            for value in bytes_in(found):
                 if value in subjects:
                     of_persons.add(name)
                 if len(value) >= 28 and any(value.endswith(one) for one in Sealed.made):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -18,7 +17,8 @@ from app.factory import Parts
 from app.settings import Settings
 from app.standards.profiles import terms
 from app.standards.xapi.versions import Version
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import started
 
 SOURCE = Source("school", "School", "p2ia", (), "observe", datetime.now(UTC))
 NAMED = {"name": "Camille Exemple", "mbox": "mailto:camille@ent.example"}
@@ -27,12 +27,8 @@ INE = "123456789AB"
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.start()
-    made.register.add(orjson.dumps(ACTIVITY))
-    yield made
-    made.close()
+    with started(settings, database_name) as made:
+        yield made
 
 
 def send(parts: Parts, policy: str, *statements: dict[str, Any]) -> Any:

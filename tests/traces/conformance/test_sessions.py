@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,8 @@ from app.standards.xapi.versions import Version
 from app.traces.conformance import sessions as following
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.statements.store import Filter, Rows, Statements
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import started
 
 P = "https://example.org/relay"
 V = f"{P}/v1"
@@ -67,13 +67,9 @@ SOURCE = Source("stadium", "Stadium", "p2ia", (P,), "observe", datetime.now(UTC)
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.start()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.profiles.add(PROFILE)
-    yield made
-    made.close()
+    with started(settings, database_name) as made:
+        made.profiles.add(PROFILE)
+        yield made
 
 
 def step(name: str, registration: str, second: int | None = None, **more: Any) -> dict[str, Any]:

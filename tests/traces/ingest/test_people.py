@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -16,17 +15,14 @@ from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
 from app.traces.ingest.querying import Reader
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import started
 
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.start()
-    made.register.add(orjson.dumps(ACTIVITY))
-    yield made
-    made.close()
+    with started(settings, database_name) as made:
+        yield made
 
 
 def test_one_statement_is_held_decoded_at_a_time(parts: Parts) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -24,18 +23,14 @@ from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
 from app.traces.ingest.querying import Reader
 from tests.keys.test_learners import Commands
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import started
 
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    name = database_name.removeprefix("sillage_")
-    made = Parts(replace(settings, organisation=name, heartbeat_seconds=0.05))
-    made.initialise()
-    made.start()
-    made.register.add(orjson.dumps(ACTIVITY))
-    yield made
-    made.close()
+    with started(settings, database_name) as made:
+        yield made
 
 
 SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
