@@ -379,11 +379,12 @@ class Service:
         activity = str(orjson.loads(ACTIVITY.read_bytes())["id"])
         credentials: dict[str, str] = {}
         people: list[str] = []
-        for name, more in {
+        given: dict[str, dict[str, Any]] = {
             "fuzz": {"profiles": profiles, "mode": "warn", "patterns": "live", "minors": "pseudonymise"},
             "rejecting": {"profiles": profiles, "mode": "reject", "minors": "refuse", "reason": "to try it"},
             "plain": {"minors": "off", "reason": "to try it"},
-        }.items():
+        }
+        for name, more in given.items():
             every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
             _, first = parts.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)
             credentials[name] = self._header(first)

@@ -12,7 +12,6 @@ import math
 import re
 import sys
 from decimal import Decimal, InvalidOperation
-from functools import partial
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -96,8 +95,9 @@ def _written(value: object) -> orjson.Fragment:
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
-dumps: Final = partial(orjson.dumps, default=_written)
-"""``orjson.dumps`` that writes ``Digits`` too."""
+def dumps(value: object, option: int | None = None) -> bytes:
+    """``orjson.dumps`` that writes ``Digits`` too."""
+    return orjson.dumps(value, _written, option)
 
 
 def rounded(value: Any) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 import polars as pl
@@ -219,47 +220,47 @@ def extract(batch: Sequence[Plain], timezone: str, pupils_only: Set[str] = froze
         except msgspec.ValidationError:
             # A number beyond what 64-bit floats hold, where it may be anything.
             statements = [msgspec.convert(lossless.loads(plain.body), _Statement) for plain in part]
-        contexts = [statement.context for statement in statements]
-        said = [context.extensions for context in contexts]
-        results = [statement.result for statement in statements]
-        added = [result.extensions for result in results]
+        contexts = list(map(attrgetter("context"), statements))
+        said = list(map(attrgetter("extensions"), contexts))
+        results = list(map(attrgetter("result"), statements))
+        added = list(map(attrgetter("extensions"), results))
         # xAPI-Data 2.4.4: an object without objectType is an Activity.
         things = [
             thing if (thing := statement.object).objectType == "Activity" else _NOTHING for statement in statements
         ]
-        add["stored"](plain.stored for plain in part)
+        add["stored"](map(attrgetter("stored"), part))
         add["time"](
             plain.stored
             if (moment := microseconds(statement.timestamp)) is None or not 0 <= moment <= plain.stored
             else moment
             for plain, statement in zip(part, statements, strict=True)
         )
-        add["source"](plain.source for plain in part)
-        add["learner"](plain.subject for plain in part)
+        add["source"](map(attrgetter("source"), part))
+        add["learner"](map(attrgetter("subject"), part))
         # Of the statement's id, short enough that billions of them can be added up.
         add["mark"](hash(plain.id) & 0x7FFF_FFFF for plain in part)
         add["session"](
             context.registration or extensions.video_session for context, extensions in zip(contexts, said, strict=True)
         )
-        add["verb"](statement.verb.id for statement in statements)
-        add["activity"](thing.id for thing in things)
-        add["activity_type"](thing.definition.type for thing in things)
-        add["school"](extensions.school for extensions in said)
-        add["level"](extensions.level for extensions in said)
-        add["person_profile"](extensions.person_profile for extensions in said)
+        add["verb"](map(attrgetter("verb.id"), statements))
+        add["activity"](map(attrgetter("id"), things))
+        add["activity_type"](map(attrgetter("definition.type"), things))
+        add["school"](map(attrgetter("school"), said))
+        add["level"](map(attrgetter("level"), said))
+        add["person_profile"](map(attrgetter("person_profile"), said))
         add["service"](
             extensions.service or context.platform for context, extensions in zip(contexts, said, strict=True)
         )
-        add["service_type"](extensions.service_type for extensions in said)
-        add["tool"](extensions.tool for extensions in said)
-        add["success"](result.success for result in results)
-        add["completion"](result.completion for result in results)
+        add["service_type"](map(attrgetter("service_type"), said))
+        add["tool"](map(attrgetter("tool"), said))
+        add["success"](map(attrgetter("success"), results))
+        add["completion"](map(attrgetter("completion"), results))
         add["score"](
             None if (scaled := result.score.scaled) is None else round(scaled * 1_000_000) for result in results
         )
         add["duration"](None if (text := result.duration) is None else duration_ms(text) for result in results)
-        add["hints"](extensions.hints for extensions in added)
-        add["attempt"](extensions.attempt for extensions in added)
+        add["hints"](map(attrgetter("hints"), added))
+        add["attempt"](map(attrgetter("attempt"), added))
     facts = pl.DataFrame([_series(name, kind, columns[name]) for name, kind in SCHEMA.items()])
     return _checked(facts, timezone, pupils_only)
 

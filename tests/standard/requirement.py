@@ -83,7 +83,8 @@ def requirement(
     def mark(test: Callable[..., None]) -> Callable[..., None]:
         place = f"{test.__module__.replace('.', '/')}.py::{test.__name__}"
         register(section, text, place, versions=versions, ieee=ieee, numbers=numbers)
-        return pytest.mark.parametrize("version", versions)(test)
+        marked: Callable[..., None] = pytest.mark.parametrize("version", versions)(test)
+        return marked
 
     return mark
 

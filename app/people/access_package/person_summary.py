@@ -202,7 +202,7 @@ class Summary:
                 voided,
                 words_of(verb.get("display"), verb["id"]),
                 _about(target),
-                Words(_result(statement.get("result"), "fr"), _result(statement.get("result"), "en")),
+                _result(statement.get("result")),
             )
             # The number decides between equals: lines themselves are not compared.
             keep = (stored, self._number, line)
@@ -301,37 +301,44 @@ def _about(target: Mapping[str, Any]) -> Words:
     return Words("un groupe", "a group") if kind == "Group" else Words("une personne", "a person")
 
 
-def _result(result: object, language: str) -> str:
+_PASSED: Final = Words("✓", "✓")
+_FAILED: Final = Words("✗", "✗")
+
+
+def _result(result: object) -> Words:
     """The result of a statement in signs, with the numbers of a language: ✓ or ✗, a score, a time, an answer."""
-    if not isinstance(result, dict):
-        return ""
-    said = []
+    if not isinstance(result, dict) or not result:
+        return Words("", "")
+    said: list[Words] = []
     if "success" in result:
-        said.append("✓" if result["success"] is True else "✗")
+        said.append(_PASSED if result["success"] is True else _FAILED)
     score = result.get("score")
     if isinstance(score, dict):
         if "raw" in score:
-            said.append(_number(f"{score['raw']}" + (f"/{score['max']}" if "max" in score else ""), language))
+            said.append(_number(f"{score['raw']}" + (f"/{score['max']}" if "max" in score else "")))
         elif isinstance(score.get("scaled"), int | float):
             share = f"{score['scaled']:.0%}"
             # French: a narrow space that does not break before the sign.
-            said.append(share.replace("%", "\u202f%") if language == "fr" else share)
+            said.append(Words(share.replace("%", "\u202f%"), share))
     if "duration" in result:
-        said.append(_time(str(result["duration"]), language))
+        said.append(_time(str(result["duration"])))
     if "response" in result:
-        said.append(f"« {result['response']} »")
-    return shortened(" ".join(map(shortened, said)))
+        answer = f"« {result['response']} »"
+        said.append(Words(answer, answer))
+    french, english = zip(*said, strict=True) if said else ((), ())
+    return Words(shortened(" ".join(map(shortened, french))), shortened(" ".join(map(shortened, english))))
 
 
-def _number(text: str, language: str) -> str:
-    return text.replace(".", ",") if language == "fr" else text
+def _number(text: str) -> Words:
+    return Words(text.replace(".", ","), text)
 
 
-def _time(duration: str, language: str) -> str:
+def _time(duration: str) -> Words:
     """A duration (ISO 8601) with the symbols of units, the same in both languages: ``PT1M12S`` as ``1 min 12 s``.
 
     One with days or more is left as it is: their symbols differ.
     """
     matched = _TIME.fullmatch(duration)
     parts = [] if matched is None else zip(matched.groups(), ("h", "min", "s"), strict=True)
-    return " ".join(f"{_number(number, language)} {unit}" for number, unit in parts if number) or duration
+    said = " ".join(f"{number} {unit}" for number, unit in parts if number)
+    return _number(said) if said else Words(duration, duration)

@@ -32,6 +32,8 @@ _KINDS: Final = bytes(
 )
 _RUN: Final = b"000000000A"
 _RUN_OF_APPRENTICES: Final = b"0000A00000A"
+# And what shows that it ends there.
+_LONGEST_FORM: Final = 13
 
 
 def looks_like(text: str) -> bool:
@@ -47,9 +49,16 @@ def within(text: str) -> bool:
 
 def possible(content: bytes) -> bool:
     """Whether an INE may stand in JSON as orjson writes it; quick, and False only where ``find`` finds nothing."""
-    # A tenth of the time of the pattern, which is tried on few: every statement of the store comes through here.
+    # A fifth of the time of the pattern, tried where a run is alone: every statement of the store comes through here.
     kinds = content.translate(_KINDS)
-    return (_RUN in kinds or _RUN_OF_APPRENTICES in kinds) and _BYTES.search(content) is not None
+    for run in (_RUN, _RUN_OF_APPRENTICES):
+        at = kinds.find(run)
+        while at >= 0:
+            # A form begins with its run, or one digit before it.
+            if _BYTES.search(content, max(at - 1, 0), at + _LONGEST_FORM) is not None:
+                return True
+            at = kinds.find(run, at + 1)
+    return False
 
 
 def replace(text: str, by: Callable[[str], str]) -> str:

@@ -66,7 +66,34 @@ def find(statement: Statement, written: bytes | None = None) -> list[Found]:
         statement: The statement.
         written: It as JSON as orjson writes it, where that is at hand: most statements are told by it to hold nothing.
     """
-    found = []
+    if written is None:
+        written = lossless.dumps(statement)
+    account = statement["actor"].get("account")
+    if account is not None and _has_one_name_and_no_address(written):
+        found = _of_account(account)
+    else:
+        found = _of_agents_and_texts(statement, written)
+    if ine.possible(written):
+        places = ine.find(statement)
+        found += [Found("ine", place) for place in islice(places, MOST_PLACES)]
+        more = sum(1 for _ in places)
+        if more:
+            found[-1] = found[-1]._replace(times=1 + more)
+    return found
+
+
+def _has_one_name_and_no_address(written: bytes) -> bool:
+    # Of nearly every statement that is so: its one name is that of the actor's account, and nobody else has one.
+    return b"@" not in written and b"%" not in written and written.count(b'"name":"') == 1 and b'"mbox' not in written
+
+
+def _of_account(account: Mapping[str, str]) -> list[Found]:
+    kind = _kind_of_account(account["name"], _NOBODY)
+    return [] if kind is None else [Found(kind, (((None, "actor"), "account"), "name"))]
+
+
+def _of_agents_and_texts(statement: Statement, written: bytes) -> list[Found]:
+    found: list[Found] = []
     agents = list(_agents(statement, None))
     known = Known([agent for _, agent in agents])
     for place, agent in agents:
@@ -78,20 +105,12 @@ def find(statement: Statement, written: bytes | None = None) -> list[Found]:
             kind = _kind_of_account(account["name"], known)
             if kind is not None:
                 found.append(Found(kind, ((place, "account"), "name")))
-    if written is None:
-        written = lossless.dumps(statement)
     elsewhere = known if known and known.may_stand_in(written) else _NOBODY
     # One byte is looked for many times faster than three.
     encoded = b"%" in written and b"%40" in written
     if elsewhere or encoded or written.count(b"@") > sum(map(_ats, (agent for _, agent in agents))):
         for text in _texts(statement, None):
             found += [Found(kind, text.place) for kind in _kinds_of_text(text, elsewhere)]
-    if ine.possible(written):
-        places = ine.find(statement)
-        found += [Found("ine", place) for place in islice(places, MOST_PLACES)]
-        more = sum(1 for _ in places)
-        if more:
-            found[-1] = found[-1]._replace(times=1 + more)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from app.core import errors
@@ -59,6 +60,8 @@ LONGEST: Final = 4_096
 """Characters of a path."""
 _MOST_ALTERNATIVES: Final = 16
 _MOST_STEPS: Final = 64
+# Characters of a path that is kept compiled.
+_SHORT: Final = 200
 _MOST_DESCENTS: Final = 64
 
 
@@ -169,6 +172,10 @@ def compile(text: str) -> Path:
     """
     if len(text) > LONGEST:
         raise PathInvalid(f"more than {LONGEST:,} characters")
+    return _remembered(text) if len(text) <= _SHORT else _compile(text)
+
+
+def _compile(text: str) -> Path:
     branches = _Reader(text).alternatives()
     if len(branches) > _MOST_ALTERNATIVES or max(map(len, branches)) > _MOST_STEPS:
         raise PathInvalid(f"more than {_MOST_ALTERNATIVES} alternatives, or {_MOST_STEPS} steps in one of them")
@@ -179,6 +186,10 @@ def compile(text: str) -> Path:
     keys = tuple(step.names[0] for step in only) if only is not None and all(s.plain for s in only) else None
     find = finds[0] if len(finds) == 1 else _alternatives(finds)
     return Path(text, find, keys, pointer(_common(branches)), tuple(branches))
+
+
+# Templates say the same few paths again and again.
+_remembered = lru_cache(maxsize=1_000)(_compile)
 
 
 def pointer(keys: Iterable[str]) -> str:

@@ -29,7 +29,11 @@ class _Rounding(NamedTuple):
     compiled: Schema
 
     def is_valid(self, instance: Any) -> bool:
-        return self.compiled.is_valid(rounded(instance))
+        try:
+            return self.compiled.is_valid(instance)
+        except ValueError:
+            # It reads the whole value first and refuses ``Digits``. Few values have any: none is searched for them.
+            return self.compiled.is_valid(rounded(instance))
 
 
 class _Heavy:

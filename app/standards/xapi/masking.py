@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from app.standards.xapi import Statement
@@ -81,7 +81,7 @@ class Mask:
         seen = _Seen()
         shaped = self._statement(statement, seen)
         roles = tuple(role for role in ROLES if role in seen.roles)
-        if not seen.anyone and not any(self._foreign_address(text) for text in _free_texts(shaped)):
+        if not seen.anyone and not self._foreign_addresses(_free_texts(shaped)):
             return Masked(statement, roles)
         return Masked(_rewritten(shaped, self._scrubbed(seen)), roles)
 
@@ -168,8 +168,11 @@ class Mask:
 
     # --- free text ------------------------------------------------------------------------------------
 
-    def _foreign_address(self, text: str) -> bool:
-        return any(text[start:end].lower() not in self._own_texts for start, end in _addresses(text))
+    def _foreign_addresses(self, texts: Sequence[str]) -> bool:
+        # Most statements have no address at all: all their texts are looked through at once.
+        return "@" in "".join(texts) and any(
+            text[start:end].lower() not in self._own_texts for text in texts for start, end in _addresses(text)
+        )
 
     def _scrubbed(self, seen: _Seen) -> Callable[[str], str]:
         known = KnownTexts({text: name for text, name in seen.others.items() if text.lower() not in self._own_texts})
@@ -297,18 +300,21 @@ def _named(value: _Part, scrub: Callable[[str], str]) -> _Part:
     return rewritten
 
 
-def _free_texts(statement: Statement) -> Iterable[str]:
+def _free_texts(statement: Statement) -> list[str]:
     """Every text in which an address may stand, of a statement without other people."""
-    stack: list[object] = [statement.get("result"), statement.get("attachments"), statement["object"]]
+    texts: list[str] = []
+    stack: list[Any] = [statement.get("result"), statement.get("attachments"), statement["object"]]
     context: Mapping[str, object] = statement.get("context", {})
     stack += [context.get("extensions"), context.get("contextActivities")]
     while stack:
         value = stack.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
+        kind = type(value)
+        if kind is str:
+            texts.append(value)
+        elif kind is dict:
             # Names of properties, too: those within extensions may be anything.
-            yield from value
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
+            texts += value
+            stack += value.values()
+        elif kind is list:
+            stack += value
+    return texts

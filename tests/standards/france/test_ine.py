@@ -95,3 +95,9 @@ def test_a_deep_tree_is_searched_without_recursion():
     for _ in range(5000):
         tree = [tree]
     assert len(list(ine.find(tree))) == 1
+
+
+@given(st.lists(st.sampled_from([*"0123456789_AaZz -.\\", "123456789AB", "12345678", "1234A5678", "000000000A", "é"])))
+def test_where_runs_are_looked_at_the_pattern_misses_none(parts):
+    content = orjson.dumps("".join(parts))
+    assert ine.possible(content) == (ine._BYTES.search(content) is not None)

@@ -293,3 +293,30 @@ def test_a_fault_does_not_repeat_what_it_found():
         fault = minors.fault(found, "/3")
         assert fault.pointer.startswith("/3/") and fault.rule == f"minors-{found.kind}"
         assert "Camille" not in str(fault) and INE not in str(fault)
+
+
+AGENTS = st.sampled_from(
+    [
+        {"account": {"homePage": "https://ent.example", "name": "b7e2"}},
+        {"account": {"homePage": "https://ent.example", "name": "camille.exemple"}},
+        {"account": {"homePage": "https://ent.example", "name": "prof@ent.example"}},
+        {"name": "Camille Exemple", "account": {"homePage": "https://ent.example", "name": "b7e2"}},
+        {"mbox_sha1sum": "a" * 40},
+        {"mbox": "mailto:camille@ent.example"},
+        {"openid": "https://ent.example/camille"},
+        {"objectType": "Group", "member": [{"name": "Camille", "openid": "https://ent.example/c"}]},
+    ]
+)
+TEXTS = st.sampled_from(["rien", "de Camille Exemple", "a@ent.example", "a%40ent.example", '"name":"', "mbox", INE])
+
+
+@given(AGENTS, st.none() | AGENTS, st.none() | AGENTS, TEXTS)
+def test_what_the_bytes_rule_out_is_not_there(actor, target, instructor, text):
+    sent = statement(actor=actor, result={"response": text, "extensions": {"https://x.example/name": {"name": text}}})
+    if target is not None:
+        sent["object"] = {"objectType": "Agent", **target}
+    if instructor is not None:
+        sent["context"] = {"instructor": instructor}
+    slowly = minors._of_agents_and_texts(sent, orjson.dumps(sent))
+    found = [each for each in minors.find(sent, orjson.dumps(sent)) if each.kind != "ine"]
+    assert found == slowly
