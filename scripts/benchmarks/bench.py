@@ -2,7 +2,7 @@
 
 The statements are simulated from a seed. The service runs as in production (gunicorn, sealed storage, validation, the
 profile's templates checked); the client is this process, so both share the machine. With ``--against`` the same client
-load goes to any xAPI record store instead, for comparison.
+load goes to any xAPI record store instead; with two of them to both in turn, and their ratios are printed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, date, datetime
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, zip_longest
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -60,6 +62,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT = "raw insert_many, batch 500, 4 threads"
 CONSTANT = "/bench/constant"
 UNAUDITED = "/bench/unaudited"
+STATE = orjson.dumps({"bookmark": "page-7", "answers": ["0123456789abcdef"] * 48})
 _MODE = "SERVE_FOR_BENCH"
 
 
@@ -321,7 +324,7 @@ def anatomy(parts: Parts, token: bytes) -> list[Row]:
 
 def states(parts: Parts, load: Load, made: Sequence[dict[str, Any]], count: int) -> list[Row]:
     """State documents of 1 KiB put and read over 16 connections, beside the bare operations on what was sealed."""
-    body = orjson.dumps({"bookmark": "page-7", "answers": ["0123456789abcdef"] * 48})
+    body = STATE
     actors = [one["actor"] for one in made[:count]]
     put = load.documents("PUT", actors, body, 16)
     get = load.documents("GET", actors, None, 16)
@@ -554,43 +557,136 @@ def grow(count: int) -> list[Row]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def against(target: Target, count: int, quick: bool) -> list[Row]:
-    """The client load alone, against a store that is there already; what it has is left there."""
-    load = Load(target)
-    made = traces(count)
-    singles, gets = (min(count, 500), min(count, 200)) if quick else (2_000, 1_000)
-    rows: list[Row] = []
+class Measured(NamedTuple):
+    """One kind of request to any store: ``units`` of what one run of it does."""
 
-    def measured(name: str, unit: str, of: str, units: int, do: Callable[[], Timed]) -> None:
-        try:
-            timed = do()
-        except Refused as refused:
-            print(f"{name}: {refused}", file=sys.stderr)
-            return
-        rows.append(Row(name, units / timed.seconds, unit))
-        rows.extend(latencies(timed, of))
+    name: str
+    unit: str
+    of: str
+    units: int
+    do: Callable[[], Timed]
 
-    for size, connections, some in ((500, 4, made), (50, 4, made[: max(1, count // 4)]), (1, 16, made[:singles])):
-        name = f"batch {size}, {connections} connections" if size > 1 else f"single, {connections} connections"
-        measured(name, "statements/s", "POST", len(some), lambda: load.post(some, size, connections))  # noqa: B023
-    ids = load.ids(gets)
-    measured(
-        "GET by id, 4 connections",
-        "requests/s",
-        "GET",
-        len(ids),
-        lambda: load.get([{"statementId": identity} for identity in ids], 4),
-    )
+
+def measured(load: Load, made: Sequence[dict[str, Any]], quick: bool) -> list[Measured]:
+    """The client load, kind by kind; nothing is sent yet. What a store has is left there, and what is sent is added."""
+    singles, gets = (min(len(made), 500), min(len(made), 200)) if quick else (2_000, 1_000)
+    fifties = made[: max(1, len(made) // 4)]
+
+    def again() -> Timed:
+        named = [{**one, "id": str(uuid4())} for one in made]
+        load.post(named, 500, 4)
+        return load.post(named, 500, 4)
+
+    @lru_cache
+    def ids() -> list[dict[str, Any]]:
+        return [{"statementId": identity} for identity in load.ids(gets)]
+
     agents = [{"agent": orjson.dumps(agent).decode(), "limit": 100} for agent in busiest(made, 50)]
     verbs = [{"verb": verb, "limit": 100} for verb in sorted({one["verb"]["id"] for one in made})]
     since = [{"since": f"{datetime.now(UTC):%Y-%m-%dT00:00:00Z}", "limit": 100, "ascending": "true"}]
-    for kind, queries in (("agent", agents), ("verb", verbs), ("since", since)):
-        name = f"GET by {kind}, limit 100, 4 connections"
-        asked = [queries[n % len(queries)] for n in range(gets)]
-        measured(name, "requests/s", "GET", gets, lambda: load.get(asked, 4))  # noqa: B023
-    pages = load.paging({"limit": 100}, 500)
-    rows.append(Row("`more`, limit 100", len(pages.times) / pages.seconds, "pages/s"))
+
+    def queried(queries: Sequence[dict[str, Any]]) -> Timed:
+        return load.get([queries[n % len(queries)] for n in range(gets)], 4)
+
+    actors = [one["actor"] for one in made[:singles]]
+    return [
+        Measured("batch 500, 4 connections", "statements/s", "POST", len(made), lambda: load.post(made, 500, 4)),
+        Measured("batch 50, 4 connections", "statements/s", "POST", len(fifties), lambda: load.post(fifties, 50, 4)),
+        Measured("single, 16 connections", "statements/s", "POST", singles, lambda: load.post(made[:singles], 1, 16)),
+        Measured("the same batch of 500 again", "statements/s", "POST", len(made), again),
+        Measured("GET by id, 4 connections", "requests/s", "GET", gets, lambda: load.get(ids(), 4)),
+        Measured("GET by agent, limit 100, 4 connections", "requests/s", "GET", gets, lambda: queried(agents)),
+        Measured("GET by verb, limit 100, 4 connections", "requests/s", "GET", gets, lambda: queried(verbs)),
+        Measured("GET by since, limit 100, 4 connections", "requests/s", "GET", gets, lambda: queried(since)),
+        # As many pages as there are, at most: of a store with few statements they are fewer than in ``units``.
+        Measured("`more`, limit 100", "pages/s", "page", 0, lambda: load.paging({"limit": 100}, 100 if quick else 500)),
+        Measured(
+            "State PUT, 16 connections", "documents/s", "PUT", singles, lambda: load.documents("PUT", actors, STATE, 16)
+        ),
+        Measured(
+            "State GET, 16 connections", "documents/s", "GET", singles, lambda: load.documents("GET", actors, None, 16)
+        ),
+    ]
+
+
+def timed(one: Measured) -> Timed | None:
+    """Run it; None, and why on the standard error, when the store refuses it."""
+    try:
+        return one.do()
+    except Refused as refused:
+        print(f"{one.name}: {refused}", file=sys.stderr)
+        return None
+
+
+def rate(one: Measured, took: Timed) -> float:
+    """Units a second."""
+    return (one.units or len(took.times)) / took.seconds
+
+
+def against(target: Target, count: int, quick: bool) -> list[Row]:
+    """The client load alone, against a store that is there already."""
+    rows: list[Row] = []
+    for one in measured(Load(target), traces(count), quick):
+        took = timed(one)
+        if took is not None:
+            rows += [Row(one.name, rate(one, took), one.unit), *latencies(took, one.of)]
     return rows
+
+
+class Paired(NamedTuple):
+    """A kind of request to two stores in turn: each one's rates, in the order of the rounds."""
+
+    name: str
+    unit: str
+    first: list[float]
+    second: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of each round, the second store's rate to that of the first."""
+        return [second / first for first, second in zip(self.first, self.second, strict=True)]
+
+
+def paired(first: Target, second: Target, count: int, rounds: int, quick: bool) -> list[Paired]:
+    """The client load against two stores in turn, A B, B A, A B…, so that what the machine does meanwhile meets both.
+
+    Each kind goes to both before the next: what drifts, such as the size of the stores, does so for both.
+    """
+    made = traces(count)
+    kinds = [measured(Load(target), made, quick) for target in (first, second)]
+    found = [Paired(one.name, one.unit, [], []) for one in kinds[0]]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        steps = progress.add_task("in turn", total=rounds * len(found))
+        # The first round is not counted: learners' keys are made in it, and workers compile what they need.
+        for turn in range(rounds + 1):
+            for place, pair in enumerate(found):
+                progress.update(steps, advance=turn > 0, description=pair.name)
+                order = (0, 1) if turn % 2 else (1, 0)
+                took = {at: timed(kinds[at][place]) for at in order}
+                one, other = took[0], took[1]
+                if turn and one is not None and other is not None:
+                    pair.first.append(rate(kinds[0][place], one))
+                    pair.second.append(rate(kinds[1][place], other))
+    return [pair for pair in found if pair.first]
+
+
+def print_pairs(pairs: Sequence[Paired], title: str) -> None:
+    """A table: of each kind the medians of both stores, and the median of the ratios of each round with its spread."""
+    table = Table(title=title)
+    for column in ("what", "unit", "A", "B", "B to A", "least", "most"):
+        table.add_column(column, justify="left" if column in ("what", "unit") else "right")
+    for pair in pairs:
+        ratios = pair.ratios
+        table.add_row(
+            pair.name,
+            pair.unit,
+            f"{median(pair.first):,.0f}",
+            f"{median(pair.second):,.0f}",
+            f"{median(ratios):.2f}",
+            f"{min(ratios):.2f}",
+            f"{max(ratios):.2f}",
+        )
+    Console(width=130).print(table)
 
 
 def profiles(count: int = 5_000) -> list[Row]:
@@ -641,6 +737,10 @@ def profiles(count: int = 5_000) -> list[Row]:
     ]
 
 
+def _basic(user: str) -> str:
+    return f"Basic {base64.b64encode(user.encode()).decode()}"
+
+
 def main() -> None:
     """Read the options, measure, print."""
     options = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
@@ -650,16 +750,40 @@ def main() -> None:
         "--growth", type=int, metavar="N", help="ingest N statements only, and tell how the rate changes"
     )
     options.add_argument("--profiles", action="store_true", help="measure the profiles alone: seconds, no service")
-    options.add_argument("--against", metavar="URL", help="the xAPI endpoint of any store, for the client load alone")
-    options.add_argument("--user", metavar="KEY:SECRET", default="", help="its Basic credentials, with --against")
+    options.add_argument(
+        "--against",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="the xAPI endpoint of any store, for the client load alone; given twice: both in turn, with their ratios",
+    )
+    options.add_argument(
+        "--user",
+        metavar="KEY:SECRET",
+        action="append",
+        default=[],
+        help="its Basic credentials, with --against; given once for each",
+    )
+    options.add_argument("--rounds", type=int, default=5, help="with two stores, how many times each (5)")
     options.add_argument("--json", metavar="FILE", help="write the rows as JSON too")
     given = options.parse_args()
     count = given.statements or (20_000 if given.quick else 200_000)
     title = f"Sillage on {described()}"
-    if given.against:
-        token = base64.b64encode(given.user.encode()).decode()
-        rows = against(Target(given.against, f"Basic {token}"), count, given.quick)
-        title = f"{given.against}, {datetime.now(UTC):%Y-%m-%d}"
+    if len(given.against) > 2 or len(given.user) not in (0, len(given.against)):
+        options.error("--against takes one store or two, and --user is given once for each of them, or not at all.")
+    if given.rounds < 1:
+        options.error("--rounds is 1 or more.")
+    targets = [Target(url, _basic(user)) for url, user in zip_longest(given.against, given.user, fillvalue="")]
+    if len(targets) == 2:
+        pairs = paired(targets[0], targets[1], count, given.rounds, given.quick)
+        print_pairs(pairs, f"A {targets[0].url}, B {targets[1].url}, in turn, on {described()}")
+        if given.json:
+            lines = [pair._asdict() for pair in pairs]
+            Path(given.json).write_bytes(orjson.dumps(lines, option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    if targets:
+        rows = against(targets[0], count, given.quick)
+        title = f"{targets[0].url}, {datetime.now(UTC):%Y-%m-%d}"
     elif given.growth:
         rows = grow(given.growth)
     elif given.profiles:

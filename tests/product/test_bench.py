@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.access import scopes
 from tests.places import ROOT
 from tests.served import Server
 
@@ -39,11 +40,22 @@ def test_every_figure_stands_beside_its_limit(tmp_path: Path) -> None:
 
 
 def test_the_same_load_goes_to_any_store(server: Server, tmp_path: Path) -> None:
-    tutor = server.source(scopes=["statements/write", "statements/read/mine"])
+    tutor = server.source(scopes=["statements/write", "statements/read/mine"])  # none for documents: that is told
     user = f"{tutor.id}:{tutor.secret}"
     out = str(tmp_path / "rows.json")
     rows = bench("--against", f"{server.url}/xAPI", "--user", user, "--statements", "600", out)
     named = [row["name"] for row in rows]
     for name in ("batch 500, 4 connections", "single, 16 connections", "GET by verb, limit 100, 4 connections"):
         assert name in named
-    assert named[-1] == "`more`, limit 100"
+    assert "`more`, limit 100" in named and "State PUT, 16 connections" not in named
+
+
+def test_two_stores_in_turn_are_told_by_their_ratios(server: Server, tmp_path: Path) -> None:
+    tutor = server.source(scopes=scopes.XAPI)
+    one = ["--against", f"{server.url}/xAPI", "--user", f"{tutor.id}:{tutor.secret}"]
+    rows = bench(*one, *one, "--statements", "100", "--quick", "--rounds", "2", str(tmp_path / "rows.json"))
+    named = {str(row["name"]): row for row in rows}
+    assert {"the same batch of 500 again", "`more`, limit 100", "State GET, 16 connections"} <= set(named)
+    for row in rows:
+        # Two rounds counted, each store in each.
+        assert len(row["first"]) == len(row["second"]) == 2  # type: ignore[arg-type]
