@@ -88,7 +88,9 @@ from app.people.rectification import Rectification
 from app.people.requests.service import SOON_DAYS, Cases
 from app.people.requests.store import CaseRepository
 from app.people.restriction import Restriction
-from app.platform.cluster.membership import Observer, Presence, current_epoch, next_epoch
+from app.platform.cluster.low_watermark import Observer
+from app.platform.cluster.membership import Presence
+from app.platform.cluster.processes import current_epoch, next_epoch
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler, late_seconds
@@ -125,10 +127,9 @@ from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
 from app.traces.ingest.checking import Checking
-from app.traces.ingest.people import People
-from app.traces.ingest.querying import Library
 from app.traces.ingest.recording import Recorder
-from app.traces.ingest.turns import Turns
+from app.traces.queries.agents import People
+from app.traces.queries.statements import Library
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
@@ -137,6 +138,7 @@ from app.traces.statements.attachments import MOST_ATTACHMENTS, Attachments
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Plain, Statements
+from app.traces.turns import Turns
 from app.web import body, caching, compression, cors, logs, operations, paths, standing
 from app.web import errors as web_errors
 from app.web.api import access_packages as access_api

@@ -25,7 +25,7 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.people.erasure.store import Remains
 from app.platform.cluster import claims
-from app.platform.cluster.membership import Observer
+from app.platform.cluster.low_watermark import Observer
 from app.retention.certificate_store import (
     DATA_DELETED,
     DELETING,

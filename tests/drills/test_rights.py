@@ -39,7 +39,7 @@ from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resour
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.drills.drilling import SEED
 from tests.served import ACTIVITY, statement
 

@@ -8,7 +8,7 @@ import threading
 
 from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers.environment import of_text
-from app.platform.cluster.membership import current_epoch, next_epoch
+from app.platform.cluster.processes import current_epoch, next_epoch
 from app.platform.mongo.connection import Store
 
 INTERVAL = 0.05

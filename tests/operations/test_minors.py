@@ -23,7 +23,7 @@ from app.retention.closed_accounts import CLOSED, Event
 from app.settings import Settings
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.served import statement
 from tests.standard.test_attachments import signed

@@ -30,7 +30,7 @@ from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier, agent_of, group_identifier
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.operations.test_minors_restored import Organisation
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, with_tutor

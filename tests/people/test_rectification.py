@@ -23,7 +23,7 @@ from app.people.finding.finder import person_of
 from app.settings import Settings
 from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.served import statement
 from tests.stores import with_tutor
 

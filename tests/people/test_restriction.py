@@ -29,7 +29,7 @@ from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import StatementQuery, parse_query
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 from tests.stores import with_tutor

@@ -20,7 +20,7 @@ from app.standards.profiles import terms
 from app.standards.xapi.decode import MOST_VALUES
 from app.standards.xapi.versions import Version
 from app.traces.ingest.checking import MOST_KEPT
-from app.traces.ingest.turns import Turns
+from app.traces.turns import Turns
 from app.web import body as bodies
 from app.web.api import check as check_api
 from tests.cli.test_check import VALID, of

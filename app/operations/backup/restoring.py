@@ -45,7 +45,7 @@ from app.operations.schema.catalogue import COLLECTIONS
 from app.operations.schema.migrations import NOTES, create
 from app.people.erasure import tombstones
 from app.people.erasure.tombstones import Tombstones
-from app.platform.cluster import membership as processes
+from app.platform.cluster import processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated

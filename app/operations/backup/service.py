@@ -55,7 +55,7 @@ from app.operations.minors_store import Cleaning, MinorsRepository
 from app.operations.schema import migrations
 from app.people.erasure import tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
-from app.platform.cluster.membership import Observer
+from app.platform.cluster.low_watermark import Observer
 from app.platform.mongo.connection import Store
 
 MAC = "backup"

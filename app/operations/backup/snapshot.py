@@ -23,7 +23,7 @@ from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.operations.backup.restoring import STATE, is_staged
 from app.operations.schema.migrations import NOTES
-from app.platform.cluster import membership as processes
+from app.platform.cluster import processes
 from app.platform.mongo.connection import Store, translated
 
 LEFT_OUT = frozenset({processes.NAME, processes.FENCES, key_holders.NAME, STATE})

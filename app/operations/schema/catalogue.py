@@ -17,7 +17,7 @@ from app.people.access_package import reception_store as receptions
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
 from app.people.requests import store as cases
-from app.platform.cluster import membership as processes
+from app.platform.cluster import processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import Declared
 from app.research import store as aggregates

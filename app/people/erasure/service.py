@@ -63,7 +63,7 @@ from app.people.finding.store import PersonRepository, Tokened
 from app.people.requests.service import Cases
 from app.people.requests.steps import Case
 from app.platform.cluster import claims
-from app.platform.cluster.membership import Observer
+from app.platform.cluster.low_watermark import Observer
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
 from app.traces.statements.store import Position, Stored, beyond

@@ -35,7 +35,7 @@ from app.standards.xapi.documents import (
 from app.standards.xapi.versions import Version
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.store import DocumentRepository, DocumentRow
-from app.traces.ingest.turns import Turns
+from app.traces.turns import Turns
 
 LARGEST = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""

@@ -1,1 +1,1 @@
-"""Record and query statements: the way in and the way out."""
+"""Statements recorded and checked: the way in."""

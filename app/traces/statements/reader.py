@@ -11,7 +11,7 @@ import structlog
 from app.core.errors import Unsealable
 from app.crypto.bodies import Bodies
 from app.keys.learners import SubjectKeys
-from app.platform.cluster.membership import Observer
+from app.platform.cluster.low_watermark import Observer
 from app.traces.statements.store import Plain, Statements, Stored
 
 _NAMED_AT_MOST = 20

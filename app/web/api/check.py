@@ -9,7 +9,7 @@ from app.access.credentials import Access
 from app.core.errors import BadParameter, Fault, UnsupportedContentType
 from app.standards.xapi.versions import OLDEST, negotiate
 from app.traces.ingest.checking import Checking
-from app.traces.ingest.turns import Turns
+from app.traces.turns import Turns
 from app.web import body
 from app.web.api.answers import answer
 from app.web.gate import Gate

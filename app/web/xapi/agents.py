@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from app.access import scopes
 from app.standards.xapi.lookup import parse_agent
-from app.traces.ingest.people import People
+from app.traces.queries.agents import People
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers

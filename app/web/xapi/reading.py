@@ -6,7 +6,7 @@ from app.access import scopes
 from app.access.credentials import Credential
 from app.core.errors import ScopeMissing
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 
 
 def reader(credential: Credential, spoken: Version) -> Reader:

@@ -15,10 +15,10 @@ from app.access.credentials import Access, Credential
 from app.core.errors import BadParameter
 from app.standards.xapi import languages
 from app.standards.xapi.query import CURSOR, parse_following, parse_put, parse_query
-from app.traces.ingest.querying import Library, Page
 from app.traces.ingest.recording import Recorded, Recorder
-from app.traces.ingest.turns import Turns
+from app.traces.queries.statements import Library, Page
 from app.traces.statements.attachments import Part
+from app.traces.turns import Turns
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.operations import Metrics

@@ -26,7 +26,7 @@ from app.people.finding.finder import person_of
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements import activity_store as activity_definitions
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement

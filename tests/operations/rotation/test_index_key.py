@@ -25,7 +25,7 @@ from app.people.finding.finder import person_of
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.store import MOST_CARRIED
 from tests.served import ACTIVITY, statement

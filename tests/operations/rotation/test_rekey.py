@@ -34,7 +34,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.documents.service import LARGEST
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
 from tests.people.people import SOURCE, document, named, parts, person, place, send, with_attachment

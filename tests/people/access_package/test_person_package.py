@@ -30,7 +30,7 @@ from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement

@@ -19,7 +19,7 @@ from app.people.access_package import receptions
 from app.people.access_package.recipients import Received
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.query import parse_query
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.people.people import account, document, named, parts, person, place, send
 
 __all__ = ["parts"]

@@ -19,7 +19,7 @@ from app.people.finding.pseudonyms import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.people.people import document, mentions, named, parts, person, place, send, with_attachment
 
 __all__ = ("parts",)

@@ -12,7 +12,9 @@ import pytest
 
 from app.core import clock
 from app.core.errors import ClockOff, DatabaseUnavailable
-from app.platform.cluster.membership import Lapsed, Observer, Presence, next_epoch
+from app.platform.cluster.low_watermark import Observer
+from app.platform.cluster.membership import Lapsed, Presence
+from app.platform.cluster.processes import next_epoch
 from app.platform.mongo.connection import Store
 from app.traces.statements.store import Inserted, Row, Statements
 

@@ -28,7 +28,7 @@ from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.served import ACTIVITY, free_port, serving, statement
 
 ORGANISATION = "small"

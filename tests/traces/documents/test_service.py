@@ -23,7 +23,7 @@ from app.standards.xapi.versions import Version
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
-from app.traces.ingest.turns import Turns
+from app.traces.turns import Turns
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 

@@ -21,7 +21,7 @@ from app.platform.mongo.connection import Document, Store
 from app.settings import Settings
 from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.keys.test_learners import Commands
 from tests.served import statement
 from tests.stores import started

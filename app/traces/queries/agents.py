@@ -14,7 +14,7 @@ from app.core import lossless
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.people import names_in, person
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Statements, Stored
 

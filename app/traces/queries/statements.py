@@ -22,12 +22,12 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import NEWEST, Version
-from app.traces.ingest.turns import Turns
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import AT_ONCE
 from app.traces.statements.attachments import Attachments, Data
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
+from app.traces.turns import Turns
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.

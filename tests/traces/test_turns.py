@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from app.core.errors import DatabaseUnavailable
-from app.traces.ingest.turns import Turns
+from app.traces.turns import Turns
 
 
 @pytest.mark.parametrize(("threads", "together"), [(1, 2), (8, 2), (16, 4)])

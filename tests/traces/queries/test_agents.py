@@ -14,7 +14,7 @@ from app.factory import Parts
 from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
-from app.traces.ingest.querying import Reader
+from app.traces.queries.statements import Reader
 from tests.served import statement
 from tests.stores import started
 

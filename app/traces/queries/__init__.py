@@ -1,0 +1,1 @@
+"""Statement queries and what is told of agents: the way out."""
