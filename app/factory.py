@@ -1398,7 +1398,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
     metrics = parts.metrics
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
-    web_errors.install(app)
+    rendering = web_errors.Rendering(PREFIX)
+    web_errors.install(app, rendering, ('Basic realm="Sillage", charset="UTF-8"',))
     compression.install(app)
     caching.install(app, {about.ENDPOINT})
     body.install(app)
@@ -1411,6 +1412,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = Refusal(
         headers.headers_outside(PREFIX, chosen.default_version, parts.library.consistent_through),
         cors.headers_outside(origins, prefixes),
+        rendering=rendering,
         count=metrics.shed,
         meant=partial(paths.meant, prefix=PREFIX),
     )

@@ -50,6 +50,8 @@ MOST_INPUTS = 10_000_000
 MOST_TOLD = 60
 _MET = 20
 _CASE = re.compile(rb'"id":"(r-[0-9a-f]{12})"')
+_PAGE = re.compile(rb"\(<code>([a-z-]+)</code>, ([0-9]{3})\)")
+_XAPI = re.compile(rb"[A-Z]+ /xAPI[/ ?]")
 _ERASURE = re.compile(rb'"erasure":"([0-9a-f-]{36})"')
 # Of a refusal that is no fault: the server has more to do than it can, or MongoDB is slow.
 _PASSING = frozenset({"overloaded", "unavailable", "database-unavailable"})
@@ -293,6 +295,8 @@ class Sender:
         if answer.body and kind == b"application/problem+json":
             with suppress(orjson.JSONDecodeError):
                 document = orjson.loads(_unpacked(answer))
+        elif answer.body and kind.startswith(b"text/html") and (page := _PAGE.search(_unpacked(answer))):
+            document = {"code": page[1].decode(), "status": int(page[2])}
         code = str(document.get("code", ""))
         wrong = ""
         passing = answer.status == 503 and (code in _PASSING or sent.bare) and b"retry-after" in answer.headers
@@ -304,6 +308,8 @@ class Sender:
             and not answer.headers.get(b"content-security-policy", b"").startswith(b"sandbox")
         ):
             wrong = f"answered {answer.status} in HTML"
+        elif sent.whole and kind.startswith(b"text/html") and answer.status >= 400 and _XAPI.match(sent.data):
+            wrong = f"answered {answer.status} with a page under /xAPI"
         elif sent.whole and answer.status >= 400 and not sent.bare and document.get("status") != answer.status:
             wrong = f"answered {answer.status} without a problem document: {kind!r} {answer.body[:200]!r}"
         elif answer.status < 400 and answer.headers.get(b"x-request-id", b"").startswith(SMUGGLED.encode()):

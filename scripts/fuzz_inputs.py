@@ -547,6 +547,16 @@ def _headers(chance: random.Random, given: Given, rule: str, number: int) -> dic
     more = {
         "If-Match": ("*", "*", "*", '"a"', "a", '"a", "b"', 'W/"x"', ",", '"' + "a" * 900 + '"'),
         "If-None-Match": ("*", "*", '"a"', "", '"'),
+        "Accept": (
+            "text/html",
+            "text/html",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "*/*",
+            "text/html;q=0",
+            "text/html," * 700,
+            'text/html;x="' + "\\" * 900,
+            ";q=,text/html;;",
+        ),
         "Accept-Language": ("fr", "fr-CA;q=0.5, en", "*;q=0", "a-" * 500, ";;;", "\u00e9"),
         "Accept-Encoding": ("br", "gzip;q=0", "identity;q=0, *;q=0", "x,br", ";"),
         "X-Sillage-Purpose": ("teaching", "x", MARK, ""),

@@ -1,9 +1,10 @@
-"""One handler turns every error into an answer: problem details (RFC 9457) with a stable code."""
+"""One handler turns every error into an answer with a stable code: problem details (RFC 9457), or a page for people."""
 
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -21,6 +22,7 @@ from app.core.errors import (
 )
 from app.standards.xapi import languages
 from app.standards.xapi.languages import Languages
+from app.web import error_page, negotiation
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -32,13 +34,6 @@ _BY_STATUS: dict[int, tuple[type[SillageError], str]] = {
 }
 
 _log = structlog.get_logger("sillage.web")
-
-
-def install(app: Flask) -> None:
-    """Make every error of this application a problem document."""
-    app.register_error_handler(SillageError, _known)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unknown)
 
 
 def in_french(wanted: Languages) -> bool:
@@ -61,38 +56,76 @@ def document(error: SillageError, *, french: bool, request_id: str) -> dict[str,
     return made
 
 
-def problem(error: SillageError) -> Response:
-    """The answer to an error, for the request being served."""
-    french = in_french(languages.parse(request.headers.get("Accept-Language")))
-    made = document(error, french=french, request_id=g.get("request_id", ""))
-    answer = Response(orjson.dumps(made), status=error.status, content_type=CONTENT_TYPE)
-    answer.headers["Content-Language"] = "fr" if french else "en"
-    if error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, CredentialsRefused):
-        answer.headers["WWW-Authenticate"] = 'Basic realm="Sillage", charset="UTF-8"'
-    g.error_code = error.code
-    return answer
+class Rendered(NamedTuple):
+    """An error as it is answered: its body, and the headers that belong to it."""
+
+    body: bytes
+    headers: Mapping[str, str]
 
 
-def _known(error: SillageError) -> Response:
-    return problem(error)
+class Rendering:
+    """Renders errors in the form and the language that a request asks for.
+
+    A problem document (RFC 9457); where people look, which is not under ``/xAPI``, a page for those who ask for HTML.
+    """
+
+    def __init__(self, xapi: str = "/xAPI") -> None:
+        """``xapi``: the beginning of the paths that clients of the standard ask for."""
+        self._xapi = xapi
+
+    def rendered(
+        self, error: SillageError, path: str, accept: str | None, accept_language: str | None, request_id: str
+    ) -> Rendered:
+        """The answer to a request for a path, with these headers; an empty path is one that is not known."""
+        french = in_french(languages.parse(accept_language))
+        headers = {"Content-Language": "fr" if french else "en"}
+        if path.startswith("/") and path != self._xapi and not path.startswith(f"{self._xapi}/"):
+            headers["Vary"] = "Accept, Accept-Language"
+            if negotiation.wants_page(accept):
+                headers |= {"Content-Type": "text/html; charset=utf-8", **error_page.HEADERS}
+                return Rendered(error_page.page(error, french=french, request_id=request_id), headers)
+        headers["Content-Type"] = CONTENT_TYPE
+        return Rendered(orjson.dumps(document(error, french=french, request_id=request_id)), headers)
 
 
-def _http(error: HTTPException) -> Response:
-    kind, detail = _BY_STATUS.get(error.code or 500, (BadRequest, "The request is not well formed."))
-    if (error.code or 500) >= 500:
-        kind, detail = SillageError, "Something failed inside the store. Quote the request id to its operator."
-    answer = problem(kind(detail))
-    if error.code == 405 and error.get_response().headers.get("Allow"):
-        answer.headers["Allow"] = error.get_response().headers["Allow"]
-    return answer
+def install(app: Flask, rendering: Rendering, challenges: Sequence[str] = ()) -> None:
+    """Have every error of this application answered as ``rendering`` says.
 
+    ``challenges``: what ``WWW-Authenticate`` says to those who have shown no valid credentials (RFC 9110 11.6.1).
+    """
 
-def _unknown(error: Exception) -> Response:
-    # The text of an unforeseen exception may hold personal data: its type and places say enough.
-    frames = [
-        f"{frame.filename.rpartition('/app/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    _log.error("unforeseen", kind=type(error).__name__, frames=frames[-8:], request_id=g.get("request_id", ""))
-    return problem(SillageError("Something failed inside the store. Quote the request id to its operator."))
+    def answered(error: SillageError) -> Response:
+        asked = request.headers
+        body, headers = rendering.rendered(
+            error, request.path, asked.get("Accept"), asked.get("Accept-Language"), g.get("request_id", "")
+        )
+        answer = Response(body, error.status, headers)
+        if error.retry_after is not None:
+            answer.headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, CredentialsRefused):
+            for challenge in challenges:
+                answer.headers.add("WWW-Authenticate", challenge)
+        g.error_code = error.code
+        return answer
+
+    def of_http(error: HTTPException) -> Response:
+        kind, detail = _BY_STATUS.get(error.code or 500, (BadRequest, "The request is not well formed."))
+        if (error.code or 500) >= 500:
+            kind, detail = SillageError, "Something failed inside the store. Quote the request id to its operator."
+        answer = answered(kind(detail))
+        if error.code == 405 and error.get_response().headers.get("Allow"):
+            answer.headers["Allow"] = error.get_response().headers["Allow"]
+        return answer
+
+    def unforeseen(error: Exception) -> Response:
+        # The text of an unforeseen exception may hold personal data: its type and places say enough.
+        frames = [
+            f"{frame.filename.rpartition('/app/')[2]}:{frame.lineno}"
+            for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        _log.error("unforeseen", kind=type(error).__name__, frames=frames[-8:], request_id=g.get("request_id", ""))
+        return answered(SillageError("Something failed inside the store. Quote the request id to its operator."))
+
+    app.register_error_handler(SillageError, answered)
+    app.register_error_handler(HTTPException, of_http)
+    app.register_error_handler(Exception, unforeseen)

@@ -1,7 +1,7 @@
 """The whole answer to a request that the application does not see, or fails to answer; made by the worker itself.
 
 Refusing must cost far less than serving, so Flask is left out; what its hooks give every other answer is given here:
-problem document, language, request id, the headers of xAPI, of CORS and for caches.
+problem document or page, language, request id, the headers of xAPI, of CORS and for caches.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 
-import orjson
 from gunicorn.http import errors as parser
 
 from app.core import clock
 from app.core.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
-from app.standards.xapi import languages
-from app.web import caching, errors, logs
+from app.web import caching, logs
+from app.web.errors import Rendering
 
 _ASKED = re.compile(r"([A-Z]+) ([^ ?\r\n]*)")
-_FIELDS = re.compile(r"\n(accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_FIELDS = re.compile(r"\n(accept|accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+# RFC 9110 5.3: said in several lines, they are one list.
+_LISTS = frozenset({"accept", "accept-language"})
 _HEAD_END = b"\r\n\r\n"
 
 Headers = Callable[[str, str], Mapping[str, str]]
@@ -72,11 +73,16 @@ class Refusal:
     def __init__(
         self,
         *headers: Headers,
+        rendering: Rendering | None = None,
         count: Callable[[str], object] = lambda _: None,
         meant: Callable[[str], str] = lambda path: path,
     ) -> None:
-        """``count`` is told why, for each request that is refused; ``meant`` gives the path that a path means."""
+        """``rendering`` gives an error its form, ``meant`` the path that a path means.
+
+        ``count`` is told why, for each request that is refused.
+        """
         self._headers = headers
+        self._rendering = rendering or Rendering()
         self._meant = meant
         self.count = count
 
@@ -87,24 +93,31 @@ class Refusal:
         asked = _ASKED.match(head)
         method, path = asked.groups() if asked else ("", "")
         path = self._meant(path)
-        fields = {found[1].lower(): found[2].strip() for found in _FIELDS.finditer(head)}
-        french = errors.in_french(languages.parse(fields.get("accept-language")))
+        fields: dict[str, str] = {}
+        for found in _FIELDS.finditer(head):
+            name, text = found[1].lower(), found[2].strip()
+            fields[name] = f"{fields[name]},{text}" if name in _LISTS and name in fields else text
         request_id = logs.sane_id(fields.get("x-request-id", "")) or clock.random_bytes(16).hex()
-        body = orjson.dumps(errors.document(error, french=french, request_id=request_id))
+        body, own = self._rendering.rendered(
+            error, path, fields.get("accept"), fields.get("accept-language"), request_id
+        )
         given = {
             "Server": "gunicorn",
             "Date": formatdate(clock.now_us() / 1_000_000, usegmt=True),
             "Connection": "keep-alive" if keep else "close",
-            "Content-Type": errors.CONTENT_TYPE,
             "Content-Length": str(len(body)),
-            "Content-Language": "fr" if french else "en",
             "Cache-Control": caching.NEVER,
             "X-Request-ID": request_id,
+            **own,
         }
         if error.retry_after is not None:
             given["Retry-After"] = str(error.retry_after)
         for headers in self._headers:
-            given.update(headers(path, fields.get("origin", "")))
+            more = headers(path, fields.get("origin", ""))
+            vary = [each["Vary"] for each in (given, more) if "Vary" in each]
+            given.update(more)
+            if vary:
+                given["Vary"] = ", ".join(vary)
         lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{lines}\r\n"
         return start.encode("latin-1") + (b"" if method == "HEAD" else body)

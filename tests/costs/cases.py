@@ -532,7 +532,16 @@ LANGUAGES: Mapping[str, str] = {
     "spaces": "fr" + " " * (_LONG - 4) + ",x",
 }
 
+_FORMS: Mapping[str, str] = {
+    "many ranges": "text/html," + ",".join(f"a/x{each:03x};q=0.{each % 10}" for each in range(_LONG // 13)),
+    "many pages": "text/html," * (_LONG // 10),
+    "strings": 'text/html,a/b;x="' + '\\"' * (_LONG // 2 - 10),
+    "quotes": "text/html," + '"' * (_LONG - 10),
+    "blanks": "text/html," + " ;" * (_LONG // 2 - 5),
+}
+
 _HEADERS: Mapping[str, Mapping[str, str]] = {
+    **{f"Accept, {name}": {"Accept": text} for name, text in _FORMS.items()},
     **{f"Accept-Language, {name}": {"Accept-Language": text} for name, text in LANGUAGES.items()},
     "Accept-Encoding": {"Accept-Encoding": ",".join(f"x{each}" for each in range(1_200))},
     "weights of encodings": {"Accept-Encoding": "gzip" + ";q=1" * 1_900},

@@ -43,7 +43,7 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
     aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]
     aggregates.run()
     app = Flask("sillage", static_folder=None)
-    errors.install(app)
+    errors.install(app, errors.Rendering())
     gate = Gate(Access(SourceRepository(store)))
     app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit.append), url_prefix="/api/v1")
     return app.test_client()

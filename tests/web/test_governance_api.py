@@ -59,7 +59,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         years=RetentionYears(store),
     )
     app = Flask("governance-tests")
-    errors.install(app)
+    errors.install(app, errors.Rendering())
     search = AuditSearch(audit, lambda: vault)
     gate = Gate(Access(SourceRepository(store)))
     app.register_blueprint(
