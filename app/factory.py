@@ -22,6 +22,8 @@ import structlog
 from flask import Flask
 
 from app.access import scopes
+from app.access.authenticators import Authenticators
+from app.access.basic import Basic
 from app.access.credentials import Access, Sources
 from app.access.restrictions.store import PersonStateRepository, PersonStates
 from app.access.store import Source, SourceRepository
@@ -151,7 +153,7 @@ from app.web.api import restriction as restriction_api
 from app.web.api import retention as retention_api
 from app.web.api import verdicts as verdicts_api
 from app.web.cross_site import CrossSite
-from app.web.gate import Gate
+from app.web.gate import AUTHENTICATORS, Gate
 from app.web.purpose import Purposes, stated
 from app.web.refusal import EXTENSION, Refusal
 from app.web.xapi import about, activities, agents, alternate, headers
@@ -1398,8 +1400,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
     metrics = parts.metrics
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
+    authenticators = Authenticators((Basic(parts.access),))
+    app.extensions[AUTHENTICATORS] = authenticators
     rendering = web_errors.Rendering(PREFIX)
-    web_errors.install(app, rendering, ('Basic realm="Sillage", charset="UTF-8"',))
+    web_errors.install(app, rendering, authenticators.challenges)
     compression.install(app)
     caching.install(app, {about.ENDPOINT})
     body.install(app)
@@ -1422,7 +1426,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         activity=lambda source: parts.access.source(source).activity,
     )
     gate = Gate(
-        parts.access,
+        authenticators,
         parts.presence.require,
         purposes.note,
         CrossSite(origins).require,
@@ -1494,7 +1498,7 @@ def create_app(settings: Settings | None = None) -> Flask:
                 "clock": parts.store.clock.require,
                 "migrations": operations.remembered(parts.recheck, 5.0),
             },
-            lambda: gate.credential(scopes.METRICS),
+            lambda: gate.principal(scopes.METRICS),
             trust_host=not chosen.behind_tls,
             standing=parts.standing,
         )

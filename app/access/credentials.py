@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.access import scopes as scope
+from app.access.principals import Kind, Principal
 from app.access.store import Source, SourceRepository, StoredCredential
 from app.core import clock
 from app.core.errors import CredentialsRefused, RegisterInvalid
@@ -28,34 +28,6 @@ MOST_REASON = 500
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 
 
-class Credential(NamedTuple):
-    """Who sends this request.
-
-    Attributes:
-        id: Public part of the credential, fit for logs.
-        source: The source it belongs to; None for people (researcher, DPO).
-        scopes: What it may do, implied scopes included.
-    """
-
-    id: str
-    source: str | None
-    scopes: frozenset[str]
-
-
-class Sender(NamedTuple):
-    """A credential that belongs to a source: what only those who send may do is done under it.
-
-    Attributes:
-        id: Public part of the credential, fit for logs.
-        source: The source it belongs to.
-        scopes: What it may do, implied scopes included.
-    """
-
-    id: str
-    source: str
-    scopes: frozenset[str]
-
-
 class NewCredential(NamedTuple):
     """A credential just made: the only time its secret is seen."""
 
@@ -65,7 +37,7 @@ class NewCredential(NamedTuple):
 
 class _Known(NamedTuple):
     digest: bytes
-    credential: Credential | None
+    principal: Principal | None
 
 
 _NOBODY = _Known(hashlib.sha256(b"no such credential").digest(), None)
@@ -89,27 +61,31 @@ class Access:
         # New objects rather than clear(): a lookup under way must not refill what was emptied.
         self._known, self._sources = {}, {}
 
-    def verify(self, authorization: str | None) -> Credential:
-        """The credential behind an ``Authorization: Basic`` header.
+    def verify(self, identity: str, secret: bytes) -> Principal:
+        """The principal whose credential this is.
+
+        Args:
+            identity: Public id of the credential.
+            secret: Its secret.
 
         Raises:
-            CredentialsRefused: absent, malformed, unknown, revoked or wrong; the answer does not say which.
+            CredentialsRefused: unknown, revoked or wrong; the answer does not say which.
         """
-        identity, secret = _basic(authorization)
         digest = hashlib.sha256(secret).digest()
         # Whoever has not the right secret takes the same steps whatever the id: the cache answers the right one alone,
         # and is compared with in constant time, with something even where it knows nothing; then MongoDB is asked for
         # both together, and finds nothing. What these steps cost does not tell an id that exists.
         cache = self._known
         known = cache.get(identity, _NOBODY)
-        if hmac.compare_digest(digest, known.digest) and known.credential is not None and self._trusted():
-            return known.credential
+        if hmac.compare_digest(digest, known.digest) and known.principal is not None and self._trusted():
+            return known.principal
         stored = self._repository.issued(identity, digest)
         if stored is None:
             raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
-        credential = Credential(stored.id, stored.source, scope.closure(stored.scopes))
-        cache[identity] = _Known(digest, credential)
-        return credential
+        kind = Kind.PERSON if stored.source is None else Kind.SOURCE
+        principal = Principal(kind, stored.id, scope.closure(stored.scopes), stored.source)
+        cache[identity] = _Known(digest, principal)
+        return principal
 
     def source(self, identity: str) -> Source:
         """The registered source of a credential.
@@ -368,20 +344,3 @@ def _known_scopes(scopes: Sequence[str]) -> None:
     unknown = sorted(set(scopes) - set(scope.EVERY))
     if unknown or not scopes:
         raise RegisterInvalid(f"Scopes are among: {', '.join(scope.EVERY)}.")
-
-
-def _basic(authorization: str | None) -> tuple[str, bytes]:
-    # RFC 7617
-    kind, _, encoded = (authorization or "").partition(" ")
-    if kind.lower() != "basic":
-        raise CredentialsRefused(
-            "Send credentials with HTTP Basic authentication; of a form, in its field `Authorization`."
-        )
-    try:
-        identity, colon, secret = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        name = identity.decode("ascii")
-    except (binascii.Error, ValueError):
-        raise CredentialsRefused("The Authorization header is not valid Basic credentials.") from None
-    if not colon:
-        raise CredentialsRefused("The Authorization header is not valid Basic credentials.")
-    return name, secret

@@ -26,6 +26,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
 from app import create_app
+from app.access.authenticators import Authenticators
 from app.core import clock, collector
 from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.platform.mongo.embedded import server as embedded
@@ -33,6 +34,8 @@ from app.serve.worker import STOPS, Worker, most_connections
 from app.settings import Settings
 from app.web import logs
 from app.web.admission.admission import Limits
+from app.web.admission.request_head import Heads
+from app.web.gate import AUTHENTICATORS
 from app.web.memory import MIB, ROOM, Ceiling, Turn, most_by_default, resident
 from app.web.operations import EXTENSION as EXTENSION_OF_METRICS
 from app.web.operations import MULTIPROCESS, Metrics
@@ -178,7 +181,10 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             waiting=settings.max_waiting,
             seconds=settings.max_wait_seconds,
         )
-        worker.share_out(limits, worker.wsgi.extensions.get(EXTENSION) or Refusal())
+        extensions = worker.wsgi.extensions
+        ways: Authenticators | None = extensions.get(AUTHENTICATORS)
+        heads = Heads() if ways is None else Heads(ways.fields)
+        worker.share_out(limits, extensions.get(EXTENSION) or Refusal(), heads)
         # A terminal sends Ctrl-C to the workers as well; the master tells them what to do.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         collector.spare_what_is_loaded()

@@ -29,7 +29,7 @@ from app.core.errors import HeadTooLarge, RequestTimeout, SillageError
 from app.web import body
 from app.web.admission.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
 from app.web.admission.client_socket import ClientSocket
-from app.web.admission.request_head import asking, asking_form, form, waits_to_go_on, whole
+from app.web.admission.request_head import Heads, form, waits_to_go_on, whole
 from app.web.framing import Parser, most_framing
 from app.web.gathering import Gathering, Room, no_room
 from app.web.memory import Ceiling
@@ -87,6 +87,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._lingering: deque[_Client] = deque()
         self._room = bytearray(_HEAD_BYTES)
         self._admission: Admission[_Client]
+        self._heads: Heads
         self._refusal: Refusal
         self._room_for_forms: Room[_Client]
         self._largest_form = 0
@@ -104,8 +105,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         """As many threads as ``Admission`` may start requests at once."""
         return ThreadPoolExecutor(max_workers=self.cfg.threads + SPARE_THREADS + OPERATIONS_THREADS)
 
-    def share_out(self, limits: Limits, refusal: Refusal) -> None:
-        """Say, before anything is served, what there is, and how those are answered that get nothing of it."""
+    def share_out(self, limits: Limits, refusal: Refusal, heads: Heads) -> None:
+        """Say, before anything is served, what there is, and how those are answered that get nothing of it.
+
+        ``heads`` looks at what is asked, and by whom.
+        """
+        self._heads = heads
         self._admission = Admission(limits)
         self._refusal = refusal
         self._largest_form = limits.largest_body
@@ -164,7 +169,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def enqueue_req(self, conn: _Client) -> None:
         """A head is whole: serve the request, let it wait, or refuse it or another one."""
         gathered = conn.sock.gathered
-        asked = asking(conn.head) if gathered is None else asking_form(conn.head, gathered.payload)
+        heads = self._heads
+        asked = heads.asking(conn.head) if gathered is None else heads.asking_form(conn.head, gathered.payload)
         started, shed = self._admission.arrive(conn, asked, clock.steady())
         self._start(started)
         for each in shed:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from flask import g, has_request_context, request
 
 from app.access import scopes
-from app.access.credentials import Credential
+from app.access.principals import Kind, Principal
 from app.core.errors import BadParameter
 
 HEADER = "X-Sillage-Purpose"
@@ -37,24 +37,31 @@ class Purposes:
         self._required = required
         self._activity = activity
 
-    def note(self, credential: Credential, asked: Sequence[str]) -> None:
+    def note(self, principal: Principal, asked: Sequence[str]) -> Principal:
         """Take note of the purpose of the current request.
 
         Args:
-            credential: Whose request it is.
+            principal: Whose request it is.
             asked: The scopes of which the route asks for one.
+
+        Returns:
+            The principal, with the purpose that the request gives, else the one it has.
 
         Raises:
             BadParameter: it is not one of the codes, or is missing where it is required.
         """
         given = request.headers.get(HEADER)
-        if given is not None and given not in self._known:
-            raise BadParameter(f"{HEADER} is not one of this installation's purposes: {', '.join(self._known)}.")
-        if given is None and self._required and credential.source is None and not _NEED_NONE.issuperset(asked):
+        if given is not None:
+            if given not in self._known:
+                raise BadParameter(f"{HEADER} is not one of this installation's purposes: {', '.join(self._known)}.")
+            principal = principal._replace(purpose=given)
+        person = principal.kind is Kind.PERSON
+        if principal.purpose is None and self._required and person and not _NEED_NONE.issuperset(asked):
             raise BadParameter(f"Say what this is for, in {HEADER}: {', '.join(self._known)}.")
-        g.why = {} if given is None else {"purpose": given}
-        if credential.source is not None:
-            g.activity_of = (self._activity, credential.source)
+        g.why = {} if principal.purpose is None else {"purpose": principal.purpose}
+        if principal.kind is Kind.SOURCE:
+            g.activity_of = (self._activity, principal.source)
+        return principal
 
 
 def stated() -> Mapping[str, object]:

@@ -10,7 +10,10 @@ from types import FrameType
 import pytest
 
 from app.access import scopes
-from app.access.credentials import Access, Credential, NewCredential, Sources
+from app.access.authenticators import RequestHead
+from app.access.basic import Basic
+from app.access.credentials import Access, NewCredential, Sources
+from app.access.principals import Kind, Principal
 from app.access.store import SourceRepository
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.platform.mongo.connection import Store
@@ -48,8 +51,13 @@ def sources(repository: Counting, log: list[tuple[str, str]]) -> Iterator[Source
     )
 
 
-def header(credential: NewCredential) -> str:
-    return "Basic " + base64.b64encode(f"{credential.id}:{credential.secret}".encode()).decode()
+def head(credential: NewCredential) -> RequestHead:
+    shown = base64.b64encode(f"{credential.id}:{credential.secret}".encode()).decode()
+    return RequestHead("GET", "/xAPI/statements", {"Authorization": f"Basic {shown}"})
+
+
+def verify(access: Access, credential: NewCredential) -> Principal | None:
+    return Basic(access).authenticate(head(credential))
 
 
 def test_a_trusted_cache_asks_mongodb_once(sources: Sources, repository: Counting) -> None:
@@ -57,10 +65,11 @@ def test_a_trusted_cache_asks_mongodb_once(sources: Sources, repository: Countin
     access = Access(repository, lambda: True)
     repository.lookups = 0
     for _ in range(5):
-        assert access.verify(header(key)) == Credential(key.id, "tutor", frozenset(scopes.SOURCE_DEFAULT))
+        wanted = Principal(Kind.SOURCE, key.id, frozenset(scopes.SOURCE_DEFAULT), "tutor")
+        assert verify(access, key) == wanted
     assert repository.lookups == 1
     access.forget()
-    access.verify(header(key))
+    verify(access, key)
     assert repository.lookups == 2
 
 
@@ -69,23 +78,24 @@ def test_a_process_out_of_touch_asks_each_time_and_hears_of_a_revocation(
 ) -> None:
     _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
     access = Access(repository, lambda: False)
-    access.verify(header(key))
+    verify(access, key)
     sources.revoke(key.id, actor="t")
     with pytest.raises(CredentialsRefused):
-        access.verify(header(key))
+        verify(access, key)
 
 
 def test_a_wrong_secret_is_refused_from_the_cache_too(sources: Sources, repository: Counting) -> None:
     _, key = sources.add("tutor", name="Tutor", activity="p2ia", actor="t")
     access = Access(repository, lambda: True)
-    access.verify(header(key))
+    verify(access, key)
     with pytest.raises(CredentialsRefused):
-        access.verify(header(NewCredential(key.id, key.secret[:-1])))
+        verify(access, NewCredential(key.id, key.secret[:-1]))
 
 
 def work(access: Access, given: NewCredential) -> list[str]:
     """What refusing a credential does, call by call: functions of this application, and what these call."""
     done: list[str] = []
+    basic, shown = Basic(access), head(given)
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         ours = "/app/" in frame.f_code.co_filename
@@ -99,7 +109,7 @@ def work(access: Access, given: NewCredential) -> list[str]:
     sys.setprofile(note)
     try:
         with pytest.raises(CredentialsRefused) as refused:
-            access.verify(header(given))
+            basic.authenticate(shown)
     finally:
         sys.setprofile(None)
     return [*done, refused.value.detail]
@@ -115,7 +125,7 @@ def test_refusing_does_the_same_whether_the_id_exists_or_not(
     revoked = sources.issue(source=None, label="", scopes=(scopes.RIGHTS,), actor="t")
     sources.revoke(revoked.id, actor="t")
     access = Access(repository, lambda: trusted)
-    assert access.verify(header(warm)).id == warm.id
+    assert verify(access, warm) is not None
     wrong = "x" * len(warm.secret)
     given = {
         "unknown": NewCredential("sk-0000000000000000", wrong),

@@ -38,20 +38,15 @@ def kinds(parts: Parts, kind: str) -> list[Any]:
     return [entry.detail for entry in parts.audit.newest([kind])]
 
 
-def basic(key: Any) -> str:
-    import base64
-
-    return "Basic " + base64.b64encode(f"{key.id}:{key.secret}".encode()).decode()
-
-
 def test_of_a_closed_source_nothing_is_accepted_and_what_is_stored_stays(parts: Parts) -> None:
     key = parts.sources.issue(source="tutor", label="x", scopes=["statements/write"], actor="cli:test")
     access = Access(parts.sources_repository)
-    assert access.verify(basic(key)).source == "tutor"
+    secret = key.secret.encode()
+    assert access.verify(key.id, secret).source == "tutor"
     send(parts, named("lea"))
     act = parts.contracts.close("tutor", **SAID)
     with pytest.raises(CredentialsRefused):
-        access.verify(basic(key))
+        access.verify(key.id, secret)
     with pytest.raises(RegisterInvalid, match="closed"):
         parts.sources.issue(source="tutor", label="x", scopes=["statements/write"], actor="cli:test")
     assert len(bodies(parts)) == 1

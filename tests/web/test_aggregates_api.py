@@ -11,6 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.access import scopes
+from app.access.authenticators import Authenticators
+from app.access.basic import Basic
 from app.access.credentials import Access, NewCredential, Sources
 from app.access.store import SourceRepository
 from app.core import clock
@@ -44,7 +46,7 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
     aggregates.run()
     app = Flask("sillage", static_folder=None)
     errors.install(app, errors.Rendering())
-    gate = Gate(Access(SourceRepository(store)))
+    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit.append), url_prefix="/api/v1")
     return app.test_client()
 

@@ -13,6 +13,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.access import scopes
+from app.access.authenticators import Authenticators
+from app.access.basic import Basic
 from app.access.credentials import Access, NewCredential, Sources
 from app.access.store import SourceRepository
 from app.core import clock
@@ -61,7 +63,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     app = Flask("governance-tests")
     errors.install(app, errors.Rendering())
     search = AuditSearch(audit, lambda: vault)
-    gate = Gate(Access(SourceRepository(store)))
+    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(
         governance_api.blueprint(gate, retention, register, audit, search, lambda: str.upper), url_prefix="/api/v1"
     )

@@ -1,9 +1,12 @@
 """Which request gets a thread of this worker next, and which is refused before anything of its body is read.
 
-What is short in a worker are threads, and memory for bodies. Each source's share of them is the greater of its share of
-the threads and its share of the bytes; whenever a thread is free, it goes to the source whose share is the smallest
-(dominant resource fairness: Ghodsi et al., NSDI 2011). A source alone may hold everything. When too many writes wait,
-the source with most of them loses its last one (longest queue drop), so that whoever asks within its share is heard.
+What is short in a worker are threads, and memory for bodies. Each principal's share of them is the greater of its part
+of the threads and its part of the bytes; whenever a thread is free, it goes to the one whose share is the smallest
+(dominant resource fairness: Ghodsi et al., NSDI 2011). One alone may hold everything. When too many writes wait, the
+principal with most of them loses its last one (longest queue drop), so that whoever asks within its share is heard.
+
+A principal is here the key that it shares by (``Principal.share``): one for all credentials of a source. It is learnt
+from the thread that authenticated a request, for the next one that shows the same.
 
 Nothing here reads a socket or the clock. Methods may be called by any thread.
 """
@@ -22,11 +25,11 @@ from app.web.admission.request_head import OPERATIONS, Asking, Kind
 Item = TypeVar("Item")
 
 SPARE_THREADS = 1
-"""Threads beside those of the setting, each with room for one body, for sources that hold none."""
+"""Threads beside those of the setting, each with room for one body, for principals that hold none."""
 OPERATIONS_THREADS = 2
 """Threads beside them for health checks and metrics."""
 PRESENT_SECONDS = 1.0
-"""How long after its last request a source counts as one that others share with."""
+"""How long after its last request a principal counts as one that others share with."""
 RETRY_SECONDS = 1
 _STRANGERS = ""
 _MOST_CREDENTIALS = 10_000
@@ -59,8 +62,8 @@ class Shed(NamedTuple, Generic[Item]):
 
 
 @dataclass(eq=False, slots=True)
-class _Source(Generic[Item]):
-    """What one source holds and waits for."""
+class _Holding(Generic[Item]):
+    """What one principal holds and waits for."""
 
     key: str
     threads: int = 0
@@ -84,16 +87,16 @@ class _Source(Generic[Item]):
 class Admitted(Generic[Item]):
     """A request that waits or is served; ``hold`` and ``learn`` are for the thread that serves it."""
 
-    __slots__ = ("_admission", "bytes", "credential", "item", "kind", "since", "source", "spare")
+    __slots__ = ("_admission", "bytes", "credential", "holding", "item", "kind", "since", "spare")
 
     def __init__(
-        self, admission: Admission[Item], item: Item, asking: Asking, source: _Source[Item], claim: int, since: float
+        self, admission: Admission[Item], item: Item, asking: Asking, holding: _Holding[Item], claim: int, since: float
     ) -> None:
         self._admission = admission
         self.item = item
         self.kind = asking.kind
         self.credential = asking.credential
-        self.source = source
+        self.holding = holding
         self.bytes = claim
         self.since = since
         self.spare = False
@@ -107,10 +110,10 @@ class Admitted(Generic[Item]):
         if size > self.bytes:
             self._admission.grow(self, size)
 
-    def learn(self, source: str) -> None:
+    def learn(self, principal: str) -> None:
         """Say whose credentials these turned out to be, so that the next request with them counts as theirs."""
-        if self.credential is not None and self.source.key != source:
-            self._admission.learn(self.credential, source)
+        if self.credential is not None and self.holding.key != principal:
+            self._admission.learn(self.credential, principal)
 
 
 class Admission(Generic[Item]):
@@ -119,11 +122,11 @@ class Admission(Generic[Item]):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        self._sources: dict[str, _Source[Item]] = {}
+        self._holdings: dict[str, _Holding[Item]] = {}
         # Those with requests that wait, in the order of their coming.
-        self._waiting: dict[str, _Source[Item]] = {}
+        self._waiting: dict[str, _Holding[Item]] = {}
         self._operations: deque[Admitted[Item]] = deque()
-        self._operations_source: _Source[Item] = _Source(OPERATIONS)
+        self._operations_holding: _Holding[Item] = _Holding(OPERATIONS)
         self._threads = 0
         self._spare = 0
         self._bytes = 0
@@ -136,23 +139,23 @@ class Admission(Generic[Item]):
         """A request whose head is there; those that are to be served at once, and those that are refused."""
         with self._lock:
             if asking.kind is Kind.OPERATIONS:
-                self._operations.append(Admitted(self, item, asking, self._operations_source, 0, now))
+                self._operations.append(Admitted(self, item, asking, self._operations_holding, 0, now))
                 return list(self._startable()), []
-            source = self._source(asking.credential)
-            source.seen = now
-            admitted = Admitted(self, item, asking, source, min(asking.body_bytes, self._limits.largest_body), now)
+            holding = self._holding(asking.credential)
+            holding.seen = now
+            admitted = Admitted(self, item, asking, holding, min(asking.body_bytes, self._limits.largest_body), now)
             if asking.kind is Kind.READ:
-                source.reads.append(admitted)
+                holding.reads.append(admitted)
             else:
-                source.writes.append(admitted)
+                holding.writes.append(admitted)
                 self._writes_waiting += 1
-            self._waiting[source.key] = source
+            self._waiting[holding.key] = holding
             started = list(self._startable())
             if self._writes_waiting <= self._limits.waiting:
                 return started, []
             writers = (each for each in self._waiting.values() if each.writes)
             # Among equals it is this one, whose request is its last.
-            longest = max(writers, key=lambda each: (_asked(each), each is source))
+            longest = max(writers, key=lambda each: (_asked(each), each is holding))
             dropped = longest.writes.pop()
             self._writes_waiting -= 1
             self._tidy(longest)
@@ -161,11 +164,11 @@ class Admission(Generic[Item]):
     def leave(self, admitted: Admitted[Item]) -> list[Admitted[Item]]:
         """A request is answered; those that are to be served now."""
         with self._lock:
-            source = admitted.source
-            source.threads -= 1
-            source.bytes -= admitted.bytes
+            holding = admitted.holding
+            holding.threads -= 1
+            holding.bytes -= admitted.bytes
             if admitted.kind is Kind.READ:
-                source.reads_served -= 1
+                holding.reads_served -= 1
             if admitted.spare:
                 self._spare -= 1
             elif admitted.kind is not Kind.OPERATIONS:
@@ -174,22 +177,22 @@ class Admission(Generic[Item]):
             return list(self._startable())
 
     def sweep(self, now: float) -> list[Shed[Item]]:
-        """Refuse those that have waited too long, and forget sources that have gone; costs nothing when none waits."""
+        """Refuse those that have waited too long, and forget who has gone; costs nothing when none waits."""
         if now - self._swept < PRESENT_SECONDS / 4:
             return []
         self._swept = now
         with self._lock:
             shed = []
-            for source in list(self._waiting.values()):
-                for queue in (source.reads, source.writes):
+            for holding in list(self._waiting.values()):
+                for queue in (holding.reads, holding.writes):
                     while queue and now - queue[0].since > self._limits.seconds:
                         late = queue.popleft()
                         self._writes_waiting -= late.kind is Kind.WRITE
                         shed.append(self._refused(late, "time", now))
-                self._tidy(source)
-            for key, source in list(self._sources.items()):
-                if not source.threads and not source.waiting and now - source.seen > PRESENT_SECONDS:
-                    del self._sources[key]
+                self._tidy(holding)
+            for key, holding in list(self._holdings.items()):
+                if not holding.threads and not holding.waiting and now - holding.seen > PRESENT_SECONDS:
+                    del self._holdings[key]
             return shed
 
     def grow(self, admitted: Admitted[Item], size: int) -> None:
@@ -205,33 +208,33 @@ class Admission(Generic[Item]):
                     retry_after=RETRY_SECONDS,
                 )
             admitted.bytes = size
-            admitted.source.bytes += more
+            admitted.holding.bytes += more
             if not admitted.spare:
                 self._bytes += more
 
-    def learn(self, credential: bytes, source: str) -> None:
+    def learn(self, credential: bytes, principal: str) -> None:
         """``Admitted.learn``."""
         if len(self._owners) >= _MOST_CREDENTIALS:
             self._owners.clear()
-        self._owners[credential] = source
+        self._owners[credential] = principal
 
     # --- with the lock held -------------------------------------------------------------------------
 
-    def _source(self, credential: bytes | None) -> _Source[Item]:
+    def _holding(self, credential: bytes | None) -> _Holding[Item]:
         # Those who have not shown valid credentials lately share one place: they could say any name.
         key = _STRANGERS if credential is None else self._owners.get(credential, _STRANGERS)
-        known = self._sources.get(key)
+        known = self._holdings.get(key)
         if known is None:
-            known = self._sources[key] = _Source(key)
+            known = self._holdings[key] = _Holding(key)
         return known
 
-    def _share(self, source: _Source[Item]) -> tuple[float, int]:
+    def _share(self, holding: _Holding[Item]) -> tuple[float, int]:
         limits = self._limits
-        return max(source.threads / limits.threads, source.bytes / limits.body_bytes), source.served
+        return max(holding.threads / limits.threads, holding.bytes / limits.body_bytes), holding.served
 
     def _startable(self) -> Iterator[Admitted[Item]]:
-        while self._operations and self._operations_source.threads < OPERATIONS_THREADS:
-            self._operations_source.threads += 1
+        while self._operations and self._operations_holding.threads < OPERATIONS_THREADS:
+            self._operations_holding.threads += 1
             yield self._operations.popleft()
         while self._waiting and (self._threads < self._limits.threads or self._spare < SPARE_THREADS):
             found = self._next()
@@ -240,19 +243,19 @@ class Admission(Generic[Item]):
             yield found
 
     def _next(self) -> Admitted[Item] | None:
-        """The next request, of the source with the smallest share."""
+        """The next request, of the principal with the smallest share."""
         room = True
         waiting = self._waiting.values()
-        for source in waiting if len(waiting) == 1 else sorted(waiting, key=self._share):
-            queue = source.queue()
-            if source.reads and not self._free(queue[0]):
-                queue = source.reads
+        for holding in waiting if len(waiting) == 1 else sorted(waiting, key=self._share):
+            queue = holding.queue()
+            if holding.reads and not self._free(queue[0]):
+                queue = holding.reads
             first = queue[0]
             # What has no room keeps its place: smaller bodies that came later do not pass it for ever.
             if self._free(first) and (room or not first.bytes):
-                return self._start(source, queue, spare=False)
-            if self._spare < SPARE_THREADS and not source.threads:
-                return self._start(source, queue, spare=True)
+                return self._start(holding, queue, spare=False)
+            if self._spare < SPARE_THREADS and not holding.threads:
+                return self._start(holding, queue, spare=True)
             room = False
         return None
 
@@ -260,11 +263,11 @@ class Admission(Generic[Item]):
         fits = self._bytes + admitted.bytes <= self._limits.body_bytes
         return self._threads < self._limits.threads and (fits or not self._bytes or not admitted.bytes)
 
-    def _start(self, source: _Source[Item], queue: deque[Admitted[Item]], *, spare: bool) -> Admitted[Item]:
+    def _start(self, holding: _Holding[Item], queue: deque[Admitted[Item]], *, spare: bool) -> Admitted[Item]:
         first = queue.popleft()
         first.spare = spare
         if first.kind is Kind.READ:
-            source.reads_served += 1
+            holding.reads_served += 1
         else:
             self._writes_waiting -= 1
         if spare:
@@ -272,28 +275,28 @@ class Admission(Generic[Item]):
         else:
             self._threads += 1
             self._bytes += first.bytes
-        source.threads += 1
-        source.bytes += first.bytes
+        holding.threads += 1
+        holding.bytes += first.bytes
         self._turn += 1
-        source.served = self._turn
-        self._tidy(source)
+        holding.served = self._turn
+        self._tidy(holding)
         return first
 
-    def _tidy(self, source: _Source[Item]) -> None:
-        if not source.waiting:
-            self._waiting.pop(source.key, None)
+    def _tidy(self, holding: _Holding[Item]) -> None:
+        if not holding.waiting:
+            self._waiting.pop(holding.key, None)
 
     def _refused(self, admitted: Admitted[Item], reason: str, now: float) -> Shed[Item]:
-        source = admitted.source
+        holding = admitted.holding
         present = [
             each
-            for each in self._sources.values()
-            if each is source or each.threads or each.waiting or now - each.seen <= PRESENT_SECONDS
+            for each in self._holdings.values()
+            if each is holding or each.threads or each.waiting or now - each.seen <= PRESENT_SECONDS
         ]
         # The one that is refused is no longer counted among those that wait, but it was asked for.
-        asked = _asked(source) + 1
+        asked = _asked(holding) + 1
         total = sum(map(_asked, present)) + 1
-        if reason == "waiting" and source.key != _STRANGERS and len(present) > 1 and asked > total / len(present):
+        if reason == "waiting" and holding.key != _STRANGERS and len(present) > 1 and asked > total / len(present):
             return Shed(
                 admitted.item,
                 "source",
@@ -312,5 +315,5 @@ class Admission(Generic[Item]):
         )
 
 
-def _asked(source: _Source[Item]) -> int:
-    return source.threads + source.waiting
+def _asked(holding: _Holding[Item]) -> int:
+    return holding.threads + holding.waiting

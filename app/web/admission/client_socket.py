@@ -77,10 +77,10 @@ class ClientSocket(socket.socket):
         if self._admitted is not None:
             self._admitted.hold(size)
 
-    def learn(self, source: str) -> None:
-        """Say which source the request's credentials belong to."""
+    def learn(self, principal: str) -> None:
+        """Say whose the request's credentials are, by the key that they share by."""
         if self._admitted is not None:
-            self._admitted.learn(source)
+            self._admitted.learn(principal)
 
     def abandon(self) -> None:
         """Say, before the answer, that the rest of the body will not be read, so no request can follow."""

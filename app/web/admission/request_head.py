@@ -7,6 +7,7 @@ worse, and its connection is not kept.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
@@ -18,10 +19,8 @@ OPERATIONS = "operations"
 
 _OPERATIONS = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 _WRITE = re.compile(rb"(?:POST|PUT|DELETE|PATCH) ")
-_FIELDS = re.compile(
-    rb"\n(authorization|content-length|content-encoding|transfer-encoding|connection)[ \t]*:[ \t]*([^\r\n]*)",
-    re.IGNORECASE,
-)
+_AUTHORIZATION = b"authorization"
+_FRAMING = (b"content-length", b"content-encoding", b"transfer-encoding", b"connection")
 _EXPECTS = re.compile(rb"\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 # Chunks do not say how many will come, nor gzip what it unpacks to: `Admitted.hold` corrects these guesses.
@@ -47,7 +46,7 @@ class Asking(NamedTuple):
 
     Attributes:
         kind: What it is.
-        credential: Digest of its ``Authorization`` header, under a key of this process; None without.
+        credential: Digest of the credentials that it shows, under a key of this process; None without.
         body_bytes: How many bytes of body it will take in memory, as far as its head tells.
     """
 
@@ -59,24 +58,58 @@ class Asking(NamedTuple):
 _key = clock.random_bytes(32)
 
 
-def asking(received: bytearray) -> Asking:
-    """Look at a request: its head, which is whole, and what of its body has come already."""
-    if _OPERATIONS.match(received):
-        return Asking(Kind.OPERATIONS, None, 0)
-    credential = None
-    length = 0
-    times = 1
-    for found in _FIELDS.finditer(received, 0, received.find(_HEAD_END) + 2):
-        name = found[1].lower()
-        if name == b"authorization":
-            credential = _digest(found[2])
-        elif name == b"content-length":
-            length = _length(found[2]) or length
-        elif name == b"transfer-encoding":
-            length = max(length, _CHUNKED_BYTES)
-        elif name == b"content-encoding" and found[2].strip().lower() != b"identity":
-            times = _UNPACKED_TIMES
-    return Asking(Kind.WRITE if _WRITE.match(received) else Kind.READ, credential, length * times)
+def _of(*names: bytes) -> re.Pattern[bytes]:
+    """Finds header fields of these names in a head, and what they say."""
+    return re.compile(rb"\n(%s)[ \t]*:[ \t]*([^\r\n]*)" % b"|".join(map(re.escape, names)), re.IGNORECASE)
+
+
+_FIELDS = _of(*_FRAMING)
+
+
+class Heads:
+    """Looks at requests, whose credentials come in some of their header fields."""
+
+    def __init__(self, fields: Sequence[str] = ("Authorization",)) -> None:
+        """``fields``: those that may hold credentials. Where several do, the first of these counts."""
+        self._credentials = tuple(field.lower().encode() for field in fields)
+        self._fields = _of(*_FRAMING, *self._credentials)
+
+    def asking(self, received: bytearray) -> Asking:
+        """Look at a request: its head, which is whole, and what of its body has come already."""
+        if _OPERATIONS.match(received):
+            return Asking(Kind.OPERATIONS, None, 0)
+        shown: dict[bytes, bytes] = {}
+        length = 0
+        times = 1
+        for found in self._fields.finditer(received, 0, received.find(_HEAD_END) + 2):
+            name = found[1].lower()
+            if name == b"content-length":
+                length = _length(found[2]) or length
+            elif name == b"transfer-encoding":
+                length = max(length, _CHUNKED_BYTES)
+            elif name == b"content-encoding":
+                if found[2].strip().lower() != b"identity":
+                    times = _UNPACKED_TIMES
+            elif name != b"connection":
+                shown[name] = found[2]
+        credential = None
+        for name in self._credentials:
+            if name in shown:
+                credential = _digest(name, shown[name])
+                break
+        return Asking(Kind.WRITE if _WRITE.match(received) else Kind.READ, credential, length * times)
+
+    def asking_form(self, received: bytearray, content: bytes) -> Asking:
+        """Look at a form, all of which is here: what ``asking`` says, with the credential that is inside."""
+        asked = self.asking(received)
+        credential = asked.credential
+        if credential is None:
+            head = content[:_SEARCHED_BYTES]
+            tail = content[max(_SEARCHED_BYTES, len(content) - _SEARCHED_BYTES) :]
+            found = _FORM_CREDENTIAL.search(head) or _FORM_CREDENTIAL.search(tail)
+            if found is not None:
+                credential = _digest(_AUTHORIZATION, unquote_to_bytes(found[1].replace(b"+", b" ")))
+        return asked._replace(credential=credential, body_bytes=len(content))
 
 
 def whole(received: bytearray) -> bool:
@@ -134,19 +167,6 @@ def waits_to_go_on(received: bytearray) -> bool:
     return _EXPECTS.search(head) is not None and b" HTTP/1.1\r\n" in head
 
 
-def asking_form(received: bytearray, content: bytes) -> Asking:
-    """Look at a form, all of which is here: what ``asking`` says, with the credential that is inside."""
-    asked = asking(received)
-    credential = asked.credential
-    if credential is None:
-        head = content[:_SEARCHED_BYTES]
-        tail = content[max(_SEARCHED_BYTES, len(content) - _SEARCHED_BYTES) :]
-        found = _FORM_CREDENTIAL.search(head) or _FORM_CREDENTIAL.search(tail)
-        if found is not None:
-            credential = _digest(unquote_to_bytes(found[1].replace(b"+", b" ")))
-    return asked._replace(credential=credential, body_bytes=len(content))
-
-
 def _length(text: bytes) -> int | None:
     """A ``Content-Length``; None when it is none. Zeros in front mean nothing (RFC 9112 6.2), and may be thousands."""
     digits = text.strip()
@@ -156,9 +176,11 @@ def _length(text: bytes) -> int | None:
     return int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
 
 
-def _digest(credential: bytes) -> bytes:
-    # As it is verified: the case of the scheme and the spaces behind it mean nothing, and must not make of one source
-    # thousands that nobody knows yet.
-    scheme, _, rest = credential.strip().partition(b" ")
-    credential = scheme.lower() + b" " + rest.strip()
+def _digest(field: bytes, credential: bytes) -> bytes:
+    credential = credential.strip()
+    if field == _AUTHORIZATION:
+        # As it is verified: the case of the scheme and the spaces behind it mean nothing, and must not make of one
+        # principal thousands that nobody knows yet.
+        scheme, _, rest = credential.partition(b" ")
+        credential = scheme.lower() + b" " + rest.strip()
     return blake2b(credential, digest_size=16, key=_key).digest()

@@ -25,13 +25,13 @@ def blueprint(gate: Gate, packages: Packages) -> Blueprint:
 
     @routes.post("/persons/access")
     def access() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
         person = asked.person(said["agents"])
         if not places.acquire(blocking=False):
             raise Overloaded("This server writes as many packages as it can. Ask again in a while.", retry_after=30)
         try:
-            pieces = packages.write(person, actor=credential.id, case=said["case"])
+            pieces = packages.write(person, actor=principal.id, case=said["case"])
             # What goes wrong before the first piece is an answer; later, the connection is cut.
             first = next(pieces)
         except BaseException:

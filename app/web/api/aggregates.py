@@ -29,12 +29,12 @@ class _Parameters(Schema):
 
 
 def blueprint(gate: Gate, aggregates: Aggregates, audit: Audited) -> Blueprint:
-    """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes (kind, credential id, detail)."""
+    """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes (kind, actor, detail)."""
     routes = Blueprint("aggregates", __name__)
 
     @routes.get("/aggregates")
     def _list() -> Response:
-        gate.credential(RESEARCH)
+        gate.principal(RESEARCH)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
         lines = [
@@ -45,14 +45,14 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: Audited) -> Blueprint:
 
     @routes.get("/aggregates/<name>")
     def _cells(name: str) -> Response:
-        credential = gate.credential(RESEARCH)
+        principal = gate.principal(RESEARCH)
         dimensions = aggregates.served(name)[0].dimension_names
         query = _query(name, dimensions)
         found = aggregates.query(query)
         # Figures go out only once their reading is on record. The values of filters stay out of it.
         audit(
             READ,
-            credential.id,
+            principal.id,
             {
                 "aggregate": found.definition.id,
                 "from": query.first and query.first.isoformat(),

@@ -23,17 +23,17 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
 
     @routes.post("/persons/places")
     def _places() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         person = asked.person(asked.document(asked.OfPerson())["agents"])
-        found = persons.find(person, actor=credential.id)
+        found = persons.find(person, actor=principal.id)
         return answer({"places": found._asdict(), **asked.reached(persons.reach(person))})
 
     @routes.post("/persons/recipients")
     def _recipients() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
         person = asked.person(said["agents"])
-        found = disclosures.of(person, actor=credential.id, case=said["case"])
+        found = disclosures.of(person, actor=principal.id, case=said["case"])
         return answer(
             {
                 "since": instant(found.since),
@@ -45,12 +45,12 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
 
     @routes.post("/erasures")
     def _erase() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
         person = asked.person(said["agents"])
         # Before it goes; said once it is on record.
         reach = persons.reach(person)
-        erasure = erasures.erase(person, actor=credential.id, case=said["case"])
+        erasure = erasures.erase(person, actor=principal.id, case=said["case"])
         made = answer(_shown(erasure) | asked.reached(reach))
         # The keys are destroyed; the rest is under way.
         made.status_code = 202
@@ -58,13 +58,13 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
 
     @routes.get("/erasures/<uuid:identity>")
     def _erasure(identity: UUID) -> Response:
-        gate.credential(RIGHTS)
+        gate.principal(RIGHTS)
         _refuse_parameters()
         return answer(_shown(erasures.get(identity)))
 
     @routes.get("/erasures/<uuid:identity>/receipt")
     def _receipt(identity: UUID) -> Response:
-        gate.credential(RIGHTS)
+        gate.principal(RIGHTS)
         _refuse_parameters()
         receipt = erasures.get(identity).receipt
         if receipt is None:

@@ -45,7 +45,7 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
 
     @routes.get("/requests")
     def _list() -> Response:
-        gate.credential(GOVERNANCE_READ, RIGHTS)
+        gate.principal(GOVERNANCE_READ, RIGHTS)
         given = request.args.to_dict()
         if len(given) < sum(len(values) for _, values in request.args.lists()):
             raise BadParameter("A parameter is there twice.")
@@ -71,14 +71,14 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
 
     @routes.post("/requests")
     def _open() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         said = asked.document(_Opening())
         case = cases.open(
             said["kind"],
             asked.person(said["agents"]),
             received=said["received"],
             note=said["note"],
-            actor=credential.id,
+            actor=principal.id,
         )
         made = answer(_shown(case, labels()))
         made.status_code = 201
@@ -87,15 +87,15 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
 
     @routes.get("/requests/<identifier>")
     def _one(identifier: str) -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
-        return answer(_shown(cases.show(identifier, actor=credential.id), labels()))
+        return answer(_shown(cases.show(identifier, actor=principal.id), labels()))
 
     def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], Case]) -> None:
         def view(identifier: str) -> Response:
-            credential = gate.credential(RIGHTS)
-            return answer(_line(take(identifier, credential.id, asked.document(schema))))
+            principal = gate.principal(RIGHTS)
+            return answer(_line(take(identifier, principal.id, asked.document(schema))))
 
         routes.add_url_rule(f"/requests/<identifier>/{name}", name, view, methods=["POST"])
 

@@ -44,10 +44,10 @@ def blueprint(
 
     def act(name: str, schema: Schema, do: Callable[[Person, str, dict[str, Any]], dict[str, object]]) -> None:
         def view() -> Response:
-            credential = gate.credential(RIGHTS)
+            principal = gate.principal(RIGHTS)
             said = asked.document(schema)
             person = asked.person(said["agents"])
-            done = do(person, credential.id, said)
+            done = do(person, principal.id, said)
             return answer(done | asked.reached(persons.reach(person)))
 
         routes.add_url_rule(f"/persons/{name}", name, view, methods=["POST"])
@@ -81,7 +81,7 @@ def blueprint(
 
     @routes.post("/persons/rectify")
     def rectify() -> Response:
-        credential = gate.credential(RIGHTS)
+        principal = gate.principal(RIGHTS)
         said = asked.document(_Rectifying(), 2 * max_statement_bytes)
         try:
             content = lossless.dumps(said["corrected"])
@@ -89,7 +89,7 @@ def blueprint(
             # orjson writes 254 levels, and reads more.
             message = "Is nested too deeply."
             raise BadRequest(message, faults=[Fault("/corrected", "depth", "Sillage", message)]) from None
-        done = rectification.rectify(said["statement"], content, actor=credential.id, case=said["case"])
+        done = rectification.rectify(said["statement"], content, actor=principal.id, case=said["case"])
         return answer({"statement": str(done.statement), "voiding": str(done.voiding)})
 
     return routes

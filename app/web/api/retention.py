@@ -60,7 +60,7 @@ def blueprint(
 
     @routes.get("/retention")
     def _retention() -> Response:
-        gate.credential(GOVERNANCE_READ)
+        gate.principal(GOVERNANCE_READ)
         _parameters(_NoParameters())
         now = clock.now_us()
         activities = {activity.id: activity for activity in register.list(now)}
@@ -103,7 +103,7 @@ def blueprint(
 
     @routes.get("/activities")
     def _activities() -> Response:
-        gate.credential(GOVERNANCE_READ)
+        gate.principal(GOVERNANCE_READ)
         _parameters(_NoParameters())
         return answer(
             {
@@ -114,7 +114,7 @@ def blueprint(
 
     @routes.get("/activities/<identifier>")
     def _activity(identifier: str) -> Response:
-        gate.credential(GOVERNANCE_READ)
+        gate.principal(GOVERNANCE_READ)
         _parameters(_NoParameters())
         current = register.get(identifier)
         versions = [
@@ -129,12 +129,12 @@ def blueprint(
 
     @routes.get("/audit")
     def _audit() -> Response:
-        credential = gate.credential(GOVERNANCE_READ)
+        principal = gate.principal(GOVERNANCE_READ)
         wanted = _parameters(_AuditParameters())
         kinds = [wanted["kind"]] if "kind" in wanted else []
         before = round(wanted["before"].timestamp() * 1_000_000) if "before" in wanted else None
         # Who looked at whose reading is itself something to be accountable for (GDPR art. 5(2)).
-        audit.append(AUDIT_READ, credential.id, {"kinds": kinds, "limit": wanted["limit"]})
+        audit.append(AUDIT_READ, principal.id, {"kinds": kinds, "limit": wanted["limit"]})
         page = audit.page(kinds, before, wanted["cursor"], wanted["limit"])
         label = labels()
         return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})
@@ -142,7 +142,7 @@ def blueprint(
     @routes.post("/audit/search")
     def _audit_search() -> Response:
         # By POST: who is searched for stands in the body, not in a URL that proxies keep.
-        credential = gate.credential(GOVERNANCE_READ)
+        principal = gate.principal(GOVERNANCE_READ)
         said = asked.document(_SearchBody(), MOST_AGENT_BYTES)
         wanted = Wanted(
             said["person"],
@@ -150,9 +150,9 @@ def blueprint(
             said["kinds"],
             _us(said["since"]),
             _us(said["before"]),
-            RIGHTS in credential.scopes,
+            RIGHTS in principal.scopes,
         )
-        page = search.find(wanted, said["cursor"], said["limit"], who=credential.id)
+        page = search.find(wanted, said["cursor"], said["limit"], who=principal.id)
         label = labels()
         return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})
 

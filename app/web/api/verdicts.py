@@ -29,7 +29,7 @@ def blueprint(gate: Gate, profiles: Profiles, sessions: Sessions) -> Blueprint:
 
     @routes.get("/verdicts")
     def verdicts() -> Response:
-        credential = gate.credential(scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)
+        principal = gate.principal(scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)
         try:
             given = _Parameters().load(request.args.to_dict())
         except ValidationError as refused:
@@ -39,10 +39,10 @@ def blueprint(gate: Gate, profiles: Profiles, sessions: Sessions) -> Blueprint:
             ) from None
         source: str | None = given["source"]
         since: date | None = given["since"]
-        if scopes.GOVERNANCE_READ not in credential.scopes:
-            if credential.source is None or source not in (None, credential.source):
+        if scopes.GOVERNANCE_READ not in principal.scopes:
+            if principal.source is None or source not in (None, principal.source):
                 raise ScopeMissing("These credentials see the counts of their own source only.")
-            source = credential.source
+            source = principal.source
         counts = profiles.counts(source, since.isoformat() if since else None)
         lines = [
             {

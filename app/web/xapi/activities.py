@@ -21,7 +21,7 @@ def blueprint(gate: Gate, activities: Activities) -> Blueprint:
 
     @routes.get("/activities")
     def described() -> Response:
-        gate.credential(scopes.READ, scopes.READ_MINE)
+        gate.principal(scopes.READ, scopes.READ_MINE)
         headers.version()
         identity = parse_activity(parameters.given())
         # IEEE 9274.1.1 4.1.6.4: an Activity that nothing is known of is answered all the same.

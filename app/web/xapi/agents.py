@@ -20,8 +20,8 @@ def blueprint(gate: Gate, people: People) -> Blueprint:
 
     @routes.get("/agents")
     def agents() -> Response:
-        credential = gate.credential(scopes.READ, scopes.READ_MINE)
-        who = reader(credential, headers.version())
+        principal = gate.principal(scopes.READ, scopes.READ_MINE)
+        who = reader(principal, headers.version())
         agent, identifier = parse_agent(parameters.given())
         return Response(orjson.dumps(people.person(agent, identifier, who)), content_type="application/json")
 

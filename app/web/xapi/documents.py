@@ -51,15 +51,15 @@ def _mount(
 
     def get() -> Response:
         # xAPI-Communication 4.2: all/read reads everything; `all` holds every one of these scopes.
-        credential = gate.credential(scope, scopes.ALL_READ)
+        principal = gate.principal(scope, scopes.ALL_READ)
         headers.version()
         place = parse_place(resource, "GET", parameters.given())
         asked = _conditions()
         if place.id is None:
-            listing = documents.ids(place, actor=credential.id)
+            listing = documents.ids(place, actor=principal.id)
             content = Content("application/json", orjson.dumps(listing.ids))
             return _answer(content, etag(content.body), listing.updated, asked)
-        found = documents.read(place, actor=credential.id)
+        found = documents.read(place, actor=principal.id)
         return _answer(found.content, found.etag, found.updated, asked)
 
     def put() -> Response:

@@ -1,22 +1,22 @@
-"""Whose statements a credential may read."""
+"""Whose statements a principal may read."""
 
 from __future__ import annotations
 
 from app.access import scopes
-from app.access.credentials import Credential
+from app.access.principals import Principal
 from app.core.errors import ScopeMissing
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 
 
-def reader(credential: Credential, spoken: Version) -> Reader:
+def reader(principal: Principal, spoken: Version) -> Reader:
     """Everybody's with ``statements/read``, else those of its own source, as a request in this version gives them.
 
     Raises:
         ScopeMissing: it has no source.
     """
-    if scopes.READ in credential.scopes:
-        return Reader(credential.id, None, spoken)
-    if credential.source is None:
+    if scopes.READ in principal.scopes:
+        return Reader(principal.id, None, spoken)
+    if principal.source is None:
         raise ScopeMissing("These credentials belong to no source, so there are no statements of their own to read.")
-    return Reader(credential.id, credential.source, spoken)
+    return Reader(principal.id, principal.source, spoken)

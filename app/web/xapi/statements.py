@@ -11,7 +11,8 @@ import orjson
 from flask import Blueprint, Response, g, request
 
 from app.access import scopes
-from app.access.credentials import Access, Credential
+from app.access.credentials import Access
+from app.access.principals import Principal
 from app.core.errors import BadParameter
 from app.standards.xapi import languages
 from app.standards.xapi.query import CURSOR, parse_following, parse_put, parse_query
@@ -96,16 +97,16 @@ def blueprint(
 
     @routes.get("/statements")
     def get() -> Response:
-        credential = gate.credential(scopes.READ, scopes.READ_MINE)
+        principal = gate.principal(scopes.READ, scopes.READ_MINE)
         spoken = headers.version()
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = library.consistent_through()
-        who = reader(credential, spoken)
+        who = reader(principal, spoken)
         given = parameters.given()
         wanted = languages.parse(request.headers.get("Accept-Language"))
         if any(name == CURSOR for name, _ in given):
             cursor, repeated = parse_following(given, page_limit=page_limit)
-            return listed(library.next_page(cursor, who, repeated=repeated, languages=wanted), credential)
+            return listed(library.next_page(cursor, who, repeated=repeated, languages=wanted), principal)
         query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
@@ -118,18 +119,18 @@ def blueprint(
                 languages=wanted,
                 attachments=query.attachments,
             )
-            audit("statements-read", credential.id, {**_named({single: found.subject}), "count": 1})
+            audit("statements-read", principal.id, {**_named({single: found.subject}), "count": 1})
             metrics.returned(1)
             answer = answers.statements(found.body, found.data if query.attachments else None)
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
             answer.last_modified = datetime.fromtimestamp(found.stored // 1_000_000, UTC)
             return answer
-        return listed(library.page(query, who, languages=wanted), credential)
+        return listed(library.page(query, who, languages=wanted), principal)
 
-    def listed(page: Page, credential: Credential) -> Response:
+    def listed(page: Page, principal: Principal) -> Response:
         detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
         # Before the answer: whoever got data left a trace of it.
-        audit("statements-read", credential.id, {**detail, "format": page.form})
+        audit("statements-read", principal.id, {**detail, "format": page.form})
         metrics.returned(len(page.bodies))
         more = f"{prefix}/statements?cursor={page.cursor}" if page.cursor else ""
         pieces = [b'{"statements":[']

@@ -186,7 +186,7 @@ def test_who_is_served_makes_the_next_one_known() -> None:
     worker.served[0].learn("a")
     worker.answers("first")
     worker.asks("second", "secret")
-    assert worker.served[0].source.key == "a"
+    assert worker.served[0].holding.key == "a"
 
 
 def test_nobody_waits_too_long() -> None:

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from app.web.admission.request_head import Framing, Kind, asking, asking_form, form, whole
+from app.web.admission.request_head import Framing, Heads, Kind, form, whole
 
 MIB = 1024 * 1024
+HEADS = Heads()
+asking, asking_form = HEADS.asking, HEADS.asking_form
 
 
 def head(line: str, *fields: str, body: bytes = b"") -> bytearray:
@@ -120,6 +122,22 @@ def test_a_credential_is_a_digest_that_tells_same_from_other() -> None:
     )
     assert first == again != other
     assert first is not None and b"eDp5" not in first
+
+
+def test_credentials_may_come_in_other_fields_and_the_first_that_has_any_counts() -> None:
+    heads = Heads(("Authorization", "Cookie"))
+    session, basic = "Cookie: __Host-session=aB", "Authorization: Basic eDp5"
+
+    def shown(*fields: str) -> bytes | None:
+        return heads.asking(head("GET /", *fields)).credential
+
+    assert shown() is None and shown("X-Cookie: a") is None
+    assert shown(session) == shown("cookie:  __Host-session=aB") != shown("Cookie: __Host-session=ab")
+    # Cookies that change do not make another of who sends Authorization too.
+    assert shown(session, basic) == shown(basic, "Cookie: c=1") == shown(basic)
+    assert shown(basic) == asking(head("GET /", basic)).credential
+    # A field that no authenticator looks at tells nobody from another.
+    assert asking(head("GET /", session)).credential is None
 
 
 @pytest.mark.parametrize(
