@@ -15,7 +15,7 @@ from app.factory import Parts
 from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.ingest import querying
+from app.traces.queries import statements as querying
 from app.traces.queries.statements import MOST_BYTES, MOST_TOLD_BYTES, Page, Reader
 from app.traces.statements import attachments
 from app.traces.statements.activities import MOST_BYTES as MOST_OF_A_DEFINITION
