@@ -252,7 +252,7 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
     """Register processing activities, profiles and sources, as an operator does."""
     parts = demo.parts
     for name in ("ent", "p2ia"):
-        parts.register.add((ROOT / "docs" / "examples" / "activities" / f"{name}.json").read_bytes())
+        parts.register.add((ROOT / "docs" / "examples" / "processing-activities" / f"{name}.json").read_bytes())
     own = {
         name: parts.profiles.add(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
         for name in ("ent", "p2ia")

@@ -119,7 +119,7 @@ _ADVICE = {
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
     "activity-not-in-force": "Nothing was stored. Send again from the day that the detail names, or ask whoever keeps "
-    "the register (`sillage activity list`).",
+    "the register (`sillage processing-activity list`).",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",
     "person-restricted": "Nothing: the data stay as they are. Leave the voidings that the faults name out of the "

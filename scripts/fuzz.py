@@ -41,7 +41,7 @@ from app.factory import Parts, create_app
 from app.settings import load
 
 ROOT = Path(__file__).resolve().parents[1]
-ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
+ACTIVITY = ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json"
 PROFILES = ROOT / "schemas" / "profiles"
 
 ANSWER_SECONDS = 60.0

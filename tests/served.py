@@ -23,7 +23,7 @@ from app.factory import Parts
 from app.settings import Settings, load
 from tests.places import ROOT
 
-ACTIVITY = orjson.loads((ROOT / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
+ACTIVITY = orjson.loads((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
 # Names and addresses that tests send stay as they are; what an entry about minors does to them has tests of its own.
 ACTIVITY["minors"] = False
 

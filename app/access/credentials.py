@@ -171,7 +171,7 @@ class Sources:
             raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")
         # GDPR art. 30: nothing is processed outside a registered activity.
         if not self._activity_exists(activity):
-            raise RegisterInvalid("No such processing activity. Add it first: `sillage activity add FILE`.")
+            raise RegisterInvalid("No such processing activity. Add it first: `sillage processing-activity add FILE`.")
         if self._activity_ended(activity):
             raise RegisterInvalid(
                 "This processing activity has ended: nothing comes under it any more. Choose another."

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli import signed
 from app.cli.given import Moment, Number
-from app.cli.governance import activity
+from app.cli.governance import processing_activity
 from app.cli.screen import counted, instant, out, table
 from app.cli.sources import source
 from app.core.errors import BadRequest, FileRefused, NotFound
@@ -83,7 +83,9 @@ def source_close(
 
 @source.command("move")
 @click.argument("identity", metavar="ID")
-@click.option("--to", "entry", required=True, metavar="ACTIVITY", help="The entry of the register it belongs to now.")
+@click.option(
+    "--to", "entry", required=True, metavar="PROCESSING_ACTIVITY", help="The entry of the register it belongs to now."
+)
 @word_options
 @click.pass_obj
 def source_move(
@@ -149,13 +151,13 @@ def source_delete_data(
         _done(act, file)
 
 
-@activity.command("end")
+@processing_activity.command("end")
 @click.argument("identity", metavar="ID")
 @click.option("--on", "day", required=True, type=Moment(), help="First day on which nothing is accepted.")
 @click.option("--delete-data", is_flag=True, help="Delete what its sources sent, too, at once.")
 @word_options
 @click.pass_obj
-def activity_end(
+def processing_activity_end(
     parts: Ending,
     identity: str,
     day: datetime,
@@ -181,7 +183,7 @@ def activity_end(
     question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
     if not _told_to(question, word, reason, execute, yes, file):
         return
-    act = parts.contracts.end(identity, day.date(), word=word, reason=reason, actor="cli:activity end")
+    act = parts.contracts.end(identity, day.date(), word=word, reason=reason, actor="cli:processing-activity end")
     if act.document is None:
         out().print(f"Its sources are closed on {day.date()} by the job `erasure`; its certificate is made then.")
         return
@@ -189,7 +191,9 @@ def activity_end(
     for one in sources if delete_data else ():
         with _progress() as told:
             _done(
-                parts.deletions.delete_data(one.id, word=word, reason=reason, actor="cli:activity end", progress=told),
+                parts.deletions.delete_data(
+                    one.id, word=word, reason=reason, actor="cli:processing-activity end", progress=told
+                ),
                 None,
             )
 
@@ -228,12 +232,12 @@ def certificate() -> None:
 
 
 @certificate.command("list")
-@click.option("--activity", "entry", help="Of this entry of the register.")
+@click.option("--processing-activity", "entry", help="Of this entry of the register.")
 @click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
 def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
     """Show the newest certificates, and what is under way."""
-    rows = table("certificate", "asked", "what", "activity", "source", "phase", "statements", "documents")
+    rows = table("certificate", "asked", "what", "processing activity", "source", "phase", "statements", "documents")
     for act in parts.certificates.newest(limit, activity=entry):
         rows.add_row(
             str(act.id),

@@ -1,4 +1,4 @@
-"""``sillage activity``, ``sillage retention`` and ``sillage audit``."""
+"""``sillage processing-activity``, ``sillage retention`` and ``sillage audit``."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ class Governance(Protocol):
         """Its signed checkpoints."""
 
 
-@click.group()
-def activity() -> None:
+@click.group("processing-activity")
+def processing_activity() -> None:
     """The register of processing activities (GDPR art. 30)."""
 
 
-@activity.command("add")
+@processing_activity.command("add")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask, when the duration becomes shorter.")
 @click.pass_obj
-def activity_add(parts: Governance, file: Path, yes: bool) -> None:
-    """Add the activity described in FILE (JSON), or a new version of it.
+def processing_activity_add(parts: Governance, file: Path, yes: bool) -> None:
+    """Add the processing activity described in FILE (JSON), or a new version of it.
 
     A version governs from its in_force_from on. Before a shorter duration is added, the command says how many
     statements it would make due, and asks.
@@ -100,17 +100,17 @@ def activity_add(parts: Governance, file: Path, yes: bool) -> None:
         if not yes:
             click.confirm("Add this version?", abort=True, err=True)
     added = parts.register.add(document)
-    console.print(f"Activity {added.id}, version {added.version}: {added.name.en}")
+    console.print(f"Processing activity {added.id}, version {added.version}: {added.name.en}")
     if added.in_force_from > parts.register.day():
         before = [one for one in parts.register.list() if one.id == added.id]
-        until = f"version {before[0].version} governs" if before else "nothing is stored under this activity"
+        until = f"version {before[0].version} governs" if before else "nothing is stored under this processing activity"
         console.print(f"In force from {added.in_force_from} on; until then {until}.")
 
 
-@activity.command("list")
+@processing_activity.command("list")
 @click.pass_obj
-def activity_list(parts: Governance) -> None:
-    """List the activities in force, and the versions that are to come into force."""
+def processing_activity_list(parts: Governance) -> None:
+    """List the processing activities in force, and the versions that are to come into force."""
     rows = table(
         "id", "version", "name", "controller", "legal basis", "kept", "minors", "in force from", "review by", "standing"
     )
@@ -133,11 +133,11 @@ def activity_list(parts: Governance) -> None:
     out().print(rows)
 
 
-@activity.command("show")
+@processing_activity.command("show")
 @click.argument("identifier")
 @click.pass_obj
-def activity_show(parts: Governance, identifier: str) -> None:
-    """Show one activity in full, as it is or will be in force, its versions, and what was done to it and sources."""
+def processing_activity_show(parts: Governance, identifier: str) -> None:
+    """Show one processing activity in full, as it is or will be in force, its versions, and its certificates."""
     console = out()
     versions = parts.register.history(identifier)
     governing = version_on(versions, parts.register.day())
@@ -163,10 +163,10 @@ def retention() -> None:
 @retention.command("report")
 @click.pass_obj
 def retention_report(parts: Governance) -> None:
-    """Show what is kept, due and overdue, by activity and source: statements, then documents; and overdue reviews."""
+    """Show what is kept, due and overdue, by processing activity and source, and reviews that are overdue."""
     lines = parts.retention.report(clock.now_us())
     rows = table(
-        "activity",
+        "processing activity",
         "source",
         "kept",
         "oldest",
@@ -199,11 +199,18 @@ def retention_report(parts: Governance) -> None:
     console.print(rows)
     if unreasoned:
         console.print(
-            f"Of activities that concern minors, without `{PSEUDONYMISE}` and without a reason on record: "
+            f"Of processing activities that concern minors, without `{PSEUDONYMISE}` and without a reason on record: "
             f'{", ".join(unreasoned)}. `sillage source set ID --minors POLICY --reason "…"` puts it right.'
         )
     written = table(
-        "activity", "source", "kept", "written longest ago", "until", "due", "overdue", "due for ended accounts"
+        "processing activity",
+        "source",
+        "kept",
+        "written longest ago",
+        "until",
+        "due",
+        "overdue",
+        "due for ended accounts",
     )
     written.title = "Documents: states, agent profiles, activity profiles"
     for line in lines:
@@ -224,7 +231,9 @@ def retention_report(parts: Governance) -> None:
     )
     for entry in parts.register.overdue_reviews():
         console.print(
-            Text(f"The review of {entry.id} was due by {entry.review_by}: see `sillage activity show`.", "red")
+            Text(
+                f"The review of {entry.id} was due by {entry.review_by}: see `sillage processing-activity show`.", "red"
+            )
         )
 
 
@@ -255,7 +264,9 @@ def retention_apply(parts: Governance, execute: bool) -> None:
         run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
     did = "deleted" if execute else "would be deleted"
     ended = "of these, for ended accounts"
-    rows = table("activity", "source", "stored before", f"statements {did}", ended, f"documents {did}", ended)
+    rows = table(
+        "processing activity", "source", "stored before", f"statements {did}", ended, f"documents {did}", ended
+    )
     for deletion in run.deletions:
         counts = [
             f"{count:,}"
@@ -473,4 +484,4 @@ def _show_checkpoint(checkpoint: Checkpoint) -> None:
     out().print(f"{instant(checkpoint.at)}: the log of {checkpoint.organisation} held {mac.hex()} at {chain}/{n}.")
 
 
-COMMANDS = (activity, retention, audit)
+COMMANDS = (processing_activity, retention, audit)

@@ -14,8 +14,13 @@ _out = out()
 _MATCHING = "When several templates match: each must be followed, or one is enough."
 _PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
 _MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
-_MINORS_DEFAULT = f"{_MINORS} Default: pseudonymise when the register says that the activity concerns minors, else off."
-_REASON = "Why another policy than pseudonymise, under an activity that concerns minors. Kept, with no person's name."
+_MINORS_DEFAULT = (
+    f"{_MINORS} Default: pseudonymise when the register says that the processing activity concerns minors, else off."
+)
+_REASON = (
+    "Why another policy than pseudonymise, under a processing activity that concerns minors. Kept, with no person's "
+    "name."
+)
 
 
 def _show(credential: NewCredential) -> None:
@@ -32,7 +37,7 @@ def source() -> None:
 @source.command("add")
 @click.argument("identity", metavar="ID")
 @click.option("--name", required=True, help="What people call it.")
-@click.option("--activity", required=True, help="Processing activity it belongs to.")
+@click.option("--processing-activity", "activity", required=True, help="Processing activity it belongs to.")
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile it promises. Repeatable.")
 @click.option("--mode", type=click.Choice(MODES), default="observe", show_default=True, help="On a failed profile.")
 @click.option("--matching", type=click.Choice(MATCHINGS), default="every", show_default=True, help=_MATCHING)
@@ -120,7 +125,9 @@ def change(
 @click.pass_obj
 def list_sources(parts: Parts) -> None:
     """Show every source with its credentials."""
-    rows = table("source", "name", "activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked")
+    rows = table(
+        "source", "name", "processing activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked"
+    )
     for registered, credentials in parts.sources.list():
         for place, credential in enumerate(credentials):
             closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
@@ -139,7 +146,7 @@ def show(parts: Parts, identity: str) -> None:
     for name, value in (
         ("source", shown.id),
         ("name", shown.name),
-        ("activity", shown.activity),
+        ("processing activity", shown.activity),
         ("registered", instant(round(shown.created.timestamp() * 1_000_000))),
         ("profiles", ", ".join(shown.profiles) or "none"),
         ("mode", shown.mode),

@@ -127,7 +127,7 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
     }
     parts = Parts(load(given))
     parts.initialise()
-    parts.register.add((ROOT / "docs" / "examples" / "activities" / "p2ia.json").read_bytes())
+    parts.register.add((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
     profile = parts.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
     activity = parts.register.list()[0].id
     _, credential = parts.sources.add(

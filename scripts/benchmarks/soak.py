@@ -38,7 +38,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
-ACTIVITY = ROOT / "docs" / "examples" / "activities" / "p2ia.json"
+ACTIVITY = ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json"
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
 
 _RUN = re.compile(r"\s*(\S+ \S+)\s+([0-9,]+\.[0-9])\s")
@@ -535,13 +535,13 @@ def set_up(service: Service) -> dict[str, str]:
     service.run("init")
     service.start("serve")
     service.wait_ready()
-    service.run("activity", "add", str(ACTIVITY))
+    service.run("processing-activity", "add", str(ACTIVITY))
     service.run("profile", "add", str(PROFILE))
     activity = orjson.loads(ACTIVITY.read_bytes())["id"]
     profile = orjson.loads(PROFILE.read_bytes())["id"]
     made = {}
     for source, scopes in (("batches", ["statements/write"]), ("singles", ["statements/write", "statements/read"])):
-        words = ["--name", source, "--activity", activity, "--profile", profile]
+        words = ["--name", source, "--processing-activity", activity, "--profile", profile]
         words += [word for scope in scopes for word in ("--scope", scope)]
         made[source] = service.credential("source", "add", source, *words)
     made["reader"] = made["singles"]

@@ -34,8 +34,8 @@ def run(parts: Parts | None, *args: str, typed: str = "") -> str:
     [
         ("source", "close", "tutor"),
         ("source", "delete-data", "tutor", "--all"),
-        ("activity", "end", ENTRY, "--on", "2026-01-01"),
-        ("activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data"),
+        ("processing-activity", "end", ENTRY, "--on", "2026-01-01"),
+        ("processing-activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data"),
         ("statement", "delete"),
         ("source", "move", "tutor", "--to", "other"),
     ],
@@ -61,11 +61,11 @@ def test_from_the_end_of_a_contract_to_certificates_that_verify_without_a_store(
     document(parts, Resource.STATE, "lea")
     parts.restriction.restrict(person("tom"), actor="cli:test")
     file, key = tmp_path / "certificate.json", tmp_path / "public.pem"
-    said = run(parts, "activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data")
+    said = run(parts, "processing-activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data")
     assert "1 statement and 1 document are stored" in said
     assert "1 statement more of persons who are restricted: kept" in said
     said = run(
-        parts, "activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data", "--execute", *WORD,
+        parts, "processing-activity", "end", ENTRY, "--on", "2026-01-01", "--delete-data", "--execute", *WORD,
         "--certificate", str(file), typed="y\n",
     )  # fmt: skip
     assert "statements: 1" in said
@@ -77,7 +77,7 @@ def test_from_the_end_of_a_contract_to_certificates_that_verify_without_a_store(
     assert "reason: the contract ended" in shown
     listed = run(parts, "certificate", "list")
     assert all(kind in listed for kind in ("activity-ended", "source-closed", "data-deleted"))
-    history = run(parts, "activity", "show", ENTRY)
+    history = run(parts, "processing-activity", "show", ENTRY)
     assert "source-closed tutor" in history
     assert "activity-ended 2026-01-01" in history
     deleted = next(act for act in parts.certificates.newest() if act.kind == "data-deleted")
@@ -93,11 +93,11 @@ def test_from_the_end_of_a_contract_to_certificates_that_verify_without_a_store(
 
 
 def test_an_entry_that_ends_later_keeps_its_data_until_then(parts: Parts) -> None:
-    refused = run(parts, "activity", "end", ENTRY, "--on", "2999-01-01", "--delete-data", "--execute", *WORD)
+    refused = run(parts, "processing-activity", "end", ENTRY, "--on", "2999-01-01", "--delete-data", "--execute", *WORD)
     assert "That day has not come" in refused
-    said = run(parts, "activity", "end", ENTRY, "--on", "2999-01-01", "--execute", *WORD, "--yes")
+    said = run(parts, "processing-activity", "end", ENTRY, "--on", "2999-01-01", "--execute", *WORD, "--yes")
     assert "closed on 2999-01-01" in said
-    assert "waiting, on 2999-01-01" in run(parts, "certificate", "list", "--activity", ENTRY)
+    assert "waiting, on 2999-01-01" in run(parts, "certificate", "list", "--processing-activity", ENTRY)
     (act,) = parts.certificates.newest()
     with pytest.raises(NotFound):
         run(parts, "certificate", "write", str(act.id), "absent.json")

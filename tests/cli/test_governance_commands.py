@@ -1,4 +1,4 @@
-"""``sillage activity``, ``retention``, ``audit`` and ``jobs``, on real services."""
+"""``sillage processing-activity``, ``retention``, ``audit`` and ``jobs``, on real services."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
-ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"
+ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
 
 def _fail(_: Lease) -> Mapping[str, object]:
@@ -111,23 +111,23 @@ def run(parts: Parts, command: click.Command, *args: str) -> str:
 
 
 def test_an_activity_is_added_listed_and_shown(parts: Parts) -> None:
-    assert "version 1" in run(parts, governance.activity, "add", str(ENT))
-    assert "92 days" in run(parts, governance.activity, "list")
-    shown = run(parts, governance.activity, "show", "ent")
+    assert "version 1" in run(parts, governance.processing_activity, "add", str(ENT))
+    assert "92 days" in run(parts, governance.processing_activity, "list")
+    shown = run(parts, governance.processing_activity, "show", "ent")
     assert "Académie de démonstration" in shown
     assert "version 1, added" in shown and "from 2026-09-01: in force" in shown
 
 
 def test_a_file_that_is_no_activity_is_refused(parts: Parts, tmp_path: Path) -> None:
     with pytest.raises(FileRefused):
-        run(parts, governance.activity, "add", str(tmp_path / "absent.json"))
+        run(parts, governance.processing_activity, "add", str(tmp_path / "absent.json"))
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(RegisterInvalid):
-        run(parts, governance.activity, "add", str(tmp_path / "empty.json"))
+        run(parts, governance.processing_activity, "add", str(tmp_path / "empty.json"))
 
 
 def test_retention_is_a_dry_run_unless_told(parts: Parts, store: Store, vault: OrganisationKeys) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     store.collection("statements").insert_one(
         {"_id": uuid4(), "stored": clock.now_us() - 400 * DAY_US, "t": [vault.index.writing.token("source", "ent1")]}
     )
@@ -147,7 +147,7 @@ def test_retention_is_a_dry_run_unless_told(parts: Parts, store: Store, vault: O
 
 
 def test_the_audit_log_is_verified(parts: Parts, store: Store) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     assert "intact" in run(parts, governance.audit, "verify")
     store.collection("audit").update_one({"kind": "activity-added"}, {"$set": {"actor": "nobody"}})
     with pytest.raises(ChainBroken):
@@ -166,7 +166,7 @@ def test_who_lists_or_verifies_the_audit_log_leaves_an_entry(parts: Parts) -> No
 
 
 def test_verify_takes_digests_kept_elsewhere(parts: Parts, store: Store) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     digests = [parts.audit.anchor(), parts.audit.anchor()]
     given = [word for digest in digests for word in ("--anchor", digest)]
     assert "Each anchor given is in it." in run(parts, governance.audit, "verify", *given)
@@ -181,7 +181,7 @@ def test_verify_takes_digests_kept_elsewhere(parts: Parts, store: Store) -> None
 
 
 def test_an_altered_entry_is_listed_all_the_same(parts: Parts, store: Store) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     for change in ({"detail.version": b"\x00\xff"}, {"detail.version": ObjectId()}, {"at": 2**62}):
         store.collection("audit").update_one({"kind": "activity-added"}, {"$set": change})
         assert "activity-added" in run(parts, governance.audit, "list")
@@ -216,7 +216,7 @@ def test_an_unknown_job_is_named_with_those_that_exist(parts: Parts) -> None:
 
 
 def test_a_checkpoint_is_written_and_the_log_held_to_it(parts: Parts, store: Store, tmp_path: Path) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     assert "audit-default-" in run(parts, governance.audit, "checkpoint", "--to", str(tmp_path))
     (file,) = tmp_path.glob("audit-default-*.json")
     assert "holds what each checkpoint says" in run(parts, governance.audit, "verify", "--checkpoint", str(file))
@@ -282,34 +282,43 @@ def changed(tmp_path: Path, **changes: object) -> str:
 
 
 def test_a_shorter_duration_is_asked_about(parts: Parts, store: Store, vault: OrganisationKeys, tmp_path: Path) -> None:
-    run(parts, governance.activity, "add", str(ENT))
+    run(parts, governance.processing_activity, "add", str(ENT))
     token = vault.index.writing.token("source", "ent1")
     store.collection("statements").insert_many(
         [{"_id": uuid4(), "stored": clock.now_us() - 20 * DAY_US, "t": [token]} for _ in range(3)]
     )
     shorter = changed(tmp_path, active_days=10)
-    answer = CliRunner().invoke(governance.activity, ["add", shorter], obj=parts, input="n\n", env={"COLUMNS": "300"})
+    answer = CliRunner().invoke(
+        governance.processing_activity, ["add", shorter], obj=parts, input="n\n", env={"COLUMNS": "300"}
+    )
     assert answer.exit_code == 1
     assert "3 more would be due" in answer.output
     assert parts.register.get("ent").version == 1
-    assert "version 2" in run(parts, governance.activity, "add", shorter, "--yes")
+    assert "version 2" in run(parts, governance.processing_activity, "add", shorter, "--yes")
     assert parts.register.get("ent").retention.active_days == 10
 
 
 def test_a_version_in_force_later_says_what_governs_until_then(parts: Parts, tmp_path: Path) -> None:
     first = changed(tmp_path, in_force_from="2999-01-01", review_by="2999-02-01")
-    assert "nothing is stored under this activity" in run(parts, governance.activity, "add", first)
-    assert "not in force yet" in run(parts, governance.activity, "list")
-    assert "2999-01-01: not in force yet" in run(parts, governance.activity, "show", "ent")
-    run(parts, governance.activity, "add", str(ENT))
+    assert "nothing is stored under this processing activity" in run(
+        parts, governance.processing_activity, "add", first
+    )
+    assert "not in force yet" in run(parts, governance.processing_activity, "list")
+    assert "2999-01-01: not in force yet" in run(parts, governance.processing_activity, "show", "ent")
+    run(parts, governance.processing_activity, "add", str(ENT))
     later = changed(tmp_path, in_force_from="2999-01-01", review_by="2999-03-01")
-    assert "version 2 governs" in run(parts, governance.activity, "add", later)
+    assert "version 2 governs" in run(parts, governance.processing_activity, "add", later)
 
 
 def test_overdue_reviews_are_told_with_the_report(parts: Parts, tmp_path: Path) -> None:
-    run(parts, governance.activity, "add", changed(tmp_path, in_force_from="2020-01-01", review_by="2021-01-01"))
+    run(
+        parts,
+        governance.processing_activity,
+        "add",
+        changed(tmp_path, in_force_from="2020-01-01", review_by="2021-01-01"),
+    )
     assert "The review of ent was due by 2021-01-01" in run(parts, governance.retention, "report")
-    assert "review overdue" in run(parts, governance.activity, "list")
+    assert "review overdue" in run(parts, governance.processing_activity, "list")
 
 
 def test_who_read_is_shown_by_the_label_of_the_credential(parts: Parts, store: Store) -> None:

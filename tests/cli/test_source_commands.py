@@ -36,7 +36,9 @@ def run(parts: Parts, command: click.Command, *args: str) -> str:
 
 
 def add(parts: Parts, identity: str, *more: str) -> str:
-    return run(parts, sources.source, "add", identity, "--name", identity, "--activity", ACTIVITY["id"], *more)
+    return run(
+        parts, sources.source, "add", identity, "--name", identity, "--processing-activity", ACTIVITY["id"], *more
+    )
 
 
 def row(shown: str, source: str) -> str:

@@ -152,7 +152,7 @@ def test_a_host_two_days_ahead_does_not_start_nor_do_commands_that_stamp(tmp_pat
             ["serve"],
             ["scheduler"],
             ["migrate"],
-            ["activity", "add", str(entry)],
+            ["processing-activity", "add", str(entry)],
             ["jobs", "run", "retention"],
             ["retention", "apply"],
             ["backup", str(tmp_path)],
@@ -165,7 +165,7 @@ def test_a_host_two_days_ahead_does_not_start_nor_do_commands_that_stamp(tmp_pat
             assert "clock-off" in said and re.search(r"clock is 17\d{4} s ahead of MongoDB's", said), command
         shifted.step(0)
         done = subprocess.run(
-            [sys.executable, "-m", "app.cli", "activity", "add", str(entry)], env=environ, timeout=120
+            [sys.executable, "-m", "app.cli", "processing-activity", "add", str(entry)], env=environ, timeout=120
         )
         assert done.returncode == 0
         assert one.post(one.source(), statement()).status_code == 200

@@ -77,7 +77,7 @@ def contents(parts: Parts) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("command", ["profile", "activity"])
+@pytest.mark.parametrize("command", ["profile", "processing-activity"])
 def test_a_bad_file_is_refused_with_a_sentence_and_changes_nothing(
     installed: Parts,
     command: str,

@@ -28,7 +28,7 @@ from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
 
-EXAMPLES = ROOT / "docs" / "examples" / "activities"
+EXAMPLES = ROOT / "docs" / "examples" / "processing-activities"
 NOW = 1_790_000_000_000_000
 LINKS = [SourceLink("ent1", "ent"), SourceLink("tutor", "p2ia"), SourceLink("quiet", "p2ia")]
 

@@ -185,7 +185,7 @@ def test_control_characters_in_a_name_are_kept_or_refused(server: Server, tutor:
         "/xAPI/statements%00",
         "/xAPI/activities/state/bookmark",
         "/api/v1/aggregates/../../../etc/passwd",
-        "/api/v1/activities/..%2f..%2fetc",
+        "/api/v1/processing-activities/..%2f..%2fetc",
     ],
 )
 def test_paths_lead_nowhere_else(server: Server, path: str) -> None:
@@ -270,13 +270,18 @@ FORWARDED = [
 @pytest.mark.parametrize("line", FORWARDED)
 def test_nothing_that_a_client_says_of_its_request_is_believed(server: Server, line: str) -> None:
     reader = server.credential(scopes.GOVERNANCE_READ)
-    paths = {"/api/v1/activities": 200, "/public/api/v1/activities": 404, "/public": 404, "/xAPI/statements": 403}
+    paths = {
+        "/api/v1/processing-activities": 200,
+        "/public/api/v1/processing-activities": 404,
+        "/public": 404,
+        "/xAPI/statements": 403,
+    }
     for path, wanted in paths.items():
         status, answer = raw(server, head(reader, line, target=path, method="GET"))
         assert status == wanted, (path, answer)
         if status >= 400:
             refused(answer)
-    status, answer = raw(server, f"GET /api/v1/activities HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
+    status, answer = raw(server, f"GET /api/v1/processing-activities HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
     assert status == 401
     refused(answer, "credentials-refused")
 

@@ -38,7 +38,7 @@ from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
 
-ENT = ROOT / "docs" / "examples" / "activities" / "ent.json"
+ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def get(client: FlaskClient, path: str, credential: NewCredential) -> tuple[int,
     return answer.status_code, answer.get_json()
 
 
-@pytest.mark.parametrize("path", ["retention", "activities", "activities/ent", "audit"])
+@pytest.mark.parametrize("path", ["retention", "processing-activities", "processing-activities/ent", "audit"])
 def test_only_the_governance_scope_reads(client: FlaskClient, issue: Callable[[str], NewCredential], path: str) -> None:
     assert client.get(f"/api/v1/{path}").status_code == 401
     assert get(client, f"/api/v1/{path}", issue("researcher"))[0] == 403
@@ -108,7 +108,7 @@ def test_the_retention_report(
     status, body = get(client, "/api/v1/retention", issue("dpo"))
     assert status == 200
     (line,) = body["lines"]  # type: ignore[misc]
-    assert (line["activity"], line["source"], line["active_days"]) == ("ent", "ent1", 92)
+    assert (line["processing_activity"], line["source"], line["active_days"]) == ("ent", "ent1", 92)
     assert (line["kept"], line["due"], line["overdue"]) == (3, 2, 1)
     assert (line["documents"], line["documents_due"], line["documents_overdue"]) == (3, 2, 1)
     assert line["documents_oldest"] < line["cutoff"]
@@ -120,11 +120,11 @@ def test_the_retention_report(
 
 def test_the_register(client: FlaskClient, issue: Callable[[str], NewCredential]) -> None:
     dpo = issue("dpo")
-    _, body = get(client, "/api/v1/activities", dpo)
-    assert [(entry["id"], entry["version"]) for entry in body["activities"]] == [("ent", 1)]  # type: ignore[attr-defined]
-    _, entry = get(client, "/api/v1/activities/ent", dpo)
+    _, body = get(client, "/api/v1/processing-activities", dpo)
+    assert [(entry["id"], entry["version"]) for entry in body["processing_activities"]] == [("ent", 1)]  # type: ignore[attr-defined]
+    _, entry = get(client, "/api/v1/processing-activities/ent", dpo)
     assert entry["document"]["legal_basis"]["article"] == "6.1.e"  # type: ignore[index]
-    assert get(client, "/api/v1/activities/nowhere", dpo)[0] == 404
+    assert get(client, "/api/v1/processing-activities/nowhere", dpo)[0] == 404
 
 
 def test_reading_the_audit_log_leaves_an_entry(

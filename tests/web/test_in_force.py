@@ -46,11 +46,11 @@ def test_what_is_sent_before_the_day_is_refused_and_nothing_is_stored(server: Se
 def test_the_register_tells_what_is_in_force_and_what_is_to_come(server: Server) -> None:
     server.parts.register.add(orjson.dumps(LATER))
     dpo = server.credential("governance/read")
-    told = server.send("GET", "/api/v1/activities", dpo, version=None).json()
-    ids = [one["id"] for one in told["activities"]]
+    told = server.send("GET", "/api/v1/processing-activities", dpo, version=None).json()
+    ids = [one["id"] for one in told["processing_activities"]]
     assert ACTIVITY["id"] in ids and "later" not in ids
     assert [one["id"] for one in told["planned"]] == ["later"]
-    found = server.send("GET", "/api/v1/activities/later", dpo, version=None)
+    found = server.send("GET", "/api/v1/processing-activities/later", dpo, version=None)
     assert (found.status_code, "2999-09-01" in found.json()["detail"]) == (404, True)
 
 
@@ -58,6 +58,6 @@ def test_overdue_reviews_are_in_the_report_and_a_metric(server: Server) -> None:
     late = {**ACTIVITY, "id": "reviewed-late", "in_force_from": "2020-01-01", "review_by": "2021-01-01"}
     server.parts.register.add(orjson.dumps(late))
     report = server.send("GET", "/api/v1/retention", server.credential("governance/read"), version=None).json()
-    assert report["reviews_overdue"] == [{"activity": "reviewed-late", "review_by": "2021-01-01"}]
+    assert report["reviews_overdue"] == [{"processing_activity": "reviewed-late", "review_by": "2021-01-01"}]
     shown = server.send("GET", "/metrics", version=None).text
     assert "sillage_register_reviews_overdue 1.0" in shown.splitlines()

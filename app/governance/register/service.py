@@ -151,7 +151,7 @@ class Register:
         latest = self._repository.latest(content["id"])
         return _activity(latest if latest is not None and latest.document == content else self._next(content, latest))
 
-    def add(self, document: bytes, actor: str = "cli:activity add") -> Activity:
+    def add(self, document: bytes, actor: str = "cli:processing-activity add") -> Activity:
         """Add an activity, or a new version of one; a document equal to the version added last changes nothing.
 
         Args:
@@ -221,7 +221,9 @@ class Register:
         if found is not None:
             return found
         if not versions:
-            raise NotFound("No processing activity has this id. `sillage activity list` shows those that exist.")
+            raise NotFound(
+                "No processing activity has this id. `sillage processing-activity list` shows those that exist."
+            )
         raise NotFound(_not_yet(versions))
 
     def history(self, identifier: str) -> tuple[Activity, ...]:

@@ -626,7 +626,7 @@ class _Package:
                     "ended": ended,
                     "ended_before": before,
                     "months": dict(sorted(tool.months.items())),
-                    "activity": None if entry is None else entry.document,
+                    "processing_activity": None if entry is None else entry.document,
                 }
             )
         called = {tool["source"]: tool["name"] for tool in tools}

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from app.access.scopes import RIGHTS
 from app.core.errors import BadParameter, NotFound
-from app.people.access_package.recipients import Disclosures
+from app.people.access_package.recipients import Disclosures, Recipient
 from app.people.erasure.service import Erasures
 from app.people.erasure.store import DONE, Erasure
 from app.people.finding.finder import Persons
@@ -37,7 +37,7 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
         return answer(
             {
                 "since": instant(found.since),
-                "readings": [one._asdict() for one in found.readings],
+                "readings": [_reading(one) for one in found.readings],
                 "exports": [one._asdict() | {"at": instant(one.at)} for one in found.exports],
                 **asked.reached(persons.reach(person)),
             }
@@ -72,6 +72,12 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
         return Response(receipt, content_type="application/json")
 
     return routes
+
+
+def _reading(one: Recipient) -> dict[str, object]:
+    said = one._asdict()
+    said["processing_activity"] = said.pop("activity")
+    return said
 
 
 def _shown(erasure: Erasure) -> dict[str, object]:

@@ -52,7 +52,7 @@ def blueprint(
     search: AuditSearch,
     labels: Callable[[], Callable[[str], str]],
 ) -> Blueprint:
-    """Routes to mount under ``/api/v1``: ``retention``, ``activities``, ``audit``, and those below these.
+    """Routes to mount under ``/api/v1``: ``retention``, ``processing-activities``, ``audit``, and those below these.
 
     ``labels`` says what credentials are called.
     """
@@ -69,7 +69,7 @@ def blueprint(
             rule = activities[line.activity].retention
             lines.append(
                 {
-                    "activity": line.activity,
+                    "processing_activity": line.activity,
                     "name": activities[line.activity].name._asdict(),
                     "source": line.source,
                     "kept": line.kept,
@@ -96,24 +96,24 @@ def blueprint(
                 }
             )
         overdue = [
-            {"activity": one.id, "review_by": None if one.review_by is None else one.review_by.isoformat()}
+            {"processing_activity": one.id, "review_by": None if one.review_by is None else one.review_by.isoformat()}
             for one in register.overdue_reviews()
         ]
         return answer({"as_of": instant(now), "lines": lines, "reviews_overdue": overdue})
 
-    @routes.get("/activities")
-    def _activities() -> Response:
+    @routes.get("/processing-activities")
+    def _processing_activities() -> Response:
         gate.principal(GOVERNANCE_READ)
         _parameters(_NoParameters())
         return answer(
             {
-                "activities": [_entry_of_register(activity) for activity in register.list()],
+                "processing_activities": [_entry_of_register(activity) for activity in register.list()],
                 "planned": [_entry_of_register(activity) for activity in register.planned()],
             }
         )
 
-    @routes.get("/activities/<identifier>")
-    def _activity(identifier: str) -> Response:
+    @routes.get("/processing-activities/<identifier>")
+    def _processing_activity(identifier: str) -> Response:
         gate.principal(GOVERNANCE_READ)
         _parameters(_NoParameters())
         current = register.get(identifier)

@@ -23,7 +23,7 @@ from app.governance.register.store import ActivityRepository
 from app.platform.mongo.connection import Store
 from tests.places import ROOT
 
-EXAMPLES = ROOT / "docs" / "examples" / "activities"
+EXAMPLES = ROOT / "docs" / "examples" / "processing-activities"
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_the_register_is_in_it_with_its_versions(house: House) -> None:
     found = house.package(ME)
     assert [one["version"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [1, 2]
     (tool,) = found.about["tools"]
-    assert tool["activity"] == changed
+    assert tool["processing_activity"] == changed
     assert tool["until"] - tool["last"] == 400 * 86_400 * 1_000_000
     assert "400" in found.bytes("index.fr.html").decode()
 
@@ -476,7 +476,7 @@ def test_a_version_that_is_not_in_force_is_in_it_and_is_not_what_holds(house: Ho
     house.parts.register.add(orjson.dumps(later))
     found = house.package(ME)
     assert [one["in_force"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [True, False]
-    assert found.about["tools"][0]["activity"] == ACTIVITY
+    assert found.about["tools"][0]["processing_activity"] == ACTIVITY
 
 
 # --- how much it takes ------------------------------------------------------------------------------

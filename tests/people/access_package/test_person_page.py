@@ -102,7 +102,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "ended": AT,
         "ended_before": AT,
         "months": {"2026-09": 1000, "2026-11": 236},
-        "activity": entry,
+        "processing_activity": entry,
     }
     line = {
         "stored": AT,
@@ -145,7 +145,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
         "unreadable": 1,
         "first": AT,
         "last": AT,
-        "tools": [tool, {**tool, "name": "tutor 2", "activity": None, "months": {}}],
+        "tools": [tool, {**tool, "name": "tutor 2", "processing_activity": None, "months": {}}],
         "verbs": [{"iri": text, "words": words, "count": 7}],
         "other_verbs": 1,
         "activities": [{"iri": text, "words": words, "count": 7}],
