@@ -85,8 +85,8 @@ class SillageError(Exception):
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
-    title_fr: ClassVar[str] = "Erreur interne"
+    title: ClassVar[str] = "Internal error: give the request id to the operator"
+    title_fr: ClassVar[str] = "Erreur interne : donnez l'identifiant de la requête à l'exploitant"
 
     def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = None) -> None:
         super().__init__(detail or self.title)
@@ -103,88 +103,88 @@ class BadRequest(SillageError):
 
     code = "bad-request"
     status = 400
-    title = "The request is not valid"
-    title_fr = "La requête n'est pas valide"
+    title = "Request refused: correct it before sending it again"
+    title_fr = "Requête refusée : corrigez-la avant de la renvoyer"
 
 
 class MalformedJSON(BadRequest):
     """The body is not one well-formed UTF-8 JSON document."""
 
     code = "malformed-json"
-    title = "The body is not well-formed JSON"
-    title_fr = "Le corps n'est pas du JSON bien formé"
+    title = "JSON refused: send one well-formed UTF-8 document"
+    title_fr = "JSON refusé : envoyez un seul document bien formé, en UTF-8"
 
 
 class MalformedMultipart(BadRequest):
     """The body is not a well-formed multipart/mixed message, or its parts are not statements and their attachments."""
 
     code = "malformed-multipart"
-    title = "The multipart body is not well formed"
-    title_fr = "Le corps multipart n'est pas bien formé"
+    title = "Multipart body refused: send the statements, then a part for each attachment"
+    title_fr = "Corps multipart refusé : envoyez les énoncés, puis une partie par pièce jointe"
 
 
 class MalformedEncoding(BadRequest):
     """The body says it is compressed with gzip and is not, or was cut."""
 
     code = "malformed-encoding"
-    title = "The compressed body cannot be unpacked"
-    title_fr = "Le corps compressé ne peut pas être décompressé"
+    title = "Compressed body refused: send what gzip made, whole, or the body uncompressed"
+    title_fr = "Corps compressé refusé : envoyez le produit de gzip, entier, ou le corps non compressé"
 
 
 class DuplicateKey(BadRequest):
     """A JSON object has the same key twice, so its meaning depends on the reader."""
 
     code = "duplicate-key"
-    title = "A JSON object has the same key twice"
-    title_fr = "Un objet JSON contient deux fois la même clé"
+    title = "JSON refused: an object has the same key twice; keep one of them"
+    title_fr = "JSON refusé : un objet contient deux fois la même clé ; gardez-en une"
 
 
 class InvalidStatement(BadRequest):
     """A statement breaks the xAPI standard; ``faults`` say where and which rule."""
 
     code = "invalid-statement"
-    title = "A statement breaks the xAPI standard"
-    title_fr = "Un énoncé ne respecte pas le standard xAPI"
+    title = "Statements refused: correct what breaks the xAPI standard"
+    title_fr = "Énoncés refusés : corrigez ce qui enfreint le standard xAPI"
 
 
 class ProfileRejected(BadRequest):
     """A statement or document breaks the profiles that its source promised, and the source's mode is ``reject``."""
 
     code = "profile-rejected"
-    title = "A statement or document breaks the profiles of its source"
-    title_fr = "Un énoncé ou un document ne respecte pas les profils de sa source"
+    title = "Statements or document refused: correct what breaks the profiles of the source"
+    title_fr = "Énoncés ou document refusés : corrigez ce qui enfreint les profils de la source"
 
 
 class PersonalDataRefused(BadRequest):
     """A statement of a source about minors holds a name, an e-mail address or a national pupil number."""
 
     code = "personal-data-refused"
-    title = "A statement about minors names a person"
-    title_fr = "Un énoncé concernant des mineurs nomme une personne"
+    title = "Statements refused: leave out what names minors"
+    title_fr = "Énoncés refusés : retirez ce qui nomme des mineurs"
 
 
 class BadParameter(BadRequest):
     """A query parameter is unknown, repeated, malformed, or excluded by another one."""
 
     code = "bad-parameter"
-    title = "A query parameter is not valid"
-    title_fr = "Un paramètre de requête n'est pas valide"
+    title = "Query refused: correct the parameter that is not valid"
+    title_fr = "Requête refusée : corrigez le paramètre qui n'est pas valide"
 
 
 class BadCursor(BadRequest):
     """The ``more`` cursor was altered, or belongs to another credential or store."""
 
     code = "bad-cursor"
-    title = "The page cursor is not valid"
-    title_fr = "Le curseur de page n'est pas valide"
+    title = "Page cursor refused: start the query again from its first page"
+    title_fr = "Curseur de page refusé : reprenez la requête à sa première page"
 
 
 class BadVersion(BadRequest):
     """The ``X-Experience-API-Version`` header is missing or names a version not spoken here."""
 
     code = "bad-version"
-    title = "The xAPI version is missing or not supported"
-    title_fr = "La version xAPI est absente ou non prise en charge"
+    title = "Request refused: send X-Experience-API-Version with a supported version of xAPI"
+    title_fr = "Requête refusée : envoyez X-Experience-API-Version avec une version de xAPI prise en charge"
 
 
 class CredentialsRefused(SillageError):
@@ -192,8 +192,8 @@ class CredentialsRefused(SillageError):
 
     code = "credentials-refused"
     status = 401
-    title = "Valid credentials are needed"
-    title_fr = "Des identifiants valides sont nécessaires"
+    title = "Credentials refused: send a valid key and secret"
+    title_fr = "Identifiants refusés : envoyez une clé et un secret valides"
 
 
 class ScopeMissing(SillageError):
@@ -201,8 +201,8 @@ class ScopeMissing(SillageError):
 
     code = "scope-missing"
     status = 403
-    title = "This credential may not do that"
-    title_fr = "Ces identifiants ne donnent pas ce droit"
+    title = "Access refused: the credential has no scope for this request"
+    title_fr = "Accès refusé : ces identifiants n'ont pas de portée pour cette requête"
 
 
 class CrossSiteRefused(SillageError):
@@ -210,8 +210,8 @@ class CrossSiteRefused(SillageError):
 
     code = "cross-site-refused"
     status = 403
-    title = "This page may not call the store"
-    title_fr = "Cette page ne peut pas appeler l'entrepôt"
+    title = "Request refused: the page's origin is not in SILLAGE_CORS_ORIGINS"
+    title_fr = "Requête refusée : l'origine de la page n'est pas dans SILLAGE_CORS_ORIGINS"
 
 
 class ActivityNotInForce(SillageError):
@@ -219,8 +219,8 @@ class ActivityNotInForce(SillageError):
 
     code = "activity-not-in-force"
     status = 403
-    title = "The processing activity of this source is not in force"
-    title_fr = "Le traitement dont relève cette source n'est pas en vigueur"
+    title = "Write refused: the processing activity of the source is not in force"
+    title_fr = "Écriture refusée : le traitement dont relève la source n'est pas en vigueur"
 
 
 class PersonRestricted(SillageError):
@@ -228,8 +228,8 @@ class PersonRestricted(SillageError):
 
     code = "person-restricted"
     status = 403
-    title = "The data of this person are restricted"
-    title_fr = "Les données de cette personne font l'objet d'une limitation"
+    title = "Change refused: processing of the data subject's data is restricted (GDPR art. 18)"
+    title_fr = "Modification refusée : les données de la personne font l'objet d'une limitation (RGPD, art. 18)"
 
 
 class PersonRefused(SillageError):
@@ -237,8 +237,8 @@ class PersonRefused(SillageError):
 
     code = "person-refused"
     status = 403
-    title = "This person objects to new data"
-    title_fr = "Cette personne s'oppose à de nouvelles données"
+    title = "Write refused: the data subject objects to new data (GDPR art. 21)"
+    title_fr = "Écriture refusée : la personne s'oppose à de nouvelles données (RGPD, art. 21)"
 
 
 class NotFound(SillageError):
@@ -246,8 +246,8 @@ class NotFound(SillageError):
 
     code = "not-found"
     status = 404
-    title = "Not found"
-    title_fr = "Introuvable"
+    title = "Resource not found: check the address or the id"
+    title_fr = "Ressource introuvable : vérifiez l'adresse ou l'identifiant"
 
 
 class MethodNotAllowed(SillageError):
@@ -255,8 +255,8 @@ class MethodNotAllowed(SillageError):
 
     code = "method-not-allowed"
     status = 405
-    title = "This resource does not take that method"
-    title_fr = "Cette ressource n'accepte pas cette méthode"
+    title = "Method refused: use one of those in the Allow header"
+    title_fr = "Méthode refusée : utilisez l'une de celles de l'en-tête Allow"
 
 
 class RequestTimeout(SillageError):
@@ -264,8 +264,8 @@ class RequestTimeout(SillageError):
 
     code = "request-timeout"
     status = 408
-    title = "The body took too long to arrive"
-    title_fr = "Le corps a mis trop de temps à arriver"
+    title = "Request abandoned: the body took too long to arrive; send it again"
+    title_fr = "Requête abandonnée : le corps a mis trop de temps à arriver ; renvoyez-la"
 
 
 class StatementConflict(SillageError):
@@ -273,8 +273,8 @@ class StatementConflict(SillageError):
 
     code = "statement-conflict"
     status = 409
-    title = "A statement id is taken by a different statement"
-    title_fr = "Un identifiant désigne déjà un autre énoncé"
+    title = "Statements refused: an id is taken by a different statement; give the new one its own"
+    title_fr = "Énoncés refusés : un identifiant désigne déjà un autre énoncé ; donnez-en un propre au nouveau"
 
 
 class DocumentConflict(SillageError):
@@ -282,8 +282,8 @@ class DocumentConflict(SillageError):
 
     code = "document-conflict"
     status = 409
-    title = "There is a document here already"
-    title_fr = "Il y a déjà un document à cet endroit"
+    title = "Document refused: another one is stored; send If-Match with its ETag to replace it"
+    title_fr = "Document refusé : un autre est enregistré ; envoyez If-Match avec son ETag pour le remplacer"
 
 
 class CaseConflict(SillageError):
@@ -291,8 +291,8 @@ class CaseConflict(SillageError):
 
     code = "case-conflict"
     status = 409
-    title = "This request is not at that point"
-    title_fr = "Cette demande n'en est pas à cette étape"
+    title = "Step refused: the data-subject request is not at the point where it can be taken"
+    title_fr = "Étape refusée : la demande d'exercice de droits n'en est pas au point qui la permet"
 
 
 class PreconditionFailed(SillageError):
@@ -300,8 +300,8 @@ class PreconditionFailed(SillageError):
 
     code = "precondition-failed"
     status = 412
-    title = "The document is not as the request expects"
-    title_fr = "Le document n'est pas celui que la requête attend"
+    title = "Precondition failed: the document has another ETag; read it again"
+    title_fr = "Condition refusée : le document a un autre ETag ; relisez-le"
 
 
 class BodyTooLarge(SillageError):
@@ -309,16 +309,16 @@ class BodyTooLarge(SillageError):
 
     code = "body-too-large"
     status = 413
-    title = "The body is too large"
-    title_fr = "Le corps est trop volumineux"
+    title = "Body refused: it is larger than the limit; send less at once"
+    title_fr = "Corps refusé : il dépasse la limite ; envoyez moins à la fois"
 
 
 class StatementTooLarge(BodyTooLarge):
     """A statement has more bytes of JSON than the limit of one statement; nothing of the batch was stored."""
 
     code = "statement-too-large"
-    title = "A statement is too large"
-    title_fr = "Un énoncé est trop volumineux"
+    title = "Statements refused: one is larger than the limit; send what it carries as an attachment"
+    title_fr = "Énoncés refusés : l'un dépasse la limite ; envoyez ce qu'il porte en pièce jointe"
 
 
 class AddressTooLong(BadRequest):
@@ -326,8 +326,8 @@ class AddressTooLong(BadRequest):
 
     code = "address-too-long"
     status = 414
-    title = "The address is too long"
-    title_fr = "L'adresse est trop longue"
+    title = "Request refused: the address is too long; send the query as a form"
+    title_fr = "Requête refusée : l'adresse est trop longue ; envoyez la requête sous forme de formulaire"
 
 
 class ExpectationFailed(BadRequest):
@@ -335,8 +335,8 @@ class ExpectationFailed(BadRequest):
 
     code = "expectation-failed"
     status = 417
-    title = "What the header Expect asks for is not known here"
-    title_fr = "Ce que demande l'en-tête Expect n'est pas connu ici"
+    title = "Request refused: leave out the header Expect, or send 100-continue"
+    title_fr = "Requête refusée : retirez l'en-tête Expect, ou envoyez 100-continue"
 
 
 class HeadTooLarge(BadRequest):
@@ -344,8 +344,8 @@ class HeadTooLarge(BadRequest):
 
     code = "head-too-large"
     status = 431
-    title = "The headers are too large"
-    title_fr = "Les en-têtes sont trop volumineux"
+    title = "Request refused: send fewer or shorter headers"
+    title_fr = "Requête refusée : envoyez moins d'en-têtes, ou de plus courts"
 
 
 class CodingUnknown(SillageError):
@@ -353,8 +353,8 @@ class CodingUnknown(SillageError):
 
     code = "transfer-coding-unknown"
     status = 501
-    title = "The transfer coding is not known here"
-    title_fr = "Le codage de transfert n'est pas connu ici"
+    title = "Body refused: send Content-Length, or the transfer coding chunked alone"
+    title_fr = "Corps refusé : envoyez Content-Length, ou le codage de transfert chunked seul"
 
 
 class UnsupportedContentType(SillageError):
@@ -363,8 +363,8 @@ class UnsupportedContentType(SillageError):
     code = "unsupported-content-type"
     # xAPI-Communication 3.2: 400 where the content type does not fit; 415 is not among the standard's codes.
     status = 400
-    title = "The content type is not supported"
-    title_fr = "Le type de contenu n'est pas pris en charge"
+    title = "Body refused: send a content type and encoding that the resource takes"
+    title_fr = "Corps refusé : envoyez un type de contenu et un encodage que la ressource accepte"
 
 
 class TooManyRequests(SillageError):
@@ -372,8 +372,8 @@ class TooManyRequests(SillageError):
 
     code = "too-many-requests"
     status = 429
-    title = "This source sends too much at once"
-    title_fr = "Cette source envoie trop à la fois"
+    title = "Request refused: the source sends too much at once; wait as Retry-After says"
+    title_fr = "Requête refusée : la source envoie trop à la fois ; attendez le délai de Retry-After"
 
 
 # --- what the store cannot do now -----------------------------------------------------------------
@@ -384,8 +384,8 @@ class Unavailable(SillageError):
 
     code = "unavailable"
     status = 503
-    title = "The store is not available for the moment"
-    title_fr = "Le dépôt n'est pas disponible pour le moment"
+    title = "Store unavailable: send the same request again later"
+    title_fr = "Dépôt indisponible : renvoyez la même requête plus tard"
 
     def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = 5) -> None:
         super().__init__(detail, faults=faults, retry_after=retry_after)
@@ -395,40 +395,40 @@ class KeysUnavailable(Unavailable):
     """Vault, with the key-encryption keys, does not answer, is sealed, or refuses the token; nothing was stored."""
 
     code = "keys-unavailable"
-    title = "The keys cannot be reached for the moment"
-    title_fr = "Les clés ne sont pas joignables pour le moment"
+    title = "Keys unavailable: the key provider cannot be reached; send the same request again later"
+    title_fr = "Clés indisponibles : leur fournisseur n'est pas joignable ; renvoyez la même requête plus tard"
 
 
 class Overloaded(Unavailable):
     """More requests wait, or more bytes are on their way, than this server can take; nothing was stored."""
 
     code = "overloaded"
-    title = "The server has more to do than it can"
-    title_fr = "Le serveur est surchargé"
+    title = "Server overloaded: send the same request again after Retry-After"
+    title_fr = "Serveur surchargé : renvoyez la même requête après le délai de Retry-After"
 
 
 class DatabaseUnavailable(Unavailable):
     """MongoDB does not answer, has no primary, or cut the operation off."""
 
     code = "database-unavailable"
-    title = "The database does not answer"
-    title_fr = "La base de données ne répond pas"
+    title = "Database unavailable: MongoDB does not answer; send the same request again later"
+    title_fr = "Base de données indisponible : MongoDB ne répond pas ; renvoyez la même requête plus tard"
 
 
 class ClockOff(Unavailable):
     """This host's clock is more than a minute from MongoDB's, so nothing is stamped here; nothing was stored."""
 
     code = "clock-off"
-    title = "The clock of this host is not right"
-    title_fr = "L'horloge de cet hôte n'est pas à l'heure"
+    title = "Write refused: this host's clock and MongoDB's are over a minute apart; set them right"
+    title_fr = "Écriture refusée : les horloges de l'hôte et de MongoDB ont plus d'une minute d'écart ; réglez-les"
 
 
 class StorageFull(Unavailable):
     """The database's disk has no room left; nothing of the request was stored."""
 
     code = "storage-full"
-    title = "The disk of the database is full"
-    title_fr = "Le disque de la base de données est plein"
+    title = "Write failed: the disk of the database is full; make room on it"
+    title_fr = "Écriture impossible : le disque de la base de données est plein ; libérez de la place"
 
 
 # --- what an operator gave ------------------------------------------------------------------------
@@ -439,216 +439,216 @@ class OperatorError(SillageError):
 
     code = "operator-error"
     status = 500
-    title = "The command cannot go on"
-    title_fr = "La commande ne peut pas continuer"
+    title = "Command failed: put right what it reports, and run it again"
+    title_fr = "Échec de la commande : corrigez ce qu'elle signale, puis relancez-la"
 
 
 class SettingsInvalid(OperatorError):
     """A setting is unknown, malformed, impossible or unsafe."""
 
     code = "settings-invalid"
-    title = "A setting is not valid or not safe"
-    title_fr = "Un réglage n'est pas valide ou pas sûr"
+    title = "Settings refused: correct what is not valid or not safe"
+    title_fr = "Réglages refusés : corrigez ce qui n'est pas valide ou pas sûr"
 
 
 class KeyMissing(OperatorError):
     """No key-encryption key was found where the settings say."""
 
     code = "key-missing"
-    title = "No key-encryption key was found"
-    title_fr = "Aucune clé maîtresse n'a été trouvée"
+    title = "Key-encryption key not found: run sillage init on a new store, or restore the key file"
+    title_fr = "Clé maîtresse introuvable : lancez sillage init (nouveau dépôt), ou restaurez le fichier de clés"
 
 
 class KeyRefused(OperatorError):
     """The key-encryption key does not open this store, or its file can be read by others."""
 
     code = "key-refused"
-    title = "The key-encryption key does not open this store"
-    title_fr = "La clé maîtresse n'ouvre pas ce dépôt"
+    title = "Key-encryption key refused: give the one of this store, readable by its owner alone"
+    title_fr = "Clé maîtresse refusée : donnez celle de ce dépôt, lisible par son seul propriétaire"
 
 
 class KeysBusy(OperatorError):
     """Another command is changing the key file."""
 
     code = "keys-busy"
-    title = "The key file is being changed"
-    title_fr = "Le fichier de clés est en cours de modification"
+    title = "Change of keys refused: another command is changing the key file; wait for its end"
+    title_fr = "Changement de clés refusé : une autre commande modifie le fichier de clés ; attendez sa fin"
 
 
 class KeyInUse(OperatorError):
     """A version of the key-encryption key cannot be destroyed: something needs it, or may still."""
 
     code = "key-in-use"
-    title = "This version of the key is still needed"
-    title_fr = "Cette version de la clé sert encore"
+    title = "Destruction of a key refused: its version is still in use"
+    title_fr = "Destruction d'une clé refusée : sa version sert encore"
 
 
 class KeyNotShared(OperatorError):
     """A process does not hold the new version of the key-encryption key, so nothing is wrapped with it yet."""
 
     code = "key-not-shared"
-    title = "A process does not have the new key yet"
-    title_fr = "Un processus n'a pas encore la nouvelle clé"
+    title = "Rotation stopped: a process lacks the new key; copy the key file to its host"
+    title_fr = "Rotation arrêtée : un processus n'a pas la nouvelle clé ; copiez le fichier de clés sur son hôte"
 
 
 class KeysUnopened(OperatorError):
     """Keys or statements do not open with the key-encryption keys at hand."""
 
     code = "keys-unopened"
-    title = "Not everything opens with these keys"
-    title_fr = "Ces clés n'ouvrent pas tout"
+    title = "Decryption of keys failed: give every version of the key-encryption key in use"
+    title_fr = "Déchiffrement de clés impossible : donnez chaque version utilisée de la clé maîtresse"
 
 
 class KeyBackupRefused(OperatorError):
     """A copy of the key file cannot be read: wrong passphrase, cut, altered, or of a later version."""
 
     code = "key-backup-refused"
-    title = "The copy of the key file cannot be used"
-    title_fr = "La copie du fichier de clés n'est pas utilisable"
+    title = "Copy of the key file refused: check the passphrase, or take another copy"
+    title_fr = "Copie du fichier de clés refusée : vérifiez la phrase secrète, ou prenez une autre copie"
 
 
 class Unsealable(SillageError):
     """A sealed value is damaged, or was moved; never one that was erased with its key."""
 
     code = "unsealable"
-    title = "A sealed value cannot be opened"
-    title_fr = "Une valeur scellée ne peut pas être ouverte"
+    title = "Decryption failed: a stored value is damaged or was moved; compare with a backup"
+    title_fr = "Déchiffrement impossible : une valeur est altérée ou déplacée ; comparez avec une sauvegarde"
 
 
 class DatabaseMissing(OperatorError):
     """No MongoDB is configured and none can be started here."""
 
     code = "database-missing"
-    title = "No MongoDB was found"
-    title_fr = "Aucun MongoDB n'a été trouvé"
+    title = "MongoDB not found: set SILLAGE_MONGODB_URI, or install mongod"
+    title_fr = "MongoDB introuvable : indiquez SILLAGE_MONGODB_URI, ou installez mongod"
 
 
 class DatabaseRefused(OperatorError):
     """MongoDB answers, but not to this account, or it is not the replica set that transactions need."""
 
     code = "database-refused"
-    title = "MongoDB refuses to work for this store"
-    title_fr = "MongoDB refuse de servir ce dépôt"
+    title = "Connection to MongoDB refused: give it an account and a replica set that the store can use"
+    title_fr = "Connexion à MongoDB refusée : donnez un compte et un replica set dont le dépôt puisse se servir"
 
 
 class DatabaseFailed(OperatorError):
     """The embedded MongoDB cannot be started in its folder; the detail says why."""
 
     code = "database-failed"
-    title = "The embedded MongoDB does not start"
-    title_fr = "Le MongoDB embarqué ne démarre pas"
+    title = "Start of the embedded MongoDB failed: look at its folder and its log"
+    title_fr = "Échec du démarrage du MongoDB embarqué : regardez son dossier et son journal"
 
 
 class MigrationMissing(OperatorError):
     """The database's collections or indexes are not those of this version."""
 
     code = "migration-missing"
-    title = "The database is not at this version"
-    title_fr = "La base de données n'est pas à cette version"
+    title = "Start refused: the database is not at this version; run sillage migrate"
+    title_fr = "Démarrage refusé : la base de données n'est pas à cette version ; lancez sillage migrate"
 
 
 class FileRefused(OperatorError):
     """A file cannot be read, or is not what its name or the command says (JSON, gzip)."""
 
     code = "file-refused"
-    title = "The file cannot be used"
-    title_fr = "Le fichier n'est pas utilisable"
+    title = "File refused: give one that the command can use"
+    title_fr = "Fichier refusé : donnez-en un dont la commande puisse se servir"
 
 
 class BackupRefused(OperatorError):
     """A backup cannot be read: no backup, damaged, cut, of another organisation, or of a later version."""
 
     code = "backup-refused"
-    title = "The backup cannot be used"
-    title_fr = "La sauvegarde n'est pas utilisable"
+    title = "Backup refused: take another copy, or the version and organisation it belongs to"
+    title_fr = "Sauvegarde refusée : prenez une autre copie, ou la version et l'organisation dont elle relève"
 
 
 class BackupFailed(OperatorError):
     """A backup could not be finished; what was written of it is gone."""
 
     code = "backup-failed"
-    title = "The backup could not be finished"
-    title_fr = "La sauvegarde n'a pas pu être terminée"
+    title = "Backup failed: what was written of it is gone; run it again"
+    title_fr = "Échec de la sauvegarde : ce qui en était écrit est supprimé ; relancez-la"
 
 
 class RestoreRefused(OperatorError):
     """A backup is not restored here: the store is not empty, or in use."""
 
     code = "restore-refused"
-    title = "Nothing is restored here"
-    title_fr = "Aucune restauration n'est faite ici"
+    title = "Restore refused: the target database is not empty, or not ready for it"
+    title_fr = "Restauration refusée : la base de destination n'est pas vide, ou pas prête"
 
 
 class RestoreUnfinished(OperatorError):
     """A restore of this database was begun and is not finished, so nothing may work on it."""
 
     code = "restore-unfinished"
-    title = "A restore is not finished"
-    title_fr = "Une restauration n'est pas terminée"
+    title = "Start refused: a restore is not finished; run sillage restore again"
+    title_fr = "Démarrage refusé : une restauration n'est pas terminée ; relancez sillage restore"
 
 
 class ProfileInvalid(OperatorError):
     """A document is not a usable xAPI Profile; ``faults`` say where."""
 
     code = "profile-invalid"
-    title = "The document is not a valid xAPI Profile"
-    title_fr = "Le document n'est pas un profil xAPI valide"
+    title = "Profile refused: correct what breaks xAPI Profiles 1.0"
+    title_fr = "Profil refusé : corrigez ce qui enfreint xAPI Profiles 1.0"
 
 
 class RegisterInvalid(OperatorError):
     """A processing activity or a source breaks the rules of the register; ``faults`` say where."""
 
     code = "register-invalid"
-    title = "The register does not take this entry"
-    title_fr = "Le registre n'accepte pas cette entrée"
+    title = "Entry of the register refused: correct what breaks its rules"
+    title_fr = "Entrée du registre refusée : corrigez ce qui enfreint ses règles"
 
 
 class DefinitionInvalid(OperatorError):
     """An aggregate definition breaks its schema or names unknown columns; ``faults`` say where."""
 
     code = "definition-invalid"
-    title = "The aggregate definition is not valid"
-    title_fr = "La définition de l'agrégat n'est pas valide"
+    title = "Aggregate definition refused: correct what breaks its schema or rules"
+    title_fr = "Définition d'agrégat refusée : corrigez ce qui enfreint son schéma ou ses règles"
 
 
 class ChainBroken(OperatorError):
     """The audit log was altered: an entry is changed, missing or out of order."""
 
     code = "chain-broken"
-    title = "The audit log was altered"
-    title_fr = "Le journal d'audit a été altéré"
+    title = "Audit log altered: keep the database as it is, and compare with a backup"
+    title_fr = "Journal d'audit altéré : gardez la base de données telle quelle, et comparez avec une sauvegarde"
 
 
 class LeaseHeld(OperatorError):
     """A scheduler leads now, so a job cannot be run by hand beside it; the detail names the holder."""
 
     code = "lease-held"
-    title = "A scheduler leads now"
-    title_fr = "Un ordonnanceur est déjà à l'œuvre"
+    title = "Job refused: a scheduler holds the lease; wait for the job's time, or stop that scheduler"
+    title_fr = "Tâche refusée : un ordonnanceur détient le bail ; attendez l'heure de la tâche, ou arrêtez-le"
 
 
 class SignatureRefused(OperatorError):
     """A signed document (a receipt, a checkpoint) does not verify with the public key given."""
 
     code = "signature-refused"
-    title = "The signature does not verify"
-    title_fr = "La signature n'est pas valable"
+    title = "Signature refused: give the document as it was issued, and its issuer's public key"
+    title_fr = "Signature refusée : donnez le document tel qu'il a été émis, et la clé publique de son émetteur"
 
 
 class JobFailed(OperatorError):
     """A job run by hand did not succeed; the history and the log say how."""
 
     code = "job-failed"
-    title = "The job did not succeed"
-    title_fr = "La tâche n'a pas abouti"
+    title = "Job failed: its history and the log say where"
+    title_fr = "Échec de la tâche : son historique et le journal disent où"
 
 
 class PartlyDone(OperatorError):
     """Of several persons, some could not be acted on; the others were, and each line of output says what became."""
 
     code = "partly-done"
-    title = "It was not done for everybody"
-    title_fr = "Ce n'a pas été fait pour tout le monde"
+    title = "Command failed for some persons: correct what their lines say, and give them again"
+    title_fr = "Échec pour certaines personnes : corrigez ce que disent leurs lignes, et redonnez-les"
 
 
 class LeaseLost(SillageError):
@@ -656,8 +656,8 @@ class LeaseLost(SillageError):
 
     code = "lease-lost"
     status = 503
-    title = "Another scheduler leads now"
-    title_fr = "Un autre ordonnanceur a pris la main"
+    title = "Job stopped: this scheduler no longer holds the lease; the next holder goes on with it"
+    title_fr = "Tâche arrêtée : cet ordonnanceur ne détient plus le bail ; le prochain détenteur la poursuit"
 
 
 def every() -> Iterator[type[SillageError]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from app.core.errors import MOST_POINTER, SillageError, Unavailable, every, pointer, pointer_to
@@ -17,6 +19,26 @@ def test_codes_are_unique_and_every_error_speaks_both_languages() -> None:
         assert 400 <= kind.status < 600
         if kind is not SillageError:
             assert (kind.title, kind.title_fr) != (SillageError.title, SillageError.title_fr), kind
+
+
+# What a title begins with, before the colon; after it stands why, or what to do.
+OUTCOMES = {
+    "title": "refused failed unavailable overloaded stopped abandoned altered error found",
+    "title_fr": "refusé refusée refusés refusées échec impossible introuvable indisponible indisponibles surchargé "
+    "arrêtée abandonnée altéré interne",
+}
+VAGUE = re.compile(r"\b(here|(some|every|no)(body|one|thing)|ici|quelqu'un|quelque chose|rien)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("kind", list(every()), ids=lambda kind: kind.code)
+@pytest.mark.parametrize(("language", "colon"), [("title", ": "), ("title_fr", " : ")])
+def test_a_title_says_what_happened_and_why_or_what_to_do(kind: type[SillageError], language: str, colon: str) -> None:
+    title = getattr(kind, language)
+    happened, found, rest = title.partition(colon)
+    assert set(re.findall(r"\w+", happened.lower())) & set(OUTCOMES[language].split()), title
+    assert found and len(rest.split()) >= 3 and ":" not in rest, title
+    assert title[0].isupper() and not title.endswith(".") and len(title) <= 100, title
+    assert not VAGUE.search(title), title
 
 
 def test_what_passes_says_when_to_try_again() -> None:

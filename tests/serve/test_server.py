@@ -439,7 +439,7 @@ def test_what_fails_outside_of_flask_is_a_problem_too(running: Running, path: st
     if body:
         problem = json.loads(body)
         assert (problem["code"], problem["request_id"]) == ("error", answer.headers["X-Request-ID"])
-        assert problem["title"] == "Erreur interne"
+        assert problem["title"] == "Erreur interne : donnez l'identifiant de la requête à l'exploitant"
     assert "Zoé" not in running.log.read_text() and b"Zo" not in body
 
 

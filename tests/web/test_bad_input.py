@@ -243,7 +243,7 @@ def test_a_client_that_leaves_in_mid_body_stores_nothing(server: Server) -> None
 def test_errors_speak_french_to_those_who_ask(server: Server) -> None:
     answer = server.send("GET", "/xAPI/statements", None, headers={"Accept-Language": "fr-FR,fr;q=0.9"})
     assert answer.headers["Content-Language"] == "fr"
-    assert answer.json()["title"] == "Des identifiants valides sont nécessaires"
+    assert answer.json()["title"] == "Identifiants refusés : envoyez une clé et un secret valides"
 
 
 def test_after_all_that_the_server_lives(server: Server, tutor: NewCredential) -> None:
