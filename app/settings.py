@@ -120,7 +120,7 @@ _VAULT_NAME = validate.Regexp(r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,100}\Z", error="a
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an installation decides. Each field's metadata holds its documentation."""
+    """Settings of an installation. Each field's metadata holds its documentation."""
 
     data_dir: Path = _setting(
         "Folder for the key file, the embedded MongoDB and the exports of this host; its metrics too, where it has no "
@@ -367,7 +367,7 @@ class Settings:
 
     @property
     def provider(self) -> str:
-        """Where the key-encryption keys are: the name of a provider (``app/keys/providers``)."""
+        """Name of the key provider (``app/keys/providers``)."""
         return self.key_provider or ("environment" if self.keys else "file")
 
     @property
@@ -387,7 +387,7 @@ class Settings:
 
     @property
     def export_dir(self) -> Path:
-        """Where data packages are written."""
+        """Folder of data packages."""
         return self.data_dir / "exports"
 
     @property
@@ -397,7 +397,7 @@ class Settings:
 
     @property
     def metrics_dir(self) -> Path:
-        """Where the workers of this host share their Prometheus counters."""
+        """Folder in which the workers of this host share their Prometheus counters."""
         return self.data_dir / "metrics"
 
     @property

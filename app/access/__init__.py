@@ -1,1 +1,1 @@
-"""Who may do what: sources, credentials, scopes."""
+"""Authorisation: sources, credentials, scopes."""

@@ -20,7 +20,7 @@ XAPI = (WRITE, READ_MINE, READ, STATE, PROFILE, ALL_READ, ALL)
 EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, ACCOUNTS, METRICS)
 
 SOURCE_DEFAULT = (WRITE, READ_MINE, OWN_QUALITY)
-"""What a new source gets: it writes, and sees its own statements and how they fared."""
+"""Scopes of a new source: it writes, and sees its own statements and how they fared."""
 
 ROLES = {
     "researcher": (RESEARCH,),

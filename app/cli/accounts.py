@@ -20,11 +20,11 @@ _day = Moment()
 
 
 class Ends(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def accounts(self) -> Accounts:
-        """What sources say of the ends of accounts."""
+        """Ends of accounts, as sources announce them."""
 
     @property
     def sources_repository(self) -> SourceRepository:

@@ -26,7 +26,7 @@ _STEPS = {
 
 
 class Safekeeping(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def settings(self) -> Settings:
@@ -146,7 +146,7 @@ def restore(
 
 @click.group()
 def tombstones() -> None:
-    """What outlives an erased person: keyed, of no identity; a restore erases again by it."""
+    """Tombstones: keyed MACs of erased identifiers, by which a restore erases again."""
 
 
 @tombstones.command("export")

@@ -29,7 +29,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Ending(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def contracts(self) -> Contracts:
@@ -45,7 +45,7 @@ class Ending(Protocol):
 
 
 def word_options(command: _F) -> _F:
-    """What every act on the operator's word is given with."""
+    """The options of every act on the operator's word."""
     for option in (
         click.option("--certificate", "file", type=click.Path(path_type=Path), help="Write the certificate here."),
         click.option("--yes", is_flag=True, help="Do not ask."),
@@ -295,7 +295,7 @@ def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
 
 
 def _told_to(question: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> bool:
-    """Whether to do it."""
+    """True if the act is to be carried out."""
     if not execute:
         out().print("Nothing was done. Add --execute, --decided-by and --reason to do it.")
         return False

@@ -32,7 +32,7 @@ _PHASES = {
 
 
 class Erasing(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def persons(self) -> Persons:

@@ -34,7 +34,7 @@ _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 
 class Governance(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def register(self) -> Register:
@@ -46,7 +46,7 @@ class Governance(Protocol):
 
     @property
     def certificates(self) -> Certificates:
-        """What was done on the operator's word."""
+        """Certificates of acts on the operator's word."""
 
     @property
     def audit(self) -> Audit:
@@ -54,7 +54,7 @@ class Governance(Protocol):
 
     @property
     def audit_retention(self) -> AuditRetention:
-        """How long the log is kept."""
+        """Retention of the audit log."""
 
     @property
     def audit_search(self) -> AuditSearch:
@@ -62,7 +62,7 @@ class Governance(Protocol):
 
     @property
     def recipients(self) -> Recipients:
-        """What those are called who read."""
+        """Labels of readers."""
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -157,7 +157,7 @@ def processing_activity_show(parts: Governance, identifier: str) -> None:
 
 @click.group()
 def retention() -> None:
-    """How long statements and documents are kept, and what is due."""
+    """Retention: durations of statements and documents, and what is due."""
 
 
 @retention.command("report")
@@ -458,7 +458,7 @@ def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
 
 
 def _called(parts: Governance) -> Callable[[str], str]:
-    """What to show of who an entry is by: the label of a credential, and its id, by which it is looked for."""
+    """The label of an entry's actor, with the credential's id, by which entries are looked for."""
     label = parts.recipients.labels()
     return lambda actor: actor if label(actor) == actor else f"{label(actor)} ({actor})"
 

@@ -24,7 +24,7 @@ from app.web import logs
 
 
 class Scheduling(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def settings(self) -> Settings:
@@ -40,7 +40,7 @@ class Scheduling(Protocol):
 
     @property
     def leadership(self) -> Leadership:
-        """How this process takes the lead."""
+        """Leadership of this process."""
 
     @property
     def scheduler(self) -> Scheduler:

@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Custody(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def key_service(self) -> Keys:

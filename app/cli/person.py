@@ -29,7 +29,7 @@ _MOST_BYTES = 1_000_000
 
 
 class Finding(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def persons(self) -> Persons:
@@ -37,7 +37,7 @@ class Finding(Protocol):
 
     @property
     def disclosures(self) -> Disclosures:
-        """Who received what."""
+        """Disclosures to recipients."""
 
 
 @click.group()
@@ -46,7 +46,7 @@ def person() -> None:
 
 
 class Meant(NamedTuple):
-    """Who is meant.
+    """The data subjects that a command is about.
 
     Attributes:
         people: Each, or why it cannot be anybody.
@@ -140,7 +140,7 @@ def case_options(command: Callable[..., object]) -> Callable[..., Any]:
 
 
 class CaseOf(NamedTuple):
-    """Which request an act is for: the only one, or by the place of the agent."""
+    """The data-subject request of an act: the only one, or by the place of the agent."""
 
     one: str | None
     listed: tuple[str, ...] | None = None
@@ -212,7 +212,7 @@ def for_each(who: Meant, act: Callable[[int, Person], str], *, shown: bool = Fal
 
 
 def told_of(found: Reach) -> list[str]:
-    """What there is to say of what identifiers reach, in sentences."""
+    """The sentences that tell what identifiers reach."""
     said = []
     if not found.held:
         said.append(
@@ -326,7 +326,7 @@ def recipients(parts: Finding, who: Meant, case: CaseOf) -> None:
 
 
 def in_words(found: Received) -> str:
-    """Who received, on one line."""
+    """The recipients, on one line."""
     return ", ".join(recipients_in(found)) or "no recipient is on record"
 
 

@@ -28,7 +28,7 @@ _STAGES = {
 
 
 class Giving(Protocol):
-    """What this command needs of the parts that the factory builds."""
+    """Services that this command takes from the container."""
 
     @property
     def persons(self) -> Persons:

@@ -14,11 +14,11 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Purposeful(Protocol):
-    """What such a command needs of the parts that the factory builds."""
+    """Services that such a command takes from the container."""
 
     @property
     def purpose(self) -> Purpose:
-        """What the command is for."""
+        """The purpose of the command."""
 
 
 def purpose_option(command: Command) -> Command:

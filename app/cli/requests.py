@@ -28,7 +28,7 @@ _day = Moment()
 
 
 class Requests(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def cases(self) -> Cases:
@@ -36,7 +36,7 @@ class Requests(Protocol):
 
     @property
     def recipients(self) -> Recipients:
-        """What those are called who act."""
+        """Labels of actors."""
 
     @property
     def figures(self) -> Figures:
@@ -284,7 +284,7 @@ def figures(parts: Requests, year: int) -> None:
 
 
 def in_words(detail: object) -> str:
-    """What an act noted, as it is read: ``keys: 1, statements: 5``; ``nobody`` for an empty list."""
+    """The note of an act in words: ``keys: 1, statements: 5``; ``nobody`` for an empty list."""
     if isinstance(detail, Mapping):
         # What stands under a name of its own is told by the names in it.
         parts = (

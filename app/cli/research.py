@@ -22,7 +22,7 @@ _DAY = Moment()
 
 
 class Research(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def aggregates(self) -> Aggregates:

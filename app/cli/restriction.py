@@ -36,7 +36,7 @@ case_option = click.option("--case", metavar="ID", help="Request that this is do
 
 
 class Rights(Protocol):
-    """What these commands need of the parts that the factory builds."""
+    """Services that these commands take from the container."""
 
     @property
     def persons(self) -> Persons:
@@ -48,7 +48,7 @@ class Rights(Protocol):
 
     @property
     def disclosures(self) -> Disclosures:
-        """Who received what."""
+        """Disclosures to recipients."""
 
     @property
     def rectification(self) -> Rectification:

@@ -1,4 +1,4 @@
-"""Where the commands print: lines and tables on standard output, progress on standard error."""
+"""Output of commands: lines and tables on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Screen(Console):
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What a string becomes, on a line or in a table."""
+        """The text to show for a string, on a line or in a table."""
         shown = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
         return super().render_str(shown, **{**options, "markup": False, "emoji": False})
 

@@ -1,4 +1,4 @@
-"""What commands do with signed documents (receipts, certificates): write them to new files, and verify them."""
+"""Signed documents (receipts, certificates) on the command line: written to new files, verified."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def verified(file: Path, public_key: Path, kind: str) -> Signed:
 
 
 def read(file: Path, what: str) -> bytes:
-    """What is in a file.
+    """The content of a file.
 
     Raises:
         FileRefused: it cannot be read; ``what`` it is, without its article, stands in the error.

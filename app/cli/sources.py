@@ -208,7 +208,7 @@ def revoke_credential(parts: Parts, identity: str) -> None:
 
 
 def _standing(credential: StoredCredential) -> tuple[str, str, str]:
-    """What it may do, since when, and until when if it was revoked."""
+    """Scopes of a credential, the day it was created, and the instant it was revoked, if it was."""
     revoked = f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else ""
     return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", revoked
 

@@ -1,1 +1,1 @@
-"""What everything else may use: errors, clock and randomness, JSON that keeps its digits, files written whole."""
+"""Foundations of all other packages: errors, clock and randomness, JSON that keeps its digits, files written whole."""

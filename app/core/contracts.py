@@ -1,4 +1,4 @@
-"""Where the contracts (``schemas/``) are: JSON Schemas, xAPI Profiles and aggregate definitions.
+"""Location of the contracts (``schemas/``): JSON Schemas, xAPI Profiles and aggregate definitions.
 
 In a checkout or an editable install they stand beside ``app/``; a wheel carries them as ``app/_schemas``.
 """

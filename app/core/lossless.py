@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 Malformed = orjson.JSONDecodeError
-"""What ``loads`` raises; a ``ValueError``."""
+"""The error that ``loads`` raises; a ``ValueError``."""
 
 # To its end, or to that of the JSON: where nothing closes it, a search that began anew at each quote of it would take
 # the square of its length.

@@ -17,7 +17,7 @@ def months_after(day: date, months: int) -> date:
 
 
 def closed_before(closed: int, months: int) -> int:
-    """When statements of an account that ended are due, and before when they were stored if they are.
+    """The instant from which statements of an account that ended are due; those that were stored before it are.
 
     Both instants in microseconds since 1970 UTC.
     """
@@ -30,5 +30,5 @@ def day_of(instant: int) -> date:
 
 
 def instant_of(day: date) -> int:
-    """When a day begins, microseconds since 1970 UTC."""
+    """The instant at which a day (UTC) begins, microseconds since 1970 UTC."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000

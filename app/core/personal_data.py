@@ -1,4 +1,4 @@
-"""What collections and files hold of persons, declared where it is kept.
+"""Personal data in collections and files, declared where they are kept.
 
 Every collection says one of two things (``app.platform.mongo.collection.Declared``): what it holds of persons, and what
 becomes of that, or why it holds nothing. One that says neither cannot be declared. A test holds what is said against a
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class Personal(NamedTuple):
-    """What is held of persons.
+    """Declaration of personal data.
 
     Attributes:
         what: What it is.

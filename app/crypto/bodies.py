@@ -41,7 +41,7 @@ class _Form(NamedTuple):
 
 
 class _Contexts(NamedTuple):
-    """What one thread compresses with, and opens with by header."""
+    """Compressor and decompressors of one thread, by header."""
 
     compressor: zstandard.ZstdCompressor
     openers: Mapping[bytes, tuple[bytes, zstandard.ZstdDecompressor]]

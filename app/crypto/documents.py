@@ -43,12 +43,14 @@ def token(
 
 
 def place(identity: bytes, part: str) -> str:
-    """What a part of a document, ``name`` or ``body``, is bound to; ``identity`` is the token of the document."""
+    """The place that a part of a document, ``name`` or ``body``, is bound to; ``identity`` is the token of the
+    document.
+    """
     return f"document:{identity.hex()}:{part}"
 
 
 def session_place(identity: bytes) -> str:
-    """What the state of a session held to patterns is bound to; ``identity`` is the token of the session."""
+    """The place that the state of a session is bound to; ``identity`` is the token of the session."""
     return f"pattern-session:{identity.hex()}"
 
 

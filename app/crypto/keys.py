@@ -49,7 +49,7 @@ RandomBytes = Callable[[int], bytes]
 
 
 class Cipher(Protocol):
-    """What seals and opens with a learner's key: AES-256-GCM, or two keys of it while one takes another's place."""
+    """Encryption with a learner's key: AES-256-GCM, or two keys of it while one takes another's place."""
 
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
         """The ciphertext, with its tag."""
@@ -97,7 +97,7 @@ class Wrapped(NamedTuple):
 
 
 class KeyWrapping(Protocol):
-    """What wraps and opens keys: key-encryption keys as they are, or as they change (``app/keys/keyring.py``)."""
+    """Wrapping and unwrapping of keys: key-encryption keys as they are, or as they change (``app/keys/keyring.py``)."""
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
         """Seal ``key`` for one place."""
@@ -243,7 +243,7 @@ class IndexKeys:
 
     @property
     def moving(self) -> bool:
-        """Whether two generations are searched."""
+        """True while two generations are searched."""
         return self.other is not None
 
     @property
@@ -256,7 +256,7 @@ class IndexKeys:
         return tuple(index.token(kind, value) for index in self._all)
 
     def fingerprints(self, content: bytes) -> tuple[bytes, ...]:
-        """What a statement of this content may have as its fingerprint, that of new statements first."""
+        """The possible fingerprints of a statement of this content, that of new statements first."""
         return tuple(index.fingerprint(content) for index in self._all)
 
     def forget(self) -> None:
@@ -271,7 +271,7 @@ class IndexKeys:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What of an organisation's keys is replaced now and then, as it is at one moment."""
+    """The keys of an organisation that are replaced now and then, as they are at one moment."""
 
     index: IndexKeys
     documents: SealingKeys
@@ -285,7 +285,7 @@ class OrganisationKeys:
     """
 
     PURPOSES: tuple[str, ...] = ("index", "subjects", "documents", "macs", "pseudonyms", "audit-1")
-    """What is made at first. The generations of three of them follow one another; the others last."""
+    """Purposes of the first keys. The generations of three of them follow one another; the others last."""
     LASTING: tuple[str, ...] = ("subjects", "macs", "pseudonyms")
 
     def __init__(
@@ -358,7 +358,7 @@ class OrganisationKeys:
         return self._now().audit.writing.mac(message)
 
     def audited(self, at: int, message: bytes, mac: bytes) -> bool:
-        """Whether an entry written at an instant, microseconds since 1970 UTC, has a right MAC; raises as ``index``."""
+        """True if an entry written at an instant, microseconds since 1970 UTC, has a right MAC; raises as ``index``."""
         return self._now().audit.genuine(at, message, mac)
 
     def seal(self, place: str, plain: bytes) -> bytes:
@@ -451,12 +451,12 @@ def sealed_by(sealed: bytes) -> int:
 
 
 def organisation_place(organisation: str, purpose: str) -> str:
-    """What a wrapped organisation key is bound to."""
+    """The place that a wrapped organisation key is bound to."""
     return f"organisation:{organisation}:{purpose}"
 
 
 def subject_place(organisation: str, subject: bytes) -> str:
-    """What a wrapped learner key is bound to."""
+    """The place that a wrapped learner key is bound to."""
     return f"subject:{organisation}:{subject.hex()}"
 
 

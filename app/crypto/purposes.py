@@ -142,7 +142,7 @@ class AuditKeys:
     proving: tuple[AuditKey, ...]
 
     def genuine(self, at: int, message: bytes, mac: bytes) -> bool:
-        """Whether an entry, written at an instant in microseconds, has a MAC that one of these keys gave it then."""
+        """True if one of these keys gave an entry, written at an instant in microseconds, its MAC then."""
         return any(
             (key.until is None or at <= key.until) and hmac.compare_digest(key.mac(message), mac)
             for key in self.proving

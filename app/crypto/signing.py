@@ -70,7 +70,7 @@ class Signer:
 
 
 def verify(public_key: bytes, content: bytes, signature: bytes) -> bool:
-    """Whether a signature of some bytes is right, by a public key of 32 bytes."""
+    """True if a signature of some bytes is right, by a public key of 32 bytes."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, content)
     except (InvalidSignature, ValueError):
@@ -94,7 +94,7 @@ def parse_public_key(pem: bytes) -> bytes:
 
 
 def opened(document: bytes, public_key: bytes) -> Signed:
-    """What a signed document says, its signature proved.
+    """The content of a signed document, its signature verified.
 
     Raises:
         SignatureRefused: not such a document, altered, or signed with another key.

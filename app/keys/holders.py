@@ -1,4 +1,4 @@
-"""Which processes hold which key-encryption keys: ``key_holders``.
+"""Holders of key-encryption keys, by process: ``key_holders``.
 
 A learner's key must not be wrapped with a version that another process cannot have yet. So a rotation first gives the
 new version out, waits until each living process says here that it holds it, and only then lets it wrap
@@ -44,7 +44,7 @@ class Holder(NamedTuple):
 
 
 class HolderRepository:
-    """What each process says of the keys it holds."""
+    """Key-encryption keys held by each process, as it announces them."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)

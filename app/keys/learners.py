@@ -38,7 +38,7 @@ COLLECTIONS = (
 )
 
 KEEP_SECONDS = 30.0
-"""How long a process uses a learner's key without looking whether it is still there."""
+"""Seconds that a process uses a learner's key without looking whether it is still there."""
 
 DUPLICATE = 11000
 # Between its making and its reading a key may be destroyed: then it is made again.
@@ -268,7 +268,7 @@ class WrappedKeys:
             return self._collection.estimated_document_count()
 
     def count(self, version: int, progress: Callable[[int], None] = lambda _: None) -> int:
-        """How many keys are under a version: by the index alone, in slices that each take a moment.
+        """The number of keys under a version: by the index alone, in slices that each take a moment.
 
         Args:
             version: The version.

@@ -66,12 +66,12 @@ _TRIES = 5
 
 
 class Stage(StrEnum):
-    """How far a rotation of the index key, or of the documents key, has come."""
+    """Stage of a rotation of the index key, or of the documents key."""
 
     GIVEN_OUT = "given-out"
     """Every process searches by, or opens with, the next one too; what is new still gets the one before."""
     MOVING = "moving"
-    """What is new gets the next one; what is there follows."""
+    """New entries get the next key; those that are there follow."""
 
 
 class IndexState(NamedTuple):
@@ -186,7 +186,7 @@ def signing_seed(store: Store, keks: KeyWrapping, organisation: str) -> bytes:
 
 
 def versions(store: Store) -> Counter[int]:
-    """How many of the organisation's keys are under each version."""
+    """The number of the organisation's keys under each version."""
     with translated():
         documents = list(store.collection(NAME).find({}, {"keys": 1}))
     return Counter(int(stored["version"]) for document in documents for stored in document["keys"].values())
@@ -222,7 +222,7 @@ def rewrap(store: Store, keks: KeyCustody, organisation: str) -> int:
 
 
 def present(store: Store, organisation: str) -> bool:
-    """Whether the organisation has keys already."""
+    """True if the organisation has keys already."""
     with translated():
         return store.collection(NAME).count_documents({"_id": organisation}, limit=1) > 0
 
@@ -231,7 +231,7 @@ def present(store: Store, organisation: str) -> bool:
 
 
 def index_state(store: Store, organisation: str) -> IndexState:
-    """How far a rotation of the index key has come.
+    """The progress of a rotation of the index key.
 
     Raises:
         KeyMissing: the organisation has no keys yet.
@@ -241,7 +241,7 @@ def index_state(store: Store, organisation: str) -> IndexState:
 
 
 def _rotation(store: Store, organisation: str, part: str) -> tuple[Document, Stage | None, float]:
-    """What is noted of a key that is replaced by stages; the stage, and for how many seconds it has been at it."""
+    """The note of a key that is replaced by stages, its stage, and the seconds that it has been at it."""
     with translated():
         found = store.collection(NAME).find_one(
             {"_id": organisation}, {part: 1, "age": {"$subtract": ["$$NOW", f"${part}.since"]}}
@@ -333,7 +333,7 @@ def finish_index(store: Store, keks: KeyWrapping, organisation: str, generation:
 
 
 def documents_state(store: Store, organisation: str) -> DocumentsState:
-    """How far a rotation of the documents key has come.
+    """The progress of a rotation of the documents key.
 
     Raises:
         KeyMissing: the organisation has no keys yet.
@@ -458,7 +458,7 @@ def require_two(before: SealingKeys, there: SealingKeys) -> None:
 
 
 def restored(backup: Document, present: Document, keks: KeyWrapping, organisation: str) -> Document:
-    """What is to change in the keys of a backup so that they also open what stays of the database that is there.
+    """The change to the keys of a backup after which they also open what stays of the database that is there.
 
     Args:
         backup: The document of this collection in the backup.

@@ -1,4 +1,4 @@
-"""What governance keeps of a person, sealed with that person's own key: an erasure takes it along, in copies too."""
+"""Encryption of governance's records with the data subject's own key: an erasure takes them along, in copies too."""
 
 from __future__ import annotations
 

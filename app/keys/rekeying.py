@@ -45,7 +45,7 @@ _SUBJECTS = "subjects"
 
 
 class Stage(StrEnum):
-    """How far a rekey has come.
+    """Stage of a rekey.
 
     Every learner gets a second key, which opens (``giving-out``); every process learns of them (``given-out``); it
     seals, and what is there follows (``moving``); the first one is used no more, and goes (``closing``).
@@ -81,7 +81,7 @@ class Rekeying(NamedTuple):
 
     @property
     def under_way(self) -> bool:
-        """Whether it has not ended."""
+        """True while the rekey has not ended."""
         return self.stage is not Stage.DONE
 
 
@@ -252,7 +252,7 @@ class RekeyRepository:
         return len(found), bytes(found[-1]["_id"])
 
     def two_keys(self) -> bool:
-        """Whether a learner has two."""
+        """True while a learner has two keys."""
         with translated():
             return self._subjects.find_one({"next": {"$exists": True}}, {"_id": 1}) is not None
 

@@ -1,1 +1,1 @@
-"""What operators do with a whole store: backups, rotations of keys, migrations, measures."""
+"""Operation of a whole store: backups, rotations of keys, migrations, measures."""

@@ -22,7 +22,7 @@ from app.retention.certificate_store import DELETIONS, CertificateRepository
 from app.retention.yearly_store import RetentionYear, RetentionYears
 
 BY_A_RESTORE = "cli:restore"
-"""Who erases again, after a restore: an erasure that was counted when it was asked for."""
+"""Actor of the erasures that a restore makes again: each was counted when it was asked for."""
 
 
 class OfKind(NamedTuple):

@@ -1,4 +1,4 @@
-"""What operators are to see and costs too much to count for each look, or leaves no other trace: ``measures``.
+"""Measures for operators that cost too much to count for each look, or leave no other trace: ``measures``.
 
 Documents::
 
@@ -31,7 +31,7 @@ class BackupMade(NamedTuple):
 
 
 class RetentionCounted(NamedTuple):
-    """How many statements were overdue when they were counted last (microseconds since 1970 UTC)."""
+    """The number of statements that were overdue when they were counted last (microseconds since 1970 UTC)."""
 
     at: int
     overdue: int
@@ -55,7 +55,7 @@ class Measures:
         self._note(_BACKUP, backup._asdict())
 
     def note_retention(self, counted: RetentionCounted) -> None:
-        """What is overdue was counted."""
+        """Keep a count of what is overdue."""
         self._note(_RETENTION, counted._asdict())
 
     def read(self) -> Measured:

@@ -50,7 +50,7 @@ Told = Callable[[int, int], None]
 
 
 class Applied(NamedTuple):
-    """What a run did, or would do after a dry run.
+    """Outcome of a run, or of a dry run.
 
     Attributes:
         policy: ``strip`` or ``pseudonymise``.
@@ -78,7 +78,7 @@ class Applied(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What a pass asks of other packages.
+    """Services of other packages that a pass uses.
 
     Attributes:
         cleaned: Statements as a source's policy leaves them, given what was found in each.
@@ -293,7 +293,7 @@ class MinorsPass:
         return [(row, body) for row, body in zip(living, plain, strict=True) if body is not None]
 
     def _changes(self, source: Source, rows: Sequence[Stored]) -> tuple[list[_Change], Counter[str]]:
-        """What is to be changed, and what there is to tell of these statements."""
+        """The changes of these statements, and the counts to be told of them."""
         counts: Counter[str] = Counter()
         opened = self._opened(rows)
         counts["unopened"] += len(rows) - len(opened)

@@ -35,7 +35,7 @@ COLLECTIONS = (Declared(NAME, Impersonal("how far a policy was applied: counts b
 
 
 class Pass(NamedTuple):
-    """How far a pass has come; see the document."""
+    """Progress of a pass; see the document."""
 
     source: str
     policy: str
@@ -45,7 +45,7 @@ class Pass(NamedTuple):
 
 
 class Cleaning(NamedTuple):
-    """What must be known of a pass to do it again elsewhere; see the document."""
+    """Record of a pass by which it is done again elsewhere; see the document."""
 
     source: str
     policy: str

@@ -22,7 +22,7 @@ MOST_AGENT_BYTES = 64 * 1024
 
 
 class Wanted(NamedTuple):
-    """What to look for; what is not given is any.
+    """A query of the log; what is not given is any.
 
     Attributes:
         agents: The person, as xAPI Agents.

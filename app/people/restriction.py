@@ -30,7 +30,7 @@ from app.people.requests.service import Cases
 
 
 class Standing(NamedTuple):
-    """What holds for a person: by any of their identifiers."""
+    """Standing of a person: by any of their identifiers."""
 
     restricted: datetime | None
     objects: tuple[str, ...]
@@ -118,7 +118,7 @@ class Restriction:
         return withdrawn > 0
 
     def standing(self, person: Person, *, actor: str) -> Standing:
-        """What holds for a person now: a reading that the audit log keeps."""
+        """The standing of a person now: a reading that the audit log keeps."""
         self._audit.append(STANDING_READ, actor, {"subjects": self._named(person)})
         states = self._repository.of(self._actors(person))
         since = [state.restricted for state in states if state.restricted is not None]

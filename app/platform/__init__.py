@@ -1,1 +1,1 @@
-"""What the store runs on: MongoDB, the processes of a store among each other, jobs."""
+"""Platform: MongoDB, the cluster of a store's processes, jobs."""

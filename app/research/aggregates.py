@@ -77,7 +77,7 @@ class Answer(NamedTuple):
 
 
 class Status(NamedTuple):
-    """How an aggregate is.
+    """Status of an aggregate.
 
     Attributes:
         definition: The declared one.
@@ -141,7 +141,7 @@ class Aggregates:
 
     @property
     def organisation(self) -> str:
-        """Whose aggregates these are."""
+        """The organisation that the aggregates belong to."""
         return self._keys.organisation
 
     def run(
@@ -172,7 +172,7 @@ class Aggregates:
         return [self._declared[name] for name in sorted(self._declared)]
 
     def status(self) -> list[Status]:
-        """How each declared aggregate is."""
+        """The status of each declared aggregate."""
         states = {state.id: state for state in self._repository.states()}
         lines = []
         for definition in self.definitions():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Role(Enum):
-    """What a definition may do with a column."""
+    """Role of a column in a definition."""
 
     DIMENSION = "dimension"
     KEY = "key"
@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
 
 OTHER = "(other)"
-"""What stands for the values of an open dimension that too few learners share."""
+"""The value that stands for those of an open dimension that too few learners share."""
 
 LEARNER = "learner"
 

@@ -34,7 +34,7 @@ Pseudonym = Callable[[bytes], bytes]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a definition asks to compute, with conditions numbered; condition 0 is every fact."""
+    """Plan of a definition's computation, with conditions numbered; condition 0 is every fact."""
 
     definition: Definition
 
@@ -94,7 +94,9 @@ def partial(facts: pl.DataFrame, plan: Plan, pseudonym: Pseudonym) -> dict[date,
 
 
 def first_stored(facts: pl.DataFrame, plan: Plan) -> dict[date, int]:
-    """When the earliest fact that counts in each bucket was stored, in microseconds: as ``partial``'s keys."""
+    """The instant at which the earliest fact that counts in each bucket was stored, in microseconds: as ``partial``'s
+    keys.
+    """
     counted = facts.filter(_holds(plan.definition.filters))
     bucket = pl.col(plan.definition.period).dt.truncate("1mo")
     return dict(counted.group_by(bucket.alias("@bucket")).agg(pl.col("stored").min()).iter_rows())

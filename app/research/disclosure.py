@@ -192,7 +192,7 @@ def _hidden_too(cells: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
 
 
 def counts(cells: pl.DataFrame) -> dict[str, int]:
-    """How many cells there are, and how many are hidden for which reason."""
+    """The number of cells, and of those hidden, by reason."""
     reasons = cells["reason"]
     return {
         "cells": cells.height,

@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Where a package comes from: store version, organisation, period asked for, moment of writing (UTC), time zone.
+    """Origin of a package: store version, organisation, period asked for, moment of writing (UTC), time zone.
 
     And for whom it is: functions or organisations.
     """
@@ -273,7 +273,7 @@ def _plain(text: str) -> str:
 
 
 def codebook(tables: Sequence[Table], stamp: Stamp) -> str:
-    """What each column means, for readers, in French and in English (Markdown)."""
+    """The meaning of each column, for readers, in French and in English (Markdown)."""
     lines = [
         "# Dictionnaire des variables / Codebook",
         "",

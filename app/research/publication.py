@@ -1,4 +1,4 @@
-"""What is shown of a month, and when it may change: no change that is seen stands for too few learners.
+"""Publication of a month, and its changes: no change that is seen stands for too few learners.
 
 Whoever reads a table before and after somebody's erasure, objection, rectification or late trace must not learn from
 the difference what that one person did. So what is counted and what is shown are two states. A *leaf* is a cell of all
@@ -31,7 +31,7 @@ from app.research.compute import KEY, MARK, PERIOD, Plan, State
 from app.research.disclosure import Lattice, folded, lines, protect, rare_values, rollups
 
 ROUNDS = 20
-"""How often leaves are put back before whole periods are."""
+"""Rounds in which leaves are put back, before whole periods are."""
 
 _WEIGHT = "@weight"
 # What tells apart two rows of the same facts that meet other conditions; added up like marks.
@@ -39,7 +39,7 @@ _FLAG_WEIGHT = 0x1_0000_0001
 
 
 class Next(NamedTuple):
-    """What may be shown of a month.
+    """The next state of a month that may be shown.
 
     Attributes:
         state: It; None when that is what is shown already.
@@ -51,7 +51,7 @@ class Next(NamedTuple):
 
 
 def shown_next(shown: State | None, counted: State, plan: Plan, minimum: int, through: date) -> Next:
-    """What may be shown of a month, given what is shown and what is counted.
+    """The next state of a month that may be shown, given what is shown and what is counted.
 
     Args:
         shown: What is shown; None when nothing is.
@@ -207,7 +207,7 @@ def _weighed(learners: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 
 def _mixed(shown: State, counted: State, leaves: pl.DataFrame, plan: Plan) -> State:
-    """What is shown, but for these leaves, which are as they are counted."""
+    """The state that is shown, but for these leaves, which are as they are counted."""
     return {
         name: pl.concat(
             [

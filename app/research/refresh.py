@@ -46,7 +46,7 @@ DAY = 86_400_000_000
 """Microseconds."""
 
 RECOUNT_ATTEMPTS = 5
-"""How often a month is counted again when a refresh commits meanwhile."""
+"""Attempts to count a month again while refreshes commit."""
 RECOUNT_MERGED = 32
 """Partial states of one month kept before they are merged, while it is counted again."""
 
@@ -58,7 +58,7 @@ Voided = Callable[[int, int], Iterator[Sequence[Plain]]]
 
 
 class RunSummary(NamedTuple):
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
         statements: Statements read.
@@ -80,7 +80,8 @@ class RunSummary(NamedTuple):
 
 
 class Recounted(NamedTuple):
-    """What became of the months that may have counted a learner, as pairs of aggregate (``name@version``) and month.
+    """The months that may have counted a learner, by what became of them, as pairs of aggregate (``name@version``) and
+    month.
 
     Attributes:
         recounted: Counted again, without them.
@@ -291,7 +292,7 @@ class AggregateJob:
     def _counted(
         self, names: Sequence[PartName], keys: Sequence[Sequence[bytes]], check: Callable[[], None]
     ) -> set[int]:
-        """Which people, by their pseudonyms, a month counts."""
+        """The places in ``keys`` of the people that a month counts, by their pseudonyms."""
         check()
         found: set[int] = set()
         for _, content in self._contents([name for name in names if name.table in (LEARNER, SHOWN + LEARNER)]):

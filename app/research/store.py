@@ -68,12 +68,12 @@ COLLECTIONS = (
 
 
 def place(identity: str) -> str:
-    """What a sealed part is bound to; ``identity`` is its ``_id``."""
+    """The place that a sealed part is bound to; ``identity`` is its ``_id``."""
     return f"aggregate-part:{identity}"
 
 
 class AggregateState(NamedTuple):
-    """How far an aggregate is; see the module's text. ``definition`` is the file it was computed by."""
+    """Progress of an aggregate; see the module's text. ``definition`` is the file it was computed by."""
 
     id: str
     name: str
@@ -92,7 +92,7 @@ class AggregateState(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What was last looked at of a month: ``of`` names it, ``waiting`` leaves of it are not shown yet."""
+    """The last look at a month: ``of`` names it, ``waiting`` leaves of it are not shown yet."""
 
     of: str
     waiting: int
@@ -177,7 +177,7 @@ class AggregateRepository:
             return {str(one["_id"]): int(one["through"]) for one in found}
 
     def waiting(self) -> int:
-        """How many deletions are still to be followed."""
+        """The number of deletions that are still to be followed."""
         with translated():
             return self._corrections.count_documents({})
 

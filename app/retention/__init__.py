@@ -1,1 +1,1 @@
-"""How long data are kept, and their end: by duration, with an account, a source or an activity; certificates."""
+"""Retention: end of data by duration, with an account, a source or a processing activity; certificates."""

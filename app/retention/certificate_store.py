@@ -1,4 +1,4 @@
-"""What was done on the operator's word, and its signed certificates: the history of sources and of the register.
+"""Acts on the operator's word, and their signed certificates: the history of sources and of the register.
 
 ``certificates``, one document an act::
 
@@ -169,7 +169,7 @@ class CertificateRepository:
             )
 
     def end_batch(self, identity: UUID, batch: Batch, counts: Mapping[str, int]) -> None:
-        """What was noted is deleted: counted once, whoever did it."""
+        """End a batch that was noted and is deleted: counted once, whoever did it."""
         with translated():
             self._collection.update_one(
                 {"_id": identity, "batch.ids.0": batch.ids[0]},

@@ -1,4 +1,4 @@
-"""What is done on the operator's word, for good: each act leaves a signed certificate.
+"""Certificates: each act on the operator's word, done for good, leaves a signed one.
 
 A certificate says what was done, when, on whose word, why and to how much: nothing that tells a person. It is signed as
 receipts of erasures are (``app/crypto/signing.py``) and verified without the store. All of them together are the
@@ -84,7 +84,7 @@ def require_words(word: str, reason: str) -> None:
 
 
 def content_of(act: Act, organisation: str) -> dict[str, object]:
-    """What the certificate of an act that is done says; instants in ISO 8601 UTC, to the microsecond."""
+    """The content of the certificate of an act that is done; instants in ISO 8601 UTC, to the microsecond."""
     said: dict[str, object] = {
         "organisation": organisation,
         "certificate": str(act.id),

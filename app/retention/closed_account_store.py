@@ -24,7 +24,7 @@ from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "accounts"
 PLACE = "account"
-"""What the identifiers of accounts that ended are sealed for."""
+"""Place that the identifiers of accounts that ended are sealed for."""
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
@@ -106,7 +106,7 @@ class AccountRepository:
             self._collection.delete_many(asked)
 
     def count(self, source: str) -> int:
-        """How many accounts of a source have ended, as far as this is still to lead to something."""
+        """The number of accounts of a source that have ended, as far as this is still to lead to something."""
         with translated():
             return self._collection.count_documents({"source": source})
 

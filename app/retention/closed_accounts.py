@@ -1,4 +1,4 @@
-"""What sources say of the ends of accounts: durations of retention may run from there (``retention.py``)."""
+"""Ends of accounts, as sources announce them: durations of retention may run from there (``retention.py``)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Event(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """How many accounts were noted as ended, and how many ends were taken back."""
+    """The numbers of accounts that were noted as ended, and of ends that were taken back."""
 
     closed: int
     reopened: int

@@ -25,7 +25,7 @@ from app.retention.service import Retention, RetentionLine
 
 
 class Move(NamedTuple):
-    """What moving a source would mean.
+    """Effect of moving a source.
 
     Attributes:
         source: As it is.
@@ -96,7 +96,7 @@ class Contracts:
         return self._kept(act)
 
     def planned(self, source: str, to: str) -> Move:
-        """What ``move`` would mean.
+        """The effect that ``move`` would have.
 
         Raises:
             NotFound: no such source or entry.
@@ -131,12 +131,12 @@ class Contracts:
     # --- entries of the register ------------------------------------------------------------------------
 
     def ended(self, activity: str) -> bool:
-        """Whether an entry of the register has ended."""
+        """True if an entry of the register has ended."""
         day = self._repository.ends().get(activity)
         return day is not None and self.has_come(date.fromisoformat(day))
 
     def has_come(self, day: date) -> bool:
-        """Whether a day has begun, in the organisation's time zone."""
+        """True if a day has begun, in the organisation's time zone."""
         return day <= self._today()
 
     def of(self, activity: str) -> tuple[Activity, list[Source]]:

@@ -48,7 +48,7 @@ _LOOK_SECONDS = 0.2
 
 
 class Plan(NamedTuple):
-    """What a deletion would take, and what it would leave: statements of persons who are restricted."""
+    """Plan of a deletion: what it would take, and what it would leave: statements of persons who are restricted."""
 
     statements: int
     documents: int
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 
 class Figures(Protocol):
-    """What a deletion asks of the aggregates."""
+    """Services of the aggregates that a deletion uses."""
 
     def months_counted(self, batch: Sequence[Plain]) -> set[str]:
         """The months in whose figures these statements are."""
@@ -107,7 +107,7 @@ class Deletions:
     # --- before -----------------------------------------------------------------------------------------
 
     def plan(self, source: str, since: int = 0, until: int | None = None) -> Plan:
-        """What there is of a source, stored (documents: last written) from ``since`` on and before ``until``.
+        """The plan of a deletion: of a source, stored (documents: last written) from ``since`` on and before ``until``.
 
         Args:
             source: Its id.
@@ -387,7 +387,7 @@ class Deletions:
         return self._retained.count_documents(act.source or "", act.until or 0, held, act.since or 0)
 
     def _without(self, act: Act, held: Sequence[Restricted]) -> list[Restricted]:
-        """Whose data stay: who is restricted now, and who was when it was asked for."""
+        """The data subjects whose data stay: those restricted now, and those who were when it was asked for."""
         known = {one.subject for one in held}
         return [*held, *(Restricted(subject, ()) for subject in act.kept if subject not in known)]
 

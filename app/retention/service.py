@@ -40,7 +40,7 @@ _ACCOUNTS_AT_ONCE = 100
 
 
 class RetentionLine(NamedTuple):
-    """What is kept of one source under one activity.
+    """Report of one source under one processing activity.
 
     Attributes:
         activity: Id of the processing activity.
@@ -86,7 +86,9 @@ class RetentionLine(NamedTuple):
 
     @property
     def oldest_until(self) -> int | None:
-        """When the oldest statement is past its duration, microseconds since 1970 UTC; None when there is none."""
+        """The instant at which the oldest statement is past its duration, microseconds since 1970 UTC; None when there
+        is none.
+        """
         return None if self.oldest is None else self.oldest + self.active_days * DAY_US
 
     @property
@@ -96,7 +98,7 @@ class RetentionLine(NamedTuple):
 
 
 class Deletion(NamedTuple):
-    """What a run did, or would do, to one source.
+    """Effect of a run, done or planned, on one source.
 
     Attributes:
         activity: Id of the processing activity.
@@ -118,7 +120,7 @@ class Deletion(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a new version of a processing activity would do to what is kept.
+    """Effect of a new version of a processing activity on what is kept.
 
     Attributes:
         before: The rule that governs until then; None: there is none.
@@ -193,7 +195,7 @@ class Retention:
         ]
 
     def line(self, activity: Activity, source: str, now: int) -> RetentionLine:
-        """What the report would say of a source, were it under this activity."""
+        """The line of the report on a source, were it under this processing activity."""
         return self._line(activity, source, now, self._held())
 
     def _line(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> RetentionLine:
@@ -225,7 +227,7 @@ class Retention:
         )
 
     def effect(self, draft: Activity, now: int) -> Effect:
-        """What a version would do that is about to be added, from when it is in force, or from ``now``.
+        """The effect of a version that is about to be added, from when it is in force, or from ``now``.
 
         Only a shorter duration is counted: of any other nothing becomes due.
         """
@@ -239,7 +241,7 @@ class Retention:
         return Effect(governing.retention, shorter, at, due)
 
     def _due(self, activity: Activity, at: int) -> int:
-        """How many statements stored now are due at an instant, under one version of an activity."""
+        """The number of statements stored now that are due at an instant, by one version of a processing activity."""
         held, cutoff, total = self._held(), _cutoff(activity, at), 0
         for source in sorted(link.source for link in self._sources() if link.activity == activity.id):
             tokens = self._tokens(source)
@@ -321,7 +323,8 @@ class Retention:
         return run
 
     def overdue(self, now: int, check: Callable[[], None] | None = None) -> int:
-        """How many statements the last runs should have deleted by ``now``: due ``GRACE_HOURS`` ago, and still there.
+        """The number of statements that the last runs should have deleted by ``now``: due ``GRACE_HOURS`` ago, and
+        still there.
 
         By the index alone, and only what is due: nothing to count where the job does its work.
         """

@@ -25,7 +25,9 @@ _AT_ONCE = 1_000
 
 
 class Age(NamedTuple):
-    """How many statements, or documents, a source has, when the oldest is of (microseconds), and how many are old."""
+    """The number of statements, or documents, of a source, the instant of the oldest (microseconds), and the number of
+    old ones.
+    """
 
     kept: int
     oldest: int | None
@@ -74,7 +76,7 @@ class RetentionRepository:
             )
 
     def count(self, source: Sequence[bytes], before: int, held: Sequence[Restricted] = (), since: int = 0) -> int:
-        """How many statements of the source have ``since <= stored < before``, those of who is held left out."""
+        """The number of statements of the source with ``since <= stored < before``, those of who is held left out."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # All by the index alone, then those of the few who are held: to look whose each is would read each.
             counted = self._collection.count_documents(_stored_before(source, before, since))
@@ -91,7 +93,7 @@ class RetentionRepository:
             return counted
 
     def count_ended(self, source: Sequence[bytes], ended: Sequence[Ended], since: int) -> int:
-        """How many own statements of learners whose account ended go for that, of those stored from ``since`` on."""
+        """The number of own statements that go as the learner's account ended, of those stored from ``since`` on."""
         if not ended:
             return 0
         with translated(), pymongo.timeout(_COUNT_SECONDS):
@@ -147,7 +149,7 @@ class RetentionRepository:
             )
 
     def count_documents(self, source: str, before: int, held: Sequence[Restricted] = (), since: int = 0) -> int:
-        """How many documents the source wrote last, from ``since`` on and before; those of who is held left out."""
+        """The number of documents that the source wrote last, from ``since`` on and before; of none who is held."""
         asked = _written(source, before, since)
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             counted = self._documents.count_documents(asked)
@@ -157,7 +159,7 @@ class RetentionRepository:
             return counted
 
     def count_ended_documents(self, source: str, ended: Sequence[Ended], since: int) -> int:
-        """How many documents of learners whose account ended go for that, of those written from ``since`` on."""
+        """The number of documents that go because the learner's account ended, of those written from ``since`` on."""
         if not ended:
             return 0
         with translated(), pymongo.timeout(_COUNT_SECONDS):

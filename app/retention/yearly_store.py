@@ -1,4 +1,4 @@
-"""What retention deleted, by year: ``retention_years``. The audit log, which says it run by run, is kept for less.
+"""Retention by year: ``retention_years``. The audit log, which says it run by run, is kept for less.
 
 Document::
 
@@ -27,7 +27,7 @@ COLLECTIONS = (Declared(NAME, Impersonal("numbers of statements and documents, b
 
 
 class RetentionYear(NamedTuple):
-    """What retention did in a year; see the module's text."""
+    """Counts of a year's retention; see the module's text."""
 
     year: int
     first: datetime

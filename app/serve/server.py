@@ -194,7 +194,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         structlog.stdlib.get_logger("sillage.serve").debug("worker ready", pid=worker.pid)
 
     def _ceiling(self, worker: Any) -> tuple[Ceiling, Callable[[int], object]]:
-        """What holds a worker to its memory, and what is told when it is to leave."""
+        """The memory ceiling of a worker, and the callback for its leave."""
         log = structlog.stdlib.get_logger("sillage.serve")
         said = self._settings.max_worker_memory_mb
         most = most_by_default(self._settings.workers) if said is None else said * MIB

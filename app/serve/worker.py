@@ -36,9 +36,9 @@ from app.web.memory import Ceiling
 from app.web.refusal import Refusal, of_parser
 
 HEAD_SECONDS = 10.0
-"""How long a client may take for the head of a request; it counts from connecting, or from the request before."""
+"""Seconds that a client may take for the head of a request; from connecting, or from the request before."""
 LINGER_SECONDS = 10.0
-"""How long what a client still sends is read and thrown away, so that it gets to read why it was refused."""
+"""Seconds that what a client still sends is read and thrown away, so that it gets to read why it was refused."""
 _LINGER_BYTES = 64 * 1024 * 1024
 # A request line of 8,190 bytes, and as much again for each of several long headers.
 _HEAD_BYTES = 64 * 1024
@@ -56,7 +56,9 @@ _log = structlog.stdlib.get_logger("sillage.connections")
 
 
 def most_connections(threads: int) -> int:
-    """How many clients one worker may hold, so that files are left for the rest; a worker out of files would end."""
+    """The number of clients that one worker may hold, so that files are left for the rest; a worker out of files would
+    end.
+    """
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     room = _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files - _OTHER_FILES)
     return max(room, threads + 1)
@@ -177,7 +179,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._refuse(each)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master is there; without it this worker stops as if told to.
+        """True if the master is there; without it this worker stops as if told to.
 
         Gunicorn's goes on to keep connections alive, so that busy ones hold it, and with it the next server, up for all
         of the time that a stop may take.
@@ -291,7 +293,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._last_word(conn, self._refusal(conn.head, error, keep=False))
 
     def _hand_over(self, conn: _Client) -> None:
-        """What a form holds is accounted for by ``Admission`` from now on, or let go of."""
+        """Hand the bytes of a form over to ``Admission``'s accounts, or give them back."""
         if conn.sock.gathered is not None:
             self._room_for_forms.leave(len(conn.sock.gathered.payload))
 

@@ -1,4 +1,4 @@
-"""What the made-up people use: the services of a workspace, and adaptive tools with their exercises."""
+"""Offer of tools to the made-up people: the services of a workspace, and adaptive tools with their exercises."""
 
 from __future__ import annotations
 

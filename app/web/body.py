@@ -31,7 +31,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Stream(Protocol):
-    """Where a body is read from."""
+    """Stream of a body's bytes."""
 
     def read(self, size: int, /) -> bytes:
         """At most so many bytes; none at the end."""

@@ -1,4 +1,4 @@
-"""Who may keep an answer: nobody, unless it is the same for everybody (RFC 9111 5.2.2)."""
+"""``Cache-Control`` of answers: nobody may keep one, unless it is the same for everybody (RFC 9111 5.2.2)."""
 
 from __future__ import annotations
 

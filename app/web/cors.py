@@ -41,7 +41,9 @@ _MAX_AGE_SECONDS = 7_200
 
 
 def headers_outside(origins: Sequence[str], prefixes: Sequence[str]) -> Callable[[str, str], dict[str, str]]:
-    """What ``install`` gives every answer, for answers that Flask does not make: by path, and by origin (or none)."""
+    """The headers that ``install`` gives every answer, for answers that Flask does not make: by path, and by origin (or
+    none).
+    """
     anyone = ANY in origins
     beginnings = tuple(f"{prefix}/" for prefix in prefixes)
     exposed = ", ".join(sorted(_READ))

@@ -37,7 +37,7 @@ _log = structlog.get_logger("sillage.web")
 
 
 def in_french(wanted: Languages) -> bool:
-    """Whether a reader of these languages prefers French to English."""
+    """True if a reader of these languages prefers French to English."""
     return wanted.chosen({"en": "", "fr": ""}) == "fr"
 
 

@@ -1,4 +1,4 @@
-"""Where the body of a request ends: read by its length or by its chunks, and nothing but payload counted as progress.
+"""Framing of bodies: the end of each, by its length or by its chunks, and nothing but payload counted as progress.
 
 Gunicorn parses the head, and what it refuses stays refused; its readers are replaced, for they let a client send
 chunk extensions without end, each byte of which would count as progress.
@@ -164,7 +164,7 @@ class Gathered(NamedTuple):
 
 
 def most_framing(largest_body: int) -> int:
-    """How many bytes beside the payload a body in chunks may have, for a limit of bodies in bytes."""
+    """The bytes beside the payload that a body in chunks may have, for a limit of bodies in bytes."""
     return LEAST_FRAMING_BYTES + largest_body // FRAMING_PART
 
 

@@ -66,7 +66,7 @@ class Gathering:
         return self.bytes - before
 
     def late(self, now: float) -> bool:
-        """Whether it has had its time, which grows with its bytes as that of a body that a thread reads."""
+        """True if it has had its time, which grows with its bytes as that of a body that a thread reads."""
         given = ClientSocket.patience_seconds + self.bytes / ClientSocket.bytes_per_second
         return now - self._began > given or now - self._heard > ClientSocket.silence_seconds
 

@@ -1,4 +1,4 @@
-"""What this service writes about itself: one line per event, with the id of the request it belongs to.
+"""Logs: one line per event, with the id of the request it belongs to.
 
 No line carries personal data. Paths are written without their query string (it may name a learner), bodies
 and headers never, and of an exception its type and the lines of code it passed through, not its message:

@@ -19,7 +19,7 @@ from app.core import clock
 
 MIB = 1024 * 1024
 LEAST_MIB = 512
-"""What a worker may take however small the machine is, when no setting says otherwise."""
+"""MiB that a worker may take however small the machine is, when no setting says otherwise."""
 ROOM = 2
 """The ceiling is at least so many times what a worker takes that has done nothing yet."""
 LEAST_AGE_SECONDS = 10.0
@@ -59,7 +59,7 @@ def most_by_default(workers: int) -> int:
 
 
 class Turn:
-    """Whose turn it is to leave: one worker of a server at a time. Made by the master, asked by its workers."""
+    """Turns to leave: one worker of a server at a time. Made by the master, asked by its workers."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as the server
@@ -120,7 +120,7 @@ class Ceiling:
         return taken if taken > 2 * self.most or self._turn(now) else None
 
     def _lessened(self, taken: int, now: float) -> int:
-        """What this process takes, once what it does not need is given back."""
+        """The bytes that this process takes, once what it does not need is given back."""
         self._least = min(self._least, taken) or taken
         # Above the least it ever took, whatever was left after the last time: that may have been in use, and be free by
         # now.

@@ -19,7 +19,7 @@ from app.core.errors import CredentialsRefused, DatabaseUnavailable, ScopeMissin
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 EXTENSION = "metrics"
-"""Where an application keeps its ``Metrics`` among its extensions."""
+"""Name of an application's ``Metrics`` among its extensions."""
 ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.metrics"})
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
@@ -29,7 +29,7 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 class Metrics:
-    """What is counted. Make one per process: with several workers, each writes its share to common files.
+    """Counters of a process. Make one per process: with several workers, each writes its share to common files.
 
     Labels hold route patterns, status codes and the fixed words below: nothing that a sender chooses.
     """
@@ -131,7 +131,7 @@ class Metrics:
 
 
 def from_this_host() -> bool:
-    """Whether the request was made on this host, and not passed on by a proxy that runs here."""
+    """True if the request was made on this host, and not passed on by a proxy that runs here."""
     if any(name in request.headers for name in _FORWARDED):
         return False
     try:
@@ -160,7 +160,7 @@ def remembered(
 
 
 class Admitted:
-    """Who has read the metrics lately, and may while MongoDB, which knows the credentials, is away.
+    """Credentials that have read the metrics lately, and may while MongoDB, which knows them, is away.
 
     That is when the metrics matter most. A credential that is revoked meanwhile reads them for an hour at most; they
     hold nothing personal.

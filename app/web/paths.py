@@ -1,4 +1,4 @@
-"""Which resource a path means: doubled and trailing slashes under ``/xAPI`` change nothing.
+"""Resources by path: doubled and trailing slashes under ``/xAPI`` change nothing.
 
 xAPI-Communication 2: resources are found by appending their names to the endpoint. Endpoints are configured with and
 without a slash at their end, and clients append names with and without one before them, so that the endpoint

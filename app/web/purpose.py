@@ -1,4 +1,4 @@
-"""What a reading is for, as its sender says: ``X-Sillage-Purpose``, one of the codes of ``SILLAGE_PURPOSES``.
+"""Purpose of a reading, as its sender states it: ``X-Sillage-Purpose``, one of the codes of ``SILLAGE_PURPOSES``.
 
 GDPR art. 5(1)(b) and 5(2): data are read for a purpose, and the controller must be able to show it. The code goes into
 the entry of the audit log about the reading. It is one of a short list, not text: text would sooner or later name
@@ -65,7 +65,7 @@ class Purposes:
 
 
 def stated() -> Mapping[str, object]:
-    """What the current request is for, to be added to the detail of an audit entry; nothing outside a request."""
+    """The purpose of the current request, to be added to the detail of an audit entry; empty outside a request."""
     if not has_request_context():
         return {}
     why: dict[str, object] = dict(g.get("why", {}))

@@ -51,7 +51,7 @@ _APPLICATION_S = (parser.InvalidResponseHeader, parser.InvalidResponseHeaderName
 
 
 def of_parser(failed: Exception) -> SillageError | None:
-    """What is wrong with a request that gunicorn's parser does not take; None when the fault is this server's.
+    """The error of a request that gunicorn's parser does not take; None when the fault is this server's.
 
     Nothing is quoted: what was sent may hold personal data.
     """
@@ -64,7 +64,7 @@ def of_parser(failed: Exception) -> SillageError | None:
 
 
 EXTENSION = "refusal"
-"""Where an application keeps its ``Refusal`` among its extensions."""
+"""Name of an application's ``Refusal`` among its extensions."""
 
 
 class Refusal:

@@ -1,4 +1,5 @@
-"""How the store stands, for ``/metrics``: jobs, what is overdue, keys, backups, the clock; and if MongoDB is there.
+"""Gauges of the store's standing, for ``/metrics``: jobs, what is overdue, keys, backups, the clock; and if MongoDB is
+there.
 
 What needs MongoDB is read at most every ``KEPT_SECONDS`` by each worker, however often it is asked, by a few indexed
 reads of small collections that may take ``MOST_SECONDS`` together. What would cost more is counted by the job
@@ -67,7 +68,7 @@ BACKUP_AT = Told("sillage_backup_last_success_timestamp_seconds", "When the last
 BACKUP_BYTES = Told("sillage_backup_bytes", "Length of its file.")
 
 HERE = (MONGODB_UP, CLOCK_OFFSET, KEY_VERSIONS, KEY_ACTIVE, KEY_SINCE)
-"""What is known without MongoDB."""
+"""Gauges that are known without MongoDB."""
 STORED = (
     KEYS_BEHIND,
     LEADS,
@@ -87,7 +88,7 @@ STORED = (
     BACKUP_AT,
     BACKUP_BYTES,
 )
-"""What MongoDB must be asked for."""
+"""Gauges that MongoDB must be asked for."""
 
 Figures = Mapping[Told, Sequence[Sample]]
 """Metrics with their samples; one that is not known is not there."""
@@ -159,7 +160,7 @@ class Standing(Collector):
 
 
 def _guarded(part: Callable[[], Figures]) -> Figures:
-    """What a part knows; nothing when it fails, since the others are still wanted."""
+    """The figures of a part; none when it fails, since the others are still wanted."""
     try:
         return part()
     except Unavailable:

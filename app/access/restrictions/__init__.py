@@ -1,1 +1,1 @@
-"""Whose data may only be stored (GDPR art. 18), and who objects to new ones (art. 21)."""
+"""Restriction of processing (GDPR art. 18) and objection to new data (art. 21), by data subject."""

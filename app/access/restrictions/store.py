@@ -1,4 +1,4 @@
-"""What persons had done to the use of their data: restriction (GDPR art. 18), objection (art. 21).
+"""Acts of data subjects on the use of their data: restriction (GDPR art. 18), objection (art. 21).
 
 Document::
 
@@ -31,7 +31,7 @@ from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "person_states"
 PLACE = "person-state"
-"""What the identifiers of persons are sealed for."""
+"""Place that the identifiers of data subjects are sealed for."""
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
@@ -55,12 +55,12 @@ COLLECTIONS = (
 
 RESEARCH = "research"
 PURPOSES = (RESEARCH,)
-"""What an objection can be to."""
+"""Purposes that a data subject may object to."""
 
 
 class Restricted(NamedTuple):
-    """Whose data are only stored, and so kept (GDPR art. 18(2)): subject token, and tokens that find them as an
-    agent.
+    """A data subject whose data are only stored, and so kept (GDPR art. 18(2)): subject token, and tokens that find
+    them as an agent.
     """
 
     subject: bytes
@@ -75,7 +75,7 @@ class Identity(NamedTuple):
 
 
 class PersonState(NamedTuple):
-    """What holds for one identifier of a person; see the module's text."""
+    """State of one identifier of a data subject; see the module's text."""
 
     subject: bytes
     since: datetime
@@ -86,7 +86,7 @@ class PersonState(NamedTuple):
 
 
 class States(NamedTuple):
-    """Who is to be left out of what, as tokens.
+    """Data subjects to be left out, by reason, as subject tokens.
 
     Attributes:
         restricted: Subjects whose data are only kept.

@@ -59,7 +59,7 @@ class Copied(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint says.
+    """Content of a checkpoint.
 
     Attributes:
         organisation: Whose log.

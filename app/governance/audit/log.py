@@ -188,7 +188,7 @@ KINDS = frozenset(
 )
 
 ANCHOR_EVERY_US = 10 * 60 * 1_000_000
-"""How often a serving process quotes the ends of the chains, in microseconds."""
+"""Microseconds between anchors: entries of a serving process that quote the ends of the chains."""
 
 _log = structlog.stdlib.get_logger("sillage.audit")
 _ANCHORING = (CHAIN_OPENED, ANCHOR)
@@ -203,7 +203,7 @@ _FINDINGS_SHOWN = 200
 
 
 class Finding(NamedTuple):
-    """What is wrong at one place of a chain.
+    """A fault at one place of a chain.
 
     Attributes:
         chain: The chain; empty for an anchor that is nowhere.
@@ -236,7 +236,7 @@ class OpenChain(NamedTuple):
 
 
 class Front(NamedTuple):
-    """What was removed from the front of a chain: up to entry ``n``, whose MAC was ``mac``; said at ``at``."""
+    """Removal from the front of a chain: up to entry ``n``, whose MAC was ``mac``; said at ``at``."""
 
     n: int
     mac: bytes
@@ -244,7 +244,7 @@ class Front(NamedTuple):
 
 
 class Cuts(NamedTuple):
-    """What the log says was removed for its age.
+    """Removals of entries for their age, as the log records them.
 
     Attributes:
         before: Entries written before this may be gone, microseconds since 1970 UTC; 0 when nothing was removed yet.
@@ -278,7 +278,7 @@ class Verification(NamedTuple):
 
     @property
     def intact(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if no fault was found."""
         return self.broken == 0
 
 
@@ -290,7 +290,7 @@ class Page(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What to look for in the log; what is not given is any.
+    """A query of the log; what is not given is any.
 
     Attributes:
         kinds: Of these kinds.
@@ -569,7 +569,7 @@ class Audit:
         return bare._replace(mac=self._keys.audit_mac(_canonical(bare)))
 
     def genuine(self, entry: Entry) -> bool:
-        """Whether an entry is as this organisation wrote it, at this place of this chain."""
+        """True if an entry is as this organisation wrote it, at this place of this chain."""
         # What is not JSON has no canonical form, and cannot have been written here.
         return _is_json(entry.detail) and self._keys.audited(entry.at, _canonical(entry), entry.mac)
 
@@ -583,7 +583,7 @@ class Audit:
     # --- checking -----------------------------------------------------------------------------
 
     def cuts(self) -> Cuts:
-        """What was removed for its age, by the entries that say so and are themselves genuine."""
+        """Removals of entries for their age, by the entries that say so and are themselves genuine."""
         before = 0
         fronts: dict[str, Front] = {}
         damaged: set[str] = set()
@@ -602,7 +602,7 @@ class Audit:
         return Cuts(before, fronts, frozenset(damaged))
 
     def claims(self, cuts: Cuts) -> dict[str, tuple[int, bytes]]:
-        """How far each chain had come at least, with the MAC there, by the anchors that are themselves genuine."""
+        """The least progress of each chain, with the MAC there, by the anchors that are themselves genuine."""
         claims: dict[str, tuple[int, bytes]] = {}
         for entry in self._repository.of_kinds(_ANCHORING):
             # What is older than what was removed quotes only what may be gone with it.
@@ -727,7 +727,7 @@ class _Check:
 
 
 def _canonical(entry: Entry) -> bytes:
-    """What an entry's MAC covers: all of it but the MAC, as JSON with sorted keys."""
+    """The bytes that an entry's MAC covers: all of it but the MAC, as JSON with sorted keys."""
     return orjson.dumps(
         [entry.chain, entry.n, entry.at, entry.kind, entry.actor, entry.prev.hex(), entry.detail],
         option=orjson.OPT_SORT_KEYS,
@@ -763,7 +763,7 @@ def _quoted(heads: Iterator[Head]) -> list[list[str | int]]:
 
 
 def check_front(entries: Iterator[Entry], genuine: Callable[[Entry], bool], cuts: Cuts) -> bool:
-    """Whether the entries at the front of one chain are whole, and follow from what was removed before them."""
+    """True if the entries at the front of one chain are whole, and follow from what was removed before them."""
     return _Check(genuine, {}, (), cuts).run(entries, None).intact
 
 

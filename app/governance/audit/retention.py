@@ -1,4 +1,4 @@
-"""How long the audit log itself is kept: it holds who read what, so it is personal data of those who read.
+"""Retention of the audit log itself: it holds who read what, so it is personal data of those who read.
 
 CNIL, deliberation 2021-122 of 14 October 2021 on logging: six months to a year, unless something asks for more. Entries
 go from the front of their chains, once they were found whole. Before they go an entry says which
@@ -25,7 +25,7 @@ _log = structlog.stdlib.get_logger("sillage.audit")
 
 
 class Removed(NamedTuple):
-    """What was removed for its age, or would be.
+    """Removal of entries for their age, done or planned.
 
     Attributes:
         before: Entries written before this, microseconds since 1970 UTC.
@@ -141,7 +141,7 @@ class AuditRetention:
         return removed
 
     def _say_again(self, before: int, done: set[str], cuts: Cuts, actor: str) -> None:
-        """What was said in entries that are now old enough to go, of chains that are still there: say it again."""
+        """Record again the removals whose own entries are now old enough to go, of chains that are still there."""
         old = [
             (chain, front.n, front.mac)
             for chain, front in cuts.fronts.items()

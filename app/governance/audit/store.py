@@ -53,7 +53,7 @@ COLLECTIONS = (
 Detail: TypeAlias = Mapping[str, object]
 
 TOKEN_FIELDS = ("tokens", "subjects", "subject", "person")
-"""Where the detail of an entry about somebody has their blind tokens, in hexadecimal."""
+"""Fields of an entry's detail that hold blind index entries of data subjects, in hexadecimal."""
 
 _DUPLICATE = 11000
 # A search by person reads every entry of its period.
@@ -133,7 +133,7 @@ class AuditRepository:
         return _entry(document) if document else None
 
     def last_at(self, kinds: Sequence[str], until: int) -> int | None:
-        """When the newest entry of one of these kinds was written, up to ``until`` (microseconds)."""
+        """The instant at which the newest entry of one of these kinds was written, up to ``until`` (microseconds)."""
         query = {"kind": {"$in": list(kinds)}, "at": {"$type": ["int", "long"], "$lte": until}}
         with translated():
             document = self._collection.find_one(query, {"at": 1}, sort=[("at", -1)])
@@ -167,7 +167,7 @@ class AuditRepository:
                 yield _entry(document)
 
     def oldest(self) -> int | None:
-        """When the oldest entry was written, microseconds; None when there is none."""
+        """The instant at which the oldest entry was written, microseconds; None when there is none."""
         with translated():
             document = self._collection.find_one({"at": {"$gte": 0}}, {"at": 1}, sort=[("at", 1)])
         return int(document["at"]) if document else None

@@ -1,4 +1,4 @@
-"""What a command is for, as whoever runs it says: one of the codes of ``SILLAGE_PURPOSES``, kept in the audit log.
+"""Purpose of a command, as whoever runs it states it: one of the codes of ``SILLAGE_PURPOSES``, kept in the audit log.
 
 Over HTTP each request says it (``app/web/purpose.py``); a command says it once, before it does anything.
 """
@@ -37,5 +37,5 @@ class Purpose:
         self._stated = {} if purpose is None else {"purpose": purpose}
 
     def stated(self) -> Mapping[str, object]:
-        """What is to be added to the detail of an audit entry."""
+        """The purpose, to be added to the detail of an audit entry."""
         return self._stated

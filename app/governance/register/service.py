@@ -43,7 +43,7 @@ ACCOUNT_CLOSED_MONTHS = 3
 
 
 class RetentionRule(NamedTuple):
-    """How long statements are kept, and why.
+    """Duration of retention of statements, and its justification.
 
     Attributes:
         active_days: From when they were stored.
@@ -56,7 +56,7 @@ class RetentionRule(NamedTuple):
     account_closed_months: int | None = None
 
     def shorter_than(self, other: RetentionRule) -> bool:
-        """Whether something is deleted earlier under this rule than under the other."""
+        """True if something is deleted earlier under this rule than under the other."""
         months, before = self.account_closed_months, other.account_closed_months
         return self.active_days < other.active_days or (months is not None and (before is None or months < before))
 
@@ -179,7 +179,7 @@ class Register:
         return datetime.fromtimestamp((self._clock() if at is None else at) / 1_000_000, self._timezone).date()
 
     def begins(self, day: date) -> int:
-        """When a day begins where the controller is, in microseconds since 1970 UTC."""
+        """The instant at which a day begins where the controller is, in microseconds since 1970 UTC."""
         return round(datetime(day.year, day.month, day.day, tzinfo=self._timezone).timestamp()) * 1_000_000
 
     def list(self, at: int | None = None) -> tuple[Activity, ...]:
@@ -231,7 +231,7 @@ class Register:
         return tuple(_activity(stored) for stored in self._repository.history(identifier))
 
     def takes_sources(self, identifier: str) -> bool:
-        """Whether there is such an activity.
+        """True if there is such a processing activity.
 
         Raises:
             RegisterInvalid: there is, and it is not in force yet: nothing may be stored under it.
@@ -329,7 +329,7 @@ def _told(error: ValidationError) -> Iterator[Fault]:
 
 
 def _words(rule: str, wanted: object) -> str:
-    """What the rule wants, without the value that breaks it."""
+    """The demand of a rule, without the value that breaks it."""
     if rule == "type":
         return f"must be of type {wanted}"
     if rule == "enum" and isinstance(wanted, list):

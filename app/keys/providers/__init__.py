@@ -1,4 +1,4 @@
-"""Where key-encryption keys come from: each provider is a file here and a line of ``PROVIDERS``.
+"""Key providers, the origin of key-encryption keys: each is a file here and a line of ``PROVIDERS``.
 
 The module of a provider offers ``provider(settings)``. It is imported when it is chosen: what only it needs may not be
 installed elsewhere. Settings of its own stand in ``app/settings.py``.
@@ -29,14 +29,14 @@ class KeyProvider(Protocol):
 
     @property
     def unchangeable(self) -> str:
-        """Why a command that makes, changes or copies keys is refused, and what to do instead."""
+        """The reason why a command that makes, changes or copies keys is refused, and what to do instead."""
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Where the keys are, and what to look after: for whoever makes a store, a sentence a line."""
+        """Location of the keys, and what to look after: for whoever makes a store, a sentence a line."""
 
     def lost(self) -> bool:
-        """Whether there is no key yet, or none any more, where this process would make one."""
+        """True if there is no key yet, or none any more, where this process would make one."""
 
     def create(self, random: Callable[[int], bytes], now: datetime) -> str:
         """Make a first key where there is none, if that is this process's to do; what was made, or empty."""

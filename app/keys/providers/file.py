@@ -157,14 +157,14 @@ class FileProvider:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Where it is, and that it wants a copy."""
+        """The location of the key file, and advice to copy it."""
         return (
             f"Key-encryption keys: {self._path.absolute()}",
             "Keep a copy of this file, away from the backups: without it nothing stored can be read.",
         )
 
     def lost(self) -> bool:
-        """Whether there is no file."""
+        """True if there is no file."""
         return not self._path.exists()
 
     def create(self, random: Callable[[int], bytes], now: datetime) -> str:

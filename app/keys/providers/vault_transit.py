@@ -41,7 +41,7 @@ _log = structlog.stdlib.get_logger("sillage.keys")
 
 
 class Place(NamedTuple):
-    """Where the Transit key is.
+    """Location of the Transit key.
 
     Attributes:
         address: URL of Vault.

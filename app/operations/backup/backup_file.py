@@ -63,7 +63,7 @@ _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 class Heading(NamedTuple):
-    """What a backup is of.
+    """Origin of a backup.
 
     Attributes:
         id: A UUID as text.
@@ -87,7 +87,7 @@ class Part(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a backup holds.
+    """Content of a backup, by collection.
 
     Attributes:
         heading: What it is of.
@@ -107,11 +107,11 @@ class Manifest(NamedTuple):
 
     @property
     def documents(self) -> int:
-        """How many documents there are in all."""
+        """The number of documents in all."""
         return sum(part.documents for part in self.parts.values())
 
     def canonical(self) -> bytes:
-        """What the MAC covers."""
+        """The bytes that the MAC covers."""
         return orjson.dumps(_said(self._replace(mac="")), option=orjson.OPT_SORT_KEYS)
 
 
@@ -124,7 +124,7 @@ class Chunk(NamedTuple):
 
 
 class _Sum:
-    """What a collection comes to while it goes by."""
+    """Totals of a collection while it goes by."""
 
     def __init__(self) -> None:
         self.documents = 0
@@ -218,7 +218,7 @@ class BackupReader:
         self.heading = _heading(_json(content))
 
     def manifest(self) -> Manifest:
-        """What the backup says that it holds: it skips to its end, and checks nothing.
+        """The manifest of the backup: it skips to its end, and checks nothing.
 
         Raises:
             BackupRefused: it has none; it was cut.
@@ -354,7 +354,7 @@ def reading(path: Path) -> Iterator[BackupReader]:
 
 
 def count(content: bytes) -> int:
-    """How many BSON documents there are, one after the other.
+    """The number of BSON documents, one after the other.
 
     Raises:
         BackupRefused: their lengths do not add up.

@@ -1,4 +1,5 @@
-"""What a restore keeps of the database it replaces, sealed with learners' keys of the one that takes its place.
+"""Encryption anew of what a restore keeps of the database it replaces, with learners' keys of the one that takes its
+place.
 
 Restrictions, ends of accounts and requests are not taken back by a restore (``backup.py``). Who they are of is sealed
 with learners' keys: those of the backup are others when it was made before a rekey, and of learners who came later it

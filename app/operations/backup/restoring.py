@@ -57,7 +57,7 @@ SWAPPING = "swapping"
 ERASING = "erasing"
 
 STAGED = "restoring."
-"""What the names of collections begin with that are not in force yet."""
+"""Prefix of the names of collections that are not in force yet."""
 _AS_IN_BACKUP = Impersonal("a collection that this version does not know, while it is put in place")
 _ID = "restore"
 _DUPLICATE = 11000
@@ -83,7 +83,7 @@ _OF_NOBODY = frozenset(
 
 
 class State(NamedTuple):
-    """How far a restore has come; see the module."""
+    """Progress of a restore; see the module."""
 
     phase: str
     backup: str
@@ -94,12 +94,12 @@ class State(NamedTuple):
 
 
 def is_staged(name: str) -> bool:
-    """Whether a collection is one that a restore is filling."""
+    """True if a collection is one that a restore is filling."""
     return name.startswith(STAGED)
 
 
 def state(store: Store) -> State | None:
-    """How far a restore of this database has come; None when there is none."""
+    """The progress of a restore of this database; None when there is none."""
     with translated():
         found = store.collection(STATE).find_one({"_id": _ID})
     if found is None:
@@ -140,7 +140,7 @@ class Restoring:
         self._run = clock.random_bytes(8).hex()
 
     def holds_something(self) -> bool:
-        """Whether anything of anybody is in force."""
+        """True if anything of anybody is in force."""
         with translated():
             names = [
                 name

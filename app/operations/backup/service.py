@@ -115,7 +115,7 @@ class Checked(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What a restore did.
+    """Outcome of a restore.
 
     Attributes:
         heading: The backup's.
@@ -139,7 +139,7 @@ class Restored(NamedTuple):
 
 
 class _Captured:
-    """What of a backup is looked into while it goes by: its wrapped keys."""
+    """Wrapped keys of a backup, collected while it goes by."""
 
     def __init__(self) -> None:
         self.organisation: dict[str, object] | None = None
@@ -514,7 +514,7 @@ class Backups:
                 steps.complete(current, manifest.parts[current].documents)
 
     def _outside(self, keys: OrganisationKeys, files: Sequence[Path]) -> tuple[list[Tombstone], list[Cleaning]]:
-        """What files say: those given, and the one that erasures and passes about minors add to."""
+        """Tombstones and cleanings in files: those given, and the one that erasures and passes on minors add to."""
         paths = [*files, *([self._tombstones_file] if self._tombstones_file.exists() else [])]
         lines = [one for path in paths for one in tombstone_file.read(path, _mac(keys))]
         return (
@@ -523,7 +523,7 @@ class Backups:
         )
 
     def _of_same_store(self, store: Store, keys: OrganisationKeys) -> bool:
-        """Whether the database in force has the root of MACs of the backup: then it is the same store, later.
+        """True if the database in force has the root of MACs of the backup: then it is the same store, later.
 
         Raises:
             RestoreRefused: it is, and what stays of it would not open with the keys of the backup.

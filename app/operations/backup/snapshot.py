@@ -38,7 +38,7 @@ _LOST = {239, 246}
 
 
 class _History:
-    """How long MongoDB keeps old versions: raised ahead of the reading, if this account may."""
+    """Window of old versions that MongoDB keeps: raised ahead of the reading, if this account may."""
 
     def __init__(self, store: Store) -> None:
         self._admin = store.client.admin

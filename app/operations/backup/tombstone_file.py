@@ -70,7 +70,7 @@ def write(path: Path, lines: Iterable[Line], mac: Mac) -> int:
 
 
 def read(path: Path, mac: Mac) -> list[Line]:
-    """What a file says, in its order.
+    """The lines of a file, in its order.
 
     Raises:
         FileRefused: it cannot be read, or has a line that this organisation did not write.

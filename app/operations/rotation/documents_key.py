@@ -34,7 +34,7 @@ Told = Callable[[int, int], None]
 
 
 class Resealed(NamedTuple):
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
         generation: Of the documents key that is in force now.
@@ -77,7 +77,7 @@ class DocumentsRotation:
         self._seals = SharedSeals(store)
 
     def status(self) -> DocumentsState:
-        """How the documents key stands."""
+        """The state of the documents key."""
         return organisation_keys.documents_state(self._store, self._organisation)
 
     def rotate(

@@ -40,7 +40,7 @@ Told = Callable[[int, int], None]
 
 
 class IndexUse(NamedTuple):
-    """How the index key stands.
+    """State and use of the index key.
 
     Attributes:
         generation: Of the key that is in force, or is to go.
@@ -56,7 +56,7 @@ class IndexUse(NamedTuple):
 
 
 class Reindexed(NamedTuple):
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
         statements: Got the tokens of the key in force.
@@ -113,7 +113,9 @@ class IndexRotation:
         self._statements = TokenRepository(store)
 
     def status(self, progress: Callable[[int], None] = lambda _: None) -> IndexUse:
-        """How the index key stands; costs an index entry a statement that is still under the key that is to go."""
+        """The state and the use of the index key; costs an index entry a statement that is still under the key that is
+        to go.
+        """
         state = self._state()
         left = 0
         if state.stage is not None:
@@ -253,7 +255,7 @@ class IndexRotation:
 
 
 class _Run:
-    """What one run has done so far."""
+    """Progress of one run."""
 
     def __init__(self, progress: Told, check: Callable[[], None], share: float) -> None:
         self.total = 0
@@ -282,7 +284,7 @@ class _Run:
         self._progress(min(self.statements, self.total), self.total)
 
     def outcome(self, *, finished: bool) -> Reindexed:
-        """What it did."""
+        """The outcome of the run."""
         return Reindexed(self.statements, self.unopened, self.referring, self._seconds, finished)
 
 

@@ -62,7 +62,7 @@ class TokenRepository:
         self._collection = store.collection(NAME)
 
     def count(self, tokens: Sequence[bytes], told: Callable[[int], None] = lambda _: None) -> int:
-        """How many statements have one of these tokens; ``told`` the sum after each."""
+        """The number of statements that have one of these tokens; ``told`` the sum after each."""
         counted = 0
         for token in tokens:
             with translated(), pymongo.timeout(_COUNT_SECONDS):
@@ -71,7 +71,7 @@ class TokenRepository:
         return counted
 
     def any(self, tokens: Sequence[bytes]) -> bool:
-        """Whether a statement has one of these tokens, or refers to one that had it."""
+        """True if a statement has one of these tokens, or refers to one that had it."""
         if not tokens:
             return False
         with translated():

@@ -56,7 +56,7 @@ BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""
 
 RETIREMENT_GRACE = timedelta(minutes=1)
-"""How long a version must have been decrypt-only before it may be destroyed: longer than any write under way."""
+"""Time that a version must have been decrypt-only before it may be destroyed: longer than any write under way."""
 
 LEAST_PASSPHRASE = 12
 """Characters that a passphrase has at least."""
@@ -107,7 +107,7 @@ class Rotated(NamedTuple):
 
 
 class Rewrapped(NamedTuple):
-    """What a rewrap did.
+    """Outcome of a rewrap.
 
     Attributes:
         organisation_keys: Wrapped anew.
@@ -123,7 +123,7 @@ class Rewrapped(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What opens and what does not.
+    """Outcome of a verification of keys.
 
     Attributes:
         organisation_opens: Whether the organisation's keys open.
@@ -143,7 +143,7 @@ class Verified(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether everything that was tried opens."""
+        """True if everything that was tried opens."""
         return self.organisation_opens and not self.unopened and not self.damaged
 
 

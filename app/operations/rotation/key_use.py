@@ -1,4 +1,4 @@
-"""Who else needs a key-encryption key: other organisations on this MongoDB that share the file. And a sample to try."""
+"""Use of a key-encryption key by other organisations on this MongoDB that share its file; and a sample to try."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sealed with learners' keys besides statements: looked through, and replaced where it is as it was read."""
+"""Values encrypted with learners' keys besides statements: looked through, replaced where each is as it was read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
     @property
     def subjects(self) -> set[bytes]:
-        """Whose keys they are sealed with."""
+        """The subjects whose keys they are sealed with."""
         return {layer.subject for value in self.values.values() for layer in value.layers}
 
 

@@ -24,7 +24,7 @@ def up_to(rows: Iterable[Row], size: Callable[[Row], int], max_bytes: int = MAX_
 
 
 def unchanged(values: Mapping[str, bytes]) -> dict[str, bytes]:
-    """What tells that a document is as it was read: the shortest of its encrypted values, by field.
+    """The filter that a document meets while it is as it was read: the shortest of its encrypted values, by field.
 
     Each is encrypted anew, under a nonce of its own, whenever the document is written. The longest one may have as much
     as a document of MongoDB can, and a command that named it twice would be refused.

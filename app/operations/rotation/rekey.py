@@ -43,7 +43,7 @@ BATCH = 1_000
 GIVEN_AT_ONCE = 1_000
 """Learners' keys made, or destroyed, at a time."""
 CLAIM_SECONDS = 20.0
-"""How long after a process was killed another may go on with what it was at."""
+"""Seconds after the death of a process until another may take over its claim."""
 
 _PAUSE_SECONDS = 0.2
 _LATE = "A process has not taken notice of the new keys in time. Run the command again, or let the job `rekey` go on."
@@ -53,7 +53,7 @@ Told = Callable[[str, int, int], None]
 
 
 class Standing(NamedTuple):
-    """How learners' keys stand.
+    """Standing of learners' keys.
 
     Attributes:
         rekeying: The rekey under way, or the last one; None when learners have the keys that they began with.
@@ -69,7 +69,7 @@ class Standing(NamedTuple):
 
 
 class Rekeyed(NamedTuple):
-    """What became of a rekey.
+    """Outcome of a rekey.
 
     Attributes:
         number: 1 for the first of this store.
@@ -91,7 +91,7 @@ class Rekeyed(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """How others are told, and how it is known what they have noticed.
+    """Announcements to the other processes of the store, and their acknowledgement.
 
     Attributes:
         announce: Has every process forget learners' keys; the epoch to wait for.
@@ -143,11 +143,11 @@ class Rekey:
         self._settle = settle_seconds
 
     def status(self) -> Rekeying | None:
-        """How the rekey under way stands, or the last one did."""
+        """The progress of the rekey under way, or the outcome of the last one."""
         return self._repository.latest()
 
     def standing(self) -> Standing:
-        """How learners' keys stand, and about how much a rekey would have to go through. Changes nothing."""
+        """The standing of learners' keys, and about how much a rekey would have to go through. Changes nothing."""
         ring = self._ring()
         ring.refresh()
         return Standing(

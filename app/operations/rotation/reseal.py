@@ -27,7 +27,7 @@ Told = Callable[[int, int], None]
 
 
 class Done(NamedTuple):
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
         format: The format that all that opens is in now.
@@ -67,7 +67,7 @@ class Reseal:
         self._audit = audit
 
     def due(self) -> bool:
-        """Whether there may be something to do: a pass was cut off, or none was begun to the format of now.
+        """True if there may be something to do: a pass was cut off, or none was begun to the format of now.
 
         One in which nothing is found to move is due once, too: what was stored says its format only where it is read.
         """

@@ -30,7 +30,7 @@ COLLECTIONS = (Declared(NAME, Impersonal("how far a format was replaced")),)
 
 
 class Pass(NamedTuple):
-    """How far a pass has come; see the document.
+    """Progress of a pass; see the document.
 
     Attributes:
         after: ``stored`` up to which it has come; None at the beginning.

@@ -1,4 +1,6 @@
-"""What is sealed with the documents key, wherever it is: looked through, and sealed anew where it is as it was read."""
+"""Values encrypted with the documents key, in every collection: looked through, and encrypted anew where each is as it
+was read.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class ZipStream:
             entry.write(content)
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """The bytes written since the last call."""
         return self._sink.taken()
 
     def finish(self) -> bytes:
@@ -87,7 +87,7 @@ class Entry:
 
 
 class _Sink(io.RawIOBase):
-    """Where the zip is written: it cannot go back, as a connection cannot."""
+    """Target of the zip: it cannot go back, as a connection cannot."""
 
     def __init__(self) -> None:
         super().__init__()

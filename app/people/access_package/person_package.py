@@ -103,7 +103,7 @@ class HeldDocument(Protocol):
 
     @property
     def place(self) -> Place:
-        """Where it is."""
+        """The place of the document."""
 
     @property
     def content(self) -> Content:
@@ -115,7 +115,7 @@ class HeldDocument(Protocol):
 
     @property
     def updated(self) -> int:
-        """When, microseconds."""
+        """The instant of the last write, microseconds."""
 
 
 class HeldDocuments(Protocol):
@@ -123,7 +123,7 @@ class HeldDocuments(Protocol):
 
     @property
     def damaged(self) -> int:
-        """How many of those that ``each`` came to do not open, though nobody erased them."""
+        """The number of those that ``each`` came to and that do not open, though nobody erased them."""
 
     def marks(self) -> Iterable[bytes]:
         """Their tokens in the audit log."""
@@ -152,7 +152,7 @@ class Attached(Protocol):
 
 
 class Standing(Protocol):
-    """What holds for the person: restriction and objections."""
+    """Restriction and objections of the person."""
 
     @property
     def restricted(self) -> datetime | None:
@@ -177,7 +177,7 @@ class CaseDesk(Protocol):
 
 
 class Held(NamedTuple):
-    """Where what is held is read from.
+    """Sources of an export: services and repositories that hold data of persons.
 
     Attributes:
         persons: Finds statements.
@@ -205,7 +205,7 @@ class Held(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a package is: what is read now, and how many of it."""
+    """Progress of a package: what is read now, and how many of it."""
 
     stage: str
     done: int
@@ -280,7 +280,7 @@ class Packages:
 
     @property
     def held(self) -> Held:
-        """Where everything is read from."""
+        """The sources that everything is read from."""
         return self._held
 
     def made(self) -> int:
@@ -303,12 +303,12 @@ class Packages:
 
     @property
     def timezone(self) -> ZoneInfo:
-        """Where days and months begin."""
+        """The time zone of days and months."""
         return self._timezone
 
     @property
     def told(self) -> dict[str, str]:
-        """What every package says of where it comes from."""
+        """The origin of a package, as every package states it."""
         return {"organisation": self._organisation, "sillage": self._version, "timezone": str(self._timezone)}
 
 
@@ -534,7 +534,7 @@ class _Package:
         sessions.flush()
 
     def _kept_of_rights(self) -> None:
-        """What the controller keeps of how the person was answered, and of accounts that ended."""
+        """Write what the controller keeps of the answers to the person, and of accounts that ended."""
         requests = [
             {
                 "id": case.id,
@@ -585,7 +585,7 @@ class _Package:
     # --- what the package says of itself --------------------------------------------------------------
 
     def _about(self, activities: Mapping[str, Activity], read: Received) -> dict[str, Any]:
-        """What the pages say, as JSON values; instants in microseconds since 1970 UTC."""
+        """The content of the pages, as JSON values; instants in microseconds since 1970 UTC."""
         summary = self._summary
         standing = self._held.standing(self._person, self._actor)
         restricted = standing.restricted
@@ -697,7 +697,7 @@ class _Package:
         }
 
     def _contacts(self, activities: Mapping[str, Activity]) -> list[dict[str, Any]]:
-        """Whom to address: controllers and their officers, by the entries concerned; by all when nothing is held."""
+        """The contacts: controllers and their officers, by the entries concerned; by all when nothing is held."""
         listed = [*activities.values()] or [*self._held.register.list(self._made)]
         contacts: list[dict[str, Any]] = []
         for entry in listed:

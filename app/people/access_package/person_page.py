@@ -122,7 +122,7 @@ def page(about: Mapping[str, Any], language: str) -> bytes:
 
 
 def holder(about: Mapping[str, Any]) -> str:
-    """Whose the store is, as people know it: the controllers of the entries concerned; else the organisation's id."""
+    """The holder of the store, as people know it: the controllers of the entries concerned; else the organisation."""
     names = dict.fromkeys(str(contact["controller"]["name"]) for contact in about["contacts"])
     return ", ".join(names) or str(about["organisation"])
 

@@ -1,4 +1,4 @@
-"""What a package on one person says of its own content: counted while the statements go by, bounded in memory."""
+"""Summary of an export on one person: counted while the statements go by, bounded in memory."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Tool:
-    """What one source has sent: numbers of statements, and those of each month (``2026-11``) in which they happened."""
+    """Counts of one source: numbers of statements, and those of each month (``2026-11``) in which they happened."""
 
     own: int = 0
     voided: int = 0
@@ -86,7 +86,7 @@ class Named(NamedTuple):
 
 
 class Tally:
-    """How often each of many things comes, the first ``MOST_NAMED`` of them by name."""
+    """Counter of many things, the first ``MOST_NAMED`` of them by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[Any]] = {}
@@ -108,7 +108,7 @@ class Tally:
         return heapq.nsmallest(count, listed, key=lambda each: (-each.number, each.iri))
 
     def rest(self, count: int) -> int:
-        """How often those come that are not among the ``count`` commonest."""
+        """The count of those that are not among the ``count`` commonest."""
         every: int = self.others + sum(number for _, number in self._known.values())
         return every - sum(each.number for each in self.most(count))
 
@@ -149,17 +149,17 @@ class Summary:
 
     @property
     def first(self) -> int | None:
-        """When the earliest was stored, microseconds; None when there is nothing."""
+        """The instant at which the earliest was stored, microseconds; None when there is nothing."""
         return min((tool.first for tool in self.tools.values() if tool.first is not None), default=None)
 
     @property
     def last(self) -> int | None:
-        """When the latest was stored."""
+        """The instant at which the latest was stored."""
         return max((tool.last for tool in self.tools.values() if tool.last is not None), default=None)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all is held."""
+        """True if nothing at all is held."""
         return not (self.tools or self.documents or self.sessions or self.unreadable)
 
     @property
@@ -235,7 +235,7 @@ class Summary:
 
 
 def happened(statement: Mapping[str, Any], stored: int) -> int:
-    """When what a statement tells of happened, microseconds: its ``timestamp``; ``stored`` where that cannot be.
+    """The instant of what a statement tells of, microseconds: its ``timestamp``; ``stored`` where that cannot be.
 
     A clock of the sender that is years ahead would have a chart end there: nothing is taken to have happened more than
     a day after it was stored.
@@ -270,7 +270,7 @@ def shortened(text: str) -> str:
 
 
 def words_of(texts: object, otherwise: str) -> Words:
-    """What a language map says in French and in English; else in any language; else the end of an IRI."""
+    """The words of a language map in French and in English; else in any language; else the end of an IRI."""
     if isinstance(texts, dict) and texts:
         return Words(_in(texts, "fr"), _in(texts, "en"))
     end = otherwise.rstrip("/#").replace("#", "/").rpartition("/")[2]

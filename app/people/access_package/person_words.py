@@ -359,7 +359,7 @@ PURPOSES: Final[Mapping[str, Mapping[str, str]]] = {
         "audit": "audit",
     },
 }
-"""What the purposes of readings are called that an installation has unless told otherwise (``SILLAGE_PURPOSES``)."""
+"""Names of the purposes of readings that an installation has unless told otherwise (``SILLAGE_PURPOSES``)."""
 
 MONTHS: Final[Mapping[str, tuple[str, ...]]] = {
     "fr": (

@@ -1,4 +1,4 @@
-"""Who received what, condensed from entries of the audit log that are removed for their age.
+"""Receptions: disclosures to recipients, condensed from entries of the audit log that are removed for their age.
 
 ``receptions``, a document for what was condensed of one chain at one time::
 
@@ -127,7 +127,7 @@ class ReceptionRepository:
                 self._rows.replace_one(asked, _document(changed))
 
     def since(self) -> int | None:
-        """When the first reading that is kept was; None when there is none."""
+        """The instant of the first reading that is kept; None when there is none."""
         with translated():
             found = self._rows.find_one({}, {"since": 1}, sort=[("since", 1)])
         return None if found is None else int(found["since"])
@@ -170,7 +170,7 @@ class ReceptionRepository:
 
 
 def place(identity: str) -> str:
-    """What the readings of a row are sealed for."""
+    """The place that the readings of a row are sealed for."""
     return f"reception:{identity}"
 
 

@@ -1,4 +1,5 @@
-"""Who received what, for as long as there are data: what the audit log says of readings, condensed before it goes.
+"""Receptions: disclosures to recipients, kept as long as the data; readings in the audit log are condensed before they
+go.
 
 GDPR art. 15(1)(c) and 19 ask for recipients for as long as data are kept; the audit log is kept a year, since it says
 what each reader did when. So of the entries that are about to be removed, counts are kept by recipient, purpose, month
@@ -73,7 +74,7 @@ class Export(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What was condensed at one time."""
+    """A condensed piece of the log."""
 
     groups: list[Group]
     exports: list[Export]
@@ -103,7 +104,7 @@ class Receptions:
         self._keep(made, chain, last)
 
     def settle(self, chains: Sequence[str]) -> None:
-        """What was condensed of these chains is removed from them."""
+        """Have what was condensed of these chains removed from them."""
         self._repository.settle(chains)
 
     def every(self) -> Iterator[Kept]:
@@ -115,7 +116,7 @@ class Receptions:
                 yield self._opened(row)
 
     def since(self) -> int | None:
-        """When the first reading that is kept was, microseconds; None when there is none."""
+        """The instant of the first reading that is kept, microseconds; None when there is none."""
         return self._repository.since()
 
     def forget_person(self, tokens: Iterable[bytes], now: int) -> None:

@@ -1,4 +1,4 @@
-"""Who received what is held about one person: what the audit log says of readings and exports (GDPR art. 15(1)(c)).
+"""Recipients of one person's data, by readings and exports in the audit log (GDPR art. 15(1)(c)).
 
 Of readings that are no more in the log for their age, what was condensed of them says it, as long as there are data
 (``app/people/access_package/receptions.py``). Actual recipients, as far as they are known (CJEU C-154/21): a reading
@@ -32,7 +32,7 @@ ASKED: Final = "asked"
 PASSED: Final = "passed"
 POSSIBLE: Final = "possible"
 WAYS: Final = (ASKED, PASSED, POSSIBLE)
-"""How the person's data came into a reading: it was for them; they were among others; they may have been."""
+"""Ways of the person's data into a reading: it was for them; they were among others; they may have been."""
 
 MOST_EXPORTS: Final = 1_000
 UNKNOWN: Final = "?"
@@ -86,7 +86,9 @@ class Export(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What is known; ``since``: when the oldest reading on record was (microseconds), None when there is none."""
+    """Recipients that are known; ``since``: when the oldest reading on record was (microseconds), None when there is
+    none.
+    """
 
     readings: tuple[Recipient, ...]
     exports: tuple[Export, ...]
@@ -99,7 +101,7 @@ def recipients_in(found: Received) -> list[str]:
 
 
 class Trail:
-    """Where one person's statements and documents lie, to tell which readings had them: 17 bytes a statement."""
+    """Positions of one person's statements and documents, to tell which readings had them: 17 bytes a statement."""
 
     def __init__(self, tokens: Iterable[bytes], sources: Mapping[bytes, str], documents: Iterable[bytes]) -> None:
         """Begin with nothing.
@@ -124,12 +126,12 @@ class Trail:
 
     @property
     def first(self) -> int | None:
-        """When the earliest statement was stored, microseconds."""
+        """The instant at which the earliest statement was stored, microseconds."""
         self._sort()
         return min((stored[0] for stored in self._stored.values()), default=None)
 
     def way(self, entry: Entry) -> str | None:
-        """How the person's data came into a reading; None when they did not."""
+        """The way of the person's data into a reading; None when they were not in it."""
         self._sort()
         detail = entry.detail
         if entry.kind == DOCUMENTS_READ:
@@ -150,7 +152,7 @@ class Trail:
         return way if self._any_within(among, first, last) else None
 
     def ways(self, group: Group) -> Counter[str]:
-        """How the person's data came into readings that were condensed, and how often."""
+        """The ways of the person's data into readings that were condensed, and their counts."""
         self._sort()
         tokens = frozenset(group.tokens)
         if group.kind == DOCUMENTS_READ:
@@ -237,7 +239,7 @@ class Recipients:
         return Trail(tokens, sources, documents)
 
     def labels(self) -> Callable[[str], str]:
-        """What to call whoever an entry of the audit log is by; what is no credential is called as it is."""
+        """The labels of the actors of audit entries; one that is no credential is called as it is."""
         called = names(
             [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._credentials()],
             {source.id: source.name for source in self._sources()},
@@ -317,7 +319,7 @@ class Disclosures:
         self._cases = cases
 
     def of(self, person: Person, *, actor: str, case: str | None = None) -> Received:
-        """Who received what is held about a person. On record; on the case too, by the names of the recipients.
+        """The recipients of what is held about a person. On record; on the case too, by the names of the recipients.
 
         Args:
             person: Whose data.
@@ -343,7 +345,7 @@ class Disclosures:
         return self._told(trail, actor, case)
 
     def of_statement(self, identity: UUID, *, actor: str, case: str | None = None) -> Received:
-        """Who received one statement; as ``of``."""
+        """The recipients of one statement; as ``of``."""
         about = {"statement": str(identity)}
         self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
         trail = self._recipients.trail((), ())
@@ -395,7 +397,7 @@ def _within(stored: Sequence[int] | array[int], first: int, last: int) -> bool:
 
 
 def names(credentials: Collection[tuple[str, str | None, str]], sources: Mapping[str, str]) -> dict[str, str]:
-    """What to call the holder of each credential: the name of its source, else its label, else its id.
+    """The label of the holder of each credential: the name of its source, else its label, else its id.
 
     Args:
         credentials: Id, source if it has one, and label of each.

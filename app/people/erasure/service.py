@@ -88,7 +88,7 @@ Told = Callable[[str, int, int], None]
 
 
 class Months(Protocol):
-    """What became of the months that counted a person: pairs of aggregate and month (``app.research.refresh``)."""
+    """Aggregate months that counted a person: pairs of aggregate and month (``app.research.refresh``)."""
 
     @property
     def recounted(self) -> Sequence[tuple[str, str]]:
@@ -100,7 +100,7 @@ class Months(Protocol):
 
 
 class Processes(NamedTuple):
-    """How others are told, and how it is known what they have noticed.
+    """Announcements to the other processes of the store, and their acknowledgement.
 
     Attributes:
         announce: Has every process empty its caches; the epoch to wait for.
@@ -114,7 +114,7 @@ class Processes(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What an erasure asks of other packages.
+    """Services of other packages that an erasure uses.
 
     Attributes:
         recount: Counts aggregates again without people: what gives the subject tokens of each, since when every
@@ -139,7 +139,7 @@ class Surroundings(NamedTuple):
 
 
 class Reapplied(NamedTuple):
-    """What became of a restored database: statements looked through, and the erasures made anew."""
+    """Outcome for a restored database: statements looked through, and the erasures made anew."""
 
     statements: int
     erasures: tuple[UUID, ...]
@@ -229,7 +229,7 @@ class Erasures:
                 self._note_recipients(request.id, erasure)
 
     def _note_recipients(self, case: str, erasure: Erasure) -> None:
-        """Who is to be told (GDPR art. 19), as other acts note it: by name."""
+        """Note the recipients to be told (GDPR art. 19), as other acts note it: by name."""
         names = sorted({str(each["name"]) for each in erasure.recipients})
         self._cases.note_act(case, "recipients-listed", erasure.actor, {"recipients": names})
 
@@ -394,7 +394,7 @@ class Erasures:
         until: int,
         keep: Callable[[], None] = lambda: None,
     ) -> Sequence[Mapping[str, object]]:
-        """Who received what is to be erased (GDPR art. 19); known before it goes, as is what reaches it."""
+        """The recipients of what is to be erased (GDPR art. 19); known before it goes, as is what reaches it."""
         trail = self._around.recipients.trail(named, self._around.documents(subjects))
         after: Position | None = None
         flat = [token for pair in tokens for token in pair]
@@ -408,7 +408,7 @@ class Erasures:
     def _found(
         self, tokens: Sequence[tuple[bytes, bytes]], subjects: Sequence[bytes], until: int
     ) -> tuple[Mapping[str, int], Sequence[Mapping[str, object]]]:
-        """How much is to go and to be changed. Known before any is: a kill does not make it less."""
+        """The counts of what is to go and to be changed. Known before any is: a kill does not make it less."""
         months = self._remains.months([agent for agent, _ in tokens], subjects, until)
         own = sum(each["statements"] for each in months if isinstance(each["statements"], int))
         named = self._places.count([token for pair in tokens for token in pair], until=until)

@@ -138,7 +138,7 @@ class Redaction(NamedTuple):
 
 
 class Referring(NamedTuple):
-    """What a pass over referring statements did: how many it looked at and changed, and where it ended."""
+    """Outcome of a pass over referring statements: how many it looked at and changed, and where it ended."""
 
     seen: int
     changed: int
@@ -218,13 +218,13 @@ class ErasureRepository:
         return bounds
 
     def open_since(self) -> list[datetime]:
-        """When each of those under way began, the oldest first."""
+        """The begin of each of those under way, the oldest first."""
         with translated():
             found = self._collection.find({"tokens": {"$exists": True}}, {"destroyed": 1}).sort("destroyed", 1)
             return [one["destroyed"] for one in found]
 
     def begun(self, since: datetime, before: datetime) -> list[str]:
-        """Who asked for each of those begun in a period."""
+        """The actor of each of those begun in a period."""
         asked: Document = {"destroyed": {"$gte": since, "$lt": before}}
         with translated():
             return [str(one["actor"]) for one in self._collection.find(asked, {"actor": 1})]
@@ -292,7 +292,7 @@ class ErasureRepository:
 
 
 class Remains:
-    """What is left of a person, and its removal."""
+    """Data of a person that are left, and their removal."""
 
     def __init__(self, store: Store, persons: PersonRepository, attachments: AttachmentRepository) -> None:
         self._persons = persons

@@ -1,1 +1,1 @@
-"""Where a person's data are."""
+"""Finding of a person's data."""

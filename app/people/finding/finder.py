@@ -53,7 +53,7 @@ class Batch(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """How many of each kind there are.
+    """Counts of each kind.
 
     Attributes:
         own: Statements of which the person is the actor.
@@ -77,7 +77,7 @@ class Counted(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What identifiers reach.
+    """Reach of identifiers.
 
     Attributes:
         held: Whether anything at all is held: statements, documents, attachments, sessions; requests do not count.
@@ -237,7 +237,7 @@ class Persons:
         )
 
     def places(self, person: Person) -> Counted:
-        """How often a person stands where."""
+        """The counts of a person's places."""
         person = self.whole(person)
         tokens, repository = self.flat(person), self._repository
         subjects = (*self.subjects(person), *self.own_groups(person))
@@ -255,7 +255,7 @@ class Persons:
         )
 
     def reach(self, person: Person) -> Reach:
-        """Whether anything is held of a person, and which pseudonyms it is under.
+        """The reach of a person's identifiers: if anything is held, and under which pseudonyms.
 
         For whoever acts for the person, when the act is on record.
         """

@@ -110,7 +110,7 @@ class Pseudonyms:
 
 
 def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What stands for the anonymous groups that have nobody but this person in them, with their members.
+    """The identifiers of the anonymous groups that have nobody but this person in them, with their members.
 
     Members that a source's policy replaced are all of that source.
     """

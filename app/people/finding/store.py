@@ -1,4 +1,4 @@
-"""Where a person stands: statements by their tokens, what is kept under their subjects; by the batch, by indexes."""
+"""Places of a person: statements by their tokens, what is kept under their subjects; by the batch, by indexes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class PersonRepository:
             return [(each["_id"], int(each["stored"])) for each in found.batch_size(limit + 1)]
 
     def count(self, tokens: Sequence[bytes], subjects: Sequence[bytes] | None = None, until: int | None = None) -> int:
-        """How many statements have one of the tokens; of these subjects only, if given."""
+        """The number of statements that have one of the tokens; of these subjects only, if given."""
         query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(None, until)}
         if subjects is not None:
             query["subject"] = {"$in": list(subjects)}
@@ -119,7 +119,7 @@ class PersonRepository:
             return self._statements.count_documents(query)
 
     def any(self, tokens: Sequence[bytes], subjects: Sequence[bytes]) -> bool:
-        """Whether a statement has one of these tokens, or anything else is sealed for one of these subjects."""
+        """True if a statement has one of these tokens, or anything else is sealed for one of these subjects."""
         listed = {"$in": list(subjects)}
         asked: tuple[tuple[Collection[Document], Document], ...] = (
             (self._statements, {"t": {"$in": list(tokens)}, "stored": _bounds(None, None)}),
@@ -131,29 +131,29 @@ class PersonRepository:
             return any(where.find_one(query, {"_id": 1}) is not None for where, query in asked)
 
     def referring(self, tokens: Sequence[bytes]) -> int:
-        """How many statements refer to one that has one of the tokens."""
+        """The number of statements that refer to one that has one of the tokens."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # With ``refs`` in it, the query may use the index that holds only such statements.
             return self._statements.count_documents({"refs": {"$exists": True}, "refs.t": {"$in": list(tokens)}})
 
     def documents(self, subjects: Sequence[bytes]) -> int:
-        """How many documents are sealed for these subjects."""
+        """The number of documents that are sealed for these subjects."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             # With ``$exists`` the query may use the index that holds only such documents.
             return self._documents.count_documents({"subject": {"$in": list(subjects), "$exists": True}})
 
     def in_contexts(self, groups: Sequence[bytes]) -> int:
-        """How many documents are in these contexts."""
+        """The number of documents in these contexts."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._documents.count_documents({"group": {"$in": list(groups)}})
 
     def sessions(self, subjects: Sequence[bytes]) -> int:
-        """How many sessions held to patterns are sealed for these subjects."""
+        """The number of sessions held to patterns that are sealed for these subjects."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._sessions.count_documents({"subject": {"$in": list(subjects)}})
 
     def attachments(self, subjects: Sequence[bytes]) -> int:
-        """How many attachments have their key wrapped for these subjects."""
+        """The number of attachments that have their key wrapped for these subjects."""
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._attachments.count_documents({"keys.subject": {"$in": list(subjects)}})
 

@@ -51,7 +51,7 @@ class Listed(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How many requests wait for an answer, how many of them are due soon, how many are late; and answered late."""
+    """The numbers of requests that wait for an answer, are due soon, are late; and of those answered late."""
 
     pending: int
     due_soon: int
@@ -133,7 +133,7 @@ class Cases:
         return self._take(identity, step, REQUEST_EXTENDED, actor)
 
     def done(self, identity: str, *, note: str = "", actor: str) -> Case:
-        """What was asked was done, and the person told."""
+        """Close a case as done: what was asked was done, and the person told."""
 
         def step(case: Case) -> Case:
             return case_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
@@ -175,7 +175,7 @@ class Cases:
         return case
 
     def person(self, identity: str) -> Person:
-        """Whom a case is about.
+        """The person that a case is about.
 
         Raises:
             NotFound: no such case, or the person was erased.
@@ -246,7 +246,7 @@ class Cases:
         ]
 
     def standing(self) -> Standing:
-        """How many requests wait, are due soon, are late."""
+        """The numbers of requests that wait, are due soon, are late."""
         today = self._today()
         pending = case_steps.PENDING
         late = self._repository.count(pending, today)
@@ -323,7 +323,7 @@ class Cases:
         )
 
     def _told(self, row: CaseRow) -> bytes:
-        """Who it is about and what was noted, as JSON; empty when there is neither, or the person was erased."""
+        """The person and the notes, as JSON; empty when there is neither, or the person was erased."""
         opened = self._seal.open_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
@@ -340,7 +340,7 @@ class Cases:
         )
 
     def _same(self, person: Person, case: Case, row: CaseRow) -> bool:
-        """Whether a person is a case's, by one of their identifiers or a pseudonym of one."""
+        """True if a person is a case's, by one of their identifiers or a pseudonym of one."""
         theirs = set(self._whole(person).every)
         if not theirs.isdisjoint(self._whole(Person(case.person)).every):
             return True

@@ -34,7 +34,7 @@ _OLDEST_YEARS = 5
 
 
 class Step(NamedTuple):
-    """What was done, when (microseconds since 1970 UTC), by whom (as the audit log says it), and what was noted."""
+    """A step of a case: act, instant (microseconds since 1970 UTC), actor (as the audit log says it), note."""
 
     at: int
     what: str
@@ -71,20 +71,20 @@ class Case:
 
     @property
     def late(self) -> bool:
-        """Whether it was answered after the day that it was due: that stays so (GDPR art. 12(3), 5(2))."""
+        """True if it was answered after the day that it was due: that stays so (GDPR art. 12(3), 5(2))."""
         return self.answered is not None and self.answered > self.due
 
     @property
     def pending(self) -> bool:
-        """Whether it still waits for an answer."""
+        """True if it still waits for an answer."""
         return self.status in PENDING
 
     def after_answer(self, place: int) -> bool:
-        """Whether the step at this place came after the answer: a restriction that ended, recipients who were told."""
+        """True if the step at this place came after the answer: a restriction that ended, recipients who were told."""
         return any(step.what in ANSWERED for step in self.steps[:place])
 
     def overdue(self, today: date) -> bool:
-        """Whether its answer is late."""
+        """True if its answer is late."""
         return self.pending and today > self.due
 
 
@@ -128,7 +128,7 @@ def extended(case: Case, today: date, step: Step) -> Case:
 
 
 def done(case: Case, today: date, step: Step) -> Case:
-    """What was asked was done, and the person told.
+    """Close a case as done: what was asked was done, and the person told.
 
     Raises:
         CaseConflict: it is closed, or the identity was not checked.

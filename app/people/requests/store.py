@@ -59,7 +59,7 @@ COLLECTIONS = (
 
 
 def place(identity: str) -> str:
-    """What the sealed parts of a case are bound to."""
+    """The place that the sealed parts of a case are bound to."""
     return f"case:{identity}"
 
 
@@ -79,7 +79,7 @@ class CaseRow(NamedTuple):
 
 
 class CaseDates(NamedTuple):
-    """What a case counts as: nothing of a person."""
+    """Dates and status of a case, by which it is counted: nothing of a person."""
 
     kind: str
     status: str
@@ -124,7 +124,7 @@ class CaseRepository:
             return [_row(one) for one in self._collection.find(asked).sort([("due", 1), ("_id", 1)]).limit(limit)]
 
     def count(self, statuses: Sequence[str], due_before: date | None = None) -> int:
-        """How many have one of these statuses, due before a day if given."""
+        """The number that have one of these statuses, due before a day if given."""
         asked: Document = {"status": {"$in": [*statuses]}}
         if due_before is not None:
             asked["due"] = {"$lt": due_before.isoformat()}
@@ -132,7 +132,7 @@ class CaseRepository:
             return self._collection.count_documents(asked)
 
     def count_late(self) -> int:
-        """How many were answered after the day that they were due."""
+        """The number that were answered after the day that they were due."""
         # Days in ISO 8601 compare as text; few cases are kept.
         with translated():
             return self._collection.count_documents(
@@ -170,7 +170,7 @@ class CaseRepository:
             self._collection.delete_many({"_id": {"$in": [*identities]}})
 
     def count_of(self, subjects: Iterable[bytes]) -> int:
-        """How many cases a person has, by any of their subject tokens."""
+        """The number of cases of a person, by any of their subject tokens."""
         with translated():
             return self._collection.count_documents({"subjects": {"$in": [*subjects]}})
 

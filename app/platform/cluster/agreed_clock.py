@@ -1,4 +1,4 @@
-"""Whether this host's clock agrees with MongoDB's: what everybody's ``stored`` goes by must not move for one host.
+"""Agreement of this host's clock with MongoDB's: what everybody's ``stored`` goes by must not move for one host.
 
 A process that is ahead would have all others follow it (``app.platform.cluster.membership``), for good: time that was
 given is never given again. So each process compares its clock with that of MongoDB, which answers with its own to what
@@ -19,7 +19,7 @@ from app.core import clock
 from app.core.errors import ClockOff
 
 MOST_SECONDS = 60.0
-"""How far a host's clock may be from MongoDB's."""
+"""Seconds that a host's clock may be from MongoDB's."""
 
 _MOST_US = round(MOST_SECONDS * 1_000_000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ class AgreedClock:
                 _log.warning("this host's clock is right again", ahead_seconds=round(self.offset_seconds(), 3))
 
     def offset_seconds(self) -> float:
-        """How far this host's clock is ahead of MongoDB's, negative when behind; 0 while nothing was heard.
+        """Seconds that this host's clock is ahead of MongoDB's, negative when behind; 0 while nothing was heard.
 
         As little as explains what was heard: however long an answer took, or this process stood still meanwhile, that
         is not held against the clock.
@@ -70,7 +70,7 @@ class AgreedClock:
         return self._measured()[1] / 1_000_000
 
     def moved(self) -> bool:
-        """Whether the clock is off, and was right when MongoDB was heard last: to be looked at before it is said."""
+        """True if the clock is off, and was right when MongoDB was heard last: to be looked at before it is said."""
         return not self._told_off and self._off()
 
     def require(self) -> int:

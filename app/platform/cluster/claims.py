@@ -13,7 +13,7 @@ from app.core.errors import DatabaseUnavailable
 from app.platform.cluster.claim_store import Claims
 
 CLAIM_SECONDS = 20.0
-"""How long after a process was killed another may go on with what it was at."""
+"""Seconds after the death of a process until another may take over its claim."""
 
 
 def take(claims: Claims, identity: UUID, by: bytes) -> bool:

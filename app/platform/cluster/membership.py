@@ -74,7 +74,7 @@ class Writing:
             raise Lapsed
 
     def lapsed(self) -> bool:
-        """Whether others may have held this process for dead before what it just wrote was stored."""
+        """True if others may have removed this process before what it just wrote was stored."""
         return not self._fenced and self._presence.lapsed(self._generation)
 
 
@@ -147,7 +147,7 @@ class Presence:
             return self._bound
 
     def fresh(self, generation: int | None = None) -> bool:
-        """Whether this process has spoken with MongoDB lately, as one of this generation: it may trust its caches."""
+        """True if this process has spoken with MongoDB lately, as one of this generation: it may trust its caches."""
         return clock.steady() - self._beat_at < self._ttl / 2 and generation in {None, self._generation}
 
     def touch(self, fence: str, session: ClientSession) -> bool:
@@ -174,7 +174,7 @@ class Presence:
         self._clock.require()
 
     def lapsed(self, generation: int) -> bool:
-        """Whether stamps of that generation may lie below a bound that others have given since.
+        """True if stamps of that generation may lie below a bound that others have given since.
 
         Raises:
             DatabaseUnavailable: it is not known, and cannot be found out now.

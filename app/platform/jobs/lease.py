@@ -50,7 +50,7 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether another scheduler may lead now."""
+        """True if another scheduler may lead now."""
         return self._taken.is_set() or self._steady() >= self._until
 
     def check(self) -> None:
@@ -109,7 +109,7 @@ class Lease:
 
 
 class Leadership:
-    """How this process takes the lead."""
+    """Leadership of this process among schedulers."""
 
     def __init__(
         self,
@@ -171,5 +171,5 @@ class Leadership:
         return lease
 
     def held(self) -> Held | None:
-        """Who leads now."""
+        """The present holder of the lease."""
         return self._repository.held()

@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
 
 def transient(outcome: str | None, error: Mapping[str, str] | None) -> bool:
-    """Whether a run failed for want of something that may be back soon (an ``Unavailable`` error)."""
+    """True if a run failed for want of something that may be back soon (an ``Unavailable`` error)."""
     return outcome == stored.FAILED and error is not None and error["code"] in _TRANSIENT
 
 

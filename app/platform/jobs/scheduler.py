@@ -26,7 +26,7 @@ _MOST_INTERRUPTIONS = 3
 _WATCH_SECONDS = 0.2
 _NICE = 10
 RETRY_MINUTES = (1, 5, 15, 60)
-"""How long a job that failed in passing waits for its first, second, … retry; the last goes on."""
+"""Back-off, in minutes, of a job that failed in passing: before its first, second, … retry; the last goes on."""
 
 
 def _give_way() -> None:
@@ -46,7 +46,7 @@ def _have_the_group_give_way() -> None:
 
 
 def _alone() -> bool:
-    """Whether no other process belongs to the session that this one leads."""
+    """True if no other process belongs to the session that this one leads."""
     for entry in Path("/proc").glob("[0-9]*"):
         other = int(entry.name)
         with suppress(OSError):  # it ended meanwhile, or is not to be asked
@@ -162,7 +162,7 @@ class Scheduler:
 
 
 class _Term:
-    """What a term of leadership keeps in mind: the jobs under way, and those that failed in passing."""
+    """State of a term of leadership: the jobs under way, and those that failed in passing."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -203,7 +203,7 @@ class _Term:
 
 
 def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
-    """Whether a job is to run at once when a scheduler takes the lead at ``now`` (microseconds since 1970 UTC).
+    """True if a job is to run at once when a scheduler takes the lead at ``now`` (microseconds since 1970 UTC).
 
     It is when one of its times passed since it last began (since it was declared, if it never began), when its last
     run failed for want of something that may be back, or when it was cut off, unless several times in a row.

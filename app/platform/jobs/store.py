@@ -45,7 +45,7 @@ INTERRUPTED = "interrupted"
 
 
 class Held(NamedTuple):
-    """Who holds the lease, and the seconds left of it on the server's clock."""
+    """Holder of the lease, and the seconds left of it on the server's clock."""
 
     holder: str
     fence: int
@@ -113,7 +113,7 @@ class LeaseRepository:
             )
 
     def held(self) -> Held | None:
-        """Who holds the lease now; None when it is free or expired."""
+        """The holder of the lease now; None when it is free or expired."""
         with translated():
             found = list(
                 self._collection.aggregate(
@@ -133,7 +133,7 @@ def _expiry(seconds: float) -> Document:
 
 
 class JobState(NamedTuple):
-    """What is known of a job; times in microseconds since 1970 UTC, None for never.
+    """State of a job; times in microseconds since 1970 UTC, None for never.
 
     Attributes:
         name: Its name.

@@ -1,4 +1,4 @@
-"""How a store declares its collections: indexes, what they hold of persons, what is encrypted in them with which key.
+"""Declaration of a store's collections: indexes, personal data, and the keys that encrypt what is in them.
 
 Migrations create them, start-up checks them; rotations go through what is declared here and know no store by name.
 """

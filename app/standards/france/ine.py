@@ -37,18 +37,18 @@ _LONGEST_FORM: Final = 13
 
 
 def looks_like(text: str) -> bool:
-    """Whether the whole text, blanks around it and case aside, has the form of an INE."""
+    """True if the whole text, blanks around it and case aside, has the form of an INE."""
     # The length rules out nearly every value before the pattern is tried.
     return len(text) >= 11 and _FORMS.fullmatch(text.strip().upper()) is not None
 
 
 def within(text: str) -> bool:
-    """Whether an INE stands in the text, as the whole of it or by itself."""
+    """True if an INE stands in the text, as the whole of it or by itself."""
     return len(text) >= 11 and _WITHIN.search(text) is not None
 
 
 def possible(content: bytes) -> bool:
-    """Whether an INE may stand in JSON as orjson writes it; quick, and False only where ``find`` finds nothing."""
+    """True if an INE may stand in JSON as orjson writes it; quick, and False only where ``find`` finds nothing."""
     # A fifth of the time of the pattern, tried where a run is alone: every statement of the store comes through here.
     kinds = content.translate(_KINDS)
     for run in (_RUN, _RUN_OF_APPRENTICES):

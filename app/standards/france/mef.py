@@ -45,7 +45,7 @@ class Nomenclature:
         self.courses: Mapping[str, Sequence[Course]] = grouped
 
     def valid_on(self, code: str, day: date) -> bool:
-        """Whether the code (10 or 11 digits) names a course open on that day, bounds included."""
+        """True if the code (10 or 11 digits) names a course open on that day, bounds included."""
         return well_formed(code) and any(
             (course.opens is None or course.opens <= day) and (course.closes is None or day <= course.closes)
             for course in self.courses.get(code[:10], ())
@@ -60,7 +60,8 @@ class Edition(NamedTuple):
 
 
 def state(editions: Sequence[Edition], code: str, day: date) -> str:
-    """What a code is on a day: ``open``, ``closed`` (it exists, and not on that day), ``unknown`` or ``malformed``.
+    """The state of a code on a day: ``open``, ``closed`` (it exists, and not on that day), ``unknown`` or
+    ``malformed``.
 
     The edition in force that day decides; before the first one, the first. Without any, only the form is known, and a
     well-formed code counts as open.
@@ -85,7 +86,7 @@ def school_year(name: str) -> date | None:
 
 
 def well_formed(code: str) -> bool:
-    """Whether the code has the form of a MEF; not whether the course exists."""
+    """True if the code has the form of a MEF; not whether the course exists."""
     return _FORM.fullmatch(code) is not None and code.isascii()
 
 

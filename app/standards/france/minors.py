@@ -60,7 +60,7 @@ class Found(NamedTuple):
 
 
 def find(statement: Statement, written: bytes | None = None) -> list[Found]:
-    """What identifies people openly in a valid statement.
+    """The direct identifiers of people that stand openly in a valid statement.
 
     Args:
         statement: The statement.
@@ -115,7 +115,7 @@ def _of_agents_and_texts(statement: Statement, written: bytes) -> list[Found]:
 
 
 def counted(found: Iterable[Found]) -> Counter[str]:
-    """How many of each kind were found."""
+    """The number found of each kind."""
     counts: Counter[str] = Counter()
     for each in found:
         counts[each.kind] += each.times
@@ -128,7 +128,7 @@ def fault(found: Found, prefix: str = "") -> Fault:
 
 
 def signed(statement: Statement) -> bool:
-    """Whether a statement has a signature, which what is taken out of it would break (xAPI-Data 2.6)."""
+    """True if a statement has a signature, which what is taken out of it would break (xAPI-Data 2.6)."""
     return any(each.get("usageType") == SIGNATURE for each in statement.get("attachments", ()))
 
 
@@ -284,7 +284,7 @@ class Known:
             self._joined.update((first + last, last + first, first[0] + last, last + first[0], first + last[0]))
 
     def may_stand_in(self, written: bytes) -> bool:
-        """Whether JSON of the statement may have one of the names elsewhere than as a name; quick, and seldom wrong."""
+        """True if JSON of the statement may have one of the names elsewhere than as a name; quick, and seldom wrong."""
         if len(self._edges) > _TOLD_BY_EDGES:
             return True
         folded = _folded(written)
@@ -301,7 +301,7 @@ class Known:
         return any(first in folded or last in folded for first, last in self._edges)
 
     def within(self, text: str, *, single: bool = True) -> list[tuple[int, int, str]]:
-        """Where names stand in a text: begin, end, and the name. ``single``: those of one word are looked for too."""
+        """The places of names in a text: begin, end, and the name. ``single``: those of one word are looked for too."""
         if not self._names or len(text) < _FEWEST_LETTERS:
             return []
         words = list(_words(text))
@@ -324,7 +324,7 @@ class Known:
         return found
 
     def makes(self, account: str) -> bool:
-        """Whether the letters of an account name are those of a name, joined, or of one of them and an initial."""
+        """True if the letters of an account name are those of a name, joined, or of one of them and an initial."""
         if not self._joined or len(account) > _LONGEST_NAME or not self._may_make(account):
             return False
         return "".join(word.folded for word in _words(account)) in self._joined or bool(self.within(account))
@@ -385,7 +385,7 @@ def _ascii(text: str) -> bytes:
 
 
 def _ats(agent: Mapping[str, Any]) -> int:
-    """How many @ an agent has where they are looked at as such."""
+    """The number of @ that an agent has where they are looked at as such."""
     account = agent.get("account")
     said: tuple[str, ...] = (agent.get("mbox", ""), agent.get("name", ""), account["name"] if account else "")
     return sum(text.count("@") for text in said)
@@ -404,7 +404,7 @@ def _words(text: str) -> Iterator[_Word]:
 
 
 def _kind_of_account(name: str, known: Known) -> str | None:
-    """What an account name tells of a person: an address, a name; None: it is opaque."""
+    """The kind of personal data that an account name holds: an address, a name; None: it is opaque."""
     if "@" in name and (_is_address(name) or next(_addresses(name), None) is not None):
         return "email"
     if len(name) <= _LONGEST_NAME and (_LOGIN.fullmatch(name) or (known and known.makes(name))):
@@ -413,7 +413,7 @@ def _kind_of_account(name: str, known: Known) -> str | None:
 
 
 def _may_be_made_of_a_name(account: str) -> bool:
-    """Whether ``Known.makes`` says so of an account for some name: it has two letters, and is no pseudonym."""
+    """True if ``Known.makes`` holds of an account for some name: it has two letters, and is no pseudonym."""
     if len(account) > _LONGEST_NAME or _is_pseudonym(account):
         return False
     return sum(len(word.folded) for word in _words(account)) > 1
@@ -559,7 +559,7 @@ def _extensions(holder: Mapping[str, Any], place: Place) -> Iterator[_Text]:
 
 
 def _is_address(text: str) -> bool:
-    """Whether a text, blanks around it aside, is an e-mail address: one @, and a dot within the domain.
+    """True if a text, blanks around it aside, is an e-mail address: one @, and a dot within the domain.
 
     No regular expression: senders choose the text, and the obvious one takes the square of its length.
     """

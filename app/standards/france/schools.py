@@ -1,4 +1,4 @@
-"""What a statement says of a school and of a course of study: is it so on the statement's date?"""
+"""Checks of the school and the course of study that a statement names, on the statement's date."""
 
 from __future__ import annotations
 

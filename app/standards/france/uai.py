@@ -14,7 +14,7 @@ _LETTERS: Final = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
 def valid(uai: str) -> bool:
-    """Whether the form and the key letter are right; not whether the school exists."""
+    """True if the form and the key letter are right; not whether the school exists."""
     return _FORM.fullmatch(uai) is not None and uai.isascii() and uai[7] == _key(uai[:7])
 
 

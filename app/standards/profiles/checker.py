@@ -24,7 +24,7 @@ _MOST_JOINED: Final = 10_000
 
 
 class Outcome(StrEnum):
-    """What became of one statement."""
+    """Outcome of checking one statement."""
 
     CONFORMS = "conforms"
     FAILS = "fails"
@@ -32,7 +32,9 @@ class Outcome(StrEnum):
 
 
 class Mode(StrEnum):
-    """When several templates match: must each be followed (as the specification says), or is one enough?"""
+    """Mode for a statement that several templates match: each must be followed (as the specification says), or one is
+    enough.
+    """
 
     EVERY = "every"
     ANY = "any"
@@ -79,7 +81,7 @@ class Checker:
         self.templates = tuple(dict.fromkeys(entry.compiled.id for entry in entries))
         """IRIs of the templates."""
         self.refers = any(entry.compiled.references for entry in entries)
-        """Whether some template asks for the template of a statement that is referred to."""
+        """True if some template asks for the template of a statement that is referred to."""
         self._index = _Index(entries)
         self._of_profile = {
             profile: _Index([entry for entry in entries if entry.followed.profile == profile])
@@ -281,7 +283,7 @@ def _rules(template: Template) -> list[tuple[object, ...]]:
 
 
 def _of_version(profile: Profile, described: set[str], within: set[str]) -> Matches:
-    """Whether the statement is of these versions: of those it names, or of the newest that has templates."""
+    """True if the statement is of these versions: of those it names, or of the newest that has templates."""
     newest = next(version.id for version in profile.versions if version.id in described)
 
     def matches(statement: Statement) -> bool:

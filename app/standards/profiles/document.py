@@ -229,7 +229,7 @@ def _refused(rule: str, message: str) -> ProfileInvalid:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    """Whether a JSON value has more levels than these."""
+    """True if a JSON value has more levels than these."""
     here = [value]
     for _ in range(levels):
         if not here:
@@ -288,7 +288,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _combinations(concepts: Iterable[Any], enough: int) -> int:
-    """What is looked through to know that holding values to inline schemas has an end; to a little over ``enough``."""
+    """The steps of the check that holding values to inline schemas has an end; to a little over ``enough``."""
     total = 0
     given = [each.get("inlineSchema") for each in concepts if isinstance(each, dict)]
     for text in given:
@@ -301,7 +301,7 @@ def _combinations(concepts: Iterable[Any], enough: int) -> int:
 
 
 def _values_of(raw: Any, enough: int) -> int:
-    """How many JSON values there are; counted to a little more than ``enough``."""
+    """The number of JSON values; counted to a little more than ``enough``."""
     count, stack = 0, [raw]
     while stack and count <= enough:
         here = stack.pop()
@@ -314,12 +314,12 @@ def _values_of(raw: Any, enough: int) -> int:
 
 
 def faults_of(raw: Any) -> list[Fault]:
-    """What makes a document, in its plain form, unusable; nothing when ``read`` can take it."""
+    """The faults that make a document, in its plain form, unusable; none when ``read`` can take it."""
     return list(_structure(raw, "usable-profile.schema.json")) or list(islice(_meaning(raw), _MOST_ERRORS))
 
 
 def form_of(raw: Any) -> Iterator[Fault]:
-    """Where a parsed document, as it was written, departs from the form that the specification gives."""
+    """The places at which a parsed document, as it was written, departs from the form that the specification gives."""
     return _structure(raw, "profile.schema.json")
 
 
@@ -377,7 +377,7 @@ def _structure(raw: object, schema: str) -> Iterator[Fault]:
 
 
 def _meaning(raw: Raw) -> Iterator[Fault]:
-    """What the schema cannot say; ``raw`` has the right structure."""
+    """The faults that the schema cannot find; ``raw`` has the right structure."""
     listed = _Listed(raw)
     for kind in ("templates", "patterns"):
         for at, other in listed.ambiguous[kind]:
@@ -475,7 +475,7 @@ def _cycles(listed: _Listed) -> Iterator[Fault]:
 
 
 def newest_elements(profiles: Iterable[Profile]) -> dict[str, Pattern | Template]:
-    """What members of patterns may name, by IRI; what several versions of a profile describe is that of the newest."""
+    """The elements that members of patterns may name, by IRI; of several versions of a profile, the newest's."""
     found: dict[str, Pattern | Template] = {}
     for profile in profiles:
         for version in profile.versions:
@@ -495,7 +495,7 @@ def members_of(pattern: Raw) -> tuple[str, ...]:
 
 
 def generated(version: Raw) -> float:
-    """When a version was made, to compare: seconds since 1970 (UTC where it does not say); no timestamp, no time."""
+    """The time a version was made, to compare: seconds since 1970 (UTC if it does not say); without one, the least."""
     try:
         made = datetime.fromisoformat(version["generatedAtTime"])
         return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
@@ -504,7 +504,7 @@ def generated(version: Raw) -> float:
 
 
 class Places(NamedTuple):
-    """Where the parts of a profile stand in its document: positions in its lists, in step with the parts.
+    """Places of the parts of a profile in its document: positions in its lists, in step with the parts.
 
     Attributes:
         repeated: By kind, positions of those left out because they say again what another one says.
@@ -517,7 +517,7 @@ class Places(NamedTuple):
 
 
 def places(raw: Raw) -> Places:
-    """Where the parts of the profile that ``read`` makes of a document stand in it."""
+    """The places at which the parts of the profile that ``read`` makes of a document stand in it."""
     listed = _Listed(raw)
     concepts, templates, patterns = (
         tuple(at for at, _ in listed.kept[kind]) for kind in ("concepts", "templates", "patterns")

@@ -67,7 +67,7 @@ class Extensions:
 
 
 def _divides(statement: Mapping[str, object], parts: object) -> Iterator[Fault]:
-    """What Structure 9 asks of subregistrations that a schema cannot say."""
+    """The faults of subregistrations by Structure 9 that a schema cannot find."""
     context = statement.get("context")
     if type(context) is dict and "registration" not in context:
         yield _fault("/context", SUBREGISTRATION, "subregistration-alone", "needs a registration beside it.")

@@ -1,4 +1,4 @@
-"""What the linter of profiles has to say: findings."""
+"""Findings of the linter of profiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """Severity of a finding."""
 
     ERROR = "error"
     WARNING = "warning"

@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether it leads to one child by its name."""
+        """True if it leads to one child by its name."""
         return len(self.names) == 1 and not (self.numbers or self.every or self.deep)
 
 
@@ -52,7 +52,7 @@ class Path(NamedTuple):
 
     @property
     def descents(self) -> int:
-        """How many of its steps look at any depth, each of which may look at the whole of what it is given."""
+        """The number of its steps that look at any depth, each of which may look at the whole of what it is given."""
         return sum(step.deep for steps in self.branches for step in steps)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong, or doubtful, in an xAPI Profile document (xAPI Profiles 1.0, Structure).
+"""Linter of xAPI Profile documents: mistakes and doubtful points (xAPI Profiles 1.0, Structure).
 
 ``error``: the profile is unusable, and is not loaded: what decides of a statement is missing, or could be read in two
 ways. ``warning``: it is loaded all the same; a rule of the specification is broken, something can never work as it is
@@ -167,7 +167,7 @@ class _Linter:
         return self.own.get(iri) or self.foreign.get(iri)
 
     def seems_own(self, iri: str) -> bool:
-        """Whether an IRI is made like those of this profile, so that it should be defined in it."""
+        """True if an IRI is made like those of this profile, so that it should be defined in it."""
         return iri.startswith(self._beginnings)
 
     def _nearest(self, iri: str) -> str:
@@ -178,7 +178,7 @@ class _Linter:
         return f"Did you mean {near}?" if near else ""
 
     def _clash(self, ones: _Wants, others: _Wants) -> bool:
-        """Whether some rule of one template and some rule of another exclude each other."""
+        """True if some rule of one template and some rule of another exclude each other."""
         for place in ones.keys() & others.keys():
             for _, one in ones[place]:
                 for _, other in others[place]:
@@ -800,7 +800,7 @@ def _is_time(value: object) -> bool:
 
 
 def _narrower(narrow: Template, wide: Template) -> bool:
-    """Whether what matches a template matches a wider one too, and not the other way round."""
+    """True if every match of a template matches a wider one too, and not the other way round."""
     if narrow.determining == wide.determining:
         return False
     types = dict(narrow.context_types)
@@ -816,7 +816,7 @@ _Wants = Mapping[object, list[tuple[int, Wanted]]]
 
 
 def _rules_by_place(template: Template) -> _Wants:
-    """What the rules of a template want, with their numbers, by where they look: only those there can clash."""
+    """The demands of a template's rules, with their numbers, by the place they look at: only those there can clash."""
     found: dict[object, list[tuple[int, Wanted]]] = {}
     for number, rule in enumerate(template.rules):
         want = wanted(rule)
@@ -830,5 +830,5 @@ def _text(values: object) -> str:
 
 
 def _steps(path: Path) -> int:
-    """How much work a walk along a path is: what every step leads to is looked at."""
+    """The work of a walk along a path: everything that a step leads to is looked at."""
     return sum(1 + len(step.names) + (30 if step.every else 0) for steps in path.branches for step in steps)

@@ -50,7 +50,7 @@ _DEEPEST: Final = 150
 
 
 class Progress(StrEnum):
-    """How the statements of one session stand to a pattern.
+    """Progress of a session's statements through a pattern.
 
     ``SUCCESS``: they follow it whole, and it may go on. ``PARTIAL``: they follow its beginning. ``FAILURE``: they do
     not, and nothing that comes can mend it.
@@ -92,7 +92,7 @@ class CompiledPattern(NamedTuple):
 
 
 class Break(NamedTuple):
-    """Where a session left its pattern.
+    """The statement at which a session left its pattern.
 
     Attributes:
         at: Place of the statement among those of the session, from 0.
@@ -106,7 +106,7 @@ class Break(NamedTuple):
 
 
 class State(NamedTuple):
-    """How far a session is in a pattern.
+    """Position of a session in a pattern.
 
     Attributes:
         seen: How many statements it had.
@@ -120,7 +120,7 @@ class State(NamedTuple):
 
 
 def elements(profile: Profile, version: str, others: Sequence[Profile] = ()) -> dict[str, Pattern | Template]:
-    """What the patterns of a version may name, by IRI: its own, and what other profiles describe."""
+    """The elements that the patterns of a version may name, by IRI: its own, and those that other profiles describe."""
     # Structure 9: those of other profiles are used as if they were in this one.
     known = document.newest_elements(other for other in others if other.id != profile.id)
     return known | {each.id: each for each in profile.elements if each.version == version}
@@ -249,7 +249,7 @@ def _stepped(pattern: CompiledPattern, node: Node, symbols: frozenset[int]) -> N
 
 
 def progress(state: State) -> Progress:
-    """How a session stands now."""
+    """The present progress of a session."""
     if state.node is None:
         return Progress.FAILURE
     return Progress.SUCCESS if _resolve(state.node) is _ENDED else Progress.PARTIAL
@@ -276,7 +276,7 @@ def dump(pattern: CompiledPattern, state: State) -> list[Any]:
 
 
 def restore(pattern: CompiledPattern, dumped: Sequence[Any]) -> State | None:
-    """What ``dump`` made a state of; None when the pattern has changed since."""
+    """The state that ``dump`` wrote; None when the pattern has changed since."""
     fingerprint, seen, node, broken = dumped
     if fingerprint != pattern.fingerprint:
         return None
@@ -412,7 +412,7 @@ def _pruned(node: Node, preferred: frozenset[Node]) -> Node:
 
 
 def _size(node: Node, enough: int) -> int:
-    """How many nodes a tree has, counted up to a little more than ``enough``."""
+    """The number of nodes in a tree, counted up to a little more than ``enough``."""
     stack, count = [node], 0
     while stack and count <= enough:
         here = stack.pop()
@@ -428,7 +428,7 @@ def _size(node: Node, enough: int) -> int:
 
 
 def _levels(node: Node) -> int:
-    """How many tuples a tree has within each other."""
+    """The depth of a tree in tuples."""
     level, here = 0, [node]
     while here:
         level += 1
@@ -438,7 +438,7 @@ def _levels(node: Node) -> int:
 
 
 def _resolve(node: Node) -> Node:
-    """What becomes of a node if nothing comes any more: None, the end, or (within a trial) past it."""
+    """The node that is left if nothing comes any more: None, the end, or (within a trial) past it."""
     if node is None or node[0] == _WAIT:
         return None
     kind = node[0]
@@ -473,7 +473,7 @@ def _awaited(node: Node) -> Iterator[int]:
 
 
 class Reach(NamedTuple):
-    """What a pattern can come to.
+    """The outcomes that a pattern can come to.
 
     Attributes:
         completes: Whether some sequence of statements completes it.

@@ -38,12 +38,12 @@ class Resources:
                     self._defined.setdefault(concept.id, _Defined(concept.type, concept.content_type, schema))
 
     def checks(self, identity: str) -> bool:
-        """Whether the documents of this id are decoded here, to hold them to a schema."""
+        """True if the documents of this id are decoded here, to hold them to a schema."""
         defined = self._defined.get(identity)
         return defined is not None and defined.schema is not None
 
     def faults(self, type: str, identity: str, content_type: str, body: bytes) -> tuple[Fault, ...]:
-        """What is wrong with a document; nothing when no profile defines it.
+        """The faults of a document; none when no profile defines it.
 
         Args:
             type: Where it is sent, a key of ``TYPES``.
@@ -65,7 +65,7 @@ class Resources:
 
 
 def _is_of(given: str, wanted: str) -> bool:
-    """Whether a content type is the wanted one: with its parameters, and more if it likes."""
+    """True if a content type is the wanted one: with its parameters, and more if it likes."""
     (kind, parameters), (wanted_kind, wanted_parameters) = _media_type(given), _media_type(wanted)
     return kind == wanted_kind and wanted_parameters <= parameters
 

@@ -11,7 +11,7 @@ from app.standards.profiles.templates import comparable
 
 
 def where(rule: Rule) -> tuple[object, ...]:
-    """Where a rule looks: equal for rules that look at the same place."""
+    """The place a rule looks at: equal for rules that look at the same place."""
     return (rule.location.branches, rule.selector and rule.selector.branches)
 
 
@@ -20,7 +20,7 @@ def _keys(values: Sequence[object] | None) -> frozenset[object] | None:
 
 
 def impossible(pointer: str, rule: Rule, always: bool) -> Iterator[Finding]:
-    """What a rule wants that nothing can give (Structure 8.1)."""
+    """The demands of a rule that nothing can meet (Structure 8.1)."""
     any_, all_, none = _keys(rule.any), _keys(rule.all), _keys(rule.none)
     section = f"{SECTION} 8.1"
     reason = ""
@@ -66,7 +66,7 @@ def undetermined(pointer: str, template: Template, rule: Rule) -> Iterator[Findi
 
 
 class Wanted(NamedTuple):
-    """What a rule wants, ready to be held against what others want.
+    """The demands of a rule, ready to be held against those of others.
 
     Attributes:
         where: As ``where`` gives it.
@@ -83,13 +83,13 @@ class Wanted(NamedTuple):
 
 
 def wanted(rule: Rule) -> Wanted:
-    """What a rule wants."""
+    """The demands of a rule."""
     size = sum(len(values) for values in (rule.any, rule.all, rule.none) if values is not None)
     return Wanted(where(rule), rule.presence, _keys(rule.any), _keys(rule.all), _keys(rule.none), size)
 
 
 def exclude_each_other(one: Wanted, other: Wanted) -> str:
-    """Why no statement can follow two rules that look at the same place; empty when one can."""
+    """The reason why no statement can follow two rules that look at the same place; empty when one can."""
     if {one.presence, other.presence} == {"included", "excluded"}:
         return "one wants something there, the other nothing"
     if "included" in (one.presence, other.presence):

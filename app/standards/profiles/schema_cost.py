@@ -1,4 +1,4 @@
-"""What holding a value to a JSON Schema of draft 7 may cost, told from the schema alone.
+"""Cost of validating a value against a JSON Schema of draft 7, estimated from the schema alone.
 
 A schema can ask the same of one value in more ways than there are atoms: ``a`` is any of ``b`` and ``b``, ``b`` any of
 ``c`` and ``c``, and so on. Here every set of subschemas that can meet at one place of a value is formed, each counted
@@ -35,7 +35,7 @@ Schema = Any
 
 
 def weigh(document: object) -> int:
-    """How much is asked at most at one place of a value.
+    """The most comparisons asked for at one place of a value.
 
     Args:
         document: The schema as JSON values. It may be none: that is found elsewhere.
@@ -47,7 +47,7 @@ def weigh(document: object) -> int:
 
 
 def effort(document: object) -> int:
-    """How many steps ``weigh`` takes, whether or not it gives a schema up: each of some microseconds."""
+    """The number of steps that ``weigh`` takes, whether or not it gives a schema up: each of some microseconds."""
     try:
         scale = _Scale(document)
     except TooCostly:
@@ -119,7 +119,7 @@ class _Scale:
         yield from (each for each in _named(schema.get("dependencies")).values() if isinstance(each, dict))
 
     def _below(self, state: Mapping[int, int]) -> Iterator[list[tuple[Schema, int]]]:
-        """What is asked of each kind of member, by name or by number, of a value of which so much is asked."""
+        """The schemas for each kind of member, by name or by number, of a value that is held to these so often."""
         schemas = [(self._known[each], count) for each, count in state.items() if "$ref" not in self._known[each]]
         names = {name for schema, _ in schemas for name in _named(schema.get("properties"))}
         numbers = max((len(_listed(schema.get("items"))) for schema, _ in schemas), default=0)
@@ -181,7 +181,7 @@ class _Scale:
 
 
 def _of_member(schema: Mapping[str, Any], name: str | None) -> list[Schema]:
-    """What is asked of a member of an object; ``name`` is None for one that ``properties`` does not name."""
+    """The schemas that a member of an object is held to; ``name`` is None for one that ``properties`` does not name."""
     named = _named(schema.get("properties"))
     # Which names a pattern matches is not asked: each may.
     asked = list(_named(schema.get("patternProperties")).values())
@@ -201,7 +201,7 @@ def _of_item(schema: Mapping[str, Any], number: int) -> list[Schema]:
 
 
 def _weight(schema: Mapping[str, Any]) -> int:
-    """How much it asks of a value itself, in comparisons, roughly."""
+    """The comparisons that a schema asks of a value itself, roughly."""
     listed = _listed(schema.get("enum"))
     weight = 1 + sum(_BRANCH // 2 if isinstance(each, dict | list) else 1 for each in listed) // _BRANCH
     weight += (len(_listed(schema.get("required"))) + len(_named(schema.get("properties")))) // _BRANCH

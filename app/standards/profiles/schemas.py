@@ -20,7 +20,7 @@ class Schema(Protocol):
     """Decides whether a JSON value is as a schema says."""
 
     def is_valid(self, instance: Any) -> bool:
-        """Whether a value is."""
+        """True if a value is as the schema says."""
 
 
 class _Rounding(NamedTuple):
@@ -44,7 +44,7 @@ class _Heavy:
         self._most = most
 
     def is_valid(self, instance: Any) -> bool:
-        """Whether it is; one with more parts is not."""
+        """True if the value is as the schema says; one with more parts is not."""
         left = self._most
         here = [instance]
         while here:

@@ -1,4 +1,6 @@
-"""Which statements belong together, and how they stand to a profile's patterns (xAPI Profiles 1.0, Structure 9)."""
+"""Sessions: statements that belong together, and their progress through a profile's patterns (xAPI Profiles 1.0,
+Structure 9).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class SessionKey(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How a session stands.
+    """Standing of a session.
 
     Attributes:
         progress: The best of the primary patterns: a session follows one of them.
@@ -128,7 +130,7 @@ def session_of(statement: Mapping[str, Any], follower: Follower) -> SessionKey |
 
 
 def is_of(statement: Mapping[str, Any], follower: Follower) -> bool:
-    """Whether a statement names the version of a follower, so that it is held to its patterns."""
+    """True if a statement names the version of a follower, so that it is held to its patterns."""
     named = follower.names.intersection(given := categories(statement))
     return bool(named) and not (named == {follower.profile} and not follower.older.isdisjoint(given))
 
@@ -153,7 +155,7 @@ def advance(follower: Follower, states: Sequence[State], templates: Iterable[str
 
 
 def standing(follower: Follower, states: Sequence[State]) -> Standing:
-    """How a session stands: by the pattern that it follows best, or furthest."""
+    """The standing of a session: by the pattern that it follows best, or furthest."""
 
     def merit(pair: tuple[CompiledPattern, State]) -> tuple[int, int]:
         place = (Progress.FAILURE, Progress.PARTIAL, Progress.SUCCESS).index(patterns.progress(pair[1]))
@@ -169,7 +171,7 @@ def dump(follower: Follower, states: Sequence[State]) -> list[Any]:
 
 
 def restore(follower: Follower, dumped: Sequence[Any]) -> list[State] | None:
-    """What ``dump`` made states of; None when a pattern has changed since."""
+    """The states that ``dump`` wrote; None when a pattern has changed since."""
     if len(dumped) != len(follower.patterns):
         return None
     states = [patterns.restore(pattern, each) for pattern, each in zip(follower.patterns, dumped, strict=True)]

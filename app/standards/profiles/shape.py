@@ -14,7 +14,7 @@ JSON_TYPES: Final = ("object", "array", "string", "number", "boolean", "null")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Shape:
-    """What can stand at one place.
+    """Shape of the values that can stand at one place.
 
     Attributes:
         types: JSON types that the value can have.
@@ -143,7 +143,7 @@ STATEMENT: Final = _always(
 
 
 class Astray(NamedTuple):
-    """Why a path leads nowhere.
+    """The reason why a path leads nowhere.
 
     Attributes:
         at: Number of the step, from 0.
@@ -158,7 +158,7 @@ class Astray(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """Where one way of a path leads.
+    """The end of one branch of a path.
 
     Attributes:
         shapes: What can be there; empty when nothing can.
@@ -174,7 +174,7 @@ class Reached(NamedTuple):
 
 
 def walk(path: Path, shapes: tuple[Shape, ...] = (STATEMENT,)) -> list[Reached]:
-    """Where each alternative of a path leads, from some shapes."""
+    """The end of each branch of a path, from some shapes."""
     return [_walk(steps, shapes) for steps in path.branches]
 
 

@@ -158,7 +158,7 @@ def comparable(value: object, levels: int = sys.maxsize) -> object:
 
 
 def _levels(value: object) -> int:
-    """How many levels of arrays and objects a JSON value has."""
+    """The levels of arrays and objects in a JSON value."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(map(_levels, inner), default=0)
 

@@ -167,7 +167,7 @@ def missing(pointer: str, raw: Raw, wanted: Sequence[str], section: str) -> Iter
 
 
 def schema(pointer: str, text: str) -> Iterator[Finding]:
-    """What is wrong with a JSON Schema in a string."""
+    """The mistakes of a JSON Schema in a string."""
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError):
@@ -200,7 +200,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
 
 
 def activity(pointer: str, definition: Raw) -> Iterator[Finding]:
-    """What is wrong with a definition of an activity."""
+    """The mistakes of a definition of an activity."""
     section = f"{SECTION} 7.4"
     context = definition.get("@context")
     if context != _ACTIVITY_CONTEXT and not (isinstance(context, list) and _ACTIVITY_CONTEXT in context):

@@ -1,4 +1,4 @@
-"""What statements say of activities: the definitions they carry, and how two of one activity become one."""
+"""Activity definitions that statements carry, and the merge of two definitions of one activity."""
 
 from __future__ import annotations
 

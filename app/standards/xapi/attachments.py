@@ -43,7 +43,7 @@ class Declared(NamedTuple):
 
 
 class Hash(Protocol):
-    """What ``hashlib`` makes."""
+    """Protocol of the objects that ``hashlib`` makes."""
 
     def update(self, data: bytes, /) -> None:
         """Take more data in."""

@@ -1,4 +1,4 @@
-"""What a statement says, whatever its spelling: comparing retries, and the form in which statements are kept."""
+"""Content of a statement, whatever its spelling: comparison of retries, and the form in which statements are kept."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def members_kept(body: bytes) -> bytes:
 
 
 def same(sent: Statement, kept: Statement) -> bool:
-    """Whether a statement that is sent is the one that is kept under its id (xAPI-Data 2.3.1).
+    """True if a statement that is sent is the one that is kept under its id (xAPI-Data 2.3.1).
 
     A timestamp counts when it was sent: one that ``stamp`` gave is that of ``stored``.
     """

@@ -140,7 +140,7 @@ def _too_deep() -> MalformedJSON:
 
 
 def _may_have_duplicates(body: bytes, written: list[bytes]) -> bool:
-    """Whether a key may be given twice: always when one is; quick."""
+    """True if a key may be given twice: always when one is; quick."""
     # Such a key is decoded once, so written again the body has two quotes fewer; as many otherwise, where each quote
     # that was hidden as an escape counts. Behind a backslash that is a text which only looks like one.
     hidden = body.count(b"\\u0022")
@@ -174,7 +174,7 @@ class _Duplicates:
         return None
 
     def within(self, value: object) -> _Repeat | None:
-        """What is found in a value, of which objects are given by ``members``."""
+        """The repeated key found in a value, of which objects are given by ``members``."""
         if type(value) is list:
             for place, each in enumerate(value):
                 repeat = self.within(each)

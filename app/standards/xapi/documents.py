@@ -51,7 +51,7 @@ _RULES = {
 
 
 class Place(NamedTuple):
-    """What a request names: one document, or with no ``id`` all those of a context.
+    """The documents that a request names: one, or with no ``id`` all those of a context.
 
     Attributes:
         resource: The resource asked.
@@ -78,7 +78,7 @@ class Content(NamedTuple):
 
     @property
     def is_json(self) -> bool:
-        """Whether it says to be ``application/json``, whatever its parameters."""
+        """True if the content type is ``application/json``, whatever its parameters."""
         return essence(self.type) == "application/json"
 
 
@@ -136,7 +136,7 @@ class Conditions(NamedTuple):
 
     @property
     def given(self) -> bool:
-        """Whether there is any."""
+        """True if there is any."""
         return self.if_match is not None or self.if_none_match is not None
 
     @property
@@ -145,15 +145,15 @@ class Conditions(NamedTuple):
         return frozenset().union(*(tags for tags in self if isinstance(tags, frozenset)))
 
     def match_fails(self, current: str | None) -> bool:
-        """Whether ``If-Match`` is false of a document with this tag; None: there is no document."""
+        """True if ``If-Match`` is false of a document with this tag; None: there is no document."""
         return self.if_match is not None and not _names(self.if_match, current)
 
     def none_match_fails(self, current: str | None) -> bool:
-        """Whether ``If-None-Match`` is false of a document with this tag; None: there is no document."""
+        """True if ``If-None-Match`` is false of a document with this tag; None: there is no document."""
         return self.if_none_match is not None and _names(self.if_none_match, current)
 
     def fail(self, current: str | None) -> bool:
-        """Whether a change is to be refused with 412 (xAPI-Communication 3.1, RFC 9110 13.1)."""
+        """True if a change is to be refused with 412 (xAPI-Communication 3.1, RFC 9110 13.1)."""
         return self.match_fails(current) or self.none_match_fails(current)
 
 
@@ -190,7 +190,7 @@ def _tags(name: str, header: str | None) -> Tags | None:
 
 
 def bare_put(resource: Resource, version: Version) -> Bare:
-    """What a PUT without preconditions may do, in this version."""
+    """The effect that a PUT without preconditions may have, in this version."""
     spec = version.spec
     return spec.bare_put_of_state if resource is Resource.STATE else spec.bare_put_of_profile
 

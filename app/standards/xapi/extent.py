@@ -1,4 +1,4 @@
-"""How much a JSON text holds, without decoding it: what decoding it would take in memory and in depth."""
+"""Size and depth of a JSON text, told without decoding it: the memory and the depth that decoding would take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def crowded(text: bytes, most: int) -> bool:
-    """Whether it has more than so many values, told by what separates them; texts may hold as many as they like."""
+    """True if it has more than so many values, told by what separates them; texts may hold as many as they like."""
     # It has more bytes than separators.
     if len(text) <= most or sum(map(text.count, _SEPARATORS)) <= most:
         return False
@@ -29,7 +29,7 @@ def crowded(text: bytes, most: int) -> bool:
 
 
 def deeper(text: bytes, most: int) -> bool:
-    """Whether its arrays and objects are nested more deeply than so many levels."""
+    """True if its arrays and objects are nested more deeply than so many levels."""
     if text.count(b"[") + text.count(b"{") <= most:
         return False
     depth = 0
@@ -42,7 +42,7 @@ def deeper(text: bytes, most: int) -> bool:
 
 
 def _bare(text: bytes) -> Iterator[bytes]:
-    """What is outside its strings, in pieces."""
+    """The text outside its strings, in pieces."""
     at = 0
     while at < len(text):
         end = min(at + _PIECE_BYTES, len(text))

@@ -24,7 +24,7 @@ _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
 
 def exceeds(body: bytes, version: Version) -> bool:
-    """Whether a statement, as JSON without spaces, may have properties that this version does not know; quick."""
+    """True if a statement, as JSON without spaces, may have properties that this version does not know; quick."""
     return any(name in body for name in version.spec.unknown_as_written)
 
 
@@ -60,7 +60,8 @@ def as_ids(statement: Statement) -> Statement:
 
 
 def described(definition: Definition, languages: Languages) -> bytes:
-    """What the store knows of an activity as JSON, for statements in canonical form: in one language a map.
+    """The definition of an activity, as the store knows it, in JSON for statements in canonical form: in one language a
+    map.
 
     Extensions may say something of a learner: those of other statements are not given.
     """

@@ -1,4 +1,4 @@
-"""Who and what a statement is about, as canonical strings: what the store's blind tokens are made of."""
+"""Identifiers in a statement, as canonical strings: the store's blind index entries are made of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _PLACES_OF_PEOPLE = frozenset({"instructor", "team", "contextAgents", "contextGr
 
 
 class Keys(NamedTuple):
-    """What a statement can be found by. No string is in a tuple twice, nor in both a tuple and its related one.
+    """The strings that a statement can be found by. No string is in a tuple twice, nor in both a tuple and its related
+    one.
 
     Attributes:
         subject: The actor's identifier; of an anonymous group, one made of its members' identifiers, in any order.
@@ -75,7 +76,7 @@ def agent_of(identifier: str) -> dict[str, Any]:
 
 
 def group_identifier(members: Sequence[str]) -> str:
-    """What stands for an anonymous group: its members' canonical identifiers, in any order."""
+    """The canonical identifier of an anonymous group: its members' canonical identifiers, in any order."""
     # Lengths make the list unambiguous whatever the names hold.
     return "group:" + "".join(f"{len(each)}:{each}" for each in sorted(members))
 

@@ -1,4 +1,4 @@
-"""Which language is wanted: the ``Accept-Language`` header (RFC 9110 12.5.4), and the tags of a language map.
+"""Choice of a language: the ``Accept-Language`` header (RFC 9110 12.5.4), and the tags of a language map.
 
 Both may be long: anybody sends a header with a thousand ranges, and a map with ten thousand tags. The header is read to
 a bound, and a map once, however many ranges there are.

@@ -27,10 +27,10 @@ TEAM: Final = "team"
 CONTEXT_AGENT: Final = "context-agent"
 CONTEXT_GROUP: Final = "context-group"
 ROLES: Final = (ACTOR, OBJECT, INSTRUCTOR, TEAM, CONTEXT_AGENT, CONTEXT_GROUP)
-"""Where a person can stand; a member of a group stands where the group does."""
+"""Roles of a person in a statement; a member of a group stands where the group does."""
 
 WITHHELD: Final = ("result", "attachments", "context/extensions")
-"""What speaks of someone else, where the person stands in the context of that one's statement only."""
+"""Parts that speak of someone else, where the person stands in the context of that one's statement only."""
 
 _SPEAKS_OF: Final = frozenset({ACTOR, OBJECT})
 # An address, looked for from its @ in both directions: a long text without any costs one look at each character.
@@ -73,7 +73,7 @@ class Mask:
 
     @property
     def people(self) -> int:
-        """How many other people, and identified groups, were masked."""
+        """The number of other people, and identified groups, that were masked."""
         return len(self._numbers)
 
     def masked(self, statement: Statement) -> Masked:
@@ -191,7 +191,7 @@ class Mask:
 
 
 class _Seen:
-    """Who was met in a statement: the person's roles, anyone else, and the texts by which others are known."""
+    """The agents met in a statement: the person's roles, anyone else, and the texts by which others are known."""
 
     def __init__(self) -> None:
         self.roles: set[str] = set()
@@ -205,7 +205,7 @@ class _Seen:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Where the e-mail addresses of a text begin and end, in their order."""
+    """The begin and the end of each e-mail address in a text, in their order."""
     after = 0
     for found in _FROM_AT.finditer(text) if "@" in text else ():
         local = _LOCAL_PART.match(text[max(after, found.start() - _MOST_LOCAL) : found.start()][::-1])

@@ -20,7 +20,7 @@ _SECTION = "xAPI-Communication 2.1.3"
 
 @dataclass(frozen=True, slots=True)
 class StatementQuery:
-    """What a GET asks for; ``None`` where a parameter was not given.
+    """Parameters of a GET of statements; ``None`` where one was not given.
 
     Attributes:
         statement_id: Fetch this one statement.
@@ -58,7 +58,7 @@ class StatementQuery:
 
 
 class Repeated(NamedTuple):
-    """What a client says beside a cursor: the names of the parameters that it gave, and these as a query."""
+    """Parameters that a client repeats beside a cursor: their names, and these as a query."""
 
     names: Collection[str]
     query: StatementQuery

@@ -34,7 +34,7 @@ _JWS = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
 def signature_faults(data: bytes, signed: Sequence[tuple[Declared, Statement]]) -> list[Fault]:
-    """What is wrong with a signature: its form, its algorithm, its certificates, what it signs.
+    """The faults of a signature: its form, its algorithm, its certificates, what it signs.
 
     A signature without certificates (``x5c``) is held for its form and content: there is no key to verify it with.
     Nor is it asked here whether somebody trusts the certificates: a reader of the statement decides that.
@@ -118,7 +118,7 @@ def _leaf_key(chain: object) -> RSAPublicKey:
 
 
 def _usual(key: object) -> bool:
-    """Whether a public key is of a kind and size that certificates have, so that verifying by it costs little."""
+    """True if a public key is of a kind and size that certificates have, so that verifying by it costs little."""
     if isinstance(key, RSAPublicKey):
         # FIPS 186-5 A.1.1 bounds the exponent too; 65,537 is nearly everybody's, and the cost grows with its length.
         return key.key_size <= _LONGEST_KEY and key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
@@ -126,14 +126,14 @@ def _usual(key: object) -> bool:
 
 
 class _Signed:
-    """What a signature signs, to be compared with statements."""
+    """The statement that a signature signs, to be compared with others."""
 
     def __init__(self, content: Any) -> None:
         self._content = content
         self._print: object = None
 
     def is_of(self, statement: Statement) -> bool:
-        """Whether it is this statement without its signature."""
+        """True if it is this statement without its signature."""
         plain = _unsigned(statement)
         try:
             if "id" in self._content and "id" in plain and self._content["id"].lower() != plain["id"].lower():

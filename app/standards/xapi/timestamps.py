@@ -79,7 +79,7 @@ def _why_not(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it may be ``2026-11-22T10:00:00Z``, with or without 3 or 6 decimals: the form of most, quick to read."""
+    """True if it may be ``2026-11-22T10:00:00Z``, with or without 3 or 6 decimals: the form of most, quick to read."""
     return (
         len(text) in _PLAIN_LENGTHS
         and text[-1] == "Z"

@@ -1,4 +1,4 @@
-"""Whether statements follow the standard, and if not, which rule each breaks and where.
+"""Validation of statements against the standard: each rule that is broken, and its place.
 
 Both are read from ``schemas/xapi/<version>/statement.json``; what a schema cannot say is in ``rules.py``.
 """
@@ -68,7 +68,7 @@ def actor_faults(actor: object, pointer: str) -> list[Fault]:
 
 
 def matches(format_name: str, text: str) -> bool:
-    """Whether a text has the form of ``iri``, ``uuid``, ``languageTag``… (a string definition of the schemas)."""
+    """True if a text has the form of ``iri``, ``uuid``, ``languageTag``… (a string definition of the schemas)."""
     return _sought(format_name).is_valid(text)
 
 

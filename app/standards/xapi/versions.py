@@ -25,7 +25,7 @@ class Sections(NamedTuple):
 
 
 class Bare(Enum):
-    """What a PUT of a document without ``If-Match`` and ``If-None-Match`` may do."""
+    """Effects of a PUT of a document without ``If-Match`` and ``If-None-Match``."""
 
     OVERWRITE = "overwrite"
     CREATE = "create"
@@ -34,7 +34,7 @@ class Bare(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class VersionSpec:
-    """What a version of the standard asks for that another does not.
+    """Specification of a version of the standard: everything it asks for that another does not.
 
     Attributes:
         name: What ``X-Experience-API-Version`` answers, and the folder of its schema under ``schemas/xapi/``.

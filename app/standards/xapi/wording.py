@@ -1,4 +1,4 @@
-"""Which rules a statement breaks that its schema turns down, and where: each fault worded by the schema.
+"""Wording of the faults of a statement that its schema refuses: each rule and place, in the schema's words.
 
 The fast validator decides, on each keyword too; what is here only leads it to the places. Senders choose how large a
 statement is and how often it is wrong, so the work is counted: once it is spent, the first fault that the fast
@@ -47,7 +47,7 @@ _SAYING = frozenset(_KINDS) - {"additionalProperties"} | {"oneOf", "not", "conta
 
 
 class Work:
-    """How many things may still be looked at to word refusals."""
+    """Budget of the steps that may still be taken to word refusals."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps
@@ -87,7 +87,7 @@ class Wording:
         self._schema: Schema = schema if part is None else {"$defs": self._defs, "$ref": f"#/$defs/{part}"}
         self._decides = _compiled(self._schema)
         self.is_valid: Callable[[object], bool] = self._decides.is_valid
-        """Whether the schema takes something."""
+        """True for a value that the schema takes."""
         self._parts: dict[tuple[int, str], _Compiled] = {}
 
     def faults(self, instance: object, root: str, work: Work) -> Iterator[Fault]:

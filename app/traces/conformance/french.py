@@ -1,4 +1,4 @@
-"""What French education asks of statements: valid schools and courses, and nothing that names a minor."""
+"""French checks of statements: valid schools and courses, and nothing that names a minor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
 OUTCOMES = {"off": "kept", "refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
 KEYS = Keys(terms.SCHOOL, terms.LEVEL)
-"""Where statements say their school and course of study."""
+"""Extensions in which statements say their school and course of study."""
 
 MOST_REFUSALS = 50
 """Of what is worded, of a batch that may have a million."""
@@ -32,7 +32,7 @@ _SCOPE = "minors"
 
 
 class Protect(Protocol):
-    """What ``French.protect`` does."""
+    """Protocol of ``French.protect``."""
 
     def __call__(
         self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
@@ -137,7 +137,7 @@ class French:
         ]
 
     def forms(self, source: str, identifier: str) -> list[str]:
-        """What may stand in the place of a canonical identifier in what a source has under a policy that replaces.
+        """The forms that a canonical identifier may have in what a source has under a policy that replaces.
 
         For those who act for the person alone: whoever has both has the link that the policy breaks. Nothing is looked
         up and nothing kept: it is made of the identifier with keys that no rotation replaces.
@@ -153,7 +153,7 @@ class French:
 def refusals(
     policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], *, many: bool
 ) -> list[Fault]:
-    """Why a policy refuses a batch, the first ``MOST_REFUSALS`` reasons; nothing when it does not."""
+    """The reasons why a policy refuses a batch, the first ``MOST_REFUSALS`` of them; none when it does not."""
     return list(islice(_refusals(policy, statements, found, many), MOST_REFUSALS))
 
 

@@ -58,7 +58,7 @@ class Nomenclatures:
         return self._repository.list()
 
     def editions(self) -> tuple[Edition, ...]:
-        """What is in force: of the editions of one day, the one loaded last."""
+        """The editions in force: of those of one day, the one loaded last."""
         known = self._editions
         if known is None:
             latest = {each.since: each for each in self._repository.list()}

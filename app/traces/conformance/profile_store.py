@@ -36,7 +36,7 @@ class LoadedProfile(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many statements of a source had an outcome under a template.
+    """The number of statements of a source that had an outcome under a template.
 
     ``template`` is empty in the lines that count whole statements (``conforms``, ``fails``, ``unmatched``,
     ``rejected``); otherwise ``outcome`` is ``conforms`` or ``fails`` for statements that matched the template.

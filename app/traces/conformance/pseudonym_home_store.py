@@ -44,7 +44,7 @@ class PseudonymHome:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether this process has another public URL."""
+        """True if this process has another public URL."""
         return self() != self._public_url
 
     def _read(self) -> str | None:

@@ -69,7 +69,7 @@ _PAGE = 500
 
 
 class Fault(NamedTuple):
-    """Where a session went wrong: its place in it, the templates wanted there and found there, by IRI."""
+    """The break of a session: its place in it, the templates wanted there and found there, by IRI."""
 
     at: int
     wanted: tuple[str, ...]
@@ -93,7 +93,7 @@ class SessionRow(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How far the job has read a source, with patterns of this fingerprint.
+    """Position up to which the job has read a source, with patterns of this fingerprint.
 
     Attributes:
         stored, seen: The place (``statements.Position``) after what was read.
@@ -105,7 +105,7 @@ class Mark(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """How many sessions of a source stand alike."""
+    """The number of sessions of a source that stand alike."""
 
     source: str
     live: bool
@@ -116,7 +116,7 @@ class Standings(NamedTuple):
 
 
 class Breaks(NamedTuple):
-    """How many sessions went wrong in the same way."""
+    """The number of sessions that went wrong in the same way."""
 
     source: str
     live: bool
@@ -240,7 +240,7 @@ class SessionRepository:
             return self._sessions.delete_many(wanted).deleted_count
 
     def marks(self) -> Mapping[str, Mark]:
-        """How far each source was read."""
+        """The position up to which each source was read."""
         with translated():
             return {
                 each["_id"]: Mark(each["stored"], tuple(each["seen"]), each["print"]) for each in self._marks.find({})

@@ -48,7 +48,7 @@ _log = structlog.stdlib.get_logger("sillage.sessions")
 
 
 class Followed(NamedTuple):
-    """What the job did: statements read, sessions changed, and of these the ones put in order anew."""
+    """Outcome of the job: statements read, sessions changed, and of these the ones put in order anew."""
 
     statements: int
     sessions: int
@@ -66,7 +66,7 @@ class _Event(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What is sealed of a session: states, latest moment and place in the order of storage that they include."""
+    """The sealed part of a session: states, latest moment and place in the order of storage that they include."""
 
     states: list[Any]
     last: int
@@ -238,7 +238,9 @@ class Sessions:
         place: Position | None,
         check: Callable[[], None],
     ) -> Iterator[tuple[list[Stored], Position]]:
-        """What a source stored before a moment and after a place, of registrations or of all; each page's end."""
+        """The pages of a source's statements before a moment and after a place, of registrations or of all; each page's
+        end.
+        """
         ended = False
         while not ended:
             check()
@@ -356,7 +358,7 @@ class Sessions:
         live: bool,
         anew: bool,
     ) -> Mapping[bytes, Sequence[_Event]]:
-        """What ``_advance`` does, once; what is left because others wrote the same sessions meanwhile."""
+        """Advance sessions, once; what is left because others wrote the same sessions meanwhile."""
         found = self._repository.get(by_session)
         named = {event.subject for given in by_session.values() for event in given}
         opened = self._subjects.existing(named | {row.subject for row in found.values()})

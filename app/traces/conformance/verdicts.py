@@ -65,7 +65,7 @@ class Checked(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What the statements of a source are held to, compiled.
+    """Profiles that the statements of a source are held to, compiled.
 
     Attributes:
         numbers: Number of each template, by IRI.
@@ -135,7 +135,7 @@ class Profiles:
         return [load(loaded.document, loaded=True) for loaded in self._repository.list()]
 
     def exists(self, identity: str) -> bool:
-        """Whether a profile of that IRI is loaded."""
+        """True if a profile of that IRI is loaded."""
         return any(loaded.id == identity for loaded in self._repository.list())
 
     def forget(self) -> None:
@@ -211,7 +211,7 @@ class Profiles:
         self._add(Counter({(source.id, day, f"minors:{kind}", outcome): count for kind, count in found.items()}))
 
     def document(self, source: Source, place: Place, content: Content) -> tuple[Fault, ...]:
-        """What a document that a source sends breaks of the profile that defines it; nothing when it promised none.
+        """The faults of a document that a source sends, under the profile that defines it; none when it promised none.
 
         Raises:
             ProfileRejected: something is, and the mode of the source is ``reject``; counted.
@@ -260,7 +260,9 @@ class Profiles:
             self._tally.update(tally)
 
     def held(self, source: Source) -> Held:
-        """What the statements of a source are held to; compiled once for all sources that promise the same."""
+        """The profiles that the statements of a source are held to; compiled once for all sources that promise the
+        same.
+        """
         cache, wanted = self._compiled, (source.matching, source.profiles)
         if wanted not in cache:
             loaded = self.list()

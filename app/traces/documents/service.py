@@ -311,7 +311,9 @@ class Documents:
         self._repository.delete_group(group)
 
     def _detail(self, place: Place) -> dict[str, object]:
-        """What an audit entry says of a place: whose documents are there, as a token, for a search by person."""
+        """The detail of an audit entry on a place: the owner of the documents there, as a token, for a search by
+        person.
+        """
         subject = self._subject(place)
         return {"resource": place.resource.value, **({} if subject is None else {"subject": subject.hex()})}
 

@@ -69,7 +69,7 @@ class DocumentRow(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What a list needs of a document."""
+    """An entry of a list of documents."""
 
     id: bytes
     name: bytes

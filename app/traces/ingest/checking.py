@@ -43,7 +43,7 @@ _ALONE = Fault(
 
 
 class Judge(NamedTuple):
-    """What statements are held to.
+    """Standards that statements are held to.
 
     Attributes:
         verdicts: Gives the verdicts of valid statements.
@@ -148,7 +148,7 @@ class Tally:
         ]
 
     def sessions(self) -> list[tuple[sessions.Standing, int]]:
-        """How the sessions stand that the statements make, in order of timestamps, and how many stand so."""
+        """The standings of the sessions that the statements make, in order of timestamps, with the number of each."""
         followers = {follower.scheme: follower for follower in self._judge.followers}
         stands: Counter[sessions.Standing] = Counter()
         for key, events in self._events.items():
@@ -232,7 +232,7 @@ class Checking:
         self._max_statement_bytes = max_statement_bytes
 
     def check(self, body: bytes, source: Source, version: Version) -> dict[str, Any]:
-        """What would become of a request body of a source; nothing of it is stored, counted or audited.
+        """The verdict on a request body of a source; nothing of it is stored, counted or audited.
 
         Returns:
             The report of ``Tally``, and: ``accepted``, whether the way in would take the batch (but for ids that are
@@ -266,7 +266,7 @@ class Checking:
     def _refusal(
         self, source: Source, statements: Sequence[Statement], version: Version, *, many: bool
     ) -> dict[str, Any]:
-        """Whether the way in would take a batch, and why not: in its order, up to the first reason."""
+        """The refusal of a batch by the way in, if it would be refused: in its order, up to the first reason."""
         try:
             validate(statements, version, many=many)
         except InvalidStatement as refused:

@@ -55,7 +55,7 @@ _MOST_NAMED = 10_000
 
 
 class Recorded(NamedTuple):
-    """What became of a batch that was accepted.
+    """Outcome of a batch that was accepted.
 
     Attributes:
         ids: Ids of all its statements, in the order sent.
@@ -320,7 +320,7 @@ class Recorder:
         return ids, subjects, outcome
 
     def _before(self, batch: _Batch) -> dict[int, bytes]:
-        """Whose the statements were that the policy about minors changed, by place.
+        """The owners, before the policy about minors changed them, of the statements that it changed, by place.
 
         Whoever objected by an address has it under every source, those that come later too.
         """

@@ -1,4 +1,4 @@
-"""What is told of a person: the identifier asked about, and the names that recent statements give it.
+"""Person Objects (xAPI-Communication 2.4): the identifier asked about, and the names that recent statements give it.
 
 The store keeps no record of people beside their statements: there is nothing to hold longer than these, to correct,
 or to forget to erase.
@@ -19,7 +19,7 @@ from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Statements, Stored
 
 LOOKED_AT = 20
-"""How many of the latest statements are searched for names."""
+"""The number of the latest statements that are searched for names."""
 _OPENED_BYTES = 1024 * 1024
 
 

@@ -59,11 +59,11 @@ _AT_HAND_BYTES = 16 * 1024 * 1024
 _DECODED_TIMES = 8
 
 _REFILLS = 5
-"""How often a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
+"""Times that a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
 
 
 class Reader(NamedTuple):
-    """Who reads.
+    """The reader of a query.
 
     Attributes:
         credential: Public id of the credential.

@@ -1,4 +1,4 @@
-"""What the store knows of activities: learnt from the statements that define them, merged, sealed."""
+"""Activity definitions that the store knows: learnt from the statements that carry them, merged, sealed."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class Activities:
                 self._merged[at] = mark, now + _REMEMBERED_SECONDS
 
     def definitions(self, identities: Iterable[str]) -> Iterator[tuple[str, Definition]]:
-        """What is known of these activities (IRIs), in their order, one after the other; one never defined is left out.
+        """The definitions of these activities (IRIs), in their order, one after the other; one never defined is left
+        out.
 
         Whoever has enough leaves off: few are held at a time, sealed, and one opened.
         """

@@ -25,7 +25,7 @@ _DUPLICATE = 11000
 
 
 def place(token: bytes) -> str:
-    """What the sealed definition of an activity is bound to; ``token`` is its ``_id``."""
+    """The place that the sealed definition of an activity is bound to; ``token`` is its ``_id``."""
     return f"activity:{token.hex()}"
 
 

@@ -136,7 +136,7 @@ class Attachments:
                 self._repository.drop([each.id for each in attachments])
 
     def still_open(self, attachments: Sequence[Attachment], keys: Mapping[bytes, Cipher]) -> bool:
-        """Whether these keys of learners, as they seal now, open what was wrapped for them."""
+        """True if these keys of learners, as they seal now, open what was wrapped for them."""
         try:
             for each in attachments:
                 for subject, wrapped in each.keys.items():
@@ -261,7 +261,7 @@ class Attachments:
 
 
 class _Gathered:
-    """What is on its way to the store, written together: a request of many small attachments costs few writes."""
+    """Attachments on their way to the store, written together: a request of many small ones costs few writes."""
 
     def __init__(self, repository: AttachmentRepository) -> None:
         self._repository = repository

@@ -66,7 +66,7 @@ def of_query(
 
 
 def named(keys: OrganisationKeys, query: StatementQuery, *, mine: str | None) -> tuple[str, ...]:
-    """What a query asks for, for the audit log: tokens in hexadecimal that outlive the index key."""
+    """The parameters of a query, for the audit log: tokens in hexadecimal that outlive the index key."""
     asked = [
         (REGISTRATION, query.registration),
         (AGENT, query.agent),

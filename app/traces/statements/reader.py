@@ -22,7 +22,7 @@ _log = structlog.stdlib.get_logger("sillage.reader")
 
 
 class Opened(NamedTuple):
-    """What became of the first of some rows.
+    """Outcome of opening the first of some rows.
 
     Attributes:
         plain: Those that opened, in order.

@@ -119,7 +119,7 @@ CARRIED_AT_ONCE = 128_000
 It is to end before MongoDB cuts it off, and to fit into its cache.
 """
 LEAST_CARRIED = 16
-"""What each may carry all the same: an ordinary statement whole."""
+"""Tokens that each may carry all the same: those of an ordinary statement whole."""
 
 _LINKING_TIME = timedelta(seconds=30)
 
@@ -194,7 +194,7 @@ class Plain(NamedTuple):
 
 
 class Inserted(NamedTuple):
-    """What became of a batch: ids stored now, and ids that were there already with the same content.
+    """Outcome of a batch: ids stored now, and ids that were there already with the same content.
 
     Attributes:
         foreign: Of the latter, those of other sources, and the tokens of their learners.
@@ -239,7 +239,7 @@ class Spared(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
+    """Filter of statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
 
     While statements are ``moving`` from one generation of tokens to the next, groups hold those of both.
 

@@ -1,1 +1,1 @@
-"""Which request gets a thread next, and which is refused before its body is read."""
+"""Admission: the order in which requests get a thread, and refusal before a body is read."""

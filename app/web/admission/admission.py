@@ -1,4 +1,4 @@
-"""Which request gets a thread of this worker next, and which is refused before anything of its body is read.
+"""Admission of requests to this worker's threads: their order, and refusal before anything of a body is read.
 
 What is short in a worker are threads, and memory for bodies. Each principal's share of them is the greater of its part
 of the threads and its part of the bytes; whenever a thread is free, it goes to the one whose share is the smallest
@@ -36,7 +36,7 @@ _MOST_CREDENTIALS = 10_000
 
 
 class Limits(NamedTuple):
-    """What one worker may hold.
+    """Limits of one worker.
 
     Attributes:
         threads: Requests served at once, beside those of the spare threads.
@@ -79,7 +79,7 @@ class _Holding(Generic[Item]):
         return len(self.reads) + len(self.writes)
 
     def queue(self) -> deque[Admitted[Item]]:
-        """Where its next request is: neither its reads nor its writes wait for all of the others."""
+        """The queue of its next request: neither its reads nor its writes wait for all of the others."""
         writes_served = self.threads - self.reads_served
         return self.reads if self.reads and (self.reads_served <= writes_served or not self.writes) else self.writes
 

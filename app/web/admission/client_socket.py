@@ -25,11 +25,11 @@ class ClientSocket(socket.socket):
     """
 
     patience_seconds: ClassVar[float] = 30.0
-    """What a client may lose, in a whole body or answer, to latency and to pauses."""
+    """Seconds that a client may lose, in a whole body or answer, to latency and to pauses."""
     bytes_per_second: ClassVar[int] = 100_000
-    """How fast it must go beyond that."""
+    """Bytes a second that it must send or take beyond that."""
     silence_seconds: ClassVar[float] = 10.0
-    """How long it may send nothing at all in the midst of a body."""
+    """Seconds that it may send nothing at all in the midst of a body."""
 
     most_framing: ClassVar[int] = 1024 * 1024
     """Most bytes beside the payload of a body in chunks; the worker says how many."""
@@ -37,7 +37,7 @@ class ClientSocket(socket.socket):
     gathered: Gathered | None = None
     """The body of the next request, when it came before its head was looked at by a thread."""
     whole = False
-    """Whether the body of the request that is served came so."""
+    """True if the body of the request that is served came so."""
 
     head: bytes = b""
     """The beginning of the request being served: its head, and what of its body came with it."""

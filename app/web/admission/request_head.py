@@ -1,4 +1,4 @@
-"""What the head of a request tells of it before any thread has it: read or write, whose, how large.
+"""Description of a request by its head, before any thread has it: read or write, source, size.
 
 For sharing the worker out only. Gunicorn parses the head again, and its word counts; what is odd here is only placed
 worse, and its connection is not kept.
@@ -34,7 +34,7 @@ _SEARCHED_BYTES = 16 * 1024
 
 
 class Kind(Enum):
-    """What a request wants of the worker."""
+    """Kind of a request: the queue that it belongs to."""
 
     READ = 0
     WRITE = 1
@@ -113,7 +113,7 @@ class Heads:
 
 
 def whole(received: bytearray) -> bool:
-    """Whether the request has come to its end, nothing follows it, and its connection may be kept.
+    """True if the request has come to its end, nothing follows it, and its connection may be kept.
 
     False too when its head leaves any doubt about where its body ends: another server on the way may read such a head
     otherwise (RFC 9112 11.2).
@@ -133,14 +133,14 @@ def whole(received: bytearray) -> bool:
 
 
 class Framing(NamedTuple):
-    """Where a body ends, by its head: after ``length`` bytes, or with its last chunk."""
+    """End of a body, by its head: after ``length`` bytes, or with its last chunk."""
 
     length: int
     chunked: bool
 
 
 def form(received: bytearray, largest: int) -> Framing | None:
-    """How the body is framed of what may be a form (xAPI-Communication 1.3), whose credentials are in its body.
+    """The framing of the body of what may be a form (xAPI-Communication 1.3), whose credentials are in its body.
 
     None when this is no such request; when it has no body, or one of more than ``largest`` bytes, which nobody reads;
     and when its head leaves any doubt about where the body ends, so that gunicorn refuses it.
@@ -162,7 +162,7 @@ def form(received: bytearray, largest: int) -> Framing | None:
 
 
 def waits_to_go_on(received: bytearray) -> bool:
-    """Whether the client waits to be told that it may send the body (RFC 9110 10.1.1)."""
+    """True if the client waits to be told that it may send the body (RFC 9110 10.1.1)."""
     head = bytes(received[: received.find(_HEAD_END) + len(b"\r\n")])
     return _EXPECTS.search(head) is not None and b" HTTP/1.1\r\n" in head
 

@@ -1,4 +1,4 @@
-"""What sources say of the ends of accounts (``/api/v1/accounts``)."""
+"""Ends of accounts, as sources announce them (``/api/v1/accounts``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What researchers read: the list of aggregates, and their protected cells."""
+"""Aggregates for researchers: their list, and their protected cells."""
 
 from __future__ import annotations
 

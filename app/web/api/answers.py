@@ -1,4 +1,4 @@
-"""How this API writes its answers: JSON, times in UTC."""
+"""Answers of this API: JSON, times in UTC."""
 
 from __future__ import annotations
 

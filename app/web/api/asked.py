@@ -1,4 +1,4 @@
-"""How this API reads the JSON bodies of its requests, and where a Person is said in them."""
+"""JSON bodies of this API's requests, and the data subjects named in them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def person(agents: Sequence[object]) -> Person:
 
 
 def reached(found: Reach) -> dict[str, object]:
-    """What answers about a person say of what the identifiers reach; for those who act for persons alone."""
+    """The members of an answer that say what the identifiers reach; for those who act for data subjects alone."""
     return {"held": found.held, "pseudonyms": [*found.sources]}
 
 

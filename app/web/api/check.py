@@ -1,4 +1,4 @@
-"""What would become of statements, told before they are sent (``/api/v1/check``)."""
+"""Checks of statements before they are sent (``/api/v1/check``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data protection officer does about one person: find, erase. The body says who is meant, never the URL."""
+"""Rights of one data subject: find, erase. The body says who is meant, never the URL."""
 
 from __future__ import annotations
 

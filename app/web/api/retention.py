@@ -1,4 +1,4 @@
-"""What the data protection officer reads: the register, what is kept and due, and the audit log."""
+"""Governance: the register, what is kept and due, and the audit log."""
 
 from __future__ import annotations
 

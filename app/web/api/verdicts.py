@@ -1,4 +1,4 @@
-"""What became of a source's statements: the feedback that those who send need (``/api/v1/verdicts``)."""
+"""Verdicts on a source's statements: the feedback that senders need (``/api/v1/verdicts``)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ def install(app: Flask, prefix: str, default_version: str, consistent_through: C
 def headers_outside(
     prefix: str, default_version: str, consistent_through: Callable[[], int]
 ) -> Callable[[str, str], dict[str, str]]:
-    """What ``install`` gives every answer, for answers made without Flask, by path; the origin is not looked at."""
+    """The headers that ``install`` gives every answer, for answers made without Flask, by path; the origin is not
+    looked at.
+    """
 
     def given(path: str, _origin: str) -> dict[str, str]:
         if not path.startswith(f"{prefix}/"):

@@ -79,7 +79,7 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        """What MongoDB stores (its ``dbPath``)."""
+        """Folder of MongoDB's data (its ``dbPath``)."""
         return self.folder / "data"
 
     @property
@@ -89,7 +89,7 @@ class Layout:
 
     @property
     def supervisor_log(self) -> Path:
-        """What the supervisor, and ``mongod`` before its own log is open, had to say."""
+        """Log of the supervisor, and of ``mongod`` before its own log is open."""
         return self.folder / "supervisor.log"
 
     @property
@@ -110,7 +110,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the supervisor tells users.
+    """State of the server, as the supervisor tells it to users.
 
     Attributes:
         run: Which start this is about, so that a starter knows its own answer from an old one.
@@ -160,7 +160,7 @@ def uri_of(path: str) -> str:
 
 
 def is_primary(path: str, *, initiate: bool = False) -> bool:
-    """Whether the server on this socket takes writes now.
+    """True if the server on this socket takes writes now.
 
     Args:
         path: The Unix socket.
@@ -192,7 +192,7 @@ def is_primary(path: str, *, initiate: bool = False) -> bool:
 
 
 def _socket_folder(layout: Layout) -> Path:
-    """Where the sockets go: the folder itself, or a private temporary one when its path is too long."""
+    """The folder of the sockets: the data folder itself, or a private temporary one when its path is too long."""
     if len(os.fsencode(layout.folder / _SECOND_SOCKET)) <= _LONGEST_SOCKET_PATH:
         return layout.folder
     before = read_state(layout)
