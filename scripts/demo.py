@@ -71,7 +71,7 @@ class Sender(NamedTuple):
 
 
 class Tally:
-    """What became of what was sent; filled by several threads."""
+    """Tally of answers to what was sent; filled by several threads."""
 
     def __init__(self) -> None:
         self.stored = 0
@@ -287,7 +287,7 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
 
 
 def report(demo: Demo, source: str) -> None:
-    """How many statements conform, and to which template."""
+    """Print the number of statements that conform, and to which template."""
     counts = demo.parts.profiles.counts(source)
     whole = {count.outcome: count.statements for count in counts if not count.template}
     if not whole:
@@ -423,7 +423,7 @@ def orphans(folder: Path) -> None:
 
 
 def ours(pid: int, word: bytes) -> bool:
-    """Whether that process lives and has the word in its command line."""
+    """True if that process lives and has the word in its command line."""
     try:
         return word in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -338,7 +338,7 @@ _CONFORMANCE_PARTS = {
 
 
 def conformance_page() -> str:
-    """What the standard asks, and the test that shows that it holds: from ``tests/standard``."""
+    """The page of the standard's requirements, each with the test that shows that it holds: from ``tests/standard``."""
     # Only here: the other pages need no test to be there.
     from tests.standard.numbered import NOT_TESTED, NUMBERS
     from tests.standard.registry import requirements

@@ -79,7 +79,7 @@ class Answer(NamedTuple):
 
     @property
     def last(self) -> bool:
-        """Whether the server closes the connection after it."""
+        """True if the server closes the connection after it."""
         return b"close" in self.headers.get(b"connection", b"").lower()
 
 
@@ -272,7 +272,7 @@ class Sender:
             connection.close()
 
     def _follow(self, connection: Connection, sent: Input, number: int) -> None:
-        """What comes next over the same connection gets its own answer, or the connection is closed."""
+        """Check that the next request over the connection gets its own answer, or that the connection is closed."""
         expected = f"follow-{number:08d}"
         connection.send(f"GET /xAPI/about HTTP/1.1\r\nHost: x\r\nX-Request-ID: {expected}\r\n\r\n".encode())
         try:
@@ -457,7 +457,7 @@ class Service:
         self._parts.close()
 
     def log_faults(self) -> list[str]:
-        """What must not stand in the log, as words; one example of each kind."""
+        """The words that must not stand in the log and do; one example of each kind."""
         found: dict[str, str] = {}
         secrets = [MARK.encode(), *(each.encode() for each in self._secrets)]
         with self.log.open("rb") as lines:

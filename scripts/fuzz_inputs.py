@@ -34,7 +34,7 @@ class Route(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the server has.
+    """Content of the server.
 
     Attributes:
         routes: Its routes.
@@ -52,7 +52,7 @@ class Given(NamedTuple):
 
 
 class Met(NamedTuple):
-    """What earlier answers named: cursors, requests of persons, erasures."""
+    """Names that earlier answers gave: cursors, requests of persons, erasures."""
 
     cursors: Sequence[str] = ()
     cases: Sequence[str] = ()
@@ -63,7 +63,7 @@ NOTHING_MET = Met()
 
 
 class Input(NamedTuple):
-    """What is sent.
+    """An input as it is sent.
 
     Attributes:
         kind: The route, or the kind of broken framing.
@@ -85,7 +85,7 @@ class Input(NamedTuple):
 
     @property
     def bare(self) -> bool:
-        """Whether its answer may be without a body: HEAD, or a form that stands for it."""
+        """True if its answer may be without a body: HEAD, or a form that stands for it."""
         return self.head or b"?method=HEAD" in self.data
 
 

@@ -1,4 +1,4 @@
-"""What every test shares: one real MongoDB for the whole run."""
+"""Fixtures of every test: one real MongoDB for the whole run."""
 
 from __future__ import annotations
 

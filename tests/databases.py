@@ -49,7 +49,7 @@ class Databases:
         return name
 
     def _emptied(self, store: Store) -> bool:
-        """Whether it could be made as it was: a test may have dropped an index, or a note of a migration."""
+        """True if it could be made as it was: a test may have dropped an index, or a note of a migration."""
         applied = sorted(note["_id"] for note in store.db[NOTES].find({}, {"_id": 1}))
         if applied != names() or _layout(store) != self._layout:
             return False

@@ -24,7 +24,7 @@ def dictionaries() -> dict[int, bytes]:
 
 
 def files(folder: Path) -> Mapping[int, str]:
-    """What ``DICTIONARIES`` is in a build that knows the format of the tests, too."""
+    """The ``DICTIONARIES`` of a build that knows the format of the tests, too."""
     path = folder / "former.zdict"
     path.write_bytes(_DICTIONARY)
     return {**DICTIONARIES, FORMER: str(path)}

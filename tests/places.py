@@ -1,4 +1,4 @@
-"""Where the files are that tests look at."""
+"""Places of the files that tests look at."""
 
 from __future__ import annotations
 

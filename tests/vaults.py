@@ -43,7 +43,7 @@ class Vault:
         self._unseal_key = unseal_key
 
     def place(self, name: str = "sillage") -> Place:
-        """Where a key of that name is."""
+        """The place of a key of that name."""
         return Place(self.address, "transit", name, self.token_file, None, 5.0)
 
     def token(self) -> str:

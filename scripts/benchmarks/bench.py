@@ -302,7 +302,7 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
 
 
 def anatomy(parts: Parts, token: bytes) -> list[Row]:
-    """Where the time of a GET of 100 statements in exact format goes, one after the other in this process."""
+    """The steps of a GET of 100 statements in exact format with their times, one after the other in this process."""
     rounds = 100
     spent = {"MongoDB": 0.0, "keys and decryption": 0.0, "the answer's JSON": 0.0}
     for _ in range(rounds):

@@ -128,7 +128,7 @@ class Connection:
 
 
 class Timed(NamedTuple):
-    """What a load took: seconds in all, and the seconds of each request, sorted."""
+    """Times of a load: seconds in all, and the seconds of each request, sorted."""
 
     seconds: float
     times: list[float]

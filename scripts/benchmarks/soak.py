@@ -80,7 +80,7 @@ class Slope(NamedTuple):
 
     @property
     def within_noise(self) -> bool:
-        """Whether the interval holds zero."""
+        """True if the interval holds zero."""
         return abs(self.slope) <= self.margin
 
 
@@ -142,7 +142,7 @@ class Service:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, *words: str) -> str:
-        """What a command says; one that fails ends the soak."""
+        """The output of a command; one that fails ends the soak."""
         ended = subprocess.run(
             [sys.executable, "-m", "app.cli", *words], env=self._environment, cwd=ROOT, capture_output=True, text=True
         )
@@ -158,7 +158,7 @@ class Service:
             )
 
     def log(self, command: str) -> str:
-        """What it wrote."""
+        """The log that the command wrote."""
         return (self._folder / f"{command}.log").read_text(errors="replace")
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -239,7 +239,7 @@ def busy(pid: int) -> float:
 
 
 class Tally:
-    """What was asked, minute by minute, and what went wrong; filled by many threads."""
+    """Tally of requests, minute by minute, and of failures; filled by many threads."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -273,13 +273,13 @@ class Tally:
                 self.ids[random.randrange(len(self.ids))] = ids[0]  # noqa: S311 - which one does not matter
 
     def seen_now(self, ids: Sequence[str]) -> None:
-        """What the poller was given."""
+        """Note the ids that the poller was given."""
         with self.lock:
             self.seen += len(ids)
             _mark(self.seen_marks, ids)
 
     def cut(self) -> dict[str, list[float]]:
-        """What came since the last cut."""
+        """The times noted since the last cut."""
         with self.lock:
             ended, self._current = self._current, defaultdict(list)
         return ended
@@ -469,7 +469,7 @@ class Load:
 
 
 class Outcome(NamedTuple):
-    """What a run saw.
+    """Outcome of a run.
 
     Attributes:
         stored: Statements that were there before the limit was measured.
@@ -557,7 +557,7 @@ class Run(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """What became of the runs of a job: those that succeeded, the latest first, and how many ended otherwise."""
+    """Runs of a job: those that succeeded, the latest first, and the number that ended otherwise."""
 
     succeeded: list[Run]
     failed: int
@@ -577,7 +577,7 @@ def runs(history: str) -> Runs:
 
 
 def behind(service: Service, longest: float = 600) -> float:
-    """How many seconds jobs work from now on until each is through with what is stored now.
+    """The seconds that jobs work from now on until each is through with what is stored now.
 
     Waiting for the next minute does not count. After ``longest`` seconds the soak ends.
     """
@@ -724,7 +724,7 @@ def fill(run: Load, authorization: str, stored: int, bar: Progress, task: TaskID
 
 
 def unseen(tally: Tally) -> str:
-    """What the poller has not been shown, or more than once, in words; it gets a minute to come to the end."""
+    """The ids that the poller has not been shown, or more than once, in words; it gets a minute to come to the end."""
     for _ in range(600):
         with tally.lock:
             if (tally.seen, tally.seen_marks) == (tally.stored, tally.marks):
@@ -751,7 +751,7 @@ class Finding(NamedTuple):
 
 
 def judge(outcome: Outcome, minutes: float) -> list[Finding]:
-    """What the figures mean."""
+    """The findings that the figures lead to."""
     found = []
     total = sum(len(times) for period in outcome.minutes for times in period.values())
     wrong = outcome.errors.total()
@@ -841,7 +841,7 @@ def show(outcome: Outcome, findings: Sequence[Finding], minutes: float, share: f
 
 
 def shares(outcome: Outcome, slot: float) -> Table:
-    """Who had the processors."""
+    """The shares of the processors, by process."""
     names = list(outcome.processor[0]) if outcome.processor else []
     table = Table(title="% of one processor")
     for name in ("until (min)", *names, "all"):

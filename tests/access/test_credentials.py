@@ -93,7 +93,7 @@ def test_a_wrong_secret_is_refused_from_the_cache_too(sources: Sources, reposito
 
 
 def work(access: Access, given: NewCredential) -> list[str]:
-    """What refusing a credential does, call by call: functions of this application, and what these call."""
+    """The calls made to refuse a credential, one by one: functions of this application, and what these call."""
     done: list[str] = []
     basic, shown = Basic(access), head(given)
 

@@ -1,4 +1,4 @@
-"""What is printed is text, whatever is in it."""
+"""Output of commands: text, whatever is in it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Registration:
 
     @property
     def launch_data(self) -> dict[str, str]:
-        """Where the LMS leaves what the AU needs (cmi5 10)."""
+        """The document in which the LMS leaves what the AU needs (cmi5 10)."""
         return {
             "activityId": self.unit["id"],
             "agent": self.learner,

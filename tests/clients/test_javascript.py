@@ -108,7 +108,7 @@ def node() -> str:
 
 
 class Told(NamedTuple):
-    """What a script printed: its steps by name, and what it said besides."""
+    """Output of a script: its steps by name, and the rest."""
 
     steps: dict[str, dict[str, Any]]
     besides: str
@@ -116,7 +116,7 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="module")
 def told(node: str, server: Server) -> Iterator[dict[Run, Told]]:
-    """What each run told; every run is made once, when its first step is asked for."""
+    """The output of each run; every run is made once, when its first step is asked for."""
     yield {}
 
 

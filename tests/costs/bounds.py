@@ -1,4 +1,4 @@
-"""What one request, or one run of a job, may cost: the table that ``docs/performance.md`` shows.
+"""Bounds of the cost of one request, or of one run of a job: the table that ``docs/performance.md`` shows.
 
 Processor time and memory are those of the process that does the work, and of MongoDB. A bound grows with what is asked
 for: with each MiB of JSON (as decoded, for what comes in; as given, for what goes out; as stored, for what a job
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class Bound(NamedTuple):
-    """What may be spent.
+    """Bound of a cost.
 
     Attributes:
         what: On what.
@@ -95,7 +95,7 @@ _known: list[float] = []
 
 
 def machine() -> float:
-    """How much slower this machine is than that of ``docs/performance.md``; never less than 1."""
+    """The factor by which this machine is slower than that of ``docs/performance.md``; never less than 1."""
     if not _known:
         _known.append(max(1.0, min(_reckoned() for _ in range(3)) / _NOMINAL_SECONDS))
     return _known[0]

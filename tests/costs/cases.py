@@ -378,7 +378,7 @@ def documents() -> list[Case]:
 
 
 def _each_route(chosen: list[Case], cases: list[Case]) -> list[Case]:
-    """What was chosen, and one of each route that nothing was chosen of."""
+    """The chosen cases, and one of each route that nothing was chosen of."""
     have = {(each.method, each.path.partition("?")[0]) for each in chosen}
     for each in cases:
         route = each.method, each.path.partition("?")[0]
@@ -629,7 +629,7 @@ def heads() -> list[Case]:
 
 
 def frames() -> list[Case]:
-    """What carries a body: chunks, their extensions and trailers, lengths, members of gzip."""
+    """Cases of framing: chunks, their extensions and trailers, lengths, members of gzip."""
 
     def head(authorization: str, *lines: str) -> bytes:
         given = [

@@ -42,7 +42,7 @@ _SETTLING_SECONDS = 7.0
 
 
 class Answer(NamedTuple):
-    """What a request was answered: status (0: no answer within ``ANSWER_SECONDS``), headers, content."""
+    """Answer to a request: status (0: no answer within ``ANSWER_SECONDS``), headers, content."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class Answer(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a request cost: seconds of worker and MongoDB, MiB of the worker's peak, MiB added to the database."""
+    """Cost of a request: seconds of worker and MongoDB, MiB of the worker's peak, MiB added to the database."""
 
     seconds: float
     database: float
@@ -232,7 +232,7 @@ class Measured:
         return least
 
     def kept_faults(self) -> list[str]:
-        """What is wrong with the memory that the worker has some seconds after the last request."""
+        """The faults of the memory that the worker has some seconds after the last request."""
         now = self.settled() - self.idle
         return [] if now <= MOST_KEPT else [f"the worker keeps {now:.0f} MiB; {MOST_KEPT:.0f} are allowed"]
 
@@ -271,7 +271,7 @@ class Measured:
 
 
 class Held(NamedTuple):
-    """What a request of some size cost, beside its bound."""
+    """Cost of a request of some size, beside its bound."""
 
     bound: Bound
     answer: Answer
@@ -299,7 +299,7 @@ class Held(NamedTuple):
 
     @property
     def faults(self) -> list[str]:
-        """What is beyond, as words."""
+        """The costs beyond the bound, as words."""
         spent = (self.cost.seconds, self.cost.database, self.cost.memory, self.cost.kept)
         beyond = [
             f"{amount:.2f} {what}, {share:.1f} times what {self.mib:.2f} MiB and {self.statements} statements may cost"

@@ -1,4 +1,4 @@
-"""What senders store so that readings of it cost much. Each planting has a verb and a learner of its own."""
+"""Statements stored so that readings of them cost much. Each planting has a verb and a learner of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MASKED = "https://ent.example/extensions/x"
 
 
 class Planting(NamedTuple):
-    """What was stored: its name, how many statements, MiB of their JSON, the id of one."""
+    """A planting: its name, the number of statements, MiB of their JSON, the id of one."""
 
     name: str
     statements: int

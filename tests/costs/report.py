@@ -11,7 +11,7 @@ MEASURED = "cost"
 
 
 def noted(held: Held, name: str) -> tuple[str, list[Any]]:
-    """What a test tells of its case: row, its name, and each cost with its share of what is allowed."""
+    """The lines that a test tells of its case: row, its name, and each cost with its share of what is allowed."""
     shares = held.shares
     spent = (held.cost.seconds, held.cost.database, held.cost.memory, held.cost.kept)
     costs = [[what, amount, share] for (what, share), amount in zip(shares.items(), spent, strict=True)]

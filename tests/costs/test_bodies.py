@@ -1,4 +1,4 @@
-"""What comes in costs no more than its bound, whatever it is."""
+"""Costs of bodies that come in: no more than their bound, whatever they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was stored costs no more than its bound to read, to give out, and to work on."""
+"""Costs of reading, giving out and working on what was stored: no more than their bound."""
 
 from __future__ import annotations
 

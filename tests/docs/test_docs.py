@@ -52,7 +52,7 @@ def page(name: str) -> str:
 
 
 def rows(text: str) -> set[str]:
-    """What stands in the first cell of a table's rows, between backticks."""
+    """The texts between backticks in the first cell of a table's rows."""
     return set(re.findall(r"^\| `([^`]+)`", text, re.MULTILINE))
 
 

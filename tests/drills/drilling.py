@@ -1,4 +1,4 @@
-"""What the drills share: senders that remember every acknowledgement, and the reckoning at the end."""
+"""Shared parts of the drills: senders that remember every acknowledgement, and the reckoning at the end."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """True if a process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -70,7 +70,7 @@ def ready(server: Server, *, timeout: float = 10.0) -> int:
 
 @dataclass
 class Record:
-    """What the senders saw.
+    """Record of the senders.
 
     Attributes:
         acknowledged: Ids of each acknowledged batch, by its label.
@@ -94,7 +94,7 @@ class Record:
         return [identity for ids in self.acknowledged.values() for identity in ids]
 
     def refused(self) -> int:
-        """How many answers were 503."""
+        """The number of answers that were 503."""
         return sum(count for (status, _), count in self.answers.copy().items() if status == 503)
 
 

@@ -82,7 +82,7 @@ class Member:
             os.kill(self.pid, signal.SIGCONT)
 
     def hello(self) -> dict[str, Any]:
-        """What it says of itself; empty when it does not answer."""
+        """The member's ``hello``; empty when it does not answer."""
         try:
             with MongoClient[dict[str, Any]](
                 self.host, self.port, directConnection=True, serverSelectionTimeoutMS=700, timeoutMS=700
@@ -125,7 +125,7 @@ class Replicas:
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether the members have networks of their own."""
+        """True if the members have networks of their own."""
         return bool(self.members[0].network)
 
     def primary(self, seconds: float = 60.0, *, other_than: Member | None = None) -> Member:
@@ -200,7 +200,7 @@ def replica_set(folder: Path, *, separate: bool = False) -> Iterator[Replicas]:
 
 
 def networks_possible() -> bool:
-    """Whether networks can be made here: it takes root, ip (Debian: iproute2), and a kernel that allows it."""
+    """True if networks can be made here: it takes root, ip (Debian: iproute2), and a kernel that allows it."""
     if os.geteuid() != 0 or not shutil.which("ip"):
         return False
     trial, cable = f"sillage-{os.getpid()}", f"sdt{os.getpid()}"

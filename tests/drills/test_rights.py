@@ -80,7 +80,7 @@ class Known:
 
 @dataclass
 class Model:
-    """What ought to be stored: statements by id, names of documents by person."""
+    """Model of what ought to be stored: statements by id, names of documents by person."""
 
     statements: dict[str, Known] = field(default_factory=dict)
     documents: dict[int, set[str]] = field(default_factory=lambda: {person: set() for person in PEOPLE})
@@ -100,7 +100,9 @@ class Model:
         }
 
     def answers(self, person: int) -> set[str]:
-        """What a query for the person finds, related agents included: voided ones not, but what refers to them."""
+        """The statements that a query for the person finds, related agents included: voided ones not, but what refers
+        to them.
+        """
         if person in self.restricted:
             return set()
         return {
@@ -134,7 +136,7 @@ class Model:
         return self
 
     def _chain(self, known: Known) -> Iterator[Known]:
-        """What a statement refers to, directly or through others."""
+        """The statements that a statement refers to, directly or through others."""
         while (target := self.statements.get(known.refers or "")) is not None:
             yield target
             known = target

@@ -1,4 +1,4 @@
-"""What can be said of the container files without a container engine."""
+"""Checks of the container files that need no container engine."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_settings_of_the_containers_are_accepted() -> None:
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.sharded.yaml"])
 def test_sillage_has_an_account_for_one_database(file: str) -> None:
-    """What the role is enough for: ``tests/platform/mongo/test_account.py``."""
+    """The rights of the role are tested in ``tests/platform/mongo/test_account.py``."""
     text = (DOCKER / file).read_text()
     assert 'roles: [{role: "readWrite", db: own.getName()}]' in text
     assert "SILLAGE_MONGODB_URI=mongodb://root" not in text + (DOCKER / "README.md").read_text()

@@ -97,7 +97,7 @@ def with_attachment(name: str, data: bytes, **changes: Any) -> dict[str, Any]:
 
 
 def place(resource: Resource, name: str, identity: str) -> Place:
-    """Where a document of somebody is."""
+    """The place of a document of somebody."""
     activity = "https://ent.example/lessons/1" if resource is Resource.STATE else None
     return Place(resource, activity, f"account:{HOME}|{name}", None, identity, None)
 

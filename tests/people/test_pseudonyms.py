@@ -105,7 +105,7 @@ def stored(parts: Parts) -> dict[str, dict[str, Any]]:
 
 
 def read(parts: Parts) -> set[str]:
-    """What a reader of everything gets."""
+    """The ids that a reader of everything gets."""
     page = parts.library.page(StatementQuery(), EVERYBODY)
     found = [*page.bodies]
     while page.cursor is not None:
@@ -251,7 +251,7 @@ def test_of_a_source_that_came_after_the_objection_too(parts: Parts) -> None:
 
 
 def test_an_objection_outlives_an_erasure_and_holds_for_sources_that_come_later(parts: Parts) -> None:
-    """What it was noted with opens no more, so nothing can be worked out from it: the door looks at what was sent."""
+    """Its sealed identifiers open no more, so nothing can be worked out from them: the door looks at what was sent."""
     parts.restriction.note_objection(family(), refuse_new=True, actor=BY)
     parts.erasures.advance(parts.erasures.erase(family(), actor=BY).id)
     parts.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)

@@ -1,4 +1,4 @@
-"""What is counted, whether it is shown or not."""
+"""Counts, shown or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was voided, rectified or deleted does not go on counting (GDPR art. 5(1)(d), 16), on a real store."""
+"""Voided, rectified and deleted statements do not go on counting (GDPR art. 5(1)(d), 16), on a real store."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def sent(running: Server) -> list[Sent]:
 
 
 class Fact:
-    """What the figures need of a statement, read by hand."""
+    """Content of a statement that the figures need, read by hand."""
 
     def __init__(self, source: str, statement: dict[str, Any]) -> None:
         context = statement.get("context", {})

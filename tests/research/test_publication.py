@@ -49,7 +49,7 @@ def lattice(state, plan=PLAN):
 
 
 def following(shown, counted, plan=PLAN, minimum=MINIMUM):
-    """What is shown after that."""
+    """The state shown after that."""
     found = shown_next(shown, counted, plan, minimum, LATER)
     return shown if found.state is None else found.state
 
@@ -114,7 +114,7 @@ def test_a_figure_that_changes_stands_for_enough_who_changed(rows, later):
 @settings(max_examples=60, deadline=None)
 @given(tables, tables)
 def test_a_remainder_that_changes_stands_for_enough_who_changed(rows, later):
-    """What is hidden under a shown total, by subtraction, before and after."""
+    """The part hidden under a shown total, by subtraction, before and after."""
     shown = following(None, state_of(rows))
     old, new = figures(shown), figures(following(shown, state_of(later)))
     for parent, children in lines_of(sorted(old.keys() | new.keys())):

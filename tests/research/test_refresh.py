@@ -18,7 +18,7 @@ def rows(aggregates, name="daily_activity", **asked):
 
 
 def counted(repository):
-    """What is counted, whether shown or not: statements and learners by day."""
+    """The counts, shown or not: statements and learners by day."""
     return {str(row["period"]): (row["statements"], row["learners"]) for row in totals(repository)}
 
 

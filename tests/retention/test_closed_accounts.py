@@ -1,4 +1,4 @@
-"""What sources say of the ends of accounts."""
+"""Ends of accounts, as sources announce them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the resources share: a source of their own, and a client of each version."""
+"""Fixtures of the tests of the resources: a source of their own, and a client of each version."""
 
 from __future__ import annotations
 

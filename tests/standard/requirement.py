@@ -39,7 +39,7 @@ _SECTIONS_OF_2_0 = {
 
 
 class Requirement(NamedTuple):
-    """What the standard asks, where it does, and the test.
+    """Requirement of the standard, its section, and its test.
 
     Attributes:
         section: Of xAPI 1.0.3, its part first: ``Data 2.4.1``; empty where only 2.0 asks for it.

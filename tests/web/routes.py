@@ -126,7 +126,7 @@ NOT_TESTED_HERE = {"/metrics"}
 
 
 def named(row: Row) -> str:
-    """What a test of a row is called."""
+    """The name of a row in tests."""
     return f"{row.method} {row.path}{' one' if row.one else ''}"
 
 
@@ -168,6 +168,6 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
 
 
 def recorded(server: Server) -> int:
-    """How many entries the audit log has, but for those that each process writes of itself."""
+    """The number of entries in the audit log, but for those that each process writes of itself."""
     own = {ANCHOR, CHAIN_OPENED, CHAIN_CLOSED}
     return sum(entry.kind not in own for entry in server.parts.audit.newest((), None, 10_000))

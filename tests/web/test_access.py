@@ -1,4 +1,4 @@
-"""Who may do what, over real HTTP: no credentials, wrong ones, revoked ones, each scope."""
+"""Authorisation over real HTTP: no credentials, wrong ones, revoked ones, each scope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sources say of the ends of accounts, over real HTTP."""
+"""Ends of accounts, as sources announce them, over real HTTP."""
 
 from __future__ import annotations
 

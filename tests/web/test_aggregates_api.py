@@ -1,4 +1,4 @@
-"""What researchers read over HTTP."""
+"""Aggregates over HTTP."""
 
 from __future__ import annotations
 

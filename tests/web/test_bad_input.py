@@ -1,4 +1,4 @@
-"""What is broken, hostile, huge or empty gets a clear 4xx, stores nothing, and leaves the server alive."""
+"""Broken, hostile, huge and empty input gets a clear 4xx, stores nothing, and leaves the server alive."""
 
 from __future__ import annotations
 

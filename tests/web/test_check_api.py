@@ -1,4 +1,4 @@
-"""What would become of statements: judged as on the way in, and nothing stored."""
+"""Checks of statements before they are sent: judged as on the way in, and nothing stored."""
 
 from __future__ import annotations
 

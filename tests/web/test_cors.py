@@ -1,4 +1,4 @@
-"""What a browser needs to let pages of another origin use the store, over real HTTP."""
+"""CORS, over real HTTP: pages of another origin use the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser sends for pages of other origins, with the credentials that it remembers, over real HTTP.
+"""Cross-site requests of browsers, with the credentials that they remember, over real HTTP.
 
 Fetch Metadata Request Headers (W3C): the browser says for whom it asks, and how. A form, or a fetch that asks nobody
 first, has the type of a form, or none, and no header of the page's.

@@ -486,7 +486,7 @@ def test_readings_and_deletions_leave_an_entry(client: Client) -> None:
 
 
 def compared(client: Client) -> list[dict[str, object]]:
-    """What the log says of contents that were compared with, the newest first."""
+    """The audit entries on contents that were compared with, the newest first."""
     entries = client.server.parts.audit.newest(["documents-read"], None, 200)
     mine = [dict(entry.detail) for entry in entries if entry.actor == client.credential.id]
     return [detail for detail in mine if detail.get("compared")]

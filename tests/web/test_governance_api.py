@@ -1,4 +1,4 @@
-"""What the data protection officer reads over HTTP."""
+"""Governance over HTTP: the register, retention, the audit log."""
 
 from __future__ import annotations
 

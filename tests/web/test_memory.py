@@ -1,4 +1,4 @@
-"""When a worker is to leave for the memory it takes."""
+"""Turns to leave of workers that take much memory."""
 
 from __future__ import annotations
 

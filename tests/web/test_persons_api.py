@@ -1,4 +1,4 @@
-"""What a DPO does about one person, over HTTP: who is meant stands in the body alone."""
+"""Rights of one data subject over HTTP: who is meant stands in the body alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reading is for: said by a header, kept in the audit log as a code."""
+"""Purpose of a reading: said by a header, kept in the audit log as a code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the store stands, as ``/metrics`` tells it."""
+"""Gauges of the store's standing, in ``/metrics``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is restricted and who objects: what is kept, and what a process remembers."""
+"""Restrictions and objections: what is kept, and what a process remembers."""
 
 from __future__ import annotations
 

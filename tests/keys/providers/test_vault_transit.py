@@ -46,7 +46,7 @@ def placed(items: list[tuple[str, bytes]], wrapped: list[Wrapped]) -> list[tuple
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is asked of Vault, from here on."""
+    """The requests to Vault, from here on."""
     seen: list[str] = []
     real = TransitKeys._ask
 

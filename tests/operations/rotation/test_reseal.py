@@ -33,7 +33,7 @@ def two_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def formerly(parts: Parts) -> Bodies:
-    """What seals in the former format."""
+    """Bodies encrypted in the former format."""
     return Bodies(parts.settings.organisation, formats_known.dictionaries(), clock.random_bytes, writing=FORMER)
 
 

@@ -75,7 +75,7 @@ class Reader(HTMLParser):
 
 
 def about(text: str = "text", **changes: Any) -> dict[str, Any]:
-    """What a package says of itself, with a sender's text wherever there can be one."""
+    """The ``about`` of a package, with a sender's text wherever there can be one."""
     words = Words(text, text)._asdict()
     entry = {
         "name": {"fr": text, "en": text},

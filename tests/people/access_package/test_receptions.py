@@ -1,4 +1,4 @@
-"""Who received what outlives the audit log, as long as there are data, and no longer than the person."""
+"""Receptions outlive the audit log, as long as there are data, and no longer than the person."""
 
 from __future__ import annotations
 

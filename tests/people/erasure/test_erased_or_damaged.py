@@ -1,4 +1,4 @@
-"""What does not open: erased, when its learner's key was destroyed, though there is another one; else damaged."""
+"""Values that do not open: erased, when the learner's key was destroyed, though there is another one; else damaged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READER = Reader("reader", None)
 
 
 class Stopped(Exception):
-    """What a test ends an erasure with, between two of its steps."""
+    """Error that a test ends an erasure with, between two of its steps."""
 
 
 def begun(parts: Parts, until: str = FORGETTING) -> Erasure:

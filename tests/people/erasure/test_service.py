@@ -70,7 +70,7 @@ def tokens(parts: Parts, who: Person) -> set[bytes]:
 
 
 def dump(parts: Parts) -> bytes:
-    """What MongoDB holds, but for the audit log, which is to tell who looked at whom."""
+    """The content of MongoDB, but for the audit log, which is to tell who looked at whom."""
     from bson.codec_options import CodecOptions
     from bson.raw_bson import RawBSONDocument
 
@@ -411,7 +411,7 @@ def subject_of(parts: Parts, name: str) -> bytes:
 
 
 def grave_mark(parts: Parts, name: str) -> bytes:
-    """What the tombstone of an account says of its subject token."""
+    """The mark of the subject token in the tombstone of an account."""
     return parts.keys.mac("tombstone-mark", subject_of(parts, name))[:16]
 
 
@@ -599,7 +599,7 @@ def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
 
 
 def recounted(parts: Parts, erasure: Erasure) -> set[str]:
-    """Which aggregates the receipt says were counted again."""
+    """The aggregates that the receipt says were counted again."""
     receipt = signing.opened(erasure.receipt or b"", parts.signer.public_key).content
     return {each["aggregate"].partition("@")[0] for each in receipt["aggregates"].get("recounted", ())}
 

@@ -26,7 +26,7 @@ def opened(received: date = RECEIVED, today: date = RECEIVED, kind: str = "erasu
 
 
 class Request(RuleBasedStateMachine):
-    """What may follow what, told by four flags instead of a status."""
+    """Machine of the allowed sequences, told by four flags instead of a status."""
 
     @initialize()
     def open(self) -> None:

@@ -1,4 +1,4 @@
-"""Which failures of MongoDB a caller may try again after."""
+"""Failures of MongoDB after which a caller may try again, and others."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ SESSIONS = [json.loads(path.read_text()) for path in sorted((Path(__file__).pare
 
 
 def followed(both, session):
-    """How a session of the examples of these templates stands, one second apart."""
+    """The standing of a session of the examples of these templates, one second apart."""
     profile = PROFILES[session["profile"]]
     (follower,) = sessions.compile(profile)
     examples = {each["template"].rpartition("/")[2]: each["valid"][0] for each in EXAMPLES if

@@ -81,7 +81,7 @@ class Reference:
         self.looked_beyond = False
 
     def match(self, element, at):
-        """Where the element's greedy match ends, or None when it does not match."""
+        """The end of the element's greedy match, or None when it does not match."""
         if isinstance(element, str):
             if at == len(self.statements):
                 self.looked_beyond = True
@@ -204,7 +204,7 @@ def pseudocode(statements, element):
 
 
 def decidable(element):
-    """Whether nothing optional stands directly inside alternates, for which the pseudocode may say failure wrongly."""
+    """True if nothing optional stands directly inside alternates, for which the pseudocode may say failure wrongly."""
     if isinstance(element, str):
         return True
     kind, parts = element

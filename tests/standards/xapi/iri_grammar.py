@@ -47,7 +47,7 @@ def _authority(host: str) -> str:
 
 
 def _but(letter: str, more: str = r"0-9+.\-") -> str:
-    """What may stand in a scheme, but for a letter of either case."""
+    """The characters that may stand in a scheme, but for a letter of either case."""
 
     def ranges(first: str, last: str, left_out: str) -> str:
         before, after = chr(ord(left_out) - 1), chr(ord(left_out) + 1)

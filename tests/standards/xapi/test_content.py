@@ -147,7 +147,7 @@ def test_a_statement_already_in_that_form_is_not_copied(simple: dict[str, Any]) 
 
 
 def kept(statement: dict[str, Any], version: Version = Version.V1, **said: Any) -> dict[str, Any]:
-    """What comes back of a statement that was sent."""
+    """The statement that comes back for one that was sent."""
     normal = normalise(statement, version)
     told = {"id": UUID(int=7), "stored_us": 1_500_000, "authority": b'{"openid":"https://x.fr"}', **said}
     sent = members(normal, statement, orjson.dumps(statement))

@@ -1,4 +1,4 @@
-"""What decoding a body at its limits costs: processor time and memory, whatever the body is made of.
+"""Cost of decoding a body at its limits: processor time and memory, whatever the body is made of.
 
 Bodies of 20 MiB (``SILLAGE_MAX_BODY_BYTES``), each in a process of its own. The bounds are those of an ordinary body of
 that size, several times over: it takes 0.5 s and 240 MiB here.

@@ -1,4 +1,4 @@
-"""What a JSON text holds, told without decoding it."""
+"""Size and depth of a JSON text, told without decoding it."""
 
 from __future__ import annotations
 

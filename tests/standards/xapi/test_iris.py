@@ -1,4 +1,4 @@
-"""What is an IRI, and what is none (RFC 3987, RFC 9110), and the other forms of texts in a statement."""
+"""IRIs, and texts that are none (RFC 3987, RFC 9110); and the other forms of texts in a statement."""
 
 from __future__ import annotations
 

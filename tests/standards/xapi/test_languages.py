@@ -1,4 +1,4 @@
-"""Which language of a map is chosen (RFC 9110 12.5.4, RFC 4647 3.4), and what that costs at worst."""
+"""Choice of a language of a map (RFC 9110 12.5.4, RFC 4647 3.4), and its cost at worst."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_of_many_ranges_the_heaviest_count() -> None:
 
 
 def slowly(ranges: list[str], texts: list[str]) -> str | None:
-    """What the choice is to be, said as the RFCs say it."""
+    """The right choice, made as the RFCs say it."""
     for wanted in ranges:
         if wanted == "*":
             break

@@ -164,7 +164,7 @@ def said(fault: Fault) -> tuple[str, str]:
 
 
 def resolves(pointer: str, document: Any) -> bool:
-    """Whether a JSON pointer leads somewhere in a document."""
+    """True if a JSON pointer leads somewhere in a document."""
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
         if isinstance(document, list):

@@ -1,4 +1,4 @@
-"""What is told of statements about minors is bounded, however much is found in them."""
+"""Faults told of statements about minors are bounded, however much is found in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the way in does when things go wrong in the middle."""
+"""Recording when things go wrong in the middle."""
 
 from __future__ import annotations
 

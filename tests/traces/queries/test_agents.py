@@ -1,4 +1,4 @@
-"""What looking for a person's names costs."""
+"""Cost of looking for a person's names."""
 
 from __future__ import annotations
 

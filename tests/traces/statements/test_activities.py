@@ -1,4 +1,4 @@
-"""What the store learns of activities: the last words stand, within bounds."""
+"""Activity definitions: the last words stand, within bounds."""
 
 from __future__ import annotations
 

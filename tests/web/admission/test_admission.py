@@ -1,4 +1,4 @@
-"""Who gets a thread, who waits, who is refused."""
+"""Admission: threads, waiting, refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from the head of a request before a thread has it."""
+"""Description of a request by its head, before a thread has it."""
 
 from __future__ import annotations
 

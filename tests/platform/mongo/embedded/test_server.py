@@ -73,7 +73,7 @@ def kill_supervisor(folder: Path) -> None:
 
 
 def count(uri: str) -> int:
-    """How many rows there are, as told by a server that may still be recovering: PyMongo retries once only."""
+    """The number of rows, as told by a server that may still be recovering: PyMongo retries once only."""
     deadline = time.monotonic() + 20
     with MongoClient(uri, serverSelectionTimeoutMS=20_000) as client:
         while True:
