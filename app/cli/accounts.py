@@ -10,7 +10,8 @@ import click
 
 from app.access.store import SourceRepository
 from app.cli.given import Moment
-from app.cli.screen import counted, out
+from app.cli.screen import out
+from app.core.counted import counted
 from app.core.errors import FileRefused, RegisterInvalid
 from app.people.finding.finder import person_of
 from app.retention.closed_accounts import CLOSED, REOPENED, Accounts, Announced, Event, of_csv, of_json

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli.default_group import DefaultGroup
 from app.cli.screen import out, table
+from app.core.counted import counted
 from app.operations.backup.backup_file import Manifest
 from app.operations.backup.service import Backups
 from app.settings import Settings
@@ -50,7 +51,9 @@ def backup_create(parts: Safekeeping, destination: Path) -> None:
     with _progress("Writing") as told:
         done = parts.backups.create(destination, told)
     console = out()
-    console.print(f"{done.manifest.documents:,} documents are in {done.path} ({done.bytes:,} bytes).")
+    console.print(
+        f"{counted(done.manifest.documents, 'document is', 'documents are')} in {done.path} ({done.bytes:,} bytes)."
+    )
     console.print("The key file is NOT in it. Without it, or a `sillage keys backup` AND its passphrase, it is noise.")
     console.print(_needed(done.manifest))
 
@@ -125,7 +128,7 @@ def restore(
         done = parts.backups.restore(
             file, replace=replace, erased=tombstones, progress=told, step=lambda name: told.describe(_STEPS[name])
         )
-    loaded = f": {done.documents:,} documents." if done.documents else ", which an earlier run had loaded."
+    loaded = f": {counted(done.documents, 'document')}." if done.documents else ", which an earlier run had loaded."
     console.print(f"The backup of {done.heading.created} is in place{loaded}")
     if done.migrations:
         console.print(f"Migrations applied: {', '.join(done.migrations)}")
@@ -155,7 +158,10 @@ def tombstones() -> None:
 def tombstones_export(parts: Safekeeping, file: Path) -> None:
     """Write the tombstones of the database to FILE, for `sillage restore --tombstones` after its loss."""
     written = parts.backups.export_tombstones(file)
-    out().print(f"{written:,} tombstones are in {file}. Keep it away from the database, beside its backups.")
+    out().print(
+        f"{counted(written, 'tombstone is', 'tombstones are')} in {file}. Keep it away from the database, beside its "
+        "backups."
+    )
 
 
 def _needed(manifest: Manifest) -> str:

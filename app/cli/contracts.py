@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.cli import signed
 from app.cli.given import Moment, Number
 from app.cli.governance import processing_activity
-from app.cli.screen import counted, instant, out, table
+from app.cli.screen import instant, out, table
 from app.cli.sources import source
+from app.core.counted import agreed, counted
 from app.core.errors import BadRequest, FileRefused, NotFound
 from app.retention.certificate_store import DELETING, Act
 from app.retention.certificates import CERTIFICATE, Certificates
@@ -179,7 +180,7 @@ def processing_activity_end(
     for one in sources:
         _show_plan(one.id, parts.deletions.plan(one.id), verb="are stored")
     if not delete_data:
-        out().print(f"They stay until they are {entry.retention.active_days} days old, as the entry says.")
+        out().print(f"They stay until they are {counted(entry.retention.active_days, 'day')} old, as the entry says.")
     question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
     if not _told_to(question, word, reason, execute, yes, file):
         return
@@ -286,7 +287,10 @@ def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
     done = parts.contracts.reapply(
         [signed.read(file, "certificate") for file in files], actor="cli:certificate reapply"
     )
-    out().print(f"{len(done):,} acts had something to change, and were carried out again.")
+    out().print(
+        f"{counted(len(done), 'act')} had something to change, and "
+        f"{agreed(len(done), 'was', 'were')} carried out again."
+    )
     for identity in done:
         out().print(f"  {identity}")
 
@@ -338,7 +342,9 @@ def _us(moment: datetime) -> int:
 
 def _duration(line: RetentionLine) -> str:
     months = line.account_closed_months
-    return f"{line.active_days} days" + ("" if months is None else f", or {months} months after the account ended")
+    return counted(line.active_days, "day") + (
+        "" if months is None else f", or {counted(months, 'month')} after the account ended"
+    )
 
 
 @contextmanager

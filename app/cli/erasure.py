@@ -15,7 +15,8 @@ from app.cli import signed
 from app.cli.given import Number
 from app.cli.person import CaseOf, Meant, case_options, for_each, in_short, people_options, person, show_reach
 from app.cli.purpose import purpose_option
-from app.cli.screen import counted, out, table
+from app.cli.screen import out, table
+from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound
 from app.people.erasure.service import RECEIPT, Erasures, Told
 from app.people.erasure.store import DONE
@@ -72,7 +73,9 @@ def erase(parts: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, re
     show_reach(reach)
     if not yes:
         found = parts.persons.find(who.one, actor="cli:person erase")
-        console.print(f"{counted(found.own, 'statement')} of theirs, {found.mentions:,} of others that name them.")
+        console.print(
+            f"{counted(found.own, 'statement')} of theirs, {counted(found.mentions, 'mention')} in those of others."
+        )
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
     erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case.one)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
@@ -98,7 +101,7 @@ def _erase_each(parts: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait:
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
         out().print(
             f"{counted(len(people), 'person')}: {counted(own, 'statement')} of theirs, "
-            f"{mentions:,} of others that name them."
+            f"{counted(mentions, 'mention')} in those of others."
         )
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 

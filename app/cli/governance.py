@@ -17,6 +17,7 @@ from app.cli.given import Moment, Number
 from app.cli.purpose import purpose_option
 from app.cli.screen import instant, out, table
 from app.core import clock
+from app.core.counted import agreed, counted
 from app.core.errors import ChainBroken, FileRefused
 from app.crypto.signing import parse_public_key
 from app.governance.audit import checkpoints
@@ -95,7 +96,7 @@ def processing_activity_add(parts: Governance, file: Path, yes: bool) -> None:
         console.print(f"Kept until now: {_rule(effect.before)}. With this version: {_rule(draft.retention)}.")
         console.print(
             f"Of the statements stored now, {effect.due:,} more would be due at {instant(effect.at)}; the next run of "
-            "retention after that deletes them, for good."
+            "retention after that deletes what is due, for good."
         )
         if not yes:
             click.confirm("Add this version?", abort=True, err=True)
@@ -124,7 +125,7 @@ def processing_activity_list(parts: Governance) -> None:
             entry.name.en,
             entry.controller,
             f"art. {entry.legal_basis}",
-            f"{entry.retention.active_days} days",
+            counted(entry.retention.active_days, "day"),
             "yes" if entry.minors else "no",
             str(entry.in_force_from),
             Text(str(entry.review_by or "-"), style="red" if late else ""),
@@ -192,7 +193,9 @@ def retention_report(parts: Governance) -> None:
             f"{line.due:,}",
             Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
             f"{line.accounts_closed:,}",
-            "-" if line.account_closed_months is None else f"{line.closed_due:,} of {line.accounts_due:,} accounts",
+            "-"
+            if line.account_closed_months is None
+            else f"{line.closed_due:,} of {counted(line.accounts_due, 'account')}",
             f"{line.minors}: {line.minors_reason}" if line.minors_reason else line.minors,
         )
     console = out()
@@ -246,7 +249,7 @@ def _rule(rule: RetentionRule) -> str:
 
 
 def _said(days: int, months: int | None) -> str:
-    return f"{days} days" + ("" if months is None else f", or {months} months after the account ended")
+    return counted(days, "day") + ("" if months is None else f", or {counted(months, 'month')} after the account ended")
 
 
 @retention.command("apply")
@@ -332,10 +335,10 @@ def audit_verify(
     with console.status("Reading the audit log") as status:
 
         def told(read: int) -> None:
-            status.update(f"Reading the audit log: {read:,} entries")
+            status.update(f"Reading the audit log: {counted(read, 'entry', 'entries')}")
 
         outcome = parts.checkpoints.verify(given, anchors, told)
-    console.print(f"{outcome.entries:,} entries in {outcome.chains:,} chains")
+    console.print(f"{counted(outcome.entries, 'entry', 'entries')} in {counted(outcome.chains, 'chain')}")
     if outcome.before:
         console.print(f"Entries written before {instant(outcome.before)} were removed for their age; the log says so.")
     for checkpoint in given:
@@ -356,11 +359,11 @@ def audit_verify(
         found += " It holds what each checkpoint says." if files else ""
         console.print(Text("The chain is intact.", style="green").append(found, style="default"))
         return
-    rows = table("chain", "entry", "kind", "what", title=f"{outcome.broken:,} findings")
+    rows = table("chain", "entry", "kind", "what", title=counted(outcome.broken, "finding"))
     for finding in outcome.findings:
         rows.add_row(finding.chain, str(finding.n), finding.kind, finding.message)
     console.print(rows)
-    raise ChainBroken(f"{outcome.broken} findings. Keep the database as it is, and compare with a backup.")
+    raise ChainBroken(f"{counted(outcome.broken, 'finding')}. Keep the database as it is, and compare with a backup.")
 
 
 @audit.command("checkpoint")
@@ -387,14 +390,16 @@ def audit_trim(parts: Governance, execute: bool) -> None:
     with console.status("Going through the audit log") as status:
 
         def told(done: int, total: int) -> None:
-            status.update(f"Going through the audit log: {done:,} of {total:,} chains")
+            status.update(f"Going through the audit log: {done:,} of {counted(total, 'chain')}")
 
         done = parts.audit_retention.apply(clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=told)
-    verb = "were removed" if execute else "would be removed; add --execute to remove them"
-    console.print(f"Written before {instant(done.before)}: {done.entries:,} entries of {done.chains:,} chains {verb}.")
+    removed = agreed(done.entries, "was removed", "were removed")
+    verb = removed if execute else "would be removed; add --execute to do it"
+    entries, chains = counted(done.entries, "entry", "entries"), counted(done.chains, "chain")
+    console.print(f"Written before {instant(done.before)}: {entries} of {chains} {verb}.")
     if done.damaged:
         raise ChainBroken(
-            f"{len(done.damaged)} chains are not whole and were left as they are. Run `sillage audit verify`."
+            f"{counted(len(done.damaged), 'chain')} not whole, left as found. Run `sillage audit verify`."
         )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from app.cli.given import Fraction, Number
 from app.cli.screen import out, table
+from app.core.counted import counted
 from app.core.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.crypto.signing import Signer
 from app.keys.rekeying import Rekeying, Stage
@@ -76,7 +77,7 @@ def keys_status(parts: Custody) -> None:
             f"{one.organisation_keys:,}",
             f"{one.learners:,}",
             one.fingerprint or "-",
-            f"{one.holders} of {status.processes} processes",
+            f"{one.holders} of {counted(status.processes, 'process', 'processes')}",
         )
     out().print(rows)
     with _progress("Counting statements") as told:
@@ -87,7 +88,7 @@ def keys_status(parts: Custody) -> None:
     else:
         out().print(
             f"{said}, being replaced by {index.generation + 1} ({index.stage} since {index.seconds:,.0f} s): "
-            f"{index.left:,} statements are still under it. `sillage keys reindex` goes on."
+            f"{counted(index.left, 'statement is', 'statements are')} still under it. `sillage keys reindex` goes on."
         )
     documents = parts.documents_rotation.status()
     said = f"Documents key: generation {documents.generation}"
@@ -119,7 +120,7 @@ def keys_rotate(parts: Custody, index: bool, documents: bool) -> None:
         with _progress("Sealing anew") as told:
             done_documents = parts.documents_rotation.rotate(progress=told)
         console.print(
-            f"Sealed anew with documents key {done_documents.generation}: {done_documents.values:,} documents."
+            f"Sealed anew with documents key {done_documents.generation}: {counted(done_documents.values, 'document')}."
         )
         if done_documents.unopened:
             console.print(f"Left as they are, being damaged: {done_documents.unopened:,}.")
@@ -151,11 +152,11 @@ def keys_rewrap(parts: Custody) -> None:
     with _progress("Wrapping learners' keys") as told:
         done = parts.key_service.rewrap(progress=told)
     console = out()
-    console.print(f"Wrapped anew: {done.learners:,} learners' keys, {done.organisation_keys} of the organisation.")
+    console.print(f"Wrapped anew: {_keys_of_learners(done.learners)}, {done.organisation_keys} of the organisation.")
     if done.meanwhile:
         console.print(f"Changed or destroyed meanwhile, and left as they are: {done.meanwhile:,}.")
     if done.unopened:
-        raise KeysUnopened(f"{done.unopened} learners' keys do not open and were left. Run `sillage keys verify`.")
+        raise KeysUnopened(f"Not opened, and left: {_keys_of_learners(done.unopened)}. Run `sillage keys verify`.")
 
 
 _share = click.option(
@@ -176,10 +177,12 @@ def keys_reindex(parts: Custody, share: float) -> None:
         done = parts.index_rotation.reindex(progress=told, share=share)
     console = out()
     rate = _rate(done.statements, done.seconds)
-    console.print(f"Tokens made anew: {done.statements:,} statements{rate}; {done.referring:,} that refer to them.")
+    console.print(
+        f"Tokens made anew: {counted(done.statements, 'statement')}{rate}; {done.referring:,} that refer to them."
+    )
     if done.unopened:
         console.print(
-            f"Of these, {done.unopened:,} do not open, being erased or damaged: they are found by their id alone."
+            f"Of these, being erased or damaged, not decrypted and found by their id alone: {done.unopened:,}."
         )
     console.print("The old index key is destroyed." if done.finished else "There is no old index key to destroy.")
 
@@ -193,7 +196,9 @@ def keys_reseal(parts: Custody, share: float) -> None:
         done = parts.reseal.run(progress=told, share=share)
     console = out()
     rate = _rate(done.now, done.seconds)
-    console.print(f"Gone through: {done.seen:,} statements{rate}. Moved to format {done.format}: {done.resealed:,}.")
+    console.print(
+        f"Gone through: {counted(done.seen, 'statement')}{rate}. Moved to format {done.format}: {done.resealed:,}."
+    )
     if done.unopened:
         console.print(f"Left as they are, being erased or damaged: {done.unopened:,}.")
 
@@ -211,7 +216,7 @@ def keys_rekey_learners(parts: Custody, dry_run: bool, share: float) -> None:
     console = out()
     standing = parts.rekey.standing()
     console.print(
-        f"{standing.learners:,} learners and about {standing.statements:,} statements. "
+        f"{counted(standing.learners, 'learner')} and about {counted(standing.statements, 'statement')}. "
         f"New keys are wrapped with version {standing.active} of the key-encryption key."
     )
     if dry_run:
@@ -224,11 +229,21 @@ def keys_rekey_learners(parts: Custody, dry_run: bool, share: float) -> None:
         console.print(f"Another run has just ended this; rekey {done.number} is done.")
         return
     rate = _rate(done.statements, done.seconds)
-    console.print(f"Rekey {done.number} is done: {done.learners:,} learners have new keys; the old ones are destroyed.")
-    console.print(f"Sealed anew: {done.moved:,} values; this run went through {done.statements:,} statements{rate}.")
+    console.print(
+        f"Rekey {done.number} is done: {counted(done.learners, 'learner has a new key', 'learners have new keys')}; "
+        "the old ones are destroyed."
+    )
+    console.print(
+        f"Sealed anew: {counted(done.moved, 'value')}; this run went through "
+        f"{counted(done.statements, 'statement')}{rate}."
+    )
     if done.unopened:
-        console.print(f"Left as they are, being erased or damaged: {done.unopened:,} statements.")
+        console.print(f"Left as they are, being erased or damaged: {counted(done.unopened, 'statement')}.")
     console.print("Backups from before hold the old keys, and what they open: make a new one, and destroy those.")
+
+
+def _keys_of_learners(number: int) -> str:
+    return counted(number, "learner's key", "learners' keys")
 
 
 def _learners_keys(rekeying: Rekeying | None) -> str:
@@ -239,7 +254,8 @@ def _learners_keys(rekeying: Rekeying | None) -> str:
         return f"Learners' keys: replaced for the last time on {when} (rekey {rekeying.number})."
     return (
         f"Learners' keys: being replaced (rekey {rekeying.number}, {rekeying.stage} since {rekeying.seconds:,.0f} s): "
-        f"{rekeying.learners:,} learners have two, {rekeying.moved:,} values are sealed anew. "
+        f"{counted(rekeying.learners, 'learner has', 'learners have')} two, "
+        f"{counted(rekeying.moved, 'value is', 'values are')} sealed anew. "
         "`sillage keys rekey-learners` goes on, or the job `rekey`."
     )
 
@@ -277,8 +293,11 @@ def keys_verify(parts: Custody, sample: int) -> None:
     with _progress("Opening learners' keys") as told:
         found = parts.key_service.verify(sample, progress=told)
     console = out()
-    console.print(f"Opened: {found.learners - sum(found.unopened.values()):,} of {found.learners:,} learners' keys, ")
-    console.print(f"        {found.statements - len(found.damaged):,} of {found.statements:,} statements tried.")
+    opened = found.learners - sum(found.unopened.values())
+    console.print(f"Opened: {opened:,} of {_keys_of_learners(found.learners)}, ")
+    console.print(
+        f"        {found.statements - len(found.damaged):,} of {counted(found.statements, 'statement')} tried."
+    )
     for subject in found.subjects:
         console.print(f"Does not open: the key of learner {subject}")
     for identity in found.damaged:

@@ -19,7 +19,8 @@ import click
 import orjson
 
 from app.cli.purpose import purpose_option
-from app.cli.screen import counted, instant, out, table
+from app.cli.screen import instant, out, table
+from app.core.counted import counted
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Disclosures, Received, recipients_in
 from app.people.finding.finder import Persons, Reach, person_of
@@ -120,8 +121,8 @@ def case_options(command: Callable[..., object]) -> Callable[..., Any]:
         listed = read_cases(cases)
         if len(listed) != len(who.people):
             raise BadRequest(
-                f"There are {len(listed)} requests for {len(who.people)} agents. One a line, in the order of the "
-                "agents; a dash where there is none."
+                f"{counted(len(listed), 'request')} for {counted(len(who.people), 'agent')}. One a line, in the order "
+                "of the agents; a dash where there is none."
             )
         return command(*given, who=who, case=CaseOf(None, listed), **named)
 
@@ -206,8 +207,8 @@ def for_each(who: Meant, act: Callable[[int, Person], str], *, shown: bool = Fal
     if failed:
         listed = ", ".join(map(str, failed))
         raise PartlyDone(
-            f"{len(failed)} of {len(who.people)} could not be done: agents {listed}, counted from the first one given. "
-            "The others are done; give these again once what their lines say is put right."
+            f"{len(failed)} of {counted(len(who.people), 'agent')} not done: {listed}, counted from the first one "
+            "given. Put right what the lines of these say, and give them again."
         )
 
 

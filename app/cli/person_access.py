@@ -13,6 +13,7 @@ from app.cli.person import CaseOf, Meant, case_options, for_each, in_short, peop
 from app.cli.purpose import purpose_option
 from app.cli.screen import out
 from app.core.atomic_file import new_file
+from app.core.counted import counted
 from app.core.errors import FileRefused
 from app.people.access_package.person_package import Packages
 from app.people.access_package.person_package import Progress as Stage
@@ -63,13 +64,13 @@ def access(parts: Giving, who: Meant, target: Path, case: CaseOf) -> None:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
             length = _write(parts, one, file, case.at(place))
-            return f"{file.name}, {length:,} bytes{in_short(parts.persons.reach(one))}"
+            return f"{file.name}, {counted(length, 'byte')}{in_short(parts.persons.reach(one))}"
 
         for_each(who, act)
     else:
         if target.is_dir():
             raise click.UsageError("--to is a file; a folder goes with --each.")
-        console.print(f"{target}: {_write(parts, who.one, target, case.one):,} bytes.")
+        console.print(f"{target}: {counted(_write(parts, who.one, target, case.one), 'byte')}.")
         show_reach(parts.persons.reach(who.one))
     console.print(
         "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."

@@ -14,6 +14,7 @@ from rich.text import Text
 from app.cli import check
 from app.cli.screen import out, table
 from app.core import contracts
+from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound, ProfileInvalid
 from app.factory import Parts
 from app.standards.france.mef import Edition, school_year
@@ -219,7 +220,10 @@ def follow(parts: Parts, source: str | None, again: bool) -> None:
             for each in chosen:
                 parts.sessions.restart(each.id)
         done = parts.sessions.run(chosen, lease.check)
-    click.echo(f"{done.statements:,} statements, {done.sessions:,} sessions, {done.reordered:,} put in order anew")
+    click.echo(
+        f"{counted(done.statements, 'statement')}, {counted(done.sessions, 'session')}, "
+        f"{done.reordered:,} put in order anew"
+    )
 
 
 def _title(label: Mapping[str, str]) -> str:

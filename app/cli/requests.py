@@ -15,8 +15,9 @@ from rich.text import Text
 from app.cli.given import Moment, Number
 from app.cli.person import NO_CASE, Meant, for_each, people_options, read_cases
 from app.cli.purpose import purpose_option
-from app.cli.screen import counted, instant, out, table
+from app.cli.screen import instant, out, table
 from app.core.atomic_file import new_file
+from app.core.counted import counted
 from app.core.errors import PartlyDone, SillageError
 from app.operations.figures import Figures, YearFigures
 from app.people.access_package.recipients import Recipients
@@ -193,8 +194,8 @@ def _take(ids: Sequence[str], step: Callable[[str], Case], note: str) -> None:
     _warn(note)
     if failed:
         raise PartlyDone(
-            f"{failed} of {len(ids)} could not be done. The others are done; give these again once what their lines "
-            "say is put right."
+            f"{failed} of {counted(len(ids), 'request')} not done. Put right what the lines of these say, and give "
+            "them again."
         )
 
 
@@ -226,8 +227,8 @@ def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, 
     console.print(rows)
     standing = parts.cases.standing()
     console.print(
-        f"{standing.pending:,} wait for an answer: {standing.overdue:,} late, {standing.due_soon:,} due soon. "
-        f"{standing.answered_late:,} of those kept were answered late."
+        f"{counted(standing.pending, 'request waits', 'requests wait')} for an answer: {standing.overdue:,} late, "
+        f"{standing.due_soon:,} due soon. Of those kept, answered late: {standing.answered_late:,}."
     )
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.cli import screen
 from app.cli.given import Moment
 from app.cli.purpose import purpose_option
+from app.core.counted import agreed, counted
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
 
@@ -46,18 +47,22 @@ def aggregate_run(parts: Research) -> None:
     with _bar("aggregating") as told:
         summary = aggregates.run(progress=told)
     console = screen.out()
-    done = screen.counted(summary.statements, "statement")
+    done = counted(summary.statements, "statement")
     console.print(f"{done} counted, through {screen.instant(summary.through)}")
     if summary.corrected:
-        console.print(f"{summary.corrected:,} months counted again: statements in them were voided or deleted")
+        console.print(f"{counted(summary.corrected, 'month')} counted again: statements in them were voided or deleted")
     if summary.waiting:
         console.print(
-            f"{summary.waiting:,} cells with changes that wait: too few learners stand behind what would be seen"
+            f"{counted(summary.waiting, 'cell')} with changes that wait: too few learners stand behind what would be "
+            "seen"
         )
     if summary.late:
-        console.print(f"{summary.late:,} came too late, for months whose learner keys are destroyed: not counted")
+        console.print(
+            f"{counted(summary.late, 'statement')} came too late, for months whose learner keys are destroyed: not "
+            "counted"
+        )
     if summary.settled:
-        console.print(f"{summary.settled:,} months settled: learner keys destroyed, figures kept")
+        console.print(f"{counted(summary.settled, 'month')} settled: learner keys destroyed, figures kept")
 
 
 @aggregate.command("status")
@@ -136,8 +141,8 @@ def export(
     console = screen.out()
     console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)")
     for name, rows in package.rows.items():
-        console.print(f"  {name}: {rows:,} cells")
-    console.print(f"  {package.hidden:,} of them are hidden (small groups)")
+        console.print(f"  {name}: {counted(rows, 'cell')}")
+    console.print(f"  {package.hidden:,} of them {agreed(package.hidden, 'is', 'are')} hidden (small groups)")
 
 
 COMMANDS = (aggregate, export)

@@ -49,8 +49,3 @@ def instant(microseconds: int | None) -> str:
     except OverflowError:
         moment = None
     return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number of things in words: ``1 reading``, ``2 readings``."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

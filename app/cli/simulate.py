@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli.given import Moment, Number
+from app.core.counted import counted
 from app.core.errors import FileRefused
 from app.simulation.traces import Trace
 from app.simulation.traces import simulate as traces
@@ -46,7 +47,7 @@ def simulate(seed: int, pupils: int, days: int, start: datetime, source: str | N
             if source in (None, trace.source):
                 target.write(orjson.dumps(trace.statement, option=orjson.OPT_APPEND_NEWLINE))
                 written += 1
-    Console(stderr=True, highlight=False).print(f"{written:,} statements written")
+    Console(stderr=True, highlight=False).print(f"{counted(written, 'statement')} written")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ import click
 from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
 from app.access.store import StoredCredential
-from app.cli.screen import counted, instant, out, table
+from app.cli.screen import instant, out, table
+from app.core.counted import counted
 from app.factory import Parts
 
 _out = out()

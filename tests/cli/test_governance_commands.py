@@ -238,8 +238,8 @@ def test_what_is_old_is_removed_from_the_log_when_told(parts: Parts, store: Stor
     old = Audit(AuditRepository(store), vault, lambda: clock.now_us() - 400 * DAY_US, os.urandom)
     old.append(AUDIT_READ, "cli:old", {})
     old.close()
-    assert "3 entries of 1 chains would be removed" in run(parts, governance.audit, "trim")
-    assert "3 entries of 1 chains were removed" in run(parts, governance.audit, "trim", "--execute")
+    assert "3 entries of 1 chain would be removed" in run(parts, governance.audit, "trim")
+    assert "3 entries of 1 chain were removed" in run(parts, governance.audit, "trim", "--execute")
     shown = run(parts, governance.audit, "verify")
     assert "were removed for their age" in shown
     assert "intact" in shown

@@ -40,8 +40,8 @@ def learner(parts: Parts) -> Iterator[bytes]:
 def test_from_a_rotation_to_a_retirement(parts: Parts, learner: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "active" in run(parts, "status")
     assert "Version 2 is active; version 1 is decrypt-only." in run(parts, "rotate")
-    assert "Wrapped anew: 1 learners' keys, 0 of the organisation." in run(parts, "rewrap")
-    assert "1 of 1 learners' keys" in run(parts, "verify")
+    assert "Wrapped anew: 1 learner's key, 0 of the organisation." in run(parts, "rewrap")
+    assert "1 of 1 learner's key" in run(parts, "verify")
     monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
     with pytest.raises(SystemExit):
         run(parts, "retire", "1", typed="n\n")
@@ -95,12 +95,12 @@ def test_new_keys_for_learners_from_a_look_to_the_end(
     assert "Learners' keys: those that they began with." in run(parts, "status")
     run(parts, "rotate")
     said = run(parts, "rekey-learners", "--dry-run")
-    assert "1 learners and about 0 statements. New keys are wrapped with version 2" in said
+    assert "1 learner and about 0 statements. New keys are wrapped with version 2" in said
     assert "Nothing was changed." in said
     assert parts.store.collection("subjects").find_one({"_id": learner}) == before
     RekeyRepository(parts.store).begin(1)
     assert "being replaced (rekey 1, giving-out since" in run(parts, "status")
-    assert "Rekey 1 is done: 1 learners have new keys" in run(parts, "rekey-learners", "--share", "0.5")
+    assert "Rekey 1 is done: 1 learner has a new key" in run(parts, "rekey-learners", "--share", "0.5")
     assert "Learners' keys: replaced for the last time on " in run(parts, "status")
     assert "Rekey 2 is done" in run(parts, "rekey-learners")
 

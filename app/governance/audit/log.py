@@ -34,6 +34,7 @@ import orjson
 import structlog
 
 from app.core.clock import today
+from app.core.counted import counted
 from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.store import AuditRepository, Detail, Entry, Head, Listed
@@ -651,7 +652,12 @@ class _Check:
         for chain, (n, _) in sorted(self._claims.items()):
             front = self._cuts.fronts.get(chain)
             if chain not in self._seen and (front is None or front.n < n):
-                self._found(chain, 0, "truncated", f"an anchor quotes {n + 1} entries; the chain is not there")
+                self._found(
+                    chain,
+                    0,
+                    "truncated",
+                    f"an anchor quotes {counted(n + 1, 'entry', 'entries')}; the chain is not there",
+                )
         for chain in sorted(self._cuts.damaged & self._seen):
             self._found(chain, 0, "damaged", "was found not to be whole when old entries were removed, and was kept")
         for anchor in sorted(self._wanted):
@@ -715,7 +721,7 @@ class _Check:
                 last.chain,
                 last.n + 1,
                 "truncated",
-                f"an anchor quotes {claimed + 1} entries; {last.n + 1} are left",
+                f"an anchor quotes {counted(claimed + 1, 'entry', 'entries')}; left: {last.n + 1}",
             )
         elif self._closed_at is None:
             self._open.append(OpenChain(last.chain, last.n, last.at, claimed))

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core import clock
+from app.core.counted import counted
 from app.core.errors import (
     FileRefused,
     KeyBackupRefused,
@@ -415,8 +416,8 @@ class Keys:
         learners = self._learners.count(old.number)
         if organisation or learners:
             raise KeyInUse(
-                f"{organisation} keys of the organisation and {learners} of learners are wrapped with version "
-                f"{old.number}. Run `sillage keys rewrap` first."
+                f"Wrapped with version {old.number}: {counted(organisation, 'key')} of the organisation, {learners:,} "
+                "of learners. Run `sillage keys rewrap` first."
             )
         others = key_use.elsewhere(self._store, versions.keks, old.number)
         if others:
@@ -539,9 +540,10 @@ def refuse_unopened(found: Verified) -> None:
     if found.whole:
         return
     said = [] if found.organisation_opens else ["the organisation's keys"]
-    said += [f"{count} learners' keys of version {version}" for version, count in sorted(found.unopened.items())]
+    for version, count in sorted(found.unopened.items()):
+        said.append(counted(count, "learner's key", "learners' keys") + f" of version {version}")
     if found.damaged:
-        said.append(f"{len(found.damaged)} of {found.statements} statements tried")
+        said.append(f"{len(found.damaged)} of {counted(found.statements, 'statement')} tried")
     raise KeysUnopened(f"What does not open: {', '.join(said)}. Give every version in use, or restore a backup.")
 
 

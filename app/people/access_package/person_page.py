@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.core.counted import is_singular
 from app.people.access_package.person_summary import moment, shortened
 from app.people.access_package.person_words import BASES, MONTHS, PURPOSES, WORDS
 
@@ -32,7 +33,6 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760, 260, 56, 10, 34
 # Joiners have a meaning in many scripts, and in emoji.
 _KEPT_FORMATS = frozenset("\u200c\u200d")
 _BINARY = 1024
-_TWO = 2
 _STYLE = """
 body{font:1rem/1.5 system-ui,sans-serif;color:#1b1b1b;background:#fff;margin:0}
 main{max-width:60rem;margin:0 auto;padding:1rem}
@@ -283,9 +283,8 @@ def _environment(language: str, timezone: str) -> Environment:
 
     def plural(text: str, count: int) -> str:
         one, _, many = text.partition("|")
-        # In French what is less than two is singular, none too.
-        alone = abs(count) < _TWO if language == "fr" else count == 1
-        return (one if alone else many or one).format(count=number(count))
+        singular = is_singular(count, french=language == "fr")
+        return (one if singular else many or one).format(count=number(count))
 
     def purpose(code: str) -> str:
         return PURPOSES[language].get(code, code)

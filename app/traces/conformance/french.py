@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from app.access.credentials import REPLACING
 from app.access.store import Source
+from app.core.counted import agreed, counted
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
 from app.standards.france import minors, schools
@@ -117,9 +118,10 @@ class French:
         self._audit(AUDIT_KIND, f"source:{source.id}", detail)
         self._count(source, outcome, len(statements), counts)
         if faults:
+            naming = sum(map(bool, found))
             raise PersonalDataRefused(
-                f"{sum(map(bool, found))} of {len(statements)} statements name people openly, and source {source.id} "
-                "sends statements about minors; nothing of the batch was stored.",
+                f"{naming} of {counted(len(statements), 'statement')} {agreed(naming, 'names', 'name')} people openly, "
+                f"and source {source.id} sends statements about minors; nothing of the batch was stored.",
                 faults=faults[:_SHOWN],
             )
         return self.cleaned(source, statements, found)

@@ -13,6 +13,7 @@ import orjson
 from app.access.restrictions.store import States
 from app.access.store import Source
 from app.core import clock, lossless
+from app.core.counted import agreed, counted
 from app.core.errors import (
     DatabaseUnavailable,
     Fault,
@@ -194,7 +195,8 @@ class Recorder:
             self._profiles.count_rejected(source, len(statements))
             self._refused("rejected", len(statements))
             raise ProfileRejected(
-                f"{checked.failing} of {len(statements)} statements fail the profiles of source {source.id}; "
+                f"{checked.failing} of {counted(len(statements), 'statement')} "
+                f"{agreed(checked.failing, 'fails', 'fail')} the profiles of source {source.id}; "
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
@@ -397,7 +399,8 @@ def _refuse_persons(
         if subject in refusing or before.get(place) in refusing
     ]
     raise PersonRefused(
-        f"{len(faults)} of {len(subjects)} statements are of persons who object to new data; nothing was stored.",
+        f"{len(faults)} of {counted(len(subjects), 'statement')} {agreed(len(faults), 'is', 'are')} of data subjects "
+        "who object to new data; nothing was stored.",
         faults=faults[:20],
     )
 
@@ -459,7 +462,8 @@ def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflic
         if identity in taken
     ]
     return StatementConflict(
-        f"{len(faults)} of {len(ids)} statements have an id that a different statement has; nothing was stored.",
+        f"{len(faults)} of {counted(len(ids), 'statement')} {agreed(len(faults), 'has', 'have')} an id that a "
+        "different statement has; nothing was stored.",
         faults=faults[:20],
     )
 
@@ -477,7 +481,7 @@ def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> PersonRestr
         if identity in by
     ]
     return PersonRestricted(
-        f"{len(faults)} of {len(ids)} statements void a statement of a person whose data are only stored until the "
-        "restriction ends; nothing of the batch was stored.",
+        f"{len(faults)} of {counted(len(ids), 'statement')} {agreed(len(faults), 'voids', 'void')} a statement of a "
+        "data subject whose data are only stored until the restriction ends; nothing of the batch was stored.",
         faults=faults[:20],
     )

@@ -135,7 +135,7 @@ def test_what_does_not_open_is_left_and_counted(parts: Parts, service: Keys) -> 
     assert (done.learners, done.unopened) == (19, 1)
     found = service.verify()
     assert (found.learners, found.unopened, found.subjects) == (20, {1: 1}, (damaged.hex(),))
-    with pytest.raises(KeysUnopened, match="1 learners' keys of version 1"):
+    with pytest.raises(KeysUnopened, match="1 learner's key of version 1"):
         refuse_unopened(found)
 
 
