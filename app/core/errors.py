@@ -507,8 +507,8 @@ class KeyBackupRefused(OperatorError):
     title_fr = "Copie du fichier de clés refusée : vérifiez la phrase secrète, ou prenez une autre copie"
 
 
-class Unsealable(SillageError):
-    """A sealed value is damaged, or was moved; never one that was erased with its key."""
+class DecryptionFailed(SillageError):
+    """An encrypted value is damaged, or was moved; never one that was erased with its key."""
 
     code = "unsealable"
     title = "Decryption failed: a stored value is damaged or was moved; compare with a backup"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
 
 FRAME_BYTES = 1024 * 1024
@@ -45,7 +45,7 @@ def unwrapped(learner: Cipher, organisation: str, attachment: bytes, wrapped: by
     """The key of an attachment, from what was wrapped for a learner.
 
     Raises:
-        Unsealable: damaged, of another attachment, or wrapped for another learner.
+        DecryptionFailed: damaged, of another attachment, or wrapped for another learner.
     """
     return AESGCM(_opened(learner, wrapped, _key_bound(organisation, attachment)))
 
@@ -56,7 +56,7 @@ def rewrapped(
     """The key of an attachment, wrapped for another learner too.
 
     Raises:
-        Unsealable: as for ``unwrapped``.
+        DecryptionFailed: as for ``unwrapped``.
     """
     place = _key_bound(organisation, attachment)
     nonce = random(NONCE_BYTES)
@@ -96,7 +96,7 @@ def opened(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[b
     """The data, frame by frame.
 
     Raises:
-        Unsealable: a frame is damaged, out of its place or missing, or sealed with another key.
+        DecryptionFailed: a frame is damaged, out of its place or missing, or sealed with another key.
     """
     number = 0
     held: bytes | None = None
@@ -106,7 +106,7 @@ def opened(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[b
             number += 1
         held = frame
     if held is None:
-        raise Unsealable("The data of an attachment are missing.")
+        raise DecryptionFailed("The data of an attachment are missing.")
     yield _opened(key, held, _bound(organisation, attachment, number, True))
 
 
@@ -114,7 +114,7 @@ def _opened(key: Cipher, frame: bytes, bound: bytes) -> bytes:
     try:
         return key.decrypt(frame[:NONCE_BYTES], frame[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
-        raise Unsealable("The data of an attachment do not open: they are damaged.") from None
+        raise DecryptionFailed("The data of an attachment do not open: they are damaged.") from None
 
 
 def _key_bound(organisation: str, attachment: bytes) -> bytes:

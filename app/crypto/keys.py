@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.core.errors import BadCursor, KeyMissing, KeyRefused, Unsealable
+from app.core.errors import BadCursor, DecryptionFailed, KeyMissing, KeyRefused
 from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 
 KEY_BYTES = 32
@@ -378,14 +378,14 @@ class OrganisationKeys:
         """Undo ``seal``.
 
         Raises:
-            Unsealable: damaged, moved from its place, or sealed with another key.
+            DecryptionFailed: damaged, moved from its place, or sealed with another key.
             DatabaseUnavailable: as ``index``.
         """
         purpose = place.partition(":")[0]
         header = sealed[:_GENERATION_BYTES]
         key = self._now().documents.of(sealed_by(sealed))
         if key is None:
-            raise Unsealable(f"A sealed value of {purpose} cannot be opened.")
+            raise DecryptionFailed(f"A sealed value of {purpose} cannot be opened.")
         return key.open(purpose, header + self._place(place), sealed[_GENERATION_BYTES:])
 
     def seal_cursor(self, place: str, plain: bytes, day: int) -> str:
@@ -405,14 +405,14 @@ class OrganisationKeys:
         """Undo ``seal_cursor``.
 
         Raises:
-            Unsealable: no cursor, altered, or made for another place.
+            DecryptionFailed: no cursor, altered, or made for another place.
             BadCursor: it is too old, or the documents key was replaced since.
             DatabaseUnavailable: as ``index``.
         """
         try:
             sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
-            raise Unsealable("This is no cursor.") from None
+            raise DecryptionFailed("This is no cursor.") from None
         header = sealed[: _GENERATION_BYTES + _DAY_BYTES]
         made = int.from_bytes(header[_GENERATION_BYTES:], "big")
         documents = self._now().documents
@@ -421,7 +421,7 @@ class OrganisationKeys:
             raise BadCursor("The key of this cursor was replaced since it was made. Start again from the first page.")
         # A day to come: clocks of two hosts differ.
         if key is None or len(header) < _GENERATION_BYTES + _DAY_BYTES or made > day + 1:
-            raise Unsealable("This is no cursor.")
+            raise DecryptionFailed("This is no cursor.")
         if made < day - CURSOR_DAYS:
             raise BadCursor(f"This cursor is more than {CURSOR_DAYS} days old. Start again from the first page.")
         return key.open(f"cursor:{made}", header + self._place(place), sealed[len(header) :])

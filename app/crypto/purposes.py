@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 
 KEY_BYTES = 32
 SALT_BYTES = 12
@@ -77,13 +77,13 @@ class SealingKey:
         """Undo ``seal``.
 
         Raises:
-            Unsealable: damaged, moved from its place, or sealed with another key.
+            DecryptionFailed: damaged, moved from its place, or sealed with another key.
         """
         nonce, content = sealed[: SALT_BYTES + NONCE_BYTES], sealed[SALT_BYTES + NONCE_BYTES :]
         try:
             packed = self._of(purpose, nonce).decrypt(nonce[SALT_BYTES:], content, bound)
         except (InvalidTag, ValueError):
-            raise Unsealable(f"A sealed value of {purpose.partition(':')[0]} cannot be opened.") from None
+            raise DecryptionFailed(f"A sealed value of {purpose.partition(':')[0]} cannot be opened.") from None
         return zstandard.decompress(packed)
 
     def _of(self, purpose: str, nonce: bytes) -> AESGCM:

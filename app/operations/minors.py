@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from app.access.restrictions.store import States
 from app.access.store import Source
 from app.core import lossless
-from app.core.errors import DatabaseUnavailable, RegisterInvalid, Unsealable
+from app.core.errors import DatabaseUnavailable, DecryptionFailed, RegisterInvalid
 from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
@@ -391,7 +391,7 @@ class MinorsPass:
                         key = attachment_sealing.rewrapped(
                             keys[before], keys[after], self._keys.organisation, row.id, row.keys[before], self._random
                         )
-                    except Unsealable:
+                    except DecryptionFailed:
                         continue
                     wrapped.append((row.id, after, key))
         self._repository.wrap(wrapped)

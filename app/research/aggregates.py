@@ -17,7 +17,7 @@ import orjson
 import polars as pl
 
 from app.core import clock
-from app.core.errors import BadCursor, BadParameter, DatabaseUnavailable, Fault, NotFound, Unsealable
+from app.core.errors import BadCursor, BadParameter, DatabaseUnavailable, DecryptionFailed, Fault, NotFound
 from app.crypto.keys import OrganisationKeys
 from app.research import definitions
 from app.research.compute import PERIOD, Plan, tables
@@ -272,7 +272,7 @@ class Aggregates:
     def _opened(self, cursor: str, place: str) -> list[str]:
         try:
             key: list[str] = orjson.loads(self._keys.open_cursor(place, cursor, clock.today()))
-        except (Unsealable, ValueError):
+        except (DecryptionFailed, ValueError):
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
             ) from None

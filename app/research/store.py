@@ -304,7 +304,7 @@ class AggregateRepository:
             None when one of them was replaced meanwhile: read the names again.
 
         Raises:
-            Unsealable: a part is damaged or was moved.
+            DecryptionFailed: a part is damaged or was moved.
         """
         with translated():
             sealed = {

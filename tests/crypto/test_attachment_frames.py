@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16
@@ -42,7 +42,7 @@ def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
         [stranger[0], two, three],
         [one, two, damaged],
     ):
-        with pytest.raises(Unsealable):
+        with pytest.raises(DecryptionFailed):
             list(opened(KEY, "org", ID, wrong))
 
 
@@ -62,5 +62,5 @@ def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None
         (learners[first], "org", b"j" * 16, wrapped[first]),
         (learners[first], "org", ID, wrapped[first][:20]),
     ):
-        with pytest.raises(Unsealable):
+        with pytest.raises(DecryptionFailed):
             unwrapped(learner, organisation, place, one)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import KeyMissing, KeyRefused, Unsealable
+from app.core.errors import DecryptionFailed, KeyMissing, KeyRefused
 from app.crypto.keys import (
     KEY_BYTES,
     LONGEST_REMEMBERED,
@@ -89,16 +89,16 @@ def test_open_undoes_seal(plain: bytes, place: str) -> None:
 
 def test_a_sealed_value_moved_or_altered_does_not_open() -> None:
     sealed = KEYS.seal("aggregate:a", b"secret")
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         KEYS.open("aggregate:b", sealed)
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         organisation("other").open("aggregate:a", sealed)
     for place in (0, 13, len(sealed) - 1):
         altered = bytearray(sealed)
         altered[place] ^= 1
-        with pytest.raises(Unsealable):
+        with pytest.raises(DecryptionFailed):
             KEYS.open("aggregate:a", bytes(altered))
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         KEYS.open("aggregate:a", b"")
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import BadCursor, Unsealable
+from app.core.errors import BadCursor, DecryptionFailed
 from app.crypto import keys as rules
 from app.crypto import purposes
 from app.crypto.keys import CURSOR_DAYS, AuditKey, AuditKeys, Current, OrganisationKeys, first_generations, sealed_by
@@ -123,7 +123,7 @@ def test_a_cursor_given_another_day_does_not_open() -> None:
     cursor = KEYS.seal_cursor("c", b"x", DAY)
     sealed = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     sealed[2:6] = (DAY + 5).to_bytes(4, "big")
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         KEYS.open_cursor("c", base64.urlsafe_b64encode(bytes(sealed)).decode(), DAY + 5)
 
 
@@ -131,7 +131,7 @@ def test_a_cursor_given_another_day_does_not_open() -> None:
     "cursor", ["", "A", "AAAA", "AAEAAE4g", "!!!", "é", "AAEAAE4g" * 4, "_" * 400, "AAAAAE4g" + "A" * 80]
 )
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         KEYS.open_cursor("c", cursor, DAY)
 
 
@@ -143,9 +143,9 @@ def test_during_a_rotation_both_open_and_the_one_in_force_seals() -> None:
     given_out = of_generations(1, 2)
     assert (given_out.documents.writing.generation, given_out.open("case:1", two)) == (1, b"y")
     for keys, sealed in ((old, two), (new, one)):
-        with pytest.raises(Unsealable):
+        with pytest.raises(DecryptionFailed):
             keys.open("case:1", sealed)
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         both.open("case:1", two[:1] + b"\x01" + two[2:])
 
 

@@ -35,7 +35,7 @@ import structlog
 
 from app.core.clock import today
 from app.core.counted import counted
-from app.core.errors import BadCursor, DatabaseUnavailable, Unsealable
+from app.core.errors import BadCursor, DatabaseUnavailable, DecryptionFailed
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.store import AuditRepository, Detail, Entry, Head, Listed
 from app.platform.mongo.group_commit import SharedWrite
@@ -500,7 +500,7 @@ class Audit:
             return None
         try:
             return self._keys.open_cursor(place, cursor, today())
-        except Unsealable:
+        except DecryptionFailed:
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."
             ) from None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from app.core import clock
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto.keys import OrganisationKeys, sealed_by
 from app.governance.audit.log import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
 from app.keys import organisation as organisation_keys
@@ -156,7 +156,7 @@ class DocumentsRotation:
                         continue
                     try:
                         changes.append(Change(row, _anew(keys, kind, row)))
-                    except Unsealable:
+                    except DecryptionFailed:
                         unopened += 1
                 done = self._seals.replace(kind, changes)
                 changed += done

@@ -20,6 +20,7 @@ from uuid import UUID
 from app.core import clock
 from app.core.counted import counted
 from app.core.errors import (
+    DecryptionFailed,
     FileRefused,
     KeyBackupRefused,
     KeyInUse,
@@ -29,7 +30,6 @@ from app.core.errors import (
     KeysUnopened,
     NotFound,
     SettingsInvalid,
-    Unsealable,
 )
 from app.crypto import key_backup
 from app.crypto.keys import KEY_BYTES, KeyCustody, Wrapped, subject_place
@@ -169,7 +169,7 @@ class Keys:
             provider: Where the keys are; asked for when they are to be changed or copied.
             organisation: Its id.
             audit: Writes an entry, durable when it returns: kind, actor, detail.
-            opens: Opens a statement; false when it was erased, ``Unsealable`` or ``KeyRefused`` when it does not open.
+            opens: Decrypts a statement; false when it was erased, ``DecryptionFailed`` or ``KeyRefused`` when it cannot.
             process_ttl: Silence in seconds after which a process is held for dead.
         """
         self._store = store
@@ -277,7 +277,7 @@ class Keys:
         for identity in identities:
             try:
                 self._opens(identity)
-            except (Unsealable, KeyRefused):
+            except (DecryptionFailed, KeyRefused):
                 damaged.append(str(identity))
         return len(identities), tuple(damaged)
 

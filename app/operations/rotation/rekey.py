@@ -23,7 +23,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core import clock
-from app.core.errors import DatabaseUnavailable, Unsealable
+from app.core.errors import DatabaseUnavailable, DecryptionFailed
 from app.crypto import attachments as attachment_sealing
 from app.crypto.bodies import Bodies
 from app.crypto.documents import seal_layers, unseal_layers
@@ -428,7 +428,7 @@ class Rekey:
                     made = attachment_sealing.rewrapped(
                         key.other, key.sealing, self._organisation, row.id, wrapped, clock.random_bytes
                     )
-                except Unsealable:
+                except DecryptionFailed:
                     # It is under the newer one, or under one that was destroyed.
                     made = wrapped
             fresh.append((subject, made))

@@ -35,7 +35,7 @@ import orjson
 
 from app.access.store import Source
 from app.core import lossless
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.core.months import closed_before
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.register.service import Activity, Register, version_on
@@ -475,7 +475,7 @@ class _Package:
                     for chunk in data.chunks:
                         entry.write(chunk)
                         yield self._zip.taken()
-                except Unsealable:
+                except DecryptionFailed:
                     whole = False
             item = {
                 "file": path,

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app.core import clock, lossless
-from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound, Unsealable
+from app.core.errors import CaseConflict, DatabaseUnavailable, DecryptionFailed, NotFound
 from app.core.months import months_after
 from app.crypto import attachments as attachment_sealing
 from app.crypto import documents as sealing
@@ -455,7 +455,7 @@ class Erasures:
         def attachment_opens(key: Cipher, row: Sealed) -> bool:
             try:
                 attachment_sealing.unwrapped(key, organisation, row.id, row.sealed)
-            except Unsealable:
+            except DecryptionFailed:
                 return False
             return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.documents import Content, Place, Resource
@@ -92,7 +92,7 @@ class PersonDocuments:
                 name, content = self._seal.part(row.subject, row.id, "name", row.name), self._seal.content(row)
                 if name is None:
                     self._seal.require_erased(row)
-            except Unsealable:
+            except DecryptionFailed:
                 self.damaged += 1
                 continue
             if name is not None and content is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.keys.learners import SubjectKeys
@@ -45,7 +45,7 @@ class DocumentSeal:
         """A part, ``name`` or ``body``, of a document; None if no present key of its learner opens it.
 
         Raises:
-            Unsealable: it is no learner's, and damaged.
+            DecryptionFailed: it is no learner's, and damaged.
         """
         place = sealing.place(identity, part)
         if subject is None:
@@ -64,7 +64,7 @@ class DocumentSeal:
         """The content of a document; None when it is erased, or was replaced since it was read.
 
         Raises:
-            Unsealable: it is damaged.
+            DecryptionFailed: it is damaged.
         """
         plain = self.part(row.subject, row.id, "body", row.body)
         if plain is None:
@@ -77,7 +77,7 @@ class DocumentSeal:
         """A document, as it was read, that does not open: its learner's key was destroyed, or somebody must be told.
 
         Raises:
-            Unsealable: it is damaged. It is there as it was read, and nobody is erasing its learner.
+            DecryptionFailed: it is damaged. It is there as it was read, and nobody is erasing its learner.
         """
         subject = row.subject
         if subject is None or subject not in self._subjects.existing([subject]) or self._erasing([subject]):
@@ -85,4 +85,6 @@ class DocumentSeal:
         # Asked last: of an erasure that ended since it was read, nothing is there any more.
         if self._repository.get(row.id) == row:
             _log.error("a document that does not open", document=row.id.hex())
-            raise Unsealable("This document is stored but does not open: it is damaged. Its operator must be told.")
+            raise DecryptionFailed(
+                "This document is stored but does not open: it is damaged. Its operator must be told."
+            )

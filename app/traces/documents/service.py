@@ -136,7 +136,7 @@ class Documents:
 
         Raises:
             NotFound: there is none, or its learner was erased or is restricted.
-            Unsealable: it is damaged.
+            DecryptionFailed: it is damaged.
         """
         address = self._address(place)
         row = None if address.subject in self._states().restricted else self._repository.get(address.id)
@@ -246,7 +246,7 @@ class Documents:
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``LARGEST``, merged, or of more values than are merged; nothing changed.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
-            Unsealable: what is there is damaged, and cannot be merged with; nothing changed.
+            DecryptionFailed: what is there is damaged, and cannot be merged with; nothing changed.
             ActivityNotInForce: nothing may be stored for this source now.
         """
         self._admit(source)

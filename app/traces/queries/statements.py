@@ -11,7 +11,7 @@ import orjson
 
 from app.access.restrictions.store import States
 from app.core import clock, lossless
-from app.core.errors import BadCursor, NotFound, Unsealable
+from app.core.errors import BadCursor, DecryptionFailed, NotFound
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.platform.cluster.membership import Presence
@@ -404,7 +404,7 @@ class Library:
             wanted = Filter(groups, content["since"], content["until"], mine, moving=index.moving)
             asked = Asked(wanted, *content["asked"])
             after = Position(content["stored"], tuple(map(UUID, content["seen"])))
-        except (ValueError, KeyError, TypeError, Unsealable):
+        except (ValueError, KeyError, TypeError, DecryptionFailed):
             raise BadCursor(
                 "This cursor was altered, or was made for other credentials. Start the query again from its first page."
             ) from None

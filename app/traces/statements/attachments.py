@@ -10,7 +10,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core import lossless
-from app.core.errors import BodyTooLarge, Fault, InvalidStatement, SillageError, Unsealable
+from app.core.errors import BodyTooLarge, DecryptionFailed, Fault, InvalidStatement, SillageError
 from app.crypto.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
 from app.crypto.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
 from app.keys.learners import SubjectKeys
@@ -142,7 +142,7 @@ class Attachments:
                 for subject, wrapped in each.keys.items():
                     # Not one that opens besides: it is to go, and what comes late may be looked at no more.
                     unwrapped(sealing_alone(keys[subject]), self._keys.organisation, each.id, wrapped)
-        except Unsealable:
+        except DecryptionFailed:
             return False
         return True
 
@@ -196,19 +196,19 @@ class Attachments:
         """The key of an attachment; None when it was wrapped with a key of the learner that was destroyed since.
 
         Raises:
-            Unsealable: it is damaged.
+            DecryptionFailed: it is damaged.
         """
         organisation = self._keys.organisation
         try:
             return unwrapped(learner, organisation, attachment, wrapped)
-        except Unsealable:
+        except DecryptionFailed:
             # The key at hand may be one that was destroyed, and made anew by another process.
             present = self._subjects.renewed([subject]).get(subject)
             if present is None:
                 return None
             try:
                 return unwrapped(present, organisation, attachment, wrapped)
-            except Unsealable:
+            except DecryptionFailed:
                 if self._erasing([subject]):
                     return None
                 raise

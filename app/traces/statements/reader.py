@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from app.core.errors import Unsealable
+from app.core.errors import DecryptionFailed
 from app.crypto.bodies import Bodies
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.low_watermark import Observer
@@ -114,11 +114,13 @@ class SealedReader:
         """Open one statement; None when its learner's key was destroyed.
 
         Raises:
-            Unsealable: its body is damaged or was moved.
+            DecryptionFailed: its body is damaged or was moved.
         """
         opened = self.opened_within([row], None)
         if opened.damaged:
-            raise Unsealable("This statement is stored but does not open: it is damaged. Its operator must be told.")
+            raise DecryptionFailed(
+                "This statement is stored but does not open: it is damaged. Its operator must be told."
+            )
         return opened.plain[0] if opened.plain else None
 
     def _damaged(self, closed: Sequence[Stored]) -> tuple[UUID, ...]:

@@ -12,7 +12,7 @@ import pytest
 from bson import decode_all
 
 from app.core import clock
-from app.core.errors import BadCursor, KeysBusy, Unsealable
+from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
 from app.factory import Parts
@@ -393,5 +393,5 @@ def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rotati
 
 def test_a_value_under_no_key_in_force_is_damaged(parts: Parts) -> None:
     fill(parts)
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         parts.keys.open("case:1", b"\x00\x09" + bytes(60))

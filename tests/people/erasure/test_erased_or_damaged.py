@@ -12,7 +12,7 @@ import orjson
 import pytest
 import structlog
 
-from app.core.errors import NotFound, Unsealable
+from app.core.errors import DecryptionFailed, NotFound
 from app.factory import Parts
 from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
 from app.people.finding.pseudonyms import Person
@@ -92,7 +92,7 @@ def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(parts: Parts
     assert parts.statements.some([fresh])[0].stored > erasure.until_stored
     for identity, name in ((others, "other"), (fresh, "lea")):
         damage(parts, identity)
-        with structlog.testing.capture_logs() as logged, pytest.raises(Unsealable):
+        with structlog.testing.capture_logs() as logged, pytest.raises(DecryptionFailed):
             parts.library.one(identity, READER, voided=False)
         assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(identity)]]
         assert about(parts, person(name))["unreadable"] == 1
@@ -177,7 +177,7 @@ def test_a_damaged_document_is_told_and_not_merged_over(parts: Parts, ask: Calla
     document(parts, Resource.STATE, "lea")
     row = parts.store.collection("documents").find_one({})
     parts.store.collection("documents").update_one({}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}})
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         ask(parts)
     assert about(parts, person("lea"))["unreadable"] == 1
 

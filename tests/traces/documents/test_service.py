@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.access.restrictions.store import NOBODY
 from app.core import clock
-from app.core.errors import PreconditionFailed, Unsealable
+from app.core.errors import DecryptionFailed, PreconditionFailed
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.people.erasure.store import ErasureRepository
@@ -155,7 +155,7 @@ def test_a_body_moved_elsewhere_does_not_open(store: Store, service: Documents) 
     first, second = store.collection(NAME).find({}).sort("updated", 1)
     store.collection(NAME).update_one({"_id": second["_id"]}, {"$set": {"body": first["body"]}})
     assert service.read(STATE, actor="a").content.body == b"1"
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         service.read(other, actor="a")
 
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
 from app.access.store import Source
-from app.core.errors import DatabaseUnavailable, StatementConflict, Unsealable
+from app.core.errors import DatabaseUnavailable, DecryptionFailed, StatementConflict
 from app.factory import Parts
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Writing
@@ -90,7 +90,7 @@ def test_a_damaged_body_does_not_hide_the_others(parts: Parts) -> None:
     ids = parts.recorder.record(batch(5), SOURCE, Version.V1).ids
     parts.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
     assert [plain.id for plain in parts.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
-    with pytest.raises(Unsealable):
+    with pytest.raises(DecryptionFailed):
         parts.library.one(ids[2], Reader("k", None), voided=False)
 
 
