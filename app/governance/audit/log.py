@@ -38,7 +38,7 @@ from app.core.counted import counted
 from app.core.errors import BadCursor, DatabaseUnavailable, DecryptionFailed
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.store import AuditRepository, Detail, Entry, Head, Listed
-from app.platform.mongo.group_commit import SharedWrite
+from app.platform.mongo.group_commit import GroupCommit
 
 CHAIN_OPENED = "chain-opened"
 CHAIN_CLOSED = "chain-closed"
@@ -351,7 +351,7 @@ class Audit:
         os.register_at_fork(after_in_child=after_fork)
 
     def _begin(self) -> None:
-        self._inserts: SharedWrite[_New, Entry] = SharedWrite(self._insert)
+        self._inserts: GroupCommit[_New, Entry] = GroupCommit(self._insert)
         self._chain = ""
         self._next = 0
         self._prev = _FIRST_PREV

@@ -169,7 +169,7 @@ class Keys:
             provider: Where the keys are; asked for when they are to be changed or copied.
             organisation: Its id.
             audit: Writes an entry, durable when it returns: kind, actor, detail.
-            opens: Decrypts a statement; false when it was erased, ``DecryptionFailed`` or ``KeyRefused`` when it cannot.
+            opens: Decrypts a statement; false when erased. ``DecryptionFailed`` or ``KeyRefused`` when it cannot.
             process_ttl: Silence in seconds after which a process is held for dead.
         """
         self._store = store

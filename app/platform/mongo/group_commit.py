@@ -1,4 +1,4 @@
-"""Writes that threads share: whoever comes while one is under way waits, and goes with all the others in the next one.
+"""Group commit: writes of several threads as one. Who comes while one is under way goes with all others in the next.
 
 A durable write costs MongoDB a flush of its journal, whatever it holds, and this process a round trip. Nobody waits for
 others to come: a write alone goes at once.
@@ -28,8 +28,8 @@ class _Ticket(Generic[Item, Outcome]):
         self.done = False
 
 
-class SharedWrite(Generic[Item, Outcome]):
-    """Gathers the items of several threads into one write at a time. Made after a fork, never before."""
+class GroupCommit(Generic[Item, Outcome]):
+    """Group commit: the items of several threads in one write at a time. Made after a fork, never before."""
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
         """``write`` stores items, at least one, and gives the outcome of each, in step. What it raises, each raises."""

@@ -60,7 +60,7 @@ from app.core.personal_data import Impersonal, Personal
 from app.platform.cluster.membership import Writing
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.platform.mongo.group_commit import SharedWrite
+from app.platform.mongo.group_commit import GroupCommit
 
 NAME = "statements"
 LINKING = "linking"
@@ -273,7 +273,7 @@ class Statements:
         self._collection = store.collection(NAME)
         self._linking = store.collection(LINKING)
         self._voided_verbs = voided_verbs
-        self._singles: SharedWrite[_Single, bool] = SharedWrite(self._insert_singles)
+        self._singles: GroupCommit[_Single, bool] = GroupCommit(self._insert_singles)
 
     def insert(
         self,

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.core.errors import DatabaseUnavailable
-from app.platform.mongo.group_commit import SharedWrite
+from app.platform.mongo.group_commit import GroupCommit
 
 
 def test_a_write_alone_goes_at_once() -> None:
@@ -19,7 +19,7 @@ def test_a_write_alone_goes_at_once() -> None:
         groups.append([*items])
         return [item * 2 for item in items]
 
-    assert SharedWrite(write).put(4) == 8
+    assert GroupCommit(write).put(4) == 8
     assert groups == [[4]]
 
 
@@ -33,7 +33,7 @@ def test_those_who_come_meanwhile_go_together_and_get_their_own() -> None:
         assert go.wait(10)
         return [item * 2 for item in items]
 
-    shared = SharedWrite(write)
+    shared = GroupCommit(write)
     with ThreadPoolExecutor(20) as threads:
         leader = threads.submit(shared.put, 0)
         assert first.wait(10)
@@ -53,7 +53,7 @@ def test_a_failure_is_everybodys_and_the_next_write_goes_on() -> None:
             raise DatabaseUnavailable
         return items
 
-    shared = SharedWrite(write)
+    shared = GroupCommit(write)
     with ThreadPoolExecutor(8) as threads:
         sent = [threads.submit(shared.put, item) for item in range(8)]
         assert all(isinstance(one.exception(10), DatabaseUnavailable) for one in sent)
@@ -65,7 +65,7 @@ def test_one_that_is_ended_in_the_midst_leaves_nobody_waiting() -> None:
     def write(items: Sequence[int]) -> Sequence[int]:
         raise SystemExit
 
-    shared = SharedWrite(write)
+    shared = GroupCommit(write)
     with pytest.raises(SystemExit):
         shared.put(1)
     with pytest.raises(SystemExit):
