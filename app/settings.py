@@ -267,7 +267,7 @@ class Settings:
         _seconds(0.05, 5),
         0.25,
     )
-    process_ttl_seconds: float = _setting("Silence after which a process is held for dead.", _seconds(1, 120), 10.0)
+    process_ttl_seconds: float = _setting("Silence after which a process is declared dead.", _seconds(1, 120), 10.0)
     lease_seconds: float = _setting(
         "Length of the scheduler's lease: another host takes over after this silence.",
         _seconds(2, 600),

@@ -18,7 +18,7 @@ from tests.served import ACTIVITY
 
 
 def own_settings(folder: Path, uri: str) -> Settings:
-    """Settings of an organisation that no other test has, with processes that are soon held for dead."""
+    """Settings of an organisation that no other test has, with processes that are soon declared dead."""
     return load(
         {
             "SILLAGE_DATA_DIR": str(folder / "data"),

@@ -111,7 +111,7 @@ class HolderThread:
         epoch: Callable[[], int] | None = None,
         on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
-        """``ttl``: silence in seconds after which a process is held for dead.
+        """``ttl``: silence in seconds after which a process is declared dead.
 
         ``epoch`` gives the one announced last, for a process that is not in ``processes``; ``on_epoch`` then empties
         its caches when it has changed.

@@ -1,4 +1,4 @@
-"""Drill: a worker is paused in the middle of a write, held for dead, goes on, and is killed before it can notice.
+"""Drill: a worker is paused in the middle of a write, declared dead, goes on, and is killed before it can notice.
 
 What it wrote, if anything, lies where followers of the store were told that nothing would come any more; and a retry
 would be told that it is there.
@@ -127,7 +127,7 @@ def test_what_is_stored_late_is_not_stored_where_nothing_should_come(
             until(lambda: stopped(worker))
             try:
                 later = one.post(writer, statement()).json()[0]
-                # Held for dead, once MongoDB has given up what it has open: followers go on beyond its stamps.
+                # Declared dead, once MongoDB has given up what it has open: followers go on beyond its stamps.
                 until(lambda: later in poller.seen, 60)
             finally:
                 os.kill(worker, signal.SIGCONT)

@@ -51,7 +51,7 @@ def test_one_that_lives_and_is_behind_is_waited_for_in_vain(store: Store) -> Non
     finally:
         stop.set()
         thread.join()
-    # Silent for that long, it is held for dead.
+    # Silent for that long, it is declared dead.
     assert repository.wait_for_epoch(1, interval=INTERVAL, ttl=0.3)
 
 

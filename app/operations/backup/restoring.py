@@ -11,7 +11,7 @@ document of ``restore_state``; while there is one, nothing serves or works on th
     parts   [str]    its collections
     loaded  [str]    those of them that are complete
     same    bool     what was in force is of the same store: its audit log and tombstones are kept
-    run     str      the command that loads: one that was held for dead finds another one here, or nothing, and ends
+    run     str      the command that loads: one that was declared dead finds another one here, or nothing, and ends
 """
 
 from __future__ import annotations
@@ -372,7 +372,7 @@ class Restoring:
 
 def _taken_over() -> RestoreRefused:
     return RestoreRefused(
-        "Another command gave this restore up, or went on with it, while this one was held for dead. This one ends; "
+        "Another command gave this restore up, or went on with it, while this one was declared dead. This one ends; "
         "see whether that one still runs, and run `sillage restore` again if not."
     )
 

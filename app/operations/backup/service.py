@@ -203,7 +203,7 @@ class Backups:
                 It tells what it is given how many it has looked through, and how many there are.
             redo: Carries out again what was done on the operator's word since the backup; how many acts it was.
             heartbeat_seconds: How often processes say that they live.
-            process_ttl_seconds: Silence after which one is held for dead.
+            process_ttl_seconds: Silence after which one is declared dead.
         """
         self._store = store
         self._ring = keyring
@@ -538,7 +538,7 @@ class Backups:
         return True
 
     def _refuse_living(self, store: Store, own: str | None = None, begun: Restoring | None = None) -> None:
-        """Refuse while a process serves or schedules; one that was killed is waited for until it is held for dead.
+        """Refuse while a process serves or schedules; one that was killed is waited for until it is declared dead.
 
         Args:
             store: The database.

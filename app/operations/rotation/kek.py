@@ -170,7 +170,7 @@ class Keys:
             organisation: Its id.
             audit: Writes an entry, durable when it returns: kind, actor, detail.
             opens: Decrypts a statement; false when erased. ``DecryptionFailed`` or ``KeyRefused`` when it cannot.
-            process_ttl: Silence in seconds after which a process is held for dead.
+            process_ttl: Silence in seconds after which a process is declared dead.
         """
         self._store = store
         self._ring = keyring

@@ -3,7 +3,7 @@
 Member ``claim`` of such a document, absent while nobody is at it::
 
     by     binary  the process
-    until  date    when it is held for dead, and another may go on
+    until  date    when the claim expires, and another may go on
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The low watermark: the instant before which no statement can still appear, as one who writes nothing sees it.
+"""Low watermarks of the processes that write, as one who writes nothing sees them.
 
-Every process that writes publishes a floor, below which it will never stamp again; the least of them is the low
-watermark (*Consistent-Through*, ``docs/adr/0006-consistent-through.md``). A process that stops moving is removed by
-whoever sees it (``app.platform.cluster.membership``).
+Each publishes its own (the field ``floor``), below which it will never stamp again; before the least of them no
+statement can still appear (*Consistent-Through*, ``docs/adr/0006-consistent-through.md``). A process that stops moving
+is removed by whoever sees it (``app.platform.cluster.membership``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Observer:
             self._beats[name] = document["beat"]
         dead = [name for name in documents if self._silence[name] > self._ttl]
         for name in dead:
-            # Only as it was read: a process that spoke meanwhile stays, and its floor with it.
+            # Only as it was read: a process that spoke meanwhile stays, and its low watermark with it.
             gone = removed(self._store, {"_id": name, "beat": documents[name]["beat"]})
             if gone:
                 del documents[name]

@@ -1,16 +1,16 @@
-"""Processes that write statements or cache credentials: their floors, and what they have noticed.
+"""Processes that write statements or cache credentials: their low watermarks, and what they have noticed.
 
 Two promises rest on this collection (``docs/adr/0006-consistent-through.md``):
 
-* *Consistent-Through*: no statement with an earlier ``stored`` can still appear. Each writer publishes a **floor**,
-  below which it will never stamp again: the oldest stamp it has under way, or its clock. The bound is the least
-  floor.
+* *Consistent-Through*: no statement with an earlier ``stored`` can still appear. Each writer publishes a **low
+  watermark** (the field ``floor``), below which it will never stamp again: the oldest stamp it has under way, or its
+  clock. The bound is the least of them.
 * *Revocation at once*: each process publishes the access **epoch** up to which it has emptied its caches. Who revokes
   waits until every living process has published it. Who destroys a learner's key does the same, and learns with it the
   **last** stamp that each has reserved: what was sealed with a key that it had before has no later one.
 
-A process whose clock is off (``app.platform.cluster.agreed_clock``) gives no stamp, and its floor goes by MongoDB's
-time.
+A process whose clock is off (``app.platform.cluster.agreed_clock``) gives no stamp, and its low watermark goes by
+MongoDB's time.
 
 A process whose entry has not moved for ``ttl`` seconds, while others could read and write, is removed by whoever sees
 it. One that finds itself removed registers again; what it wrote meanwhile moves to a later place.
@@ -151,7 +151,7 @@ class Presence:
         return clock.steady() - self._beat_at < self._ttl / 2 and generation in {None, self._generation}
 
     def touch(self, fence: str, session: ClientSession) -> bool:
-        """Change a fence within a transaction; false when it is gone, and this process held for dead."""
+        """Change a fence within a transaction; false when it is gone, and this process declared dead."""
         return bool(self._fences.update_one({"_id": fence}, {"$inc": {"n": 1}}, session=session).matched_count)
 
     def require(self) -> None:
@@ -217,7 +217,7 @@ class Presence:
                 else:
                     self._under_way[first] = release
 
-    def _floor(self) -> int:
+    def _low_watermark(self) -> int:
         with self._lock:
             now = clock.steady()
             for first, release in list(self._under_way.items()):
@@ -237,9 +237,11 @@ class Presence:
         self._raise_to(max([self._observer.last_stored(), *(int(d["floor"]) for d in entries.values())]))
         with translated(), self._store.transaction() as session:
             self._fences.insert_many([{"_id": f"{name}/{n}", "n": 0} for n in range(self._writers)], session=session)
-            self._collection.insert_one({"_id": name, "floor": self._floor(), "epoch": 0, "beat": 0}, session=session)
+            self._collection.insert_one(
+                {"_id": name, "floor": self._low_watermark(), "epoch": 0, "beat": 0}, session=session
+            )
         if entries:
-            # Others may give a bound without knowing of this entry until they have read it; by then their floors tell.
+            # Others may give a bound without knowing of this entry until they have read it; their low watermarks tell.
             threading.Event().wait(2.5 * self._interval)
             entries, _ = self._observer.read()
             self._raise_to(
@@ -279,15 +281,15 @@ class Presence:
         self._away = False
 
     def _beat_once(self) -> None:
-        """Publish the floor and the epoch, read the others, compute the bound."""
-        floor = self._floor()
+        """Publish the low watermark and the epoch, read the others, compute the bound."""
+        watermark = self._low_watermark()
         # In this order: a stamp that was reserved before the caches were emptied is not beyond ``last``.
         epoch, last = max(self._epoch, 0), self._last
         started = clock.steady()
         with translated():
             answer = self._collection.update_one(
                 {"_id": self._name},
-                [{"$set": {"floor": floor, "last": last, "beat": self._beat + 1, "epoch": epoch, "at": "$$NOW"}}],
+                [{"$set": {"floor": watermark, "last": last, "beat": self._beat + 1, "epoch": epoch, "at": "$$NOW"}}],
             )
         answered = clock.steady()
         if not answer.matched_count:
@@ -305,10 +307,10 @@ class Presence:
             self._epoch = epoch
         # Only now: until its caches are emptied, one that was silent may not trust them.
         self._beat_at = started
-        floors = [floor, *(int(document["floor"]) for document in entries.values())]
+        watermarks = [watermark, *(int(document["floor"]) for document in entries.values())]
         # Clocks differ, and step: one that is behind would hold every bound back for as long as it is.
-        self._raise_to(max(floors))
-        bound = min(floors)
+        self._raise_to(max(watermarks))
+        bound = min(watermarks)
         with self._lock:
             self._bound = max(self._bound, bound)
 
@@ -324,5 +326,5 @@ class Presence:
             except SillageError:
                 continue
             except Exception as unforeseen:
-                # Whatever it is, a process that no longer beats would soon be held for dead.
+                # Whatever it is, a process that no longer beats would soon be declared dead.
                 _log.error("beat failed", kind=type(unforeseen).__name__)

@@ -57,7 +57,7 @@ class Lease:
         """Called by a job between two steps of its work, at least every few seconds.
 
         Raises:
-            LeaseLost: this scheduler no longer leads, or is asked to stop: leave off without a commit.
+            LeaseLost: this scheduler no longer leads, or is asked to stop: stop without a commit.
             ClockOff: this host's clock is not MongoDB's: what is due by it may not be.
         """
         if self._revoked.is_set():
@@ -67,7 +67,7 @@ class Lease:
         self._right()
 
     def revoke(self) -> None:
-        """Ask the jobs of this term to leave off at their next ``check``; the lease itself is kept."""
+        """Ask the jobs of this term to stop at their next ``check``; the lease itself is kept."""
         self._revoked.set()
 
     def release(self) -> None:

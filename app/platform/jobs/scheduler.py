@@ -77,7 +77,7 @@ class Scheduler:
             repository: State and history of jobs.
             clock: Microseconds since 1970 UTC.
             timezone: Zone of the cron expressions.
-            grace_seconds: How long jobs under way may go on after a stop, before they are asked to leave off.
+            grace_seconds: How long jobs under way may go on after a stop, before they are asked to stop.
             retry_minutes: What ``RETRY_MINUTES`` says, for tests.
         """
         self._jobs = tuple(jobs)
@@ -140,7 +140,7 @@ class Scheduler:
             if stop.is_set() and not lease.lost:
                 term.wait(self._grace)
             lease.revoke()
-            # The lease is renewed until the last job has left off: it must not run beside the next leader's.
+            # The lease is renewed until the last job has stopped: it must not run beside the next leader's.
             scheduler.shutdown(wait=True)
 
     def _execute(self, job: Job, term: _Term) -> None:

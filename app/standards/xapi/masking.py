@@ -291,7 +291,7 @@ def _named(value: _Part, scrub: Callable[[str], str]) -> _Part:
     for name, part in value.items():
         new = text = scrub(name)
         number = numbers.get(new, 1)
-        # Two that are alike by now are still two. Each goes on counting where the last one like it left off.
+        # Two that are alike by now are still two. Each goes on counting where the last one like it ended.
         while text in rewritten:
             number += 1
             text = f"{new} ({number})"

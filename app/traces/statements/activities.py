@@ -85,7 +85,7 @@ class Activities:
         """The definitions of these activities (IRIs), in their order, one after the other; one never defined is left
         out.
 
-        Whoever has enough leaves off: few are held at a time, sealed, and one opened.
+        Whoever has enough stops: few are held at a time, sealed, and one opened.
         """
         for some in _slices(list(dict.fromkeys(identities))):
             tokens = {identity: self._token(identity) for identity in some}

@@ -467,7 +467,7 @@ class Statements:
     def link_some(self) -> bool:
         """Link some of those that refer to a statement that many waited for; whether there were any.
 
-        Any process may go on where another one left off.
+        Any process may go on where another one stopped.
 
         Raises:
             DatabaseUnavailable: it is not done; what is done stays.

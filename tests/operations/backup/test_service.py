@@ -651,7 +651,7 @@ def test_a_restore_that_was_held_for_dead_puts_nothing_in_place(house: House, *,
             if taken_over:
                 Restoring(house.store).begin("another", "c", ["statements"], same=True)
 
-    with pytest.raises(RestoreRefused, match="held for dead"):
+    with pytest.raises(RestoreRefused, match="declared dead"):
         house.backups().restore(path, replace=True, step=away)
     after = house.contents()
     assert {name: after[name] for name in before} == before

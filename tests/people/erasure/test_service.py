@@ -389,7 +389,7 @@ def test_a_statement_that_changes_meanwhile_is_read_again(parts: Parts, monkeypa
 
     def raced(redactions: Any) -> int:
         if not moved:
-            # A writer that was held for dead moves its statement to a later place, sealed anew.
+            # A writer that was declared dead moves its statement to a later place, sealed anew.
             row = parts.statements.some([identity])[0]
             plain = parts.reader.opened([row])[0].body
             key = parts.subjects.existing([row.subject])[row.subject]

@@ -88,7 +88,7 @@ def test_a_clock_that_steps_back_holds_nobody_back(store: Store, monkeypatch: py
             beats()
             with present(store) as one, one.writing(5) as writing:
                 pass
-        # The clock of this process is behind what was stamped: its floor follows all the same.
+        # The clock of this process is behind what was stamped: its low watermark follows all the same.
         assert writing.first >= ahead
         for _ in range(100):
             if other.consistent_through() >= writing.first + 5:
@@ -106,7 +106,7 @@ def shift(patch: pytest.MonkeyPatch, seconds: float) -> None:
     patch.setattr(clock, "now_us", lambda: right() + round(seconds * 1_000_000))
 
 
-def floor(store: Store, presence: Presence) -> int:
+def low_watermark(store: Store, presence: Presence) -> int:
     return int(observer(store).read()[0][presence._name]["floor"])
 
 
@@ -135,10 +135,10 @@ def test_a_clock_stepped_while_it_serves_gives_no_stamp_and_moves_nobody(
             with pytest.raises(ClockOff):
                 one.require_right_clock()
             beats(6)
-            # Floors go on by MongoDB's time.
-            held = floor(store, other)
+            # Low watermarks go on by MongoDB's time.
+            held = low_watermark(store, other)
             beats(6)
-            assert held < floor(store, other)
+            assert held < low_watermark(store, other)
         now = clock.now_us()
         assert all(abs(int(entry["floor"]) - now) < 30_000_000 for entry in observer(store).read()[0].values())
         for presence in (one, other):
@@ -226,7 +226,7 @@ def test_a_silent_process_that_nobody_removed_has_not_lapsed(store: Store) -> No
     one.close()
 
 
-def test_a_process_that_speaks_just_before_it_is_removed_keeps_its_floor(
+def test_a_process_that_speaks_just_before_it_is_removed_keeps_its_low_watermark(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Presence(store, interval=INTERVAL, ttl=TTL)
@@ -373,7 +373,7 @@ def test_whoever_has_noticed_an_epoch_has_said_its_last_stamp_of_before(store: S
             assert observer(store).highest() >= writing.first + 4 > ahead
 
 
-def test_a_floor_is_waited_for_until_the_write_under_way_has_ended(store: Store) -> None:
+def test_a_low_watermark_is_waited_for_until_the_write_under_way_has_ended(store: Store) -> None:
     with present(store) as one:
         with one.writing(1) as writing:
             beats()

@@ -199,7 +199,7 @@ def test_restamping_moves_a_statement_in_the_order(statements: Statements) -> No
 def test_a_restamped_statement_is_found_by_what_its_body_names(statements: Statements, store: Store) -> None:
     sent = row(1, None, b"same", b"agent-erased")
     statements.insert([sent])
-    # An erasure redacts it before its writer learns that it was held for dead.
+    # An erasure redacts it before its writer learns that it was declared dead.
     store.collection("statements").update_one({"_id": sent.id}, {"$set": {"t": [SOURCE], "body": b"redacted"}})
     statements.restamp([sent._replace(stored=9)])
     found = statements.page(Filter(((b"agent-erased",),)), after=None, ascending=True, limit=10).rows
