@@ -630,7 +630,7 @@ class Parts:
             lambda: self.keyring,
             settings.organisation,
             lambda: [source.id for source in self.sources_repository.list()],
-            lambda rows: self.reader.opened(rows),
+            lambda rows: self.reader.decrypted(rows),
             lambda index, source, statement: tokens.of_statement(index, source, keys_of(statement)),
             self._audited,
             # A process looks after half of the first; what it has begun ends by two waits for MongoDB.

@@ -289,7 +289,7 @@ def _stages() -> Iterator[StageTold]:
 )
 @click.pass_obj
 def keys_verify(parts: Custody, sample: int) -> None:
-    """Open every key of the organisation and of learners, and some statements; exit code 2 if one does not open."""
+    """Decrypt every key of the organisation and of learners, and some statements; exit code 2 if one cannot be."""
     with _progress("Opening learners' keys") as told:
         found = parts.key_service.verify(sample, progress=told)
     console = out()

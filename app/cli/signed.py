@@ -34,7 +34,7 @@ def verified(file: Path, public_key: Path, kind: str) -> Signed:
     Raises:
         FileRefused: one of the files cannot be read. ``kind``: what the document is called (``receipt``).
     """
-    signed = signing.opened(
+    signed = signing.verified(
         read(file, f"{kind} or the public key"), signing.parse_public_key(read(public_key, f"{kind} or the public key"))
     )
     out().print(f"The signature is right: {signed.format}.")

@@ -1,1 +1,1 @@
-"""Sealing and blind tokens: pure functions over keys and bytes, no I/O."""
+"""Encryption, the blind index and signing: pure functions over keys and bytes, no I/O."""

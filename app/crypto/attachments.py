@@ -64,7 +64,7 @@ def rewrapped(
 
 
 class FrameSealer:
-    """Seals the data of one attachment, frame by frame, as they come."""
+    """Encrypts the data of one attachment, frame by frame, as they come."""
 
     def __init__(self, key: AESGCM, organisation: str, attachment: bytes, random: RandomBytes) -> None:
         self._key = key
@@ -92,7 +92,7 @@ class FrameSealer:
         return nonce + sealed
 
 
-def opened(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[bytes]) -> Iterator[bytes]:
+def decrypted(key: AESGCM, organisation: str, attachment: bytes, frames: Iterable[bytes]) -> Iterator[bytes]:
     """The data, frame by frame.
 
     Raises:

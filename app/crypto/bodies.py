@@ -48,7 +48,7 @@ class _Contexts(NamedTuple):
 
 
 class Bodies:
-    """Seals and opens the statement bodies of one organisation.
+    """Encryption of the statement bodies of one organisation.
 
     Safe to share between threads: zstd contexts are kept per thread.
     """
@@ -100,8 +100,8 @@ class Bodies:
             self._local.contexts = made
         return made
 
-    def seal(self, items: Iterable[tuple[UUID, bytes]], keys: Iterable[Cipher]) -> list[bytes]:
-        """Seal a batch: ``items`` are (statement id, exact JSON bytes), ``keys`` the learners' in step."""
+    def encrypt(self, items: Iterable[tuple[UUID, bytes]], keys: Iterable[Cipher]) -> list[bytes]:
+        """Encrypt a batch: ``items`` are (statement id, exact JSON bytes), ``keys`` the learners' in step."""
         compress = self._contexts().compressor.compress
         work = list(items)
         nonces = self._random(NONCE_BYTES * len(work))
@@ -114,7 +114,7 @@ class Bodies:
             sealed.append(header + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
         return sealed
 
-    def open(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
+    def decrypt(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
         """Undo ``seal``, in order.
 
         None stands for a body that does not open: damaged, moved, under another key, or of a format that this version

@@ -66,35 +66,35 @@ def person_layer(place: str, subject: bytes) -> Layer:
     return Layer(subject, f"{place}:{subject.hex()}")
 
 
-def seal_layers(
+def encrypt_layers(
     keys: Mapping[bytes, Cipher], organisation: str, layers: Sequence[Layer], plain: bytes, random: RandomBytes
 ) -> bytes:
-    """Seal with the key of each layer, one after another; all of them must be among ``keys``."""
+    """Encrypt with the key of each layer, one after another; all of them must be among ``keys``."""
     value = plain
     for subject, place_of in layers:
-        value = seal(keys[subject], organisation, place_of, value, random)
+        value = encrypt(keys[subject], organisation, place_of, value, random)
     return value
 
 
-def unseal_layers(
+def decrypt_layers(
     keys: Mapping[bytes, Cipher], organisation: str, layers: Sequence[Layer], sealed: bytes
 ) -> bytes | None:
-    """Undo ``seal_layers``; None when one of the keys is not there, or does not open it."""
+    """Undo ``encrypt_layers``; None when one of the keys is not there, or does not open it."""
     value: bytes | None = sealed
     for subject, place_of in reversed(layers):
         if value is None or subject not in keys:
             return None
-        value = unseal(keys[subject], organisation, place_of, value)
+        value = decrypt(keys[subject], organisation, place_of, value)
     return value
 
 
-def seal(key: Cipher, organisation: str, place: str, plain: bytes, random: RandomBytes) -> bytes:
+def encrypt(key: Cipher, organisation: str, place: str, plain: bytes, random: RandomBytes) -> bytes:
     """Compress and seal with a learner's key, bound to the organisation and ``place``."""
     nonce = random(NONCE_BYTES)
     return nonce + key.encrypt(nonce, zstandard.compress(plain, 3), _bound(organisation, place))
 
 
-def unseal(key: Cipher, organisation: str, place: str, sealed: bytes) -> bytes | None:
+def decrypt(key: Cipher, organisation: str, place: str, sealed: bytes) -> bytes | None:
     """Undo ``seal``; None for what does not open: damaged, moved, or sealed with another key."""
     try:
         packed = key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(organisation, place))

@@ -42,7 +42,7 @@ _MOST_COST = 1 << 20
 RandomBytes = Callable[[int], bytes]
 
 
-def seal(content: bytes, passphrase: str, created: str, random: RandomBytes, cost: int = COST) -> bytes:
+def encrypt(content: bytes, passphrase: str, created: str, random: RandomBytes, cost: int = COST) -> bytes:
     """Protect the text of a key file.
 
     Args:
@@ -66,7 +66,7 @@ def seal(content: bytes, passphrase: str, created: str, random: RandomBytes, cos
     return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def unseal(backup: bytes, passphrase: str) -> bytes:
+def decrypt(backup: bytes, passphrase: str) -> bytes:
     """The text of the key file.
 
     Raises:

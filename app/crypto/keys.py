@@ -73,11 +73,11 @@ class KeyPair:
         self.other = other
 
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
-        """Seal with the one that seals now."""
+        """Encrypt with the one that encrypts now."""
         return self.sealing.encrypt(nonce, data, associated_data)
 
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
-        """Open with either; raises ``InvalidTag``."""
+        """Decrypt with either; raises ``InvalidTag``."""
         try:
             return self.sealing.decrypt(nonce, data, associated_data)
         except InvalidTag:
@@ -85,12 +85,12 @@ class KeyPair:
 
 
 def sealing_alone(cipher: Cipher) -> Cipher:
-    """The key that seals, without one that opens besides."""
+    """The key that encrypts, without one that only decrypts."""
     return cipher.sealing if isinstance(cipher, KeyPair) else cipher
 
 
 class Wrapped(NamedTuple):
-    """A key sealed under a key-encryption key: nonce, then ciphertext with its tag."""
+    """A key wrapped with a key-encryption key: nonce, then ciphertext with its tag."""
 
     version: int
     sealed: bytes
@@ -100,16 +100,16 @@ class KeyWrapping(Protocol):
     """Wrapping and unwrapping of keys: key-encryption keys as they are, or as they change (``app/keys/keyring.py``)."""
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
-        """Seal ``key`` for one place."""
+        """Wrap ``key`` for one place."""
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
-        """Open a wrapped key, or raise ``KeyRefused``."""
+        """Unwrap a key, or raise ``KeyRefused``."""
 
     def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
-        """Seal keys, each for its place, in one go."""
+        """Wrap keys, each for its place, in one go."""
 
     def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
-        """Open wrapped keys in one go, or raise ``KeyRefused`` if one does not open."""
+        """Unwrap keys in one go, or raise ``KeyRefused`` if one cannot be."""
 
 
 class KeyCustody(KeyWrapping, Protocol):
@@ -148,13 +148,13 @@ class KeyEncryptionKeys:
         object.__setattr__(self, "_ciphers", {version: AESGCM(key) for version, key in self.keys.items()})
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
-        """Seal ``key`` for one place (organisation and purpose, or subject)."""
+        """Wrap ``key`` for one place (organisation and purpose, or subject)."""
         nonce = random(NONCE_BYTES)
         sealed = self._ciphers[self.active].encrypt(nonce, key, place.encode())
         return Wrapped(self.active, nonce + sealed)
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
-        """Open a wrapped key.
+        """Unwrap a key.
 
         Raises:
             KeyRefused: the version is not held here, or the key does not open it.
@@ -170,11 +170,11 @@ class KeyEncryptionKeys:
             ) from None
 
     def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
-        """Seal keys, each for its place."""
+        """Wrap keys, each for its place."""
         return [self.wrap(place, key, random) for place, key in items]
 
     def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
-        """Open wrapped keys; raises as ``unwrap``, if one does not open."""
+        """Unwrap keys; raises as ``unwrap``, if one cannot be."""
         return [self.unwrap(place, wrapped) for place, wrapped in items]
 
     def opening(self) -> Collection[int]:
@@ -361,7 +361,7 @@ class OrganisationKeys:
         """True if an entry written at an instant, microseconds since 1970 UTC, has a right MAC; raises as ``index``."""
         return self._now().audit.genuine(at, message, mac)
 
-    def seal(self, place: str, plain: bytes) -> bytes:
+    def encrypt(self, place: str, plain: bytes) -> bytes:
         """Compress and seal with the documents key, bound to the organisation and ``place``.
 
         Two bytes say which generation of the key it is (``sealed_by``). What stands before the first colon of the place
@@ -372,9 +372,9 @@ class OrganisationKeys:
         """
         key = self._now().documents.writing
         header = key.generation.to_bytes(_GENERATION_BYTES, "big")
-        return header + key.seal(place.partition(":")[0], header + self._place(place), plain, self._random)
+        return header + key.encrypt(place.partition(":")[0], header + self._place(place), plain, self._random)
 
-    def open(self, place: str, sealed: bytes) -> bytes:
+    def decrypt(self, place: str, sealed: bytes) -> bytes:
         """Undo ``seal``.
 
         Raises:
@@ -386,9 +386,9 @@ class OrganisationKeys:
         key = self._now().documents.of(sealed_by(sealed))
         if key is None:
             raise DecryptionFailed(f"A sealed value of {purpose} cannot be opened.")
-        return key.open(purpose, header + self._place(place), sealed[_GENERATION_BYTES:])
+        return key.decrypt(purpose, header + self._place(place), sealed[_GENERATION_BYTES:])
 
-    def seal_cursor(self, place: str, plain: bytes, day: int) -> str:
+    def encrypt_cursor(self, place: str, plain: bytes, day: int) -> str:
         """A cursor, safe in a URL, that opens for ``CURSOR_DAYS``: under a key of its day.
 
         Args:
@@ -398,11 +398,11 @@ class OrganisationKeys:
         """
         key = self._now().documents.writing
         header = key.generation.to_bytes(_GENERATION_BYTES, "big") + day.to_bytes(_DAY_BYTES, "big")
-        sealed = header + key.seal(f"cursor:{day}", header + self._place(place), plain, self._random)
+        sealed = header + key.encrypt(f"cursor:{day}", header + self._place(place), plain, self._random)
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
-    def open_cursor(self, place: str, cursor: str, day: int) -> bytes:
-        """Undo ``seal_cursor``.
+    def decrypt_cursor(self, place: str, cursor: str, day: int) -> bytes:
+        """Undo ``encrypt_cursor``.
 
         Raises:
             DecryptionFailed: no cursor, altered, or made for another place.
@@ -424,7 +424,7 @@ class OrganisationKeys:
             raise DecryptionFailed("This is no cursor.")
         if made < day - CURSOR_DAYS:
             raise BadCursor(f"This cursor is more than {CURSOR_DAYS} days old. Start again from the first page.")
-        return key.open(f"cursor:{made}", header + self._place(place), sealed[len(header) :])
+        return key.decrypt(f"cursor:{made}", header + self._place(place), sealed[len(header) :])
 
     def _now(self) -> Current:
         if self._current is not None:
@@ -446,7 +446,7 @@ def first_generations(organisation: str, keys: Mapping[str, bytes]) -> Current:
 
 
 def sealed_by(sealed: bytes) -> int:
-    """The generation of the documents key that ``OrganisationKeys.seal`` used; 0 of nothing at all."""
+    """The generation of the documents key that ``OrganisationKeys.encrypt`` used; 0 of nothing at all."""
     return int.from_bytes(sealed[:_GENERATION_BYTES], "big")
 
 

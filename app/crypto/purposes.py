@@ -67,13 +67,13 @@ class SealingKey:
         self.print = derived(root, organisation, "print")[:8]
         self._derived = lru_cache(maxsize=_DERIVED_AT_HAND)(lambda purpose: derived(root, organisation, purpose))
 
-    def seal(self, purpose: str, bound: bytes, plain: bytes, random: RandomBytes) -> bytes:
+    def encrypt(self, purpose: str, bound: bytes, plain: bytes, random: RandomBytes) -> bytes:
         """Compress and seal with a key of its own, bound to ``bound``."""
         nonce = random(SALT_BYTES + NONCE_BYTES)
         # A new frame object per call: compressors are not safe to share between threads.
         return nonce + self._of(purpose, nonce).encrypt(nonce[SALT_BYTES:], zstandard.compress(plain, 3), bound)
 
-    def open(self, purpose: str, bound: bytes, sealed: bytes) -> bytes:
+    def decrypt(self, purpose: str, bound: bytes, sealed: bytes) -> bytes:
         """Undo ``seal``.
 
         Raises:

@@ -93,7 +93,7 @@ def parse_public_key(pem: bytes) -> bytes:
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def opened(document: bytes, public_key: bytes) -> Signed:
+def verified(document: bytes, public_key: bytes) -> Signed:
     """The content of a signed document, its signature verified.
 
     Raises:

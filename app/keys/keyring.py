@@ -90,11 +90,11 @@ class Keyring:
         return self._set.keks
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
-        """Seal ``key`` for one place under the active version."""
+        """Wrap ``key`` for one place with the active version."""
         return self._set.keks.wrap(place, key, random)
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
-        """Open a wrapped key; the keys are read again for a version that is not known.
+        """Unwrap a key; the keys are read again for a version that is not known.
 
         Raises:
             KeyRefused: the version is not held here, or the key does not open it.
@@ -104,11 +104,11 @@ class Keyring:
         return self._set.keks.unwrap(place, wrapped)
 
     def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
-        """Seal keys, each for its place, under the active version."""
+        """Wrap keys, each for its place, with the active version."""
         return self._set.keks.wrap_all(items, random)
 
     def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
-        """Open wrapped keys; raises as ``unwrap``, if one does not open."""
+        """Unwrap keys; raises as ``unwrap``, if one cannot be."""
         return [self.unwrap(place, wrapped) for place, wrapped in items]
 
     def listed(self) -> tuple[Listed, ...]:

@@ -1,4 +1,4 @@
-"""The wrapped keys of an organisation: made once, opened at every start, with the generations of some.
+"""The wrapped keys of an organisation: made once, unwrapped at every start, with the generations of some.
 
 The document, beside ``keys`` (a wrapped key by purpose)::
 
@@ -128,7 +128,7 @@ def ensure(store: Store, keks: KeyWrapping, organisation: str) -> OrganisationKe
 
 
 def unlock(store: Store, keks: KeyWrapping, organisation: str, *, keep_seconds: float = 5.0) -> OrganisationKeys:
-    """Open the organisation's keys.
+    """Unwrap the organisation's keys.
 
     Args:
         store: The store.
@@ -145,8 +145,8 @@ def unlock(store: Store, keks: KeyWrapping, organisation: str, *, keep_seconds: 
     return OrganisationKeys(organisation, _lasting(document, keks, organisation), clock.random_bytes, current)
 
 
-def opened(document: Document, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
-    """Open the keys in a document of this collection, wherever it was found.
+def unwrapped(document: Document, keks: KeyWrapping, organisation: str) -> OrganisationKeys:
+    """Unwrap the keys in a document of this collection, wherever it was found.
 
     Raises:
         KeyRefused: the key-encryption key does not open them.
@@ -157,7 +157,7 @@ def opened(document: Document, keks: KeyWrapping, organisation: str) -> Organisa
 
 
 def _lasting(document: Document, keks: KeyWrapping, organisation: str) -> dict[str, bytes]:
-    """The keys that are never replaced; the others are opened by themselves, being others before long."""
+    """The keys that are never replaced; the others are unwrapped by themselves, being others before long."""
     wanted = {*OrganisationKeys.LASTING, INDEX, DOCUMENTS}
     if wanted - document["keys"].keys() or {INDEX, DOCUMENTS, AUDIT} - document.keys():
         raise KeyRefused("This store was made by an unreleased build and lacks a key of later ones. Make it anew.")
@@ -255,7 +255,7 @@ def _rotation(store: Store, organisation: str, part: str) -> tuple[Document, Sta
 def index_keys(
     store: Store, keks: KeyWrapping, organisation: str, known: Mapping[int, IndexKey] | None = None
 ) -> IndexKeys:
-    """The generations of the index key as MongoDB has them now; those that are ``known`` are not opened again.
+    """The generations of the index key as MongoDB has them now; those that are ``known`` are not unwrapped again.
 
     Raises:
         KeyMissing, KeyRefused: as ``unlock``.

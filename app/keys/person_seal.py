@@ -10,7 +10,7 @@ from app.keys.learners import SubjectKeys
 
 
 class PersonSeal:
-    """Seals and opens. Safe to share between threads."""
+    """Encryption with data subjects' own keys. Safe to share between threads."""
 
     def __init__(self, subjects: SubjectKeys, organisation: str, random: RandomBytes) -> None:
         self._subjects = subjects
@@ -21,33 +21,33 @@ class PersonSeal:
         """Those of these subjects who have a key."""
         return set(self._subjects.existing(subjects))
 
-    def seal(self, place: str, values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Seal a value for each subject, for one place; a subject who has no key gets one."""
+    def encrypt(self, place: str, values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Encrypt a value for each subject, for one place; a subject who has no key gets one."""
         keys = self._subjects.ensured(values)
         return {
-            subject: documents.seal(keys[subject], self._organisation, _bound(place, subject), value, self._random)
+            subject: documents.encrypt(keys[subject], self._organisation, _bound(place, subject), value, self._random)
             for subject, value in values.items()
         }
 
-    def open(self, place: str, sealed: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    def decrypt(self, place: str, sealed: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Undo ``seal``; what was sealed with a key that was destroyed is left out."""
         keys = self._subjects.existing(sealed)
         opened = {
-            subject: documents.unseal(keys[subject], self._organisation, _bound(place, subject), value)
+            subject: documents.decrypt(keys[subject], self._organisation, _bound(place, subject), value)
             for subject, value in sealed.items()
             if subject in keys
         }
         return {subject: value for subject, value in opened.items() if value is not None}
 
-    def seal_for_all(self, place: str, subjects: Sequence[bytes], value: bytes) -> bytes:
-        """Seal a value that opens only while each of these subjects has the key that they have now, or get."""
+    def encrypt_for_all(self, place: str, subjects: Sequence[bytes], value: bytes) -> bytes:
+        """Encrypt a value so that it opens only while each of these subjects has the key that they have now, or get."""
         keys = self._subjects.ensured(subjects)
-        return documents.seal_layers(keys, self._organisation, _layers(place, subjects), value, self._random)
+        return documents.encrypt_layers(keys, self._organisation, _layers(place, subjects), value, self._random)
 
-    def open_for_all(self, place: str, subjects: Sequence[bytes], sealed: bytes) -> bytes | None:
-        """Undo ``seal_for_all``; None when a key was destroyed."""
+    def decrypt_for_all(self, place: str, subjects: Sequence[bytes], sealed: bytes) -> bytes | None:
+        """Undo ``encrypt_for_all``; None when a key was destroyed."""
         keys = self._subjects.existing(subjects)
-        return documents.unseal_layers(keys, self._organisation, _layers(place, subjects), sealed)
+        return documents.decrypt_layers(keys, self._organisation, _layers(place, subjects), sealed)
 
 
 def _bound(place: str, subject: bytes) -> str:

@@ -289,7 +289,7 @@ class MinorsPass:
     def _opened(self, rows: Sequence[Stored]) -> list[tuple[Stored, bytes]]:
         keys = self._subjects.existing(row.subject for row in rows)
         living = [row for row in rows if row.subject in keys and row.body]
-        plain = self._bodies.open([(row.id, row.body) for row in living], [keys[row.subject] for row in living])
+        plain = self._bodies.decrypt([(row.id, row.body) for row in living], [keys[row.subject] for row in living])
         return [(row, body) for row, body in zip(living, plain, strict=True) if body is not None]
 
     def _changes(self, source: Source, rows: Sequence[Stored]) -> tuple[list[_Change], Counter[str]]:
@@ -340,7 +340,7 @@ class MinorsPass:
         self._carry(source, changes, subjects)
         bodies = [(change.row.id, lossless.dumps(change.statement)) for change in changes]
         index = self._keys.index.writing
-        sealed = self._bodies.seal(bodies, [learner_keys[subject] for subject in subjects])
+        sealed = self._bodies.encrypt(bodies, [learner_keys[subject] for subject in subjects])
         rewritten = [
             Rewritten(
                 change.row.id,
@@ -399,7 +399,7 @@ class MinorsPass:
         for before, (after, identifier) in identifiers.items():
             ends = [closed for name, closed in self._accounts.of([before]) if name == source.id]
             if ends:
-                who = self._seal.seal(PLACE, {after: identifier.encode()})[after]
+                who = self._seal.encrypt(PLACE, {after: identifier.encode()})[after]
                 self._accounts.close(source.id, [Closing(after, max(ends), who)])
 
     def _refer(self, source: Source, check: Callable[[], None]) -> None:

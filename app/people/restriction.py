@@ -143,7 +143,7 @@ class Restriction:
         To be called before it makes the first one. ``pseudonyms`` gives persons with those.
         """
         states = {state.subject: state for state in self._repository.every()}
-        known = self._seal.open(PLACE, {subject: state.who for subject, state in states.items() if state.who})
+        known = self._seal.decrypt(PLACE, {subject: state.who for subject, state in states.items() if state.who})
         covered = 0
         for subject, who in known.items():
             members = orjson.loads(who)
@@ -158,7 +158,7 @@ class Restriction:
                 if len(one) == 1 and one != (members[0],)
             }
             state = states[subject]
-            sealed = self._seal.seal(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
+            sealed = self._seal.encrypt(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
             identities = [Identity(each, value) for each, value in sealed.items()]
             if not identities:
                 continue
@@ -176,7 +176,7 @@ class Restriction:
     def held(self) -> list[Restricted]:
         """Everybody who is restricted, for those who delete."""
         identities = self._repository.restricted()
-        known = self._seal.open(PLACE, {one.subject: one.who for one in identities})
+        known = self._seal.decrypt(PLACE, {one.subject: one.who for one in identities})
         return [
             Restricted(one.subject, self._agents(known[one.subject]) if one.subject in known else ())
             for one in identities
@@ -228,4 +228,4 @@ class Restriction:
         kept = {
             subject: orjson.dumps(members) for subject, members in actors.items() if subject in sure or subject in known
         }
-        return [Identity(subject, who) for subject, who in self._seal.seal(PLACE, kept).items()]
+        return [Identity(subject, who) for subject, who in self._seal.encrypt(PLACE, kept).items()]

@@ -265,13 +265,13 @@ class Aggregates:
         if len(rows) > query.limit:
             rows = rows[: query.limit]
             key = [rows[-1][definition.period], *(rows[-1][name] or "" for name in kept)]
-            further = self._keys.seal_cursor(place, orjson.dumps(key), clock.today())
+            further = self._keys.encrypt_cursor(place, orjson.dumps(key), clock.today())
         as_of = state.through if state is not None and state.complete else None
         return Answer(definition, as_of, self.minimum(definition), rows, further)
 
     def _opened(self, cursor: str, place: str) -> list[str]:
         try:
-            key: list[str] = orjson.loads(self._keys.open_cursor(place, cursor, clock.today()))
+            key: list[str] = orjson.loads(self._keys.decrypt_cursor(place, cursor, clock.today()))
         except (DecryptionFailed, ValueError):
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."

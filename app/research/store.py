@@ -281,7 +281,7 @@ class AggregateRepository:
                     "sequence": sequence,
                     "table": piece.table,
                     "first": piece.first,
-                    "sealed": Binary(self._keys.seal(place(id_), piece.content)),
+                    "sealed": Binary(self._keys.encrypt(place(id_), piece.content)),
                 }
             )
         return documents
@@ -313,7 +313,7 @@ class AggregateRepository:
             }
         if len(sealed) < len(parts):
             return None
-        return [(part, self._keys.open(place(part.id), sealed[part.id])) for part in parts]
+        return [(part, self._keys.decrypt(place(part.id), sealed[part.id])) for part in parts]
 
     def note_correction(self, months: Iterable[str]) -> None:
         """Have months counted again by the next run: call it before what counted in them is taken out."""

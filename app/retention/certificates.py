@@ -62,7 +62,7 @@ class Certificates:
         Raises:
             SignatureRefused: it is not a certificate that this organisation signed.
         """
-        signed = signing.opened(document, self._signer().public_key)
+        signed = signing.verified(document, self._signer().public_key)
         if signed.format != CERTIFICATE or signed.content.get("organisation") != self._organisation:
             raise SignatureRefused("The file is no certificate of this organisation.")
         act = act_of(signed.content)._replace(document=document)

@@ -115,7 +115,7 @@ class Accounts:
             for some in (last.items(), made.items())
         )
         ended |= also
-        who = self._seal.seal(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
+        who = self._seal.encrypt(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
         self._repository.close(
             source,
             [

@@ -318,7 +318,7 @@ class Deletions:
                 rows = self._statements.some(ids)
                 if not rows:
                     continue  # gone meanwhile, for their age or with their learner
-                months = self._figures().months_counted(self._reader.opened(rows))
+                months = self._figures().months_counted(self._reader.decrypted(rows))
                 self._figures().note_correction(sorted(months))
                 batch = Batch(tuple(row.id for row in rows), tuple(row.id for row in rows if row.voided))
                 self._repository.begin_batch(act.id, batch, months)

@@ -409,7 +409,7 @@ class Retention:
             after = found[-1]
             # Of one who was erased there is nothing left.
             index = self._keys.index
-            known = self._seal.open(PLACE, {one.subject: one.who for one in found})
+            known = self._seal.decrypt(PLACE, {one.subject: one.who for one in found})
             chunk = [
                 Ended(
                     one.subject,

@@ -309,7 +309,7 @@ def anatomy(parts: Parts, token: bytes) -> list[Row]:
         began = time.perf_counter()
         found = parts.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
         fetched = time.perf_counter()
-        plain = parts.reader.opened(found)
+        plain = parts.reader.decrypted(found)
         opened = time.perf_counter()
         b",".join([each.body for each in plain])
         ended = time.perf_counter()

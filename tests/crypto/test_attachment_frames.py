@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import DecryptionFailed
-from app.crypto.attachments import FRAME_BYTES, FrameSealer, new_key, opened, unwrapped
+from app.crypto.attachments import FRAME_BYTES, FrameSealer, decrypted, new_key, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16
 
@@ -26,7 +26,7 @@ def test_what_is_sealed_opens(chunks: list[bytes], frames: int, more: int) -> No
     chunks = [*chunks, bytes(max(0, frames * FRAME_BYTES + more))]
     sealed = _frames(*chunks)
     assert all(len(frame) <= FRAME_BYTES + 28 for frame in sealed)
-    assert b"".join(opened(KEY, "org", ID, sealed)) == b"".join(chunks)
+    assert b"".join(decrypted(KEY, "org", ID, sealed)) == b"".join(chunks)
 
 
 def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
@@ -43,7 +43,7 @@ def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
         [one, two, damaged],
     ):
         with pytest.raises(DecryptionFailed):
-            list(opened(KEY, "org", ID, wrong))
+            list(decrypted(KEY, "org", ID, wrong))
 
 
 def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None:
@@ -53,7 +53,7 @@ def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None
     frames = [*sealer.feed(b"data"), sealer.finish()]
     assert wrapped.keys() == learners.keys()
     for subject, learner in learners.items():
-        assert b"".join(opened(unwrapped(learner, "org", ID, wrapped[subject]), "org", ID, frames)) == b"data"
+        assert b"".join(decrypted(unwrapped(learner, "org", ID, wrapped[subject]), "org", ID, frames)) == b"data"
     first, second = learners
     for learner, organisation, place, one in (
         (KEY, "org", ID, wrapped[first]),

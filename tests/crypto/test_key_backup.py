@@ -19,23 +19,23 @@ AT = "2026-11-24T08:00:00Z"
 
 
 def sealed(content: bytes = b'{"keys": []}', passphrase: str = WORDS) -> bytes:
-    return key_backup.seal(content, passphrase, AT, os.urandom, cost=2)
+    return key_backup.encrypt(content, passphrase, AT, os.urandom, cost=2)
 
 
 @settings(deadline=None)
 @given(content=st.binary(max_size=2_000), passphrase=st.text())
 def test_what_is_sealed_opens_with_its_passphrase(content: bytes, passphrase: str) -> None:
-    assert key_backup.unseal(sealed(content, passphrase), passphrase) == content
+    assert key_backup.decrypt(sealed(content, passphrase), passphrase) == content
 
 
 @settings(deadline=None)
 @given(one=st.text(), other=st.text())
 def test_no_other_passphrase_opens_it(one: str, other: str) -> None:
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
-        assert key_backup.unseal(sealed(passphrase=one), other)
+        assert key_backup.decrypt(sealed(passphrase=one), other)
     else:
         with pytest.raises(KeyBackupRefused, match="passphrase"):
-            key_backup.unseal(sealed(passphrase=one), other)
+            key_backup.decrypt(sealed(passphrase=one), other)
 
 
 @settings(deadline=None, max_examples=300)
@@ -44,7 +44,7 @@ def test_a_cut_file_is_refused(data: st.DataObject) -> None:
     whole = sealed().rstrip()
     length = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(KeyBackupRefused, match=r"not a copy"):
-        key_backup.unseal(whole[:length], WORDS)
+        key_backup.decrypt(whole[:length], WORDS)
 
 
 @settings(deadline=None, max_examples=300)
@@ -55,7 +55,7 @@ def test_an_altered_file_never_gives_anything_else(data: st.DataObject) -> None:
     byte = data.draw(st.integers(0, 255))
     altered = whole[:place] + bytes([byte]) + whole[place + 1 :]
     try:
-        found = key_backup.unseal(altered, WORDS)
+        found = key_backup.decrypt(altered, WORDS)
     except KeyBackupRefused:
         return
     # Space between the words of JSON, and nothing else.
@@ -79,7 +79,7 @@ def test_an_altered_file_never_gives_anything_else(data: st.DataObject) -> None:
 )
 def test_anything_else_is_refused(noise: bytes) -> None:
     with pytest.raises(KeyBackupRefused):
-        key_backup.unseal(noise, WORDS)
+        key_backup.decrypt(noise, WORDS)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_alteration_with_a_fitting_digest_is_refused(changed: dict[str, objec
     del document["digest"]
     document["digest"] = hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()
     with pytest.raises(KeyBackupRefused, match=said):
-        key_backup.unseal(orjson.dumps(document), WORDS)
+        key_backup.decrypt(orjson.dumps(document), WORDS)
 
 
 def test_nothing_of_the_keys_stands_in_clear_and_two_copies_differ() -> None:
@@ -109,4 +109,4 @@ def test_nothing_of_the_keys_stands_in_clear_and_two_copies_differ() -> None:
 
 
 def test_the_cost_is_what_the_page_says() -> None:
-    assert orjson.loads(key_backup.seal(b"", WORDS, AT, os.urandom))["kdf"]["n"] == 131_072
+    assert orjson.loads(key_backup.encrypt(b"", WORDS, AT, os.urandom))["kdf"]["n"] == 131_072

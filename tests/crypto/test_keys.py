@@ -84,22 +84,22 @@ def test_pseudonyms_do_not_link_two_scopes() -> None:
 
 @given(st.binary(), st.text())
 def test_open_undoes_seal(plain: bytes, place: str) -> None:
-    assert KEYS.open(place, KEYS.seal(place, plain)) == plain
+    assert KEYS.decrypt(place, KEYS.encrypt(place, plain)) == plain
 
 
 def test_a_sealed_value_moved_or_altered_does_not_open() -> None:
-    sealed = KEYS.seal("aggregate:a", b"secret")
+    sealed = KEYS.encrypt("aggregate:a", b"secret")
     with pytest.raises(DecryptionFailed):
-        KEYS.open("aggregate:b", sealed)
+        KEYS.decrypt("aggregate:b", sealed)
     with pytest.raises(DecryptionFailed):
-        organisation("other").open("aggregate:a", sealed)
+        organisation("other").decrypt("aggregate:a", sealed)
     for place in (0, 13, len(sealed) - 1):
         altered = bytearray(sealed)
         altered[place] ^= 1
         with pytest.raises(DecryptionFailed):
-            KEYS.open("aggregate:a", bytes(altered))
+            KEYS.decrypt("aggregate:a", bytes(altered))
     with pytest.raises(DecryptionFailed):
-        KEYS.open("aggregate:a", b"")
+        KEYS.decrypt("aggregate:a", b"")
 
 
 @pytest.mark.parametrize(("length", "count"), [(1_000_000, 40), (LONGEST_REMEMBERED + 1, 5_000)])

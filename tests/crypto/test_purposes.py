@@ -71,8 +71,8 @@ def test_no_root_is_a_key_of_aes_or_of_a_mac(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(purposes, "AESGCM", aes)
     monkeypatch.setattr(purposes.hmac, "digest", mac)
     for place in ("case:1", "activity:aa", "aggregate-part:x", "document:00:body"):
-        KEYS.open(place, KEYS.seal(place, b"x"))
-    KEYS.open_cursor("cursor:c", KEYS.seal_cursor("cursor:c", b"x", DAY), DAY)
+        KEYS.decrypt(place, KEYS.encrypt(place, b"x"))
+    KEYS.decrypt_cursor("cursor:c", KEYS.encrypt_cursor("cursor:c", b"x", DAY), DAY)
     KEYS.mac("tombstone", b"x")
     KEYS.named("agent", "x")
     KEYS.audit_mac(b"x")
@@ -90,41 +90,41 @@ def test_no_two_values_are_sealed_with_one_key(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(purposes, "AESGCM", aes)
     for _ in range(500):
-        KEYS.seal("case:1", b"the same")
-        KEYS.seal_cursor("cursor:c", b"the same", DAY)
+        KEYS.encrypt("case:1", b"the same")
+        KEYS.encrypt_cursor("cursor:c", b"the same", DAY)
     assert len(set(seen)) == len(seen) == 1_000
 
 
 @given(st.binary(max_size=200), st.text(max_size=20), st.integers(0, 100_000))
 def test_open_cursor_undoes_seal_cursor(plain: bytes, place: str, day: int) -> None:
-    cursor = KEYS.seal_cursor(place, plain, day)
-    assert KEYS.open_cursor(place, cursor, day) == plain
+    cursor = KEYS.encrypt_cursor(place, plain, day)
+    assert KEYS.decrypt_cursor(place, cursor, day) == plain
     assert cursor.isascii() and not set("+/=&?#%") & set(cursor)
 
 
 @pytest.mark.parametrize("later", range(CURSOR_DAYS + 1))
 def test_a_cursor_goes_on_for_days(later: int) -> None:
-    assert KEYS.open_cursor("c", KEYS.seal_cursor("c", b"x", DAY), DAY + later) == b"x"
+    assert KEYS.decrypt_cursor("c", KEYS.encrypt_cursor("c", b"x", DAY), DAY + later) == b"x"
 
 
 def test_one_of_a_host_whose_clock_is_ahead_goes_on() -> None:
-    assert KEYS.open_cursor("c", KEYS.seal_cursor("c", b"x", DAY), DAY - 1) == b"x"
+    assert KEYS.decrypt_cursor("c", KEYS.encrypt_cursor("c", b"x", DAY), DAY - 1) == b"x"
 
 
 def test_an_old_cursor_is_refused_and_says_so() -> None:
-    cursor = KEYS.seal_cursor("c", b"x", DAY)
+    cursor = KEYS.encrypt_cursor("c", b"x", DAY)
     with pytest.raises(BadCursor, match="more than 7 days old"):
-        KEYS.open_cursor("c", cursor, DAY + CURSOR_DAYS + 1)
+        KEYS.decrypt_cursor("c", cursor, DAY + CURSOR_DAYS + 1)
 
 
 def test_a_cursor_given_another_day_does_not_open() -> None:
     import base64
 
-    cursor = KEYS.seal_cursor("c", b"x", DAY)
+    cursor = KEYS.encrypt_cursor("c", b"x", DAY)
     sealed = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     sealed[2:6] = (DAY + 5).to_bytes(4, "big")
     with pytest.raises(DecryptionFailed):
-        KEYS.open_cursor("c", base64.urlsafe_b64encode(bytes(sealed)).decode(), DAY + 5)
+        KEYS.decrypt_cursor("c", base64.urlsafe_b64encode(bytes(sealed)).decode(), DAY + 5)
 
 
 @pytest.mark.parametrize(
@@ -132,28 +132,28 @@ def test_a_cursor_given_another_day_does_not_open() -> None:
 )
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(DecryptionFailed):
-        KEYS.open_cursor("c", cursor, DAY)
+        KEYS.decrypt_cursor("c", cursor, DAY)
 
 
 def test_during_a_rotation_both_open_and_the_one_in_force_seals() -> None:
     old, both, new = of_generations(1), of_generations(2, 1), of_generations(2)
-    one, two = old.seal("case:1", b"x"), both.seal("case:1", b"y")
+    one, two = old.encrypt("case:1", b"x"), both.encrypt("case:1", b"y")
     assert (sealed_by(one), sealed_by(two), sealed_by(b"")) == (1, 2, 0)
-    assert (both.open("case:1", one), both.open("case:1", two), new.open("case:1", two)) == (b"x", b"y", b"y")
+    assert (both.decrypt("case:1", one), both.decrypt("case:1", two), new.decrypt("case:1", two)) == (b"x", b"y", b"y")
     given_out = of_generations(1, 2)
-    assert (given_out.documents.writing.generation, given_out.open("case:1", two)) == (1, b"y")
+    assert (given_out.documents.writing.generation, given_out.decrypt("case:1", two)) == (1, b"y")
     for keys, sealed in ((old, two), (new, one)):
         with pytest.raises(DecryptionFailed):
-            keys.open("case:1", sealed)
+            keys.decrypt("case:1", sealed)
     with pytest.raises(DecryptionFailed):
-        both.open("case:1", two[:1] + b"\x01" + two[2:])
+        both.decrypt("case:1", two[:1] + b"\x01" + two[2:])
 
 
 def test_a_cursor_of_a_key_that_was_replaced_says_so() -> None:
-    cursor = of_generations(1).seal_cursor("c", b"x", DAY)
-    assert of_generations(2, 1).open_cursor("c", cursor, DAY) == b"x"
+    cursor = of_generations(1).encrypt_cursor("c", b"x", DAY)
+    assert of_generations(2, 1).decrypt_cursor("c", cursor, DAY) == b"x"
     with pytest.raises(BadCursor, match="was replaced"):
-        of_generations(2).open_cursor("c", cursor, DAY)
+        of_generations(2).decrypt_cursor("c", cursor, DAY)
 
 
 def test_an_old_audit_key_proves_what_it_wrote_and_nothing_later() -> None:
@@ -166,7 +166,7 @@ def test_an_old_audit_key_proves_what_it_wrote_and_nothing_later() -> None:
     assert not both.genuine(1_000, b"other", old.mac(b"entry"))
 
 
-@pytest.mark.parametrize("seal", [lambda: KEYS.seal("case:1", b""), lambda: KEYS.seal("case:1", bytes(1_000))])
+@pytest.mark.parametrize("seal", [lambda: KEYS.encrypt("case:1", b""), lambda: KEYS.encrypt("case:1", bytes(1_000))])
 def test_lengths_are_what_the_pages_say(seal: Callable[[], bytes]) -> None:
     assert len(seal()) < 2 + 24 + 16 + 40
     assert rules.CURSOR_DAYS == 7

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import SignatureRefused
-from app.crypto.signing import Signer, opened, parse_public_key, verify
+from app.crypto.signing import Signer, parse_public_key, verified, verify
 
 SIGNER = Signer(bytes(range(32)))
 VALUES = st.recursive(
@@ -38,13 +38,13 @@ def test_the_signature_is_that_of_rfc_8032() -> None:
 @given(st.dictionaries(st.text(), VALUES))
 def test_what_is_signed_comes_back(content: dict[str, object]) -> None:
     document = SIGNER.signed("sillage-test", content)
-    assert opened(document, parse_public_key(SIGNER.pem.encode())) == ("sillage-test", content)
+    assert verified(document, parse_public_key(SIGNER.pem.encode())) == ("sillage-test", content)
 
 
 def test_white_space_and_the_order_of_members_do_not_matter() -> None:
     document = orjson.loads(SIGNER.signed("sillage-test", {"a": 1, "b": 2}))
     turned = orjson.dumps(dict(reversed(document.items())))
-    assert opened(turned, SIGNER.public_key).content == {"a": 1, "b": 2}
+    assert verified(turned, SIGNER.public_key).content == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize("member", ["content", "format", "key", "signature", "version"])
@@ -53,21 +53,21 @@ def test_an_altered_member_is_refused(member: str) -> None:
     other = {"content": {"statements": 13}, "format": "other", "key": "0" * 16, "version": 2}
     other["signature"] = base64.b64encode(bytes(64)).decode()
     with pytest.raises(SignatureRefused):
-        opened(orjson.dumps({**document, member: other[member]}), SIGNER.public_key)
+        verified(orjson.dumps({**document, member: other[member]}), SIGNER.public_key)
     with pytest.raises(SignatureRefused):
-        opened(orjson.dumps({name: part for name, part in document.items() if name != member}), SIGNER.public_key)
+        verified(orjson.dumps({name: part for name, part in document.items() if name != member}), SIGNER.public_key)
 
 
 @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000])
 def test_what_is_no_signed_document_is_refused(document: bytes) -> None:
     with pytest.raises(SignatureRefused):
-        opened(document, SIGNER.public_key)
+        verified(document, SIGNER.public_key)
 
 
 def test_another_key_does_not_verify() -> None:
     other = Signer(os.urandom(32))
     with pytest.raises(SignatureRefused, match="another key"):
-        opened(SIGNER.signed("sillage-test", {}), other.public_key)
+        verified(SIGNER.signed("sillage-test", {}), other.public_key)
     assert not verify(other.public_key, b"x", SIGNER.sign(b"x"))
     assert verify(SIGNER.public_key, b"x", SIGNER.sign(b"x"))
 

@@ -53,7 +53,7 @@ def require_nothing_of(parts: Parts, name: str, bound: int | None = None) -> Non
     statements = parts.store.collection("statements")
     assert statements.count_documents(wanted) == 0
     rows = parts.statements.span(None, 1 << 62, 1_000_000)
-    assert len(parts.reader.opened(rows)) == len(rows), "something is left that does not open"
+    assert len(parts.reader.decrypted(rows)) == len(rows), "something is left that does not open"
 
 
 class Writers:
@@ -119,7 +119,8 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
         assert {UUID(identity) for identity in afterwards} <= stored.keys()
         # Nothing of others was lost.
         for body in map(
-            orjson.loads, (plain.body for plain in parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000_000)))
+            orjson.loads,
+            (plain.body for plain in parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000_000))),
         ):
             keys = keys_of(body)
             if stored[UUID(body["id"])] <= done.until_stored:
@@ -185,10 +186,10 @@ def test_an_erasure_killed_at_any_moment_is_finished(
             (started,) = [each for each in parts.erasures.newest() if subject in each.subjects]
             own = parts.store.collection("statements").find({"subject": subject})
             left = parts.statements.some([each["_id"] for each in own])
-            assert parts.reader.opened(left) == [], name
+            assert parts.reader.decrypted(left) == [], name
             done = parts.erasures.advance(started.id)
             assert (done.phase, done.counts["statements"], done.counts["mentions"]) == (DONE, 50, 9), name
-            receipt = signing.opened(done.receipt or b"", parts.signer.public_key).content
+            receipt = signing.verified(done.receipt or b"", parts.signer.public_key).content
             assert receipt["aggregates"]["recounted"], name
         for name in MOMENTS:
             require_nothing_of(parts, name)
@@ -277,7 +278,7 @@ def opened(documents: list[dict[str, Any]], keys: dict[bytes, list[AESGCM]], bod
         for part in values(document):
             body = part.get("body") if isinstance(part, dict) else None
             if isinstance(body, bytes) and isinstance(part.get("_id"), UUID):
-                for plain in bodies.open([(part["_id"], body)] * len(every), every):
+                for plain in bodies.decrypt([(part["_id"], body)] * len(every), every):
                     if plain is not None:
                         found.setdefault(part["_id"], []).append(plain)
     return found

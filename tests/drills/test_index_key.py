@@ -142,7 +142,7 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
         reckon(server, senders.record)
         assert remains(parts, old) == []
         # Each learner's statements are found, all of them.
-        rows = parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000_000))
+        rows = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000_000))
         actors = Counter(orjson.dumps(orjson.loads(row.body)["actor"]) for row in rows)
         for actor, count in actors.most_common(5):
             answer = server.get(reader, agent=actor.decode(), limit=500)

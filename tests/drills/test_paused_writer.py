@@ -60,7 +60,7 @@ class Watch(monitoring.CommandListener):
 monitoring.register(Watch())
 from app.crypto.bodies import Bodies
 
-seal = Bodies.seal
+seal = Bodies.encrypt
 
 
 def sealing(self, *given):
@@ -69,7 +69,7 @@ def sealing(self, *given):
     return sealed
 
 
-Bodies.seal = sealing
+Bodies.encrypt = sealing
 """
 
 

@@ -80,8 +80,8 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         known = [row for row in rows if row.subject in old]
         assert known
         keys = [AESGCM(old[row.subject]) for row in known]
-        assert set(parts.bodies.open([(row.id, row.body) for row in known], keys)) == {None}
-        assert len(parts.reader.opened(rows)) == len(rows)
+        assert set(parts.bodies.decrypt([(row.id, row.body) for row in known], keys)) == {None}
+        assert len(parts.reader.decrypted(rows)) == len(rows)
         assert reckon(server, senders.record)
         until(lambda: not parts.store.collection("rekeyings").count_documents({"claim": {"$exists": True}}))
         print("killed", kills, "times, at", sorted(map(str, stages)))

@@ -208,7 +208,7 @@ def test_documents_that_are_no_bson(content: bytes) -> None:
         _Captured().see(Chunk("organisation_keys", framed, 1), "default")
 
 
-KEY_BACKUP = key_backup.seal(b"content", "passphrase", "2026-11-24T08:00:00Z", lambda size: bytes(size), cost=2)
+KEY_BACKUP = key_backup.encrypt(b"content", "passphrase", "2026-11-24T08:00:00Z", lambda size: bytes(size), cost=2)
 SIGNER = signing.Signer(bytes(32))
 SIGNED = SIGNER.signed("sillage-receipt", {"erasure": "x", "numbers": [1, 2, {"a": None}]})
 PROFILE = ROOT / "schemas" / "profiles" / "p2ia.jsonld"
@@ -227,8 +227,8 @@ def from_disk(read: Callable[[Path], object]) -> Callable[[bytes], object]:
 
 
 READERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
-    "copy of keys": (lambda content: key_backup.unseal(content, "passphrase"), KEY_BACKUP),
-    "signed document": (lambda content: signing.opened(content, SIGNER.public_key), SIGNED),
+    "copy of keys": (lambda content: key_backup.decrypt(content, "passphrase"), KEY_BACKUP),
+    "signed document": (lambda content: signing.verified(content, SIGNER.public_key), SIGNED),
     "public key": (
         signing.parse_public_key,
         b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n",

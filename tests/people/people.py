@@ -113,7 +113,7 @@ def document(parts: Parts, resource: Resource, name: str, identity: str = "d") -
 def bodies(parts: Parts) -> dict[UUID, dict[str, Any]]:
     """Every statement that opens, by id."""
     return {
-        row.id: orjson.loads(row.body) for row in parts.reader.opened(parts.statements.span(None, 1 << 62, 100_000))
+        row.id: orjson.loads(row.body) for row in parts.reader.decrypted(parts.statements.span(None, 1 << 62, 100_000))
     }
 
 

@@ -52,7 +52,7 @@ def test_of_a_closed_source_nothing_is_accepted_and_what_is_stored_stays(parts: 
     assert len(bodies(parts)) == 1
     assert kinds(parts, SOURCE_CLOSED) == [{"certificate": str(act.id), "activity": ENTRY, "source": "tutor"}]
     assert act.document is not None
-    said = signing.opened(act.document, signing.parse_public_key(parts.signer.pem.encode())).content
+    said = signing.verified(act.document, signing.parse_public_key(parts.signer.pem.encode())).content
     assert (said["kind"], said["source"], said["activity"]) == ("source-closed", "tutor", ENTRY)
     # Again, it is closed already.
     assert parts.contracts.close("tutor", **SAID).id == act.id

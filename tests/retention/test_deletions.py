@@ -62,7 +62,7 @@ def test_the_certificate_is_verified_with_the_public_key_alone_and_names_nobody(
     send(parts, named("lea"))
     act = parts.deletions.delete_data("tutor", **SAID)
     assert act.document is not None
-    signed = signing.opened(act.document, signing.parse_public_key(parts.signer.pem.encode()))
+    signed = signing.verified(act.document, signing.parse_public_key(parts.signer.pem.encode()))
     assert signed.format == CERTIFICATE
     said = signed.content
     assert (said["kind"], said["source"], said["decided_by"], said["reason"], said["counts"]["statements"]) == (

@@ -274,7 +274,7 @@ def left_of(house: House, name: str) -> int:
 
 def close(house: House, name: str, source: str, day: str) -> None:
     whose = subject(house, name)
-    who = house.seal.seal(PLACE, {whose: f"account:https://ent.example|{name}".encode()})[whose]
+    who = house.seal.encrypt(PLACE, {whose: f"account:https://ent.example|{name}".encode()})[whose]
     house.accounts.close(source, [Closing(whose, microseconds(f"{day}T00:00:00+00:00"), who)])
 
 

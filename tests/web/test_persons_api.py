@@ -51,7 +51,7 @@ def test_an_erasure_is_begun_followed_and_proved(server: Server) -> None:
     done = server.send("GET", path, dpo, version=None).json()
     assert (done["phase"], done["done"], done["counts"]["statements"]) == ("done", True, 1)
     receipt = server.send("GET", f"{path}/receipt", dpo, version=None)
-    assert signing.opened(receipt.content, server.parts.signer.public_key).content["case"] == "case-1"
+    assert signing.verified(receipt.content, server.parts.signer.public_key).content["case"] == "case-1"
     assert server.parts.persons.places(person(name)).own == 0
     assert name not in server.log.read_text()
 

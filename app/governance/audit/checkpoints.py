@@ -201,7 +201,7 @@ def read(file: Path, public_key: bytes) -> Checkpoint:
             content = opened.read(_MOST_BYTES)
     except OSError as refused:
         raise FileRefused(f"The checkpoint cannot be read ({refused.strerror}).") from None
-    signed = signing.opened(content, public_key)
+    signed = signing.verified(content, public_key)
     said = signed.content
     try:
         if signed.format != FORMAT:

@@ -493,13 +493,13 @@ class Audit:
         if listed.further is None:
             return Page(listed.entries, None)
         # Sealed: what it says goes into a query as it is.
-        return Page(listed.entries, self._keys.seal_cursor(place, listed.further, today()))
+        return Page(listed.entries, self._keys.encrypt_cursor(place, listed.further, today()))
 
     def _opened(self, place: str, cursor: str | None) -> bytes | None:
         if cursor is None:
             return None
         try:
-            return self._keys.open_cursor(place, cursor, today())
+            return self._keys.decrypt_cursor(place, cursor, today())
         except DecryptionFailed:
             raise BadCursor(
                 "The cursor is not one given for this question. Ask again without it, or repeat the same parameters."

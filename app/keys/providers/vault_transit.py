@@ -122,11 +122,11 @@ class TransitKeys:
         self.active = latest
 
     def wrap(self, place: str, key: bytes, random: RandomBytes) -> Wrapped:
-        """Seal ``key`` for one place under the latest version."""
+        """Wrap ``key`` for one place with the latest version."""
         return self.wrap_all([(place, key)], random)[0]
 
     def unwrap(self, place: str, wrapped: Wrapped) -> bytes:
-        """Open a wrapped key.
+        """Unwrap a key.
 
         Raises:
             KeyRefused: the Transit key does not open it.
@@ -135,7 +135,7 @@ class TransitKeys:
         return self.unwrap_all([(place, wrapped)])[0]
 
     def wrap_all(self, items: Sequence[tuple[str, bytes]], random: RandomBytes) -> list[Wrapped]:
-        """Seal keys, each for its place; Vault takes its own randomness."""
+        """Wrap keys, each for its place; Vault takes its own randomness."""
         made: list[Wrapped] = []
         for some in _slices(items):
             asked = [{"plaintext": _text(key), "context": _text(place.encode())} for place, key in some]
@@ -144,7 +144,7 @@ class TransitKeys:
         return made
 
     def unwrap_all(self, items: Sequence[tuple[str, Wrapped]]) -> list[bytes]:
-        """Open wrapped keys; raises as ``unwrap``, if one does not open."""
+        """Unwrap keys; raises as ``unwrap``, if one cannot be."""
         opened: list[bytes] = []
         for some in _slices(items):
             opened += [_bytes(_whole(one)["plaintext"]) for one in self._batch("decrypt", _asked(some))]

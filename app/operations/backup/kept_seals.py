@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from app.core import clock
-from app.crypto.documents import seal_layers, unseal_layers
+from app.crypto.documents import decrypt_layers, encrypt_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
 from app.operations.backup.restoring import STAGED, Restoring
@@ -22,7 +22,7 @@ BATCH = 1_000
 """Documents looked at, at a time."""
 
 
-def seal_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: str, names: Collection[str]) -> int:
+def encrypt_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: str, names: Collection[str]) -> int:
     """Have what is kept open with the staged keys of learners; how many documents were sealed anew.
 
     May be cut off and done again. What does not open with the keys in force stays as it is.
@@ -48,11 +48,11 @@ def seal_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation: st
             for row in rows:
                 values: dict[str, bytes] = {}
                 for field, (layers, sealed) in row.values.items():
-                    if unseal_layers(then, organisation, layers, sealed) is not None:
+                    if decrypt_layers(then, organisation, layers, sealed) is not None:
                         continue
-                    plain = unseal_layers(now, organisation, layers, sealed)
+                    plain = decrypt_layers(now, organisation, layers, sealed)
                     if plain is not None and all(layer.subject in then for layer in layers):
-                        values[field] = seal_layers(then, organisation, layers, plain, clock.random_bytes)
+                        values[field] = encrypt_layers(then, organisation, layers, plain, clock.random_bytes)
                 if values:
                     changes.append(Change(row, values))
             done += copies.replace(kind, changes)

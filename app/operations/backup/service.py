@@ -47,7 +47,7 @@ from app.operations.backup.backup_file import (
     documents_of,
     reading,
 )
-from app.operations.backup.kept_seals import seal_kept
+from app.operations.backup.kept_seals import encrypt_kept
 from app.operations.backup.restoring import ERASING, LOADING, Restoring, State
 from app.operations.backup.snapshot import snapshot
 from app.operations.measures import BackupMade, Measures
@@ -314,7 +314,7 @@ class Backups:
         if captured.organisation is None:
             raise BackupRefused("The backup holds no keys of this organisation, so nothing in it could be read.")
         try:
-            keys = organisation_keys.opened(captured.organisation, ring, self._organisation)
+            keys = organisation_keys.unwrapped(captured.organisation, ring, self._organisation)
         except SillageError:
             raise
         except Exception:
@@ -477,7 +477,7 @@ class Backups:
             if rekeying.NAME not in manifest.parts:
                 steps.stage(rekeying.NAME)
             steps.rekey_again()
-            seal_kept(store, self._ring(), steps, self._organisation, _NEVER_TAKEN_BACK)
+            encrypt_kept(store, self._ring(), steps, self._organisation, _NEVER_TAKEN_BACK)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
             steps.merge_keys(self._ring(), self._organisation)
             outside += Tombstones(store).every()

@@ -168,4 +168,6 @@ class DocumentsRotation:
 
 def _anew(keys: OrganisationKeys, kind: Kind, row: Row) -> dict[str, bytes]:
     places = {field: kind.place(row.id, field) for field in row.values}
-    return {field: keys.seal(places[field], keys.open(places[field], value)) for field, value in row.values.items()}
+    return {
+        field: keys.encrypt(places[field], keys.decrypt(places[field], value)) for field, value in row.values.items()
+    }

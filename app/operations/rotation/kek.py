@@ -221,7 +221,7 @@ class Keys:
         )
 
     def verify(self, sample: int = 200, actor: str = "cli:keys verify", progress: Told = lambda *_: None) -> Verified:
-        """Open every key of the organisation and of learners, and statements of ``sample`` learners at most.
+        """Decrypt every key of the organisation and of learners, and statements of ``sample`` learners at most.
 
         Args:
             sample: Statements to try, each of another learner.
@@ -442,7 +442,7 @@ class Keys:
         ring.refresh()
         versions = ring.versions
         plain = keyfile.dump(versions)
-        sealed = key_backup.seal(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
+        sealed = key_backup.encrypt(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
         numbers = tuple(versions.prints())
         if file.exists():
             raise FileRefused("There is a file of that name already. Nothing was written.")
@@ -450,7 +450,7 @@ class Keys:
         try:
             written = keyfile.write_new(file, sealed)
             # A copy is worth what can be read back from it.
-            whole = written and key_backup.unseal(file.read_bytes(), passphrase) == plain
+            whole = written and key_backup.decrypt(file.read_bytes(), passphrase) == plain
         except OSError as refused:
             raise FileRefused(f"The copy cannot be written ({refused.strerror}).") from refused
         if not whole:
@@ -476,7 +476,7 @@ class Keys:
             content = file.read_bytes()
         except OSError:
             raise FileRefused("The copy cannot be read.") from None
-        versions = keyfile.load(key_backup.unseal(content, passphrase))
+        versions = keyfile.load(key_backup.decrypt(content, passphrase))
         missing = sorted(set(self._learners.versions()) - versions.keks.keys.keys())
         if missing:
             raise KeyRefused(

@@ -26,7 +26,7 @@ from app.core import clock
 from app.core.errors import DatabaseUnavailable, DecryptionFailed
 from app.crypto import attachments as attachment_sealing
 from app.crypto.bodies import Bodies
-from app.crypto.documents import seal_layers, unseal_layers
+from app.crypto.documents import decrypt_layers, encrypt_layers
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
 from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.keys.keyring import KeyHolding
@@ -314,7 +314,7 @@ class Rekey:
     # --- what is sealed with them ---------------------------------------------------------------
 
     def _move(self, state: Rekeying, run: _Run, actor: str) -> None:
-        """Seal anew all that is sealed with first keys; nobody seals with one any more when this begins."""
+        """Encrypt anew all that first keys encrypt; nobody encrypts with one any more when this begins."""
         if state.until is None:
             self._await_all(state, run)
             # Stamped later is sealed later, by processes that have noticed (``app/traces/ingest/recording.py``).
@@ -396,11 +396,11 @@ class Rekey:
         newer = {subject: sealing_alone(key) for subject, key in keys.items()}
         after: dict[str, bytes] = {}
         for field, (layers, sealed) in row.values.items():
-            if unseal_layers(newer, self._organisation, layers, sealed) is not None:
+            if decrypt_layers(newer, self._organisation, layers, sealed) is not None:
                 continue
-            plain = unseal_layers(keys, self._organisation, layers, sealed)
+            plain = decrypt_layers(keys, self._organisation, layers, sealed)
             if plain is not None:
-                after[field] = seal_layers(newer, self._organisation, layers, plain, clock.random_bytes)
+                after[field] = encrypt_layers(newer, self._organisation, layers, plain, clock.random_bytes)
         return Change(row, after) if after else None
 
     def _move_attachments(self, state: Rekeying, after: object | None, run: _Run) -> None:

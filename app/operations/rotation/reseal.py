@@ -123,12 +123,12 @@ class Reseal:
             keys = self._subjects().existing(row.subject for row in stale)
             living = [row for row in stale if row.subject in keys]
             each_key = [keys[row.subject] for row in living]
-            plain = list(self._bodies().open([(row.id, row.body) for row in living], each_key))
+            plain = list(self._bodies().decrypt([(row.id, row.body) for row in living], each_key))
             opened = [
                 (row, body, key) for row, body, key in zip(living, plain, each_key, strict=True) if body is not None
             ]
             unopened = len(stale) - len(opened)
-            fresh = self._bodies().seal([(row.id, body) for row, body, _ in opened], [key for *_, key in opened])
+            fresh = self._bodies().encrypt([(row.id, body) for row, body, _ in opened], [key for *_, key in opened])
             done = self._repository.write(
                 [Resealed(row.id, row.body, body) for (row, *_), body in zip(opened, fresh, strict=True)]
             )

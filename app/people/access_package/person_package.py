@@ -408,7 +408,7 @@ class _Package:
     def _opened(self, rows: Sequence[Stored]) -> Iterator[list[Plain]]:
         """Batches of a bounded length, opened; what does not open is counted, what was erased is not."""
         while rows:
-            opened, gone, damaged = self._held.reader.opened_within(rows, _OPENED_BYTES)
+            opened, gone, damaged = self._held.reader.decrypted_within(rows, _OPENED_BYTES)
             self._summary.unreadable += len(damaged)
             rows = rows[gone:]
             yield opened

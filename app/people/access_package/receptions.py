@@ -171,11 +171,11 @@ class Receptions:
     def _row(self, row: ReceptionRow, kept: Kept) -> ReceptionRow:
         tokens = {token for group in kept.groups for token in group.tokens if token != GONE}
         content = {"groups": [_packed(group) for group in kept.groups], "exports": [[*each] for each in kept.exports]}
-        sealed = self._keys.seal(place(row.id), zstandard.compress(orjson.dumps(content), 9))
+        sealed = self._keys.encrypt(place(row.id), zstandard.compress(orjson.dumps(content), 9))
         return row._replace(tokens=tuple(sorted(map(bytes.fromhex, tokens))), sealed=sealed)
 
     def _opened(self, row: ReceptionRow) -> Kept:
-        content = orjson.loads(zstandard.decompress(self._keys.open(place(row.id), row.sealed)))
+        content = orjson.loads(zstandard.decompress(self._keys.decrypt(place(row.id), row.sealed)))
         return Kept([_unpacked(group) for group in content["groups"]], [Export(*one) for one in content["exports"]])
 
 

@@ -447,10 +447,10 @@ class Erasures:
         remains, organisation = self._remains, self._keys.organisation
 
         def document_opens(key: Cipher, row: Sealed) -> bool:
-            return sealing.unseal(key, organisation, sealing.place(row.id, "name"), row.sealed) is not None
+            return sealing.decrypt(key, organisation, sealing.place(row.id, "name"), row.sealed) is not None
 
         def session_opens(key: Cipher, row: Sealed) -> bool:
-            return sealing.unseal(key, organisation, sealing.session_place(row.id), row.sealed) is not None
+            return sealing.decrypt(key, organisation, sealing.session_place(row.id), row.sealed) is not None
 
         def attachment_opens(key: Cipher, row: Sealed) -> bool:
             try:
@@ -523,7 +523,7 @@ class Erasures:
     ) -> tuple[list[Redaction], list[tuple[UUID, tuple[str, ...]]]]:
         owners = self._subjects.existing(each.row.subject for each in page)
         living = [each for each in page if each.row.subject in owners]
-        opened = self._bodies.open(
+        opened = self._bodies.decrypt(
             [(each.row.id, each.row.body) for each in living], [owners[each.row.subject] for each in living]
         )
         bodies = {each.row.id: plain for each, plain in zip(living, opened, strict=True) if plain is not None}
@@ -538,7 +538,7 @@ class Erasures:
         sealed = dict(
             zip(
                 (identity for identity, _ in changed),
-                self._bodies.seal(changed, [owners[subject_of[identity]] for identity, _ in changed]),
+                self._bodies.encrypt(changed, [owners[subject_of[identity]] for identity, _ in changed]),
                 strict=True,
             )
         )
@@ -756,7 +756,9 @@ class Erasures:
             after = rows[-1].stored
             owners = self._subjects.existing({row.subject for row in rows})
             living = [row for row in rows if row.subject in owners]
-            bodies = self._bodies.open([(row.id, row.body) for row in living], [owners[row.subject] for row in living])
+            bodies = self._bodies.decrypt(
+                [(row.id, row.body) for row in living], [owners[row.subject] for row in living]
+            )
             for row, body in zip(living, bodies, strict=True):
                 if body is None:
                     continue

@@ -302,7 +302,7 @@ class Cases:
         return row
 
     def _case(self, row: CaseRow) -> Case:
-        content: dict[str, Any] = orjson.loads(self._keys.open(sealed_place(row.id), row.sealed))
+        content: dict[str, Any] = orjson.loads(self._keys.decrypt(sealed_place(row.id), row.sealed))
         opened = self._told(row)
         # Of one who was erased, what was done is told, and not for whom.
         told: dict[str, Any] = orjson.loads(opened) if opened else {"person": (), "notes": {}}
@@ -324,17 +324,17 @@ class Cases:
 
     def _told(self, row: CaseRow) -> bytes:
         """The person and the notes, as JSON; empty when there is neither, or the person was erased."""
-        opened = self._seal.open_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
+        opened = self._seal.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
     def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
         steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
-        sealed = self._keys.seal(sealed_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
+        sealed = self._keys.encrypt(sealed_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
         notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
         told = orjson.dumps({"person": case.person, "notes": notes})
         # Nothing of the person: no key is made anew for one who was erased.
         empty = not case.person and not notes
-        who = b"" if empty else self._seal.seal_for_all(sealed_place(case.id), subjects, told)
+        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(case.id), subjects, told)
         return CaseRow(
             case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who, case.answered
         )

@@ -218,7 +218,7 @@ class Sessions:
         events: list[list[_Event]] = [[] for _ in held.followers]
         read = 0
         for rows, end in self._pages(source, (), before, place, check):
-            found = self._events(source, held, self._reader.opened(rows))
+            found = self._events(source, held, self._reader.decrypted(rows))
             # Not between two of the same moment: of those a session takes all, or it would pass over the later ones.
             if read >= CHUNK and place is not None and rows[0].stored > place.stored:
                 yield events, read, place
@@ -271,7 +271,7 @@ class Sessions:
         wanted = set(keys)
         read = 0
         for rows, _ in self._pages(source, {key.registration for key in keys}, before, None, check):
-            for found in self._events(source, held, self._reader.opened(rows)):
+            for found in self._events(source, held, self._reader.decrypted(rows)):
                 events += [event for event in found if event.key in wanted]
             read += len(rows)
             if read >= LONGEST:
@@ -369,7 +369,7 @@ class Sessions:
             if not given or (row is not None and row.subject not in opened):
                 continue
             subject = given[0].subject if row is None else row.subject
-            kept = None if row is None or anew else self._unsealed(row, opened[subject], follower)
+            kept = None if row is None or anew else self._decrypted(row, opened[subject], follower)
             if kept is not None and not live:
                 given = [event for event in given if event.stored > kept.stored]
                 if not given:
@@ -402,7 +402,7 @@ class Sessions:
         last = max(events[-1].moment, -1 if kept is None else kept.last)
         through = max(max(event.stored for event in events), 0 if kept is None else kept.stored)
         plain = orjson.dumps([sessions.dump(follower, states), last, through])
-        sealed = sealing.seal(key, self._keys.organisation, sealing.session_place(token), plain, self._random)
+        sealed = sealing.encrypt(key, self._keys.organisation, sealing.session_place(token), plain, self._random)
         fault = None if stands.broken is None else Fault(*stands.broken)
         return SessionRow(
             token,
@@ -418,6 +418,6 @@ class Sessions:
             sealed,
         )
 
-    def _unsealed(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
-        plain = sealing.unseal(key, self._keys.organisation, sealing.session_place(row.id), row.state)
+    def _decrypted(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
+        plain = sealing.decrypt(key, self._keys.organisation, sealing.session_place(row.id), row.state)
         return None if plain is None else _Kept(*orjson.loads(plain))

@@ -17,7 +17,7 @@ _log = structlog.stdlib.get_logger("sillage.documents")
 
 
 class DocumentSeal:
-    """Seals with the key of a document's learner, or with one of the organisation where there is none."""
+    """Encryption with the key of a document's learner, or with one of the organisation where there is none."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class DocumentSeal:
         self._erasing = erasing
         self._random = random
 
-    def seal(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
-        """Seal a part of a document, for its place; a learner who has no key gets one."""
+    def encrypt(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
+        """Encrypt a part of a document, for its place; a learner who has no key gets one."""
         if subject is None:
-            return self._keys.seal(place, plain)
+            return self._keys.encrypt(place, plain)
         key = self._subjects.ensured([subject])[subject]
-        return sealing.seal(key, self._keys.organisation, place, plain, self._random)
+        return sealing.encrypt(key, self._keys.organisation, place, plain, self._random)
 
     def part(self, subject: bytes | None, identity: bytes, part: str, sealed: bytes) -> bytes | None:
         """A part, ``name`` or ``body``, of a document; None if no present key of its learner opens it.
@@ -49,13 +49,13 @@ class DocumentSeal:
         """
         place = sealing.place(identity, part)
         if subject is None:
-            return self._keys.open(place, sealed)
+            return self._keys.decrypt(place, sealed)
         for keys in (self._subjects.existing, self._subjects.renewed):
             # The key at hand may be one that was destroyed, and made anew by another process.
             key = keys([subject]).get(subject)
             if key is None:
                 return None
-            plain = sealing.unseal(key, self._keys.organisation, place, sealed)
+            plain = sealing.decrypt(key, self._keys.organisation, place, sealed)
             if plain is not None:
                 return plain
         return None

@@ -387,8 +387,8 @@ class Documents:
             source,
             self._now_us(),
             self._tag(address.id, etag(content.body)),
-            self._seal.seal(subject, sealing.place(address.id, "name"), address.name.encode()),
-            self._seal.seal(subject, sealing.place(address.id, "body"), body),
+            self._seal.encrypt(subject, sealing.place(address.id, "name"), address.name.encode()),
+            self._seal.encrypt(subject, sealing.place(address.id, "body"), body),
         )
 
     # --- tokens and seals -----------------------------------------------------------------------------

@@ -271,7 +271,7 @@ class Recorder:
                 )
                 for place in range(len(ids))
             ]
-            sealed = self._bodies.seal(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
+            sealed = self._bodies.encrypt(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
             return [
                 Row(
                     ids[place],

@@ -63,7 +63,7 @@ class People:
         searched = 0
         while rows:
             # A few at a time: twenty large statements, decoded, would take hundreds of megabytes.
-            opened, gone, _ = self._reader.opened_within(rows, _OPENED_BYTES)
+            opened, gone, _ = self._reader.decrypted_within(rows, _OPENED_BYTES)
             rows = rows[gone:]
             for plain in opened:
                 names |= dict.fromkeys(names_in(lossless.loads(plain.body), identifier))

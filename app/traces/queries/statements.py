@@ -277,7 +277,7 @@ class Library:
 
     def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Languages) -> Page:
         found = self._found(asked, after)
-        opened, gone, _ = self._reader.opened_within(found.rows, MOST_BYTES)
+        opened, gone, _ = self._reader.decrypted_within(found.rows, MOST_BYTES)
         kept = [plain.body for plain in opened]
         bodies: list[bytes] = []
         total = 0
@@ -392,11 +392,11 @@ class Library:
             "stored": after.stored,
             "seen": after.seen,
         }
-        return self._keys.seal_cursor(_place(who), orjson.dumps(content), clock.today())
+        return self._keys.encrypt_cursor(_place(who), orjson.dumps(content), clock.today())
 
     def _read_cursor(self, cursor: str, who: Reader) -> tuple[Asked, Position]:
         try:
-            content: dict[str, Any] = orjson.loads(self._keys.open_cursor(_place(who), cursor, clock.today()))
+            content: dict[str, Any] = orjson.loads(self._keys.decrypt_cursor(_place(who), cursor, clock.today()))
             groups = tuple(tuple(map(bytes.fromhex, alternatives)) for alternatives in content["tokens"])
             # What these credentials may see is settled now, not when the first page was asked for.
             index = self._keys.index

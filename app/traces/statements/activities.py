@@ -109,7 +109,7 @@ class Activities:
                         after = longer
                 if after != before:
                     revision = 1 if present is None else present.revision + 1
-                    changes[token] = Defined(self._keys.seal(place(token), lossless.dumps(after)), revision)
+                    changes[token] = Defined(self._keys.encrypt(place(token), lossless.dumps(after)), revision)
             if not changes or self._repository.write(changes):
                 return
         _log.warning("definitions not merged", code="contended", count=len(by_token))
@@ -119,7 +119,7 @@ class Activities:
         return self._keys.mac("activity-definition", identity.encode())[:_TOKEN_BYTES]
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
-        opened: dict[str, Any] = lossless.loads(self._keys.open(place(token), defined.body))
+        opened: dict[str, Any] = lossless.loads(self._keys.decrypt(place(token), defined.body))
         return opened
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core import lossless
 from app.core.errors import BodyTooLarge, DecryptionFailed, Fault, InvalidStatement, SillageError
-from app.crypto.attachments import FRAME_BYTES, FrameSealer, mark, new_key, opened, unwrapped
+from app.crypto.attachments import FRAME_BYTES, FrameSealer, decrypted, mark, new_key, unwrapped
 from app.crypto.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
 from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
@@ -188,7 +188,7 @@ class Attachments:
                 key = self._unwrapped(subjects[identity], learner, row.id, wrapped)
                 if key is None:
                     continue
-                chunks = opened(key, self._keys.organisation, row.id, self._repository.frames(row.id))
+                chunks = decrypted(key, self._keys.organisation, row.id, self._repository.frames(row.id))
                 found[each.digest] = Data(each.sha2, each.content_type, row.length, chunks)
         return list(found.values())
 
@@ -222,7 +222,7 @@ class Attachments:
         kept: list[Attachment],
         gathered: _Gathered,
     ) -> None:
-        """Seal the data of one digest, once, whoever declares them."""
+        """Encrypt the data of one digest, once, whoever declares them."""
         identity, organisation = self._random(_ID_BYTES), self._keys.organisation
         subjects = {batch.subjects[each.statement] for each in wanted}
         learners = {subject: batch.keys[subject] for subject in subjects}

@@ -1,4 +1,4 @@
-"""Opens sealed statements for those who may read them: the keys by the batch, then the bodies."""
+"""Decryption of statements for those who may read them: the keys by the batch, then the bodies."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _VOIDED_AT_ONCE = 1_000
 _log = structlog.stdlib.get_logger("sillage.reader")
 
 
-class Opened(NamedTuple):
-    """Outcome of opening the first of some rows.
+class Decrypted(NamedTuple):
+    """Outcome of decrypting the first of some rows.
 
     Attributes:
-        plain: Those that opened, in order.
+        plain: Those that were decrypted, in order.
         gone: How many rows were gone through.
         damaged: Ids of those that do not open though nobody erased them.
     """
@@ -61,23 +61,25 @@ class SealedReader:
         self._observer = observer
         self._erasing = erasing
 
-    def opened(self, rows: Sequence[Stored]) -> list[Plain]:
-        """Open a batch; a statement whose learner's key was destroyed is erased, and left out.
+    def decrypted(self, rows: Sequence[Stored]) -> list[Plain]:
+        """Decrypt a batch; a statement whose learner's key was destroyed is erased, and left out.
 
         A body that does not open is left out too, and named in the log: one damaged document does not keep a page or
         a job from all the others.
         """
-        return self.opened_within(rows, None).plain
+        return self.decrypted_within(rows, None).plain
 
-    def opened_within(self, rows: Sequence[Stored], most_bytes: int | None) -> Opened:
-        """Open the first of these rows, as ``opened``, until there are ``most_bytes`` of JSON; at least one."""
+    def decrypted_within(self, rows: Sequence[Stored], most_bytes: int | None) -> Decrypted:
+        """Decrypt the first of these rows, as ``decrypted``, until there are ``most_bytes`` of JSON; at least one."""
         keys = self._subjects.existing(row.subject for row in rows)
         opened: list[Plain] = []
         closed: list[Stored] = []
         total, gone, renewed = 0, 0, False
         while gone < len(rows):
             rest = [(number, row) for number, row in enumerate(rows[gone:], gone) if row.subject in keys]
-            bodies = self._bodies.open([(row.id, row.body) for _, row in rest], [keys[row.subject] for _, row in rest])
+            bodies = self._bodies.decrypt(
+                [(row.id, row.body) for _, row in rest], [keys[row.subject] for _, row in rest]
+            )
             gone = len(rows)
             for (number, row), body in zip(rest, bodies, strict=True):
                 if body is None and not renewed:
@@ -93,8 +95,8 @@ class SealedReader:
                 opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
                 total += len(body)
                 if most_bytes is not None and total >= most_bytes:
-                    return Opened(opened, number + 1, self._damaged(closed))
-        return Opened(opened, gone, self._damaged(closed))
+                    return Decrypted(opened, number + 1, self._damaged(closed))
+        return Decrypted(opened, gone, self._damaged(closed))
 
     def _as_now(self, rows: Sequence[Stored], start: int) -> Sequence[Stored]:
         """These rows, those from ``start`` on as they are stored now; what is gone stays as it was read."""
@@ -102,21 +104,21 @@ class SealedReader:
         return [*rows[:start], *(now.get(row.id, row) for row in rows[start:])]
 
     def each(self, rows: Sequence[Stored]) -> Iterator[Plain]:
-        """Those that ``opened`` gives, about 1 MiB opened at a time: small ones may become large."""
+        """Those that ``decrypted`` gives, about 1 MiB decrypted at a time: small ones may become large."""
         for start in range(0, len(rows), _OPENED_TOGETHER):
             some = rows[start : start + _OPENED_TOGETHER]
             while some:
-                plain, gone, _ = self.opened_within(some, _OPENED_BYTES)
+                plain, gone, _ = self.decrypted_within(some, _OPENED_BYTES)
                 yield from plain
                 some = some[gone:]
 
     def one(self, row: Stored) -> Plain | None:
-        """Open one statement; None when its learner's key was destroyed.
+        """Decrypt one statement; None when its learner's key was destroyed.
 
         Raises:
             DecryptionFailed: its body is damaged or was moved.
         """
-        opened = self.opened_within([row], None)
+        opened = self.decrypted_within([row], None)
         if opened.damaged:
             raise DecryptionFailed(
                 "This statement is stored but does not open: it is damaged. Its operator must be told."
@@ -150,7 +152,7 @@ class SealedReader:
         rows = self._statements.span(after, before, limit)
         if not rows:
             return [], None
-        return self.opened([row for row in rows if not row.voided and row.subject not in without]), rows[-1].stored
+        return self.decrypted([row for row in rows if not row.voided and row.subject not in without]), rows[-1].stored
 
     def voided(self, since: int, before: int) -> Iterator[list[Plain]]:
         """The readable statements that were voided by what was stored in a time, some at a time.
@@ -160,7 +162,7 @@ class SealedReader:
             before: It was stored before this.
         """
         for targets in self._statements.voidings(since, before, _VOIDED_AT_ONCE):
-            yield self.opened([row for row in self._statements.some(targets) if row.voided])
+            yield self.decrypted([row for row in self._statements.some(targets) if row.voided])
 
     def consistent_through(self) -> int:
         """Microseconds: no statement with an earlier ``stored`` can still appear."""

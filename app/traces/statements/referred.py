@@ -28,7 +28,7 @@ class Referred:
         The first ``MOST_BYTES`` of them, in no order: what is beyond counts as not stored.
         """
         rows = [row for row in self._statements.some(identities, MOST_BYTES) if row.source == source]
-        opened, _, _ = self._reader.opened_within(rows, MOST_BYTES)
+        opened, _, _ = self._reader.decrypted_within(rows, MOST_BYTES)
         return _Decoding({str(plain.id): plain.body for plain in opened})
 
 

@@ -309,7 +309,7 @@ def test_what_a_process_that_did_not_know_yet_sealed_meanwhile_is_moved_too(
     def write() -> None:
         state = rotation.status()
         if state.stage is Stage.MOVING and state.seconds > 0.5 and not late:
-            late.append(slow.seal(activity_definitions.place(b"late-token-1"), b"{}"))
+            late.append(slow.encrypt(activity_definitions.place(b"late-token-1"), b"{}"))
             parts.store.collection("activity_definitions").insert_one(
                 {"_id": b"late-token-1", "body": late[0], "revision": 1}
             )
@@ -394,4 +394,4 @@ def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rotati
 def test_a_value_under_no_key_in_force_is_damaged(parts: Parts) -> None:
     fill(parts)
     with pytest.raises(DecryptionFailed):
-        parts.keys.open("case:1", b"\x00\x09" + bytes(60))
+        parts.keys.decrypt("case:1", b"\x00\x09" + bytes(60))

@@ -167,7 +167,7 @@ def remains(parts: Parts, old: IndexKey) -> list[UUID]:
     """Statements that have a token or a fingerprint of this key, or copies of such tokens."""
     left = []
     rows = {row.id: row for row in parts.statements.span(None, 1 << 62, 10_000)}
-    plain = parts.reader.opened(list(rows.values()))
+    plain = parts.reader.decrypted(list(rows.values()))
     made = {one.id: tokens.of_statement(old, one.source, keys_of(orjson.loads(one.body))) for one in plain}
     anywhere = {token for each in made.values() for token in each}
     for document in parts.store.collection("statements").find({"stored": {"$exists": True}}):
@@ -189,7 +189,7 @@ def test_nothing_of_the_old_key_remains(parts: Parts, source: Source, rotation: 
     assert remains(parts, old) == []
     after = {each["_id"]: each for each in parts.store.collection("statements").find({})}
     assert not {each["print"] for each in after.values()} & set(before.values())
-    plain = parts.reader.opened(parts.statements.span(None, 1 << 62, 10_000))
+    plain = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 10_000))
     for one in plain:
         again = tokens.of_statement(new, one.source, keys_of(orjson.loads(one.body)))
         assert sorted(after[one.id]["t"]) == sorted(again)
@@ -316,7 +316,7 @@ def test_statements_do_not_move_while_an_erasure_knows_the_old_tokens_only(
     assert parts.erasures.advance(erasure.id).phase == "done"
     assert rotation.rotate() == 2
     assert rotation.reindex().finished
-    assert b"/ana" not in parts.reader.opened(parts.statements.some([mention]))[0].body
+    assert b"/ana" not in parts.reader.decrypted(parts.statements.some([mention]))[0].body
     assert found(parts, agent="account:https://ent.example|ana", related_agents=True) == set()
 
 
@@ -352,8 +352,8 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
             changed.append(True)
             # A later place in the order, as for a process that had lost touch; the body says another time.
             row = parts.statements.some([identities[0]])[0]
-            plain = parts.reader.opened([row])[0]
-            sealed = parts.bodies.seal(
+            plain = parts.reader.decrypted([row])[0]
+            sealed = parts.bodies.encrypt(
                 [(row.id, plain.body.replace(b'"stored":"20', b'"stored":"30'))],
                 [parts.subjects.existing([row.subject])[row.subject]],
             )
@@ -364,7 +364,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     rotation.rotate()
     assert rotation.reindex().finished
     assert remains(parts, old) == []
-    assert b'"stored":"30' in parts.reader.opened(parts.statements.some([identities[0]]))[0].body
+    assert b'"stored":"30' in parts.reader.decrypted(parts.statements.some([identities[0]]))[0].body
 
 
 def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(

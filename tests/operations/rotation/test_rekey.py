@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from app.core.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
 from app.crypto import attachments as attachment_sealing
 from app.crypto import documents as sealing
-from app.crypto.documents import Layer, unseal_layers
+from app.crypto.documents import Layer, decrypt_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.factory import Parts
 from app.keys import learners as subject_keys
@@ -95,7 +95,7 @@ def fill(parts: Parts) -> None:
         {
             "_id": SESSION,
             "subject": ana,
-            "state": sealing.seal(
+            "state": sealing.encrypt(
                 key, parts.settings.organisation, sealing.session_place(SESSION), b"state", os.urandom
             ),
         }
@@ -110,7 +110,7 @@ def fill(parts: Parts) -> None:
 def reads(parts: Parts) -> dict[str, Any]:
     """All that ``fill`` made, as it reads."""
     parts.subjects.forget()
-    plain = parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))
+    plain = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))
     organisation = parts.settings.organisation
     ana = parts.keys.subject("account:https://ent.example|ana")
     (session,) = parts.store.collection("pattern_sessions").find({})
@@ -132,7 +132,7 @@ def reads(parts: Parts) -> dict[str, Any]:
             if b'"attachments":' in one.body
             for data in parts.attachments.of([(one, orjson.loads(one.body))])
         ],
-        "session": sealing.unseal(
+        "session": sealing.decrypt(
             parts.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
         ),
         "cases": [
@@ -143,7 +143,7 @@ def reads(parts: Parts) -> dict[str, Any]:
             )
         ],
         "restricted": parts.restriction.held(),
-        "ended": parts.person_seal.open("account", {eli: ended["who"]}),
+        "ended": parts.person_seal.decrypt("account", {eli: ended["who"]}),
     }
 
 
@@ -162,7 +162,9 @@ def opens_with(parts: Parts, keys: dict[bytes, bytes]) -> set[str]:
     ciphers = {subject: AESGCM(key) for subject, key in keys.items()}
     organisation, found = parts.settings.organisation, set()
     for row in parts.statements.span(None, 1 << 62, 1_000):
-        if row.subject in ciphers and list(parts.bodies.open([(row.id, row.body)], [ciphers[row.subject]])) != [None]:
+        if row.subject in ciphers and list(parts.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])) != [
+            None
+        ]:
             found.add("statements")
     seals = LearnerSeals(parts.store)
     for kind in KINDS:
@@ -170,7 +172,7 @@ def opens_with(parts: Parts, keys: dict[bytes, bytes]) -> set[str]:
             for layers, sealed in each.values.values():
                 # The outermost is enough for who wants to know that there is something.
                 outer: tuple[Layer, ...] = layers[-1:]
-                if unseal_layers(ciphers, organisation, outer, sealed) is not None:
+                if decrypt_layers(ciphers, organisation, outer, sealed) is not None:
                     found.add(kind.collection)
     for attachment in seals.attachments(None, 1_000):
         for subject, wrapped in attachment.keys:
@@ -384,7 +386,9 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
             for reader in (other, parts):
                 # At each moment either process reads what the other one wrote.
                 assert reader.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
-                assert sent <= {each.id for each in reader.reader.opened(reader.statements.span(None, 1 << 62, 9_999))}
+                assert sent <= {
+                    each.id for each in reader.reader.decrypted(reader.statements.span(None, 1 << 62, 9_999))
+                }
 
     assert rekey.run(check=write).finished
     write_after = rekey.status()
@@ -395,7 +399,7 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
     for one in (parts, other):
         one.subjects.forget()
         rows = one.statements.span(None, 1 << 62, 9_999)
-        assert {each.id for each in one.reader.opened(rows)} == {row.id for row in rows}
+        assert {each.id for each in one.reader.decrypted(rows)} == {row.id for row in rows}
         assert sent <= {row.id for row in rows}
         for name, content in kept.items():
             assert one.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
@@ -474,7 +478,7 @@ def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts
     with pytest.raises(Unavailable, match="same request again"):
         other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
     (identity,) = send(other, *sent, data=(b"copy",))
-    (plain,) = parts.reader.opened(parts.statements.some([identity]))
+    (plain,) = parts.reader.decrypted(parts.statements.some([identity]))
     (data,) = parts.attachments.of([(plain, orjson.loads(plain.body))])
     assert b"".join(data.chunks) == b"copy"
 
@@ -514,7 +518,7 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
     def advance(number: int, before: Stage, after: Stage) -> bool:
         if after is Stage.CLOSING:
             identity = b"session-of-ana-2"
-            state = sealing.seal(old, organisation, sealing.session_place(identity), b"late", os.urandom)
+            state = sealing.encrypt(old, organisation, sealing.session_place(identity), b"late", os.urandom)
             sessions = parts.store.collection("pattern_sessions")
             sessions.insert_one({"_id": identity, "subject": ana, "state": state})
             _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
@@ -527,7 +531,7 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
     rekey.run()
     key = parts.subjects.renewed([ana])[ana]
     (late,) = parts.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
-    assert sealing.unseal(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
+    assert sealing.decrypt(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
     (attachment,) = parts.store.collection("attachments").find({"_id": bytes(16)})
     assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
 
@@ -537,7 +541,7 @@ def test_rows_read_before_they_were_sealed_anew_still_open(parts: Parts, other: 
     fill(parts)
     rows = other.statements.span(None, 1 << 62, 1_000)
     rekey.run()
-    assert len(other.reader.opened(rows)) == len(rows)
+    assert len(other.reader.decrypted(rows)) == len(rows)
 
 
 @pytest.mark.parametrize("stage", [Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING])
@@ -575,7 +579,7 @@ def test_an_erasure_wins_at_each_stage(parts: Parts, rekey: Rekey, stage: Stage)
     assert all(row.subject != ana for row in parts.statements.span(None, 1 << 62, 1_000))
     assert parts.store.collection("documents").count_documents({"subject": ana}) == 0
     # The others read.
-    assert len(parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))) == 13
+    assert len(parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))) == 13
 
 
 def test_an_erasure_at_the_very_moment_the_keys_are_given(
@@ -703,7 +707,7 @@ def test_learners_who_come_meanwhile_keep_the_key_that_nobody_has_seen(parts: Pa
         send(parts, named(made[-1]))
 
     rekey.run(check=check)
-    opened = parts.reader.opened(parts.statements.span(None, 1 << 62, 10_000))
+    opened = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 10_000))
     assert len(opened) == 17 + len(made)
 
 
@@ -714,9 +718,9 @@ def test_a_cold_process_reads_and_writes_at_each_stage(parts: Parts, rekey: Reke
     def look() -> None:
         cold = SubjectKeys(parts.store, parts.keyring, parts.settings.organisation)
         key = cold.ensured([ana])[ana]
-        sealed = sealing.seal(key, parts.settings.organisation, "here", b"plain", os.urandom)
+        sealed = sealing.encrypt(key, parts.settings.organisation, "here", b"plain", os.urandom)
         warm = parts.subjects.existing([ana])[ana]
-        assert sealing.unseal(warm, parts.settings.organisation, "here", sealed) == b"plain"
+        assert sealing.decrypt(warm, parts.settings.organisation, "here", sealed) == b"plain"
 
     rekey.run(check=look)
 
@@ -777,14 +781,14 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
         assert sorted(made.restriction.held()) == held
         assert made.cases.show(case.id, actor=BY).person
         (ended,) = made.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
-        assert made.person_seal.open("account", {late: ended["who"]})
+        assert made.person_seal.decrypt("account", {late: ended["who"]})
         (entry,) = made.audit.newest(["backup-restored"])
         assert entry.detail["rekey"] is True
         monkeypatch.setattr(made.rekey, "_settle", 0.0)
         assert made.rekey.resume().finished
         assert opens_with(made, old) == set()
         assert sorted(made.restriction.held()) == held
-        assert len(made.reader.opened(made.statements.span(None, 1 << 62, 1_000))) == 17
+        assert len(made.reader.decrypted(made.statements.span(None, 1 << 62, 1_000))) == 17
     finally:
         made.close()
 

@@ -57,7 +57,7 @@ def formats(parts: Parts) -> Counter[int]:
 
 
 def plain(parts: Parts) -> dict[UUID, bytes]:
-    return {one.id: one.body for one in parts.reader.opened(parts.statements.span(None, 1 << 62, 1_000))}
+    return {one.id: one.body for one in parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))}
 
 
 def test_everything_moves_and_says_what_it_said(parts: Parts, former: tuple[UUID, ...], source: Source) -> None:
@@ -124,7 +124,7 @@ def test_one_changed_between_its_reading_and_its_writing_keeps_the_change(
             turns.append(True)
             (row,) = parts.statements.some([former[0]])
             key = parts.subjects.existing([row.subject])[row.subject]
-            body = formerly(parts).seal([(row.id, changed)], [key])[0]
+            body = formerly(parts).encrypt([(row.id, changed)], [key])[0]
             collection.update_one({"_id": row.id}, {"$set": {"body": body}})
             collection.delete_one({"_id": former[1]})
         return real(bodies)

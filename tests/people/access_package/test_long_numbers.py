@@ -34,7 +34,7 @@ def send(parts: Parts, *statements: dict[str, Any]) -> list[UUID]:
 
 
 def body(parts: Parts, identity: UUID) -> str:
-    (plain,) = parts.reader.opened(parts.statements.some([identity]))
+    (plain,) = parts.reader.decrypted(parts.statements.some([identity]))
     return plain.body.decode()
 
 
@@ -68,7 +68,7 @@ def test_the_summary_of_a_package_says_a_score_of_many_digits(parts: Parts) -> N
 
 def test_they_become_facts_and_are_referred_to_like_others(parts: Parts) -> None:
     (identity,) = send(parts, statement(timestamp="2026-09-07T08:15:00Z"))
-    (plain,) = parts.reader.opened(parts.statements.some([identity]))
+    (plain,) = parts.reader.decrypted(parts.statements.some([identity]))
     assert extract([plain], "UTC")["verb"].to_list() == [statement()["verb"]["id"]]
     (found,) = Referred(parts.statements, parts.reader).find(SOURCE.id, [identity]).values()
     assert found["result"]["extensions"] == {EXTENSION: [Digits(LONG), Digits("1e400")]}

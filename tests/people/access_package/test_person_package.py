@@ -158,7 +158,7 @@ def test_everything_of_the_person_is_in_it_as_stored(house: House) -> None:
     found = house.package(ME)
     assert [one["id"] for one in found.own] == ids
     stored = house.parts.statements.some(map(UUID, ids))
-    assert {plain.body for plain in house.parts.reader.opened(stored)} == {
+    assert {plain.body for plain in house.parts.reader.decrypted(stored)} == {
         line.rstrip(b",") for line in found.bytes("statements/own-00001.json").splitlines()[1:-1]
     }
     assert (found.about["own"], found.about["mentions"], found.mentions) == (3, 0, [])

@@ -105,7 +105,7 @@ def test_what_an_erasure_deleted_since_it_was_read_is_erased(parts: Parts) -> No
     send(parts, named("lea"))
     assert done.phase == DONE
     assert parts.reader.one(old[0]) is None
-    assert parts.reader.opened_within(old, None).damaged == ()
+    assert parts.reader.decrypted_within(old, None).damaged == ()
 
 
 def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(parts: Parts) -> None:
@@ -129,7 +129,7 @@ def test_pages_cut_by_bytes_go_on_after_the_erased(parts: Parts) -> None:
     rows.sort(key=lambda row: row.stored)
     found = []
     while rows:
-        opened = parts.reader.opened_within(rows, 1)
+        opened = parts.reader.decrypted_within(rows, 1)
         found += opened.plain
         rows = rows[opened.gone :]
         assert (len(opened.plain) <= 1, opened.damaged) == (True, ())
@@ -150,7 +150,7 @@ def test_statements_of_others_and_their_data_are_read_meanwhile(parts: Parts) ->
 def test_data_wrapped_with_the_old_key_are_left_out(parts: Parts) -> None:
     """The statement was opened before the key was destroyed, its data are asked for afterwards."""
     (own,) = send(parts, with_attachment("lea", b"copy"), data=(b"copy",))
-    (plain,) = parts.reader.opened(parts.statements.some([own]))
+    (plain,) = parts.reader.decrypted(parts.statements.some([own]))
     opened = [(plain, orjson.loads(plain.body))]
     begun(parts)
     send(parts, named("lea"))

@@ -94,11 +94,11 @@ def require_nothing_of(parts: Parts, who: Person) -> None:
 
 def test_the_key_goes_at_once_and_nothing_is_read_any_more(parts: Parts) -> None:
     own = send(parts, named("lea"), named("lea"))
-    parts.reader.opened(parts.statements.some(own))
+    parts.reader.decrypted(parts.statements.some(own))
     started = parts.erasures.erase(person("lea"), actor="cli:test")
     assert (started.phase, started.counts) == (FORGETTING, {"keys": 1})
     assert parts.statements.some(own)
-    assert parts.reader.opened(parts.statements.some(own)) == []
+    assert parts.reader.decrypted(parts.statements.some(own)) == []
     assert parts.store.collection("subjects").count_documents({}) == 0
 
 
@@ -391,9 +391,9 @@ def test_a_statement_that_changes_meanwhile_is_read_again(parts: Parts, monkeypa
         if not moved:
             # A writer that was declared dead moves its statement to a later place, sealed anew.
             row = parts.statements.some([identity])[0]
-            plain = parts.reader.opened([row])[0].body
+            plain = parts.reader.decrypted([row])[0].body
             key = parts.subjects.existing([row.subject])[row.subject]
-            (again,) = parts.bodies.seal([(identity, plain)], [key])
+            (again,) = parts.bodies.encrypt([(identity, plain)], [key])
             parts.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": again}})
             moved.append(real(redactions))
             return moved[0]
@@ -431,10 +431,10 @@ def test_a_signature_that_holds_a_copy_of_the_statement_goes_with_its_data(parts
     (identity,) = send(parts, sent, data=(data,))
     # As if it had been sent as a signature, whose data only a real one would be let in.
     row = parts.statements.some([identity])[0]
-    body = orjson.loads(parts.reader.opened([row])[0].body)
+    body = orjson.loads(parts.reader.decrypted([row])[0].body)
     body["attachments"][0]["usageType"] = SIGNATURE
     key = parts.subjects.existing([row.subject])[row.subject]
-    (sealed,) = parts.bodies.seal([(identity, orjson.dumps(body))], [key])
+    (sealed,) = parts.bodies.encrypt([(identity, orjson.dumps(body))], [key])
     parts.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": sealed}})
     assert erase(parts, "lea").counts["signatures"] == 1
     assert "attachments" not in bodies(parts)[identity]
@@ -448,7 +448,7 @@ def test_shared_data_stay_for_the_others_who_declare_them(parts: Parts) -> None:
     assert [each["subject"] for each in kept["keys"]] == [subject_of(parts, "other")]
     require_nothing_of(parts, person("lea"))
     ((identity, body),) = bodies(parts).items()
-    plain = parts.reader.opened(parts.statements.some([identity]))[0]
+    plain = parts.reader.decrypted(parts.statements.some([identity]))[0]
     (data,) = parts.attachments.of([(plain, body)])
     assert b"".join(data.chunks) == b"copy"
 
@@ -511,7 +511,7 @@ def test_nothing_is_destroyed_when_it_cannot_be_recorded(parts: Parts, monkeypat
     monkeypatch.setattr(parts.erasures, "_audit", away)
     with pytest.raises(DatabaseUnavailable):
         parts.erasures.erase(person("lea"), actor="cli:test")
-    assert len(parts.reader.opened(parts.statements.some(own))) == 1
+    assert len(parts.reader.decrypted(parts.statements.some(own))) == 1
 
 
 def test_an_unknown_erasure_is_not_found(parts: Parts) -> None:
@@ -529,7 +529,7 @@ def test_the_receipt_says_what_was_done_and_verifies(parts: Parts) -> None:
     parts.exports.run(["daily_activity"], first=clock.now().date().replace(year=2020), last=None, actor="cli:export")
     done = erase(parts, "lea")
     assert done.receipt is not None
-    signed = signing.opened(done.receipt, parts.signer.public_key)
+    signed = signing.verified(done.receipt, parts.signer.public_key)
     content = signed.content
     assert signed.format == "sillage-erasure-receipt"
     assert (content["erasure"], content["organisation"]) == (str(done.id), parts.settings.organisation)
@@ -548,7 +548,7 @@ def test_exports_of_other_periods_are_not_listed(parts: Parts) -> None:
     old = clock.now().date().replace(year=2020)
     parts.exports.run(["daily_activity"], first=None, last=old, actor="cli:export")
     done = erase(parts, "lea")
-    assert signing.opened(done.receipt or b"", parts.signer.public_key).content["exports"] == []
+    assert signing.verified(done.receipt or b"", parts.signer.public_key).content["exports"] == []
 
 
 def listed(parts: Parts, erasure: Erasure, written: datetime, first: str | None, last: str | None) -> bool:
@@ -600,7 +600,7 @@ def test_aggregates_do_not_count_the_person_any_more(parts: Parts) -> None:
 
 def recounted(parts: Parts, erasure: Erasure) -> set[str]:
     """The aggregates that the receipt says were counted again."""
-    receipt = signing.opened(erasure.receipt or b"", parts.signer.public_key).content
+    receipt = signing.verified(erasure.receipt or b"", parts.signer.public_key).content
     return {each["aggregate"].partition("@")[0] for each in receipt["aggregates"].get("recounted", ())}
 
 
