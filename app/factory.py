@@ -113,8 +113,8 @@ from app.retention.service import Retention
 from app.retention.store import RetentionRepository
 from app.retention.yearly_store import RetentionYears
 from app.settings import Settings, load, split_origins, split_purposes
-from app.standards.xapi.decode import MOST_VALUES
-from app.standards.xapi.identifiers import LONGEST_IDENTIFIER, VOIDED, keys_of
+from app.standards.xapi.decode import MAX_VALUES
+from app.standards.xapi.identifiers import MAX_IDENTIFIER_LENGTH, VOIDED, keys_of
 from app.standards.xapi.versions import Version
 from app.traces.conformance.french import OUTCOMES, French
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
@@ -136,7 +136,7 @@ from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
-from app.traces.statements.attachments import MOST_ATTACHMENTS, Attachments
+from app.traces.statements.attachments import MAX_ATTACHMENTS, Attachments
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Plain, Statements
@@ -1460,11 +1460,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     limits = {
         "bodyBytes": chosen.max_body_bytes,
         "attachmentsBytes": chosen.max_attachments_bytes,
-        "attachmentsPerRequest": MOST_ATTACHMENTS,
+        "attachmentsPerRequest": MAX_ATTACHMENTS,
         "statementsPerRequest": chosen.max_batch,
         "statementBytes": chosen.statement_bytes,
-        "valuesPerRequest": MOST_VALUES,
-        "identifierCharacters": LONGEST_IDENTIFIER,
+        "valuesPerRequest": MAX_VALUES,
+        "identifierCharacters": MAX_IDENTIFIER_LENGTH,
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)

@@ -30,7 +30,7 @@ PREFIX = "SILLAGE_"
 _MONGODB_URI = re.compile(
     r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)(/[^?]*)?(\?(?P<options>.*))?", re.DOTALL
 )
-_MOST_SECRET_BYTES = 65_536
+_MAX_SECRET_BYTES = 65_536
 _PORT = re.compile(r":[0-9]+\Z")
 
 
@@ -473,7 +473,7 @@ def _secret(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MOST_SECRET_BYTES)
+            content = file.read(_MAX_SECRET_BYTES)
     except OSError as refused:
         raise SettingsInvalid(f"{name}: the file cannot be read ({refused.strerror}).") from None
     if mode & stat.S_IRWXO:

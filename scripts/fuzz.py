@@ -46,8 +46,8 @@ PROFILES = ROOT / "schemas" / "profiles"
 
 ANSWER_SECONDS = 60.0
 MEMORY_MIB = 700
-MOST_INPUTS = 10_000_000
-MOST_TOLD = 60
+MAX_INPUTS = 10_000_000
+MAX_TOLD = 60
 _MET = 20
 _CASE = re.compile(rb'"id":"(r-[0-9a-f]{12})"')
 _PAGE = re.compile(rb"\(<code>([a-z-]+)</code>, ([0-9]{3})\)")
@@ -524,8 +524,8 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="this one, shown with its answer")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the log")
     asked = parser.parse_args()
-    if not 1 <= asked.inputs <= MOST_INPUTS or not 1 <= asked.processes <= 32:
-        parser.error(f"1 to {MOST_INPUTS:,} inputs, 1 to 32 processes")
+    if not 1 <= asked.inputs <= MAX_INPUTS or not 1 <= asked.processes <= 32:
+        parser.error(f"1 to {MAX_INPUTS:,} inputs, 1 to 32 processes")
     # So that its server ends with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="sillage-fuzz-"))
@@ -583,7 +583,7 @@ def _told(faults: list[Fault]) -> list[str]:
         f"input {numbers[0]}, {kind}: {what}" + (f" ({len(numbers)} times)" if len(numbers) > 1 else "")
         for (kind, what), numbers in alike.items()
     ]
-    return told[:MOST_TOLD] + ([f"and {len(told) - MOST_TOLD} more kinds"] if len(told) > MOST_TOLD else [])
+    return told[:MAX_TOLD] + ([f"and {len(told) - MAX_TOLD} more kinds"] if len(told) > MAX_TOLD else [])
 
 
 def _send_all(port: int, given: Given, asked: argparse.Namespace) -> tuple[Counter[tuple[str, int]], list[Fault]]:

@@ -23,7 +23,7 @@ MINORS = ("off", "refuse", "strip", "pseudonymise")
 OFF, PSEUDONYMISE = MINORS[0], MINORS[3]
 REPLACING = frozenset(MINORS[2:])
 """Policies under which what identifies somebody is replaced."""
-MOST_REASON = 500
+MAX_REASON = 500
 """Characters of the reason for a policy about minors."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 
@@ -308,8 +308,8 @@ class Sources:
                 f"The register says that activity {source.activity} concerns minors: its sources have the policy "
                 f'`{PSEUDONYMISE}`. To choose another, say why: --minors {source.minors} --reason "…".'
             )
-        if len(kept) > MOST_REASON:
-            raise RegisterInvalid(f"A reason has at most {MOST_REASON} characters.")
+        if len(kept) > MAX_REASON:
+            raise RegisterInvalid(f"A reason has at most {MAX_REASON} characters.")
         return source._replace(minors_reason=kept)
 
     def _check(self, source: Source) -> None:

@@ -24,7 +24,7 @@ from app.standards.profiles import checker, sessions
 from app.standards.profiles.checker import Mode
 from app.standards.profiles.document import Profile
 from app.standards.profiles.extensions import Extensions
-from app.standards.xapi.decode import MOST_STATEMENT_BYTES, decode
+from app.standards.xapi.decode import MAX_STATEMENT_BYTES, decode
 from app.standards.xapi.versions import SUPPORTED, of_statement
 from app.traces.conformance.french import KEYS
 from app.traces.ingest.checking import INVALID, Judge, Tally
@@ -52,7 +52,7 @@ def check(
     mode: Mode,
     editions: Sequence[Edition] = (),
     *,
-    max_statement_bytes: int = MOST_STATEMENT_BYTES,
+    max_statement_bytes: int = MAX_STATEMENT_BYTES,
 ) -> Tally:
     """Judge every statement of a file: JSON lines, a JSON array or one statement; gzip or not.
 

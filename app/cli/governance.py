@@ -27,7 +27,7 @@ from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import Entry
 from app.governance.register.service import Register, RetentionRule, version_on
 from app.people.access_package.recipients import Recipients
-from app.people.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted, read_agents
+from app.people.audit_search import MAX_AGENT_BYTES, AuditSearch, Wanted, read_agents
 from app.retention.certificates import Certificates
 from app.retention.service import Retention, RetentionLine
 
@@ -429,7 +429,7 @@ def audit_search(
 
     A person is given by a file or standard input, never by an option: other users see those, and histories keep them.
     """
-    agents = None if person is None else read_agents(person.read(MOST_AGENT_BYTES))
+    agents = None if person is None else read_agents(person.read(MAX_AGENT_BYTES))
     wanted = Wanted(agents, actor, kinds, _us(since), _us(until))
     found = parts.audit_search.find(wanted, None, limit, who="cli:audit search")
     rows, who = table("at", "kind", "actor", "detail"), _called(parts)

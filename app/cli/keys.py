@@ -24,7 +24,7 @@ from app.operations.rotation.rekey import Rekey
 from app.operations.rotation.rekey import Told as StageTold
 from app.operations.rotation.reseal import Reseal
 
-_MOST_PASSPHRASE = 4_096
+_MAX_PASSPHRASE = 4_096
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -379,7 +379,7 @@ def _passphrase(file: Path | None, descriptor: int | None, *, twice: bool) -> st
     try:
         # The number of an open descriptor is a name that the system knows.
         with (Path(f"/dev/fd/{descriptor}") if file is None else file).open("rb") as source:
-            line = source.readline(_MOST_PASSPHRASE)
+            line = source.readline(_MAX_PASSPHRASE)
     except OSError:
         raise FileRefused("The passphrase cannot be read.") from None
     try:

@@ -26,7 +26,7 @@ from app.people.access_package.recipients import Disclosures, Received, recipien
 from app.people.finding.finder import Persons, Reach, person_of
 from app.people.finding.pseudonyms import Person
 
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 class Finding(Protocol):
@@ -275,7 +275,7 @@ def _said(named: dict[str, Any]) -> list[object]:
 
 def _listed(path: Path) -> list[object]:
     try:
-        content = sys.stdin.buffer.read(_MOST_BYTES) if str(path) == "-" else path.read_bytes()[:_MOST_BYTES]
+        content = sys.stdin.buffer.read(_MAX_BYTES) if str(path) == "-" else path.read_bytes()[:_MAX_BYTES]
         agents = orjson.loads(content)
     except OSError:
         raise FileRefused("The file of agents cannot be read.") from None

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple, TypeAlias
 
-MOST_POINTER = 2_000
-"""Of characters in a JSON pointer, and ``MOST_KEY`` of a key in it: senders choose the keys."""
-MOST_KEY = 200
+MAX_POINTER = 2_000
+"""Of characters in a JSON pointer, and ``MAX_KEY`` of a key in it: senders choose the keys."""
+MAX_KEY = 200
 _HEAD, _TAIL = 150, 40
 
 Place: TypeAlias = "tuple[Place, str | int] | None"
@@ -35,10 +35,10 @@ def pointer(tokens: Iterable[str | int], root: str = "") -> str:
     """
     parts = [part if type(part) is int else _token(str(part)) for part in tokens]
     made = root + "".join(f"/{part}" for part in parts)
-    if len(made) <= MOST_POINTER:
+    if len(made) <= MAX_POINTER:
         return made
-    head = made[: MOST_POINTER // 2].rpartition("/")[0]
-    tail = made[-MOST_POINTER // 2 + 2 :]
+    head = made[: MAX_POINTER // 2].rpartition("/")[0]
+    tail = made[-MAX_POINTER // 2 + 2 :]
     return f"{head}/…{tail[tail.index('/') :]}"
 
 
@@ -52,7 +52,7 @@ def pointer_to(place: Place, root: str = "") -> str:
 
 
 def _token(key: str) -> str:
-    if len(key) > MOST_KEY:
+    if len(key) > MAX_KEY:
         key = f"{key[:_HEAD]}…{key[-_TAIL:]}"
     return key.replace("~", "~0").replace("/", "~1")
 

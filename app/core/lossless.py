@@ -27,10 +27,10 @@ STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.?+)*+"?+', re.DOTALL)
 # Every digit a 0, all else a space: a long number is then a run that is quick to find.
 _DIGITS: Final = bytes(ord("0") if 48 <= byte <= 57 else ord(" ") for byte in range(256))
 # The shortest integer that 64 bits may not hold, unsigned or signed; integers that long, where there are no strings.
-_SHORTEST: Final = 19
-_LONG: Final = b"0" * _SHORTEST
+_MIN_LENGTH: Final = 19
+_LONG: Final = b"0" * _MIN_LENGTH
 _LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?+[0-9]{19,}+(?![.eE])")
-_LEAST, _MOST = -(2**63), 2**64 - 1
+_MIN, _MAX = -(2**63), 2**64 - 1
 _HALF_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _CONSTANT: Final = re.compile(r'"(?:[^"\\]++|\\.?+)*+"?+|(NaN|-?Infinity)', re.DOTALL)
 
@@ -127,11 +127,11 @@ def _has_long_integers(content: bytes) -> bool:
 
 def _fits(digits: str | bytes) -> bool:
     # A sign and 20 digits at most: Python takes the square of the length to make a number of a text.
-    return len(digits) <= 21 and _LEAST <= int(digits) <= _MOST
+    return len(digits) <= 21 and _MIN <= int(digits) <= _MAX
 
 
 def _integer(text: str) -> int | Digits:
-    return int(text) if len(text) < _SHORTEST or _fits(text) else Digits(text)
+    return int(text) if len(text) < _MIN_LENGTH or _fits(text) else Digits(text)
 
 
 def _number(text: str) -> float | Digits:

@@ -37,7 +37,7 @@ _SALT_BYTES = 16
 _NONCE_BYTES = 12
 _BLOCK = 8
 # A file may ask for this much at most: 1 GiB.
-_MOST_COST = 1 << 20
+_MAX_COST = 1 << 20
 
 RandomBytes = Callable[[int], bytes]
 
@@ -79,7 +79,7 @@ def decrypt(backup: bytes, passphrase: str) -> bytes:
         cost = kdf["n"]
         salt, nonce, sealed = _bytes(kdf["salt"]), _bytes(cipher["nonce"]), _bytes(document["sealed"])
         known = names == ("scrypt", "AES-256-GCM", _BLOCK, 1) and isinstance(cost, int) and len(nonce) == _NONCE_BYTES
-        known = known and 2 <= cost <= _MOST_COST and cost & (cost - 1) == 0
+        known = known and 2 <= cost <= _MAX_COST and cost & (cost - 1) == 0
     except (KeyError, TypeError, ValueError):
         known = False
     if not known:

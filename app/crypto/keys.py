@@ -42,7 +42,7 @@ _DAY_BYTES = 4
 
 REMEMBERED = 32_768
 """Texts whose tokens are at hand, of each generation of the index key."""
-LONGEST_REMEMBERED = 128
+MAX_REMEMBERED_LENGTH = 128
 """Characters of such a text: together they take 30 MiB at most, whatever senders write."""
 
 RandomBytes = Callable[[int], bytes]
@@ -209,7 +209,7 @@ class IndexKey:
     def token(self, kind: str, value: str) -> bytes:
         """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the key."""
         # What a sender makes long is made anew each time: the memory that is kept is bounded in bytes.
-        return (self._remembered if len(value) <= LONGEST_REMEMBERED else self._token)(kind, value)
+        return (self._remembered if len(value) <= MAX_REMEMBERED_LENGTH else self._token)(kind, value)
 
     def forget(self) -> None:
         """Drop the texts whose tokens are at hand from memory."""

@@ -18,7 +18,7 @@ from app.governance.audit.log import AUDIT_READ, Asked, Audit, Page
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Whole
 
-MOST_AGENT_BYTES = 64 * 1024
+MAX_AGENT_BYTES = 64 * 1024
 
 
 class Wanted(NamedTuple):
@@ -97,7 +97,7 @@ def read_agents(content: bytes) -> list[object]:
         BadRequest: no JSON, or too long.
     """
     try:
-        if len(content) >= MOST_AGENT_BYTES:
+        if len(content) >= MAX_AGENT_BYTES:
             raise ValueError("too long")
         said = orjson.loads(content)
     except (orjson.JSONDecodeError, ValueError):

@@ -25,7 +25,7 @@ from app.settings import Settings
 
 WRITTEN = "export-written"
 ABANDONED_SECONDS = 86_400
-LONGEST_RECIPIENT = 200
+MAX_RECIPIENT_LENGTH = 200
 _PARTIAL = ".partial-"
 
 Audited = Callable[[str, str, Mapping[str, object]], None]
@@ -87,9 +87,9 @@ class Exports:
                 written.
         """
         for_whom = tuple(sorted({" ".join(each.split()) for each in recipients}))
-        if not all(0 < len(each) <= LONGEST_RECIPIENT and each.isprintable() for each in for_whom):
+        if not all(0 < len(each) <= MAX_RECIPIENT_LENGTH and each.isprintable() for each in for_whom):
             raise OperatorError(
-                f"A recipient is a function or an organisation, {LONGEST_RECIPIENT} characters at most."
+                f"A recipient is a function or an organisation, {MAX_RECIPIENT_LENGTH} characters at most."
             )
         if first and last and first > last:
             raise OperatorError("The first day of the period is after the last one.")

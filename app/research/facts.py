@@ -61,7 +61,7 @@ SCHEMA: dict[str, type[pl.DataType] | pl.DataType] = {
 MAX_DURATION_MS = 31 * 24 * 3_600_000
 MAX_COUNT = 1_000_000
 CHUNK = 200
-_LONGEST_DURATION = 64
+_MAX_DURATION_LENGTH = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -158,7 +158,7 @@ def duration_ms(text: str) -> int | None:
         than 31 days, which no sitting lasts: one absurd value would carry a sum away.
     """
     # What is remembered stays small, and a float, whatever senders write.
-    return _duration_ms(text) if len(text) <= _LONGEST_DURATION else None
+    return _duration_ms(text) if len(text) <= _MAX_DURATION_LENGTH else None
 
 
 # Tools round durations: most texts recur.

@@ -22,7 +22,7 @@ from app.retention.certificate_store import DELETING, DONE, Act, CertificateRepo
 CERTIFICATE = "sillage-certificate"
 """The format that a certificate says it has (``app/crypto/signing.py``)."""
 
-_LONGEST = 500
+_MAX_LENGTH = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Whoever writes an address of somebody has a person in mind, and a certificate goes to others.
 _ADDRESS = re.compile(r"\S@\S")
@@ -77,8 +77,8 @@ def require_words(word: str, reason: str) -> None:
         BadRequest: says what is missing or wrong.
     """
     for name, said in (("whose word it is done on", word), ("the reason", reason)):
-        if not said.strip() or not said.isprintable() or len(said) > _LONGEST:
-            raise BadRequest(f"Say {name}: one line of {_LONGEST} characters at most.")
+        if not said.strip() or not said.isprintable() or len(said) > _MAX_LENGTH:
+            raise BadRequest(f"Say {name}: one line of {_MAX_LENGTH} characters at most.")
         if _ADDRESS.search(said):
             raise BadRequest("A certificate names no person: leave addresses out, and name a function, not somebody.")
 

@@ -21,7 +21,7 @@ from app.people.finding.pseudonyms import Person, Whole
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
-MOST_EVENTS = 10_000
+MAX_EVENTS = 10_000
 """Most events that are taken at once."""
 COLUMNS = ("home_page", "name", "mbox", "mbox_sha1sum", "openid", "event", "on")
 """Of a CSV file; those of the kinds of identifiers that are not there may be left out."""
@@ -82,7 +82,7 @@ class Accounts:
 
         Args:
             source: Id of the source; only its statements are concerned.
-            events: At most ``MOST_EVENTS``; of several about one account the last one counts.
+            events: At most ``MAX_EVENTS``; of several about one account the last one counts.
             actor: Who says it, for the audit log.
 
         Raises:
@@ -225,8 +225,8 @@ def _microseconds(said: object) -> int:
 
 
 def _refuse_many(count: int) -> None:
-    if count > MOST_EVENTS:
-        raise BadRequest(f"There are more than {MOST_EVENTS} accounts. Send several smaller lists.")
+    if count > MAX_EVENTS:
+        raise BadRequest(f"There are more than {MAX_EVENTS} accounts. Send several smaller lists.")
 
 
 def _refused(faults: Sequence[Fault]) -> BadRequest:

@@ -43,7 +43,7 @@ from app.web.refusal import EXTENSION, Refusal
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory; gunicorn makes unnamed files there for its heartbeat
 # GET /statements carries agents and activities in its query; this is the most that gunicorn allows.
-_LONGEST_LINE = 8190
+_MAX_LINE_LENGTH = 8190
 _WORKER_BOOT_ERROR = 3
 _TURN_SECONDS = 0.0005
 # The workers of a master that was killed notice within a second, and finish what they are at.
@@ -126,7 +126,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "timeout": 60,
             "graceful_timeout": _graceful(settings) + _CLOSING_SECONDS,
             "keepalive": 15,
-            "limit_request_line": _LONGEST_LINE,
+            "limit_request_line": _MAX_LINE_LENGTH,
             "limit_request_fields": 100,
             "limit_request_field_size": 8190,
             # Nothing that a client sends is believed, wherever it comes from: a proxy here passes on what it was sent.

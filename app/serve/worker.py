@@ -44,7 +44,7 @@ _LINGER_BYTES = 64 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-_MOST_CONNECTIONS = 1_000
+_MAX_CONNECTIONS = 1_000
 _OTHER_FILES = 200
 # One line for all that was refused since the last one: overload must not fill the log.
 _TOLD_EVERY_SECONDS = 5.0
@@ -60,7 +60,7 @@ def most_connections(threads: int) -> int:
     end.
     """
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    room = _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files - _OTHER_FILES)
+    room = _MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, files - _OTHER_FILES)
     return max(room, threads + 1)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 _LARGE_BYTES = 32 * 1024
 _LARGE_ANSWER_BYTES = 512 * 1024
-_LEAST = 2
+_MIN = 2
 
 
 class Turns:
@@ -25,7 +25,7 @@ class Turns:
             threads: How many requests this process serves at once.
             require: Raises when the store is known to be unable to answer any request now.
         """
-        together = max(_LEAST, threads // 4)
+        together = max(_MIN, threads // 4)
         self._bodies = threading.BoundedSemaphore(together)
         # Apart: whoever reads much must not keep those waiting who write.
         self._answers = threading.BoundedSemaphore(together)

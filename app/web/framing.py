@@ -16,11 +16,11 @@ from gunicorn.http.parser import RequestParser
 
 from app.web.admission.client_socket import ClientSocket
 
-MOST_EXTENSION_BYTES = 1_024
+MAX_EXTENSION_BYTES = 1_024
 """Of the extensions of all chunks of one request (RFC 9112 7.1.1: ignored, and limited in total)."""
-MOST_TRAILER_BYTES = 8_192
+MAX_TRAILER_BYTES = 8_192
 """Of the trailer section (RFC 9112 7.1.2), which is looked at for its form only."""
-LEAST_FRAMING_BYTES = 64 * 1024
+MIN_FRAMING_BYTES = 64 * 1024
 """Of all that is not payload in a body in chunks; allowed however small the limit of bodies is."""
 FRAMING_PART = 4
 """Beyond that, framing may take the fourth part of the limit: a byte a chunk would be six times the payload."""
@@ -30,7 +30,7 @@ _NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})\r\n")
 _PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[^\r\n]*)?)")
 _WHOLE_LINE = re.compile(rb"(?:\r\n)?([0-9A-Fa-f]{1,16})[^\r\n]*\r\n")
-_LONGEST_LINE = 16 + MOST_EXTENSION_BYTES
+_MAX_LINE_LENGTH = 16 + MAX_EXTENSION_BYTES
 _RECEIVE_BYTES = 64 * 1024
 
 
@@ -118,7 +118,7 @@ class Chunks:
                 raise Misframed("A chunk does not end where its size says.")
             begin += 2
         end = data.find(_LINE_END, begin)
-        if (end if end >= 0 else len(data)) - begin > _LONGEST_LINE:
+        if (end if end >= 0 else len(data)) - begin > _MAX_LINE_LENGTH:
             raise Misframed("The line before a chunk is too long for a size and its extensions.")
         if end < 0:
             return None
@@ -127,8 +127,8 @@ class Chunks:
             raise Misframed("A chunk has no valid size: up to 16 hexadecimal digits.")
         extensions = found[2]
         self._extensions += len(extensions)
-        if self._extensions > MOST_EXTENSION_BYTES:
-            raise Misframed(f"The extensions of the chunks are longer than {MOST_EXTENSION_BYTES:,} bytes in all.")
+        if self._extensions > MAX_EXTENSION_BYTES:
+            raise Misframed(f"The extensions of the chunks are longer than {MAX_EXTENSION_BYTES:,} bytes in all.")
         if not CHUNK_EXT_RE.fullmatch(extensions):
             raise Misframed("A chunk has an extension that is none.")
         # Matched again with its line end, which is what is consumed.
@@ -142,8 +142,8 @@ class Chunks:
             self.done = True
             return
         end = data.find(_LINE_END + _LINE_END)
-        if (end if end >= 0 else len(data)) > MOST_TRAILER_BYTES:
-            raise Misframed(f"The trailers of the body are longer than {MOST_TRAILER_BYTES:,} bytes.")
+        if (end if end >= 0 else len(data)) > MAX_TRAILER_BYTES:
+            raise Misframed(f"The trailers of the body are longer than {MAX_TRAILER_BYTES:,} bytes.")
         if end < 0:
             self._kept = data
             return
@@ -165,7 +165,7 @@ class Gathered(NamedTuple):
 
 def most_framing(largest_body: int) -> int:
     """The bytes beside the payload that a body in chunks may have, for a limit of bodies in bytes."""
-    return LEAST_FRAMING_BYTES + largest_body // FRAMING_PART
+    return MIN_FRAMING_BYTES + largest_body // FRAMING_PART
 
 
 class Request(_GunicornRequest):  # type: ignore[misc] # gunicorn has no types

@@ -26,7 +26,7 @@ from app.core.errors import SillageError
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-_DEEPEST_TRACE = 25
+_MAX_TRACE_DEPTH = 25
 
 Observe = Callable[[str, str, int, float], None]
 """Told of each answer: route pattern, method, status, seconds."""
@@ -63,7 +63,7 @@ def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     event["exception"] = chain
     if isinstance(caught[1], SillageError):
         event["code"], event["detail"] = caught[1].code, caught[1].detail
-    frames = traceback.extract_tb(caught[2])[-_DEEPEST_TRACE:]
+    frames = traceback.extract_tb(caught[2])[-_MAX_TRACE_DEPTH:]
     event["trace"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     return event
 

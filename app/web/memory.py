@@ -18,11 +18,11 @@ from pathlib import Path
 from app.core import clock
 
 MIB = 1024 * 1024
-LEAST_MIB = 512
+MIN_MIB = 512
 """MiB that a worker may take however small the machine is, when no setting says otherwise."""
 ROOM = 2
 """The ceiling is at least so many times what a worker takes that has done nothing yet."""
-LEAST_AGE_SECONDS = 10.0
+MIN_AGE_SECONDS = 10.0
 """A worker is not replaced before: a ceiling that each reaches at once must not become a loop of starts."""
 _LOOK_SECONDS = 1.0
 # What is free in the C library's pools, one of each thread, goes back to the system when it may be so much, and no more
@@ -55,7 +55,7 @@ def most_by_default(workers: int) -> int:
     for name in _LIMITS:
         with suppress(OSError, ValueError):
             most = min(most, int(Path(name).read_text()))
-    return max(LEAST_MIB * MIB, most // 2 // workers)
+    return max(MIN_MIB * MIB, most // 2 // workers)
 
 
 class Turn:
@@ -114,7 +114,7 @@ class Ceiling:
         taken = self._lessened(self._measure(), now)
         self._tell(taken)
         before, self._above = self._above, 0 < self.most < taken
-        if not (before and self._above) or now - self._born < LEAST_AGE_SECONDS:
+        if not (before and self._above) or now - self._born < MIN_AGE_SECONDS:
             return None
         # Twice above, it does not wait for others to be back.
         return taken if taken > 2 * self.most or self._turn(now) else None

@@ -19,8 +19,8 @@ from app.core.errors import MalformedMultipart
 
 # RFC 2046 5.1.1: at most 70 characters, of these.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-_MOST_HEADERS = 16
-_LONGEST_HEADER = 4_096
+_MAX_HEADERS = 16
+_MAX_HEADER_LENGTH = 4_096
 # What may follow the first boundary on its line: some spaces and tabs, or the two hyphens of the last one; and the same
 # while more of it is to come.
 _LINE_END = re.compile(rb"--|[ \t]{0,256}\r\n")
@@ -126,8 +126,8 @@ class _Reading:
                 "on_part_end": moment("part end"),
                 "on_end": moment("end"),
             },
-            max_header_count=_MOST_HEADERS,
-            max_header_size=_LONGEST_HEADER,
+            max_header_count=_MAX_HEADERS,
+            max_header_size=_MAX_HEADER_LENGTH,
         )
 
     def next_part(self) -> dict[str, str] | None:

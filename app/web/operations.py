@@ -24,7 +24,7 @@ ENDPOINTS = frozenset({"operations.healthz", "operations.readyz", "operations.me
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 _ADMITTED_SECONDS = 3_600.0
-_MOST_ADMITTED = 16
+_MAX_ADMITTED = 16
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -186,7 +186,7 @@ class Admitted:
             self._until.pop(who, None)
             raise
         else:
-            if len(self._until) >= _MOST_ADMITTED:
+            if len(self._until) >= _MAX_ADMITTED:
                 self._until.clear()
             self._until[who] = self._now() + _ADMITTED_SECONDS
 

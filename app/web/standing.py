@@ -2,7 +2,7 @@
 there.
 
 What needs MongoDB is read at most every ``KEPT_SECONDS`` by each worker, however often it is asked, by a few indexed
-reads of small collections that may take ``MOST_SECONDS`` together. What would cost more is counted by the job
+reads of small collections that may take ``MAX_SECONDS`` together. What would cost more is counted by the job
 ``measure`` and noted. Without MongoDB the rest is told.
 """
 
@@ -21,7 +21,7 @@ from app.core import clock
 from app.core.errors import Unavailable
 
 KEPT_SECONDS = 10.0
-MOST_SECONDS = 5.0
+MAX_SECONDS = 5.0
 
 Sample = tuple[tuple[str, ...], float]
 """Values of the labels, and the figure."""
@@ -151,7 +151,7 @@ class Standing(Collector):
         figures: dict[Told, Sequence[Sample]] = {MONGODB_UP: one(1)}
         try:
             self._require()
-            with self._within(MOST_SECONDS):
+            with self._within(MAX_SECONDS):
                 for part in self._stored:
                     figures.update(_guarded(part))
         except Unavailable:

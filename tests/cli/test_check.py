@@ -97,7 +97,7 @@ def test_files_as_editors_write_them_are_read(lines, tmp_path):
 
 
 def test_an_array_too_long_to_be_read_at_once_is_refused_with_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("app.standards.xapi.decode.MOST_VALUES", 100)
+    monkeypatch.setattr("app.standards.xapi.decode.MAX_VALUES", 100)
     (tmp_path / "traces.json").write_bytes(orjson.dumps(of(*P2IA) * 10))
     with pytest.raises(FileRefused, match="one statement a line"):
         run(tmp_path / "traces.json", "--profile", "p2ia")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.core.errors import MOST_POINTER, SillageError, Unavailable, every, pointer, pointer_to
+from app.core.errors import MAX_POINTER, SillageError, Unavailable, every, pointer, pointer_to
 
 
 def test_codes_are_unique_and_every_error_speaks_both_languages() -> None:
@@ -68,5 +68,5 @@ def test_a_pointer_says_the_way_to_a_place(tokens: list[str | int], worded: str)
 def test_a_pointer_is_bounded_however_deep_and_long_and_says_where_it_begins_and_ends(key: str) -> None:
     tokens = [key, *range(1_000, 1_254), key] * 3
     worded = pointer(["context", *tokens, "last", 7], "/12")
-    assert len(worded) <= MOST_POINTER
+    assert len(worded) <= MAX_POINTER
     assert worded.startswith("/12/context/") and worded.endswith("/last/7") and "/…/" in worded

@@ -52,13 +52,13 @@ class Bound(NamedTuple):
 
     def memory(self, mib: float) -> float:
         """MiB that its process may have above its idle state."""
-        return min(self.mib + self.mib_per_mib * mib, MOST_MEMORY)
+        return min(self.mib + self.mib_per_mib * mib, MAX_MEMORY)
 
 
-MOST_MEMORY = 400.0
+MAX_MEMORY = 400.0
 """MiB above the idle worker that no request may pass, whatever its size."""
 
-MOST_KEPT = 300.0
+MAX_KEPT = 300.0
 """MiB above the idle worker that a worker may still have some seconds after all of them."""
 
 STATEMENTS = Bound("statements, stored", 0.3, 0.25, 120, 15, 0.0004, 0.5, 0.1, 0.0004)

@@ -27,7 +27,7 @@ from app.access.credentials import NewCredential
 from app.platform.mongo.connection import Store
 from app.platform.mongo.embedded.server import EmbeddedServer
 from app.platform.mongo.embedded.supervisor import Layout, read_state
-from tests.costs.bounds import MIB, MOST_KEPT, Bound
+from tests.costs.bounds import MAX_KEPT, MIB, Bound
 from tests.places import ROOT
 from tests.served import ACTIVITY, Server, serving
 
@@ -234,7 +234,7 @@ class Measured:
     def kept_faults(self) -> list[str]:
         """The faults of the memory that the worker has some seconds after the last request."""
         now = self.settled() - self.idle
-        return [] if now <= MOST_KEPT else [f"the worker keeps {now:.0f} MiB; {MOST_KEPT:.0f} are allowed"]
+        return [] if now <= MAX_KEPT else [f"the worker keeps {now:.0f} MiB; {MAX_KEPT:.0f} are allowed"]
 
     def replace(self) -> None:
         """Kill the worker, and wait for its successor."""

@@ -29,4 +29,4 @@ def test_no_route_is_without_a_case(server: Server) -> None:
 def test_the_page_has_the_bounds() -> None:
     page = PAGE.read_text()
     assert "\n".join(bounds.lines()) in page
-    assert f"{bounds.MOST_MEMORY:g} MiB" in page
+    assert f"{bounds.MAX_MEMORY:g} MiB" in page

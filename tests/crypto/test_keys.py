@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.core.errors import DecryptionFailed, KeyMissing, KeyRefused
 from app.crypto.keys import (
     KEY_BYTES,
-    LONGEST_REMEMBERED,
+    MAX_REMEMBERED_LENGTH,
     REMEMBERED,
     IndexKey,
     KeyEncryptionKeys,
@@ -102,7 +102,7 @@ def test_a_sealed_value_moved_or_altered_does_not_open() -> None:
         KEYS.decrypt("aggregate:a", b"")
 
 
-@pytest.mark.parametrize(("length", "count"), [(1_000_000, 40), (LONGEST_REMEMBERED + 1, 5_000)])
+@pytest.mark.parametrize(("length", "count"), [(1_000_000, 40), (MAX_REMEMBERED_LENGTH + 1, 5_000)])
 def test_the_token_of_a_long_text_is_made_anew_and_leaves_nothing_behind(length: int, count: int) -> None:
     index = IndexKey(1, b"k" * KEY_BYTES)
     tracemalloc.start()
@@ -119,7 +119,7 @@ def test_the_texts_at_hand_are_bounded_in_bytes_whatever_they_hold() -> None:
     index = IndexKey(1, b"k" * KEY_BYTES)
     tracemalloc.start()
     for number in range(REMEMBERED + 1_000):
-        index.token("agent", "\U0001f600" * (LONGEST_REMEMBERED - 8) + f"{number:08}")
+        index.token("agent", "\U0001f600" * (MAX_REMEMBERED_LENGTH - 8) + f"{number:08}")
     kept, _ = tracemalloc.get_traced_memory()
     assert kept < 32 * 1024 * 1024
     index.forget()

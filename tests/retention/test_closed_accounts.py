@@ -17,7 +17,7 @@ from app.keys.person_seal import PersonSeal
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
-from app.retention.closed_accounts import MOST_EVENTS, Accounts, Announced, Event, of_csv, of_json
+from app.retention.closed_accounts import MAX_EVENTS, Accounts, Announced, Event, of_csv, of_json
 
 NOW = 1_790_000_000_000_000
 DAY = 1_795_132_800_000_000
@@ -181,8 +181,8 @@ def test_lists_that_are_none_or_too_long_are_refused() -> None:
         with pytest.raises(BadRequest):
             of_json(content)
     for refused in (
-        lambda: of_json(orjson.dumps({"accounts": [{}] * (MOST_EVENTS + 1)})),
-        lambda: of_csv(b"name\n" + b"a\n" * (MOST_EVENTS + 1)),
+        lambda: of_json(orjson.dumps({"accounts": [{}] * (MAX_EVENTS + 1)})),
+        lambda: of_csv(b"name\n" + b"a\n" * (MAX_EVENTS + 1)),
     ):
         with pytest.raises(SillageError, match="more than"):
             refused()

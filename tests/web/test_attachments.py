@@ -22,7 +22,7 @@ from app.access.credentials import NewCredential
 from app.core import clock
 from app.standards.xapi.attachments import SIGNATURE
 from app.traces.statements.attachment_store import ABANDONED, FRAMES, NAME, Attachment, AttachmentRepository
-from app.traces.statements.attachments import MOST_ATTACHMENTS, Attachments
+from app.traces.statements.attachments import MAX_ATTACHMENTS, Attachments
 from app.traces.statements.store import Plain
 from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, received, sha2_of, statement_with
 from tests.served import Server, serving, statement
@@ -412,10 +412,10 @@ def test_data_that_hundreds_of_learners_share_take_the_place_of_one(roomy: Serve
 
 def test_attachments_are_limited_in_number_and_a_thousand_are_taken(roomy: Server) -> None:
     sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-    data = [f"data {number}".encode() for number in range(MOST_ATTACHMENTS + 1)]
+    data = [f"data {number}".encode() for number in range(MAX_ATTACHMENTS + 1)]
     answer = _send(roomy, sender, body_of(statement_with(*data), *map(part_of, data)))
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    parts = [*map(part_of, data[:2]), *[part_of(data[0])] * MOST_ATTACHMENTS]
+    parts = [*map(part_of, data[:2]), *[part_of(data[0])] * MAX_ATTACHMENTS]
     again = _send(roomy, sender, body_of(statement_with(*data[:2]), *parts))
     assert (again.status_code, again.json()["code"]) == (413, "body-too-large")
     assert roomy.get(sender).json()["statements"] == []

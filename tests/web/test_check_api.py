@@ -17,9 +17,9 @@ from app.access.store import Source
 from app.core import contracts
 from app.core.errors import DatabaseUnavailable
 from app.standards.profiles import terms
-from app.standards.xapi.decode import MOST_VALUES
+from app.standards.xapi.decode import MAX_VALUES
 from app.standards.xapi.versions import Version
-from app.traces.ingest.checking import MOST_KEPT
+from app.traces.ingest.checking import MAX_KEPT
 from app.traces.turns import Turns
 from app.web import body as bodies
 from app.web.api import check as check_api
@@ -163,7 +163,7 @@ MEMBERS = [{"mbox": "mailto:a@b"}] * 40_000
 def test_a_wrong_body_as_large_as_may_be_costs_seconds(server: Server, profile: str, each: dict[str, Any]) -> None:
     one = orjson.dumps(statement(**each))
     values = sum(map(one.count, (b",", b"[", b"{", b":")))
-    count = min(10_000, server.settings.max_body_bytes // (len(one) + 1), MOST_VALUES // (values + 1))
+    count = min(10_000, server.settings.max_body_bytes // (len(one) + 1), MAX_VALUES // (values + 1))
     source = registered(server, profiles=[profile], mode="reject")
     sent = b"[" + b",".join([one] * count) + b"]"
     began = time.process_time()
@@ -186,7 +186,7 @@ def test_a_small_body_that_unpacks_to_a_large_one_is_answered_soon(server: Serve
 
 def test_different_faults_are_kept_up_to_a_number(server: Server) -> None:
     source = registered(server)
-    sent = [statement(**{f"p{place}-{at}": 1 for at in range(10)}) for place in range(MOST_KEPT // 10 + 100)]
+    sent = [statement(**{f"p{place}-{at}": 1 for at in range(10)}) for place in range(MAX_KEPT // 10 + 100)]
     told = server.parts.checking.check(orjson.dumps(sent), source, Version.V1)
     assert told["verdicts"] == {"invalid": len(sent)}
     assert len(told["faults"]) == 50

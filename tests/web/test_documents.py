@@ -19,7 +19,7 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import contracts
 from app.people.audit_search import Wanted
-from app.traces.documents.service import MOST_LISTED
+from app.traces.documents.service import MAX_LISTED
 from app.traces.documents.store import NAME
 from app.web.xapi.headers import VERDICT
 from tests.served import Server
@@ -601,7 +601,7 @@ def test_a_list_longer_than_one_answer_may_be_is_refused_and_told_how_to_ask(ser
     (credential,) = server.parts.store.collection("credentials").find({"_id": client.credential.id}, {"source": 1})
     row = collection.find_one({"source": credential["source"]})
     assert row is not None
-    rest = [{**row, "_id": number.to_bytes(16, "big")} for number in range(1, MOST_LISTED + 1)]
+    rest = [{**row, "_id": number.to_bytes(16, "big")} for number in range(1, MAX_LISTED + 1)]
     collection.insert_many(rest)
     try:
         answer = client.ask("GET", client.context)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from app.web.admission.client_socket import ClientSocket
-from app.web.framing import MOST_EXTENSION_BYTES, MOST_TRAILER_BYTES, Chunks, Misframed, Parser, TooMuchFraming
+from app.web.framing import MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, Chunks, Misframed, Parser, TooMuchFraming
 
 PLENTY = 1 << 30
 HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -96,10 +96,10 @@ def test_nothing_is_read_that_gunicorn_refuses_or_reads_otherwise(sent: bytes, s
         b"0" * 17 + b"\r\n\r\n",
         b"1" * 17 + b"\r\n",
         b"1" * 2_000,
-        b"5;a=" + b"x" * MOST_EXTENSION_BYTES + b"\r\nhello\r\n0\r\n\r\n",
+        b"5;a=" + b"x" * MAX_EXTENSION_BYTES + b"\r\nhello\r\n0\r\n\r\n",
         b"5;a=" + b"x" * 5_000,
-        b"1;a=bcdefgh\r\nx\r\n" * (MOST_EXTENSION_BYTES // 10 + 1),
-        b"0\r\nX: " + b"x" * MOST_TRAILER_BYTES,
+        b"1;a=bcdefgh\r\nx\r\n" * (MAX_EXTENSION_BYTES // 10 + 1),
+        b"0\r\nX: " + b"x" * MAX_TRAILER_BYTES,
     ],
 )
 @pytest.mark.parametrize("step", [1, 7, 100_000])

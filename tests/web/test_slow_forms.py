@@ -19,7 +19,7 @@ import requests
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.web.admission.request_head import Framing
-from app.web.framing import MOST_EXTENSION_BYTES
+from app.web.framing import MAX_EXTENSION_BYTES
 from app.web.gathering import Gathering, Room
 from tests.served import Server, serving, statement
 
@@ -146,7 +146,7 @@ def test_extensions_of_chunks_are_ignored_and_bounded(small: Server, tutor: NewC
     plain = HEAD.replace(b"?method=POST", b"") + b"Authorization: " + basic(tutor).encode() + b"\r\n"
     plain += b"X-Experience-API-Version: 1.0.3\r\nContent-Type: application/json\r\n"
     for head, body in ((HEAD, content), (plain, orjson.dumps(statement()))):
-        for length, status in ((10, b"200"), (MOST_EXTENSION_BYTES + 1, b"400")):
+        for length, status in ((10, b"200"), (MAX_EXTENSION_BYTES + 1, b"400")):
             extension = b";a=" + b"x" * (length - 3)
             with connected(small) as client:
                 client.sendall(head + CHUNKED + b"\r\n%x%s\r\n%s\r\n0\r\n\r\n" % (len(body), extension, body))

@@ -38,7 +38,7 @@ FORMAT = "sillage-audit-checkpoint"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
-_MOST_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 64 * 1024 * 1024
 _OVERLAP_US = 10 * 60 * 1_000_000
 
 
@@ -198,7 +198,7 @@ def read(file: Path, public_key: bytes) -> Checkpoint:
     """
     try:
         with file.open("rb") as opened:
-            content = opened.read(_MOST_BYTES)
+            content = opened.read(_MAX_BYTES)
     except OSError as refused:
         raise FileRefused(f"The checkpoint cannot be read ({refused.strerror}).") from None
     signed = signing.verified(content, public_key)

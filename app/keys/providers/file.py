@@ -45,7 +45,7 @@ DECRYPT_ONLY = "decrypt-only"
 DESTROYED = "destroyed"
 STATES = (ACTIVE, DECRYPT_ONLY, DESTROYED)
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def read(path: Path) -> KeySet:
     try:
         mode = path.stat().st_mode
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES)
+            content = file.read(_MAX_BYTES)
     except FileNotFoundError:
         raise KeyMissing(
             "No key file. `sillage init` makes one; a store that already has data needs the file made with it: "

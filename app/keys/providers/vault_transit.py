@@ -4,7 +4,7 @@ The Transit key is *derived* (``derived=true``): the place of each wrapped key i
 what seals it, so a key moved to another learner or purpose does not open, and ``rewrap`` keeps that. A version of the
 Transit key is the version noted beside what it wraps.
 
-One request for a batch of keys, whatever its length up to ``MOST_AT_ONCE``. What Vault keeps from being done (sealed,
+One request for a batch of keys, whatever its length up to ``MAX_AT_ONCE``. What Vault keeps from being done (sealed,
 away, token refused) is ``KeysUnavailable``, 503: nothing is stored, the same request may be sent again. The token is
 read from its file again when that changes, as Vault's agent renews it.
 """
@@ -31,7 +31,7 @@ from app.keys.keyring import Listed
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED
 from app.settings import Settings
 
-MOST_AT_ONCE = 200
+MAX_AT_ONCE = 200
 """Keys in one request: each is four strings of JSON, and OpenBao takes 1,000 unless its listener is told otherwise."""
 
 _DOES_NOT_OPEN = (
@@ -273,8 +273,8 @@ def _asked(items: Sequence[tuple[str, Wrapped]]) -> list[dict[str, str]]:
 
 
 def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), MOST_AT_ONCE):
-        yield items[start : start + MOST_AT_ONCE]
+    for start in range(0, len(items), MAX_AT_ONCE):
+        yield items[start : start + MAX_AT_ONCE]
 
 
 def _whole(one: dict[str, Any]) -> dict[str, Any]:

@@ -43,11 +43,11 @@ _MANIFEST = "manifest.json"
 _CHUNK = re.compile(r"([A-Za-z][A-Za-z0-9_]*)/([0-9]{8})\.bson\.zst")
 _CHUNK_BYTES = 8 * 1024 * 1024
 # A reply of MongoDB holds 16 MiB of documents and one more; a file that says more is not ours.
-_MOST_CHUNK_BYTES = 64 * 1024 * 1024
-_MOST_MANIFEST_BYTES = 1024 * 1024
-_MOST_COLLECTIONS = 1_000
-_LONGEST_TEXT = 100
-_MOST_NUMBER = 2**63 - 1
+_MAX_CHUNK_BYTES = 64 * 1024 * 1024
+_MAX_MANIFEST_BYTES = 1024 * 1024
+_MAX_COLLECTIONS = 1_000
+_MAX_TEXT_LENGTH = 100
+_MAX_NUMBER = 2**63 - 1
 _BLOCK = 512
 # Name; mode, uid and gid; size; time; checksum; type of a file; link; magic and version; the rest is let be.
 _HEADER = re.compile(
@@ -56,7 +56,7 @@ _HEADER = re.compile(
 )
 _LEVEL = 3
 _LENGTH = struct.Struct("<i")
-_LEAST_DOCUMENT = 5
+_MIN_DOCUMENT_BYTES = 5
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
 )
@@ -263,7 +263,7 @@ class BackupReader:
                 manifest = self._read(content)
             elif found:
                 total = sums.setdefault(found[1], _Sum())
-                if len(sums) > _MOST_COLLECTIONS:
+                if len(sums) > _MAX_COLLECTIONS:
                     raise BackupRefused("There are more collections in the file than any backup holds.")
                 if int(found[2]) != total.chunks:
                     raise BackupRefused(f"Part {total.chunks} of the collection {found[1]} is missing.")
@@ -329,7 +329,7 @@ def _member(header: bytes) -> tuple[str, int]:
     # As if the eight bytes of the checksum were spaces.
     if sum(header) - sum(header[148:156]) + 8 * ord(" ") != checksum:
         raise _not_a_backup()
-    most = _MOST_CHUNK_BYTES if name.endswith(b".zst") else _MOST_MANIFEST_BYTES
+    most = _MAX_CHUNK_BYTES if name.endswith(b".zst") else _MAX_MANIFEST_BYTES
     if size > most:
         raise _not_a_backup()
     return name.decode("ascii"), size
@@ -363,8 +363,8 @@ def count(content: bytes) -> int:
     end = len(content)
     length = _LENGTH.unpack_from
     while place < end:
-        size = length(content, place)[0] if end - place >= _LEAST_DOCUMENT else 0
-        if not _LEAST_DOCUMENT <= size <= end - place:
+        size = length(content, place)[0] if end - place >= _MIN_DOCUMENT_BYTES else 0
+        if not _MIN_DOCUMENT_BYTES <= size <= end - place:
             raise BackupRefused("The documents of the backup do not fit together: it is damaged.")
         place += size
         documents += 1
@@ -396,7 +396,7 @@ def documents_of(chunk: Chunk, most: int | None = None) -> Iterator[dict[str, An
 
 def _unpacked(content: bytes) -> bytes:
     try:
-        if not 0 <= zstandard.frame_content_size(content) <= _MOST_CHUNK_BYTES:
+        if not 0 <= zstandard.frame_content_size(content) <= _MAX_CHUNK_BYTES:
             raise BackupRefused("A part of the backup says that it is larger than any that Sillage writes.")
         return zstandard.ZstdDecompressor().decompress(content)
     except zstandard.ZstdError:
@@ -437,7 +437,7 @@ def _heading(said: Mapping[str, Any]) -> Heading:
         heading = Heading(*(said[name] for name in Heading._fields))
     except KeyError:
         raise _not_a_backup() from None
-    if not all(isinstance(text, str) and len(text) <= _LONGEST_TEXT for text in heading):
+    if not all(isinstance(text, str) and len(text) <= _MAX_TEXT_LENGTH for text in heading):
         raise _not_a_backup()
     return heading
 
@@ -470,13 +470,13 @@ def _list(said: object) -> list[object]:
 
 
 def _number(said: object) -> int:
-    if type(said) is not int or not 0 <= said <= _MOST_NUMBER:
+    if type(said) is not int or not 0 <= said <= _MAX_NUMBER:
         raise ValueError("no number of anything")
     return said
 
 
 def _text(said: object) -> str:
-    if type(said) is not str or len(said) > _LONGEST_TEXT:
+    if type(said) is not str or len(said) > _MAX_TEXT_LENGTH:
         raise ValueError("no text")
     return said
 

@@ -85,8 +85,8 @@ _NEVER_TAKEN_BACK = frozenset(
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000
-_MOST_KEYS_BYTES = 1024 * 1024
-_LONGEST_KEY = 10_000
+_MAX_KEYS_BYTES = 1024 * 1024
+_MAX_KEY_LENGTH = 10_000
 _log = structlog.stdlib.get_logger("sillage.backup")
 
 
@@ -153,7 +153,7 @@ class _Captured:
 
     def _see(self, chunk: Chunk, organisation: str) -> None:
         if chunk.collection == organisation_keys.NAME:
-            if len(chunk.content) > _MOST_KEYS_BYTES:
+            if len(chunk.content) > _MAX_KEYS_BYTES:
                 raise _strange_keys()
             for document in documents_of(chunk):
                 if document["_id"] == organisation:
@@ -605,7 +605,7 @@ def _mac(keys: OrganisationKeys) -> Callable[[bytes], bytes]:
 
 def _bytes(value: object) -> bytes:
     # Of a number, `bytes` would make as many zeros.
-    if not isinstance(value, bytes) or len(value) > _LONGEST_KEY:
+    if not isinstance(value, bytes) or len(value) > _MAX_KEY_LENGTH:
         raise TypeError("not what a key is kept as")
     return value
 

@@ -32,7 +32,7 @@ LEFT_OUT = frozenset({processes.NAME, processes.FENCES, key_holders.NAME, STATE}
 _WINDOW = "minSnapshotHistoryWindowInSeconds"
 _AHEAD_SECONDS = 900
 _AGAIN_SECONDS = 60.0
-_LONGEST_SECONDS = 7 * 86_400.0
+_MAX_SECONDS = 7 * 86_400.0
 # SnapshotTooOld, SnapshotUnavailable.
 _LOST = {239, 246}
 
@@ -123,7 +123,7 @@ def snapshot(store: Store) -> Iterator[Snapshot]:
         BackupFailed: MongoDB no longer keeps that moment, or collections or indexes were made or removed meanwhile.
         DatabaseUnavailable: it does not answer.
     """
-    with translated(), pymongo.timeout(_LONGEST_SECONDS):
+    with translated(), pymongo.timeout(_MAX_SECONDS):
         history = _History(store)
         try:
             with store.client.start_session(snapshot=True) as session:

@@ -30,7 +30,7 @@ from app.people.erasure.tombstones import Tombstone
 Mac = Callable[[bytes], bytes]
 Line = Tombstone | Cleaning
 
-_MOST_LINE = 1_024
+_MAX_LINE = 1_024
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -79,7 +79,7 @@ def read(path: Path, mac: Mac) -> list[Line]:
     try:
         with path.open("rb") as file:
             number = 0
-            while line := file.readline(_MOST_LINE):
+            while line := file.readline(_MAX_LINE):
                 number += 1
                 one = _read(line, mac)
                 if one is not None:

@@ -59,7 +59,7 @@ BATCH = 2_000
 RETIREMENT_GRACE = timedelta(minutes=1)
 """Time that a version must have been decrypt-only before it may be destroyed: longer than any write under way."""
 
-LEAST_PASSPHRASE = 12
+MIN_PASSPHRASE_LENGTH = 12
 """Characters that a passphrase has at least."""
 
 _SHOWN = 20
@@ -433,8 +433,8 @@ class Keys:
             FileRefused: the file is there, or cannot be written.
             SettingsInvalid: the keys are kept where nothing gives them out.
         """
-        if len(passphrase) < LEAST_PASSPHRASE:
-            raise KeyBackupRefused(f"The passphrase must have {LEAST_PASSPHRASE} characters or more.")
+        if len(passphrase) < MIN_PASSPHRASE_LENGTH:
+            raise KeyBackupRefused(f"The passphrase must have {MIN_PASSPHRASE_LENGTH} characters or more.")
         ring = self._ring()
         if not isinstance(ring, Keyring):
             raise SettingsInvalid(self._provider().unchangeable)

@@ -61,8 +61,8 @@ from app.traces.statements.store import Plain, Stored
 FORMAT: Final = "sillage-person-package"
 VERSION: Final = 1
 
-MOST_ITEMS: Final = 1_000
-MOST_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_ITEMS: Final = 1_000
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 """A JSON file of the package holds so many items, and ends soon after so many bytes: any editor opens it."""
 
 REFERENCE: Final = "reference"
@@ -728,7 +728,7 @@ class _Pieces:
         """Add an item, as JSON."""
         self._items.append(item)
         self._bytes += len(item)
-        if len(self._items) >= MOST_ITEMS or self._bytes >= MOST_FILE_BYTES:
+        if len(self._items) >= MAX_ITEMS or self._bytes >= MAX_FILE_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -26,7 +26,7 @@ from app.people.access_package.person_words import BASES, MONTHS, PURPOSES, WORD
 COLOURS: Final = ("#1f4e79", "#c2571a", "#2e7d32", "#7b3fa0", "#8a6d00", "#b3261e")
 """Of the tools in the chart: told apart without colour vision by their lightness, each 4.5 to 1 on white or more."""
 OTHERS_COLOUR: Final = "#5f6b76"
-MOST_MONTHS: Final = 36
+MAX_MONTHS: Final = 36
 
 _FOLDER = Path(__file__).resolve().parent / "pages"
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760, 260, 56, 10, 34
@@ -197,7 +197,7 @@ def _months(columns: Sequence[Mapping[str, int]], language: str) -> list[_Month]
     met = sorted({month for column in columns for month in column})
     if not met:
         return []
-    shown = _between(met[0], met[-1])[-MOST_MONTHS:]
+    shown = _between(met[0], met[-1])[-MAX_MONTHS:]
     earlier = [month for month in met if month < shown[0]]
     months = []
     if earlier:

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 from app.standards.xapi.timestamps import parse
 
-MOST_NAMED: Final = 1_000
+MAX_NAMED: Final = 1_000
 """Different verbs, and different activities, that are counted one by one; further ones are counted together."""
 LATEST: Final = 100
 """Statements that are listed one by one, those stored last."""
-LONGEST: Final = 300
+MAX_LENGTH: Final = 300
 """Characters kept of a text that a sender chose."""
 
 OWN: Final = "own"
@@ -29,7 +29,7 @@ _TIME = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 
 
 class Words(NamedTuple):
-    """A text that a sender gave, in French and in English as far as it did; bounded by ``LONGEST`` characters."""
+    """A text that a sender gave, in French and in English as far as it did; bounded by ``MAX_LENGTH`` characters."""
 
     fr: str
     en: str
@@ -86,7 +86,7 @@ class Named(NamedTuple):
 
 
 class Tally:
-    """Counter of many things, the first ``MOST_NAMED`` of them by name."""
+    """Counter of many things, the first ``MAX_NAMED`` of them by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[Any]] = {}
@@ -97,7 +97,7 @@ class Tally:
         known = self._known.get(iri)
         if known is not None:
             known[1] += 1
-        elif len(self._known) < MOST_NAMED:
+        elif len(self._known) < MAX_NAMED:
             self._known[iri] = [words(), 1]
         else:
             self.others += 1
@@ -265,8 +265,8 @@ def moment(microseconds: int) -> datetime:
 
 
 def shortened(text: str) -> str:
-    """A text, cut to ``LONGEST`` characters."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    """A text, cut to ``MAX_LENGTH`` characters."""
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"
 
 
 def words_of(texts: object, otherwise: str) -> Words:

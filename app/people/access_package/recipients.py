@@ -34,7 +34,7 @@ POSSIBLE: Final = "possible"
 WAYS: Final = (ASKED, PASSED, POSSIBLE)
 """Ways of the person's data into a reading: it was for them; they were among others; they may have been."""
 
-MOST_EXPORTS: Final = 1_000
+MAX_EXPORTS: Final = 1_000
 UNKNOWN: Final = "?"
 """A credential of which nothing is known any more: not one of this store's."""
 
@@ -285,7 +285,7 @@ class Recipients:
             )
         )
         known_since = [at for at in (self._oldest(), self._receptions.since()) if at is not None]
-        return Received(readings, tuple(exports[:MOST_EXPORTS]), min(known_since, default=None))
+        return Received(readings, tuple(exports[:MAX_EXPORTS]), min(known_since, default=None))
 
 
 class Requests(Protocol):
@@ -370,7 +370,7 @@ def _readings(trail: Trail, entries: Entries) -> Iterator[Entry]:
 def _exports(trail: Trail, entries: Entries) -> Iterator[Export]:
     if trail.first is None:
         return
-    for entry in islice(entries((EXPORT_WRITTEN,), trail.first), MOST_EXPORTS):
+    for entry in islice(entries((EXPORT_WRITTEN,), trail.first), MAX_EXPORTS):
         yield _export(entry.at, entry.detail)
 
 

@@ -34,7 +34,7 @@ MENTION = "mention"
 """Sealed under another's key: they are named in it."""
 
 PAGE = 1_000
-MOST_IDENTIFIERS = 20
+MAX_IDENTIFIERS = 20
 
 
 class Named(NamedTuple):
@@ -103,8 +103,8 @@ def person_of(agents: Sequence[object]) -> Person:
     Raises:
         BadRequest: none, too many, or one of them is no valid Agent; no value is repeated in the error.
     """
-    if not agents or len(agents) > MOST_IDENTIFIERS:
-        raise BadRequest(f"Say who is meant: by one to {MOST_IDENTIFIERS} Agents, each with one identifier.")
+    if not agents or len(agents) > MAX_IDENTIFIERS:
+        raise BadRequest(f"Say who is meant: by one to {MAX_IDENTIFIERS} Agents, each with one identifier.")
     faults = [fault for place, agent in enumerate(agents) for fault in _faults(agent, f"/{place}")]
     if faults:
         raise BadRequest("A person is said by xAPI Agents, each with one identifier.", faults=faults[:20])

@@ -18,9 +18,9 @@ from app.access.store import Source
 from app.standards.xapi.identifiers import group_identifier
 
 # Groups of which a person is every member: those that several identifiers of theirs make up are few.
-_MOST_IN_A_GROUP = 3
+_MAX_IN_A_GROUP = 3
 # Of the groups that pseudonyms make up, for one source.
-_MOST_GROUPS = 2_000
+_MAX_GROUPS = 2_000
 
 
 class Pseudonym(NamedTuple):
@@ -126,14 +126,14 @@ def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
             kept = () if any(one.always for one in forms) else (identifier,)
             options.append((*kept, *(one.identifier for one in forms)))
         given = set(person.identifiers)
-        for members in _combined(options, most=_MOST_GROUPS):
+        for members in _combined(options, most=_MAX_GROUPS):
             if not given.issuperset(members):
                 yield group_identifier(members), members
 
 
 def _combined(options: Sequence[tuple[str, ...]], most: int | None = None) -> Iterator[tuple[str, ...]]:
     """The sets of one to three of several things, each in one of its forms; sizes that would be too many are left."""
-    for size in range(1, min(len(options), _MOST_IN_A_GROUP) + 1):
+    for size in range(1, min(len(options), _MAX_IN_A_GROUP) + 1):
         if most is not None and size > 1:
             most -= sum(prod(map(len, some)) for some in combinations(options, size))
             if most < 0:

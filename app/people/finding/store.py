@@ -13,7 +13,7 @@ from app.platform.mongo.connection import Document, Store, translated
 from app.traces.conformance.session_store import SESSIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS
-from app.traces.statements.store import MOST_BYTES, Position, Stored
+from app.traces.statements.store import MAX_BYTES, Position, Stored
 from app.traces.statements.store import NAME as STATEMENTS
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "t": 1}
@@ -47,7 +47,7 @@ class PersonRepository:
             tokens: Of agents and related agents.
             after: Beyond this place.
             until: Stored at or before this, microseconds.
-            limit: At most so many; and, but for the first, ``MOST_BYTES`` of bodies.
+            limit: At most so many; and, but for the first, ``MAX_BYTES`` of bodies.
         """
         query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(after, until)}
         return self._read(query, after, limit)
@@ -84,7 +84,7 @@ class PersonRepository:
             with asked.sort([("stored", 1)]).limit(limit).batch_size(limit + 1) as found:
                 for each in found:
                     total += len(each["body"])
-                    if rows and total > MOST_BYTES:
+                    if rows and total > MAX_BYTES:
                         break
                     rows.append(_tokened(each))
         return rows

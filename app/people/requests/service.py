@@ -31,7 +31,7 @@ from app.people.requests.store import place as sealed_place
 
 SOON_DAYS = 7
 """A request is due soon when its last day is within so many days."""
-MOST_LISTED = 1_000
+MAX_LISTED = 1_000
 _TRIES = 5
 _OURS = "r-"
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -226,7 +226,7 @@ class Cases:
         return case
 
     def list(
-        self, statuses: Sequence[str] = case_steps.PENDING, due_within: int | None = None, limit: int = MOST_LISTED
+        self, statuses: Sequence[str] = case_steps.PENDING, due_within: int | None = None, limit: int = MAX_LISTED
     ) -> Sequence[Listed]:
         """Cases, the most urgent first; ``due_within`` days, late ones included."""
         today = self._today()
@@ -267,7 +267,7 @@ class Cases:
         removed = 0
         while True:
             check()
-            found = self._repository.received_before(case_steps.ANSWERED, before, MOST_LISTED)
+            found = self._repository.received_before(case_steps.ANSWERED, before, MAX_LISTED)
             if not found:
                 return removed
             self._audit.append(REQUESTS_REMOVED, actor, {"before": before.isoformat(), "cases": [*found]})

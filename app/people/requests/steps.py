@@ -30,7 +30,7 @@ MONTHS = 1
 MONTHS_EXTENDED = 3
 """The first month and the two further ones, counted from receipt."""
 
-_OLDEST_YEARS = 5
+_MAX_AGE_YEARS = 5
 
 
 class Step(NamedTuple):
@@ -98,8 +98,8 @@ def opened(identity: str, kind: str, received: date, person: tuple[str, ...], to
         raise _bad("kind", f"must be one of {', '.join(KINDS)}")
     if received > today:
         raise _bad("received", "must not be after today")
-    if received < months_after(today, -12 * _OLDEST_YEARS):
-        raise _bad("received", f"must be within the last {_OLDEST_YEARS} years")
+    if received < months_after(today, -12 * _MAX_AGE_YEARS):
+        raise _bad("received", f"must be within the last {_MAX_AGE_YEARS} years")
     return Case(identity, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
 
 

@@ -2,7 +2,7 @@
 
 A process that is ahead would have all others follow it (``app.platform.cluster.membership``), for good: time that was
 given is never given again. So each process compares its clock with that of MongoDB, which answers with its own to what
-is asked anyway, and beyond ``MOST_SECONDS`` stamps nothing (``docs/adr/0046-clocks.md``).
+is asked anyway, and beyond ``MAX_SECONDS`` stamps nothing (``docs/adr/0046-clocks.md``).
 
 Between two answers MongoDB's time is reckoned on the clock that never steps back: a step is seen when the next stamp is
 asked for, before anybody else could.
@@ -18,10 +18,10 @@ import structlog
 from app.core import clock
 from app.core.errors import ClockOff
 
-MOST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 """Seconds that a host's clock may be from MongoDB's."""
 
-_MOST_US = round(MOST_SECONDS * 1_000_000)
+_MAX_US = round(MAX_SECONDS * 1_000_000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _log = structlog.stdlib.get_logger("sillage.clock")
@@ -80,15 +80,15 @@ class AgreedClock:
             ClockOff: it is more than a minute off.
         """
         now, offset = self._measured()
-        if abs(offset) <= _MOST_US:
+        if abs(offset) <= _MAX_US:
             return now
         # It may have stood still between its looks at the two clocks.
         now, offset = self._measured()
-        if abs(offset) <= _MOST_US:
+        if abs(offset) <= _MAX_US:
             return now
         way = "ahead of" if offset > 0 else "behind"
         raise ClockOff(
-            f"This host's clock is {abs(offset) // 1_000_000} s {way} MongoDB's, and more than {MOST_SECONDS:.0f} s is "
+            f"This host's clock is {abs(offset) // 1_000_000} s {way} MongoDB's, and more than {MAX_SECONDS:.0f} s is "
             "too much: nothing was stored. Set the host's clock right (NTP); then send the same again."
         )
 
@@ -102,7 +102,7 @@ class AgreedClock:
 
     def _off(self) -> bool:
         # Twice, as above.
-        return abs(self._measured()[1]) > _MOST_US and abs(self._measured()[1]) > _MOST_US
+        return abs(self._measured()[1]) > _MAX_US and abs(self._measured()[1]) > _MAX_US
 
     def _measured(self) -> tuple[int, int]:
         """This host's time, and how far ahead it is, both in microseconds."""

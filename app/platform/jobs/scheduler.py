@@ -22,7 +22,7 @@ from app.platform.jobs.store import ABANDONED, INTERRUPTED, JobRepository, JobSt
 _log = structlog.get_logger(__name__)
 
 # A job whose process dies this many times in a row waits for its next regular time.
-_MOST_INTERRUPTIONS = 3
+_MAX_INTERRUPTIONS = 3
 _WATCH_SECONDS = 0.2
 _NICE = 10
 RETRY_MINUTES = (1, 5, 15, 60)
@@ -210,7 +210,7 @@ def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
     """
     if state.last_outcome == ABANDONED or transient(state.last_outcome, state.last_error):
         return True
-    if state.last_outcome == INTERRUPTED and state.interruptions < _MOST_INTERRUPTIONS:
+    if state.last_outcome == INTERRUPTED and state.interruptions < _MAX_INTERRUPTIONS:
         return True
     since = _time(state.since if state.last_started is None else state.last_started)
     following = trigger.get_next_fire_time(None, since + timedelta(microseconds=1))

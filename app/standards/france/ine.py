@@ -33,7 +33,7 @@ _KINDS: Final = bytes(
 _RUN: Final = b"000000000A"
 _RUN_OF_APPRENTICES: Final = b"0000A00000A"
 # And what shows that it ends there.
-_LONGEST_FORM: Final = 13
+_MAX_FORM_LENGTH: Final = 13
 
 
 def looks_like(text: str) -> bool:
@@ -55,7 +55,7 @@ def possible(content: bytes) -> bool:
         at = kinds.find(run)
         while at >= 0:
             # A form begins with its run, or one digit before it.
-            if _BYTES.search(content, max(at - 1, 0), at + _LONGEST_FORM) is not None:
+            if _BYTES.search(content, max(at - 1, 0), at + _MAX_FORM_LENGTH) is not None:
                 return True
             at = kinds.find(run, at + 1)
     return False

@@ -36,7 +36,7 @@ _WORDS: Final = {
 }
 
 
-MOST_PLACES: Final = 50
+MAX_PLACES: Final = 50
 """Of the INE in one statement, how many places are told: it may hold one every twelve bytes."""
 
 
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     Attributes:
         kind: One of ``KINDS``.
         place: Its place.
-        times: How many there are, of which this is the first: more than one in the last of ``MOST_PLACES`` only.
+        times: How many there are, of which this is the first: more than one in the last of ``MAX_PLACES`` only.
     """
 
     kind: str
@@ -75,7 +75,7 @@ def find(statement: Statement, written: bytes | None = None) -> list[Found]:
         found = _of_agents_and_texts(statement, written)
     if ine.possible(written):
         places = ine.find(statement)
-        found += [Found("ine", place) for place in islice(places, MOST_PLACES)]
+        found += [Found("ine", place) for place in islice(places, MAX_PLACES)]
         more = sum(1 for _ in places)
         if more:
             found[-1] = found[-1]._replace(times=1 + more)
@@ -269,10 +269,10 @@ class Known:
         return bool(self._names)
 
     def _add(self, name: str) -> None:
-        if _is_pseudonym(name) or "@" in name or len(name) > _LONGEST_NAME:
+        if _is_pseudonym(name) or "@" in name or len(name) > _MAX_NAME_LENGTH:
             return
         words = tuple(word.folded for word in _words(name))
-        if sum(map(len, words)) < _FEWEST_LETTERS or len(words) > _MOST_WORDS:
+        if sum(map(len, words)) < _MIN_LETTERS or len(words) > _MAX_WORDS:
             return
         self._names.setdefault(tuple(sorted(words)), name)
         self._joined.add("".join(words))
@@ -302,7 +302,7 @@ class Known:
 
     def within(self, text: str, *, single: bool = True) -> list[tuple[int, int, str]]:
         """The places of names in a text: begin, end, and the name. ``single``: those of one word are looked for too."""
-        if not self._names or len(text) < _FEWEST_LETTERS:
+        if not self._names or len(text) < _MIN_LETTERS:
             return []
         words = list(_words(text))
         found: list[tuple[int, int, str]] = []
@@ -325,7 +325,7 @@ class Known:
 
     def makes(self, account: str) -> bool:
         """True if the letters of an account name are those of a name, joined, or of one of them and an initial."""
-        if not self._joined or len(account) > _LONGEST_NAME or not self._may_make(account):
+        if not self._joined or len(account) > _MAX_NAME_LENGTH or not self._may_make(account):
             return False
         return "".join(word.folded for word in _words(account)) in self._joined or bool(self.within(account))
 
@@ -354,9 +354,9 @@ class _Text(NamedTuple):
         return text
 
 
-_LONGEST_NAME: Final = 200
-_FEWEST_LETTERS: Final = 3
-_MOST_WORDS: Final = 6
+_MAX_NAME_LENGTH: Final = 200
+_MIN_LETTERS: Final = 3
+_MAX_WORDS: Final = 6
 _TOLD_BY_EDGES: Final = 8
 _LETTERS: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*+")
 _BETWEEN: Final = re.compile(r"[\s._,+'\u2019-]{1,3}+|%20")
@@ -369,7 +369,7 @@ _LOGIN: Final = re.compile(
 )
 # RFC 5322 3.2.3, less what delimits an address within a text or an IRI.
 _LOCAL: Final = frozenset(".!#$&'*+=?^_`{|}~-")
-_LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 255
+_MAX_LOCAL_LENGTH, _MAX_DOMAIN_LENGTH = 64, 255
 
 
 _NOBODY: Final = Known(())
@@ -407,14 +407,14 @@ def _kind_of_account(name: str, known: Known) -> str | None:
     """The kind of personal data that an account name holds: an address, a name; None: it is opaque."""
     if "@" in name and (_is_address(name) or next(_addresses(name), None) is not None):
         return "email"
-    if len(name) <= _LONGEST_NAME and (_LOGIN.fullmatch(name) or (known and known.makes(name))):
+    if len(name) <= _MAX_NAME_LENGTH and (_LOGIN.fullmatch(name) or (known and known.makes(name))):
         return "name"
     return None
 
 
 def _may_be_made_of_a_name(account: str) -> bool:
     """True if ``Known.makes`` holds of an account for some name: it has two letters, and is no pseudonym."""
-    if len(account) > _LONGEST_NAME or _is_pseudonym(account):
+    if len(account) > _MAX_NAME_LENGTH or _is_pseudonym(account):
         return False
     return sum(len(word.folded) for word in _words(account)) > 1
 
@@ -467,12 +467,12 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
         if middle < after:
             continue
         begin = middle
-        least = max(after, middle - _LONGEST_LOCAL)
+        least = max(after, middle - _MAX_LOCAL_LENGTH)
         while begin > least and (text[begin - 1].isalnum() or text[begin - 1] in _LOCAL):
             begin -= 1
         while begin < middle and text[begin] in ".'":
             begin += 1
-        last, most = end, min(len(text), end + _LONGEST_DOMAIN)
+        last, most = end, min(len(text), end + _MAX_DOMAIN_LENGTH)
         while last < most and (text[last].isalnum() or text[last] in "-."):
             last += 1
         domain = text[end:last].rstrip(".-")

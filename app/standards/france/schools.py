@@ -21,7 +21,7 @@ class Keys(NamedTuple):
 
 UAI_SECTION: Final = "UAI"
 MEF_SECTION: Final = "MEF"
-_LONGEST: Final = 11
+_MAX_LENGTH: Final = 11
 
 _WORDS: Final = {
     "uai-key": "This is no UAI: seven digits and the letter that goes with them. Check it against the school's own.",
@@ -79,7 +79,7 @@ def _extensions(statement: Mapping[str, Any]) -> list[tuple[str, Mapping[str, An
 
 def _short(code: object) -> TypeGuard[str]:
     # What is remembered of codes stays small, whatever senders write: none has more characters.
-    return type(code) is str and len(code) <= _LONGEST
+    return type(code) is str and len(code) <= _MAX_LENGTH
 
 
 def _day(text: str) -> date:

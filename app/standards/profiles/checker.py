@@ -19,8 +19,8 @@ Find = Callable[[str], Statement | None]
 """The statement of an id (a UUID in lower case), or ``None`` when it is not at hand."""
 
 # A chain of references is followed this far; what lies beyond counts as not at hand.
-_DEEPEST: Final = 8
-_MOST_JOINED: Final = 10_000
+_MAX_DEPTH: Final = 8
+_MAX_JOINED: Final = 10_000
 
 
 class Outcome(StrEnum):
@@ -144,7 +144,7 @@ class Checker:
                 faults.append(reference.missing)
                 continue
             of = None
-            if find is not None and type(identity) is str and depth < _DEEPEST:
+            if find is not None and type(identity) is str and depth < _MAX_DEPTH:
                 of = self._of(identity.lower(), profile, find, depth + 1, known)
             if of is not None and of.isdisjoint(reference.templates):
                 faults.append(reference.other)
@@ -199,7 +199,7 @@ class _Index:
         keys = dict.fromkeys((one, other) for one in (verb, None) for other in (kind, None))
         placed = sorted((pair for each in keys for pair in self._groups.get(each, ())), key=lambda pair: pair[0])
         entries = tuple(entry for _, entry in placed)
-        if len(self._joined) >= _MOST_JOINED:
+        if len(self._joined) >= _MAX_JOINED:
             self._joined.clear()
         self._joined[key] = entries
         return entries

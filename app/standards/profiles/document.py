@@ -26,11 +26,11 @@ from app.standards.profiles.jsonpath import Path
 from app.standards.profiles.plain import Raw, plain
 
 SECTION: Final = "xAPI-Profiles Structure"
-MOST_FAULTS: Final = 50
-_MOST_DESCENTS: Final = 100
-LARGEST: Final = 15 * 1024 * 1024
+MAX_FAULTS: Final = 50
+_MAX_DESCENTS: Final = 100
+MAX_DOCUMENT_BYTES: Final = 15 * 1024 * 1024
 """Most bytes of a document: it is kept whole, in one document of the database."""
-DEEPEST: Final = 100
+MAX_DEPTH: Final = 100
 """Most levels of a document: nothing of a profile needs as many, and what reads it may call itself once a level."""
 LIMITS: Final[Mapping[str, int]] = {
     "versions": 100,
@@ -46,7 +46,7 @@ LIMITS: Final[Mapping[str, int]] = {
 }
 """Most of each in a document that is loaded. Published ones have a tenth of that at most: with more, compiling it, and
 each statement held to it, would take longer than those who wait for their statements can afford."""
-_MOST_ERRORS: Final = 1_000
+_MAX_ERRORS: Final = 1_000
 PATTERN_KINDS: Final = ("sequence", "alternates", "optional", "oneOrMore", "zeroOrMore")
 RELATIONS: Final = ("broader", "broadMatch", "narrower", "narrowMatch", "related", "relatedMatch", "exactMatch")
 
@@ -192,8 +192,8 @@ def load(document: bytes, *, loaded: bool = False) -> Profile:
     raw = plain(parse(document))
     faults = (() if loaded else limits_of(raw)) or faults_of(raw)
     if faults:
-        shown = tuple(faults[:MOST_FAULTS])
-        more = "" if len(faults) < _MOST_ERRORS else " or more"
+        shown = tuple(faults[:MAX_FAULTS])
+        more = "" if len(faults) < _MAX_ERRORS else " or more"
         raise ProfileInvalid(
             f"The document is not a usable xAPI Profile: {len(faults)}{more} fault(s), the first at "
             f"{shown[0].pointer or 'the root'}: {shown[0].message}",
@@ -208,8 +208,8 @@ def parse(document: bytes) -> Any:
     Raises:
         ProfileInvalid: the bytes are not JSON, or too many, or nested too deeply.
     """
-    if len(document) > LARGEST:
-        raise _refused("profile-size", f"The file has more than {LARGEST} bytes. Split the profile in two.")
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise _refused("profile-size", f"The file has more than {MAX_DOCUMENT_BYTES} bytes. Split the profile in two.")
     try:
         raw = lossless.loads(document)
     except lossless.Malformed as refused:
@@ -219,8 +219,8 @@ def parse(document: bytes) -> Any:
             "An xAPI Profile is a JSON-LD document: check that this is the right file.",
             faults=[Fault("", "json", "RFC 8259", f"JSON cannot be read beyond {place}.")],
         ) from None
-    if _deeper(raw, DEEPEST):
-        raise _refused("profile-depth", f"The JSON is nested more deeply than {DEEPEST} levels. Make it flatter.")
+    if _deeper(raw, MAX_DEPTH):
+        raise _refused("profile-depth", f"The JSON is nested more deeply than {MAX_DEPTH} levels. Make it flatter.")
     return raw
 
 
@@ -294,7 +294,7 @@ def _combinations(concepts: Iterable[Any], enough: int) -> int:
     for text in given:
         if total > enough:
             break
-        if isinstance(text, str) and len(text) <= schema_cost.LONGEST:
+        if isinstance(text, str) and len(text) <= schema_cost.MAX_LENGTH:
             with suppress(ValueError):
                 total += schema_cost.effort(orjson.loads(text))
     return total
@@ -315,7 +315,7 @@ def _values_of(raw: Any, enough: int) -> int:
 
 def faults_of(raw: Any) -> list[Fault]:
     """The faults that make a document, in its plain form, unusable; none when ``read`` can take it."""
-    return list(_structure(raw, "usable-profile.schema.json")) or list(islice(_meaning(raw), _MOST_ERRORS))
+    return list(_structure(raw, "usable-profile.schema.json")) or list(islice(_meaning(raw), _MAX_ERRORS))
 
 
 def form_of(raw: Any) -> Iterator[Fault]:
@@ -360,7 +360,7 @@ def _structure(raw: object, schema: str) -> Iterator[Fault]:
     raw = lossless.rounded(raw)
     # Each message is worded from the schema alone: what stands in the document is not repeated.
     # So many are enough to work on: a file that is something else altogether may have millions.
-    for error in islice(_compiled(schema).iter_errors(raw), _MOST_ERRORS):
+    for error in islice(_compiled(schema).iter_errors(raw), _MAX_ERRORS):
         place = [str(part) for part in error.instance_path]
         keyword: str = error.kind.name
         wanted: object = error.kind.value
@@ -411,8 +411,8 @@ def _paths(listed: _Listed) -> Iterator[Fault]:
                 if message:
                     yield Fault(f"/templates/{at}/rules/{number}/{name}", "profile-jsonpath", f"{SECTION} 8.1", message)
             total += sum(descents)
-    if total > _MOST_DESCENTS:
-        message = f"The rules of all templates look at any depth (`..`) more than {_MOST_DESCENTS} times."
+    if total > _MAX_DESCENTS:
+        message = f"The rules of all templates look at any depth (`..`) more than {_MAX_DESCENTS} times."
         yield Fault("/templates", "profile-jsonpath", f"{SECTION} 8.1", message)
 
 

@@ -56,13 +56,13 @@ class Path(NamedTuple):
         return sum(step.deep for steps in self.branches for step in steps)
 
 
-LONGEST: Final = 4_096
+MAX_LENGTH: Final = 4_096
 """Characters of a path."""
-_MOST_ALTERNATIVES: Final = 16
-_MOST_STEPS: Final = 64
+_MAX_ALTERNATIVES: Final = 16
+_MAX_STEPS: Final = 64
 # Characters of a path that is kept compiled.
 _SHORT: Final = 200
-_MOST_DESCENTS: Final = 64
+_MAX_DESCENTS: Final = 64
 
 
 class PathInvalid(ValueError):
@@ -170,17 +170,17 @@ def compile(text: str) -> Path:
     Raises:
         PathInvalid: the text is not a path that xAPI Profiles allow.
     """
-    if len(text) > LONGEST:
-        raise PathInvalid(f"more than {LONGEST:,} characters")
+    if len(text) > MAX_LENGTH:
+        raise PathInvalid(f"more than {MAX_LENGTH:,} characters")
     return _remembered(text) if len(text) <= _SHORT else _compile(text)
 
 
 def _compile(text: str) -> Path:
     branches = _Reader(text).alternatives()
-    if len(branches) > _MOST_ALTERNATIVES or max(map(len, branches)) > _MOST_STEPS:
-        raise PathInvalid(f"more than {_MOST_ALTERNATIVES} alternatives, or {_MOST_STEPS} steps in one of them")
-    if sum(step.deep for steps in branches for step in steps) > _MOST_DESCENTS:
-        raise PathInvalid(f"more than {_MOST_DESCENTS} descents (`..`)")
+    if len(branches) > _MAX_ALTERNATIVES or max(map(len, branches)) > _MAX_STEPS:
+        raise PathInvalid(f"more than {_MAX_ALTERNATIVES} alternatives, or {_MAX_STEPS} steps in one of them")
+    if sum(step.deep for steps in branches for step in steps) > _MAX_DESCENTS:
+        raise PathInvalid(f"more than {_MAX_DESCENTS} descents (`..`)")
     finds = [_chain(steps) for steps in branches]
     only = branches[0] if len(branches) == 1 else None
     keys = tuple(step.names[0] for step in only) if only is not None and all(s.plain for s in only) else None

@@ -40,7 +40,7 @@ from app.standards.profiles.vocabulary import (
     vocabulary,
 )
 
-MOST_FINDINGS: Final = 1_000
+MAX_FINDINGS: Final = 1_000
 """Most findings of one document; what is beyond is told to be there."""
 
 
@@ -59,9 +59,9 @@ def lint(content: bytes, others: Sequence[Profile] = ()) -> list[Finding]:
     if not found:
         told: dict[tuple[str, str], Finding] = {}
         try:
-            for finding in islice(_findings(content, raw, others), MOST_FINDINGS):
+            for finding in islice(_findings(content, raw, others), MAX_FINDINGS):
                 told.setdefault((finding.pointer, finding.rule), finding)
-            whole = len(told) < MOST_FINDINGS
+            whole = len(told) < MAX_FINDINGS
         except _Enough:
             whole = False
         found = list(told.values())
@@ -137,9 +137,9 @@ class _Linter:
         self._described = {(template.version, template.id) for template in profile.templates}
         self._wanted = [_rules_by_place(template) for template in profile.templates]
         self._walks: dict[str, list[Reached]] = {}
-        self._left = _MOST_WORK
-        self._guesses = _MOST_GUESSES
-        self._explored = _MOST_EXPLORED
+        self._left = _MAX_WORK
+        self._guesses = _MAX_GUESSES
+        self._explored = _MAX_EXPLORED
 
     def findings(self) -> Iterator[Finding]:
         yield from self._head()
@@ -764,11 +764,11 @@ class _Linter:
 
 
 # Concepts that misspelled names are compared with, all guesses together.
-_MOST_GUESSES: Final = 5_000
+_MAX_GUESSES: Final = 5_000
 # Comparisons of values, rules, templates; steps of paths. Published profiles need some thousands.
-_MOST_WORK: Final = 1_000_000
+_MAX_WORK: Final = 1_000_000
 # As `patterns.Reach` counts it, for all patterns together.
-_MOST_EXPLORED: Final = 5_000_000
+_MAX_EXPLORED: Final = 5_000_000
 _SECTIONS: Final = {"templates": "8", "patterns": "9"}
 _EMPTY: Final = frozenset({"profile-minLength", "profile-minItems", "profile-minProperties", "profile-type"})
 _READ_ALL_THE_SAME: Final = (

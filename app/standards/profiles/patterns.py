@@ -39,14 +39,14 @@ _ENDED: Node = (_END,)
 _PASSED: Final = -1
 _NONE: Final = -1
 # Trees of sensible patterns have a dozen nodes: what needs this many cannot be followed.
-_MOST_NODES: Final = 4_000
+_MAX_NODES: Final = 4_000
 _LARGE: Final = 24
 # Sessions of one pattern go through the same few states: so many steps are remembered, of small trees of patterns with
 # no more members than this, for what a tree has still to match is written out in it.
 _REMEMBERED: Final = 1_024
-_MOST_MEMBERS: Final = 200
+_MAX_MEMBERS: Final = 200
 # As many levels of a tree, as JSON, can be kept (orjson writes 254) and walked by functions that call themselves.
-_DEEPEST: Final = 150
+_MAX_DEPTH: Final = 150
 
 
 class Progress(StrEnum):
@@ -148,7 +148,7 @@ def compile(
     program = tuple(compiler.program)
     names = sorted(compiler.symbols, key=lambda iri: compiler.symbols[iri])
     print_ = hashlib.sha256(orjson.dumps([names, program])).hexdigest()[:16]
-    small = sum(len(members) for _, members in program) <= _MOST_MEMBERS
+    small = sum(len(members) for _, members in program) <= _MAX_MEMBERS
     compiled = CompiledPattern(pattern.id, profile.id, compiler.symbols, program, print_, small)
     start(compiled)
     return compiled
@@ -191,7 +191,7 @@ class _Compiler:
             known = self._made["pattern", pattern.id] = len(self.program)
             self.program.append(("", ()))
             self._depth += 1
-            if self._depth > _DEEPEST:
+            if self._depth > _MAX_DEPTH:
                 raise TooAmbiguous
             members = tuple(self.element(member) for member in pattern.members)
             self._depth -= 1
@@ -296,7 +296,7 @@ class _Build:
 
     def __init__(self, program: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         self._program = program
-        self._left = _MOST_NODES
+        self._left = _MAX_NODES
         self._depth = 0
 
     def begin(self) -> Node:
@@ -310,7 +310,7 @@ class _Build:
     def enter(self, rest: _Rest) -> Node:
         self._left -= 1
         self._depth += 1
-        if self._left < 0 or self._depth > _DEEPEST:
+        if self._left < 0 or self._depth > _MAX_DEPTH:
             raise TooAmbiguous
         node = self._entered(rest)
         self._depth -= 1
@@ -355,7 +355,7 @@ class _Build:
         if node is None or node[0] not in (_TRY, _ALTERNATES) or _size(node, _LARGE) <= _LARGE:
             return node
         pruned = _pruned(node, frozenset())
-        if _size(pruned, _MOST_NODES) > _MOST_NODES or _levels(pruned) > _DEEPEST:
+        if _size(pruned, _MAX_NODES) > _MAX_NODES or _levels(pruned) > _MAX_DEPTH:
             raise TooAmbiguous
         return pruned
 
@@ -503,7 +503,7 @@ def explore(pattern: CompiledPattern, most_states: int = 2_000, most_work: int =
         if len(after) >= most_states:
             return Reach(True, frozenset(pattern.symbols), False, work)
         after[node] = {}
-        size = _size(node, _MOST_NODES) + members
+        size = _size(node, _MAX_NODES) + members
         for symbol in set(_awaited(node)):
             work += size
             if work > most_work:

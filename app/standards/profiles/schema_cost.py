@@ -14,14 +14,14 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
-LONGEST: Final = 64 * 1024
+MAX_LENGTH: Final = 64 * 1024
 """Characters of a schema."""
-HEAVIEST: Final = 1_000
+MAX_WEIGHT: Final = 1_000
 """Of all that is asked at one place of a value: about as many simple comparisons."""
 
-_DEEPEST: Final = 32
-_MOST_PLACES: Final = 2_000
-_MOST_STEPS: Final = 200_000
+_MAX_DEPTH: Final = 32
+_MAX_PLACES: Final = 2_000
+_MAX_STEPS: Final = 200_000
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _SINGLE: Final = ("not", "if", "then", "else")
 _BRANCH: Final = 10
@@ -41,7 +41,7 @@ def weigh(document: object) -> int:
         document: The schema as JSON values. It may be none: that is found elsewhere.
 
     Raises:
-        TooCostly: more than ``HEAVIEST``, or no end of it.
+        TooCostly: more than ``MAX_WEIGHT``, or no end of it.
     """
     return _Scale(document).weigh()
 
@@ -78,7 +78,7 @@ class _Scale:
             if place in seen:
                 continue
             seen.add(place)
-            if len(seen) > _MOST_PLACES:
+            if len(seen) > _MAX_PLACES:
                 raise TooCostly("too many places")
             heaviest = max(heaviest, sum(_weight(self._known[each]) * count for each, count in state.items()))
             for targets in self._below(state):
@@ -96,10 +96,10 @@ class _Scale:
             self._step()
             if not isinstance(schema, dict):
                 continue
-            if depth > _DEEPEST:
+            if depth > _MAX_DEPTH:
                 raise TooCostly("no end of what is asked of one value")
             total += count * _weight(schema)
-            if total > HEAVIEST:
+            if total > MAX_WEIGHT:
                 raise TooCostly("too much is asked of one value")
             self._known[id(schema)] = schema
             state[id(schema)] += count
@@ -140,7 +140,7 @@ class _Scale:
 
     def _step(self) -> None:
         self.steps += 1
-        if self.steps > _MOST_STEPS:
+        if self.steps > _MAX_STEPS:
             raise TooCostly("too many ways")
 
     # --- references -------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ import jsonschema_rs
 import orjson
 
 from app.core.lossless import rounded
-from app.standards.profiles.schema_cost import LONGEST, weigh
+from app.standards.profiles.schema_cost import MAX_LENGTH, weigh
 
 # Ordinary ones ask less, and are not looked at part by part.
 _LIGHT = 10
-_MOST_WORK = 5_000_000
+_MAX_WORK = 5_000_000
 
 
 class Schema(Protocol):
@@ -74,7 +74,7 @@ def compile(text: str) -> Schema:
     Raises:
         SchemaUnusable: it is no schema, or needs one of these.
     """
-    if len(text) > LONGEST:
+    if len(text) > MAX_LENGTH:
         raise SchemaUnusable
     try:
         document = orjson.loads(text)
@@ -85,7 +85,7 @@ def compile(text: str) -> Schema:
     except (ValueError, jsonschema_rs.ReferencingError):
         raise SchemaUnusable from None
     rounding = _Rounding(compiled)
-    return rounding if weight <= _LIGHT else _Heavy(rounding, _MOST_WORK // weight)
+    return rounding if weight <= _LIGHT else _Heavy(rounding, _MAX_WORK // weight)
 
 
 def usable(text: str | None) -> Schema | None:

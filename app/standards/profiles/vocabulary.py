@@ -50,7 +50,7 @@ _PATTERN: Final = (
 _VERSION: Final = ("id", "wasRevisionOf", "generatedAtTime")
 _AUTHOR: Final = ("type", "name", "url")
 # Comparing names takes time with the product of their lengths.
-_LONGEST_NAME: Final = 200
+_MAX_NAME_LENGTH: Final = 200
 _LANGUAGE_MAPS: Final = ("prefLabel", "definition", "scopeNote")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 CONFORMS: Final = "https://w3id.org/xapi/profiles#1.0"
@@ -137,9 +137,9 @@ def _object(raw: Raw, pointer: str, known: Sequence[str], section: str) -> Itera
 
 def nearest(name: str, known: Iterable[str], likeness: float) -> str:
     """The most similar of some names; empty when none is similar, or the name is too long to be compared with them."""
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _MAX_NAME_LENGTH:
         return ""
-    near = difflib.get_close_matches(name, [each for each in known if len(each) <= _LONGEST_NAME], 1, likeness)
+    near = difflib.get_close_matches(name, [each for each in known if len(each) <= _MAX_NAME_LENGTH], 1, likeness)
     return near[0] if near else ""
 
 
@@ -178,7 +178,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
         return
     try:
         # First: looking whether it is a schema may take as long as holding something to it.
-        if len(text) > schema_cost.LONGEST or schema_cost.weigh(schema) > schema_cost.HEAVIEST:
+        if len(text) > schema_cost.MAX_LENGTH or schema_cost.weigh(schema) > schema_cost.MAX_WEIGHT:
             raise schemas.SchemaUnusable
         Draft7Validator.check_schema(schema)
         schemas.compile(text)
@@ -187,7 +187,7 @@ def schema(pointer: str, text: str) -> Iterator[Finding]:
             pointer, "inline-schema-unusable", f"{SECTION} 7.2",
             "The inline schema is not held to anything here: it refers to another document, which is never fetched, "
             "has a pattern with look-around or back-references, is nested too deeply, is longer than "
-            f"{schema_cost.LONGEST:,} characters, or asks so much of one value that checking it could take for ever.",
+            f"{schema_cost.MAX_LENGTH:,} characters, or asks so much of one value that checking it might never end.",
             "Write all of it in place, with plain patterns; have no definition named twice among alternatives.",
         )  # fmt: skip
     except SchemaError as refused:

@@ -21,13 +21,13 @@ from app.standards.xapi.extent import crowded
 
 # orjson writes at most 254 levels and jsonschema-rs reads at most 255: deeper statements could be taken in but never
 # given back in another form.
-DEEPEST = 254
+MAX_DEPTH = 254
 
-MOST_STATEMENT_BYTES = 1024 * 1024
+MAX_STATEMENT_BYTES = 1024 * 1024
 """Of one statement's JSON, without spaces, unless told otherwise: whoever reads it, or pages through others, holds it
 decoded."""
 
-MOST_VALUES = 2_000_000
+MAX_VALUES = 2_000_000
 """Of a body, counted by what separates them: an empty object of two bytes takes a hundred once decoded."""
 
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -49,7 +49,7 @@ class Decoded(NamedTuple):
     written: list[bytes]
 
 
-def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MOST_STATEMENT_BYTES) -> Decoded:
+def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MAX_STATEMENT_BYTES) -> Decoded:
     """Decode a request body that holds one statement or an array of them.
 
     Args:
@@ -60,12 +60,12 @@ def decode(body: bytes, *, max_statements: int, max_statement_bytes: int = MOST_
     Raises:
         MalformedJSON: not one UTF-8 JSON document, or nested too deeply; says where.
         DuplicateKey: an object has a key twice; the fault points to the second one.
-        BodyTooLarge: more statements than allowed, or more than ``MOST_VALUES`` values.
+        BodyTooLarge: more statements than allowed, or more than ``MAX_VALUES`` values.
         StatementTooLarge: a statement is longer than allowed.
         InvalidStatement: neither an object nor an array of objects.
     """
-    if crowded(body, MOST_VALUES):
-        raise BodyTooLarge(f"The body holds more than {MOST_VALUES} JSON values. Send several smaller batches.")
+    if crowded(body, MAX_VALUES):
+        raise BodyTooLarge(f"The body holds more than {MAX_VALUES} JSON values. Send several smaller batches.")
     document = _parsed(body)
     if type(document) is list:
         if len(document) > max_statements:
@@ -136,7 +136,7 @@ def _malformed(body: bytes, refused: lossless.Malformed) -> MalformedJSON:
 
 
 def _too_deep() -> MalformedJSON:
-    return MalformedJSON(f"The JSON is nested more deeply than {DEEPEST} levels.")
+    return MalformedJSON(f"The JSON is nested more deeply than {MAX_DEPTH} levels.")
 
 
 def _may_have_duplicates(body: bytes, written: list[bytes]) -> bool:

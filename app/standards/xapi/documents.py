@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, NoReturn, TypeAlias
 from app.core.errors import BadRequest, BodyTooLarge, Fault, MalformedJSON
 from app.standards.xapi import parameters
 from app.standards.xapi.extent import crowded, deeper
-from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
+from app.standards.xapi.identifiers import MAX_IDENTIFIER_LENGTH
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.versions import Bare as Bare
 from app.standards.xapi.versions import Version
@@ -106,8 +106,8 @@ def parse_place(resource: Resource, method: Method, given: Sequence[tuple[str, s
         parameters.refuse("since", "excluded", f"`since` is not allowed beside `{key}`.", section)
     place = Place(resource, id=found.get(key))
     # Only what is stored from now on: what is there can be read and deleted.
-    if method in ("PUT", "POST") and len(place.id or "") > LONGEST_IDENTIFIER:
-        parameters.refuse(key, "size", f"`{key}` must have at most {LONGEST_IDENTIFIER:,} characters.", "Sillage")
+    if method in ("PUT", "POST") and len(place.id or "") > MAX_IDENTIFIER_LENGTH:
+        parameters.refuse(key, "size", f"`{key}` must have at most {MAX_IDENTIFIER_LENGTH:,} characters.", "Sillage")
     if "activityId" in found:
         place = place._replace(activity=parameters.iri("activityId", found["activityId"], section))
     if "agent" in found:
@@ -208,9 +208,9 @@ def refuse_bare() -> NoReturn:
 # --- POST -----------------------------------------------------------------------------------------
 
 
-MOST_VALUES = 250_000
+MAX_VALUES = 250_000
 """Of JSON that is merged, on either side and in the result: an empty object takes a hundred bytes once decoded."""
-DEEPEST = 254
+MAX_DEPTH = 254
 """Levels that it may be nested, as those of a statement."""
 
 
@@ -219,7 +219,7 @@ def check_posted(posted: Content) -> None:
 
     Raises:
         MalformedJSON: it is not one JSON document in UTF-8, or nested too deeply.
-        BodyTooLarge: it has more than ``MOST_VALUES`` values.
+        BodyTooLarge: it has more than ``MAX_VALUES`` values.
     """
     if posted.is_json:
         _members(posted.body, _POSTED)
@@ -231,7 +231,7 @@ def merge(stored: Content, posted: Content) -> Content:
     Raises:
         MalformedJSON: the posted document is not JSON.
         BadRequest: one of the two is not ``application/json``, or not a JSON object.
-        BodyTooLarge: one of the two, or what they would become, has more than ``MOST_VALUES`` values.
+        BodyTooLarge: one of the two, or what they would become, has more than ``MAX_VALUES`` values.
     """
     merged: dict[str, str] = {}
     for content, whose in ((stored, _STORED), (posted, _POSTED)):
@@ -242,7 +242,7 @@ def merge(stored: Content, posted: Content) -> Content:
             _unmergeable(f"{whose} is not a JSON object, so the two cannot be merged. PUT replaces a document.")
         merged |= members
     written = f"{{{','.join(merged.values())}}}".encode()
-    if crowded(written, MOST_VALUES):
+    if crowded(written, MAX_VALUES):
         raise _too_many("The merged document")
     return Content(stored.type, written)
 
@@ -253,7 +253,7 @@ def _unmergeable(message: str) -> NoReturn:
 
 def _too_many(whose: str) -> BodyTooLarge:
     return BodyTooLarge(
-        f"{whose} holds more than {MOST_VALUES:,} JSON values, which are not merged; nothing was stored. Keep less in "
+        f"{whose} holds more than {MAX_VALUES:,} JSON values, which are not merged; nothing was stored. Keep less in "
         "one document; PUT replaces it."
     )
 
@@ -266,10 +266,10 @@ def _members(body: bytes, whose: str) -> dict[str, str] | None:
 
     What a value is made of is read and let go: no number, and no half of a surrogate pair, is written anew.
     """
-    if crowded(body, MOST_VALUES):
+    if crowded(body, MAX_VALUES):
         raise _too_many(whose)
-    if deeper(body, DEEPEST):
-        raise MalformedJSON(f"{whose} is nested more deeply than {DEEPEST} levels; nothing was stored.")
+    if deeper(body, MAX_DEPTH):
+        raise MalformedJSON(f"{whose} is nested more deeply than {MAX_DEPTH} levels; nothing was stored.")
     try:
         text = body.decode()
         members: dict[str, str] | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.standards.xapi import Statement
 
-LONGEST_IDENTIFIER = 8_192
+MAX_IDENTIFIER_LENGTH = 8_192
 """Characters of what statements are found by: IRIs of activities and verbs, mailboxes, OpenIDs, names and home pages of
 accounts.
 

@@ -14,7 +14,7 @@ from typing import Final
 # A word, or one character between words.
 _TOKEN: Final = re.compile(r"\w+|\W")
 # Of a text with more tokens so many are looked for: what is kept of all known texts stays small.
-_MOST_TOKENS: Final = 100
+_MAX_TOKENS: Final = 100
 # Upper and lower case of names in Turkish, which case folding tells apart.
 _DOTTED: Final = {ord("\u0130"): "i", ord("\u0131"): "i"}
 # At the end of a token: a word follows. No token looks so: one with this character has no other.
@@ -94,8 +94,8 @@ class KnownTexts:
 
     def _patterns(self, text: str) -> Iterator[list[int]]:
         tokens: list[str] = _TOKEN.findall(text)
-        cut = len(tokens) > _MOST_TOKENS
-        del tokens[_MOST_TOKENS:]
+        cut = len(tokens) > _MAX_TOKENS
+        del tokens[_MAX_TOKENS:]
         if not tokens:
             return
         said = [

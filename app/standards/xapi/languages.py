@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-MOST_RANGES: Final = 32
+MAX_RANGES: Final = 32
 """Of one header, those with the highest weights: nobody reads more languages."""
-LONGEST_RANGE: Final = 64
+MAX_RANGE_LENGTH: Final = 64
 """Characters; RFC 5646 4.4.1 finds 35 to be enough."""
 # Ranges that are looked at, in the order of the header, and its characters.
-_MOST_READ: Final = 200
-_MOST_CHARACTERS: Final = 8_192
+_MAX_READ: Final = 200
+_MAX_CHARACTERS: Final = 8_192
 
 _RANGE: Final = re.compile(
     r"[ \t]*(\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)[ \t]*(?:;[ \t]*q[ \t]*=[ \t]*([01](?:\.[0-9]{0,3})?)[ \t]*)?",
@@ -33,8 +33,8 @@ class Languages:
     """
 
     def __init__(self, ranges: Iterable[str] = ()) -> None:
-        """The first ``MOST_RANGES`` of these count; one longer than ``LONGEST_RANGE`` matches nothing."""
-        self.ranges = tuple(each.lower() for each in ranges)[:MOST_RANGES]
+        """The first ``MAX_RANGES`` of these count; one longer than ``MAX_RANGE_LENGTH`` matches nothing."""
+        self.ranges = tuple(each.lower() for each in ranges)[:MAX_RANGES]
         # What a tag, or a beginning of one, that a range matches is worth: less is better.
         ranks: dict[str, int] = {}
         any_rank: int | None = None
@@ -42,7 +42,7 @@ class Languages:
             if wanted == _ANY_RANGE:
                 any_rank = len(ranks)
                 break  # what follows it is never asked
-            while wanted and len(wanted) <= LONGEST_RANGE:
+            while wanted and len(wanted) <= MAX_RANGE_LENGTH:
                 ranks.setdefault(wanted, len(ranks))
                 # RFC 4647 3.4: when nothing suits, the range loses its end, so that fr-CA may be answered in fr.
                 wanted = wanted.rpartition("-")[0]
@@ -64,7 +64,7 @@ class Languages:
             rank = (ranks[given], 0) if given in ranks else None
             # RFC 2616 14.4: a range matches a tag that it equals, or of which it is a prefix up to a dash.
             dash = given.find("-")
-            while 0 <= dash <= LONGEST_RANGE:
+            while 0 <= dash <= MAX_RANGE_LENGTH:
                 part = ranks.get(given[:dash])
                 if part is not None and (rank is None or (part, 1) < rank):
                     rank = (part, 1)
@@ -83,9 +83,9 @@ def parse(header: str | None) -> Languages:
     if not header:
         return ANY
     weighed: list[tuple[float, str]] = []
-    for each in header[:_MOST_CHARACTERS].split(",", _MOST_READ)[:_MOST_READ]:
+    for each in header[:_MAX_CHARACTERS].split(",", _MAX_READ)[:_MAX_READ]:
         match = _RANGE.fullmatch(each)
-        if match is not None and len(match[1]) <= LONGEST_RANGE:
+        if match is not None and len(match[1]) <= MAX_RANGE_LENGTH:
             weight = float(match[2]) if match[2] else 1.0
             if weight > 0:
                 weighed.append((min(weight, 1.0), match[1]))

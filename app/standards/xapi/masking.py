@@ -36,9 +36,9 @@ _SPEAKS_OF: Final = frozenset({ACTOR, OBJECT})
 # An address, looked for from its @ in both directions: a long text without any costs one look at each character.
 _FROM_AT: Final = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _LOCAL_PART: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+")
-_MOST_LOCAL: Final = 64
+_MAX_LOCAL: Final = 64
 # Shorter ones would be found within words that have nothing to do with them.
-_SHORTEST: Final = 4
+_MIN_LENGTH: Final = 4
 
 _Part = dict[str, Any]
 
@@ -200,7 +200,7 @@ class _Seen:
 
     def masks(self, text: str, pseudonym: str) -> None:
         self.anyone = True
-        if len(text.strip()) >= _SHORTEST:
+        if len(text.strip()) >= _MIN_LENGTH:
             self.others.setdefault(text.strip(), pseudonym)
 
 
@@ -208,7 +208,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
     """The begin and the end of each e-mail address in a text, in their order."""
     after = 0
     for found in _FROM_AT.finditer(text) if "@" in text else ():
-        local = _LOCAL_PART.match(text[max(after, found.start() - _MOST_LOCAL) : found.start()][::-1])
+        local = _LOCAL_PART.match(text[max(after, found.start() - _MAX_LOCAL) : found.start()][::-1])
         if local is not None:
             after = found.end()
             yield found.start() - local.end(), after

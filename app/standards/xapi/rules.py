@@ -13,14 +13,14 @@ from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.timestamps import parse
 from app.standards.xapi.versions import Sections, Version
 
-MOST_FAULTS = 20
+MAX_FAULTS = 20
 """Faults that a refusal tells."""
 
 _COMPONENT_LISTS = ("choices", "scale", "source", "target", "steps")
 
 
 def broken(statement: Statement, version: Version, pointer: str, *, data_follow: bool) -> list[Fault]:
-    """The rules that one statement breaks, its SubStatement included; of very many, ``MOST_FAULTS`` or some more.
+    """The rules that one statement breaks, its SubStatement included; of very many, ``MAX_FAULTS`` or some more.
 
     Args:
         statement: One that its schema accepts.
@@ -67,12 +67,12 @@ def _of_statement(statement: Statement, pointer: str, sections: Sections, data_f
         faults += _of_score(rounded(result["score"]), f"{pointer}/result/score", sections)
     if statement["object"].get("definition") or "context" in statement:
         for place, definition in _definitions(statement):
-            faults += islice(_of_components(definition, pointer + place, sections), MOST_FAULTS)
-            if len(faults) >= MOST_FAULTS:
+            faults += islice(_of_components(definition, pointer + place, sections), MAX_FAULTS)
+            if len(faults) >= MAX_FAULTS:
                 return faults
     if "attachments" in statement:
         found = _of_attachments(statement["attachments"], f"{pointer}/attachments", sections, data_follow)
-        faults += islice(found, MOST_FAULTS)
+        faults += islice(found, MAX_FAULTS)
     return faults
 
 

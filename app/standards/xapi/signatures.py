@@ -23,13 +23,13 @@ from app.standards.xapi.content import content_print
 
 SECTION = "xAPI-Data 2.6"
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
-_LONGEST_CHAIN = 10
+_MAX_CHAIN_LENGTH = 10
 # In base64; certificates have one to four thousand.
-_LONGEST_CERTIFICATE = 24 * 1024
-_LONGEST_KEY = 8_192
-_LONGEST_EXPONENT = 33
+_MAX_CERTIFICATE_LENGTH = 24 * 1024
+_MAX_KEY_LENGTH = 8_192
+_MAX_EXPONENT_LENGTH = 33
 # Of a key of 1,024 bits, as in the example of xAPI-Data, Appendix D; RFC 7518 3.3 asks for twice that.
-_SHORTEST_VALUE = 128
+_MIN_VALUE_LENGTH = 128
 _JWS = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
@@ -47,7 +47,7 @@ def signature_faults(data: bytes, signed: Sequence[tuple[Declared, Statement]]) 
         opened, content = _opened(data)
     except _Refused as refused:
         return [_fault(each, refused.rule, refused.words) for each, _ in signed]
-    if len(opened["signature"]) < _SHORTEST_VALUE:
+    if len(opened["signature"]) < _MIN_VALUE_LENGTH:
         words = "The signature is shorter than any that an RSA key of 1,024 bits makes."
         return [_fault(each, "value", words) for each, _ in signed]
     words = "What is signed is not this statement without its signature."
@@ -81,8 +81,8 @@ def _opened(data: bytes) -> tuple[dict[str, Any], Any]:
         raise _Refused("value", words) from None
     except _BadChain:
         words = (
-            f"`x5c` must be a chain of at most {_LONGEST_CHAIN} certificates, each signed by the next; the first has "
-            f"an RSA key, and none a key that is not usual: RSA has at most {_LONGEST_KEY:,} bits, its exponent 33."
+            f"`x5c` must be a chain of at most {_MAX_CHAIN_LENGTH} certificates, each signed by the next; the first "
+            f"has an RSA key, and none an unusual key: RSA has at most {_MAX_KEY_LENGTH:,} bits, its exponent 33."
         )
         raise _Refused("chain", words) from None
     except (ValueError, jwt.PyJWTError, UnsupportedAlgorithm, RecursionError):
@@ -97,10 +97,10 @@ class _BadChain(Exception):
 
 def _leaf_key(chain: object) -> RSAPublicKey:
     # RFC 7515 4.1.6: the first certificate has the key; each is certified by the one that follows.
-    if not isinstance(chain, list) or not 0 < len(chain) <= _LONGEST_CHAIN:
+    if not isinstance(chain, list) or not 0 < len(chain) <= _MAX_CHAIN_LENGTH:
         raise _BadChain
     try:
-        if any(len(each) > _LONGEST_CERTIFICATE for each in chain):
+        if any(len(each) > _MAX_CERTIFICATE_LENGTH for each in chain):
             raise _BadChain
         certificates = [x509.load_der_x509_certificate(base64.b64decode(each, validate=True)) for each in chain]
         # Before anything is verified: to verify by the key that its sender chose may take as long as he likes.
@@ -121,7 +121,7 @@ def _usual(key: object) -> bool:
     """True if a public key is of a kind and size that certificates have, so that verifying by it costs little."""
     if isinstance(key, RSAPublicKey):
         # FIPS 186-5 A.1.1 bounds the exponent too; 65,537 is nearly everybody's, and the cost grows with its length.
-        return key.key_size <= _LONGEST_KEY and key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
+        return key.key_size <= _MAX_KEY_LENGTH and key.public_numbers().e.bit_length() <= _MAX_EXPONENT_LENGTH
     return isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey)
 
 

@@ -14,12 +14,12 @@ from app.core import contracts
 from app.core.errors import Fault, InvalidStatement
 from app.core.lossless import rounded
 from app.standards.xapi import Statement
-from app.standards.xapi.rules import MOST_FAULTS as MOST_FAULTS
+from app.standards.xapi.rules import MAX_FAULTS as MAX_FAULTS
 from app.standards.xapi.rules import broken, repeated_ids
 from app.standards.xapi.versions import NEWEST, Version
 from app.standards.xapi.wording import Wording, Work
 
-MOST_STEPS = 50_000
+MAX_STEPS = 50_000
 """Things looked at to word the refusal of a body: an ordinary statement takes a hundred. Past these, one fault of each
 statement is told."""
 
@@ -42,15 +42,15 @@ def validate(
         work: What may be looked at to word the refusal, when more than these statements share it.
 
     Raises:
-        InvalidStatement: with the first ``MOST_FAULTS`` faults, in the order of the body; none of them holds a value
+        InvalidStatement: with the first ``MAX_FAULTS`` faults, in the order of the body; none of them holds a value
             that was sent, but a pointer holds keys that were.
     """
     wording = _wording(version)
     if _all_hold(wording, statements):
         found = _broken(statements, version, many, data_follow)
     else:
-        found = _refusals(statements, version, many, data_follow, work or Work(MOST_STEPS))
-    faults = list(islice(found, MOST_FAULTS))
+        found = _refusals(statements, version, many, data_follow, work or Work(MAX_STEPS))
+    faults = list(islice(found, MAX_FAULTS))
     if faults:
         raise InvalidStatement(faults=faults)
 
@@ -64,7 +64,7 @@ def actor_faults(actor: object, pointer: str) -> list[Fault]:
     except ValueError:
         # As in ``_refused``; no actor has a number.
         actor = rounded(actor)
-    return list(islice(wording.faults(actor, pointer, Work(MOST_STEPS)), MOST_FAULTS))
+    return list(islice(wording.faults(actor, pointer, Work(MAX_STEPS)), MAX_FAULTS))
 
 
 def matches(format_name: str, text: str) -> bool:
@@ -91,7 +91,7 @@ def _refusals(
             yield from broken(statement, version, pointer, data_follow=data_follow)
         else:
             whole = False
-            yield from islice(wording.faults(refused, pointer, work), MOST_FAULTS)
+            yield from islice(wording.faults(refused, pointer, work), MAX_FAULTS)
     if whole and many and len(statements) > 1:
         yield from repeated_ids(statements, version)
 

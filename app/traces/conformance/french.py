@@ -25,7 +25,7 @@ OUTCOMES = {"off": "kept", "refuse": "refused", "strip": "stripped", "pseudonymi
 KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 """Extensions in which statements say their school and course of study."""
 
-MOST_REFUSALS = 50
+MAX_REFUSALS = 50
 """Of what is worded, of a batch that may have a million."""
 
 _SHOWN = 20
@@ -155,8 +155,8 @@ class French:
 def refusals(
     policy: str, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]], *, many: bool
 ) -> list[Fault]:
-    """The reasons why a policy refuses a batch, the first ``MOST_REFUSALS`` of them; none when it does not."""
-    return list(islice(_refusals(policy, statements, found, many), MOST_REFUSALS))
+    """The reasons why a policy refuses a batch, the first ``MAX_REFUSALS`` of them; none when it does not."""
+    return list(islice(_refusals(policy, statements, found, many), MAX_REFUSALS))
 
 
 def _refusals(

@@ -38,7 +38,7 @@ AT_ONCE = 1_000
 """Sessions read and written by one command of MongoDB, which has seconds for it."""
 REORDERED_AT_ONCE = 50
 """Sessions put in order anew by one reading."""
-LONGEST = 20_000
+MAX_LENGTH = 20_000
 """Statements of one session that the job puts in order; of a longer one, those stored first."""
 
 _TRIES = 20
@@ -274,9 +274,9 @@ class Sessions:
             for found in self._events(source, held, self._reader.decrypted(rows)):
                 events += [event for event in found if event.key in wanted]
             read += len(rows)
-            if read >= LONGEST:
+            if read >= MAX_LENGTH:
                 break
-        if read >= LONGEST and len(keys) > 1:
+        if read >= MAX_LENGTH and len(keys) > 1:
             # One may be longer than is put in order, and must not cost the others theirs.
             for key in keys:
                 self._reorder(source, held, follower, [key], before, check)

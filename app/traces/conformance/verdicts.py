@@ -20,7 +20,7 @@ from app.standards.profiles.document import Profile, load
 from app.standards.profiles.extensions import Extensions
 from app.standards.profiles.resources import Resources
 from app.standards.profiles.sessions import Follower
-from app.standards.xapi.documents import MOST_VALUES, Content, Place, Resource
+from app.standards.xapi.documents import MAX_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
 from app.traces.conformance.profile_store import Count, LoadedProfile, ProfileRepository
 from app.traces.statements.referred import identifiers
@@ -215,14 +215,14 @@ class Profiles:
 
         Raises:
             ProfileRejected: something is, and the mode of the source is ``reject``; counted.
-            BodyTooLarge: a profile gives a schema for it, and it has more than ``MOST_VALUES`` values.
+            BodyTooLarge: a profile gives a schema for it, and it has more than ``MAX_VALUES`` values.
         """
         if not source.profiles or place.id is None:
             return ()
         resources = self.held(source).resources
-        if resources.checks(place.id) and crowded(content.body, MOST_VALUES):
+        if resources.checks(place.id) and crowded(content.body, MAX_VALUES):
             raise BodyTooLarge(
-                f"A profile gives a schema for this document, which holds more than {MOST_VALUES:,} JSON values: more "
+                f"A profile gives a schema for this document, which holds more than {MAX_VALUES:,} JSON values: more "
                 "than are checked. Nothing was stored."
             )
         faults = resources.faults(_CONCEPTS[place.resource], place.id, content.type, content.body)

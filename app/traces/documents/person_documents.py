@@ -17,7 +17,7 @@ from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.store import DocumentRepository, DocumentRow
 
 _AT_ONCE = 50
-_MOST_REGISTRATIONS = 1_000
+_MAX_REGISTRATIONS = 1_000
 
 
 class Kept(NamedTuple):
@@ -80,7 +80,7 @@ class PersonDocuments:
             context = self._context(Resource.STATE, activity, identifier)
             if context in self._wanted:
                 registrations = self._found.setdefault(context, (activity, identifier, {}))[2]
-                if registration is not None and len(registrations) < _MOST_REGISTRATIONS:
+                if registration is not None and len(registrations) < _MAX_REGISTRATIONS:
                     registrations[registration.lower()] = None
 
     def each(self) -> Iterator[Kept]:

@@ -37,12 +37,12 @@ from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.store import DocumentRepository, DocumentRow
 from app.traces.turns import Turns
 
-LARGEST = 15 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 """Most bytes of a document's content: one document of MongoDB, 16 MiB, holds it with all that goes with it."""
 
-MOST_LISTED = 10_000
+MAX_LISTED = 10_000
 """Ids of documents in one answer: xAPI has no pages of them, and a context may hold any number."""
-MOST_LISTED_BYTES = 8 * 1024 * 1024
+MAX_LISTED_BYTES = 8 * 1024 * 1024
 """Of sealed ids in one answer."""
 
 _TRIES = 50
@@ -163,11 +163,11 @@ class Documents:
         group = _group(self._keys, place)
         subject = self._subject(place)
         restricted = subject in self._states().restricted
-        rows = [] if restricted else self._repository.listed(group, after=place.since, limit=MOST_LISTED + 1)
-        if len(rows) > MOST_LISTED or sum(len(row.name) for row in rows) > MOST_LISTED_BYTES:
+        rows = [] if restricted else self._repository.listed(group, after=place.since, limit=MAX_LISTED + 1)
+        if len(rows) > MAX_LISTED or sum(len(row.name) for row in rows) > MAX_LISTED_BYTES:
             message = (
-                f"There are more documents here than one answer lists ({MOST_LISTED:,} ids, "
-                f"{MOST_LISTED_BYTES // 1024 // 1024} MiB): ask with `since` for those updated lately."
+                f"There are more documents here than one answer lists ({MAX_LISTED:,} ids, "
+                f"{MAX_LISTED_BYTES // 1024 // 1024} MiB): ask with `since` for those updated lately."
             )
             raise BadParameter(message, faults=[Fault("/since", "document-list", "Sillage", message)])
         names: dict[str, None] = {}
@@ -199,7 +199,7 @@ class Documents:
             PreconditionFailed: a condition is false; nothing changed.
             DocumentConflict: there is a document and no condition was given; nothing changed.
             BadRequest: this version wants a condition.
-            BodyTooLarge: larger than ``LARGEST``.
+            BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
             ActivityNotInForce: nothing may be stored for this source now.
         """
@@ -244,7 +244,7 @@ class Documents:
             ProfileRejected: that, when the source is one whose faults are refused; nothing changed.
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
-            BodyTooLarge: larger than ``LARGEST``, merged, or of more values than are merged; nothing changed.
+            BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``, merged, or of too many values; nothing changed.
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
             DecryptionFailed: what is there is damaged, and cannot be merged with; nothing changed.
             ActivityNotInForce: nothing may be stored for this source now.
@@ -420,8 +420,8 @@ def _moment(us: int) -> datetime:
 
 
 def _require_size(content: Content) -> None:
-    if len(content.body) > LARGEST:
-        raise BodyTooLarge(f"A document holds at most {LARGEST} bytes; nothing was stored.")
+    if len(content.body) > MAX_DOCUMENT_BYTES:
+        raise BodyTooLarge(f"A document holds at most {MAX_DOCUMENT_BYTES} bytes; nothing was stored.")
 
 
 def _conflict() -> DocumentConflict:

@@ -20,7 +20,7 @@ from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.content import normalise
 from app.standards.xapi.decode import decode
 from app.standards.xapi.timestamps import parse
-from app.standards.xapi.validate import MOST_STEPS, validate
+from app.standards.xapi.validate import MAX_STEPS, validate
 from app.standards.xapi.versions import Version
 from app.standards.xapi.wording import Work
 from app.traces.conformance.french import French, refusals
@@ -28,11 +28,11 @@ from app.traces.conformance.verdicts import EXTENSIONS, SCHOOLS, Profiles
 
 Statement = dict[str, Any]
 INVALID = "invalid"
-MOST_FAULTS = 50
-MOST_KEPT = 10_000
+MAX_FAULTS = 50
+MAX_KEPT = 10_000
 """Faults that are kept apart to be counted: what comes later and is none of these is left out."""
 STEPS_EACH = 50
-"""Further steps of wording (``MOST_STEPS``) for each statement: what an ordinary wrong one takes."""
+"""Further steps of wording (``MAX_STEPS``) for each statement: what an ordinary wrong one takes."""
 _ALONE = Fault(
     "/context/registration",
     "session-registration",
@@ -104,7 +104,7 @@ class Tally:
             data_follow: Whether the data of attachments would come with them.
         """
         valid: list[tuple[int, Statement]] = []
-        work = Work(MOST_STEPS + STEPS_EACH * len(statements))
+        work = Work(MAX_STEPS + STEPS_EACH * len(statements))
         for place, statement in zip(places, statements, strict=True):
             faults = structure(statement, version, data_follow=data_follow, work=work)
             if faults:
@@ -133,7 +133,7 @@ class Tally:
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
             self.people.update(minors.counted(found[at]))
             # One statement may hold as many as it has bytes: the first ones say where to look.
-            self._note(map(minors.fault, found[at][:MOST_FAULTS]), place)
+            self._note(map(minors.fault, found[at][:MAX_FAULTS]), place)
             self._follow(statement, verdict, place)
 
     def invalid(self, faults: Iterable[Fault], place: int) -> None:
@@ -141,7 +141,7 @@ class Tally:
         self.outcomes[INVALID] += 1
         self._note(faults, place)
 
-    def commonest(self, limit: int = MOST_FAULTS) -> list[Common]:
+    def commonest(self, limit: int = MAX_FAULTS) -> list[Common]:
         """The faults that occur most."""
         return [
             Common(self._faults[key][0], count, self._faults[key][1]) for key, count in self._counts.most_common(limit)
@@ -193,7 +193,7 @@ class Tally:
         for fault in faults:
             key = (fault.pointer, fault.rule, fault.section)
             if key not in self._faults:
-                if len(self._faults) >= MOST_KEPT:
+                if len(self._faults) >= MAX_KEPT:
                     continue
                 self._faults[key] = fault, place
             self._counts[key] += 1
@@ -281,4 +281,4 @@ class Checking:
 
 
 def _told(reasons: Sequence[Fault]) -> dict[str, Any]:
-    return {"accepted": not reasons, "refusals": [reason._asdict() for reason in reasons[:MOST_FAULTS]]}
+    return {"accepted": not reasons, "refusals": [reason._asdict() for reason in reasons[:MAX_FAULTS]]}

@@ -52,7 +52,7 @@ _OUT_OF_TOUCH = "This server loses touch with the others. Send the same request 
 # RFC 9562 5.4: the bits of a UUID that are not random in version 4.
 _RANDOM_BITS = ~((0xF000 << 64) | (0xC000 << 48))
 _VERSION_4 = (4 << 76) | (0x8000 << 48)
-_MOST_NAMED = 10_000
+_MAX_NAMED = 10_000
 
 
 class Recorded(NamedTuple):
@@ -412,10 +412,10 @@ def _refuse_crowded(found: Sequence[Keys], many: bool) -> None:
             f"/{place}" if many else "",
             "identifiers-count",
             "Sillage",
-            f"Names more than {_MOST_NAMED} agents and activities. Send what it carries as several statements.",
+            f"Names more than {_MAX_NAMED} agents and activities. Send what it carries as several statements.",
         )
         for place, each in enumerate(found)
-        if sum(map(len, (each.agents, each.related_agents, each.activities, each.related_activities))) > _MOST_NAMED
+        if sum(map(len, (each.agents, each.related_agents, each.activities, each.related_activities))) > _MAX_NAMED
     ]
     if faults:
         raise InvalidStatement("A statement names too many agents or activities.", faults=faults[:20])

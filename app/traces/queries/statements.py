@@ -29,13 +29,13 @@ from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
 from app.traces.turns import Turns
 
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 """Of JSON in one page, as kept and in the form asked for: a page holds fewer than asked when they are large.
 
 The statement with which it is reached is the last one, so that there is always one.
 """
 
-MOST_TOLD_BYTES = 1024 * 1024
+MAX_TOLD_BYTES = 1024 * 1024
 """Of what the store knows of activities, in one statement in canonical form: beyond, the statement says its own.
 
 With the activity with which it is reached: a definition has 64 KiB at most, and a statement of 1 MiB names thousands.
@@ -277,7 +277,7 @@ class Library:
 
     def _page(self, asked: Asked, who: Reader, after: Position | None, languages: Languages) -> Page:
         found = self._found(asked, after)
-        opened, gone, _ = self._reader.decrypted_within(found.rows, MOST_BYTES)
+        opened, gone, _ = self._reader.decrypted_within(found.rows, MAX_BYTES)
         kept = [plain.body for plain in opened]
         bodies: list[bytes] = []
         total = 0
@@ -286,7 +286,7 @@ class Library:
             for body in self._formed(kept, asked.form, languages, _understood(who, asked.as_kept)):
                 bodies.append(body)
                 total += len(body)
-                if total >= MOST_BYTES:
+                if total >= MAX_BYTES:
                     break
         data, count = None, len(bodies)
         if asked.attachments:
@@ -363,7 +363,7 @@ class Library:
                 at_hand[identity] = written
                 looked_up += len(written)
                 # Alone, a statement may name thousands. By the time that it names another one it is told no more.
-                if looked_up >= MOST_TOLD_BYTES and len(statements) == 1:
+                if looked_up >= MAX_TOLD_BYTES and len(statements) == 1:
                     break
             else:
                 at_hand.update({identity: None for identity in sought if identity not in at_hand})
@@ -427,14 +427,14 @@ def _decoded(body: bytes, understood: Version) -> Statement:
 
 
 class _Telling:
-    """Tells one statement of the activities that it names, until that is ``MOST_TOLD_BYTES``."""
+    """Tells one statement of the activities that it names, until that is ``MAX_TOLD_BYTES``."""
 
     def __init__(self, at_hand: Mapping[str, bytes | None]) -> None:
         self._at_hand = at_hand
         self._told = 0
 
     def __call__(self, identity: str) -> bytes | None:
-        known = None if self._told >= MOST_TOLD_BYTES else self._at_hand.get(identity)
+        known = None if self._told >= MAX_TOLD_BYTES else self._at_hand.get(identity)
         self._told += len(known or b"")
         return known
 

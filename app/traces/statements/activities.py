@@ -15,7 +15,7 @@ from app.standards.xapi import Statement
 from app.standards.xapi.activities import Definition, definitions_of, merge
 from app.traces.statements.activity_store import Defined, DefinitionRepository, place
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 """Of a definition's JSON: one that would become longer stays as it was."""
 
 _REMEMBERED = 65_536
@@ -62,7 +62,7 @@ class Activities:
                     if known is not None and known[0] == mark and known[1] > now:
                         continue
                 last[at] = mark
-                if len(written) <= MOST_BYTES:
+                if len(written) <= MAX_BYTES:
                     seen = unseen.setdefault(identity, {})
                     seen.pop(mark, None)  # so that it is the last one
                     seen[mark] = definition
@@ -105,7 +105,7 @@ class Activities:
                 after = before
                 for definition in definitions:
                     longer = merge(after, definition)
-                    if len(lossless.dumps(longer)) <= MOST_BYTES:
+                    if len(lossless.dumps(longer)) <= MAX_BYTES:
                         after = longer
                 if after != before:
                     revision = 1 if present is None else present.revision + 1

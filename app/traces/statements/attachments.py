@@ -20,7 +20,7 @@ from app.standards.xapi.signatures import signature_faults
 from app.traces.statements.attachment_store import Attachment, AttachmentRepository
 from app.traces.statements.store import Plain
 
-MOST_ATTACHMENTS = 1_000
+MAX_ATTACHMENTS = 1_000
 """Most different data in one request: each costs a place in the store before the statements are there.
 
 Also what the statements of one page may declare together, but for its first one.
@@ -28,7 +28,7 @@ Also what the statements of one page may declare together, but for its first one
 
 _ID_BYTES = 16
 # The statement that is signed has its own limit; in base64 it is a third longer, and certificates come on top.
-_MOST_SIGNATURE_BYTES = 2 * 1024 * 1024
+_MAX_SIGNATURE_BYTES = 2 * 1024 * 1024
 # Written together: two frames of large data, many small ones.
 _BYTES_AT_ONCE = 2 * FRAME_BYTES + 1024
 _ROWS_AT_ONCE = 100
@@ -86,7 +86,7 @@ class Attachments:
         Raises:
             InvalidStatement: data that no statement declares, or other ones than it declares, or none where it needs
                 some, or a signature that does not sign it. Nothing of the data was kept.
-            BodyTooLarge: more of them than ``MOST_ATTACHMENTS``.
+            BodyTooLarge: more of them than ``MAX_ATTACHMENTS``.
         """
         listed = declared(batch.statements, many=batch.many)
         faults = shared_signatures(listed)
@@ -154,7 +154,7 @@ class Attachments:
     def first_of(self, plain: Sequence[Plain]) -> tuple[list[Data], int]:
         """The data of the first of these opened statements, as ``of``, and how many these are.
 
-        They end before the one with which they would declare more than ``MOST_ATTACHMENTS``; at least one.
+        They end before the one with which they would declare more than ``MAX_ATTACHMENTS``; at least one.
         """
         listed: dict[UUID, Sequence[Declared]] = {}
         count, total = len(plain), 0
@@ -162,7 +162,7 @@ class Attachments:
             # One decoded at a time, and most declare none.
             its = declared([lossless.loads(one.body)], many=False) if _DECLARES in one.body else []
             total += len(its)
-            if total > MOST_ATTACHMENTS and place:
+            if total > MAX_ATTACHMENTS and place:
                 count = place
                 break
             listed[one.id] = its
@@ -240,8 +240,8 @@ class Attachments:
             length += len(chunk)
             if signs:
                 signature += chunk
-                if len(signature) > _MOST_SIGNATURE_BYTES:
-                    message = f"A signature has at most {_MOST_SIGNATURE_BYTES} bytes."
+                if len(signature) > _MAX_SIGNATURE_BYTES:
+                    message = f"A signature has at most {_MAX_SIGNATURE_BYTES} bytes."
                     raise _refused([_fault(wanted[0].pointer, "signature-size", message)])
             for frame in sealer.feed(chunk):
                 gathered.add(identity, frame)
@@ -302,9 +302,9 @@ class _Gathered:
 
 
 def _refuse_many(count: int) -> None:
-    if count > MOST_ATTACHMENTS:
+    if count > MAX_ATTACHMENTS:
         raise BodyTooLarge(
-            f"The request has the data of more than {MOST_ATTACHMENTS} attachments. Send several smaller batches."
+            f"The request has the data of more than {MAX_ATTACHMENTS} attachments. Send several smaller batches."
         )
 
 

@@ -10,7 +10,7 @@ from app.core import lossless
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Statements
 
-MOST_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 """Of the stored statements, as JSON and as sealed, that one batch refers to and that are looked at: ten thousand of
 3 KiB. A batch of a few bytes for each could otherwise have gigabytes opened."""
 
@@ -25,10 +25,10 @@ class Referred:
     def find(self, source: str, identities: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
         """Of these statements, those stored by the source itself: nobody learns of what another has sent.
 
-        The first ``MOST_BYTES`` of them, in no order: what is beyond counts as not stored.
+        The first ``MAX_BYTES`` of them, in no order: what is beyond counts as not stored.
         """
-        rows = [row for row in self._statements.some(identities, MOST_BYTES) if row.source == source]
-        opened, _, _ = self._reader.decrypted_within(rows, MOST_BYTES)
+        rows = [row for row in self._statements.some(identities, MAX_BYTES) if row.source == source]
+        opened, _, _ = self._reader.decrypted_within(rows, MAX_BYTES)
         return _Decoding({str(plain.id): plain.body for plain in opened})
 
 

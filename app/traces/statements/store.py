@@ -16,7 +16,7 @@ Document of a statement::
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
     void     true        voided, or waiting to be: absent otherwise
     ref      UUID        the statement that its object is (StatementRef), if it is one
-    refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens, ``MOST_CARRIED`` in all;
+    refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens, ``MAX_CARRIED`` in all;
                          absent if none is there
 
 A *placeholder* has no ``stored``: its statement is not there yet, and others name it. ``void`` and ``by``: the sources
@@ -90,13 +90,13 @@ _log = structlog.stdlib.get_logger("sillage.statements")
 
 # Many who refer at once to one statement that is not there yet write one placeholder: each round one gets through.
 ATTEMPTS = 12
-_LONGEST_WAIT_SECONDS = 0.1
+_MAX_WAIT_SECONDS = 0.1
 
 _DUPLICATE = 11000
 # A body larger than this goes alone, so that nobody waits for it but its sender.
-_LARGEST_SHARED = 256 * 1024
+_MAX_SHARED_BYTES = 256 * 1024
 # Of sealed bodies in one page; MongoDB sends 16 MiB at a time.
-MOST_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 # A chain of references is followed this far, down to its end and up to those that refer.
 CHAIN = 20
@@ -107,7 +107,7 @@ LINKED_AT_ONCE = 1_000
 # Of these, so many are held with what they lead to: each may lead to twenty, and carry all that is carried.
 _LINKED_TOGETHER = 200
 
-MOST_CARRIED = 256
+MAX_CARRIED = 256
 """Most tokens that a statement carries of all those it leads to, the nearest first.
 
 Each is an index entry: a statement of 200 bytes could otherwise have 200,000. Twenty that name a dozen agents and
@@ -118,7 +118,7 @@ CARRIED_AT_ONCE = 128_000
 
 It is to end before MongoDB cuts it off, and to fit into its cache.
 """
-LEAST_CARRIED = 16
+MIN_CARRIED = 16
 """Tokens that each may carry all the same: those of an ordinary statement whole."""
 
 _LINKING_TIME = timedelta(seconds=30)
@@ -257,7 +257,7 @@ class Filter(NamedTuple):
 
 
 # One more than is carried, so that what is left out shows.
-SOME_TOKENS: Document = {"$slice": ["$t", MOST_CARRIED + 1]}
+SOME_TOKENS: Document = {"$slice": ["$t", MAX_CARRIED + 1]}
 """The projection of ``t`` for whoever carries it: a statement may have ten thousand tokens."""
 
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
@@ -299,7 +299,7 @@ class Statements:
         waiting: set[UUID] = set()
         for attempt in range(ATTEMPTS):
             if attempt > 1:  # the first retry has what it needs; further ones mean that others are at it
-                time.sleep(random.uniform(0, min(0.002 * 2**attempt, _LONGEST_WAIT_SECONDS)))  # noqa: S311 (spreads)
+                time.sleep(random.uniform(0, min(0.002 * 2**attempt, _MAX_WAIT_SECONDS)))  # noqa: S311 (spreads)
             try:
                 with translated():
                     self._write(documents, voidings, waiting, writing, spared)
@@ -359,7 +359,7 @@ class Statements:
             raise
 
     def _insert_single(self, single: _Single) -> bool:
-        if len(single.document["body"]) <= _LARGEST_SHARED:
+        if len(single.document["body"]) <= _MAX_SHARED_BYTES:
             return self._singles.put(single)
         return self._insert_singles([single])[0]
 
@@ -421,7 +421,7 @@ class Statements:
             changed |= level
         # Nothing, when what referred to it was deleted since.
         waiting, cut = iter(changed), 0
-        most = max(LEAST_CARRIED, min(MOST_CARRIED, CARRIED_AT_ONCE // max(len(changed), 1)))
+        most = max(MIN_CARRIED, min(MAX_CARRIED, CARRIED_AT_ONCE // max(len(changed), 1)))
         while some := list(islice(waiting, _LINKED_TOGETHER)):
             cut += self._link_together(some, most, session)
         if cut:
@@ -610,7 +610,7 @@ class Statements:
     ) -> Rows:
         """The next statements that are not voided, in the order of ``stored``, beyond ``after``.
 
-        At most ``limit`` and, but for the first one, ``MOST_BYTES`` of sealed bodies; those of the subjects ``without``
+        At most ``limit`` and, but for the first one, ``MAX_BYTES`` of sealed bodies; those of the subjects ``without``
         are passed over.
         """
         if not wanted.moving:
@@ -646,7 +646,7 @@ class Statements:
                 .batch_size(limit + 1)
             )
             with cursor:
-                rows = _stored(cursor, MOST_BYTES)
+                rows = _stored(cursor, MAX_BYTES)
                 return Rows(rows, not cursor.alive)
 
     def voidings(self, since: int, before: int, size: int) -> Iterator[list[UUID]]:
@@ -665,7 +665,7 @@ class Statements:
     def span(self, after: int | None, before: int, limit: int) -> list[Stored]:
         """Statements stored after ``after`` and before ``before``, oldest first, voided ones marked.
 
-        About ``limit`` of them, fewer when they have ``MOST_BYTES``, and of the last ``stored`` all: whoever goes on
+        About ``limit`` of them, fewer when they have ``MAX_BYTES``, and of the last ``stored`` all: whoever goes on
         after it misses none.
         """
         bounds = {"$lt": before} if after is None else {"$gt": after, "$lt": before}
@@ -678,7 +678,7 @@ class Statements:
                 .batch_size(limit + 1)
             )
             with cursor:
-                rows = _stored(cursor, MOST_BYTES)
+                rows = _stored(cursor, MAX_BYTES)
                 if len(rows) < limit and not cursor.alive:
                     return rows
             last = rows[-1].stored
@@ -693,7 +693,7 @@ def beyond(rows: Sequence[Stored], after: Position | None) -> Position:
     return Position(last, (*earlier, *(row.id for row in rows if row.stored == last)))
 
 
-def carried(refs: Iterable[Document], most: int = MOST_CARRIED) -> list[Document]:
+def carried(refs: Iterable[Document], most: int = MAX_CARRIED) -> list[Document]:
     """Of ``refs``, what is carried: ``most`` tokens, those of the nearest first.
 
     Where they end a statement is carried with its first tokens, and those farther away are not. The first ones are

@@ -32,7 +32,7 @@ PRESENT_SECONDS = 1.0
 """How long after its last request a principal counts as one that others share with."""
 RETRY_SECONDS = 1
 _STRANGERS = ""
-_MOST_CREDENTIALS = 10_000
+_MAX_CREDENTIALS = 10_000
 
 
 class Limits(NamedTuple):
@@ -214,7 +214,7 @@ class Admission(Generic[Item]):
 
     def learn(self, credential: bytes, principal: str) -> None:
         """``Admitted.learn``."""
-        if len(self._owners) >= _MOST_CREDENTIALS:
+        if len(self._owners) >= _MAX_CREDENTIALS:
             self._owners.clear()
         self._owners[credential] = principal
 

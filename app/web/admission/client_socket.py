@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _HEAD = b"HTTP/1.1 "
 _HEAD_END = b"\r\n\r\n"
-_LONGEST_HEAD = 16 * 1024
+_MAX_HEAD_LENGTH = 16 * 1024
 
 
 class ClientSocket(socket.socket):
@@ -108,7 +108,7 @@ class ClientSocket(socket.socket):
         Raises:
             TimeoutError: the client does not read, or too slowly.
         """
-        if not self._held and len(data) <= _LONGEST_HEAD and data.startswith(_HEAD) and data.endswith(_HEAD_END):
+        if not self._held and len(data) <= _MAX_HEAD_LENGTH and data.startswith(_HEAD) and data.endswith(_HEAD_END):
             self._held = data
             return
         data, self._held = self._held + data, b""

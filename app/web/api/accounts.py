@@ -10,7 +10,7 @@ from app.web.api import asked
 from app.web.api.answers import answer
 from app.web.gate import Gate
 
-_MOST_BYTES = 8 * 1024 * 1024
+_MAX_BYTES = 8 * 1024 * 1024
 
 
 def blueprint(gate: Gate, accounts: Accounts) -> Blueprint:
@@ -20,7 +20,7 @@ def blueprint(gate: Gate, accounts: Accounts) -> Blueprint:
     @routes.post("/accounts")
     def announce() -> Response:
         sender = gate.sender(ACCOUNTS)
-        done = accounts.announce(sender.source, of_json(asked.raw(_MOST_BYTES)), actor=sender.id)
+        done = accounts.announce(sender.source, of_json(asked.raw(_MAX_BYTES)), actor=sender.id)
         return answer(done._asdict())
 
     return routes

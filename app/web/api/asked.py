@@ -14,7 +14,7 @@ from app.people.finding.finder import Reach, person_of
 from app.people.finding.pseudonyms import Person
 from app.web import body
 
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 class OfPerson(Schema):
@@ -29,7 +29,7 @@ class Act(OfPerson):
     case = fields.String(load_default=None, allow_none=True)
 
 
-def document(schema: Schema, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
+def document(schema: Schema, most_bytes: int = _MAX_BYTES) -> dict[str, Any]:
     """The body of this request, one JSON object that keeps a schema. An empty body is an empty object.
 
     Raises:

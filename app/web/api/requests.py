@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.access.scopes import GOVERNANCE_READ, RIGHTS
 from app.core.errors import BadParameter
 from app.core.given import Day, TextNumber
-from app.people.requests.service import MOST_LISTED, Cases
+from app.people.requests.service import MAX_LISTED, Cases
 from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
 from app.web.api import asked
 from app.web.api.answers import answer, instant
@@ -21,7 +21,7 @@ from app.web.gate import Gate
 class _Listing(Schema):
     status = fields.String(validate=validate.OneOf(STATUSES))
     due_within = fields.String(validate=validate.Regexp(r"^[0-9]{1,4}d\Z"))
-    limit = TextNumber(load_default=100, validate=validate.Range(1, MOST_LISTED))
+    limit = TextNumber(load_default=100, validate=validate.Range(1, MAX_LISTED))
 
 
 class _Opening(Schema):
@@ -54,7 +54,7 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
         except ValidationError:
             raise BadParameter(
                 "This resource takes `status`, `due_within` (a number of days such as 7d), and `limit` (from 1 to "
-                f"{MOST_LISTED})."
+                f"{MAX_LISTED})."
             ) from None
         statuses = [wanted["status"]] if "status" in wanted else PENDING
         within = int(wanted["due_within"][:-1]) if "due_within" in wanted else None

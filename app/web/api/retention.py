@@ -16,7 +16,7 @@ from app.core.given import Instant, Number, TextNumber
 from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.store import Entry
 from app.governance.register.service import Activity, Register
-from app.people.audit_search import MOST_AGENT_BYTES, AuditSearch, Wanted
+from app.people.audit_search import MAX_AGENT_BYTES, AuditSearch, Wanted
 from app.retention.service import Retention
 from app.web.api import asked
 from app.web.api.answers import answer, instant
@@ -143,7 +143,7 @@ def blueprint(
     def _audit_search() -> Response:
         # By POST: who is searched for stands in the body, not in a URL that proxies keep.
         principal = gate.principal(GOVERNANCE_READ)
-        said = asked.document(_SearchBody(), MOST_AGENT_BYTES)
+        said = asked.document(_SearchBody(), MAX_AGENT_BYTES)
         wanted = Wanted(
             said["person"],
             said["actor"],

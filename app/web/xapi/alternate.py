@@ -44,11 +44,11 @@ _HEADERS = {
     "if-match": "HTTP_IF_MATCH",
     "if-none-match": "HTTP_IF_NONE_MATCH",
 }
-_MOST_FIELDS = 50
-_LONGEST_HEADER = 8_190
-_MOST_BYTES_BESIDE_CONTENT = 256 * 1024
+_MAX_FIELDS = 50
+_MAX_HEADER_LENGTH = 8_190
+_MAX_BYTES_BESIDE_CONTENT = 256 * 1024
 # Printable ASCII: anything else could end the header, or begin another.
-_HEADER = re.compile(rf"[\x20-\x7e]{{0,{_LONGEST_HEADER}}}")
+_HEADER = re.compile(rf"[\x20-\x7e]{{0,{_MAX_HEADER_LENGTH}}}")
 _NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLICE = 64 * 1024
 
@@ -154,7 +154,7 @@ def _refuse(rule: str, message: str) -> NoReturn:
 def _method(query: str) -> str | None:
     """The method that the query string asks for; None when it has no such parameter."""
     try:
-        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        given = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
         return None  # the resource says what is wrong with it
     methods = [text for name, text in given if name == "method"]
@@ -186,9 +186,9 @@ def _fields(form: bytes) -> tuple[bytes | None, list[tuple[str, str]]]:
     content: bytes | None = None
     others: list[tuple[bytes, bytes]] = []
     # Split no further than allowed: a body of nothing but ampersands would become millions of pieces.
-    pieces = form.split(b"&", _MOST_FIELDS)
-    if len(pieces) > _MOST_FIELDS:
-        _refuse("fields", f"The form has more than {_MOST_FIELDS} fields.")
+    pieces = form.split(b"&", _MAX_FIELDS)
+    if len(pieces) > _MAX_FIELDS:
+        _refuse("fields", f"The form has more than {_MAX_FIELDS} fields.")
     for piece in filter(None, pieces):
         name, _, text = piece.partition(b"=")
         if name == b"content":
@@ -197,8 +197,8 @@ def _fields(form: bytes) -> tuple[bytes | None, list[tuple[str, str]]]:
             content = text
         else:
             others.append((name, text))
-    if sum(len(name) + len(text) for name, text in others) > _MOST_BYTES_BESIDE_CONTENT:
-        raise BodyTooLarge(f"The fields beside `content` hold more than {_MOST_BYTES_BESIDE_CONTENT:,} bytes.")
+    if sum(len(name) + len(text) for name, text in others) > _MAX_BYTES_BESIDE_CONTENT:
+        raise BodyTooLarge(f"The fields beside `content` hold more than {_MAX_BYTES_BESIDE_CONTENT:,} bytes.")
     if content is not None:
         _require_encoded(content)
     return content, [(_text(name), _text(text)) for name, text in others]

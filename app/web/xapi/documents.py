@@ -11,7 +11,7 @@ from app.access import scopes
 from app.access.credentials import Access
 from app.core.errors import BadRequest, Fault, PreconditionFailed
 from app.standards.xapi.documents import Conditions, Content, Resource, conditions, etag, parse_place
-from app.traces.documents.service import LARGEST, Documents
+from app.traces.documents.service import MAX_DOCUMENT_BYTES, Documents
 from app.web import body, parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
@@ -22,7 +22,7 @@ _UNNAMED_TYPE = "application/octet-stream"
 def blueprint(*, gate: Gate, access: Access, documents: Documents, max_body_bytes: int) -> Blueprint:
     """The routes of the three resources."""
     routes = Blueprint("xapi_documents", __name__)
-    largest = min(max_body_bytes, LARGEST)
+    largest = min(max_body_bytes, MAX_DOCUMENT_BYTES)
     for resource, path, scope in (
         (Resource.STATE, "/activities/state", scopes.STATE),
         (Resource.ACTIVITY_PROFILE, "/activities/profile", scopes.PROFILE),

@@ -29,7 +29,7 @@ from app.web.xapi.reading import reader
 # What statements take decoded, in the size of their JSON: small values cost most.
 _DECODED_TIMES = 16
 # So that the largest one is not always without room beside others.
-_MOST_COUNTED_BYTES = 24 * 1024 * 1024
+_MAX_COUNTED_BYTES = 24 * 1024 * 1024
 
 
 def blueprint(
@@ -58,7 +58,7 @@ def blueprint(
         content, parts = submitted.read(max_body_bytes, max_attachments_bytes)
         if parts is not None:
             # They wait for their attachments as long as these take, decoded.
-            body.hold(max(len(content), min(len(content) * _DECODED_TIMES, _MOST_COUNTED_BYTES)))
+            body.hold(max(len(content), min(len(content) * _DECODED_TIMES, _MAX_COUNTED_BYTES)))
         with ExitStack() as turn:
             turn.enter_context(turns.take(len(content)))
             recorded = recorder.record(

@@ -59,7 +59,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_unwrapping_undoes_wrapping_in_one_request_each(keys: TransitKeys, asked: list[str]) -> None:
-    items = several(transit.MOST_AT_ONCE)
+    items = several(transit.MAX_AT_ONCE)
     wrapped = keys.wrap_all(items, os.urandom)
     assert keys.unwrap_all(placed(items, wrapped)) == [key for _, key in items]
     assert asked == ["encrypt", "decrypt"]
@@ -68,7 +68,7 @@ def test_unwrapping_undoes_wrapping_in_one_request_each(keys: TransitKeys, asked
 
 
 def test_a_long_batch_is_asked_in_parts(keys: TransitKeys, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transit, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(transit, "MAX_AT_ONCE", 4)
     items = several(10)
     assert keys.unwrap_all(placed(items, keys.wrap_all(items, os.urandom))) == [key for _, key in items]
     assert asked == ["encrypt"] * 3 + ["decrypt"] * 3

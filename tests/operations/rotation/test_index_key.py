@@ -27,7 +27,7 @@ from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements import index_tokens as tokens
-from app.traces.statements.store import MOST_CARRIED
+from app.traces.statements.store import MAX_CARRIED
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
 
@@ -445,7 +445,7 @@ def test_what_is_carried_of_a_crowded_statement_stays_bounded_under_another_key(
     assert rotation.reindex().finished
     document = parts.store.collection("statements").find_one({"_id": late})
     assert document is not None
-    assert [len(each["t"]) for each in document["refs"]] == [MOST_CARRIED]
+    assert [len(each["t"]) for each in document["refs"]] == [MAX_CARRIED]
     assert found(parts, verb=PASSED["id"]) == {target, late}
     first = "account:https://ent.example|e-0"
     assert target in found(parts, agent=first)

@@ -33,7 +33,7 @@ from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
-from app.traces.documents.service import LARGEST
+from app.traces.documents.service import MAX_DOCUMENT_BYTES
 from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
@@ -855,7 +855,7 @@ def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_t
 def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
     parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = Content("image/jpeg", os.urandom(LARGEST))
+    content = Content("image/jpeg", os.urandom(MAX_DOCUMENT_BYTES))
     named_by = Conditions(if_none_match=frozenset({"*"}))
     for name in ("ana", "bo", "cem"):
         where = place(Resource.STATE, name, "large")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from app.people.access_package import person_page, person_summary
-from app.people.access_package.person_summary import LONGEST, Summary, Words, words_of
+from app.people.access_package.person_summary import MAX_LENGTH, Summary, Words, words_of
 from app.people.access_package.person_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
 from app.settings import Settings, split_purposes
 
@@ -292,7 +292,7 @@ def test_the_chart_counts_every_statement_once(listed: list[dict[str, int]]) -> 
     total = sum(sum(each.values()) for each in listed)
     assert sum(month.total for month in drawn.months) == total
     assert all(sum(month.counts) == month.total and len(month.counts) == len(drawn.series) for month in drawn.months)
-    assert len(drawn.months) <= person_page.MOST_MONTHS + 1
+    assert len(drawn.months) <= person_page.MAX_MONTHS + 1
     assert len(drawn.series) <= len(person_page.COLOURS) + 1
     for bar in drawn.bars:
         assert drawn.left <= bar.x and bar.x + bar.width <= drawn.width + 0.01
@@ -325,8 +325,8 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert summary.own == 3_000
     assert [line.stored for line in summary.latest] == [AT + 2_999 - n for n in range(100)]
     assert sum(each.number for each in summary.verbs.most(50)) + summary.verbs.rest(50) == 3_000
-    assert all(len(each.words.fr) <= LONGEST for each in summary.activities.most(50))
-    assert all(len(text) <= LONGEST for line in summary.latest for text in line.result)
+    assert all(len(each.words.fr) <= MAX_LENGTH for each in summary.activities.most(50))
+    assert all(len(text) <= MAX_LENGTH for line in summary.latest for text in line.result)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.traces.statements.reader import SealedReader
-from app.traces.statements.store import MOST_CARRIED
+from app.traces.statements.store import MAX_CARRIED
 from tests.multiparts import attachment_of
 from tests.people.people import (
     HOME,
@@ -736,5 +736,5 @@ def test_what_is_carried_of_a_crowded_statement_stays_bounded_when_a_person_leav
     target = statements.find_one({"_id": UUID(sent["id"])})
     assert document is not None
     assert target is not None
-    assert [each["t"] for each in document["refs"]] == [target["t"][:MOST_CARRIED]]
+    assert [each["t"] for each in document["refs"]] == [target["t"][:MAX_CARRIED]]
     require_nothing_of(parts, person("lea"))

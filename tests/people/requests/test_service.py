@@ -206,7 +206,7 @@ def test_the_most_urgent_come_first_and_those_due_soon_alone_if_asked(office: Of
 def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases, "MOST_LISTED", 2)
+    monkeypatch.setattr(cases, "MAX_LISTED", 2)
     kept = office.identified()
     answered = [office.identified() for _ in range(3)]
     office.cases.refuse(answered[0], reason="manifestly unfounded", actor=BY)

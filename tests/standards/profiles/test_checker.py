@@ -212,7 +212,7 @@ def test_a_statement_that_many_templates_refer_to_is_looked_at_once_a_depth():
     asked = []
     verdict = made.check(itself, lambda identity: asked.append(identity) or itself)
     assert verdict.outcome is Outcome.FAILS
-    assert len(asked) == checker._DEEPEST
+    assert len(asked) == checker._MAX_DEPTH
 
 
 def test_a_template_of_another_profile_does_not_make_up_for_the_wanted_one():

@@ -81,7 +81,7 @@ def test_a_document_that_is_nested_too_deeply_or_too_long_is_refused(monkeypatch
         with pytest.raises(ProfileInvalid) as refused:
             document.load(raw)
         assert [fault.rule for fault in refused.value.faults] == ["profile-depth"]
-    monkeypatch.setattr(document, "LARGEST", 100)
+    monkeypatch.setattr(document, "MAX_DOCUMENT_BYTES", 100)
     with pytest.raises(ProfileInvalid, match="more than 100 bytes"):
         document.load(json.dumps(MINIMAL).encode())
 
@@ -174,7 +174,7 @@ def test_the_faults_do_not_repeat_what_stands_in_the_document():
 def test_a_document_full_of_faults_gives_a_bounded_answer():
     with pytest.raises(ProfileInvalid) as refused:
         document.load(altered("templates", to=[{"verb": "urn:v"}] * 1000))
-    assert len(refused.value.faults) == document.MOST_FAULTS
+    assert len(refused.value.faults) == document.MAX_FAULTS
     assert len(document.faults_of(MINIMAL | {"templates": [{"verb": "urn:v"}] * 1100})) == 1000
 
 

@@ -412,7 +412,7 @@ def test_a_key_given_twice_is_told():
 
 
 def test_no_more_guesses_are_made_than_anyone_reads(monkeypatch):
-    monkeypatch.setattr("app.standards.profiles.lint._MOST_GUESSES", 2 * len(clean()["concepts"]))
+    monkeypatch.setattr("app.standards.profiles.lint._MAX_GUESSES", 2 * len(clean()["concepts"]))
     raw = clean(templates=[template(f"t{n}", verb=f"{P}/opende") for n in range(3)])
     advice = [each.advice for each in lint(json.dumps(raw).encode()) if each.rule == "reference-broken"]
     assert [each.startswith("Did you mean") for each in advice] == [True, True, False]

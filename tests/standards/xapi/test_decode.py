@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON, StatementTooLarge
-from app.standards.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES, decode
+from app.standards.xapi.decode import MAX_STATEMENT_BYTES, MAX_VALUES, decode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8) | st.floats(-1e9, 1e9),
@@ -170,22 +170,22 @@ def test_a_statement_is_limited_in_length() -> None:
     def sized(length: int) -> bytes:
         return b'{"a":"' + b"x" * (length - 8) + b'"}'
 
-    read(sized(MOST_STATEMENT_BYTES) + b" " * 10)
+    read(sized(MAX_STATEMENT_BYTES) + b" " * 10)
     for body, pointer in (
-        (sized(MOST_STATEMENT_BYTES + 1), ""),
-        (b"[{}," + sized(MOST_STATEMENT_BYTES + 1) + b"]", "/1"),
+        (sized(MAX_STATEMENT_BYTES + 1), ""),
+        (b"[{}," + sized(MAX_STATEMENT_BYTES + 1) + b"]", "/1"),
     ):
         with pytest.raises(StatementTooLarge) as refused:
             read(body)
         [fault] = refused.value.faults
         assert refused.value.status == 413
         assert (fault.pointer, fault.rule, fault.section) == (pointer, "statement-size", "Sillage")
-        assert len(decode(body, max_statements=2, max_statement_bytes=MOST_STATEMENT_BYTES + 1).written) <= 2
+        assert len(decode(body, max_statements=2, max_statement_bytes=MAX_STATEMENT_BYTES + 1).written) <= 2
 
 
 @pytest.mark.parametrize("value", [b"{},", b"[],", b'{"":0},', b"0,", b"[[[]]],"])
 def test_a_body_is_limited_in_values(value: bytes) -> None:
-    crowded = b'{"a":[' + value * (MOST_VALUES // sum(value.count(each) for each in b",[{:") + 1) + b"0]}"
+    crowded = b'{"a":[' + value * (MAX_VALUES // sum(value.count(each) for each in b",[{:") + 1) + b"0]}"
     with pytest.raises(BodyTooLarge, match="JSON values"):
         read(crowded)
 

@@ -26,7 +26,7 @@ from app.standards.xapi.documents import (
     merge,
     parse_place,
 )
-from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
+from app.standards.xapi.identifiers import MAX_IDENTIFIER_LENGTH
 from app.standards.xapi.versions import Version
 
 AGENT = '{"account":{"homePage":"https://ent.example","name":"eleve-1"}}'
@@ -256,7 +256,7 @@ def test_a_new_document_has_no_longer_name_than_other_identifiers(resource: Reso
     given = {"agent": agent} if resource is not Resource.ACTIVITY_PROFILE else {}
     given |= {"activityId": "https://a.fr/a"} if resource is not Resource.AGENT_PROFILE else {}
     key = "stateId" if resource is Resource.STATE else "profileId"
-    name = "é" * LONGEST_IDENTIFIER
+    name = "é" * MAX_IDENTIFIER_LENGTH
     assert parse_place(resource, method, [*given.items(), (key, name)]).id == name
     with pytest.raises(BadParameter) as refused:
         parse_place(resource, method, [*given.items(), (key, name + "a")])

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from app.core import contracts, lossless
-from app.core.errors import MOST_POINTER, Fault, InvalidStatement
+from app.core.errors import MAX_POINTER, Fault, InvalidStatement
 from app.core.lossless import Digits
-from app.standards.xapi.decode import MOST_STATEMENT_BYTES, MOST_VALUES
-from app.standards.xapi.identifiers import LONGEST_IDENTIFIER
-from app.standards.xapi.validate import MOST_FAULTS, actor_faults, matches, validate
+from app.standards.xapi.decode import MAX_STATEMENT_BYTES, MAX_VALUES
+from app.standards.xapi.identifiers import MAX_IDENTIFIER_LENGTH
+from app.standards.xapi.validate import MAX_FAULTS, actor_faults, matches, validate
 from app.standards.xapi.versions import Version
 
 VERSIONS = list(Version)
@@ -49,7 +49,7 @@ def test_rules_beyond_the_schema_are_told_beside_those_of_it(simple: dict[str, A
 
 @pytest.mark.parametrize("bad", [{}, {"actor": 3, "verb": None, "object": []}])
 def test_faults_are_many_but_bounded(bad: dict[str, Any]) -> None:
-    assert len(faults([bad] * 100, Version.V1, many=True)) == MOST_FAULTS
+    assert len(faults([bad] * 100, Version.V1, many=True)) == MAX_FAULTS
 
 
 def test_no_fault_says_a_value(full: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def test_no_fault_says_a_value(full: dict[str, Any]) -> None:
         return [poison(each) for each in node] if isinstance(node, list) else secret
 
     found = faults([poison(full)], Version.V1)
-    assert len(found) == MOST_FAULTS
+    assert len(found) == MAX_FAULTS
     assert secret not in repr(found)
 
 
@@ -211,10 +211,10 @@ def planted(grow: Grow, simple: dict[str, Any]) -> list[dict[str, Any]]:
         return orjson.dumps({**simple, **grow(n)})
 
     n = 1_000
-    while len(made(n)) < MOST_STATEMENT_BYTES * 3 // 4:
-        n = n * MOST_STATEMENT_BYTES * 9 // 10 // len(made(n)) + 1
+    while len(made(n)) < MAX_STATEMENT_BYTES * 3 // 4:
+        n = n * MAX_STATEMENT_BYTES * 9 // 10 // len(made(n)) + 1
     body = made(n)
-    count = min(MOST_FAULTS - 1, MOST_VALUES // sum(map(body.count, (b",", b"[", b"{", b":"))))
+    count = min(MAX_FAULTS - 1, MAX_VALUES // sum(map(body.count, (b",", b"[", b"{", b":"))))
     return [orjson.loads(body) for _ in range(count)]
 
 
@@ -226,7 +226,7 @@ def test_a_refusal_costs_little_however_large_the_body(what: str, simple: dict[s
     found = faults(bodies, Version.V2, many=True)
     assert time.process_time() - began < 2.5
     assert found
-    assert all(len(fault.pointer) <= MOST_POINTER for fault in found)
+    assert all(len(fault.pointer) <= MAX_POINTER for fault in found)
 
 
 def test_past_what_may_be_looked_at_each_statement_has_one_fault(simple: dict[str, Any]) -> None:
@@ -285,8 +285,8 @@ def identifiers(length: int) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("pointer", identifiers(100))
 def test_what_statements_are_found_by_has_a_length(version: Version, pointer: str) -> None:
-    validate([identifiers(LONGEST_IDENTIFIER)[pointer]], version, many=False)
-    (fault,) = faults([identifiers(LONGEST_IDENTIFIER + 1)[pointer]], version)
+    validate([identifiers(MAX_IDENTIFIER_LENGTH)[pointer]], version, many=False)
+    (fault,) = faults([identifiers(MAX_IDENTIFIER_LENGTH + 1)[pointer]], version)
     assert (fault.pointer, fault.section) == (pointer, "Sillage")
     assert fault.rule.endswith("-size")
     assert "8,192" in fault.message
@@ -300,7 +300,7 @@ def test_the_schemas_say_that_length() -> None:
         return set()
 
     for version in VERSIONS:
-        assert said(contracts.load("xapi", version.value, "statement.json")) == {LONGEST_IDENTIFIER}
+        assert said(contracts.load("xapi", version.value, "statement.json")) == {MAX_IDENTIFIER_LENGTH}
 
 
 def test_what_was_stored_before_there_was_a_length_can_still_be_asked_for() -> None:

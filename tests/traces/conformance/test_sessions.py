@@ -284,7 +284,7 @@ def test_many_that_come_late_are_put_in_order_by_one_reading(parts: Parts, monke
 def test_one_that_is_too_long_to_be_put_in_order_does_not_cost_the_others_theirs(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "LONGEST", 4)
+    monkeypatch.setattr(following, "MAX_LENGTH", 4)
     monkeypatch.setattr(following, "PAGE", 2)
     long, short = str(uuid4()), str(uuid4())
     send(

@@ -10,8 +10,8 @@ from app.standards.france import minors
 from app.standards.profiles.checker import Mode, Outcome, Verdict
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.versions import Version
-from app.traces.conformance.french import MOST_REFUSALS, refusals
-from app.traces.ingest.checking import MOST_FAULTS, Judge, Tally
+from app.traces.conformance.french import MAX_REFUSALS, refusals
+from app.traces.ingest.checking import MAX_FAULTS, Judge, Tally
 from tests.served import statement
 
 # 1 MiB of JSON, as one statement may have: a long key above what has the form of an INE.
@@ -35,7 +35,7 @@ def test_a_refusal_words_what_it_shows() -> None:
         return refusals("refuse", given, [minors.find(each) for each in given], many=True)
 
     faults, seconds, mebibytes = spent(refuse)
-    assert len(faults) == MOST_REFUSALS
+    assert len(faults) == MAX_REFUSALS
     assert all(fault.pointer.startswith("/0/result/extensions/https:~1~1") for fault in faults)
     assert max(len(fault.pointer) for fault in faults) < 300
     # Ten statements of 1 MiB; a pointer for each place would be 175 GB.
@@ -57,5 +57,5 @@ def test_a_check_tells_the_first_places_of_each_statement_and_counts_the_rest() 
         lambda: (tally.add([WIDE], [1], Version.V2, data_follow=False), tally.report())[1]
     )
     assert report["people"]["ine"] == 35_000
-    assert len(report["faults"]) == MOST_FAULTS
+    assert len(report["faults"]) == MAX_FAULTS
     assert (seconds < 10, mebibytes < 60) == (True, True)

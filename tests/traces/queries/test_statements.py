@@ -16,9 +16,9 @@ from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries import statements as querying
-from app.traces.queries.statements import MOST_BYTES, MOST_TOLD_BYTES, Page, Reader
+from app.traces.queries.statements import MAX_BYTES, MAX_TOLD_BYTES, Page, Reader
 from app.traces.statements import attachments
-from app.traces.statements.activities import MOST_BYTES as MOST_OF_A_DEFINITION
+from app.traces.statements.activities import MAX_BYTES as MAX_OF_A_DEFINITION
 from app.traces.statements.referred import Referred
 from tests.people.people import parts, send, with_attachment
 from tests.served import statement
@@ -28,7 +28,7 @@ __all__ = ("parts",)
 WHO = Reader("sk-reader", None)
 LESSON = "https://ent.example/lessons"
 # As long as the store keeps them. Texts that repeat themselves: they weigh nothing until they are opened.
-LONG = {"name": {"fr": "é"}, "description": {"fr": "d" * (MOST_OF_A_DEFINITION - 100)}}
+LONG = {"name": {"fr": "é"}, "description": {"fr": "d" * (MAX_OF_A_DEFINITION - 100)}}
 
 
 def learn(parts: Parts, count: int) -> list[dict[str, str]]:
@@ -66,8 +66,8 @@ def test_a_canonical_page_is_cut_where_it_becomes_long_and_none_is_lost(parts: P
     one = max(map(len, page.bodies))
     # All of these together have some 80 MiB.
     assert len(lengths) == 10
-    assert max(lengths) < MOST_BYTES + one
-    assert peak < 4 * MOST_BYTES
+    assert max(lengths) < MAX_BYTES + one
+    assert peak < 4 * MAX_BYTES
 
 
 @pytest.mark.parametrize("different", [True, False])
@@ -87,7 +87,7 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
     tracemalloc.stop()
     (body,) = page.bodies
     assert body == parts.library.one(identity, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
-    assert len(body) < MOST_TOLD_BYTES + MOST_OF_A_DEFINITION + 100_000
+    assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
     listed = orjson.loads(body)["context"]["contextActivities"]["other"]
     told = [each["definition"]["name"] for each in listed]
@@ -117,7 +117,7 @@ def test_however_short_pages_are_cut_each_statement_comes_once(
 ) -> None:
     new = {"contextAgents": [{"objectType": "contextAgent", "agent": {"openid": "https://id.example/1"}}]}
     sent = send(parts, *(statement(context=new) for _ in range(7)))
-    monkeypatch.setattr(querying, "MOST_BYTES", 1)
+    monkeypatch.setattr(querying, "MAX_BYTES", 1)
     who = Reader("sk-reader", None, version)
     page = parts.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
     seen = []
@@ -135,14 +135,14 @@ def test_a_page_with_attachments_is_cut_where_they_are_many(parts: Parts, monkey
     for number in range(5):
         content = f"copy {number}".encode()
         sent += send(parts, with_attachment("lea", content), data=(content,))
-    monkeypatch.setattr(attachments, "MOST_ATTACHMENTS", 2)
+    monkeypatch.setattr(attachments, "MAX_ATTACHMENTS", 2)
     found = list(pages(parts, attachments=True, limit=500, ascending=True))
     assert [len(page.bodies) for page in found] == [2, 2, 1]
     assert [UUID(orjson.loads(body)["id"]) for page in found for body in page.bodies] == sent
     assert [b"".join(each.chunks).decode() for page in found for each in page.data or ()] == [
         f"copy {number}" for number in range(5)
     ]
-    monkeypatch.setattr(attachments, "MOST_ATTACHMENTS", 0)
+    monkeypatch.setattr(attachments, "MAX_ATTACHMENTS", 0)
     assert [len(page.bodies) for page in pages(parts, attachments=True, limit=500)] == [1] * 5
 
 

@@ -12,7 +12,7 @@ from app.core import clock
 from app.crypto.keys import OrganisationKeys
 from app.platform.mongo.connection import Store
 from app.traces.statements import activities
-from app.traces.statements.activities import MOST_BYTES, Activities
+from app.traces.statements.activities import MAX_BYTES, Activities
 from app.traces.statements.activity_store import Defined, DefinitionRepository
 from tests.served import statement
 
@@ -77,9 +77,9 @@ def test_a_definition_does_not_grow_beyond_its_bound(worker: Any) -> None:
     for tag in range(100):
         one.learn(_named("Alpha", description={f"fr-x-{tag}": "d" * 1_000}))
     ((_, known),) = one.definitions([ID])
-    assert 50_000 < len(orjson.dumps(known)) <= MOST_BYTES
+    assert 50_000 < len(orjson.dumps(known)) <= MAX_BYTES
     one.learn(_named("Beta"))
-    one.learn(_named("Gamma", description={"fr": "d" * MOST_BYTES}))
+    one.learn(_named("Gamma", description={"fr": "d" * MAX_BYTES}))
     assert list(one.definitions([ID])) == [(ID, {**known, "name": {"fr": "Beta"}})]
 
 

@@ -17,10 +17,10 @@ from app.platform.mongo.connection import Store
 from app.traces.statements import store as module
 from app.traces.statements.store import (
     CHAIN,
-    LEAST_CARRIED,
     LINKED_AT_ONCE,
     LINKING,
-    MOST_CARRIED,
+    MAX_CARRIED,
+    MIN_CARRIED,
     NAME,
     Clash,
     Filter,
@@ -249,7 +249,7 @@ def test_a_page_is_cut_at_its_bytes_and_the_next_goes_on(
     rows.append(referring(8, rows[0].id))
     for one in rows:
         statements.insert([one])
-    monkeypatch.setattr("app.traces.statements.store.MOST_BYTES", 10_000_000)
+    monkeypatch.setattr("app.traces.statements.store.MAX_BYTES", 10_000_000)
     seen, after, ended, pages = [], None, False, 0
     while not ended:
         page, ended = statements.page(Filter(((SOURCE,),)), after=after, ascending=True, limit=100)
@@ -401,14 +401,14 @@ def test_behind_a_chain_of_crowded_statements_only_the_nearest_is_carried(store:
     before = entries(store)
     statements.insert([late])
     # It is 200 bytes long, and cost 40,000 entries of the index.
-    assert entries(store) - before == MOST_CARRIED
+    assert entries(store) - before == MAX_CARRIED
     ((nearest, tokens),) = carried_by(store, late.id)
     assert nearest == ids[-1]
-    assert tokens == [SOURCE, *(f"{CHAIN}-{number}".encode() for number in range(MOST_CARRIED - 1))]
+    assert tokens == [SOURCE, *(f"{CHAIN}-{number}".encode() for number in range(MAX_CARRIED - 1))]
     (size,) = store.collection(NAME).aggregate(
         [{"$match": {"_id": late.id}}, {"$project": {"bytes": {"$bsonSize": "$$ROOT"}}}]
     )
-    assert size["bytes"] < 25 * MOST_CARRIED + 500
+    assert size["bytes"] < 25 * MAX_CARRIED + 500
     assert found(statements, f"{CHAIN}-0".encode(), SOURCE) == [CHAIN, 100]
     assert found(statements, f"{CHAIN}-1999".encode()) == [CHAIN]
 
@@ -444,11 +444,11 @@ def test_where_what_is_carried_ends_a_statement_is_carried_in_part_and_those_beh
     statements.insert([late])
     assert [(identity, len(tokens)) for identity, tokens in carried_by(store, late.id)] == [
         (ids[2], 10),
-        (ids[1], MOST_CARRIED - 10),
+        (ids[1], MAX_CARRIED - 10),
     ]
 
 
-@pytest.mark.parametrize(("count", "each"), [(4, MOST_CARRIED), (10, 200), (300, LEAST_CARRIED)])
+@pytest.mark.parametrize(("count", "each"), [(4, MAX_CARRIED), (10, 200), (300, MIN_CARRIED)])
 def test_many_that_refer_at_once_share_what_one_transaction_can_hold(
     store: Store, statements: Statements, monkeypatch: pytest.MonkeyPatch, count: int, each: int
 ) -> None:
@@ -468,7 +468,7 @@ def test_what_comes_late_is_carried_within_the_same_bounds(store: Store, stateme
     for each in waiting:
         statements.insert([each])
     statements.insert([crowded(10, target, None, 2_000)])
-    assert [len(tokens) for each in waiting for _, tokens in carried_by(store, each.id)] == [MOST_CARRIED] * 5
+    assert [len(tokens) for each in waiting for _, tokens in carried_by(store, each.id)] == [MAX_CARRIED] * 5
 
 
 def test_a_statement_comes_after_all_that_referred_to_it_was_deleted(store: Store, statements: Statements) -> None:

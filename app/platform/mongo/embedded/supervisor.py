@@ -46,13 +46,13 @@ REPLICA_SET = "sillage"
 SOCKET = "mongod.sock"
 _SECOND_SOCKET = "mongodb-27017.sock"
 # sun_path is 108 bytes on Linux, the closing zero included (unix(7)).
-_LONGEST_SOCKET_PATH = 107
+_MAX_SOCKET_PATH_LENGTH = 107
 _TICK_SECONDS = 0.1
 _USERS_SECONDS = 0.25
 _STOP_SECONDS = 120.0
-_LONGEST_BACK_OFF = 30.0
+_MAX_BACK_OFF = 30.0
 _STEADY_SECONDS = 60.0
-_LARGEST_LOG = 16 * 1024 * 1024
+_MAX_LOG_BYTES = 16 * 1024 * 1024
 _NOT_YET_INITIALIZED = 94
 # A writer that is killed leaves its transaction open, and its statements locked, for as long as MongoDB lets it: 60 s
 # unless told. A batch takes well under a second.
@@ -193,7 +193,7 @@ def is_primary(path: str, *, initiate: bool = False) -> bool:
 
 def _socket_folder(layout: Layout) -> Path:
     """The folder of the sockets: the data folder itself, or a private temporary one when its path is too long."""
-    if len(os.fsencode(layout.folder / _SECOND_SOCKET)) <= _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(layout.folder / _SECOND_SOCKET)) <= _MAX_SOCKET_PATH_LENGTH:
         return layout.folder
     before = read_state(layout)
     if before is not None and before.socket:
@@ -303,7 +303,7 @@ class _Supervisor:
                 if time.monotonic() - since > _STEADY_SECONDS:
                     back_off = 0.2
                 self._pause(back_off)
-                back_off = min(back_off * 2, _LONGEST_BACK_OFF)
+                back_off = min(back_off * 2, _MAX_BACK_OFF)
                 self._launch()
                 since = time.monotonic()
             elif not ready and is_primary(self._socket, initiate=True):
@@ -394,10 +394,10 @@ class _Supervisor:
         self._child = self._adopted = None
 
     def _rotate(self) -> None:
-        """Keep the log under twice ``_LARGEST_LOG``: mongod opens a new file when told (SIGUSR1)."""
+        """Keep the log under twice ``_MAX_LOG_BYTES``: mongod opens a new file when told (SIGUSR1)."""
         pid = self._child.pid if self._child is not None else self._adopted
         with contextlib.suppress(OSError):
-            if pid is not None and self._layout.log.stat().st_size > _LARGEST_LOG:
+            if pid is not None and self._layout.log.stat().st_size > _MAX_LOG_BYTES:
                 self._layout.log.replace(self._layout.log.with_suffix(".log.1"))
                 os.kill(pid, signal.SIGUSR1)
 
