@@ -296,8 +296,8 @@ class Settings:
         365,
     )
     request_days: int = _setting(
-        "Days that an answered request of a person is kept, from its receipt; then the job `requests` removes it. Five "
-        "years unless told otherwise: as long as a claim about the answer can be brought (code civil, art. 2224).",
+        "Days that an answered data-subject request is kept, from its receipt; then the job `requests` removes it. "
+        "Five years unless told otherwise: as long as a claim about the answer can be brought (code civil, art. 2224).",
         _count(365, 3_650),
         1_826,
     )

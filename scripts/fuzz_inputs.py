@@ -52,7 +52,7 @@ class Given(NamedTuple):
 
 
 class Met(NamedTuple):
-    """Names that earlier answers gave: cursors, requests of persons, erasures."""
+    """Names that earlier answers gave: cursors, data-subject requests, erasures."""
 
     cursors: Sequence[str] = ()
     cases: Sequence[str] = ()

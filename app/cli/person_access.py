@@ -37,7 +37,7 @@ class Giving(Protocol):
 
     @property
     def packages(self) -> Packages:
-        """Packages of access."""
+        """Subject access exports."""
 
 
 @person.command("access")

@@ -1,4 +1,4 @@
-"""``sillage request``: requests of persons, from receipt to answer."""
+"""``sillage request``: data-subject requests, from receipt to answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Requests(Protocol):
 
     @property
     def cases(self) -> Cases:
-        """The requests of persons."""
+        """The data-subject requests."""
 
     @property
     def recipients(self) -> Recipients:
@@ -46,7 +46,7 @@ class Requests(Protocol):
 
 @click.group()
 def request() -> None:
-    """Requests of persons, with their due dates (GDPR art. 12)."""
+    """Data-subject requests, with their due dates (GDPR art. 12)."""
 
 
 @request.command("open")
@@ -330,7 +330,7 @@ def _figure_lines(found: YearFigures) -> list[str]:
 def _warn(note: str) -> None:
     if note:
         # GDPR art. 15: notes on a person are data of theirs.
-        out().print("What you noted is personal data: it is handed over with the person's package of access.")
+        out().print("What you noted is personal data: it is handed over with the person's subject access export.")
 
 
 def _told(case: Case) -> None:

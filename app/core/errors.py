@@ -287,7 +287,7 @@ class DocumentConflict(SillageError):
 
 
 class CaseConflict(SillageError):
-    """A request of a person is not at the point where this step can be taken; it stays as it is."""
+    """A data-subject request is not at the point where this step can be taken; it stays as it is."""
 
     code = "case-conflict"
     status = 409

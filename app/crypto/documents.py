@@ -27,7 +27,7 @@ def token(
     registration: str | None,
     *more: str,
 ) -> bytes:
-    """Blind token, 16 bytes, of where a document is (``document``) or of its context (``document-context``).
+    """Blind index entry, 16 bytes, of where a document is (``document``) or of its context (``document-context``).
 
     Args:
         keys: The organisation's keys.

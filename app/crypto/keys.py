@@ -207,7 +207,7 @@ class IndexKey:
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._token)
 
     def token(self, kind: str, value: str) -> bytes:
-        """Blind token, 12 bytes: equal for equal texts of one kind, meaningless without the key."""
+        """Blind index entry, 12 bytes: equal for equal texts of one kind, meaningless without the key."""
         # What a sender makes long is made anew each time: the memory that is kept is bounded in bytes.
         return (self._remembered if len(value) <= MAX_REMEMBERED_LENGTH else self._token)(kind, value)
 
@@ -252,7 +252,7 @@ class IndexKeys:
         return max(index.generation for index in self._all)
 
     def tokens(self, kind: str, value: str) -> tuple[bytes, ...]:
-        """The blind tokens by which a text is to be searched, that of new statements first."""
+        """The blind index entries by which a text is to be searched, that of new statements first."""
         return tuple(index.token(kind, value) for index in self._all)
 
     def fingerprints(self, content: bytes) -> tuple[bytes, ...]:
@@ -324,7 +324,7 @@ class OrganisationKeys:
 
     @property
     def token(self) -> Callable[[str, str], bytes]:
-        """From a kind and a text to the blind token that new statements get; for searching: ``index.tokens``."""
+        """From a kind and a text to the blind index entry that new statements get; for searching: ``index.tokens``."""
         return self.index.writing.token
 
     def forget(self) -> None:

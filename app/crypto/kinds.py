@@ -1,4 +1,4 @@
-"""The kinds of blind tokens: one text under two kinds gives unrelated tokens (``IndexKey.token``)."""
+"""The kinds of blind index entries: one text under two kinds gives unrelated tokens (``IndexKey.token``)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Looking for entries of the audit log: who read what of whom, when, what for.
 
-A person is said by xAPI Agents and looked for by their blind tokens: neither the entries nor the search name anybody.
+A person is said by xAPI Agents and looked for by their blind index entries: neither log nor search names anybody.
 A search is a reading of the log, and recorded before it is answered, with the kinds of what was asked.
 """
 

@@ -203,7 +203,7 @@ class Removal:
         self._attachments = attachments
 
     def next(self, source: Sequence[bytes], since: int, until: int, without: Sequence[bytes], limit: int) -> list[UUID]:
-        """The ids of the oldest; ``source``: its blind tokens, ``without``: subjects whose statements stay."""
+        """The ids of the oldest; ``source``: its blind index entries, ``without``: subjects whose statements stay."""
         asked: Document = {"t": {"$in": list(source)}, "stored": {"$gte": since, "$lt": until}}
         if without:
             asked["subject"] = {"$nin": list(without)}

@@ -57,7 +57,7 @@ class RetentionRepository:
     def age(
         self, source: Sequence[bytes], due_before: int, overdue_before: int, held: Sequence[Restricted] = ()
     ) -> Age:
-        """Count by index scans; ``source`` are the source's blind tokens, the bounds are microseconds.
+        """Count by index scans; ``source`` are the source's blind index entries, the bounds are microseconds.
 
         The statements of those who are ``held`` are kept, and not due.
         """

@@ -55,7 +55,7 @@ JOB_FAILURES = Told("sillage_job_failures", "Runs that failed or were cut off, o
 RETENTION = Told("sillage_retention_overdue_statements", "Statements kept 48 hours past their duration, or longer.")
 RETENTION_AT = Told("sillage_retention_counted_timestamp_seconds", "When these were counted last.")
 REQUESTS = Told(
-    "sillage_person_requests", "Requests of persons: pending (all that wait), due-soon, overdue.", ("state",)
+    "sillage_person_requests", "Data-subject requests: pending (all that wait), due-soon, overdue.", ("state",)
 )
 REVIEWS = Told("sillage_register_reviews_overdue", "Entries of the register whose review_by has passed.")
 ERASURES = Told("sillage_erasures_open", "Erasures under way: the keys are destroyed, the rest is being done.")

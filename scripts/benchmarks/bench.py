@@ -439,7 +439,7 @@ def aggregated(parts: Parts) -> list[Row]:
 
 
 def packaged(load: Load, made: Sequence[dict[str, Any]], folder: Path) -> list[Row]:
-    """The package of access of one learner with all these statements, by the command, in a process of its own."""
+    """The subject access export of one learner with all these statements, by the command, in a process of its own."""
     learner = {"account": {"homePage": "https://bench.example", "name": "one"}}
     load.post([{**one, "actor": learner} for one in made], 500, 4)
     target = folder / "access.zip"
@@ -455,7 +455,9 @@ def packaged(load: Load, made: Sequence[dict[str, Any]], folder: Path) -> list[R
     rate = len(made) / (time.perf_counter() - began)
     return [
         # 100,000 statements in a minute.
-        Row("package of access of one learner", rate, "statements/s", rate / (100_000 / 60), "100,000 a minute", 1.0),
+        Row(
+            "subject access export of one learner", rate, "statements/s", rate / (100_000 / 60), "100,000 a minute", 1.0
+        ),
         Row("  memory at its peak, its process", used.ru_maxrss / 1024, "MB"),
         Row("  bytes of zip per statement", target.stat().st_size / len(made), "B"),
     ]

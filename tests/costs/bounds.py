@@ -71,7 +71,7 @@ ASKED = Bound("bodies of `/api/v1`", 0.3, 0.5, 120, 20, database=0.5, database_p
 HEADS = Bound("heads: query, headers, credentials", 0.05, 0.0, 120, 0, database=0.05)
 FRAMES = Bound("framing: chunks, lengths, members of gzip", 0.3, 0.25, 120, 15)
 READINGS = Bound("readings", 0.3, 0.25, 150, 15, 0.0004)
-PACKAGES = Bound("packages of access", 1.0, 0.5, 150, 15, 0.0007)
+PACKAGES = Bound("subject access exports", 1.0, 0.5, 150, 15, 0.0007)
 JOBS = Bound("jobs and commands", 3.0, 0.15, 150, 15, 0.0005, 3.0, 0.15, 0.0005)
 
 TABLE = (

@@ -1,7 +1,7 @@
 """Whatever the order in which rights are exercised, the store is what a plain model of it says.
 
 A few people, two tools, and every act on them in any order: statements that name others, voidings, documents,
-erasures, restrictions, objections, packages of access, rotations of keys, backups that are restored. After each
+erasures, restrictions, objections, subject access exports, rotations of keys, backups that are restored. After each
 example everybody's package and answers are compared with the model.
 Under ``scripts/drill`` there are more examples, and longer ones, from the round's seed.
 """

@@ -1,4 +1,4 @@
-"""Packages of access over real HTTP, two workers: who may, what is answered, what is on record."""
+"""Subject access exports over real HTTP, two workers: who may, what is answered, what is on record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of persons over real HTTP."""
+"""Data-subject requests over real HTTP."""
 
 from __future__ import annotations
 

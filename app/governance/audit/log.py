@@ -298,7 +298,7 @@ class Asked(NamedTuple):
         since: Written at or after this, microseconds since 1970 UTC.
         before: Written before this.
         actor: By this one.
-        tokens: About one of these: blind tokens in hexadecimal, as details hold them.
+        tokens: About one of these: blind index entries in hexadecimal, as details hold them.
     """
 
     kinds: tuple[str, ...] = ()
@@ -368,7 +368,7 @@ class Audit:
         Args:
             kind: One of ``KINDS``.
             actor: Credential id, ``cli:<command>`` or ``job:<name>``.
-            detail: JSON values, without personal data; blind tokens in hex are fine.
+            detail: JSON values, without personal data; blind index entries in hex are fine.
 
         Raises:
             TypeError: the detail holds what is not JSON.

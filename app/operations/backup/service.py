@@ -66,7 +66,7 @@ TOMBSTONE_MAC = "tombstone-file"
 Told = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
-# credentials, erasures with their receipts, restrictions and objections, requests of persons, ends of accounts, what
+# credentials, erasures with their receipts, restrictions and objections, data-subject requests, ends of accounts, what
 # was done on the operator's word, with its certificates; who received what, which is no more in the audit log. And when
 # a backup was made last.
 _NEVER_TAKEN_BACK = frozenset(

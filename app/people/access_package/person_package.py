@@ -164,7 +164,7 @@ class Standing(Protocol):
 
 
 class CaseDesk(Protocol):
-    """The requests of persons, as ``app/people/requests/service.py`` keeps them."""
+    """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
     def require(self, identity: str, person: Person | None = None) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
@@ -234,7 +234,7 @@ class Packages:
         Args:
             held: Where everything is read from.
             audit: ``audit(kind, actor, detail)`` records a reading, durably.
-            cases: The requests of persons.
+            cases: The data-subject requests.
             now_us: Microseconds since 1970 UTC.
             random: Random bytes.
             organisation: The organisation's id.
@@ -294,7 +294,7 @@ class Packages:
             self._cases.note_act(case, "package-written", actor, given)
 
     def requests(self, person: Person) -> Sequence[Case]:
-        """The requests of the person."""
+        """The person's data-subject requests."""
         return self._cases.of(person)
 
     def mask(self, person: Person) -> Mask:

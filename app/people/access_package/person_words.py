@@ -355,7 +355,7 @@ PURPOSES: Final[Mapping[str, Mapping[str, str]]] = {
         "evaluation": "evaluation",
         "research": "research",
         "security": "security",
-        "rights-request": "request of a person",
+        "rights-request": "data-subject request",
         "audit": "audit",
     },
 }

@@ -5,7 +5,7 @@
     _id        str       chain, /, place of the last entry condensed
     since      int64     when the first of its readings was, microseconds since 1970 UTC
     until      int64     when the last of them was
-    tokens     [binary]  what the readings asked for: persons, or documents and their contexts; blind tokens
+    tokens     [binary]  what the readings asked for: persons, or documents and their contexts; blind index entries
     documents  true      it is of documents; absent: of statements, and exports
     sealed     binary    the readings: JSON, zstd, sealed with the documents key
 

@@ -289,7 +289,7 @@ class Recipients:
 
 
 class Requests(Protocol):
-    """The requests of persons, as ``app/people/requests/service.py`` keeps them."""
+    """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
     def require(self, identity: str, person: Person | None = None, *, after_answer: bool = False) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""

@@ -2,7 +2,7 @@
 
 The store keeps no record of people (``docs/adr/0016-people-and-activities.md``). Whoever asks says by which identifiers
 a person is known; several of them are one person for that request, and nothing of this link is stored. What is found
-by them is found by blind tokens: the actor of statements, agents and groups as object, members of groups, instructor,
+by them is found in the index: the actor of statements, agents and groups as object, members of groups, instructor,
 team, ``contextAgents`` and ``contextGroups``, also inside SubStatements, of voided statements too; statements that
 refer to those; states and agent profiles; attachments; sessions held to patterns.
 

@@ -1,4 +1,4 @@
-"""Requests of persons as cases: opened, identified, extended, done or refused, each step on record."""
+"""Data-subject requests as cases: opened, identified, extended, done or refused, each step on record."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Standing(NamedTuple):
 
 
 class Cases:
-    """The requests of persons."""
+    """The data-subject requests."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Cases:
         return Person(known)
 
     def of(self, person: Person) -> Sequence[Case]:
-        """The requests of a person, by any of their identifiers; for whoever has put the reading on record."""
+        """A person's data-subject requests, by any of their identifiers; for whoever has put the reading on record."""
         every = [self._keys.subject(identifier) for identifier in self._whole(person).every]
         return [self._case(row) for row in self._repository.of(every)]
 

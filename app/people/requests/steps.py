@@ -45,7 +45,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request of a person.
+    """A data-subject request.
 
     Attributes:
         id: Public id, random.

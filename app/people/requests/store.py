@@ -1,4 +1,4 @@
-"""Requests of persons, as cases.
+"""Data-subject requests, as cases.
 
 Document::
 

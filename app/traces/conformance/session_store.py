@@ -2,7 +2,7 @@
 
 Document of a session::
 
-    _id      binary(16)  blind token of source, profile, registration, subregistration and order
+    _id      binary(16)  blind index entry of source, profile, registration, subregistration and order
     source   str         id of the source, clear
     live     bool        in the order of receipt (by the way in), or of timestamp (by the job)
     profile  str         IRI

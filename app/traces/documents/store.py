@@ -48,8 +48,8 @@ class DocumentRow(NamedTuple):
     """A document as stored.
 
     Attributes:
-        id: 16-byte blind token of all that addresses it.
-        groups: 16-byte blind tokens of the contexts whose lists it is in.
+        id: 16-byte blind index entry of all that addresses it.
+        groups: 16-byte blind index entries of the contexts whose lists it is in.
         subject: Subject token of the learner whose key seals it; None where there is no learner.
         source: Id of the source that wrote it last.
         updated: When that was, microseconds since 1970 UTC.

@@ -1,4 +1,4 @@
-"""Definitions of activities, as sealed by those who store them: a blind token, a sealed body, a revision number."""
+"""Definitions of activities, as sealed by those who store them: a blind index entry, a sealed body, a revision."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Defined(NamedTuple):
 
 
 class DefinitionRepository:
-    """Definitions by the blind token of their activity's IRI."""
+    """Definitions by the blind index entry of their activity's IRI."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)

@@ -1,4 +1,4 @@
-"""From the identifiers of a statement to blind tokens, on the way in and in queries."""
+"""From the identifiers of a statement to blind index entries, on the way in and in queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statements: sealed documents, blind tokens, in the order of ``stored``.
+"""The statements: sealed documents, blind index entries, in the order of ``stored``.
 
 Two processes may stamp the same microsecond, so what goes on from a place says which statements of its ``stored`` were
 seen; a process stamps each microsecond once, so they are few.
@@ -9,7 +9,7 @@ Document of a statement::
     stored   int64       microseconds since 1970, UTC; the order of everything
     source   str         id of the source, clear
     subject  binary(16)  token of the learner whose key seals the body
-    t        [binary(12)] blind tokens: source, agents, verb, activities, registration, related ones
+    t        [binary(12)] blind index entries: source, agents, verb, activities, registration, related ones
     print    binary(16)  keyed fingerprint of what was sent: equal for a retry in the same words
     body     binary      sealed JSON, see ``app/crypto/bodies.py``
     v        int         profile verdict (absent: not checked)

@@ -1,4 +1,4 @@
-"""Requests of persons as cases (``/api/v1/requests``)."""
+"""Data-subject requests as cases (``/api/v1/requests``)."""
 
 from __future__ import annotations
 

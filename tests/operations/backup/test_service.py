@@ -466,7 +466,7 @@ def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved
         if finished:
             after.documents_rotation.resume()
             assert after.documents_rotation.status().stage is None
-        # Requests of persons are never set back, nor is the log; definitions are.
+        # Data-subject requests are never set back, nor is the log; definitions are.
         assert [after.cases.show(case, actor="tests").status for case in (before, since)] == ["open", "open"]
         known = dict(after.activities.definitions(["https://ent.example/before", "https://ent.example/since"]))
         assert known == {"https://ent.example/before": {"name": {"en": "before"}}}

@@ -1,4 +1,4 @@
-"""Packages of access on a real store: what is in them, what is not, what is on record, how much memory they take."""
+"""Subject access exports on a real store: what is in them and what not, what is on record, what memory they take."""
 
 from __future__ import annotations
 

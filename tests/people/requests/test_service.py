@@ -1,4 +1,4 @@
-"""Requests of persons on a real database: sealed, on record, found by what is due."""
+"""Data-subject requests on a real database: sealed, on record, found by what is due."""
 
 from __future__ import annotations
 
