@@ -58,13 +58,13 @@ class SealingKey:
 
     Attributes:
         generation: 1 for the first one, one more for each that took the place of another.
-        print: 8 bytes that tell whether two such keys are the same, and nothing else.
+        fingerprint: 8 bytes that tell whether two such keys are the same, and nothing else.
     """
 
     def __init__(self, generation: int, root: bytes, organisation: str) -> None:
         """``root``: 32 bytes."""
         self.generation = generation
-        self.print = derived(root, organisation, "print")[:8]
+        self.fingerprint = derived(root, organisation, "print")[:8]
         self._derived = lru_cache(maxsize=_DERIVED_AT_HAND)(lambda purpose: derived(root, organisation, purpose))
 
     def encrypt(self, purpose: str, bound: bytes, plain: bytes, random: RandomBytes) -> bytes:
@@ -104,9 +104,9 @@ class SealingKeys:
     other: SealingKey | None = None
 
     @property
-    def prints(self) -> frozenset[bytes]:
+    def fingerprints(self) -> frozenset[bytes]:
         """Those of the keys in force."""
-        return frozenset(key.print for key in (self.writing, self.other) if key is not None)
+        return frozenset(key.fingerprint for key in (self.writing, self.other) if key is not None)
 
     def of(self, generation: int) -> SealingKey | None:
         """The key of a generation, if it is in force."""

@@ -39,7 +39,7 @@ class Holder(NamedTuple):
 
     host: str
     active: int
-    prints: Mapping[int, str]
+    fingerprints: Mapping[int, str]
     epoch: int | None = None
 
 
@@ -54,7 +54,7 @@ class HolderRepository:
         said = {
             "host": {"$literal": holder.host},
             "active": holder.active,
-            "prints": {"$literal": [[version, text] for version, text in sorted(holder.prints.items())]},
+            "prints": {"$literal": [[version, text] for version, text in sorted(holder.fingerprints.items())]},
             "epoch": {"$literal": holder.epoch},
             "at": "$$NOW",
         }
@@ -161,8 +161,8 @@ class HolderThread:
             if epoch != self._noticed:
                 self._on_epoch()
                 self._noticed = epoch
-        prints = {one.number: one.fingerprint for one in self._keyring.listed() if one.fingerprint}
-        holder = Holder(self._host, self._keyring.current.active, prints, self._noticed)
+        fingerprints = {one.number: one.fingerprint for one in self._keyring.listed() if one.fingerprint}
+        holder = Holder(self._host, self._keyring.current.active, fingerprints, self._noticed)
         now = clock.steady()
         if holder != self._said or now - self._said_at >= self._ttl / 3:
             self._repository.say(self.identity, holder)

@@ -447,10 +447,10 @@ def require_two(before: SealingKeys, there: SealingKeys) -> None:
     Raises:
         RestoreRefused: more than two documents keys would be needed.
     """
-    if there.prints <= before.prints:
+    if there.fingerprints <= before.fingerprints:
         return
     later = there.writing.generation > before.writing.generation or there.other is not None
-    if before.other is not None or len(there.prints | before.prints) > 2 or not later:
+    if before.other is not None or len(there.fingerprints | before.fingerprints) > 2 or not later:
         raise RestoreRefused(
             "The documents key was being replaced when the backup was made, or is now, and no third one can be kept. "
             "Run `sillage keys rotate --documents` first; or restore into an empty database."
@@ -479,7 +479,7 @@ def restored(backup: Document, present: Document, keks: KeyWrapping, organisatio
     change: Document = {"audit": present["audit"], **{f"keys.{name}": key for name, key in kept.items()}}
     gone = {f"keys.{name}": "" for name in audit_keys(backup).keys() - kept.keys()}
     require_two(before, there)
-    if not there.prints <= before.prints:
+    if not there.fingerprints <= before.fingerprints:
         if there.other is None:
             change |= {"documents.stage": Stage.MOVING, "documents.next": there.writing.generation}
             change[f"keys.{DOCUMENTS_NEXT}"] = _renamed(keks, organisation, present, DOCUMENTS, DOCUMENTS_NEXT)

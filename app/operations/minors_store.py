@@ -59,7 +59,7 @@ class Rewritten(NamedTuple):
     before: bytes
     subject: bytes
     tokens: tuple[bytes, ...]
-    print: bytes
+    fingerprint: bytes
     body: bytes
 
 
@@ -129,7 +129,7 @@ class MinorsRepository:
         writes = [
             UpdateOne(
                 {"_id": one.id, "body": one.before},
-                {"$set": {"subject": one.subject, "t": list(one.tokens), "print": one.print, "body": one.body}},
+                {"$set": {"subject": one.subject, "t": list(one.tokens), "print": one.fingerprint, "body": one.body}},
             )
             for one in changes
         ]

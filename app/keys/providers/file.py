@@ -109,7 +109,7 @@ class KeySet:
         """The version of that number."""
         return next((version for version in self.versions if version.number == number), None)
 
-    def prints(self) -> dict[int, str]:
+    def fingerprints(self) -> dict[int, str]:
         """Fingerprints of the keys that are held, by version."""
         return {version.number: version.fingerprint for version in self.versions if version.key is not None}
 

@@ -236,7 +236,7 @@ class IndexRotation:
             if body is None:
                 # What it was found by is not known any more, and must not stay as the old key made it.
                 tokens: tuple[bytes, ...] = (new.token(kinds.SOURCE, row.stored.source),)
-                mark = new.fingerprint(row.print)
+                mark = new.fingerprint(row.fingerprint)
             else:
                 tokens = self._tokens_of(new, row.stored.source, lossless.loads(body))
                 mark = new.fingerprint(members_kept(body))

@@ -26,14 +26,14 @@ class Move(NamedTuple):
     id: UUID
     body: bytes
     tokens: tuple[bytes, ...]
-    print: bytes
+    fingerprint: bytes
 
 
 class Unmoved(NamedTuple):
     """A statement under an old key, its body empty if that was taken away, and its fingerprint."""
 
     stored: Stored
-    print: bytes
+    fingerprint: bytes
 
 
 class Referring(NamedTuple):
@@ -112,7 +112,7 @@ class TokenRepository:
             UpdateOne(
                 # What was changed or given a later place meanwhile is read again.
                 {"_id": move.id, "body": move.body or {"$exists": False}},
-                {"$set": {"t": list(move.tokens), "print": move.print}},
+                {"$set": {"t": list(move.tokens), "print": move.fingerprint}},
             )
             for move in moves
         ]

@@ -443,7 +443,7 @@ class Keys:
         versions = ring.versions
         plain = keyfile.dump(versions)
         sealed = key_backup.encrypt(plain, passphrase, _now().strftime("%Y-%m-%dT%H:%M:%SZ"), clock.random_bytes)
-        numbers = tuple(versions.prints())
+        numbers = tuple(versions.fingerprints())
         if file.exists():
             raise FileRefused("There is a file of that name already. Nothing was written.")
         self._audit(KEYS_COPIED, actor, {"versions": list(numbers)})
@@ -491,7 +491,7 @@ class Keys:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not keyfile.write_new(path, keyfile.dump(versions)):
             raise there
-        numbers = tuple(versions.prints())
+        numbers = tuple(versions.fingerprints())
         if proved:
             self._audit(KEYS_RESTORED, actor, {"versions": list(numbers)})
         return numbers, proved
@@ -519,7 +519,7 @@ class Keys:
         until = clock.steady() + self._ttl + _MARGIN_SECONDS
         while True:
             late = sorted(
-                {holder.host for holder in self._living() if holder.prints.get(new.number) != new.fingerprint}
+                {holder.host for holder in self._living() if holder.fingerprints.get(new.number) != new.fingerprint}
             )
             if not late:
                 return
@@ -563,7 +563,9 @@ def _use(
 ) -> VersionUse:
     if version is None:
         return VersionUse(number, "missing", None, None, organisation, learners, "", 0)
-    held = sum(1 for holder in holders if version.fingerprint and holder.prints.get(number) == version.fingerprint)
+    held = sum(
+        1 for holder in holders if version.fingerprint and holder.fingerprints.get(number) == version.fingerprint
+    )
     state = "missing" if version.state == DESTROYED and organisation + learners else version.state
     return VersionUse(number, state, version.created, version.since, organisation, learners, version.fingerprint, held)
 

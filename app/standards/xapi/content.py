@@ -28,7 +28,7 @@ _AFTER_ID = len(_ID_FIRST) + 36 + len(b'",')
 _Part = dict[str, Any]
 
 
-def content_print(statement: Statement) -> bytes:
+def content_fingerprint(statement: Statement) -> bytes:
     """Canonical bytes of what must be equal for two statements of one id to be the same statement (xAPI-Data 2.3.1).
 
     Left out: id, stored, authority, version, the display of verbs, the definitions of activities. Equal: the same
@@ -125,7 +125,7 @@ def same(sent: Statement, kept: Statement) -> bool:
     """
     if "timestamp" not in sent and kept["timestamp"] == kept["stored"]:
         kept = {name: part for name, part in kept.items() if name != "timestamp"}
-    return content_print(sent) == content_print(kept)
+    return content_fingerprint(sent) == content_fingerprint(kept)
 
 
 def _content(statement: Statement) -> _Part:

@@ -19,7 +19,7 @@ from app.core import lossless
 from app.core.errors import Fault
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import SIGNATURE, Declared
-from app.standards.xapi.content import content_print
+from app.standards.xapi.content import content_fingerprint
 
 SECTION = "xAPI-Data 2.6"
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
@@ -139,8 +139,8 @@ class _Signed:
             if "id" in self._content and "id" in plain and self._content["id"].lower() != plain["id"].lower():
                 return False
             if self._print is None:
-                self._print = content_print(self._content)
-            return self._print == content_print(plain)
+                self._print = content_fingerprint(self._content)
+            return self._print == content_fingerprint(plain)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             # Not even a statement.
             return False

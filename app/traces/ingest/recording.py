@@ -259,7 +259,7 @@ class Recorder:
             # Just before the write: attachments may have taken minutes, and the index key have been replaced.
             index = keys.index
             # Of what the sender said, before anything is added: what a retry repeats.
-            prints = list(map(index.fingerprints, batch.members))
+            fingerprints = list(map(index.fingerprints, batch.members))
             plain = [
                 stamp(
                     batch.members[place],
@@ -279,12 +279,12 @@ class Recorder:
                     source.id,
                     subjects[place],
                     tokens.of_statement(index.writing, source.id, found[place]),
-                    prints[place][0],
+                    fingerprints[place][0],
                     sealed[place],
                     batch.checked.codes[place],
                     batch.checked.templates[place],
                     found[place].refers,
-                    prints[place][1:],
+                    fingerprints[place][1:],
                 )
                 for place in range(len(ids))
             ]
@@ -351,19 +351,19 @@ class Recorder:
             if not isinstance(outcome, Clash):
                 break
             sent = {row.id: statement for row, statement in zip(rows, batch.statements, strict=True)}
-            prints = outcome.prints
-            taken = iter(prints)
+            fingerprints = outcome.fingerprints
+            taken = iter(fingerprints)
             alike: dict[UUID, bytes] = {}
             while some := list(islice(taken, _COMPARED_TOGETHER)):
                 # One opened at a time: what was sent may be short, and what is kept under its id long.
                 for plain in self._opened(self._statements.some(some)):
                     if same(sent[plain.id], lossless.loads(plain.body)):
-                        alike[plain.id] = prints[plain.id]
-            if len(alike) < len(outcome.prints):
-                unlike = {identity: mark for identity, mark in outcome.prints.items() if identity not in alike}
-                outcome = outcome._replace(prints=unlike)
+                        alike[plain.id] = fingerprints[plain.id]
+            if len(alike) < len(outcome.fingerprints):
+                unlike = {identity: mark for identity, mark in outcome.fingerprints.items() if identity not in alike}
+                outcome = outcome._replace(fingerprints=unlike)
                 break
-            rows = [row._replace(print=alike.get(row.id, row.print)) for row in rows]
+            rows = [row._replace(fingerprint=alike.get(row.id, row.fingerprint)) for row in rows]
             outcome = self._statements.insert(rows, voidings, writing, spared)
         return outcome
 
@@ -450,7 +450,7 @@ def _ids(statements: Sequence[Statement]) -> tuple[UUID, ...]:
 
 
 def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflict:
-    taken = clash.prints
+    taken = clash.fingerprints
     faults = [
         Fault(
             f"/{place}/id" if many else "/id",

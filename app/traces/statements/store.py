@@ -128,7 +128,7 @@ class Row(NamedTuple):
     """A sealed statement, ready to store.
 
     Attributes:
-        earlier_prints: What its ``print`` may be where it is stored already: under another generation of the index key.
+        earlier_fingerprints: Its ``fingerprint`` under other generations of the index key, if it is stored already.
     """
 
     id: UUID
@@ -136,12 +136,12 @@ class Row(NamedTuple):
     source: str
     subject: bytes
     tokens: tuple[bytes, ...]
-    print: bytes
+    fingerprint: bytes
     body: bytes
     verdict: int | None = None
     templates: tuple[int, ...] = ()
     refers: UUID | None = None
-    earlier_prints: tuple[bytes, ...] = ()
+    earlier_fingerprints: tuple[bytes, ...] = ()
 
 
 class Voiding(NamedTuple):
@@ -212,7 +212,7 @@ class Clash(NamedTuple):
         foreign: Of all that are there already, those of other sources, and the tokens of their learners.
     """
 
-    prints: dict[UUID, bytes]
+    fingerprints: dict[UUID, bytes]
     foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
@@ -292,7 +292,7 @@ class Statements:
             Lapsed: nothing was stored; the batch needs new stamps.
         """
         documents = [_document(row) for row in rows]
-        prints = {row.id: (row.print, *row.earlier_prints) for row in rows}
+        fingerprints = {row.id: (row.fingerprint, *row.earlier_fingerprints) for row in rows}
         sources = {row.id: row.source for row in rows}
         foreign: dict[UUID, bytes] = {}
         repeated: list[UUID] = []
@@ -310,10 +310,10 @@ class Statements:
             except _NotNow as refused:
                 return Spared(refused.by, foreign)
             except _Taken:
-                there, waiting = self._taken(prints)
+                there, waiting = self._taken(fingerprints)
                 taken = {each["_id"]: each["print"] for each in there}
                 foreign = {each["_id"]: each["subject"] for each in there if each["source"] != sources[each["_id"]]}
-                clashes = {identity: mark for identity, mark in taken.items() if mark not in prints[identity]}
+                clashes = {identity: mark for identity, mark in taken.items() if mark not in fingerprints[identity]}
                 if clashes:
                     return Clash(clashes, foreign)
                 repeated = [row.id for row in rows if row.id in taken]
@@ -552,10 +552,12 @@ class Statements:
         if waiting:
             self._collection.bulk_write(waiting, session=session)
 
-    def _taken(self, prints: Iterable[UUID]) -> tuple[list[Document], set[UUID]]:
+    def _taken(self, fingerprints: Iterable[UUID]) -> tuple[list[Document], set[UUID]]:
         """Of these ids: print, source and subject of the statements that are there, and which have placeholders."""
         with translated():
-            found = list(self._collection.find({"_id": {"$in": list(prints)}}, {"print": 1, "source": 1, "subject": 1}))
+            found = list(
+                self._collection.find({"_id": {"$in": list(fingerprints)}}, {"print": 1, "source": 1, "subject": 1})
+            )
         return (
             [document for document in found if "print" in document],
             {document["_id"] for document in found if "print" not in document},
@@ -575,7 +577,7 @@ class Statements:
             UpdateOne(
                 {"_id": row.id},
                 # The fingerprint is of the same index key as the tokens.
-                {"$set": {"stored": row.stored, "body": row.body, "t": list(row.tokens), "print": row.print}},
+                {"$set": {"stored": row.stored, "body": row.body, "t": list(row.tokens), "print": row.fingerprint}},
             )
             for row in rows
         ]
@@ -815,7 +817,7 @@ def _document(row: Row) -> Document:
         "source": row.source,
         "subject": row.subject,
         "t": list(row.tokens),
-        "print": row.print,
+        "print": row.fingerprint,
         "body": row.body,
     }
     if row.verdict is not None:

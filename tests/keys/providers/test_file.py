@@ -79,9 +79,9 @@ def test_from_the_environment() -> None:
 def test_from_the_environment_with_states() -> None:
     one, two = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
     given_out = keyfile.parse(f"1:{one}:active,2:{two}")
-    assert (given_out.active, set(given_out.prints())) == (1, {1, 2})
+    assert (given_out.active, set(given_out.fingerprints())) == (1, {1, 2})
     retired = keyfile.parse(f"2:{two},1::destroyed")
-    assert (retired.active, set(retired.prints())) == (2, {2})
+    assert (retired.active, set(retired.fingerprints())) == (2, {2})
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_a_key_does_not_show_in_its_representation() -> None:
 
 
 def test_fingerprints_tell_keys_apart() -> None:
-    assert versions("active").prints()[1] != KeyVersion(1, "active", bytes(32)).fingerprint
+    assert versions("active").fingerprints()[1] != KeyVersion(1, "active", bytes(32)).fingerprint

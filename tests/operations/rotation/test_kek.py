@@ -199,16 +199,16 @@ def test_a_rotation_that_was_cut_off_goes_on(
 
 
 def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, service: Keys) -> None:
-    prints = content(parts).prints()
+    fingerprints = content(parts).fingerprints()
     holders = HolderRepository(parts.store)
     stop = threading.Event()
 
     def other_host() -> None:
         while not stop.wait(0.2):
-            holders.say("other", Holder("other-host", 1, prints))
+            holders.say("other", Holder("other-host", 1, fingerprints))
 
     speaking = threading.Thread(target=other_host)
-    holders.say("other", Holder("other-host", 1, prints))
+    holders.say("other", Holder("other-host", 1, fingerprints))
     speaking.start()
     try:
         with pytest.raises(KeyNotShared, match="other-host"):
@@ -217,7 +217,7 @@ def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, servic
         assert set(organisation_keys.versions(parts.store)) == {1}
         learners(parts, 1)
         assert service._learners.versions() == [1]
-        prints.update(content(parts).prints())  # the file is copied to the other host
+        fingerprints.update(content(parts).fingerprints())  # the file is copied to the other host
         assert service.rotate() == (2, 1, True)
     finally:
         stop.set()
@@ -225,7 +225,7 @@ def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, servic
 
 
 def test_another_key_under_the_same_number_is_not_the_new_version(parts: Parts, service: Keys) -> None:
-    HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: content(parts).prints()[1], 2: "00"}))
+    HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: content(parts).fingerprints()[1], 2: "00"}))
     service._ttl = 0.5
 
     def again() -> None:
@@ -250,7 +250,7 @@ def test_a_living_process_takes_up_what_is_rotated(parts: Parts, service: Keys, 
     try:
         service.rotate()
         (holder,) = HolderRepository(parts.store).living(1)
-        assert set(holder.prints) == {1, 2}
+        assert set(holder.fingerprints) == {1, 2}
         learners(parts, 1)
         subjects = [one.subject for one in service._learners.every(None, 10)]
         assert set(other.subjects.existing(subjects)) == set(subjects)

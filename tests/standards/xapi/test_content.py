@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.standards.xapi.content import content_print, members, members_kept, normalise, same, stamp
+from app.standards.xapi.content import content_fingerprint, members, members_kept, normalise, same, stamp
 from app.standards.xapi.timestamps import parse
 from app.standards.xapi.versions import Version
 
@@ -58,23 +58,23 @@ def test_data_2_3_1_differences_that_are_none(full: dict[str, Any], name: str) -
     changed = copy.deepcopy(full)
     SAME[name](changed)
     assert changed != full or name == "property order"
-    assert content_print(changed) == content_print(full)
+    assert content_fingerprint(changed) == content_fingerprint(full)
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_data_2_3_1_differences_that_count(full: dict[str, Any], name: str) -> None:
     changed = copy.deepcopy(full)
     OTHER[name](changed)
-    assert content_print(changed) != content_print(full)
+    assert content_fingerprint(changed) != content_fingerprint(full)
 
 
 @pytest.mark.parametrize(("one", "other"), [("PT1.50S", "PT1.5S"), ("PT1.004S", "PT1S"), ("PT2M1,509S", "PT2M1.5S")])
 def test_data_4_6_durations_are_compared_to_the_hundredth(full: dict[str, Any], one: str, other: str) -> None:
-    prints = []
+    fingerprints = []
     for duration in (one, other):
         full["result"]["duration"] = duration
-        prints.append(content_print(full))
-    assert prints[0] == prints[1]
+        fingerprints.append(content_fingerprint(full))
+    assert fingerprints[0] == fingerprints[1]
 
 
 @given(names=st.lists(st.sampled_from(sorted(SAME)), unique=True))
@@ -83,7 +83,7 @@ def test_several_differences_that_are_none_together(full: dict[str, Any], names:
     changed = copy.deepcopy(full)
     for name in names:
         SAME[name](changed)
-    assert content_print(changed) == content_print(full)
+    assert content_fingerprint(changed) == content_fingerprint(full)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -92,7 +92,7 @@ def test_normalising_twice_is_normalising_once_and_changes_no_content(full: dict
     once = normalise(full, version)
     assert full == before
     assert normalise(once, version) is once
-    assert content_print(once) == content_print(full)
+    assert content_fingerprint(once) == content_fingerprint(full)
 
 
 TIMES = ["2026-01-01T10:00:00+02:00", "2026-01-01T10:00:00Z", "2026-01-01t10:00:00.5-11:30", None]
@@ -126,7 +126,7 @@ def test_normalising_any_statement_is_idempotent_and_keeps_its_content(
         statement = {**inner, "object": {"objectType": "SubStatement", **inner}}
     once = normalise(statement, version)
     assert normalise(once, version) == once
-    assert content_print(once) == content_print(statement)
+    assert content_fingerprint(once) == content_fingerprint(statement)
 
 
 def test_data_2_4_6_2_single_activities_become_arrays(full: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ def test_what_was_sent_comes_back_wherever_its_id_stood(full: dict[str, Any], ve
     stamped = kept(full, version)
     assert parse(stamped["timestamp"]) == parse(full["timestamp"])
     assert stamped["version"] == "1.0.3"
-    assert content_print(stamped) == content_print(full)
+    assert content_fingerprint(stamped) == content_fingerprint(full)
     assert same(full, stamped)
 
 

@@ -70,8 +70,8 @@ def test_a_batch_partly_known_stores_the_rest(statements: Statements) -> None:
 def test_a_conflict_stores_nothing_of_the_batch(statements: Statements) -> None:
     taken = row(1)
     statements.insert([taken])
-    batch = [row(2), taken._replace(stored=3, print=b"other"), row(4)]
-    assert statements.insert(batch) == Clash({taken.id: taken.print})
+    batch = [row(2), taken._replace(stored=3, fingerprint=b"other"), row(4)]
+    assert statements.insert(batch) == Clash({taken.id: taken.fingerprint})
     assert everything(statements) == [taken.id]
 
 
@@ -174,8 +174,8 @@ def test_a_voiding_that_comes_between_look_up_and_replacement_counts(
     statements.insert([by], [void])
     real = statements._taken
 
-    def late(prints: dict[UUID, bytes]) -> object:
-        found = real(prints)
+    def late(fingerprints: dict[UUID, bytes]) -> object:
+        found = real(fingerprints)
         owner, own = voiding(2, target.id)
         Statements(store, lambda: (VOIDS,)).insert([owner], [own])
         monkeypatch.undo()
@@ -484,11 +484,11 @@ def test_singles_at_once_are_each_stored_repeated_or_refused(statements: Stateme
     there = row(1)
     statements.insert([there])
     fresh = [row(n) for n in range(2, 30)]
-    sends = [*fresh, there, there._replace(print=b"other")]
+    sends = [*fresh, there, there._replace(fingerprint=b"other")]
     with ThreadPoolExecutor(16) as threads:
         outcomes = list(threads.map(lambda one: statements.insert([one]), sends))
     assert outcomes[:-2] == [Inserted((one.id,), ()) for one in fresh]
-    assert outcomes[-2:] == [Inserted((), (there.id,)), Clash({there.id: there.print})]
+    assert outcomes[-2:] == [Inserted((), (there.id,)), Clash({there.id: there.fingerprint})]
     assert sorted(everything(statements)) == sorted(one.id for one in (there, *fresh))
 
 
