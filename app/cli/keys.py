@@ -19,9 +19,9 @@ from app.crypto.signing import Signer
 from app.keys.rekeying import Rekeying, Stage
 from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.index_key import IndexRotation
-from app.operations.rotation.kek import Keys, Told, refuse_unopened
+from app.operations.rotation.kek import Keys, ProgressCallback, refuse_unopened
+from app.operations.rotation.rekey import ProgressCallback as StageCallback
 from app.operations.rotation.rekey import Rekey
-from app.operations.rotation.rekey import Told as StageTold
 from app.operations.rotation.reseal import Reseal
 
 _MAX_PASSPHRASE = 4_096
@@ -269,7 +269,7 @@ _STAGES = {
 
 
 @contextmanager
-def _stages() -> Iterator[StageTold]:
+def _stages() -> Iterator[StageCallback]:
     with _bar() as progress:
         task = progress.add_task("", total=None)
 
@@ -399,7 +399,7 @@ def _bar() -> Progress:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Told]:
+def _progress(what: str) -> Iterator[ProgressCallback]:
     with _bar() as progress:
         task = progress.add_task(what, total=None)
 

@@ -46,7 +46,7 @@ _DONE = "changed"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POLICIES = {"strip": "strip", "pseudonymise": "pseudonymise", "refuse": "pseudonymise"}
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class Applied(NamedTuple):
@@ -157,7 +157,7 @@ class MinorsPass:
         *,
         dry_run: bool = True,
         actor: str = "cli:minors apply",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> Applied:
         """Go through all that a source has stored, or on from where a run was cut off.
@@ -205,7 +205,7 @@ class MinorsPass:
         self,
         *,
         actor: str = "cli:restore",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> int:
         """Finish the passes that are noted as not finished, in a database that was restored; statements changed.
@@ -231,7 +231,9 @@ class MinorsPass:
             changed += self._finish(source, now, actor, progress, check).changed
         return changed
 
-    def _finish(self, source: Source, now: Pass, actor: str, progress: Told, check: Callable[[], None]) -> Applied:
+    def _finish(
+        self, source: Source, now: Pass, actor: str, progress: ProgressCallback, check: Callable[[], None]
+    ) -> Applied:
         now = self._go_through(source, now, False, progress, check)
         self._refer(source, check)
         done = _applied(now, dry_run=False)
@@ -243,7 +245,9 @@ class MinorsPass:
         self._repository.mark(now, finished=True)
         return done
 
-    def _go_through(self, source: Source, now: Pass, dry_run: bool, progress: Told, check: Callable[[], None]) -> Pass:
+    def _go_through(
+        self, source: Source, now: Pass, dry_run: bool, progress: ProgressCallback, check: Callable[[], None]
+    ) -> Pass:
         tokens = self._keys.index.tokens(kinds.SOURCE, source.id)
         total = self._placed.count(tokens)
         for token in tokens:

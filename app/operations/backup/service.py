@@ -63,7 +63,7 @@ MAC = "backup"
 TOMBSTONE_MAC = "tombstone-file"
 """Purpose of the MACs in a file of tombstones."""
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 # What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
 # credentials, erasures with their receipts, restrictions and objections, data-subject requests, ends of accounts, what
@@ -90,7 +90,7 @@ _MAX_KEY_LENGTH = 10_000
 _log = structlog.stdlib.get_logger("sillage.backup")
 
 
-def _untold(_done: int, _total: int) -> None:
+def _unreported(_done: int, _total: int) -> None:
     """Nobody asked."""
 
 
@@ -180,7 +180,7 @@ class Backups:
         audit: Callable[[str, str, Mapping[str, object]], None],
         in_force: Callable[[], None],
         reapply: Callable[[Callable[[int], None]], int],
-        clean: Callable[[Told], int],
+        clean: Callable[[ProgressCallback], int],
         redo: Callable[[], int],
         heartbeat_seconds: float,
         process_ttl_seconds: float,
@@ -221,7 +221,7 @@ class Backups:
 
     # --- out ------------------------------------------------------------------------------------
 
-    def create(self, destination: Path, progress: Told = _untold, actor: str = "cli:backup") -> Written:
+    def create(self, destination: Path, progress: ProgressCallback = _unreported, actor: str = "cli:backup") -> Written:
         """Write a backup of this moment, while others go on writing.
 
         Args:
@@ -275,7 +275,7 @@ class Backups:
 
     # --- checking -------------------------------------------------------------------------------
 
-    def verify(self, file: Path, progress: Told = _untold) -> Checked:
+    def verify(self, file: Path, progress: ProgressCallback = _unreported) -> Checked:
         """Read a backup to its end and hold it to its manifest; no database is needed.
 
         Args:
@@ -294,7 +294,7 @@ class Backups:
             manifest, _ = self._proved(backup, progress)
             return Checked(manifest, True)
 
-    def _proved(self, backup: BackupReader, progress: Told) -> tuple[Manifest, OrganisationKeys]:
+    def _proved(self, backup: BackupReader, progress: ProgressCallback) -> tuple[Manifest, OrganisationKeys]:
         """The manifest and the organisation's keys of a backup that is whole, ours, and opens.
 
         Raises:
@@ -342,7 +342,7 @@ class Backups:
         *,
         replace: bool = False,
         erased: Sequence[Path] = (),
-        progress: Told = _untold,
+        progress: ProgressCallback = _unreported,
         step: Callable[[str], None] = lambda _: None,
         actor: str = "cli:restore",
     ) -> Restored:
@@ -418,7 +418,7 @@ class Backups:
             steps.finish()
         return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned, rekey)
 
-    def _erase_again(self, progress: Told, total: int) -> int:
+    def _erase_again(self, progress: ProgressCallback, total: int) -> int:
         return self._reapply(lambda looked: progress(looked, max(looked, total)))
 
     def abandon(self) -> None:
@@ -448,7 +448,7 @@ class Backups:
         backup: BackupReader,
         own: str,
         files: Sequence[Path],
-        progress: Told,
+        progress: ProgressCallback,
         step: Callable[[str], None],
     ) -> int:
         step("check")
@@ -490,7 +490,7 @@ class Backups:
         return manifest.documents
 
     def _load_parts(
-        self, steps: Restoring, backup: BackupReader, manifest: Manifest, state: State, progress: Told
+        self, steps: Restoring, backup: BackupReader, manifest: Manifest, state: State, progress: ProgressCallback
     ) -> None:
         loaded = set(state.loaded)
         for name, part in manifest.parts.items():
@@ -620,6 +620,6 @@ def _strange_keys() -> BackupRefused:
     return BackupRefused("The keys in the backup are not as Sillage keeps them. Take another copy.")
 
 
-def _verified(backup: BackupReader, progress: Told, seen: Callable[[Chunk], None]) -> Manifest:
+def _verified(backup: BackupReader, progress: ProgressCallback, seen: Callable[[Chunk], None]) -> Manifest:
     total = backup.manifest().documents
     return backup.verified(lambda done: progress(done, max(total, done)), seen)

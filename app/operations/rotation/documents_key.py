@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 0.2
 # Clocks of two hosts may differ by this much: entries of the audit log say when they were written.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class Resealed(NamedTuple):
@@ -83,7 +83,7 @@ class DocumentsRotation:
     def rotate(
         self,
         actor: str = "cli:keys rotate --documents",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> Resealed:
         """Replace the documents key, or finish a replacement that was cut off. Everybody goes on meanwhile.
@@ -102,7 +102,7 @@ class DocumentsRotation:
     def resume(
         self,
         actor: str = "job:rewrap",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> Resealed:
         """Finish a replacement that was cut off, if there is one; see ``rotate``."""
@@ -136,7 +136,7 @@ class DocumentsRotation:
         return Resealed(before + 1, values, unopened, finished)
 
     def _pass(
-        self, keys: OrganisationKeys, before: int, progress: Told, check: Callable[[], None]
+        self, keys: OrganisationKeys, before: int, progress: ProgressCallback, check: Callable[[], None]
     ) -> tuple[int, int, int]:
         """Look through everything once.
 

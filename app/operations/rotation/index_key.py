@@ -36,7 +36,7 @@ _PAUSE_SECONDS = 0.2
 # What is changed by others each time it is read is left for another look.
 _ROUNDS = 20
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class IndexUse(NamedTuple):
@@ -138,7 +138,7 @@ class IndexRotation:
     def reindex(
         self,
         actor: str = "cli:keys reindex",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
         share: float = 1.0,
     ) -> Reindexed:
@@ -257,7 +257,7 @@ class IndexRotation:
 class _Run:
     """Progress of one run."""
 
-    def __init__(self, progress: Told, check: Callable[[], None], share: float) -> None:
+    def __init__(self, progress: ProgressCallback, check: Callable[[], None], share: float) -> None:
         self.total = 0
         self.statements = 0
         self.unopened = 0

@@ -65,7 +65,7 @@ MIN_PASSPHRASE_LENGTH = 12
 _SHOWN = 20
 _MARGIN_SECONDS = 5.0
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class VersionUse(NamedTuple):
@@ -184,7 +184,7 @@ class Keys:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def status(self, actor: str = "cli:keys status", progress: Told = lambda *_: None) -> Status:
+    def status(self, actor: str = "cli:keys status", progress: ProgressCallback = lambda *_: None) -> Status:
         """Each version, its state, and what is wrapped with it. Costs an index entry a key not under the active one.
 
         Args:
@@ -220,7 +220,9 @@ class Keys:
             len(holders),
         )
 
-    def verify(self, sample: int = 200, actor: str = "cli:keys verify", progress: Told = lambda *_: None) -> Verified:
+    def verify(
+        self, sample: int = 200, actor: str = "cli:keys verify", progress: ProgressCallback = lambda *_: None
+    ) -> Verified:
         """Decrypt every key of the organisation and of learners, and statements of ``sample`` learners at most.
 
         Args:
@@ -320,7 +322,7 @@ class Keys:
     def rewrap(
         self,
         actor: str = "cli:keys rewrap",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
     ) -> Rewrapped:
         """Wrap with the active version all that is under another one, in batches; writers go on meanwhile.

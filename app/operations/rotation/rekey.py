@@ -48,8 +48,8 @@ CLAIM_SECONDS = 20.0
 _PAUSE_SECONDS = 0.2
 _LATE = "A process has not taken notice of the new keys in time. Run the command again, or let the job `rekey` go on."
 
-Told = Callable[[str, int, int], None]
-"""Told what is done, how much of it, and about how much there is (0: not known)."""
+ProgressCallback = Callable[[str, int, int], None]
+"""Callback with what is done, how much of it, and about how much there is (0: not known)."""
 
 
 class Standing(NamedTuple):
@@ -157,7 +157,7 @@ class Rekey:
     def run(
         self,
         actor: str = "cli:keys rekey-learners",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
         share: float = 1.0,
     ) -> Rekeyed:
@@ -165,7 +165,7 @@ class Rekey:
 
         Args:
             actor: For the audit log.
-            progress: See ``Told``.
+            progress: See ``ProgressCallback``.
             check: Called before each batch, and while it waits; what it raises ends the run.
             share: Of the time it works; the rest it rests.
 
@@ -184,7 +184,7 @@ class Rekey:
     def resume(
         self,
         actor: str = "job:rekey",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
         share: float = 1.0,
         *,
@@ -443,7 +443,7 @@ class _Run:
         repository: RekeyRepository,
         number: int,
         by: bytes,
-        progress: Told,
+        progress: ProgressCallback,
         check: Callable[[], None],
         share: float,
     ) -> None:

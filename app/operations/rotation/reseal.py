@@ -23,7 +23,7 @@ BATCH = 1_000
 
 _TRIES = 5
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 class Done(NamedTuple):
@@ -79,7 +79,7 @@ class Reseal:
     def run(
         self,
         actor: str = "cli:keys reseal",
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         check: Callable[[], None] = lambda: None,
         share: float = 1.0,
     ) -> Done:
