@@ -32,9 +32,9 @@ class Basic:
 def _taken_apart(encoded: str) -> tuple[str, bytes]:
     try:
         name, colon, secret = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        identity = name.decode("ascii")
+        id = name.decode("ascii")
     except (binascii.Error, ValueError):
         colon = b""
     if not colon:
         raise CredentialsRefused("The Authorization header is not valid Basic credentials.")
-    return identity, secret
+    return id, secret

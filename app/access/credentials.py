@@ -61,11 +61,11 @@ class Access:
         # New objects rather than clear(): a lookup under way must not refill what was emptied.
         self._known, self._sources = {}, {}
 
-    def verify(self, identity: str, secret: bytes) -> Principal:
+    def verify(self, id: str, secret: bytes) -> Principal:
         """The principal whose credential this is.
 
         Args:
-            identity: Public id of the credential.
+            id: Public id of the credential.
             secret: Its secret.
 
         Raises:
@@ -76,30 +76,30 @@ class Access:
         # and is compared with in constant time, with something even where it knows nothing; then MongoDB is asked for
         # both together, and finds nothing. What these steps cost does not tell an id that exists.
         cache = self._known
-        known = cache.get(identity, _NOBODY)
+        known = cache.get(id, _NOBODY)
         if hmac.compare_digest(digest, known.digest) and known.principal is not None and self._trusted():
             return known.principal
-        stored = self._repository.issued(identity, digest)
+        stored = self._repository.issued(id, digest)
         if stored is None:
             raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
         kind = Kind.PERSON if stored.source is None else Kind.SOURCE
         principal = Principal(kind, stored.id, scope.closure(stored.scopes), stored.source)
-        cache[identity] = _Known(digest, principal)
+        cache[id] = _Known(digest, principal)
         return principal
 
-    def source(self, identity: str) -> Source:
+    def source(self, id: str) -> Source:
         """The registered source of a credential.
 
         Raises:
             CredentialsRefused: it is not registered any more.
         """
         cache = self._sources
-        if self._trusted() and identity in cache:
-            return cache[identity]
-        source = self._repository.get(identity)
+        if self._trusted() and id in cache:
+            return cache[id]
+        source = self._repository.get(id)
         if source is None:
             raise CredentialsRefused("The source of these credentials is not registered.")
-        cache[identity] = source
+        cache[id] = source
         return source
 
 
@@ -135,7 +135,7 @@ class Sources:
 
     def add(
         self,
-        identity: str,
+        id: str,
         *,
         name: str,
         activity: str,
@@ -151,7 +151,7 @@ class Sources:
         """Register a source under a processing activity, with a first credential.
 
         Args:
-            identity: Its id.
+            id: Its id.
             name: What people call it.
             activity: The processing activity that it belongs to.
             profiles: IRIs of loaded profiles that it promises.
@@ -167,7 +167,7 @@ class Sources:
             RegisterInvalid: id malformed or taken; activity unknown, ended or not in force yet; unknown profile, mode
                 or scope; or a reason is missing.
         """
-        if not _SLUG.match(identity):
+        if not _SLUG.match(id):
             raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")
         # GDPR art. 30: nothing is processed outside a registered activity.
         if not self._activity_exists(activity):
@@ -178,22 +178,22 @@ class Sources:
             )
         policy = minors or (PSEUDONYMISE if self._about_minors(activity) else OFF)
         source = self._with_reason(
-            Source(identity, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, policy), reason
+            Source(id, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, policy), reason
         )
         self._check(source)
         _known_scopes(scopes)
-        if self._repository.get(identity) is not None:
-            raise RegisterInvalid(f"A source named {identity} is registered already.")
-        self._audit("source-added", actor, {"source": identity, "activity": activity, **_configuration(source)})
+        if self._repository.get(id) is not None:
+            raise RegisterInvalid(f"A source named {id} is registered already.")
+        self._audit("source-added", actor, {"source": id, "activity": activity, **_configuration(source)})
         self._repository.add(source)
         # Before it has a credential, and so sends anything.
         if source.minors in REPLACING:
-            self._replacing(identity)
-        return source, self.issue(source=identity, label="first", scopes=scopes, actor=actor)
+            self._replacing(id)
+        return source, self.issue(source=id, label="first", scopes=scopes, actor=actor)
 
     def change(
         self,
-        identity: str,
+        id: str,
         *,
         profiles: Sequence[str] | None = None,
         mode: str | None = None,
@@ -210,7 +210,7 @@ class Sources:
         Raises:
             RegisterInvalid: unknown source, profile, mode or policy, or a reason is missing.
         """
-        source = self.get(identity)
+        source = self.get(id)
         changed = source._replace(
             profiles=source.profiles if profiles is None else tuple(profiles),
             mode=mode or source.mode,
@@ -223,14 +223,14 @@ class Sources:
         elif reason:
             raise RegisterInvalid("A reason is that of a policy about minors: give --minors too.")
         self._check(changed)
-        self._audit("configuration-changed", actor, {"source": identity, **_configuration(changed)})
+        self._audit("configuration-changed", actor, {"source": id, **_configuration(changed)})
         begins = changed.minors in REPLACING and source.minors not in REPLACING
         if begins:
-            self._replacing(identity)
+            self._replacing(id)
         self._repository.replace(changed)
         if begins:
             # Again, for whoever objected in between.
-            self._replacing(identity)
+            self._replacing(id)
         self._announce()
         return changed
 
@@ -242,13 +242,13 @@ class Sources:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         if owner is not None and owner.closed is not None:
             raise RegisterInvalid("This source is closed and gets no credentials any more. Register another one.")
-        identity = "sk-" + clock.random_bytes(8).hex()
+        id = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
-        self._audit("credential-created", actor, {"credential": identity, "source": source, "scopes": [*scopes]})
+        self._audit("credential-created", actor, {"credential": id, "source": source, "scopes": [*scopes]})
         self._repository.add_credential(
             StoredCredential(
-                identity,
+                id,
                 source,
                 label,
                 tuple(scopes),
@@ -257,9 +257,9 @@ class Sources:
                 None,
             )
         )
-        return NewCredential(identity, secret)
+        return NewCredential(id, secret)
 
-    def revoke(self, identity: str, *, actor: str) -> int:
+    def revoke(self, id: str, *, actor: str) -> int:
         """Revoke a credential, or every one of a source: no process accepts it when this returns.
 
         Returns:
@@ -268,8 +268,8 @@ class Sources:
         Raises:
             RegisterInvalid: neither a credential nor a source has that id.
         """
-        owned = [credential.id for credential in self._repository.credentials(identity)]
-        targets = owned or ([identity] if self._repository.credential(identity) else [])
+        owned = [credential.id for credential in self._repository.credentials(id)]
+        targets = owned or ([id] if self._repository.credential(id) else [])
         if not targets:
             raise RegisterInvalid("No such credential or source. `sillage source list` shows those that exist.")
         # On record first: once it is revoked nothing may come between that and telling every process.
@@ -278,13 +278,13 @@ class Sources:
         self._announce()
         return count
 
-    def get(self, identity: str) -> Source:
+    def get(self, id: str) -> Source:
         """One source.
 
         Raises:
             RegisterInvalid: it is not registered.
         """
-        source = self._repository.get(identity)
+        source = self._repository.get(id)
         if source is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         return source

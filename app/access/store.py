@@ -118,21 +118,21 @@ class SourceRepository:
                 },
             )
 
-    def close(self, identity: str, at: datetime) -> None:
+    def close(self, id: str, at: datetime) -> None:
         """Mark a source as closed, if it is not; and revoke what credentials it has."""
         with translated():
-            self._sources.update_one({"_id": identity, "closed": None}, {"$set": {"closed": at}})
-            self._credentials.update_many({"source": identity, "revoked": None}, {"$set": {"revoked": at}})
+            self._sources.update_one({"_id": id, "closed": None}, {"$set": {"closed": at}})
+            self._credentials.update_many({"source": id, "revoked": None}, {"$set": {"revoked": at}})
 
-    def move(self, identity: str, activity: str) -> None:
+    def move(self, id: str, activity: str) -> None:
         """Put a source under another processing activity."""
         with translated():
-            self._sources.update_one({"_id": identity}, {"$set": {"activity": activity}})
+            self._sources.update_one({"_id": id}, {"$set": {"activity": activity}})
 
-    def get(self, identity: str) -> Source | None:
+    def get(self, id: str) -> Source | None:
         """One source."""
         with translated():
-            document = self._sources.find_one({"_id": identity})
+            document = self._sources.find_one({"_id": id})
         return _source(document) if document else None
 
     def list(self) -> Sequence[Source]:
@@ -149,15 +149,15 @@ class SourceRepository:
         with translated():
             self._credentials.insert_one(document)
 
-    def credential(self, identity: str) -> StoredCredential | None:
+    def credential(self, id: str) -> StoredCredential | None:
         """One credential, revoked or not."""
         with translated():
-            document = self._credentials.find_one({"_id": identity})
+            document = self._credentials.find_one({"_id": id})
         return _credential(document) if document else None
 
-    def issued(self, identity: str, digest: bytes) -> StoredCredential | None:
+    def issued(self, id: str, digest: bytes) -> StoredCredential | None:
         """The credential with this id and this digest of its secret, unless it is revoked."""
-        wanted: Document = {"_id": identity, "digest": digest, "revoked": None}
+        wanted: Document = {"_id": id, "digest": digest, "revoked": None}
         with translated():
             document = self._credentials.find_one(wanted)
         return _credential(document) if document else None
@@ -168,12 +168,10 @@ class SourceRepository:
             found = self._credentials.find({} if source is None else {"source": source}).sort("created", 1)
             return [_credential(document) for document in found]
 
-    def revoke(self, identities: Sequence[str], at: datetime) -> int:
+    def revoke(self, ids: Sequence[str], at: datetime) -> int:
         """Mark credentials as revoked; returns how many were not before."""
         with translated():
-            answer = self._credentials.update_many(
-                {"_id": {"$in": [*identities]}, "revoked": None}, {"$set": {"revoked": at}}
-            )
+            answer = self._credentials.update_many({"_id": {"$in": [*ids]}, "revoked": None}, {"$set": {"revoked": at}})
         return int(answer.modified_count)
 
 

@@ -62,41 +62,39 @@ def word_options(command: _F) -> _F:
 
 
 @source.command("close")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @word_options
 @click.pass_obj
-def source_close(
-    parts: Ending, identity: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
-) -> None:
+def source_close(parts: Ending, id: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> None:
     """Accept nothing of a source any more: every key of it is revoked, for good. A dry run without --execute.
 
     What is stored stays until its duration is over; `sillage source delete-data` deletes it before.
     """
-    plan = parts.deletions.plan(identity)
+    plan = parts.deletions.plan(id)
     out().print(
-        f"Source {identity}: {counted(plan.statements + plan.restricted, 'statement')} and "
+        f"Source {id}: {counted(plan.statements + plan.restricted, 'statement')} and "
         f"{counted(plan.documents, 'document')}."
     )
     out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
     if _told_to("Close it?", word, reason, execute, yes, file):
-        _done(parts.contracts.close(identity, word=word, reason=reason, actor="cli:source close"), file)
+        _done(parts.contracts.close(id, word=word, reason=reason, actor="cli:source close"), file)
 
 
 @source.command("move")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.option(
     "--to", "entry", required=True, metavar="PROCESSING_ACTIVITY", help="The entry of the register it belongs to now."
 )
 @word_options
 @click.pass_obj
 def source_move(
-    parts: Ending, identity: str, entry: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+    parts: Ending, id: str, entry: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
 ) -> None:
     """Put a source under another entry of the register. A dry run without --execute.
 
     What was stored before follows the new entry too: look at what becomes due.
     """
-    plan = parts.contracts.planned(identity, entry)
+    plan = parts.contracts.planned(id, entry)
     rows = table("entry", "duration", "statements", "due", "documents", "due")
     for line in (plan.now, plan.then):
         due, written = line.due + line.closed_due, line.documents_due + line.documents_closed_due
@@ -113,11 +111,11 @@ def source_move(
         "and tell the persons before (art. 13(3), 14(4)). This command does neither."
     )
     if _told_to("Move it?", word, reason, execute, yes, file):
-        _done(parts.contracts.move(identity, entry, word=word, reason=reason, actor="cli:source move"), file)
+        _done(parts.contracts.move(id, entry, word=word, reason=reason, actor="cli:source move"), file)
 
 
 @source.command("delete-data")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.option("--from", "first", type=Moment(*_DATES), help="Stored at or after this, UTC.")
 @click.option("--to", "last", type=Moment(*_DATES), help="Stored before this, UTC.")
 @click.option("--all", "everything", is_flag=True, help="All that it ever sent.")
@@ -125,7 +123,7 @@ def source_move(
 @click.pass_obj
 def source_delete_data(
     parts: Ending,
-    identity: str,
+    id: str,
     first: datetime | None,
     last: datetime | None,
     everything: bool,
@@ -143,24 +141,24 @@ def source_delete_data(
     if everything == (first is not None or last is not None):
         raise click.UsageError("Give --from, --to or both; or --all.")
     since, until = 0 if first is None else _us(first), None if last is None else _us(last)
-    _show_plan(identity, parts.deletions.plan(identity, since, until))
+    _show_plan(id, parts.deletions.plan(id, since, until))
     if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
         with _progress() as told:
             act = parts.deletions.delete_data(
-                identity, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=told
+                id, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=told
             )
         _done(act, file)
 
 
 @processing_activity.command("end")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.option("--on", "day", required=True, type=Moment(), help="First day on which nothing is accepted.")
 @click.option("--delete-data", is_flag=True, help="Delete what its sources sent, too, at once.")
 @word_options
 @click.pass_obj
 def processing_activity_end(
     parts: Ending,
-    identity: str,
+    id: str,
     day: datetime,
     delete_data: bool,
     word: str,
@@ -175,7 +173,7 @@ def processing_activity_end(
     """
     if delete_data and not parts.contracts.has_come(day.date()):
         raise click.UsageError("That day has not come: end the entry without --delete-data, and delete then.")
-    entry, sources = parts.contracts.of(identity)
+    entry, sources = parts.contracts.of(id)
     out().print(f"Entry {entry.id}, sources: {', '.join(one.id for one in sources) or 'none'}.")
     for one in sources:
         _show_plan(one.id, parts.deletions.plan(one.id), verb="are stored")
@@ -184,7 +182,7 @@ def processing_activity_end(
     question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
     if not _told_to(question, word, reason, execute, yes, file):
         return
-    act = parts.contracts.end(identity, day.date(), word=word, reason=reason, actor="cli:processing-activity end")
+    act = parts.contracts.end(id, day.date(), word=word, reason=reason, actor="cli:processing-activity end")
     if act.document is None:
         out().print(f"Its sources are closed on {day.date()} by the job `erasure`; its certificate is made then.")
         return
@@ -208,20 +206,20 @@ def statement() -> None:
 
 
 @statement.command("delete")
-@click.argument("identity", metavar="ID", type=click.UUID)
+@click.argument("id", metavar="ID", type=click.UUID)
 @word_options
 @click.pass_obj
 def statement_delete(
-    parts: Ending, identity: UUID, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+    parts: Ending, id: UUID, word: str, reason: str, execute: bool, yes: bool, file: Path | None
 ) -> None:
     """Delete one statement with its attachments. A dry run without --execute.
 
     A tool that sends it again stores it again. One that voids another may be deleted: that one stays voided.
     """
-    found = parts.deletions.statement(identity)
-    out().print(f"Statement {identity} of source {found.source}, stored {instant(found.stored)}.")
+    found = parts.deletions.statement(id)
+    out().print(f"Statement {id} of source {found.source}, stored {instant(found.stored)}.")
     if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
-        _done(parts.deletions.delete_statement(identity, word=word, reason=reason, actor="cli:statement delete"), file)
+        _done(parts.deletions.delete_statement(id, word=word, reason=reason, actor="cli:statement delete"), file)
 
 
 # --- certificates ---------------------------------------------------------------------------------------
@@ -254,12 +252,12 @@ def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
 
 
 @certificate.command("write")
-@click.argument("identity", metavar="CERTIFICATE", type=click.UUID)
+@click.argument("id", metavar="CERTIFICATE", type=click.UUID)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def certificate_write(parts: Ending, identity: UUID, file: Path) -> None:
+def certificate_write(parts: Ending, id: UUID, file: Path) -> None:
     """Write CERTIFICATE to FILE. Keep it away from the database: after its loss, `certificate reapply` goes by it."""
-    act = parts.certificates.get(identity)
+    act = parts.certificates.get(id)
     if act.document is None:
         raise NotFound("There is no certificate yet: it is under way.")
     signed.write(act.document, file, "certificate")
@@ -291,8 +289,8 @@ def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
         f"{counted(len(done), 'act')} had something to change, and "
         f"{agreed(len(done), 'was', 'were')} carried out again."
     )
-    for identity in done:
-        out().print(f"  {identity}")
+    for id in done:
+        out().print(f"  {id}")
 
 
 # --- words ----------------------------------------------------------------------------------------------
@@ -312,13 +310,11 @@ def _told_to(question: str, word: str, reason: str, execute: bool, yes: bool, fi
     return True
 
 
-def _show_plan(identity: str, plan: Plan, verb: str = "would be deleted") -> None:
+def _show_plan(id: str, plan: Plan, verb: str = "would be deleted") -> None:
     console = out()
-    console.print(
-        f"{identity}: {counted(plan.statements, 'statement')} and {counted(plan.documents, 'document')} {verb}."
-    )
+    console.print(f"{id}: {counted(plan.statements, 'statement')} and {counted(plan.documents, 'document')} {verb}.")
     if plan.restricted:
-        console.print(f"{identity}: {counted(plan.restricted, 'statement')} more of persons who are restricted: kept.")
+        console.print(f"{id}: {counted(plan.restricted, 'statement')} more of persons who are restricted: kept.")
 
 
 def _done(act: Act, file: Path | None) -> None:

@@ -300,8 +300,8 @@ def keys_verify(parts: Custody, sample: int) -> None:
     )
     for subject in found.subjects:
         console.print(f"Does not open: the key of learner {subject}")
-    for identity in found.damaged:
-        console.print(f"Does not open: statement {identity}")
+    for id in found.damaged:
+        console.print(f"Does not open: statement {id}")
     refuse_unopened(found)
 
 

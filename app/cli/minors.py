@@ -15,13 +15,13 @@ def minors() -> None:
 
 
 @minors.command("apply")
-@click.argument("identity", metavar="SOURCE")
+@click.argument("id", metavar="SOURCE")
 @click.option("--execute", is_flag=True, help="Change what is stored. Without it, only say what would be changed.")
 @click.pass_obj
-def apply(parts: Parts, identity: str, execute: bool) -> None:
+def apply(parts: Parts, id: str, execute: bool) -> None:
     """Apply the source's policy about minors to what it has stored; cut off, the same command goes on."""
     console = out()
-    source = parts.sources.get(identity)
+    source = parts.sources.get(id)
     console.print(f"Home page of the accounts that replace addresses: {parts.pseudonym_home()}")
     if parts.pseudonym_home.elsewhere:
         console.print("This store has used it before: it stays, though SILLAGE_PUBLIC_URL is another here.")

@@ -185,12 +185,12 @@ def _take(ids: Sequence[str], step: Callable[[str], Case], note: str) -> None:
         _warn(note)
         return
     failed = 0
-    for identity in ids:
+    for id in ids:
         try:
-            _told(step(identity))
+            _told(step(id))
         except SillageError as error:
             failed += 1
-            out().print(f"Request {identity}: not done. {error.title}: {error.detail} ({error.code})")
+            out().print(f"Request {id}: not done. {error.title}: {error.detail} ({error.code})")
     _warn(note)
     if failed:
         raise PartlyDone(
@@ -233,12 +233,12 @@ def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, 
 
 
 @request.command("show")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @purpose_option
 @click.pass_obj
-def show(parts: Requests, identity: str) -> None:
+def show(parts: Requests, id: str) -> None:
     """Show a request in full: whose it is, and each step. The reading is itself recorded."""
-    case = parts.cases.show(identity, actor="cli:request show")
+    case = parts.cases.show(id, actor="cli:request show")
     console = out()
     for name, value in (
         ("request", case.id),

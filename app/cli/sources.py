@@ -36,7 +36,7 @@ def source() -> None:
 
 
 @source.command("add")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.option("--name", required=True, help="What people call it.")
 @click.option("--processing-activity", "activity", required=True, help="Processing activity it belongs to.")
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile it promises. Repeatable.")
@@ -49,7 +49,7 @@ def source() -> None:
 @click.pass_obj
 def add(
     parts: Parts,
-    identity: str,
+    id: str,
     name: str,
     activity: str,
     profiles: tuple[str, ...],
@@ -62,7 +62,7 @@ def add(
 ) -> None:
     """Register a source and print its first credential."""
     registered, credential = parts.sources.add(
-        identity,
+        id,
         name=name,
         activity=activity,
         profiles=profiles,
@@ -81,7 +81,7 @@ def add(
 
 
 @source.command("set")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile; replaces the list.")
 @click.option("--no-profile", is_flag=True, help="It promises none any more.")
 @click.option("--mode", type=click.Choice(MODES), help="On a failed profile.")
@@ -92,7 +92,7 @@ def add(
 @click.pass_obj
 def change(
     parts: Parts,
-    identity: str,
+    id: str,
     profiles: tuple[str, ...],
     no_profile: bool,
     mode: str | None,
@@ -106,7 +106,7 @@ def change(
         raise click.UsageError("Give --profile or --no-profile, not both.")
     promised = () if no_profile else profiles or None
     changed = parts.sources.change(
-        identity,
+        id,
         profiles=promised,
         mode=mode,
         matching=matching,
@@ -138,11 +138,11 @@ def list_sources(parts: Parts) -> None:
 
 
 @source.command("show")
-@click.argument("identity", metavar="ID")
+@click.argument("id", metavar="ID")
 @click.pass_obj
-def show(parts: Parts, identity: str) -> None:
+def show(parts: Parts, id: str) -> None:
     """Show one source: what it promises, and what becomes of its statements."""
-    shown = parts.sources.get(identity)
+    shown = parts.sources.get(id)
     rows = table("", "")
     for name, value in (
         ("source", shown.id),
@@ -162,11 +162,11 @@ def show(parts: Parts, identity: str) -> None:
 
 
 @source.command("revoke")
-@click.argument("identity", metavar="KEY|SOURCE")
+@click.argument("id", metavar="KEY|SOURCE")
 @click.pass_obj
-def revoke(parts: Parts, identity: str) -> None:
+def revoke(parts: Parts, id: str) -> None:
     """Revoke one key, or every key of a source; no process accepts it when this returns."""
-    count = parts.sources.revoke(identity, actor="cli:source revoke")
+    count = parts.sources.revoke(id, actor="cli:source revoke")
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 
@@ -200,11 +200,11 @@ def list_credentials(parts: Parts) -> None:
 
 
 @credential.command("revoke")
-@click.argument("identity", metavar="KEY")
+@click.argument("id", metavar="KEY")
 @click.pass_obj
-def revoke_credential(parts: Parts, identity: str) -> None:
+def revoke_credential(parts: Parts, id: str) -> None:
     """Revoke one key; no process accepts it when this returns."""
-    count = parts.sources.revoke(identity, actor="cli:credential revoke")
+    count = parts.sources.revoke(id, actor="cli:credential revoke")
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 

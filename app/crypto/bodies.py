@@ -108,10 +108,10 @@ class Bodies:
         header, prefix = self._written.header, self._written.prefix
         sealed = []
         at = 0
-        for (identity, plain), key in zip(work, keys, strict=True):
+        for (id, plain), key in zip(work, keys, strict=True):
             nonce = nonces[at : at + NONCE_BYTES]
             at += NONCE_BYTES
-            sealed.append(header + nonce + key.encrypt(nonce, compress(plain), prefix + identity.bytes))
+            sealed.append(header + nonce + key.encrypt(nonce, compress(plain), prefix + id.bytes))
         return sealed
 
     def decrypt(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
@@ -121,14 +121,14 @@ class Bodies:
         does not know. One such body does not keep the others from being read.
         """
         openers = self._contexts().openers
-        for (identity, sealed), key in zip(items, keys, strict=True):
+        for (id, sealed), key in zip(items, keys, strict=True):
             found = openers.get(sealed[:_HEADER_BYTES])
             if found is None:
                 yield None
                 continue
             prefix, opener = found
             try:
-                packed = key.decrypt(sealed[2:14], sealed[14:], prefix + identity.bytes)
+                packed = key.decrypt(sealed[2:14], sealed[14:], prefix + id.bytes)
                 plain = opener.decompress(packed)
             except (InvalidTag, ValueError, zstandard.ZstdError):
                 plain = None
@@ -149,12 +149,12 @@ class Bodies:
             key opens it.
         """
         made: list[bytes | None] = []
-        for (identity, sealed), before, after in zip(items, old, new, strict=True):
+        for (id, sealed), before, after in zip(items, old, new, strict=True):
             form = self._contexts().openers.get(sealed[:_HEADER_BYTES])
             if form is None:
                 made.append(None)
                 continue
-            bound = form[0] + identity.bytes
+            bound = form[0] + id.bytes
             try:
                 packed = before.decrypt(sealed[2:14], sealed[14:], bound)
             except (InvalidTag, ValueError):

@@ -42,16 +42,16 @@ def token(
     return keys.mac(kind, orjson.dumps([resource, activity, agent, registration, *more]))[:TOKEN_BYTES]
 
 
-def place(identity: bytes, part: str) -> str:
-    """The place that a part of a document, ``name`` or ``body``, is bound to; ``identity`` is the token of the
+def place(id: bytes, part: str) -> str:
+    """The place that a part of a document, ``name`` or ``body``, is bound to; ``id`` is the token of the
     document.
     """
-    return f"document:{identity.hex()}:{part}"
+    return f"document:{id.hex()}:{part}"
 
 
-def session_place(identity: bytes) -> str:
-    """The place that the state of a session is bound to; ``identity`` is the token of the session."""
-    return f"pattern-session:{identity.hex()}"
+def session_place(id: bytes) -> str:
+    """The place that the state of a session is bound to; ``id`` is the token of the session."""
+    return f"pattern-session:{id.hex()}"
 
 
 class Layer(NamedTuple):

@@ -49,7 +49,7 @@ class HolderRepository:
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def say(self, identity: str, holder: Holder) -> None:
+    def say(self, id: str, holder: Holder) -> None:
         """Note what a process holds, now."""
         said = {
             "host": {"$literal": holder.host},
@@ -59,12 +59,12 @@ class HolderRepository:
             "at": "$$NOW",
         }
         with translated():
-            self._collection.update_one({"_id": identity}, [{"$set": said}], upsert=True)
+            self._collection.update_one({"_id": id}, [{"$set": said}], upsert=True)
 
-    def leave(self, identity: str) -> None:
+    def leave(self, id: str) -> None:
         """Take the note of a process away."""
         with translated():
-            self._collection.delete_one({"_id": identity})
+            self._collection.delete_one({"_id": id})
 
     def living(self, seconds: float, but: str | None = None) -> list[Holder]:
         """The processes that spoke within ``seconds``, less ``but``; those silent for an hour are forgotten."""
@@ -98,7 +98,7 @@ class HolderThread:
     Made after a fork, never before.
 
     Attributes:
-        identity: Under which it says so.
+        id: Under which it says so.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class HolderThread:
         self._keyring = keyring
         self._interval = interval
         self._ttl = ttl
-        self.identity = uuid4().hex
+        self.id = uuid4().hex
         self._host = socket.gethostname()
         self._stop = threading.Event()
         self._said: Holder | None = None
@@ -144,7 +144,7 @@ class HolderThread:
         self._stop.set()
         self._thread.join()
         with suppress(SillageError):
-            self._repository.leave(self.identity)
+            self._repository.leave(self.id)
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
@@ -165,5 +165,5 @@ class HolderThread:
         holder = Holder(self._host, self._keyring.current.active, fingerprints, self._noticed)
         now = clock.steady()
         if holder != self._said or now - self._said_at >= self._ttl / 3:
-            self._repository.say(self.identity, holder)
+            self._repository.say(self.id, holder)
             self._said, self._said_at = holder, now

@@ -388,8 +388,8 @@ class MinorsPass:
         attached = {one.row.id: (one.row.subject, subject) for one, subject in moving if "attachments" in one.statement}
         wrapped = []
         for row in self._attachments.of(attached) if attached else ():
-            for identity in row.statements:
-                before, after = attached.get(identity, (b"", b""))
+            for id in row.statements:
+                before, after = attached.get(id, (b"", b""))
                 if before in row.keys and before in keys:
                     try:
                         key = attachment_sealing.rewrapped(

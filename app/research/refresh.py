@@ -226,9 +226,9 @@ class AggregateJob:
             published.update(months.published)
             note(person, months)
 
-        for identity in sorted(state.id for state in self._parts.states()):
+        for id in sorted(state.id for state in self._parts.states()):
             for attempt in range(RECOUNT_ATTEMPTS):
-                state = next((each for each in self._parts.states() if each.id == identity), None)
+                state = next((each for each in self._parts.states() if each.id == id), None)
                 if state is None:
                     break
                 try:
@@ -249,7 +249,7 @@ class AggregateJob:
         check: Callable[[], None],
         note: Callable[[int, Recounted], None],
     ) -> None:
-        plan, identity = Plan(parse(state.definition)), state.id
+        plan, id = Plan(parse(state.definition)), state.id
         scope = f"aggregate:{plan.definition.name}"
         going = people()
         keys = [[self._keys.pseudonym(scope, subject) for subject in person] for person in going]
@@ -268,9 +268,7 @@ class AggregateJob:
             if recounted or published:
                 note(
                     person,
-                    Recounted(
-                        tuple((identity, month) for month in recounted), tuple((identity, month) for month in published)
-                    ),
+                    Recounted(tuple((id, month) for month in recounted), tuple((id, month) for month in published)),
                 )
         found = self._again(plan, state, again, check)
         if not set(map(tuple, people())) <= set(map(tuple, going)):

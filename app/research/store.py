@@ -60,16 +60,16 @@ COLLECTIONS = (
             restore="as the backup has them, counted again after erasures",
         ),
         (Index("bucket", (("aggregate", 1), ("bucket", 1), ("sequence", 1))),),
-        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda id, _: place(id)),
     ),
     Declared(STATE, Impersonal("watermarks and fingerprints of definitions")),
     Declared(CORRECTIONS, Impersonal("months to be counted again")),
 )
 
 
-def place(identity: str) -> str:
-    """The place that a sealed part is bound to; ``identity`` is its ``_id``."""
-    return f"aggregate-part:{identity}"
+def place(id: str) -> str:
+    """The place that a sealed part is bound to; ``id`` is its ``_id``."""
+    return f"aggregate-part:{id}"
 
 
 class AggregateState(NamedTuple):

@@ -262,8 +262,8 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
 
     constant = load.constant([CONSTANT], gets, 4)
     ids = load.ids(gets)
-    single = load.get([{"statementId": identity} for identity in ids], 4)
-    silent = load.constant([f"{UNAUDITED}?statementId={identity}" for identity in ids], len(ids), 4)
+    single = load.get([{"statementId": id} for id in ids], 4)
+    silent = load.constant([f"{UNAUDITED}?statementId={id}" for id in ids], len(ids), 4)
     rows += [
         Row(
             "a view that checks credentials and returns a constant",
@@ -581,7 +581,7 @@ def measured(load: Load, made: Sequence[dict[str, Any]], quick: bool) -> list[Me
 
     @lru_cache
     def ids() -> list[dict[str, Any]]:
-        return [{"statementId": identity} for identity in load.ids(gets)]
+        return [{"statementId": id} for id in load.ids(gets)]
 
     agents = [{"agent": orjson.dumps(agent).decode(), "limit": 100} for agent in busiest(made, 50)]
     verbs = [{"verb": verb, "limit": 100} for verb in sorted({one["verb"]["id"] for one in made})]

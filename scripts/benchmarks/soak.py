@@ -287,8 +287,8 @@ class Tally:
 
 def _mark(marks: list[int], ids: Sequence[str]) -> None:
     # Ids are random: two sets of millions with the same sum, exclusive or and number are the same set.
-    for identity in ids:
-        number = UUID(identity).int
+    for id in ids:
+        number = UUID(id).int
         marks[0] ^= number
         marks[1] = (marks[1] + number) % (1 << 128)
 

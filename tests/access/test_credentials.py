@@ -24,9 +24,9 @@ class Counting(SourceRepository):
 
     lookups = 0
 
-    def issued(self, identity: str, digest: bytes):
+    def issued(self, id: str, digest: bytes):
         self.lookups += 1
-        return super().issued(identity, digest)
+        return super().issued(id, digest)
 
 
 @pytest.fixture
@@ -227,9 +227,9 @@ def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> N
 @pytest.mark.parametrize(
     "change",
     [
-        {"identity": "Tutor"},
-        {"identity": ""},
-        {"identity": "a" * 49},
+        {"id": "Tutor"},
+        {"id": ""},
+        {"id": "a" * 49},
         {"activity": "none"},
         {"mode": "strict"},
         {"profiles": ["https://e.example/other"]},
@@ -238,9 +238,9 @@ def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> N
     ],
 )
 def test_what_the_register_does_not_take(sources: Sources, repository: Counting, change: dict[str, object]) -> None:
-    wanted = {"identity": "tutor", "name": "Tutor", "activity": "p2ia", "actor": "t", **change}
+    wanted = {"id": "tutor", "name": "Tutor", "activity": "p2ia", "actor": "t", **change}
     with pytest.raises(RegisterInvalid):
-        sources.add(wanted.pop("identity"), **wanted)
+        sources.add(wanted.pop("id"), **wanted)
     assert repository.list() == []
 
 

@@ -42,15 +42,15 @@ def run(parts: Parts | None, *args: str, typed: str = "") -> str:
     ids=lambda command: " ".join(command[:2]),
 )
 def test_nothing_is_done_without_execute_a_word_a_reason_and_a_yes(parts: Parts, command: tuple[str, ...]) -> None:
-    (identity,) = send(parts, named("lea"))
+    (id,) = send(parts, named("lea"))
     parts.register.add(orjson.dumps({**ACTIVITY, "id": "other"}))
-    given = (*command, str(identity)) if command[0] == "statement" else command
+    given = (*command, str(id)) if command[0] == "statement" else command
     assert "Nothing was done" in run(parts, *given)
     assert "--decided-by" in run(parts, *given, "--execute")
     assert "--reason" in run(parts, *given, "--execute", "--decided-by", "dpo")
     assert "Aborted" in run(parts, *given, "--execute", *WORD, typed="n\n")
     assert parts.certificates.newest() == []
-    assert set(bodies(parts)) == {identity}
+    assert set(bodies(parts)) == {id}
     source = parts.sources_repository.get("tutor")
     assert source is not None
     assert (source.closed, source.activity) == (None, ENTRY)

@@ -65,9 +65,9 @@ def test_from_an_erasure_to_a_receipt_that_verifies_without_a_store(parts: Parts
     assert "The signature is right" in shown
     assert "case: c-1" in shown
     listed = run(parts, "receipt", "list")
-    identity = orjson.loads(receipt.read_bytes())["content"]["erasure"]
-    assert identity in listed and "done" in listed
-    run(parts, "receipt", "write", identity, str(tmp_path / "again.json"))
+    id = orjson.loads(receipt.read_bytes())["content"]["erasure"]
+    assert id in listed and "done" in listed
+    run(parts, "receipt", "write", id, str(tmp_path / "again.json"))
     assert (tmp_path / "again.json").read_bytes() == receipt.read_bytes()
     receipt.write_bytes(receipt.read_bytes().replace(b'"statements": 1', b'"statements": 0'))
     with pytest.raises(SignatureRefused, match="altered"):

@@ -35,10 +35,8 @@ def run(parts: Parts, command: click.Command, *args: str) -> str:
     return answer.output
 
 
-def add(parts: Parts, identity: str, *more: str) -> str:
-    return run(
-        parts, sources.source, "add", identity, "--name", identity, "--processing-activity", ACTIVITY["id"], *more
-    )
+def add(parts: Parts, id: str, *more: str) -> str:
+    return run(parts, sources.source, "add", id, "--name", id, "--processing-activity", ACTIVITY["id"], *more)
 
 
 def row(shown: str, source: str) -> str:

@@ -24,41 +24,41 @@ KEY = AESGCM(bytes(32))
 def test_open_undoes_seal_for_a_whole_batch(items: list[tuple[UUID, bytes]]) -> None:
     keys = [KEY] * len(items)
     sealed = BODIES.encrypt(items, keys)
-    again = [(identity, body) for (identity, _), body in zip(items, sealed, strict=True)]
+    again = [(id, body) for (id, _), body in zip(items, sealed, strict=True)]
     assert list(BODIES.decrypt(again, keys)) == [plain for _, plain in items]
 
 
 def test_a_body_does_not_open_for_another_statement_organisation_or_learner() -> None:
-    identity = uuid4()
-    (sealed,) = BODIES.encrypt([(identity, b"{}")], [KEY])
+    id = uuid4()
+    (sealed,) = BODIES.encrypt([(id, b"{}")], [KEY])
     for bodies, owner, key in (
         (BODIES, uuid4(), KEY),
-        (Bodies("other", FILES, os.urandom), identity, KEY),
-        (BODIES, identity, AESGCM(bytes(31) + b"1")),
+        (Bodies("other", FILES, os.urandom), id, KEY),
+        (BODIES, id, AESGCM(bytes(31) + b"1")),
     ):
         assert list(bodies.decrypt([(owner, sealed)], [key])) == [None]
 
 
 def test_every_byte_of_a_body_counts() -> None:
-    identity = uuid4()
-    (sealed,) = BODIES.encrypt([(identity, b'{"a":1}')], [KEY])
+    id = uuid4()
+    (sealed,) = BODIES.encrypt([(id, b'{"a":1}')], [KEY])
     for place in range(len(sealed)):
         altered = bytearray(sealed)
         altered[place] ^= 1
-        assert list(BODIES.decrypt([(identity, bytes(altered)), (identity, sealed)], [KEY, KEY])) == [None, b'{"a":1}']
+        assert list(BODIES.decrypt([(id, bytes(altered)), (id, sealed)], [KEY, KEY])) == [None, b'{"a":1}']
 
 
 def test_the_same_statement_sealed_twice_looks_different() -> None:
-    identity = uuid4()
-    assert BODIES.encrypt([(identity, b"{}")], [KEY]) != BODIES.encrypt([(identity, b"{}")], [KEY])
+    id = uuid4()
+    assert BODIES.encrypt([(id, b"{}")], [KEY]) != BODIES.encrypt([(id, b"{}")], [KEY])
 
 
 def test_threads_share_one_instance() -> None:
     def turn(number: int) -> bool:
-        identity = uuid4()
+        id = uuid4()
         plain = str(number).encode() * 500
-        (sealed,) = BODIES.encrypt([(identity, plain)], [KEY])
-        return next(BODIES.decrypt([(identity, sealed)], [KEY])) == plain
+        (sealed,) = BODIES.encrypt([(id, plain)], [KEY])
+        return next(BODIES.decrypt([(id, sealed)], [KEY])) == plain
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(turn, range(400)))
@@ -66,26 +66,23 @@ def test_threads_share_one_instance() -> None:
 
 @given(st.lists(st.tuples(st.uuids(), st.binary(), st.booleans())))
 def test_bodies_of_every_format_open_side_by_side(items: list[tuple[UUID, bytes, bool]]) -> None:
-    sealed = [
-        (identity, (FORMERLY if former else BODIES).encrypt([(identity, plain)], [KEY])[0])
-        for identity, plain, former in items
-    ]
+    sealed = [(id, (FORMERLY if former else BODIES).encrypt([(id, plain)], [KEY])[0]) for id, plain, former in items]
     assert [format_of(body) for _, body in sealed] == [FORMER if former else LATEST for *_, former in items]
     for bodies in (BODIES, FORMERLY):
         assert list(bodies.decrypt(sealed, [KEY] * len(sealed))) == [plain for _, plain, _ in items]
 
 
 def test_a_body_does_not_pass_for_one_of_another_format() -> None:
-    identity = uuid4()
-    (sealed,) = FORMERLY.encrypt([(identity, b"{}")], [KEY])
-    assert list(BODIES.decrypt([(identity, bytes([LATEST]) + sealed[1:])], [KEY])) == [None]
+    id = uuid4()
+    (sealed,) = FORMERLY.encrypt([(id, b"{}")], [KEY])
+    assert list(BODIES.decrypt([(id, bytes([LATEST]) + sealed[1:])], [KEY])) == [None]
 
 
 def test_a_format_that_is_not_known_does_not_open() -> None:
-    identity = uuid4()
-    (sealed,) = BODIES.encrypt([(identity, b"{}")], [KEY])
+    id = uuid4()
+    (sealed,) = BODIES.encrypt([(id, b"{}")], [KEY])
     alone = Bodies("default", {FORMER: FILES[FORMER]}, os.urandom, writing=FORMER)
-    assert list(alone.decrypt([(identity, sealed), (identity, b"")], [KEY, KEY])) == [None, None]
+    assert list(alone.decrypt([(id, sealed), (id, b"")], [KEY, KEY])) == [None, None]
     assert format_of(b"") == 0
 
 
@@ -96,9 +93,9 @@ def test_what_is_written_is_the_newest_format_that_ships() -> None:
 
 
 def test_a_body_moved_to_another_key_keeps_its_format() -> None:
-    identity, other = uuid4(), AESGCM(bytes(31) + b"1")
-    (sealed,) = FORMERLY.encrypt([(identity, b"{}")], [KEY])
-    (moved,) = BODIES.moved([(identity, sealed)], [KEY], [other])
+    id, other = uuid4(), AESGCM(bytes(31) + b"1")
+    (sealed,) = FORMERLY.encrypt([(id, b"{}")], [KEY])
+    (moved,) = BODIES.moved([(id, sealed)], [KEY], [other])
     assert moved is not None
     assert format_of(moved) == FORMER
-    assert list(BODIES.decrypt([(identity, moved)], [other])) == [b"{}"]
+    assert list(BODIES.decrypt([(id, moved)], [other])) == [b"{}"]

@@ -65,8 +65,8 @@ def stored(parts: Parts) -> dict[str, dict[str, Any]]:
     return {str(each.id): orjson.loads(each.body) for each in plain}
 
 
-def raw(parts: Parts, identity: str) -> dict[str, Any]:
-    found = parts.store.collection("statements").find_one({"_id": UUID(identity)})
+def raw(parts: Parts, id: str) -> dict[str, Any]:
+    found = parts.store.collection("statements").find_one({"_id": UUID(id)})
     assert found is not None
     return found
 

@@ -84,10 +84,7 @@ def test_what_is_voided_late_counts_no_more(parts: Parts) -> None:
     refreshed(parts)
     stored(
         parts,
-        *(
-            statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(identity)})
-            for identity in ids[:3]
-        ),
+        *(statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(id)}) for id in ids[:3]),
     )
     refreshed(parts)
     assert counted(parts) == (5, 5, 1.0)
@@ -136,10 +133,7 @@ def test_a_month_of_which_enough_took_out_all_is_shown_no_more(parts: Parts) -> 
     assert [row["attempts"] for row in shown(parts)] == [8]
     stored(
         parts,
-        *(
-            statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(identity)})
-            for identity in ids
-        ),
+        *(statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(id)}) for id in ids),
     )
     refreshed(parts)
     assert shown(parts) == []

@@ -71,9 +71,9 @@ class Client:
         ids: list[str] = answer.json()
         return ids
 
-    def one(self, identity: str, **params: str) -> dict[str, Any]:
+    def one(self, id: str, **params: str) -> dict[str, Any]:
         """The statement with this id."""
-        answer = self("GET", params={"statementId": identity, **params})
+        answer = self("GET", params={"statementId": id, **params})
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found

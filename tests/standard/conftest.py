@@ -14,9 +14,9 @@ from tests.standard.client import Client
 @pytest.fixture(scope="module")
 def tutor(server: Server) -> NewCredential:
     """A credential that may do everything, of a source of its own."""
-    identity = f"standard-{uuid4().hex[:8]}"
-    server.source(identity)
-    return server.credential("all", source=identity)
+    id = f"standard-{uuid4().hex[:8]}"
+    server.source(id)
+    return server.credential("all", source=id)
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def params_of(path: str) -> dict[str, str]:
 def test_head(ask: Client, path: str) -> None:
     params: dict[str, Any] = params_of(path)
     if path == STATEMENTS:
-        ask.store(statement(id=(identity := an_id())))
-        params = {"statementId": identity}
+        ask.store(statement(id=(id := an_id())))
+        params = {"statementId": id}
     if path in DOCUMENTS:
         params = {**params, key(path): an_id()}
         ask("PUT", path, params=params, data=b"12345", headers={"If-None-Match": "*"})
@@ -274,8 +274,8 @@ def test_version_is_said(server: Server, ask: Client, version: str) -> None:
 @requirement("Communication 3.3", "What was written in one version is found in the other, statements and documents")
 def test_one_store(ask: Client, version: str) -> None:
     other = {"1.0.3": "2.0.0", "2.0.0": "1.0.3"}[version]
-    (identity,) = ask.store(statement())
-    assert ask("GET", version=other, params={"statementId": identity}).json() == ask.one(identity)
+    (id,) = ask.store(statement())
+    assert ask("GET", version=other, params={"statementId": id}).json() == ask.one(id)
     for path in DOCUMENTS:
         place = {**a_context(path), key(path): an_id()}
         ask("PUT", path, params=place, data=b"1", headers={"If-None-Match": "*"})

@@ -32,16 +32,16 @@ FILTERS = {
 }
 
 
-def ref(identity: str) -> dict[str, str]:
-    return {"objectType": "StatementRef", "id": identity}
+def ref(id: str) -> dict[str, str]:
+    return {"objectType": "StatementRef", "id": id}
 
 
 def about(activity: str, **changes: Any) -> dict[str, Any]:
     return statement(id=an_id(), object={"id": activity}, **changes)
 
 
-def voiding(identity: str) -> dict[str, Any]:
-    return statement(id=an_id(), verb=VOIDED, object=ref(identity))
+def voiding(id: str) -> dict[str, Any]:
+    return statement(id=an_id(), verb=VOIDED, object=ref(id))
 
 
 # --- PUT and POST -----------------------------------------------------------------------------------
@@ -49,9 +49,9 @@ def voiding(identity: str) -> dict[str, Any]:
 
 @requirement("Communication 2.1.1", "PUT stores a statement under the id of its parameter: 204", [139, 140, 143, 144])
 def test_put(ask: Client) -> None:
-    identity = an_id()
-    assert ask.put(statement(), identity).status_code == 204
-    assert ask.one(identity)["id"] == identity
+    id = an_id()
+    assert ask.put(statement(), id).status_code == 204
+    assert ask.one(id)["id"] == id
 
 
 @requirement("Communication 2.1.1", "PUT without statementId: 400", [145])
@@ -117,9 +117,9 @@ def test_batch_with_an_id_twice(ask: Client) -> None:
 
 @requirement("Data 2.4.1", "A statement without id gets one, a UUID", [26])
 def test_id_is_made(ask: Client) -> None:
-    (identity,) = ask.store(statement())
-    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", identity)
-    assert ask.one(identity)["id"] == identity
+    (id,) = ask.store(statement())
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", id)
+    assert ask.one(id)["id"] == id
 
 
 @requirement("Data 2.4.8", "The store sets stored, a time, whatever was sent", [23, 97])
@@ -128,37 +128,37 @@ def test_stored_is_set(ask: Client) -> None:
     sent = [statement(), statement(stored="2013-05-18T05:32:34.804Z")]
     by_put = an_id()
     assert ask.put(sent[1], by_put).status_code == 204
-    for identity in (*ask.store(*sent), by_put):
-        assert before < datetime.fromisoformat(ask.one(identity)["stored"]) <= datetime.now(UTC) + timedelta(seconds=1)
+    for id in (*ask.store(*sent), by_put):
+        assert before < datetime.fromisoformat(ask.one(id)["stored"]) <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 @requirement("Data 2.4.7", "A statement without timestamp gets the value of stored")
 def test_timestamp_is_stored(ask: Client) -> None:
-    (identity,) = ask.store(statement())
-    kept = ask.one(identity)
+    (id,) = ask.store(statement())
+    kept = ask.one(id)
     assert kept["timestamp"] == kept["stored"]
 
 
 @requirement("Data 2.4.7", "A timestamp in the future is accepted and kept")
 def test_timestamp_in_the_future(ask: Client) -> None:
     later = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    (identity,) = ask.store(statement(timestamp=later))
-    assert datetime.fromisoformat(ask.one(identity)["timestamp"]) == datetime.fromisoformat(later)
+    (id,) = ask.store(statement(timestamp=later))
+    assert datetime.fromisoformat(ask.one(id)["timestamp"]) == datetime.fromisoformat(later)
 
 
 @requirement("Data 4.5", "Times keep milliseconds or better", [122])
 def test_precision_of_times(ask: Client) -> None:
-    (identity,) = ask.store(statement(timestamp="2026-01-01T00:00:00.123456+02:00"))
-    kept = datetime.fromisoformat(ask.one(identity)["timestamp"])
+    (id,) = ask.store(statement(timestamp="2026-01-01T00:00:00.123456+02:00"))
+    kept = datetime.fromisoformat(ask.one(id)["timestamp"])
     assert kept.microsecond // 1000 == 123
     assert kept.replace(microsecond=0) == datetime(2025, 12, 31, 22, tzinfo=UTC)
 
 
 @requirement("", "Times are given in UTC", versions=V2, ieee="4.2.7")
 def test_times_in_utc(ask: Client) -> None:
-    (identity,) = ask.store(statement(timestamp="2026-01-01T00:00:00.123+02:00"))
-    assert ask.one(identity)["timestamp"].startswith("2025-12-31T22:00:00.123")
-    assert ask.one(identity)["timestamp"].endswith("Z")
+    (id,) = ask.store(statement(timestamp="2026-01-01T00:00:00.123+02:00"))
+    assert ask.one(id)["timestamp"].startswith("2025-12-31T22:00:00.123")
+    assert ask.one(id)["timestamp"].endswith("Z")
 
 
 @requirement("Data 2.4.9", "The store sets an authority, whatever was sent", [99])
@@ -172,14 +172,14 @@ def test_authority_is_set(ask: Client) -> None:
 @requirement("Data 2.4.10", "A statement keeps the version it came with, one before 1.0.1 too", [330, 332])
 def test_version_is_kept(ask: Client) -> None:
     for version in ("1.0", "1.0.0", "1.0.3"):
-        (identity,) = ask.store(statement(version=version))
-        assert ask.one(identity)["version"] == version
+        (id,) = ask.store(statement(version=version))
+        assert ask.one(id)["version"] == version
 
 
 @requirement("Data 2.4.10", "A statement without version gets 1.0.0, in 2.0 2.0.0")
 def test_version_is_set(ask: Client, version: str) -> None:
-    (identity,) = ask.store(statement())
-    assert ask.one(identity)["version"] == {"1.0.3": "1.0.0", "2.0.0": "2.0.0"}[version]
+    (id,) = ask.store(statement())
+    assert ask.one(id)["version"] == {"1.0.3": "1.0.0", "2.0.0": "2.0.0"}[version]
 
 
 @requirement("Data 2.4.6.2", "contextActivities are given back as arrays, in a SubStatement too", [96])
@@ -196,8 +196,8 @@ def test_context_activities_are_arrays(ask: Client) -> None:
 @requirement("Data 2.2", "Numbers keep the precision of 32-bit floating point or better", [2])
 def test_precision_of_numbers(ask: Client) -> None:
     score = {"scaled": 0.1234567, "raw": 1.1754944e-38, "max": 3.4028235e38}
-    (identity,) = ask.store(statement(result={"score": score, "extensions": {"https://ent.example/e": 16777217}}))
-    kept = ask.one(identity)["result"]
+    (id,) = ask.store(statement(result={"score": score, "extensions": {"https://ent.example/e": 16777217}}))
+    kept = ask.one(id)["result"]
     assert (kept["score"], kept["extensions"]) == (score, {"https://ent.example/e": 16777217})
 
 
@@ -274,17 +274,17 @@ def test_key_twice(ask: Client) -> None:
     [139, 156, 158, 159],
 )
 def test_one_statement(ask: Client) -> None:
-    (identity, _) = ask.store(statement(), statement())
-    answer = ask("GET", params={"statementId": identity})
-    assert (answer.status_code, answer.json()["id"]) == (200, identity)
+    (id, _) = ask.store(statement(), statement())
+    answer = ask("GET", params={"statementId": id})
+    assert (answer.status_code, answer.json()["id"]) == (200, id)
     assert "statements" not in answer.json()
     assert ask("GET", params={"statementId": an_id()}).status_code == 404
 
 
 @requirement("Communication 2.1.3", "GET of one statement has Last-Modified, which is its stored to the second")
 def test_last_modified(ask: Client) -> None:
-    (identity,) = ask.store(statement())
-    answer = ask("GET", params={"statementId": identity})
+    (id,) = ask.store(statement())
+    answer = ask("GET", params={"statementId": id})
     stored = datetime.fromisoformat(answer.json()["stored"])
     assert parsedate_to_datetime(answer.headers["Last-Modified"]) == stored.replace(microsecond=0)
 
@@ -296,14 +296,14 @@ def test_last_modified(ask: Client) -> None:
     [150, 151],
 )
 def test_ids_exclude(ask: Client, name: str) -> None:
-    (identity, *_) = ask.store(statement(id=(other := an_id())), voiding(other))
+    (id, *_) = ask.store(statement(id=(other := an_id())), voiding(other))
     if name == "statementId":
-        (identity,) = ask.store(statement())
+        (id,) = ask.store(statement())
     for beside, value in FILTERS.items():
         allowed = beside in ("format", "attachments")
-        status = ask("GET", params={name: identity, beside: value}).status_code
+        status = ask("GET", params={name: id, beside: value}).status_code
         assert status == (200 if allowed else 400), beside
-    assert ask("GET", params={"statementId": identity, "voidedStatementId": identity}).status_code == 400
+    assert ask("GET", params={"statementId": id, "voidedStatementId": id}).status_code == 400
 
 
 # --- GET: many --------------------------------------------------------------------------------------
@@ -583,10 +583,10 @@ def test_languages(ask: Client) -> None:
     [153, 160],
 )
 def test_consistent_through(ask: Client) -> None:
-    (identity,) = ask.store(statement())
+    (id,) = ask.store(statement())
     asked = [
         *[({name: value}, 200) for name, value in FILTERS.items()],
-        ({"statementId": identity}, 200),
+        ({"statementId": id}, 200),
         ({"statementId": an_id()}, 404),
         ({"foo": "bar"}, 400),
         ({}, 200),

@@ -113,22 +113,22 @@ class PersonStateRepository:
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def restrict(self, identities: Sequence[Identity], at: datetime) -> None:
+    def restrict(self, ids: Sequence[Identity], at: datetime) -> None:
         """Restrict; one that is restricted already keeps its date."""
-        self._write([_upsert(one, at, {"$min": {"restricted": at}}) for one in identities])
+        self._write([_upsert(one, at, {"$min": {"restricted": at}}) for one in ids])
 
     def lift(self, subjects: Iterable[bytes]) -> int:
         """End a restriction; for how many identifiers there was one."""
         return self._undo(subjects, {"restricted": {"$exists": True}}, {"$unset": {"restricted": ""}})
 
-    def note_objection(self, identities: Sequence[Identity], at: datetime, purposes: Sequence[str]) -> None:
+    def note_objection(self, ids: Sequence[Identity], at: datetime, purposes: Sequence[str]) -> None:
         """Note an objection to these purposes, beside those that are there."""
         change = {"$addToSet": {"objects": {"$each": [*purposes]}}}
-        self._write([_upsert(one, at, change) for one in identities])
+        self._write([_upsert(one, at, change) for one in ids])
 
-    def refuse(self, identities: Sequence[Identity], at: datetime) -> None:
+    def refuse(self, ids: Sequence[Identity], at: datetime) -> None:
         """Have new statements refused."""
-        self._write([_upsert(one, at, {"$set": {"refuse": True}}) for one in identities])
+        self._write([_upsert(one, at, {"$set": {"refuse": True}}) for one in ids])
 
     def withdraw(self, subjects: Iterable[bytes]) -> int:
         """Take objections back, the refusal of new statements with them; for how many identifiers there were some."""

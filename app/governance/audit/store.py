@@ -294,9 +294,9 @@ class AuditRepository:
 def _below(place: Document) -> Document:
     # By value and not by $lt of a query, which looks at values of one type only: an altered entry, whose ``at`` is no
     # number, hides none of the others.
-    at, identity = {"$literal": place["at"]}, {"$literal": place["_id"]}
+    at, id = {"$literal": place["at"]}, {"$literal": place["_id"]}
     earlier: Document = {"$lt": [{"$ifNull": ["$at", None]}, at]}
-    return {"$expr": {"$and": [{"$lte": ["$at", at]}, {"$or": [earlier, {"$lt": ["$_id", identity]}]}]}}
+    return {"$expr": {"$and": [{"$lte": ["$at", at]}, {"$or": [earlier, {"$lt": ["$_id", id]}]}]}}
 
 
 def _places(chain: str, end: object = MaxKey(), begin: int = 0) -> Document:

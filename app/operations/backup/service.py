@@ -437,7 +437,7 @@ class Backups:
         thread = HolderThread(HolderRepository(store), self._ring(), interval=self._interval, ttl=self._ttl)
         thread.start()
         try:
-            yield thread.identity
+            yield thread.id
         finally:
             thread.close()
 

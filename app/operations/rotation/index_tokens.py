@@ -126,9 +126,9 @@ class TokenRepository:
             found = list(self._collection.find(asked, {"refs": 1}).hint("referred").limit(limit))
         return [Referring(one["_id"], one["refs"]) for one in found]
 
-    def tokens(self, identities: Iterable[UUID]) -> dict[UUID, list[bytes]]:
+    def tokens(self, ids: Iterable[UUID]) -> dict[UUID, list[bytes]]:
         """The tokens that are carried of those of these statements that are there."""
-        among = {"_id": {"$in": list(identities)}, "stored": {"$exists": True}}
+        among = {"_id": {"$in": list(ids)}, "stored": {"$exists": True}}
         with translated():
             return {one["_id"]: one["t"] for one in self._collection.find(among, {"t": SOME_TOKENS})}
 

@@ -275,13 +275,13 @@ class Keys:
 
     def _try_statements(self, sample: int) -> tuple[int, tuple[str, ...]]:
         damaged = []
-        identities = key_use.sampled_statements(self._store, sample) if sample else []
-        for identity in identities:
+        ids = key_use.sampled_statements(self._store, sample) if sample else []
+        for id in ids:
             try:
-                self._opens(identity)
+                self._opens(id)
             except (DecryptionFailed, KeyRefused):
-                damaged.append(str(identity))
-        return len(identities), tuple(damaged)
+                damaged.append(str(id))
+        return len(ids), tuple(damaged)
 
     # --- changing -------------------------------------------------------------------------------
 

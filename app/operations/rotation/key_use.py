@@ -38,14 +38,14 @@ def _needs(store: Store, database: str, keks: KeyWrapping, version: int) -> bool
         organisations = list(db[organisation_keys.NAME].find({}, {"keys": 1}))
         learner = db[subjects.NAME].find_one({"version": version}, {"key": 1})
     for organisation in organisations:
-        identity = str(organisation["_id"])
+        id = str(organisation["_id"])
         wrapped = [
-            (organisation_place(identity, purpose), bytes(stored["sealed"]))
+            (organisation_place(id, purpose), bytes(stored["sealed"]))
             for purpose, stored in organisation["keys"].items()
             if stored["version"] == version
         ]
         if learner is not None:
-            wrapped.append((subject_place(identity, bytes(learner["_id"])), bytes(learner["key"])))
+            wrapped.append((subject_place(id, bytes(learner["_id"])), bytes(learner["key"])))
         if any(_opens(keks, place, Wrapped(version, sealed)) for place, sealed in wrapped):
             return True
     return False

@@ -24,17 +24,15 @@ class Claims:
         """The documents that are worked on, by id."""
         self._collection = collection
 
-    def take(self, identity: UUID, by: bytes, seconds: float) -> bool:
+    def take(self, id: UUID, by: bytes, seconds: float) -> bool:
         """Take, or keep, the claim on a document; false when another has it, or there is no such document."""
         now = clock.now()
         free = [{"claim": {"$exists": False}}, {"claim.until": {"$lt": now}}, {"claim.by": by}]
         claim = {"by": by, "until": now + timedelta(seconds=seconds)}
         with translated():
-            return bool(
-                self._collection.update_one({"_id": identity, "$or": free}, {"$set": {"claim": claim}}).matched_count
-            )
+            return bool(self._collection.update_one({"_id": id, "$or": free}, {"$set": {"claim": claim}}).matched_count)
 
-    def release(self, identity: UUID, by: bytes) -> None:
+    def release(self, id: UUID, by: bytes) -> None:
         """Give the claim back."""
         with translated():
-            self._collection.update_one({"_id": identity, "claim.by": by}, {"$unset": {"claim": ""}})
+            self._collection.update_one({"_id": id, "claim.by": by}, {"$unset": {"claim": ""}})

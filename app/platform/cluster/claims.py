@@ -16,20 +16,18 @@ CLAIM_SECONDS = 20.0
 """Seconds after the death of a process until another may take over its claim."""
 
 
-def take(claims: Claims, identity: UUID, by: bytes) -> bool:
+def take(claims: Claims, id: UUID, by: bytes) -> bool:
     """Take, or keep, the claim on a piece of work; false when another has it."""
-    return claims.take(identity, by, CLAIM_SECONDS)
+    return claims.take(id, by, CLAIM_SECONDS)
 
 
 @contextmanager
-def kept(
-    claims: Claims, identity: UUID, by: bytes, check: Callable[[], None], work: str
-) -> Iterator[Callable[[], None]]:
+def kept(claims: Claims, id: UUID, by: bytes, check: Callable[[], None], work: str) -> Iterator[Callable[[], None]]:
     """Keep a claim that was taken for as long as the block runs.
 
     Args:
         claims: Of the collection.
-        identity: Of the piece of work.
+        id: Of the piece of work.
         by: Who has it.
         check: Called as often as what is given; what it raises ends the block.
         work: What it is called in an error: ``erasure``.
@@ -43,11 +41,11 @@ def kept(
         nonlocal renewed
         check()
         if clock.steady() - renewed > CLAIM_SECONDS / 4:
-            if not take(claims, identity, by):
+            if not take(claims, id, by):
                 raise DatabaseUnavailable(f"Another process goes on with this {work}.")
             renewed = clock.steady()
 
     try:
         yield keep
     finally:
-        claims.release(identity, by)
+        claims.release(id, by)

@@ -139,23 +139,23 @@ class Checker:
     ) -> list[Fault]:
         faults = []
         for reference in compiled.references:
-            identity = templates.referred(statement, reference)
-            if identity is None:
+            id = templates.referred(statement, reference)
+            if id is None:
                 faults.append(reference.missing)
                 continue
             of = None
-            if find is not None and type(identity) is str and depth < _MAX_DEPTH:
-                of = self._of(identity.lower(), profile, find, depth + 1, known)
+            if find is not None and type(id) is str and depth < _MAX_DEPTH:
+                of = self._of(id.lower(), profile, find, depth + 1, known)
             if of is not None and of.isdisjoint(reference.templates):
                 faults.append(reference.other)
         return faults
 
-    def _of(self, identity: str, profile: str, find: Find, depth: int, known: _Known) -> frozenset[str] | None:
+    def _of(self, id: str, profile: str, find: Find, depth: int, known: _Known) -> frozenset[str] | None:
         """Of which templates a statement that is referred to is; None when it is not at hand."""
         # Once for each statement and depth: several templates, and statements in a circle, ask for the same.
-        key = (identity, profile, depth)
+        key = (id, profile, depth)
         if key not in known:
-            other = find(identity)
+            other = find(id)
             if other is None:
                 known[key] = None
             else:
@@ -314,11 +314,11 @@ def categories(statement: Statement) -> list[str]:
 
 
 def _within(statements: Sequence[Statement], find: Find | None) -> Find:
-    own = {identity.lower(): each for each in statements if type(identity := each.get("id")) is str}
+    own = {id.lower(): each for each in statements if type(id := each.get("id")) is str}
 
-    def found(identity: str) -> Statement | None:
-        statement = own.get(identity)
-        return statement if statement is not None or find is None else find(identity)
+    def found(id: str) -> Statement | None:
+        statement = own.get(id)
+        return statement if statement is not None or find is None else find(id)
 
     return found
 

@@ -37,21 +37,21 @@ class Resources:
                     schema = schemas.usable(concept.inline_schema)
                     self._defined.setdefault(concept.id, _Defined(concept.type, concept.content_type, schema))
 
-    def checks(self, identity: str) -> bool:
+    def checks(self, id: str) -> bool:
         """True if the documents of this id are decoded here, to hold them to a schema."""
-        defined = self._defined.get(identity)
+        defined = self._defined.get(id)
         return defined is not None and defined.schema is not None
 
-    def faults(self, type: str, identity: str, content_type: str, body: bytes) -> tuple[Fault, ...]:
+    def faults(self, type: str, id: str, content_type: str, body: bytes) -> tuple[Fault, ...]:
         """The faults of a document; none when no profile defines it.
 
         Args:
             type: Where it is sent, a key of ``TYPES``.
-            identity: Its ``stateId`` or ``profileId``.
+            id: Its ``stateId`` or ``profileId``.
             content_type: As its sender gives it.
             body: Its bytes.
         """
-        defined = self._defined.get(identity)
+        defined = self._defined.get(id)
         if defined is None:
             return ()
         if defined.type != type:

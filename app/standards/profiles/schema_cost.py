@@ -150,12 +150,12 @@ class _Scale:
         while stack:
             here = stack.pop()
             if isinstance(here, dict):
-                identity = here.get("$id")
-                if isinstance(identity, str) and here is not document:
-                    if not identity.startswith("#"):
+                id = here.get("$id")
+                if isinstance(id, str) and here is not document:
+                    if not id.startswith("#"):
                         # References below it would mean something else than above.
                         raise TooCostly("an identifier within")
-                    self._named.setdefault(identity, []).append(here)
+                    self._named.setdefault(id, []).append(here)
                 stack += here.values()
             elif isinstance(here, list):
                 stack += here

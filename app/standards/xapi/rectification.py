@@ -19,22 +19,22 @@ ACTOR = "sillage:rectification"
 """Name of the account that voids; no source can have it."""
 
 
-def rectifying(corrected: Statement, identity: UUID, wrong: UUID) -> Statement:
+def rectifying(corrected: Statement, id: UUID, wrong: UUID) -> Statement:
     """The right statement, with its id and the link to the wrong one."""
-    return {**corrected, "id": str(identity), "context": _linked(corrected.get("context"), RECTIFIES, wrong)}
+    return {**corrected, "id": str(id), "context": _linked(corrected.get("context"), RECTIFIES, wrong)}
 
 
-def voiding(identity: UUID, wrong: UUID, corrected: UUID, home_page: str) -> Statement:
+def voiding(id: UUID, wrong: UUID, corrected: UUID, home_page: str) -> Statement:
     """The statement that voids the wrong one (xAPI-Data 2.3.2), with the link to the right one.
 
     Args:
-        identity: Its id.
+        id: Its id.
         wrong: What it voids.
         corrected: The right statement.
         home_page: URL of the store, whose account ``ACTOR`` voids.
     """
     return {
-        "id": str(identity),
+        "id": str(id),
         "actor": {"objectType": "Agent", "account": {"homePage": home_page, "name": ACTOR}},
         "verb": {"id": VOIDED, "display": {"en": "voided", "fr": "a annulé"}},
         "object": {"objectType": "StatementRef", "id": str(wrong)},
@@ -42,6 +42,6 @@ def voiding(identity: UUID, wrong: UUID, corrected: UUID, home_page: str) -> Sta
     }
 
 
-def _linked(context: Statement | None, extension: str, identity: UUID) -> Statement:
+def _linked(context: Statement | None, extension: str, id: UUID) -> Statement:
     kept = context or {}
-    return {**kept, "extensions": {**kept.get("extensions", {}), extension: str(identity)}}
+    return {**kept, "extensions": {**kept.get("extensions", {}), extension: str(id)}}

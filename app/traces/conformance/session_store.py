@@ -133,10 +133,10 @@ class SessionRepository:
         self._sessions = store.collection(SESSIONS)
         self._marks = store.collection(MARKS)
 
-    def get(self, identities: Iterable[bytes]) -> dict[bytes, SessionRow]:
+    def get(self, ids: Iterable[bytes]) -> dict[bytes, SessionRow]:
         """Those of these sessions that are stored."""
         with translated():
-            found = self._sessions.find({"_id": {"$in": list(identities)}})
+            found = self._sessions.find({"_id": {"$in": list(ids)}})
             return {row.id: row for row in map(_row, found)}
 
     def of_subjects(self, subjects: Sequence[bytes]) -> Iterator[SessionRow]:

@@ -95,7 +95,7 @@ class Profiles:
         repository: ProfileRepository,
         audit: Callable[[str, str, Mapping[str, object]], object],
         announce: Callable[[], object],
-        lookup: Lookup = lambda source, identities: {},
+        lookup: Lookup = lambda source, ids: {},
         schools: Callable[[Sequence[Any]], Sequence[tuple[Fault, ...]]] = lambda statements: ((),) * len(statements),
     ) -> None:
         """Make the service.
@@ -134,9 +134,9 @@ class Profiles:
         """Every loaded profile."""
         return [load(loaded.document, loaded=True) for loaded in self._repository.list()]
 
-    def exists(self, identity: str) -> bool:
+    def exists(self, id: str) -> bool:
         """True if a profile of that IRI is loaded."""
-        return any(loaded.id == identity for loaded in self._repository.list())
+        return any(loaded.id == id for loaded in self._repository.list())
 
     def forget(self) -> None:
         """Drop what was compiled."""

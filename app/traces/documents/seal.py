@@ -41,13 +41,13 @@ class DocumentSeal:
         key = self._subjects.ensured([subject])[subject]
         return sealing.encrypt(key, self._keys.organisation, place, plain, self._random)
 
-    def part(self, subject: bytes | None, identity: bytes, part: str, sealed: bytes) -> bytes | None:
+    def part(self, subject: bytes | None, id: bytes, part: str, sealed: bytes) -> bytes | None:
         """A part, ``name`` or ``body``, of a document; None if no present key of its learner opens it.
 
         Raises:
             DecryptionFailed: it is no learner's, and damaged.
         """
-        place = sealing.place(identity, part)
+        place = sealing.place(id, part)
         if subject is None:
             return self._keys.decrypt(place, sealed)
         for keys in (self._subjects.existing, self._subjects.renewed):

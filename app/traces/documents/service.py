@@ -395,16 +395,16 @@ class Documents:
 
     def _address(self, place: Place) -> _Address:
         name = place.id or ""
-        identity = _token(self._keys, "document", place, place.registration, name)
+        id = _token(self._keys, "document", place, place.registration, name)
         groups = {_group(self._keys, place), _group(self._keys, place._replace(registration=None))}
-        return _Address(identity, tuple(sorted(groups)), self._subject(place), name)
+        return _Address(id, tuple(sorted(groups)), self._subject(place), name)
 
     def _subject(self, place: Place) -> bytes | None:
         return None if place.agent is None else self._keys.subject(place.agent)
 
-    def _tag(self, identity: bytes, tag: str) -> bytes:
+    def _tag(self, id: bytes, tag: str) -> bytes:
         # A plain SHA-1 of a small document would tell it to whoever tries the likely contents.
-        return self._keys.mac("document-etag", identity + tag.encode("latin-1", "replace"))[: sealing.TOKEN_BYTES]
+        return self._keys.mac("document-etag", id + tag.encode("latin-1", "replace"))[: sealing.TOKEN_BYTES]
 
 
 def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | None, *more: str) -> bytes:

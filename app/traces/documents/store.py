@@ -82,10 +82,10 @@ class DocumentRepository:
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def get(self, identity: bytes) -> DocumentRow | None:
+    def get(self, id: bytes) -> DocumentRow | None:
         """The document, if there is one."""
         with translated():
-            found = self._collection.find_one({"_id": identity})
+            found = self._collection.find_one({"_id": id})
         return _row(found) if found else None
 
     def of_subjects(self, subjects: Sequence[bytes], *, after: bytes | None, limit: int) -> list[DocumentRow]:
@@ -96,10 +96,10 @@ class DocumentRepository:
         with translated():
             return [_row(found) for found in self._collection.find(asked).sort([("_id", 1)]).limit(limit)]
 
-    def etag(self, identity: bytes) -> bytes | None:
+    def etag(self, id: bytes) -> bytes | None:
         """The token of the entity tag of a document, if there is one."""
         with translated():
-            found = self._collection.find_one({"_id": identity}, {"etag": 1})
+            found = self._collection.find_one({"_id": id}, {"etag": 1})
         return bytes(found["etag"]) if found else None
 
     def listed(self, group: bytes, *, after: int | None, limit: int) -> list[Listed]:
@@ -126,10 +126,10 @@ class DocumentRepository:
             outcome = self._collection.replace_one(_wanted(row.id, expected), _document(row))
         return outcome.matched_count == 1
 
-    def delete(self, identity: bytes, *, expected: bytes) -> bool:
+    def delete(self, id: bytes, *, expected: bytes) -> bool:
         """Delete a document that has the tag token ``expected``; False when it is not so."""
         with translated():
-            return self._collection.delete_one(_wanted(identity, expected)).deleted_count == 1
+            return self._collection.delete_one(_wanted(id, expected)).deleted_count == 1
 
     def withdraw(self, row: DocumentRow) -> None:
         """Delete a document if it is still the very one that was written."""
@@ -142,8 +142,8 @@ class DocumentRepository:
             return self._collection.delete_many({"group": group}).deleted_count
 
 
-def _wanted(identity: bytes, expected: bytes | None) -> Document:
-    return {"_id": identity} if expected is None else {"_id": identity, "etag": expected}
+def _wanted(id: bytes, expected: bytes | None) -> Document:
+    return {"_id": id} if expected is None else {"_id": id, "etag": expected}
 
 
 def _document(row: DocumentRow) -> Document:

@@ -204,7 +204,7 @@ class Recorder:
         ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies, compared=compared)
         self._learn(statements)
         stored = set(inserted.stored)
-        fresh = [identity in stored for identity in ids]
+        fresh = [id in stored for id in ids]
         self._profiles.count(source, checked, fresh)
         self._follow(source, statements, subjects, checked, fresh)
         return Recorded(ids, inserted, checked.tally)
@@ -241,8 +241,8 @@ class Recorder:
         generation, learner_keys = self._learner_keys(subjects)
         attached: Sequence[Attachment] = ()
         voidings = [
-            Voiding(identity, one.voids, None if void_any else source.id)
-            for identity, one in zip(ids, found, strict=True)
+            Voiding(id, one.voids, None if void_any else source.id)
+            for id, one in zip(ids, found, strict=True)
             if one.voids is not None
         ]
 
@@ -360,7 +360,7 @@ class Recorder:
                     if same(sent[plain.id], lossless.loads(plain.body)):
                         alike[plain.id] = fingerprints[plain.id]
             if len(alike) < len(outcome.fingerprints):
-                unlike = {identity: mark for identity, mark in outcome.fingerprints.items() if identity not in alike}
+                unlike = {id: mark for id, mark in outcome.fingerprints.items() if id not in alike}
                 outcome = outcome._replace(fingerprints=unlike)
                 break
             rows = [row._replace(fingerprint=alike.get(row.id, row.fingerprint)) for row in rows]
@@ -458,8 +458,8 @@ def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflic
             "xAPI-Communication 2.1.1",
             "Another statement has this id and differs from this one. Send the same content, or a new id.",
         )
-        for place, identity in enumerate(ids)
-        if identity in taken
+        for place, id in enumerate(ids)
+        if id in taken
     ]
     return StatementConflict(
         f"{len(faults)} of {counted(len(ids), 'statement')} {agreed(len(faults), 'has', 'have')} an id that a "
@@ -477,8 +477,8 @@ def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> PersonRestr
             "GDPR art. 18",
             "The data of the person whose statement this is are restricted. Leave this voiding out.",
         )
-        for place, identity in enumerate(ids)
-        if identity in by
+        for place, id in enumerate(ids)
+        if id in by
     ]
     return PersonRestricted(
         f"{len(faults)} of {counted(len(ids), 'statement')} {agreed(len(faults), 'voids', 'void')} a statement of a "

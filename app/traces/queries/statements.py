@@ -185,7 +185,7 @@ class Library:
 
     def one(
         self,
-        identity: UUID,
+        id: UUID,
         who: Reader,
         *,
         voided: bool,
@@ -199,7 +199,7 @@ class Library:
         Raises:
             NotFound: no such statement, of the other kind (voided or not), erased, restricted, or not for this reader.
         """
-        found = self._statements.get(identity)
+        found = self._statements.get(id)
         # xAPI-Communication 2.1.3: statementId does not give a voided statement, voidedStatementId no other.
         if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
             raise NotFound("No such statement, or not one that these credentials may see.")
@@ -356,17 +356,17 @@ class Library:
         for statements, named in _together(bodies, understood):
             if held > _AT_HAND_BYTES:
                 at_hand, held = {}, 0
-            sought = [identity for identity in named if identity not in at_hand]
+            sought = [id for id in named if id not in at_hand]
             looked_up = 0
-            for identity, definition in self._definitions(sought):
+            for id, definition in self._definitions(sought):
                 written = described(definition, languages)
-                at_hand[identity] = written
+                at_hand[id] = written
                 looked_up += len(written)
                 # Alone, a statement may name thousands. By the time that it names another one it is told no more.
                 if looked_up >= MAX_TOLD_BYTES and len(statements) == 1:
                     break
             else:
-                at_hand.update({identity: None for identity in sought if identity not in at_hand})
+                at_hand.update({id: None for id in sought if id not in at_hand})
             held += looked_up
             for statement in statements:
                 yield lossless.dumps(as_canonical(statement, languages, _Telling(at_hand)))
@@ -433,8 +433,8 @@ class _Telling:
         self._at_hand = at_hand
         self._told = 0
 
-    def __call__(self, identity: str) -> bytes | None:
-        known = None if self._told >= MAX_TOLD_BYTES else self._at_hand.get(identity)
+    def __call__(self, id: str) -> bytes | None:
+        known = None if self._told >= MAX_TOLD_BYTES else self._at_hand.get(id)
         self._told += len(known or b"")
         return known
 

@@ -50,10 +50,10 @@ class Activities:
         unseen: dict[str, dict[int, Definition]] = {}
         last: dict[int, int] = {}
         for statement in statements:
-            for identity, definition in definitions_of(statement):
+            for id, definition in definitions_of(statement):
                 written = lossless.dumps(definition)
                 # Python's hashes of texts and bytes are keyed by a secret of the process.
-                at, mark = hash(identity), hash(written)
+                at, mark = hash(id), hash(written)
                 if at in last:
                     if last[at] == mark:
                         continue
@@ -63,14 +63,14 @@ class Activities:
                         continue
                 last[at] = mark
                 if len(written) <= MAX_BYTES:
-                    seen = unseen.setdefault(identity, {})
+                    seen = unseen.setdefault(id, {})
                     seen.pop(mark, None)  # so that it is the last one
                     seen[mark] = definition
         if not last:
             return
         try:
             for some in _slices(list(unseen)):
-                self._merge({identity: list(unseen[identity].values())[-_MERGED_AT_ONCE:] for identity in some})
+                self._merge({id: list(unseen[id].values())[-_MERGED_AT_ONCE:] for id in some})
         except SillageError as failed:
             _log.warning("definitions not merged", code=failed.code, count=len(unseen))
             return
@@ -81,21 +81,21 @@ class Activities:
                     del self._merged[next(iter(self._merged))]
                 self._merged[at] = mark, now + _REMEMBERED_SECONDS
 
-    def definitions(self, identities: Iterable[str]) -> Iterator[tuple[str, Definition]]:
+    def definitions(self, ids: Iterable[str]) -> Iterator[tuple[str, Definition]]:
         """The definitions of these activities (IRIs), in their order, one after the other; one never defined is left
         out.
 
         Whoever has enough stops: few are held at a time, sealed, and one opened.
         """
-        for some in _slices(list(dict.fromkeys(identities))):
-            tokens = {identity: self._token(identity) for identity in some}
+        for some in _slices(list(dict.fromkeys(ids))):
+            tokens = {id: self._token(id) for id in some}
             found = self._repository.existing(tokens.values())
-            for identity, token in tokens.items():
+            for id, token in tokens.items():
                 if token in found:
-                    yield identity, self._opened(token, found[token])
+                    yield id, self._opened(token, found[token])
 
     def _merge(self, seen: Mapping[str, Sequence[Definition]]) -> None:
-        by_token = {self._token(identity): definitions for identity, definitions in seen.items()}
+        by_token = {self._token(id): definitions for id, definitions in seen.items()}
         for _ in range(_TRIES):
             known = self._repository.existing(by_token)
             changes = {}
@@ -114,15 +114,15 @@ class Activities:
                 return
         _log.warning("definitions not merged", code="contended", count=len(by_token))
 
-    def _token(self, identity: str) -> bytes:
+    def _token(self, id: str) -> bytes:
         # Not of the index key: definitions that no statement carries any more could not follow when it is replaced.
-        return self._keys.mac("activity-definition", identity.encode())[:_TOKEN_BYTES]
+        return self._keys.mac("activity-definition", id.encode())[:_TOKEN_BYTES]
 
     def _opened(self, token: bytes, defined: Defined) -> Definition:
         opened: dict[str, Any] = lossless.loads(self._keys.decrypt(place(token), defined.body))
         return opened
 
 
-def _slices(identities: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(identities), AT_ONCE):
-        yield identities[start : start + AT_ONCE]
+def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), AT_ONCE):
+        yield ids[start : start + AT_ONCE]

@@ -110,7 +110,7 @@ class AttachmentRepository:
         """Every frame of these attachments, at least one, is there: their lengths."""
         with translated():
             self._attachments.bulk_write(
-                [UpdateOne({"_id": identity}, {"$set": {"length": length}}) for identity, length in lengths.items()]
+                [UpdateOne({"_id": id}, {"$set": {"length": length}}) for id, length in lengths.items()]
             )
 
     def confirm(self, attachments: Sequence[bytes]) -> None:
@@ -156,7 +156,7 @@ class AttachmentRepository:
             old = list(
                 self._attachments.find({"pending": {"$lt": now - ABANDONED}}, {"statements": 1}).limit(_SWEPT_AT_ONCE)
             )
-            wanted = {identity for each in old for identity in each["statements"]}
+            wanted = {id for each in old for id in each["statements"]}
             kept = {
                 each["_id"]
                 for each in self._statements.find(

@@ -169,23 +169,23 @@ class Attachments:
         return self._of(listed, {one.id: one.subject for one in plain}), count
 
     def _of(self, listed: Mapping[UUID, Sequence[Declared]], subjects: Mapping[UUID, bytes]) -> list[Data]:
-        named = {identity: its for identity, its in listed.items() if its}
+        named = {id: its for id, its in listed.items() if its}
         if not named:
             return []
         rows = self._repository.of(named)
-        by_statement = {(identity, row.mark): row for row in rows for identity in row.statements if identity in named}
-        keys = self._subjects.existing(subjects[identity] for identity in named)
+        by_statement = {(id, row.mark): row for row in rows for id in row.statements if id in named}
+        keys = self._subjects.existing(subjects[id] for id in named)
         found: dict[str, Data] = {}
-        for identity, its in named.items():
-            learner = keys.get(subjects[identity])
+        for id, its in named.items():
+            learner = keys.get(subjects[id])
             for each in its:
-                row = by_statement.get((identity, self._mark(each.digest)))
+                row = by_statement.get((id, self._mark(each.digest)))
                 if row is None or learner is None or each.digest in found:
                     continue
-                wrapped = row.keys.get(subjects[identity])
+                wrapped = row.keys.get(subjects[id])
                 if wrapped is None:
                     continue
-                key = self._unwrapped(subjects[identity], learner, row.id, wrapped)
+                key = self._unwrapped(subjects[id], learner, row.id, wrapped)
                 if key is None:
                     continue
                 chunks = decrypted(key, self._keys.organisation, row.id, self._repository.frames(row.id))
@@ -223,15 +223,15 @@ class Attachments:
         gathered: _Gathered,
     ) -> None:
         """Encrypt the data of one digest, once, whoever declares them."""
-        identity, organisation = self._random(_ID_BYTES), self._keys.organisation
+        id, organisation = self._random(_ID_BYTES), self._keys.organisation
         subjects = {batch.subjects[each.statement] for each in wanted}
         learners = {subject: batch.keys[subject] for subject in subjects}
-        key, wrapped = new_key(learners, organisation, identity, self._random)
+        key, wrapped = new_key(learners, organisation, id, self._random)
         statements = tuple(dict.fromkeys(batch.ids[each.statement] for each in wanted))
-        row = Attachment(identity, self._mark(digest), wrapped, statements, 0)
+        row = Attachment(id, self._mark(digest), wrapped, statements, 0)
         kept.append(row)
         gathered.begin(row)
-        sealer = FrameSealer(key, organisation, identity, self._random)
+        sealer = FrameSealer(key, organisation, id, self._random)
         signs = any(each.signature for each in wanted)
         signature = bytearray()
         hashed, length = hasher(digest), 0
@@ -244,7 +244,7 @@ class Attachments:
                     message = f"A signature has at most {_MAX_SIGNATURE_BYTES} bytes."
                     raise _refused([_fault(wanted[0].pointer, "signature-size", message)])
             for frame in sealer.feed(chunk):
-                gathered.add(identity, frame)
+                gathered.add(id, frame)
         if hashed.hexdigest() != digest:
             raise _refused(
                 [_fault(each.pointer, "attachment-sha2", "`sha2` is not that of the data sent.") for each in wanted]
@@ -253,8 +253,8 @@ class Attachments:
         faults = signature_faults(bytes(signature), signed) if signed else []
         if faults:
             raise _refused(faults)
-        gathered.add(identity, sealer.finish())
-        gathered.complete(identity, length)
+        gathered.add(id, sealer.finish())
+        gathered.complete(id, length)
 
     def _mark(self, digest: str) -> bytes:
         return mark(self._keys, digest)

@@ -137,7 +137,7 @@ class SealedReader:
         there = {row.id: row.body for row in self._statements.some([row.id for row in left])}
         damaged = tuple(row.id for row in left if there.get(row.id) == row.body)
         if damaged:
-            names = [str(identity) for identity in damaged[:_NAMED_AT_MOST]]
+            names = [str(id) for id in damaged[:_NAMED_AT_MOST]]
             _log.error("statements that do not open", count=len(damaged), statements=names)
         return damaged
 

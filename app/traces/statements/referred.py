@@ -22,12 +22,12 @@ class Referred:
         self._statements = statements
         self._reader = reader
 
-    def find(self, source: str, identities: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
+    def find(self, source: str, ids: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
         """Of these statements, those stored by the source itself: nobody learns of what another has sent.
 
         The first ``MAX_BYTES`` of them, in no order: what is beyond counts as not stored.
         """
-        rows = [row for row in self._statements.some(identities, MAX_BYTES) if row.source == source]
+        rows = [row for row in self._statements.some(ids, MAX_BYTES) if row.source == source]
         opened, _, _ = self._reader.decrypted_within(rows, MAX_BYTES)
         return _Decoding({str(plain.id): plain.body for plain in opened})
 
@@ -38,8 +38,8 @@ class _Decoding(Mapping[str, Mapping[str, Any]]):
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
         self._bodies = bodies
 
-    def __getitem__(self, identity: str) -> Mapping[str, Any]:
-        statement: Mapping[str, Any] = lossless.loads(self._bodies[identity])
+    def __getitem__(self, id: str) -> Mapping[str, Any]:
+        statement: Mapping[str, Any] = lossless.loads(self._bodies[id])
         return statement
 
     def __iter__(self) -> Iterator[str]:

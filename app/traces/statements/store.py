@@ -313,7 +313,7 @@ class Statements:
                 there, waiting = self._taken(fingerprints)
                 taken = {each["_id"]: each["print"] for each in there}
                 foreign = {each["_id"]: each["subject"] for each in there if each["source"] != sources[each["_id"]]}
-                clashes = {identity: mark for identity, mark in taken.items() if mark not in fingerprints[identity]}
+                clashes = {id: mark for id, mark in taken.items() if mark not in fingerprints[id]}
                 if clashes:
                     return Clash(clashes, foreign)
                 repeated = [row.id for row in rows if row.id in taken]
@@ -432,7 +432,7 @@ class Statements:
         known: dict[UUID, Document] = {}
         sought: Collection[UUID] = changed
         for _ in range(CHAIN + 1):
-            fresh = [identity for identity in sought if identity not in known]
+            fresh = [id for id in sought if id not in known]
             if not fresh:
                 break
             wanted = {"_id": {"$in": fresh}, "stored": {"$exists": True}}
@@ -440,9 +440,9 @@ class Statements:
             known.update((each["_id"], each) for each in found)
             sought = {each["ref"] for each in found if "ref" in each}
         updates, ends, cut = [], set(), 0
-        for identity in changed:
+        for id in changed:
             chain: dict[UUID, Document] = {}
-            after = known[identity]["ref"]
+            after = known[id]["ref"]
             while after in known and after not in chain and len(chain) < CHAIN:
                 chain[after] = {"i": after, "t": known[after]["t"]}
                 after = known[after].get("ref")
@@ -451,16 +451,16 @@ class Statements:
                 ends.add(after)
             if chain:
                 cut += sum(len(each["t"]) for each in chain.values()) > most
-                updates.append(UpdateOne({"_id": identity}, {"$set": {"refs": carried(chain.values(), most)}}))
+                updates.append(UpdateOne({"_id": id}, {"$set": {"refs": carried(chain.values(), most)}}))
         # A write even where nothing changes: whoever stores an end meanwhile must conflict with this.
         updates += [UpdateOne({"_id": end}, {"$inc": {"wait": 1}}, upsert=True) for end in ends]
         self._collection.bulk_write(updates, session=session)
         return cut
 
-    def _link_later(self, identities: Iterable[UUID], depth: int, session: ClientSession) -> None:
+    def _link_later(self, ids: Iterable[UUID], depth: int, session: ClientSession) -> None:
         # From the start again if it is there already. In a circle the depth ends it.
         change = {"$max": {"depth": depth}, "$unset": {"after": "", "until": ""}}
-        updates = [UpdateOne({"_id": identity}, change, upsert=True) for identity in identities]
+        updates = [UpdateOne({"_id": id}, change, upsert=True) for id in ids]
         if updates:
             self._linking.bulk_write(updates, session=session)
 
@@ -514,7 +514,7 @@ class Statements:
         fields = {"source": 1, **({"subject": 1, "t": 1} if spared else {})}
         found = list(self._collection.find({"_id": {"$in": targets}}, fields, session=session))
         owners = {document["_id"]: document.get("source") for document in found}
-        known = {identity for identity, owner in owners.items() if owner is not None}
+        known = {id for id, owner in owners.items() if owner is not None}
         foreign = [
             one.by for one in voidings if one.source and one.target in known and owners[one.target] != one.source
         ]
@@ -586,15 +586,15 @@ class Statements:
             if writing is not None:
                 writing.fence(session)
 
-    def get(self, identity: UUID) -> Stored | None:
+    def get(self, id: UUID) -> Stored | None:
         """One statement by id, voided or not."""
         with translated():
-            found = self.some([identity])
+            found = self.some([id])
         return found[0] if found else None
 
-    def some(self, identities: Iterable[UUID], most_bytes: int | None = None) -> list[Stored]:
+    def some(self, ids: Iterable[UUID], most_bytes: int | None = None) -> list[Stored]:
         """Those of these ids that are there, voided or not, in any order; no more once there are ``most_bytes``."""
-        wanted = list(identities)
+        wanted = list(ids)
         among = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}, "stored": {"$exists": True}}
         with translated():
             cursor = self._collection.find_raw_batches(among, _FIELDS)
@@ -851,7 +851,7 @@ def _stored(cursor: RawBatchCursor[Document], most_bytes: int | None = None) -> 
         # So that nothing is read beyond the end, whatever the last document is.
         data = batch + _MARGIN
         while at < end:
-            size, id_name, identity, stored_name, stored, source_name, source_size = _HEAD.unpack_from(data, at)
+            size, id_name, id, stored_name, stored, source_name, source_size = _HEAD.unpack_from(data, at)
             after = at + size
             if (id_name, stored_name, source_name) == _HEAD_NAMES:
                 source_at = at + _HEAD.size
@@ -861,7 +861,7 @@ def _stored(cursor: RawBatchCursor[Document], most_bytes: int | None = None) -> 
                 if (subject_name, body_name, body_kind) == _BODY_NAMES and body_at + body_size + 1 == after:
                     source = data[source_at : subject_at - 1].decode()
                     body = data[body_at : after - 1]
-                    rows.append(Stored(UUID(bytes=identity), stored, source, subject, body, False))
+                    rows.append(Stored(UUID(bytes=id), stored, source, subject, body, False))
                     at = after
                     continue
             document = decode(data[at:after], _IDS)

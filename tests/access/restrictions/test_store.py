@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 25, 8, tzinfo=UTC)
 LATER = AT + timedelta(days=1)
 
 
-def identity() -> Identity:
+def id() -> Identity:
     return Identity(os.urandom(16), os.urandom(8))
 
 
@@ -24,7 +24,7 @@ def repository(store: Store) -> PersonStateRepository:
 
 
 def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateRepository) -> None:
-    one, other = identity(), identity()
+    one, other = id(), id()
     repository.restrict([one, other], AT)
     repository.note_objection([one], LATER, ["research"])
     repository.refuse([one], LATER)
@@ -43,7 +43,7 @@ def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateReposit
 
 
 def test_what_says_nothing_any_more_is_not_kept(repository: PersonStateRepository, store: Store) -> None:
-    one, other = identity(), identity()
+    one, other = id(), id()
     repository.restrict([one, other], AT)
     repository.note_objection([other], AT, ["research"])
     repository.lift([one.subject, other.subject])
@@ -53,7 +53,7 @@ def test_what_says_nothing_any_more_is_not_kept(repository: PersonStateRepositor
 def test_restricting_again_keeps_the_first_date_and_undoing_again_undoes_nothing(
     repository: PersonStateRepository,
 ) -> None:
-    one = identity()
+    one = id()
     repository.restrict([one], AT)
     repository.restrict([one], LATER)
     assert repository.of([one.subject])[0].restricted == AT
@@ -64,7 +64,7 @@ def test_restricting_again_keeps_the_first_date_and_undoing_again_undoes_nothing
 def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: PersonStateRepository) -> None:
     states = PersonStates(repository, lambda: True)
     assert states.current() == NOBODY
-    one = identity()
+    one = id()
     repository.restrict([one], AT)
     assert states.current() == NOBODY
     states.forget()
@@ -74,7 +74,7 @@ def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: Person
 def test_one_out_of_touch_reads_them_each_time(repository: PersonStateRepository) -> None:
     states = PersonStates(repository)
     assert states.current() == NOBODY
-    one = identity()
+    one = id()
     repository.restrict([one], AT)
     assert states.current().restricted == {one.subject}
 
@@ -84,7 +84,7 @@ def test_a_reading_under_way_does_not_bring_back_what_was_forgotten(
 ) -> None:
     states = PersonStates(repository, lambda: True)
     real = PersonStateRepository.read
-    one = identity()
+    one = id()
 
     def read_late(asked: PersonStateRepository):
         found = real(asked)

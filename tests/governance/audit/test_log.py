@@ -141,9 +141,9 @@ def test_an_altered_entry_is_found(make: Callable[[], Audit], store: Store, chan
 
 def test_a_value_of_another_type_is_altered_though_it_is_written_alike(make: Callable[[], Audit], store: Store) -> None:
     audit = make()
-    identity = uuid4()
-    audit.append(STATEMENTS_READ, "credential-1", {"statement": str(identity)})
-    store.collection("audit").update_one({"kind": STATEMENTS_READ}, {"$set": {"detail.statement": identity}})
+    id = uuid4()
+    audit.append(STATEMENTS_READ, "credential-1", {"statement": str(id)})
+    store.collection("audit").update_one({"kind": STATEMENTS_READ}, {"$set": {"detail.statement": id}})
     assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("altered", 1)]
 
 

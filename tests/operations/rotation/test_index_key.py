@@ -280,8 +280,8 @@ def test_what_does_not_open_is_counted_and_loses_what_it_was_found_by(
     done = rotation.reindex()
     assert (done.statements, done.unopened, done.finished) == (3, 2, True)
     index = parts.keys.index.writing
-    for identity in (erased, damaged):
-        document = collection.find_one({"_id": identity})
+    for id in (erased, damaged):
+        document = collection.find_one({"_id": id})
         assert document is not None
         assert document["t"] == [index.token(kinds.SOURCE, "tutor")]
     assert found(parts, agent="account:https://ent.example|bo") == {whole}
@@ -341,7 +341,7 @@ def test_what_refers_to_a_statement_that_is_gone_keeps_no_token_of_it(
 def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    identities = send(parts, source, *(statement(actor=ANA) for _ in range(5)))
+    ids = send(parts, source, *(statement(actor=ANA) for _ in range(5)))
     old = old_key(parts)
     collection = parts.store.collection("statements")
     real = rotation._statements.move
@@ -351,7 +351,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
         if not changed:
             changed.append(True)
             # A later place in the order, as for a process that had lost touch; the body says another time.
-            row = parts.statements.some([identities[0]])[0]
+            row = parts.statements.some([ids[0]])[0]
             plain = parts.reader.decrypted([row])[0]
             sealed = parts.bodies.encrypt(
                 [(row.id, plain.body.replace(b'"stored":"20', b'"stored":"30'))],
@@ -364,7 +364,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     rotation.rotate()
     assert rotation.reindex().finished
     assert remains(parts, old) == []
-    assert b'"stored":"30' in parts.reader.decrypted(parts.statements.some([identities[0]]))[0].body
+    assert b'"stored":"30' in parts.reader.decrypted(parts.statements.some([ids[0]]))[0].body
 
 
 def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(
@@ -391,9 +391,7 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
     parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "BATCH", 10)
-    identities = {
-        identity for _ in range(6) for identity in send(parts, source, *(statement(actor=ANA) for _ in range(200)))
-    }
+    ids = {id for _ in range(6) for id in send(parts, source, *(statement(actor=ANA) for _ in range(200)))}
     stop = threading.Event()
     faults: list[int] = []
 
@@ -407,14 +405,14 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
                 cursor = page.cursor
                 if cursor is None:
                     break
-            if seen != identities:
-                faults.append(len(identities - seen))
+            if seen != ids:
+                faults.append(len(ids - seen))
 
     rotation.rotate()
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        assert rotation.reindex().statements == len(identities)
+        assert rotation.reindex().statements == len(ids)
     finally:
         stop.set()
         asking.join()

@@ -477,8 +477,8 @@ def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts
     sent = [named("bo", attachments=[attachment_of(b"copy")])]
     with pytest.raises(Unavailable, match="same request again"):
         other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
-    (identity,) = send(other, *sent, data=(b"copy",))
-    (plain,) = parts.reader.decrypted(parts.statements.some([identity]))
+    (id,) = send(other, *sent, data=(b"copy",))
+    (plain,) = parts.reader.decrypted(parts.statements.some([id]))
     (data,) = parts.attachments.of([(plain, orjson.loads(plain.body))])
     assert b"".join(data.chunks) == b"copy"
 
@@ -517,10 +517,10 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
 
     def advance(number: int, before: Stage, after: Stage) -> bool:
         if after is Stage.CLOSING:
-            identity = b"session-of-ana-2"
-            state = sealing.encrypt(old, organisation, sealing.session_place(identity), b"late", os.urandom)
+            id = b"session-of-ana-2"
+            state = sealing.encrypt(old, organisation, sealing.session_place(id), b"late", os.urandom)
             sessions = parts.store.collection("pattern_sessions")
-            sessions.insert_one({"_id": identity, "subject": ana, "state": state})
+            sessions.insert_one({"_id": id, "subject": ana, "state": state})
             _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
             parts.store.collection("attachments").insert_one(
                 {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}

@@ -169,8 +169,8 @@ OTHER = {"id": "urn:other", "verb": "urn:v"}
 REFERS = {"id": "urn:refers", "verb": "urn:w", "objectStatementRefTemplate": ["urn:wanted"]}
 
 
-def reference(identity, verb="urn:w"):
-    return {"verb": {"id": verb}, "object": {"objectType": "StatementRef", "id": identity}}
+def reference(id, verb="urn:w"):
+    return {"verb": {"id": verb}, "object": {"objectType": "StatementRef", "id": id}}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_statement_that_many_templates_refer_to_is_looked_at_once_a_depth():
     made = checker.compile([profile(*({"id": f"urn:{n}", "verb": "urn:w", **both} for n in range(10)))])
     itself = reference("1") | {"context": {"statement": {"objectType": "StatementRef", "id": "1"}}}
     asked = []
-    verdict = made.check(itself, lambda identity: asked.append(identity) or itself)
+    verdict = made.check(itself, lambda id: asked.append(id) or itself)
     assert verdict.outcome is Outcome.FAILS
     assert len(asked) == checker._MAX_DEPTH
 

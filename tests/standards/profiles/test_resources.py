@@ -16,8 +16,8 @@ def resources(kind="AgentProfileResource", content_type="application/json", sche
     return Resources([BASE._replace(concepts=(shirt,))])
 
 
-def rules(made, identity="urn:shirt", kind="AgentProfileResource", content_type="application/json", body=b'{"size":1}'):
-    return [fault.rule for fault in made.faults(kind, identity, content_type, body)]
+def rules(made, id="urn:shirt", kind="AgentProfileResource", content_type="application/json", body=b'{"size":1}'):
+    return [fault.rule for fault in made.faults(kind, id, content_type, body)]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def rules(made, identity="urn:shirt", kind="AgentProfileResource", content_type=
         ({}, []),
         ({"kind": "StateResource"}, ["document-misplaced"]),
         ({"kind": "ActivityProfileResource", "body": b"{"}, ["document-misplaced"]),
-        ({"identity": "urn:other", "body": b""}, []),
+        ({"id": "urn:other", "body": b""}, []),
         ({"content_type": "text/plain"}, ["document-type"]),
         ({"content_type": 'Application/JSON ; charset="UTF-8"'}, []),
         ({"body": b"{}"}, ["document-value"]),

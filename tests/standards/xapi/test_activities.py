@@ -37,8 +37,8 @@ def test_definitions_are_found_in_the_object_the_context_and_a_substatement() ->
         },
         "context": {"contextActivities": {"parent": [_activity("3"), {"id": "https://example.fr/4"}]}},
     }
-    assert [identity[-1] for identity, _ in definitions_of(statement)] == ["1", "2", "3"]
-    assert sorted(identity[-1] for identity in activities_in(statement)) == ["1", "2", "3", "4"]
+    assert [id[-1] for id, _ in definitions_of(statement)] == ["1", "2", "3"]
+    assert sorted(id[-1] for id in activities_in(statement)) == ["1", "2", "3", "4"]
 
 
 def test_languages_stand_side_by_side_and_the_rest_is_the_last() -> None:

@@ -15,7 +15,7 @@ from app.standards.xapi.versions import Version
 def canonical_of(statement: dict[str, Any], wanted: list[str], known: dict[str, Any] | None = None) -> dict[str, Any]:
     """As it is written, and read again."""
     languages = Languages(wanted)
-    written = {identity: described(each, languages) for identity, each in (known or {}).items()}
+    written = {id: described(each, languages) for id, each in (known or {}).items()}
     read: dict[str, Any] = lossless.loads(lossless.dumps(as_canonical(statement, languages, written.get)))
     return read
 
@@ -122,7 +122,7 @@ def test_canonical_gives_the_extensions_of_the_statement_and_no_others(known: di
 
 def test_canonical_asks_for_activities_in_the_order_in_which_they_are_listed(full: dict[str, Any]) -> None:
     asked: dict[str, None] = {}
-    as_canonical(full, Languages(), lambda identity: asked.setdefault(identity))
+    as_canonical(full, Languages(), lambda id: asked.setdefault(id))
     assert tuple(asked) == activities_in(full)
 
 

@@ -286,8 +286,8 @@ def agents(number: int) -> some.SearchStrategy[dict[str, Any]]:
         lambda end: {"account": {"homePage": "https://x.example", "name": f"{MARK}{number}{end}"}}, _letters
     )
     address = some.just({"mbox": f"mailto:{MARK}{number}@x.example"})
-    identity = some.just({"openid": f"https://x.example/{MARK}{number}"})
-    return some.builds(lambda who, named: {**who, "name": named}, some.one_of(account, address, identity), name)
+    id = some.just({"openid": f"https://x.example/{MARK}{number}"})
+    return some.builds(lambda who, named: {**who, "name": named}, some.one_of(account, address, id), name)
 
 
 people = some.one_of(some.just(OWN), *(agents(number) for number in range(3)))

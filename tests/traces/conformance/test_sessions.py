@@ -223,9 +223,9 @@ def test_a_template_may_ask_for_the_template_of_a_stored_statement(parts: Parts)
     one, first = str(uuid4()), step("start", str(uuid4()), 1)
     send(parts, first, other := step("handoff", one, 1))
 
-    def refers(identity: str) -> dict[str, Any]:
+    def refers(id: str) -> dict[str, Any]:
         made = step("placing", one, 2)
-        made["context"]["statement"] = {"objectType": "StatementRef", "id": identity.upper()}
+        made["context"]["statement"] = {"objectType": "StatementRef", "id": id.upper()}
         return made
 
     placings = [refers(first["id"]), refers(other["id"]), refers(str(uuid4()))]

@@ -28,8 +28,8 @@ from app.traces.turns import Turns
 ID, GROUP = bytes(16), bytes([1] * 16)
 
 
-def row(etag: bytes, *, identity: bytes = ID, updated: int = 1) -> DocumentRow:
-    return DocumentRow(identity, (GROUP,), b"s" * 16, "tutor", updated, etag, b"name", b"body " + etag)
+def row(etag: bytes, *, id: bytes = ID, updated: int = 1) -> DocumentRow:
+    return DocumentRow(id, (GROUP,), b"s" * 16, "tutor", updated, etag, b"name", b"body " + etag)
 
 
 def test_there_and_back(store: Store) -> None:
@@ -40,7 +40,7 @@ def test_there_and_back(store: Store) -> None:
     assert documents.etag(ID) == b"1"
     assert not documents.insert(row(b"2"))
     assert documents.get(ID) == row(b"1")
-    shared = row(b"3", identity=b"x" * 16)._replace(subject=None)
+    shared = row(b"3", id=b"x" * 16)._replace(subject=None)
     assert documents.insert(shared)
     assert documents.get(shared.id) == shared
 
@@ -62,7 +62,7 @@ def test_replace_and_delete_only_what_was_looked_at(store: Store) -> None:
 def test_lists_by_time(store: Store) -> None:
     documents = DocumentRepository(store)
     for place in range(5):
-        documents.insert(row(b"1", identity=bytes([place] * 16), updated=10 - place))
+        documents.insert(row(b"1", id=bytes([place] * 16), updated=10 - place))
     assert [each.updated for each in documents.listed(GROUP, after=None, limit=9)] == [6, 7, 8, 9, 10]
     assert [each.updated for each in documents.listed(GROUP, after=8, limit=9)] == [9, 10]
     assert [each.updated for each in documents.listed(GROUP, after=None, limit=2)] == [6, 7]
@@ -112,17 +112,17 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-@given(body=st.binary(max_size=500), identity=st.text(st.characters(codec="utf-8"), max_size=20), profile=st.booleans())
-def test_every_byte_comes_back(service: Documents, body: bytes, identity: str, profile: bool) -> None:
-    place = STATE._replace(id=identity)
+@given(body=st.binary(max_size=500), id=st.text(st.characters(codec="utf-8"), max_size=20), profile=st.booleans())
+def test_every_byte_comes_back(service: Documents, body: bytes, id: str, profile: bool) -> None:
+    place = STATE._replace(id=id)
     if profile:
-        place = Place(Resource.ACTIVITY_PROFILE, "https://ent.example/a", id=identity)
+        place = Place(Resource.ACTIVITY_PROFILE, "https://ent.example/a", id=id)
     content = Content('x/y; p="\xe9"', body)
     service.put(
         place, content, Conditions(if_none_match=frozenset({"-"})), Version.V1, source="tutor", actor="sk-writer"
     )
     assert service.read(place, actor="a").content == content
-    assert identity in service.ids(place._replace(id=None), actor="a").ids
+    assert id in service.ids(place._replace(id=None), actor="a").ids
 
 
 def test_nothing_in_clear_and_nothing_guessable(store: Store, service: Documents) -> None:

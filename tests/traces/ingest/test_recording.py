@@ -125,7 +125,7 @@ def test_data_2_3_1_a_retry_in_other_words_is_a_retry(parts: Parts) -> None:
     parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
     body = orjson.dumps([*map(again, sent[:2]), statement(id=str(uuid4())), sent[2]])
     recorded = parts.recorder.record(body, SOURCE, Version.V2)
-    assert [str(identity) for identity in recorded.inserted.repeated] == [each["id"] for each in (*sent[:2], sent[2])]
+    assert [str(id) for id in recorded.inserted.repeated] == [each["id"] for each in (*sent[:2], sent[2])]
     assert stored(parts) == 4
 
 

@@ -80,13 +80,13 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
     registration = str(uuid4())
     context = {"contextActivities": {"other": named}, "registration": registration}
     # Learnt from this one too: the definition of each says it in another language besides.
-    (identity,) = send(parts, statement(object=named[0], context=context))
+    (id,) = send(parts, statement(object=named[0], context=context))
     tracemalloc.start()
     (page,) = pages(parts, registration=registration, format="canonical", limit=10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     (body,) = page.bodies
-    assert body == parts.library.one(identity, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
+    assert body == parts.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
     assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
     listed = orjson.loads(body)["context"]["contextActivities"]["other"]
@@ -165,7 +165,7 @@ def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(parts: Parts) -
     lookup = Referred(parts.statements, parts.reader)
     tracemalloc.start()
     given = lookup.find("tutor", ids)
-    assert [given.get(identity) is not None for identity in given] == [True] * len(given)
+    assert [given.get(id) is not None for id in given] == [True] * len(given)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 30 <= len(given) <= 34

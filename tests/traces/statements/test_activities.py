@@ -97,7 +97,7 @@ def test_definitions_come_in_the_order_asked_and_no_more_is_looked_up_than_is_ta
 
     known = Activities(Counting(store), vault)
     backwards = ["https://ent.example/none", *reversed(names), *names]
-    assert [identity for identity, _ in known.definitions(backwards)] == names[::-1]
+    assert [id for id, _ in known.definitions(backwards)] == names[::-1]
     assert sum(asked) == len(names) + 1
     asked.clear()
     assert next(known.definitions(backwards))[0] == names[-1]

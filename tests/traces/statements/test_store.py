@@ -39,8 +39,8 @@ VOIDS = b"verb:voided!"
 SOURCE = b"source-token"
 
 
-def row(stored: int, identity: UUID | None = None, mark: bytes = b"same", *more: bytes) -> Row:
-    return Row(identity or uuid4(), stored, "tutor", b"s" * 16, (SOURCE, *more), mark, b"body")
+def row(stored: int, id: UUID | None = None, mark: bytes = b"same", *more: bytes) -> Row:
+    return Row(id or uuid4(), stored, "tutor", b"s" * 16, (SOURCE, *more), mark, b"body")
 
 
 @pytest.fixture
@@ -332,8 +332,8 @@ def test_rows_come_back_as_they_were_whatever_their_layout(statements: Statement
     assert (voided.voided, voided.body) == (True, b"body")
 
 
-def referring(stored: int, target: UUID, identity: UUID | None = None, *more: bytes) -> Row:
-    return row(stored, identity, b"refers", *more)._replace(refers=target)
+def referring(stored: int, target: UUID, id: UUID | None = None, *more: bytes) -> Row:
+    return row(stored, id, b"refers", *more)._replace(refers=target)
 
 
 def found(statements: Statements, *wanted: bytes, mine: bytes | None = None, since: int | None = None) -> list[int]:
@@ -381,22 +381,22 @@ def test_a_chain_is_followed_twenty_deep(store: Store, statements: Statements) -
     assert store.collection(NAME).count_documents({"wait": {"$exists": True}}) == 0
 
 
-def crowded(stored: int, identity: UUID, refers: UUID | None, count: int) -> Row:
+def crowded(stored: int, id: UUID, refers: UUID | None, count: int) -> Row:
     """A statement that names very many."""
     tokens = (f"{stored}-{number}".encode() for number in range(count))
-    return row(stored, identity, b"same", *tokens)._replace(refers=refers)
+    return row(stored, id, b"same", *tokens)._replace(refers=refers)
 
 
-def carried_by(store: Store, identity: UUID) -> list[tuple[UUID, list[bytes]]]:
-    document = store.collection(NAME).find_one({"_id": identity})
+def carried_by(store: Store, id: UUID) -> list[tuple[UUID, list[bytes]]]:
+    document = store.collection(NAME).find_one({"_id": id})
     assert document is not None
     return [(each["i"], each["t"]) for each in document.get("refs", [])]
 
 
 def test_behind_a_chain_of_crowded_statements_only_the_nearest_is_carried(store: Store, statements: Statements) -> None:
     ids = [uuid4() for _ in range(CHAIN + 1)]
-    for place, identity in enumerate(ids):
-        statements.insert([crowded(place, identity, ids[place - 1] if place else None, 2_000)])
+    for place, id in enumerate(ids):
+        statements.insert([crowded(place, id, ids[place - 1] if place else None, 2_000)])
     late = referring(100, ids[-1])
     before = entries(store)
     statements.insert([late])
@@ -427,11 +427,11 @@ def entries(store: Store) -> int:
 
 def test_twenty_ordinary_statements_are_carried_whole(store: Store, statements: Statements) -> None:
     ids = [uuid4() for _ in range(CHAIN)]
-    for place, identity in enumerate(ids):
-        statements.insert([crowded(place, identity, ids[place - 1] if place else None, 11)])
+    for place, id in enumerate(ids):
+        statements.insert([crowded(place, id, ids[place - 1] if place else None, 11)])
     late = referring(100, ids[-1])
     statements.insert([late])
-    assert [(identity, len(tokens)) for identity, tokens in carried_by(store, late.id)] == [(i, 12) for i in ids[::-1]]
+    assert [(id, len(tokens)) for id, tokens in carried_by(store, late.id)] == [(i, 12) for i in ids[::-1]]
     assert found(statements, b"0-10") == [*range(CHAIN), 100]
 
 
@@ -442,7 +442,7 @@ def test_where_what_is_carried_ends_a_statement_is_carried_in_part_and_those_beh
     statements.insert([crowded(0, ids[0], None, 5), crowded(1, ids[1], ids[0], 300), crowded(2, ids[2], ids[1], 9)])
     late = referring(100, ids[2])
     statements.insert([late])
-    assert [(identity, len(tokens)) for identity, tokens in carried_by(store, late.id)] == [
+    assert [(id, len(tokens)) for id, tokens in carried_by(store, late.id)] == [
         (ids[2], 10),
         (ids[1], MAX_CARRIED - 10),
     ]
