@@ -65,14 +65,14 @@ class Authenticators:
         self.fields = tuple(dict.fromkeys(way.field for way in self._ways))
         """The header fields in which credentials may come."""
         self.challenges = tuple(way.challenge for way in self._ways if way.challenge is not None)
-        """What ``WWW-Authenticate`` says, one challenge for each way that has one."""
+        """The challenges of ``WWW-Authenticate``, one for each way that has one."""
 
     def shown(self, head: RequestHead) -> bool:
-        """Whether the head has credentials, good or not."""
+        """True if the head has credentials, good or not."""
         return any(head.fields.get(field) is not None for field in self.fields)
 
     def principal(self, head: RequestHead) -> Principal:
-        """Who sends a request.
+        """The principal that sends a request.
 
         Raises:
             CredentialsRefused: it shows nobody, or what it shows is refused.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """What a principal is."""
+    """Kind of a principal."""
 
     SOURCE = "source"
     """A tool or platform: what it sends is kept in its name, under its processing activity."""
@@ -16,7 +16,7 @@ class Kind(StrEnum):
 
 
 class Principal(NamedTuple):
-    """Who sends a request.
+    """The principal that sends a request.
 
     Attributes:
         kind: A source, or a person.

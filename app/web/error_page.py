@@ -75,7 +75,7 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What the answer says besides: the page may run nothing, load nothing, send nothing, and be in no other page."""
+"""Headers of the answer: the page may run nothing, load nothing, send nothing, and be in no other page."""
 
 
 class _Words(NamedTuple):
@@ -86,7 +86,7 @@ class _Words(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What happened; what to do, in a sentence without its full stop; and then."""
+    """Text of an error page: what happened; what to do, in a sentence without its full stop; and then."""
 
     heading: str
     first: str

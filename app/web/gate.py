@@ -12,7 +12,7 @@ from app.core.errors import ScopeMissing
 from app.web.admission.client_socket import ClientSocket
 
 AUTHENTICATORS = "authenticators"
-"""Where an application keeps its ``Authenticators`` among its extensions."""
+"""Name of an application's ``Authenticators`` among its extensions."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,7 +48,7 @@ class Gate:
         self._writing = writing
 
     def principal(self, *scopes: str) -> Principal:
-        """Who sends this request, and has one of the scopes.
+        """The sender of this request, who has one of the scopes.
 
         Raises:
             CrossSiteRefused: it is sent for a page that may not call the store.

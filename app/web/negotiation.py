@@ -1,4 +1,4 @@
-"""Which form of an answer is wanted: the ``Accept`` header (RFC 9110 12.5.1).
+"""Choice of the form of an answer: the ``Accept`` header (RFC 9110 12.5.1).
 
 Anybody sends a header with a thousand ranges, so it is read to a bound, as ``Accept-Language`` is
 (``app/standards/xapi/languages.py``).
@@ -31,7 +31,7 @@ _RANGE: Final = re.compile(
 
 
 def wants_page(accept: str | None) -> bool:
-    """Whether a page of HTML suits better than a problem document.
+    """True if a page of HTML suits better than a problem document.
 
     Only where HTML is asked for by its name: programs say ``*/*``, or nothing. Weights decide; of equal ones the name
     beats a wildcard, and a document in JSON that is named too beats the page.

@@ -184,7 +184,7 @@ def test_whoever_is_let_in_has_a_share_of_their_own_from_then_on(client: FlaskCl
     heads = Heads(client.application.extensions[AUTHENTICATORS].fields)
 
     def served(**headers: str) -> str:
-        """Whose share a request took."""
+        """The key of the share that a request took."""
         head = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
         asked = heads.asking(bytearray(f"GET /api/v1/audit HTTP/1.1\r\n{head}\r\n".encode()))
         (admitted,), _ = admission.arrive("", asked, 0.0)

@@ -17,7 +17,7 @@ VOID = {"meta"}
 
 
 class Page(HTMLParser):
-    """What a page consists of; fails where its tags do not close."""
+    """Content of a page; fails where its tags do not close."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ SPARE_THREADS = 1
 OPERATIONS_THREADS = 2
 """Threads beside them for health checks and metrics."""
 PRESENT_SECONDS = 1.0
-"""How long after its last request a principal counts as one that others share with."""
+"""Seconds after its last request that a principal counts as one that others share with."""
 RETRY_SECONDS = 1
 _STRANGERS = ""
 _MAX_CREDENTIALS = 10_000
@@ -63,7 +63,7 @@ class Shed(NamedTuple, Generic[Item]):
 
 @dataclass(eq=False, slots=True)
 class _Holding(Generic[Item]):
-    """What one principal holds and waits for."""
+    """Accounts of one principal: what it holds and waits for."""
 
     key: str
     threads: int = 0

@@ -1,4 +1,4 @@
-"""Whose statements a principal may read."""
+"""Readers of statements: whose statements a principal may read."""
 
 from __future__ import annotations
 
