@@ -55,7 +55,7 @@ from app.standards.xapi.versions import Version
 from app.traces.documents.store import COLLECTIONS as DOCUMENT_COLLECTIONS
 from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import COLLECTIONS, NAME, Filter
-from app.web.gate import Gate
+from app.web.gate import AUTHENTICATORS, Gate
 from app.web.xapi.reading import reader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,16 +94,16 @@ def with_constant(settings: Settings) -> Flask:
     """The application, and two views beside its own: one only checks credentials, one reads without an audit entry."""
     app = create_app(settings)
     parts: Parts = app.extensions["sillage"]
-    gate = Gate(parts.access, parts.presence.require)
+    gate = Gate(app.extensions[AUTHENTICATORS], parts.presence.require)
 
     @app.get(CONSTANT)
     def constant() -> Response:
-        gate.credential(scopes.READ, scopes.READ_MINE)
+        gate.principal(scopes.READ, scopes.READ_MINE)
         return Response(b"{}", content_type="application/json")
 
     @app.get(UNAUDITED)
     def unaudited() -> Response:
-        who = reader(gate.credential(scopes.READ, scopes.READ_MINE), Version.V1)
+        who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1)
         if "statementId" in request.args:
             body = parts.library.one(UUID(request.args["statementId"]), who, voided=False).body
         else:
