@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html import escape
 from typing import Final, NamedTuple
 
@@ -25,19 +26,24 @@ font:1.125rem/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",Ubuntu,A
 header{background:#0b2540;color:#fff;font-size:1.25rem;font-weight:700;letter-spacing:-.01em}
 header p,main{max-width:44rem;margin:0 auto;padding:1rem clamp(1rem,4vw,2rem)}
 main{padding-block:clamp(1.5rem,6vw,4rem)}
-h1{margin:0 0 1rem;padding-inline-start:1rem;border-inline-start:.375rem solid var(--mark);
-font-size:clamp(1.625rem,1.25rem + 1.7vw,2.125rem);line-height:1.22;letter-spacing:-.018em;text-wrap:balance}
-main>p{margin:0 0 2.5rem;font-size:1.3125rem;line-height:1.5}
+.said{margin:0 0 2.5rem;padding-inline-start:1.25rem;border-inline-start:.375rem solid var(--mark)}
+h1{margin:0 0 .75rem;font-size:clamp(1.625rem,1.25rem + 1.7vw,2.125rem);
+line-height:1.22;letter-spacing:-.018em;text-wrap:balance}
+.said p{margin:0;font-size:1.25rem;line-height:1.5;text-wrap:pretty}
 section{padding:1.25rem 1.5rem;border:1px solid var(--line);border-radius:.375rem;background:var(--surface);
 font-size:1rem;line-height:1.5}
 h2{margin:0 0 .75rem;font-size:1.0625rem;line-height:1.3}
 dl{margin:0;display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.5rem 1.5rem}
 dt{color:var(--muted)}
 dd{margin:0;overflow-wrap:anywhere}
+dd:first-of-type code{white-space:nowrap}
 code{font:.9375em ui-monospace,"Cascadia Mono",Consolas,Menlo,"DejaVu Sans Mono",monospace}
 @media (max-width:34rem){dl{display:block}dd{margin:0 0 .75rem}dd:last-child{margin:0}section{padding:1rem}}
 @media print{header{background:none;color:inherit}}
 """
+
+# As details and docstrings have it.
+_QUOTED: Final = re.compile("`([^`]+)`")
 
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="{language}">
@@ -52,8 +58,10 @@ _PAGE: Final = """<!DOCTYPE html>
 <body>
 <header><p>Sillage</p></header>
 <main>
+<div class="said">
 <h1>{heading}</h1>
 <p>{first}. {then}</p>
+</div>
 <section aria-labelledby="reference">
 <h2 id="reference">{words.reference}</h2>
 <dl>
@@ -99,7 +107,7 @@ _WORDS: Final = {
 }
 
 _AGAIN_EN: Final = "If it happens again, quote the reference below to the team that runs this service."
-_AGAIN_FR: Final = "Si cela se reproduit, transmettez la référence ci-dessous à l’équipe qui gère ce service."
+_AGAIN_FR: Final = "Si cela se reproduit, transmettez la référence donnée plus bas à l’équipe qui gère ce service."
 
 _SAID: Final[dict[int, dict[str, _Said]]] = {
     400: {
@@ -131,7 +139,7 @@ _SAID: Final[dict[int, dict[str, _Said]]] = {
         "fr": _Said(
             "Vous n’avez pas accès à cette page",
             "Si vous pensez que vous le devriez, adressez-vous à l’équipe qui gère ce service",
-            "Transmettez-lui la référence ci-dessous.",
+            "Transmettez-lui la référence donnée plus bas.",
         ),
     },
     404: {
@@ -143,7 +151,7 @@ _SAID: Final[dict[int, dict[str, _Said]]] = {
         "fr": _Said(
             "Il n’y a rien à cette adresse",
             "Vérifiez l’adresse",
-            "Si vous avez suivi un lien, signalez-le à la personne qui vous l’a donné.",
+            "Si vous avez suivi un lien, prévenez la personne qui vous l’a donné.",
         ),
     },
     405: {
@@ -224,6 +232,6 @@ def page(error: SillageError, *, french: bool, request_id: str) -> bytes:
         title=escape(error.title_fr if french else error.title),
         code=escape(error.code),
         status=error.status,
-        detail=escape(error.detail),
+        detail=_QUOTED.sub(r"<code>\1</code>", escape(error.detail)),
         request_id=escape(request_id),
     ).encode("utf-8", "replace")

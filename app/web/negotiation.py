@@ -1,6 +1,6 @@
 """Choice of the form of an answer: the ``Accept`` header (RFC 9110 12.5.1).
 
-Anybody sends a header with a thousand ranges, so it is read to a bound, as ``Accept-Language`` is
+Browsers send ten ranges, and anybody may send a thousand: the header is read to a bound, as ``Accept-Language`` is
 (``app/standards/xapi/languages.py``).
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 
 MAX_CHARACTERS: Final = 8_192
 """Of one header."""
-MAX_RANGES: Final = 200
+MAX_RANGES: Final = 50
 """Of one header, in its order."""
 
 PAGE: Final = "text/html"

@@ -99,6 +99,12 @@ def test_whatever_an_error_says_is_text() -> None:
     assert "</dd><script>alert(1)</script> & \"'?{heading}" in page.text("dl")
 
 
+def test_what_a_detail_quotes_is_code_and_text_all_the_same() -> None:
+    page = made(NotFound("See `/xAPI/about`, `<script>` or `."))
+    assert [text for text in page.texts["code"] if text in ("/xAPI/about", "<script>")] == ["/xAPI/about", "<script>"]
+    assert "See /xAPI/about, <script> or `." in page.text("dl")
+
+
 def luminance(colour: str) -> float:
     whole = colour * 2 if len(colour) == 3 else colour
     parts = [int(whole[at : at + 2], 16) / 255 for at in (0, 2, 4)]
