@@ -37,6 +37,7 @@ from app.core.errors import (
     SettingsInvalid,
     SillageError,
 )
+from app.core.personal_data import PersonalDataStore
 from app.crypto import kinds
 from app.crypto.bodies import DICTIONARIES, Bodies
 from app.crypto.keys import OrganisationKeys
@@ -74,7 +75,7 @@ from app.operations.rotation.rekey import Rekey
 from app.operations.rotation.reseal import Reseal
 from app.operations.rotation.resealing import ResealRepository
 from app.operations.schema import migrations
-from app.operations.schema.catalogue import COLLECTIONS
+from app.operations.schema.catalogue import COLLECTIONS, personal_data
 from app.people.access_package.person_package import Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
@@ -97,6 +98,7 @@ from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler, late_seconds
 from app.platform.jobs.store import JobRepository, LeaseRepository
+from app.platform.mongo.collection import DataContext
 from app.platform.mongo.connection import Store
 from app.platform.mongo.embedded import server as embedded
 from app.research.aggregates import Aggregates
@@ -257,6 +259,11 @@ class Parts:
         return SourceRepository(self.store)
 
     @cached_property
+    def personal_data(self) -> Sequence[PersonalDataStore]:
+        """The part of each collection in the rights of persons."""
+        return personal_data(DataContext(self.store, self.keys, self.subjects))
+
+    @cached_property
     def person_states(self) -> PersonStates:
         """Who is restricted, and who objects to what."""
         return PersonStates(PersonStateRepository(self.store), self._trusted)
@@ -358,7 +365,7 @@ class Parts:
             self._links,
             self.audit,
             self.keys,
-            SessionRepository(self.store).forget,
+            stores=self.personal_data,
             accounts=AccountRepository(self.store),
             seal=self.person_seal,
             years=RetentionYears(self.store),
@@ -392,8 +399,8 @@ class Parts:
             certificates=self.certificates,
             removal=Removal(self.store, self.attachment_repository),
             retained=RetentionRepository(self.store, self.attachment_repository),
-            remains=Remains(self.store, PersonRepository(self.store), self.attachment_repository),
-            accounts=AccountRepository(self.store),
+            remains=Remains(self.store, self.attachment_repository),
+            stores=self.personal_data,
             sources=self.sources_repository,
             statements=self.statements,
             reader=self.reader,
@@ -518,8 +525,9 @@ class Parts:
     @cached_property
     def persons(self) -> Persons:
         """Finds persons."""
-        cases = CaseRepository(self.store)
-        return Persons(PersonRepository(self.store), self.keys, self._audited, cases.count_of, self.pseudonyms.whole)
+        return Persons(
+            PersonRepository(self.store), self.keys, self._audited, self.personal_data, self.pseudonyms.whole
+        )
 
     @cached_property
     def packages(self) -> Packages:
@@ -534,7 +542,7 @@ class Parts:
             reader=self.reader,
             documents=of_person,
             attachments=self.attachments.of,
-            sessions=SessionRepository(self.store).of_subjects,
+            stores=self.personal_data,
             ends=AccountRepository(self.store).of,
             sources=self.sources_repository.list,
             register=self.register,
@@ -572,7 +580,7 @@ class Parts:
         places = PersonRepository(self.store)
         return Erasures(
             repository=ErasureRepository(self.store),
-            remains=Remains(self.store, places, self.attachment_repository),
+            remains=Remains(self.store, self.attachment_repository),
             tombstones=Tombstones(self.store),
             persons=self.persons,
             places=places,
@@ -593,6 +601,7 @@ class Parts:
                 self.receptions,
                 self._document_marks,
             ),
+            stores=self.personal_data,
             home_page=f"{self.settings.public_url.rstrip('/')}/erased",
             scan=self.statements.span,
             outside=lambda tombstones: self.backups.note_tombstones(tombstones),
@@ -737,7 +746,7 @@ class Parts:
             repository=MinorsRepository(self.store),
             statements=self.statements,
             placed=TokenRepository(self.store),
-            remains=Remains(self.store, PersonRepository(self.store), self.attachment_repository),
+            remains=Remains(self.store, self.attachment_repository),
             attachments=self.attachment_repository,
             accounts=AccountRepository(self.store),
             subjects=self.subjects,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pymongo.errors import DuplicateKeyError
 
 from app.core.errors import RegisterInvalid
-from app.core.personal_data import Impersonal, Personal
+from app.core.personal_data import Impersonal, Personal, Restored
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -25,9 +25,15 @@ COLLECTIONS = (
             export="none: of staff, told by the operator",
             erase="`credential revoke`; labels are the operator's",
             retain="with the credential",
-            restore="as the backup has them; revocations since are kept",
+            apart={
+                "locate": "none: of staff, whom `sillage credential list` tells",
+                "export": "none: of staff, told by the operator",
+                "erase": "`app/access/credentials.py`: revoked by the operator; labels stay, for who read",
+                "retain": "`app/access/credentials.py`: with the credential",
+            },
         ),
         (Index("source", (("source", 1),)),),
+        restored=Restored.IN_FORCE,
     ),
 )
 

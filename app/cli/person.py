@@ -293,7 +293,7 @@ def find(parts: Finding, who: Meant) -> None:
     if who.each:
 
         def told(_: int, one: Person) -> str:
-            found = parts.persons.find(one, actor="cli:person find")._asdict()
+            found = parts.persons.find(one, actor="cli:person find")
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
             reach = parts.persons.reach(one)
             return (", ".join(listed) or "no place") + in_short(reach)
@@ -302,7 +302,7 @@ def find(parts: Finding, who: Meant) -> None:
         return
     found = parts.persons.find(who.one, actor="cli:person find")
     rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")
-    for name, number in found._asdict().items():
+    for name, number in found.items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
     show_reach(parts.persons.reach(who.one))

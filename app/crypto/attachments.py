@@ -50,6 +50,15 @@ def unwrapped(learner: Cipher, organisation: str, attachment: bytes, wrapped: by
     return AESGCM(_opened(learner, wrapped, _key_bound(organisation, attachment)))
 
 
+def unwraps(learner: Cipher, organisation: str, attachment: bytes, wrapped: bytes) -> bool:
+    """True if a learner's key opens what was wrapped for them."""
+    try:
+        unwrapped(learner, organisation, attachment, wrapped)
+    except DecryptionFailed:
+        return False
+    return True
+
+
 def rewrapped(
     learner: Cipher, other: Cipher, organisation: str, attachment: bytes, wrapped: bytes, random: RandomBytes
 ) -> bytes:

@@ -18,13 +18,13 @@ import structlog
 
 from app.core import clock
 from app.core.errors import SillageError
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.keys.keyring import KeyHolding
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
 NAME = "key_holders"
-COLLECTIONS = (Declared(NAME, Impersonal("which processes hold which versions")),)
+COLLECTIONS = (Declared(NAME, Impersonal("which processes hold which versions"), restored=Restored.NEVER),)
 
 _log = structlog.stdlib.get_logger("sillage.keys")
 _FORGOTTEN_MS = 3_600_000

@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, KeyWrapping, Wrapped, subject_place
 from app.keys import rekeying
 from app.platform.mongo.collection import Declared, Index
@@ -32,8 +32,15 @@ COLLECTIONS = (
             erase="first of all",
             retain="with the last that is encrypted with it",
             restore="keys destroyed since do not come back: tombstones",
+            apart={
+                "locate": "none: keys; what they open is found where it is",
+                "export": "none: keys",
+                "erase": "`app/people/erasure/store.py`: first of all, in one transaction with the tombstones",
+                "retain": "none: other data may be encrypted with it",
+            },
         ),
         (Index("version", (("version", 1), ("_id", 1)), packed=True),),
+        restored=Restored.BY_ITSELF,
     ),
 )
 

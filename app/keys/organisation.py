@@ -32,7 +32,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, KeyMissing, KeyRefused, RestoreRefused
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.crypto.keys import (
     KEY_BYTES,
     Current,
@@ -51,7 +51,7 @@ from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "organisation_keys"
-COLLECTIONS = (Declared(NAME, Impersonal("wrapped keys of the organisation")),)
+COLLECTIONS = (Declared(NAME, Impersonal("wrapped keys of the organisation"), restored=Restored.BY_ITSELF),)
 
 INDEX = "index"
 NEXT = "index-next"

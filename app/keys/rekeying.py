@@ -34,13 +34,19 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.crypto.keys import Wrapped
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "rekeyings"
-COLLECTIONS = (Declared(NAME, Impersonal("how far a rekey has come; one subject token of no meaning meanwhile")),)
+COLLECTIONS = (
+    Declared(
+        NAME,
+        Impersonal("how far a rekey has come; one subject token of no meaning meanwhile"),
+        restored=Restored.BY_ITSELF,
+    ),
+)
 _SUBJECTS = "subjects"
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
 NAME = "measures"
-COLLECTIONS = (Declared(NAME, Impersonal("counts for operators")),)
+COLLECTIONS = (Declared(NAME, Impersonal("counts for operators"), restored=Restored.IN_FORCE),)
 
 _BACKUP = "backup"
 _RETENTION = "retention"

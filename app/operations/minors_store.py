@@ -23,7 +23,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.conformance.session_store import SESSIONS
@@ -31,7 +31,9 @@ from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.store import NAME as STATEMENTS
 
 NAME = "minors_passes"
-COLLECTIONS = (Declared(NAME, Impersonal("how far a policy was applied: counts by source")),)
+COLLECTIONS = (
+    Declared(NAME, Impersonal("how far a policy was applied: counts by source"), restored=Restored.BY_ITSELF),
+)
 
 
 class Pass(NamedTuple):

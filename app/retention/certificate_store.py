@@ -37,7 +37,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
@@ -54,13 +54,20 @@ COLLECTIONS = (
             export="none: told by the act",
             erase="stays: proof of the deletion",
             retain="kept as proof",
-            restore="carried out again after a restore",
+            restore="carried out again",
+            apart={
+                "locate": "none: nobody is named; a token of whose data stayed names nobody without the keys",
+                "export": "none: told by the act",
+                "erase": "none: proof of the deletion (GDPR art. 5(2))",
+                "retain": "none: kept as proof",
+            },
         ),
         (
             Index("at", (("at", 1),)),
             Index("activity", (("activity", 1), ("at", 1))),
             Index("open", (("phase", 1), ("at", 1))),
         ),
+        restored=Restored.IN_FORCE,
     ),
 )
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 from pymongo import DeleteOne, ReplaceOne
 
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.crypto.documents import Layer, person_layer
-from app.platform.mongo.collection import Declared, Index, UnderLearners
+from app.platform.mongo.collection import DataContext, Declared, Index, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.learner_collection import Export, LearnerCollection
+from app.standards.xapi.timestamps import render
 
 NAME = "accounts"
 PLACE = "account"
@@ -31,6 +33,31 @@ def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
     return (person_layer(PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
 
 
+def _of_learners(subjects: Sequence[bytes]) -> Document:
+    if not subjects:
+        return {"_id": {"$in": []}}
+    # Their ids begin with the subject; the character after the bar is the zero.
+    return {"$or": [{"_id": {"$gte": f"{each.hex()}/", "$lt": f"{each.hex()}0"}} for each in subjects]}
+
+
+def _exported(found: Mapping[str, Any], _: Mapping[str, bytes]) -> Mapping[str, object]:
+    return {"source": str(found["source"]), "ended": render(int(found["closed"]))}
+
+
+class AccountData(LearnerCollection):
+    """Ends of accounts in the rights of persons."""
+
+    def __init__(self, context: DataContext) -> None:
+        export = Export("accounts.json", _exported)
+        super().__init__(context, NAME, _UNDER, counted="ended_accounts", held=False, find=_of_learners, export=export)
+        self._repository = AccountRepository(context.store)
+
+    def expire(self, source: str, before: int) -> None:
+        """Delete ends of before an instant: nothing that was stored until then is left for them to lead to."""
+        self._repository.expire(source, before)
+
+
+_UNDER = UnderLearners(("who",), _layers)
 COLLECTIONS = (
     Declared(
         NAME,
@@ -40,10 +67,11 @@ COLLECTIONS = (
             export="accounts that ended",
             erase="with the key, then the document",
             retain="with the last statement that it ends",
-            restore="those since the backup are kept",
         ),
         (Index("closed", (("source", 1), ("closed", 1))),),
-        under_learners=UnderLearners(("who",), _layers),
+        under_learners=_UNDER,
+        data=AccountData,
+        restored=Restored.IN_FORCE,
     ),
 )
 
@@ -93,10 +121,8 @@ class AccountRepository:
 
     def of(self, subjects: Iterable[bytes]) -> list[tuple[str, int]]:
         """The ends of accounts of these subjects: source, and when."""
-        # Their ids begin with the subject; the character after the bar is the zero.
-        theirs = [{"_id": {"$gte": f"{each.hex()}/", "$lt": f"{each.hex()}0"}} for each in subjects]
         with translated():
-            found = self._collection.find({"$or": theirs}, {"source": 1, "closed": 1}).sort("_id", 1)
+            found = self._collection.find(_of_learners([*subjects]), {"source": 1, "closed": 1}).sort("_id", 1)
             return [(str(one["source"]), int(one["closed"])) for one in found]
 
     def settle(self, source: str, subjects: Iterable[bytes], before: int) -> None:

@@ -20,6 +20,7 @@ from app.access.restrictions.store import Restricted
 from app.access.store import SourceRepository
 from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
+from app.core.personal_data import PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
@@ -36,7 +37,7 @@ from app.retention.certificate_store import (
     Removal,
 )
 from app.retention.certificates import Certificates, require_words
-from app.retention.closed_account_store import AccountRepository
+from app.retention.documents import AgeingDocuments
 from app.retention.store import RetentionRepository
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
@@ -76,7 +77,7 @@ class Deletions:
         removal: Removal,
         retained: RetentionRepository,
         remains: Remains,
-        accounts: AccountRepository,
+        stores: Sequence[PersonalDataStore],
         sources: SourceRepository,
         statements: Statements,
         reader: SealedReader,
@@ -87,13 +88,17 @@ class Deletions:
         audit: Callable[[str, str, Mapping[str, object]], object],
         observer: Callable[[], Observer],
     ) -> None:
-        """``sessions(source, since)`` forgets sessions with statements stored since; ``held``: who is restricted."""
+        """``sessions(source, since)`` forgets sessions with statements stored since; ``held``: who is restricted.
+
+        ``stores``: all that keep personal data.
+        """
         self._repository = repository
         self._certificates = certificates
         self._removal = removal
         self._retained = retained
         self._remains = remains
-        self._accounts = accounts
+        self._stores = stores
+        self._written = AgeingDocuments(stores)
         self._sources = sources
         self._statements = statements
         self._reader = reader
@@ -335,11 +340,8 @@ class Deletions:
             # Before the first goes: a kill does not make it less.
             self._repository.count(act.id, {"documents": self._documents(act, kept)})
         keep()
-        while self._retained.delete_documents(source, until, _REFERRING, kept, since):
+        while self._written.delete(source, until, _REFERRING, [one.subject for one in kept], since):
             keep()
-        if since == 0:
-            # Nothing that was stored before their end is left: they have nothing to lead to any more.
-            self._accounts.expire(source, until)
 
     def _refer(self, act: Act, keep: Callable[[], None]) -> None:
         """Take out of referring statements what they carry of those that went, once nobody can copy it any more."""
@@ -353,6 +355,10 @@ class Deletions:
 
     def _finish(self, act: Act) -> Act:
         sessions = self._sessions(act.source or "", act.since or 0)
+        if act.kind == DATA_DELETED and act.since == 0:
+            for store in self._stores:
+                # Nothing that was stored before is left for it to lead to.
+                store.expire(act.source or "", act.until or 0)
         act = self._certificates.get(act.id)
         # Once more: whoever counted meanwhile may have counted them.
         self._figures().note_correction(act.months)
@@ -371,7 +377,8 @@ class Deletions:
         tokens = self._keys.index.tokens(kinds.SOURCE, source)
         statements = self._retained.count(tokens, until, held, since)
         restricted = self._retained.count(tokens, until, (), since) - statements if held else 0
-        return Plan(statements, self._retained.count_documents(source, until, held, since), restricted)
+        written = self._written.count(source, until, [one.subject for one in held], since)
+        return Plan(statements, written, restricted)
 
     def _next(self, act: Act, held: Sequence[Restricted]) -> list[UUID]:
         since, until = act.since or 0, act.until or 0
@@ -384,7 +391,8 @@ class Deletions:
         return self._retained.count(self._tokens(act), act.until or 0, held, act.since or 0)
 
     def _documents(self, act: Act, held: Sequence[Restricted]) -> int:
-        return self._retained.count_documents(act.source or "", act.until or 0, held, act.since or 0)
+        subjects = [one.subject for one in held]
+        return self._written.count(act.source or "", act.until or 0, subjects, act.since or 0)
 
     def _without(self, act: Act, held: Sequence[Restricted]) -> list[Restricted]:
         """The data subjects whose data stay: those restricted now, and those who were when it was asked for."""

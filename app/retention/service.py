@@ -2,10 +2,10 @@
 
 GDPR art. 5(1)(e): no longer than the purposes need. The duration and its justification are the controller's, in the
 register (``schemas/sillage/processing-activity.schema.json``); the age of a statement is counted from ``stored``, that
-of a document (state, agent profile, activity profile) from when it was last written, under the activity of the source
-that wrote it then: a state that is in use is kept. With the basis ``account-closed`` they may go earlier: so many
-months after their source said that the learner's account ended. What came in later than that stays for the whole
-duration, as somebody uses the account.
+of a document (state, agent profile, activity profile; of any other collection that ends with a duration) from when it
+was last written, under the activity of the source that wrote it then: a state that is in use is kept. With the basis
+``account-closed`` they may go earlier: so many months after their source said that the learner's account ended. What
+came in later than that stays for the whole duration, as somebody uses the account.
 
 Keys of learners stay: other statements, of other sources, are sealed with them. So do the statements and documents of
 persons who are restricted (GDPR art. 18): they may need what would be deleted.
@@ -22,13 +22,15 @@ from typing import NamedTuple
 from app.access.restrictions.store import Restricted
 from app.core.errors import SillageError
 from app.core.months import closed_before, day_of, instant_of, months_after
+from app.core.personal_data import Ended, PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
-from app.retention.store import Ended, RetentionRepository
+from app.retention.documents import AgeingDocuments
+from app.retention.store import RetentionRepository
 from app.retention.yearly_store import RetentionYears
 
 DAY_US = 86_400_000_000
@@ -162,8 +164,8 @@ class Retention:
         sources: Callable[[], Iterable[SourceLink]],
         audit: Audit,
         keys: OrganisationKeys,
-        forget: Callable[[str, int], object] = lambda source, before: None,
         *,
+        stores: Sequence[PersonalDataStore],
         accounts: AccountRepository,
         seal: PersonSeal,
         years: RetentionYears,
@@ -171,16 +173,16 @@ class Retention:
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
-        ``forget(source, before)`` deletes what else is kept of its statements stored before (microseconds). ``held``
-        gives the persons whose statements are not to be deleted; ``seal`` opens who an account is of; ``years`` counts
-        what is deleted.
+        ``stores``: all that keep personal data. ``held`` gives the persons whose data are not to be deleted; ``seal``
+        opens who an account is of; ``years`` counts what is deleted.
         """
         self._repository = repository
         self._register = register
         self._sources = sources
         self._audit = audit
         self._keys = keys
-        self._forget = forget
+        self._stores = stores
+        self._documents = AgeingDocuments(stores)
         self._accounts = accounts
         self._seal = seal
         self._years = years
@@ -203,7 +205,7 @@ class Retention:
         overdue = cutoff - GRACE_HOURS * 3_600_000_000
         tokens = self._tokens(source)
         age = self._repository.age(tokens, cutoff, overdue, held)
-        written = self._repository.document_age(source, cutoff, overdue, held)
+        written = self._documents.age(source, cutoff, overdue, _subjects(held))
         chunks = list(self._ended(activity, source, now, held))
         return RetentionLine(
             activity.id,
@@ -222,7 +224,7 @@ class Retention:
             written.oldest,
             written.due,
             written.overdue,
-            sum(self._repository.count_ended_documents(source, chunk, cutoff) for chunk in chunks),
+            sum(self._documents.count_ended(source, chunk, cutoff) for chunk in chunks),
             activity.minors,
         )
 
@@ -285,16 +287,16 @@ class Retention:
             closed = sum(self._repository.count_ended(tokens, chunk, cutoff) for chunk in ended[link.source])
             due = self._repository.count(tokens, cutoff, held)
             closed_written = sum(
-                self._repository.count_ended_documents(link.source, chunk, cutoff) for chunk in ended[link.source]
+                self._documents.count_ended(link.source, chunk, cutoff) for chunk in ended[link.source]
             )
-            written = self._repository.count_documents(link.source, cutoff, held) + closed_written
+            written = self._documents.count(link.source, cutoff, _subjects(held)) + closed_written
             planned.append(Deletion(activity.id, link.source, due + closed, cutoff, closed, written, closed_written))
         if dry_run:
             return RetentionRun(True, tuple(planned))
         for deletion in planned:
-            self._forget(deletion.source, deletion.cutoff)
-            # Nothing that was stored before their end is left: they have nothing to lead to any more.
-            self._accounts.expire(deletion.source, deletion.cutoff)
+            for store in self._stores:
+                # Nothing that was stored before is left for it to lead to.
+                store.expire(deletion.source, deletion.cutoff)
         total = sum(deletion.statements + deletion.documents for deletion in planned)
         done = 0
 
@@ -367,18 +369,18 @@ class Retention:
         def said(complete: bool) -> dict[str, object]:
             return where | {"deleted": gone.statements, "documents_deleted": gone.documents, "complete": complete}
 
-        repository = self._repository
+        repository, documents, kept = self._repository, self._documents, _subjects(held)
         try:
             # The tokens anew for each batch: the index key may be replaced meanwhile.
             for batch in batches(lambda: repository.delete(self._tokens(source), cutoff, _BATCH, held)):
                 gone = gone._replace(statements=gone.statements + batch)
-            for batch in batches(lambda: repository.delete_documents(source, cutoff, _BATCH, held)):
+            for batch in batches(lambda: documents.delete(source, cutoff, _BATCH, kept)):
                 gone = gone._replace(documents=gone.documents + batch)
             for chunk in ended:
                 tokens = self._tokens(source)
                 for batch in batches(partial(repository.delete_ended, tokens, chunk, cutoff, _BATCH)):
                     gone = gone._replace(statements=gone.statements + batch, closed=gone.closed + batch)
-                for batch in batches(partial(repository.delete_ended_documents, source, chunk, cutoff, _BATCH)):
+                for batch in batches(partial(documents.delete_ended, source, chunk, cutoff, _BATCH)):
                     gone = gone._replace(
                         documents=gone.documents + batch, documents_closed=gone.documents_closed + batch
                     )
@@ -429,6 +431,10 @@ class Retention:
 
     def _tokens(self, source: str) -> tuple[bytes, ...]:
         return self._keys.index.tokens(kinds.SOURCE, source)
+
+
+def _subjects(held: Sequence[Restricted]) -> list[bytes]:
+    return [one.subject for one in held]
 
 
 def _cutoff(activity: Activity, now: int) -> int:

@@ -1,19 +1,14 @@
-"""Counting and deleting by age what is kept of a source.
-
-Statements by ``stored``, on the index (token, stored). Documents (states, agent profiles, activity profiles) by when
-they were last written, as of the source that wrote them then, on the index (source, updated).
-"""
+"""Counting and deleting by age the statements of a source: by ``stored``, on the index (token, stored)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pymongo
 
 from app.access.restrictions.store import Restricted
+from app.core.personal_data import Age, Ended
 from app.platform.mongo.connection import Document, Store, translated
-from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import AttachmentRepository
 
 NAME = "statements"
@@ -24,34 +19,14 @@ _COUNT_SECONDS = 600.0
 _AT_ONCE = 1_000
 
 
-class Age(NamedTuple):
-    """The number of statements, or documents, of a source, the instant of the oldest (microseconds), and the number of
-    old ones.
-    """
-
-    kept: int
-    oldest: int | None
-    due: int
-    overdue: int
-
-
-class Ended(NamedTuple):
-    """A learner whose account ended: subject token, tokens that find them, and what is stored before goes."""
-
-    subject: bytes
-    agents: tuple[bytes, ...]
-    before: int
-
-
 class RetentionRepository:
-    """Statements of a source by ``stored``, its documents by ``updated``. Placeholders are never counted nor touched.
+    """Statements of a source by ``stored``. Placeholders are never counted nor touched.
 
     Nor is what is of persons who are ``held``: restricted, so that their data are kept (GDPR art. 18).
     """
 
     def __init__(self, store: Store, attachments: AttachmentRepository) -> None:
         self._collection = store.collection(NAME)
-        self._documents = store.collection(DOCUMENTS)
         self._attachments = attachments
 
     def age(
@@ -131,64 +106,6 @@ class RetentionRepository:
             # The bound is said again: an id may have been taken over by something newer in between.
             deleted = self._collection.delete_many({"_id": {"$in": ids}, "stored": {"$lt": before}})
             return deleted.deleted_count
-
-    # --- documents ------------------------------------------------------------------------------------
-
-    def document_age(self, source: str, due_before: int, overdue_before: int, held: Sequence[Restricted] = ()) -> Age:
-        """As ``age``, of the documents that the source, by its id, wrote last."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            first = self._documents.find_one({"source": source}, {"_id": 0, "updated": 1}, sort=[("updated", 1)])
-            if first is None:
-                return Age(0, None, 0, 0)
-            oldest = int(first["updated"])
-            return Age(
-                self._documents.count_documents({"source": source}),
-                oldest,
-                self.count_documents(source, due_before, held) if oldest < due_before else 0,
-                self.count_documents(source, overdue_before, held) if oldest < overdue_before else 0,
-            )
-
-    def count_documents(self, source: str, before: int, held: Sequence[Restricted] = (), since: int = 0) -> int:
-        """The number of documents that the source wrote last, from ``since`` on and before; of none who is held."""
-        asked = _written(source, before, since)
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            counted = self._documents.count_documents(asked)
-            for place in range(0, len(held), _AT_ONCE):
-                theirs = {"$in": [one.subject for one in held[place : place + _AT_ONCE]]}
-                counted -= self._documents.count_documents({**asked, "subject": theirs})
-            return counted
-
-    def count_ended_documents(self, source: str, ended: Sequence[Ended], since: int) -> int:
-        """The number of documents that go because the learner's account ended, of those written from ``since`` on."""
-        if not ended:
-            return 0
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return self._documents.count_documents(_written_of_ended(source, ended, since))
-
-    def delete_documents(
-        self, source: str, before: int, limit: int, held: Sequence[Restricted] = (), since: int = 0
-    ) -> int:
-        """Delete what ``count_documents`` counts, the oldest first, at most ``limit``; how many were."""
-        return self._delete_documents(_kept_out(_written(source, before, since), held), limit)
-
-    def delete_ended_documents(self, source: str, ended: Sequence[Ended], since: int, limit: int) -> int:
-        """Delete what ``count_ended_documents`` counts, at most ``limit``; how many were."""
-        return self._delete_documents(_written_of_ended(source, ended, since), limit) if ended else 0
-
-    def _delete_documents(self, asked: Document, limit: int) -> int:
-        with translated():
-            found = self._documents.find(asked, {"_id": 1}).sort([("updated", 1)]).limit(limit)
-            ids = [document["_id"] for document in found]
-            # Asked again: one may have been written anew in between, and is kept from then.
-            return self._documents.delete_many({**asked, "_id": {"$in": ids}}).deleted_count if ids else 0
-
-
-def _written(source: str, before: int, since: int) -> Document:
-    return {"source": source, "updated": {"$gte": since, "$lt": before}}
-
-
-def _written_of_ended(source: str, ended: Sequence[Ended], since: int) -> Document:
-    return {"$or": [{"subject": one.subject, **_written(source, one.before, since)} for one in ended]}
 
 
 def _kept_out(asked: Document, held: Sequence[Restricted]) -> Document:

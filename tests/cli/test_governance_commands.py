@@ -85,6 +85,7 @@ class Parts:
             lambda: [SourceLink("ent1", "ent")],
             self.audit,
             vault,
+            stores=(),
             accounts=AccountRepository(store),
             seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
             years=RetentionYears(store),

@@ -135,7 +135,9 @@ import os, signal, sys
 from app.cli import main
 from app.people.erasure import service as erasure
 from app.platform.cluster import claims
+from app.people.access_package.receptions import Receptions
 from app.people.erasure.store import ErasureRepository, Remains
+from app.traces.statements.personal_data import AttachmentData, StatementData
 
 moment, name = sys.argv[1:]
 erasure.BATCH, erasure.REDACTED_AT_ONCE, claims.CLAIM_SECONDS = 20, 5, 0.5
@@ -155,7 +157,11 @@ if moment == "destroyed":
 elif moment == "bounded":
     dying(ErasureRepository, "advance")
 elif moment == "deleting":
-    dying(Remains, "delete_statements", 2)
+    dying(StatementData, "delete_some", 2)
+elif moment == "between":
+    dying(AttachmentData, "_page")
+elif moment == "deleted":
+    dying(Receptions, "forget_person")
 elif moment == "redacting":
     dying(Remains, "redact")
 elif moment == "recounted":
@@ -164,7 +170,7 @@ sys.argv = ["sillage", "person", "erase", "--yes", "--account", "https://ent.exa
 main()
 """
 
-MOMENTS = ("destroyed", "bounded", "deleting", "redacting", "recounted")
+MOMENTS = ("destroyed", "bounded", "deleting", "between", "deleted", "redacting", "recounted")
 
 
 def test_an_erasure_killed_at_any_moment_is_finished(

@@ -6,12 +6,14 @@ import json
 import os
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from app.access.restrictions.store import Restricted
 from app.core.errors import DatabaseUnavailable, LeaseLost, RegisterInvalid
+from app.core.personal_data import Ended, PersonalDataStore
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.audit.store import AuditRepository
@@ -19,11 +21,13 @@ from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.operations.schema.catalogue import personal_data
+from app.platform.mongo.collection import DataContext
 from app.platform.mongo.connection import Store
 from app.retention import store as retention_storage
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.service import DAY_US, Retention
-from app.retention.store import Ended, RetentionRepository
+from app.retention.store import RetentionRepository
 from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
@@ -52,6 +56,7 @@ class House:
         self.held: list[Restricted] = []
         self.years = RetentionYears(store)
         self.keks = keks
+        self.stores = personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default")))
         self.retention = self.made()
 
     def made(self) -> Retention:
@@ -61,6 +66,7 @@ class House:
             lambda: LINKS,
             self.audit,
             self.vault,
+            stores=self.stores,
             accounts=self.accounts,
             seal=self.seal,
             years=self.years,
@@ -131,13 +137,20 @@ def test_what_is_due_goes_and_nothing_else(house: House) -> None:
 
 def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house: House) -> None:
     forgotten: list[tuple[str, int]] = []
+
+    class Following(PersonalDataStore):
+        name = "following"
+
+        def expire(self, source: str, before: int) -> None:
+            forgotten.append((source, before))
+
     retention = Retention(
         house.repository,
         house.register,
         lambda: LINKS,
         house.audit,
         house.vault,
-        lambda *what: forgotten.append(what),
+        stores=[Following()],
         accounts=house.accounts,
         seal=house.seal,
         years=house.years,
@@ -448,6 +461,11 @@ def test_the_documents_of_an_account_that_ended_go_with_its_statements(closing_h
     assert (written(house, subject=subject(house, "gone")), written(house, subject=subject(house, "here"))) == (2, 3)
 
 
+def documents(house: House) -> Any:
+    (ageing,) = [store.ageing for store in house.stores if store.ageing is not None]
+    return ageing
+
+
 @pytest.mark.usefixtures("small_batches")
 def test_documents_go_some_at_a_time_the_oldest_first_by_the_index(house: House) -> None:
     write(house, "tutor", 102, 5)
@@ -464,7 +482,7 @@ def test_documents_go_some_at_a_time_the_oldest_first_by_the_index(house: House)
     assert written(house, updated={"$lt": NOW - 101 * DAY_US - DAY_US // 2}) == 1
     assert written(house, updated={"$gte": NOW - 101 * DAY_US}) == 5
     assert house.retention.apply(NOW, False).documents == 6
-    asked = retention_storage._written("tutor", NOW, 0)
+    asked = documents(house)._written("tutor", NOW, 0)
     plan = str(house.store.collection("documents").find(asked).sort([("updated", 1)]).limit(5).explain())
     assert "COLLSCAN" not in plan
     assert "'SORT'" not in plan
@@ -480,7 +498,7 @@ def test_a_document_that_is_written_anew_meanwhile_is_kept(house: House, monkeyp
         return delete_many(self, asked, *more, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(collection), "delete_many", written_first)
-    assert house.repository.delete_documents("ent1", NOW - 10 * DAY_US, 10) == 1
+    assert documents(house).delete("ent1", NOW - 10 * DAY_US, 10) == 1
     assert written(house, updated=NOW) == 1
 
 

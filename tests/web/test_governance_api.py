@@ -56,6 +56,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         lambda: [SourceLink("ent1", "ent", "strip", "Names are of no use")],
         audit,
         vault,
+        stores=(),
         accounts=AccountRepository(store),
         seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
         years=RetentionYears(store),

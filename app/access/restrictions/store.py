@@ -18,15 +18,15 @@ leave some out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
 
-from app.core.personal_data import Personal
+from app.core.personal_data import DataSubject, Erasing, Gone, Personal, PersonalDataStore, Restored
 from app.crypto.documents import Layer, person_layer
-from app.platform.mongo.collection import Declared, UnderLearners
+from app.platform.mongo.collection import DataContext, Declared, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "person_states"
@@ -38,6 +38,32 @@ def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
     return (person_layer(PLACE, bytes(found["_id"])),)
 
 
+class PersonStateData(PersonalDataStore):
+    """Restrictions and objections in the rights of persons."""
+
+    name = NAME
+
+    def __init__(self, context: DataContext) -> None:
+        self._collection = context.store.collection(NAME)
+
+    def locate(self, who: DataSubject) -> Mapping[str, int]:
+        """Identifiers of theirs for which something is noted."""
+        with translated():
+            return {"restrictions": self._collection.count_documents({"_id": {"$in": list(who.subjects)}})}
+
+    def erase(self, asked: Erasing) -> Iterator[Gone]:
+        """Delete what is noted of them, but for an objection, which is to hold if they come back."""
+        # What is noted later is of who came back: it stays.
+        if asked.again:
+            return
+        theirs: Document = {"_id": {"$in": list(asked.who.subjects)}}
+        with translated():
+            lasting = {"objects": {"$exists": False}, "refuse": {"$exists": False}}
+            gone = self._collection.delete_many({**theirs, **lasting})
+            self._collection.update_many(theirs, {"$unset": {"restricted": ""}})
+        yield Gone(gone.deleted_count)
+
+
 COLLECTIONS = (
     Declared(
         NAME,
@@ -47,9 +73,15 @@ COLLECTIONS = (
             export="standing",
             erase="the identifiers with the key; an objection stays, without a name",
             retain="until it is withdrawn",
-            restore="those since the backup are kept",
+            apart={
+                "export": "`app/people/restriction.py`: what holds now, in `about.json` and on the page; a reading on "
+                "record",
+                "retain": "`app/people/restriction.py`: kept until it is withdrawn",
+            },
         ),
         under_learners=UnderLearners(("who",), _layers),
+        data=PersonStateData,
+        restored=Restored.IN_FORCE,
     ),
 )
 

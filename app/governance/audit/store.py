@@ -26,7 +26,7 @@ from bson.max_key import MaxKey
 from bson.son import SON
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -40,12 +40,18 @@ COLLECTIONS = (
             export="readings, recipients",
             erase="stays: proof of what was done; tokens name nobody without the keys",
             retain="`SILLAGE_AUDIT_DAYS`",
-            restore="the log of the database that is replaced is kept beside",
+            apart={
+                "locate": "`app/people/audit_search.py`: a search that is on record itself",
+                "export": "`app/people/access_package/recipients.py`: recipients, without which reader did what",
+                "erase": "none: proof of what was done; tokens name nobody without the keys",
+                "retain": "`app/governance/audit/retention.py`: by `SILLAGE_AUDIT_DAYS`, in closed chains",
+            },
         ),
         (
             Index("at_id", (("at", 1), ("_id", 1))),
             Index("kind_at_id", (("kind", 1), ("at", 1), ("_id", 1))),
         ),
+        restored=Restored.ADDED,
     ),
 )
 

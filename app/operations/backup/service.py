@@ -27,8 +27,8 @@ import structlog
 from app.core import clock
 from app.core.atomic_file import new_file, sweep
 from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
+from app.core.personal_data import Restored as AfterRestore
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
-from app.governance.audit import store as audit_log
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN, TOMBSTONES_EXPORTED
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
@@ -53,6 +53,7 @@ from app.operations.backup.snapshot import snapshot
 from app.operations.measures import BackupMade, Measures
 from app.operations.minors_store import Cleaning, MinorsRepository
 from app.operations.schema import migrations
+from app.operations.schema.catalogue import restored
 from app.people.erasure import tombstones
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.platform.cluster.low_watermark import Observer
@@ -65,23 +66,9 @@ TOMBSTONE_MAC = "tombstone-file"
 
 ProgressCallback = Callable[[int, int], None]
 
-# What was decided since the backup and a restore must not undo, where the database is still there to tell: revoked
-# credentials, erasures with their receipts, restrictions and objections, data-subject requests, ends of accounts, what
-# was done on the operator's word, with its certificates; who received what, which is no more in the audit log. And when
-# a backup was made last.
-_NEVER_TAKEN_BACK = frozenset(
-    {
-        "accounts",
-        "cases",
-        "certificates",
-        "credentials",
-        "erasures",
-        "measures",
-        "person_states",
-        "receptions",
-        "reception_graves",
-    }
-)
+# What was decided since the backup and a restore must not undo, where the database is still there to tell: each
+# collection says whether it holds such.
+_NEVER_TAKEN_BACK = restored(AfterRestore.IN_FORCE)
 _MARGIN_SECONDS = 2.0
 # Learners' keys of a backup that are tried before anything is written.
 _SAMPLE = 1_000
@@ -469,7 +456,8 @@ class Backups:
         step("load")
         self._load_parts(steps, backup, manifest, state, progress)
         if state.same:
-            steps.keep_present(audit_log.NAME)
+            for name in sorted(restored(AfterRestore.ADDED)):
+                steps.keep_present(name)
             for name in sorted(_NEVER_TAKEN_BACK):
                 if name not in manifest.parts:
                     steps.stage(name)

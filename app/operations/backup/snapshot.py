@@ -18,15 +18,15 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.core import clock
 from app.core.errors import BackupFailed
-from app.keys import holders as key_holders
+from app.core.personal_data import Restored
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.operations.backup.restoring import STATE, is_staged
+from app.operations.schema.catalogue import restored
 from app.operations.schema.migrations import NOTES
-from app.platform.cluster import processes
 from app.platform.mongo.connection import Store, translated
 
-LEFT_OUT = frozenset({processes.NAME, processes.FENCES, key_holders.NAME, STATE})
+LEFT_OUT = restored(Restored.NEVER) | {STATE}
 """Collections that say which processes live: nothing of it is true elsewhere or later."""
 
 _WINDOW = "minSnapshotHistoryWindowInSeconds"

@@ -1,9 +1,13 @@
-"""Every collection of an organisation's database, gathered from the repositories that declare them."""
+"""Every collection of an organisation's database, gathered from the repositories that declare them.
+
+Whoever acts for persons, keeps durations or restores asks here, and knows no store by name.
+"""
 
 from __future__ import annotations
 
 from app.access import store as sources
 from app.access.restrictions import store as person_states
+from app.core.personal_data import PersonalDataStore, Restored
 from app.governance.audit import store as audit
 from app.governance.register import store as register
 from app.keys import holders as key_holders
@@ -13,13 +17,13 @@ from app.keys import rekeying
 from app.operations import measures
 from app.operations import minors_store as minors_passes
 from app.operations.rotation import resealing
-from app.people.access_package import reception_store as receptions
+from app.people.access_package import receptions
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
 from app.people.requests import store as cases
 from app.platform.cluster import processes
 from app.platform.jobs import store as jobs
-from app.platform.mongo.collection import Declared
+from app.platform.mongo.collection import DataContext, Declared
 from app.research import store as aggregates
 from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
@@ -30,16 +34,15 @@ from app.traces.conformance import pseudonym_home_store as pseudonym_home
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
-from app.traces.statements import attachment_store as attachments
-from app.traces.statements import store as statements
+from app.traces.statements import personal_data as statements
 
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *resealing.COLLECTIONS,
     *rekeying.COLLECTIONS,
     *subjects.COLLECTIONS,
-    *attachments.COLLECTIONS,
     *documents.COLLECTIONS,
+    *pattern_sessions.COLLECTIONS,
     *activity_definitions.COLLECTIONS,
     *organisation_keys.COLLECTIONS,
     *key_holders.COLLECTIONS,
@@ -49,7 +52,6 @@ COLLECTIONS: tuple[Declared, ...] = (
     *cases.COLLECTIONS,
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
-    *pattern_sessions.COLLECTIONS,
     *nomenclatures.COLLECTIONS,
     *minors_passes.COLLECTIONS,
     *pseudonym_home.COLLECTIONS,
@@ -64,3 +66,13 @@ COLLECTIONS: tuple[Declared, ...] = (
     *certificates.COLLECTIONS,
     *retention_years.COLLECTIONS,
 )
+
+
+def personal_data(context: DataContext) -> tuple[PersonalDataStore, ...]:
+    """What each collection with personal data does for the rights of persons, in the order of the catalogue."""
+    return tuple(declared.data(context) for declared in COLLECTIONS if declared.data is not None)
+
+
+def restored(how: Restored) -> frozenset[str]:
+    """The names of the collections with which a restore does this."""
+    return frozenset(declared.name for declared in COLLECTIONS if declared.restored is how)

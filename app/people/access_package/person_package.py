@@ -19,6 +19,7 @@ Layout::
     register/ACTIVITY.json          the versions of the entries of the register
     requests.json                   their requests (access, erasure, …), with each step and what was noted
     accounts.json                   ends of accounts of theirs that sources told of
+    …                               what other collections give (``PersonalDataStore.export``)
     about.json                      what the pages say
     manifest.json                   {files: [{path, length, sha256}], …}: every other file
 """
@@ -37,6 +38,7 @@ from app.access.store import Source
 from app.core import lossless
 from app.core.errors import DecryptionFailed
 from app.core.months import closed_before
+from app.core.personal_data import PersonalDataStore
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.register.service import Activity, Register, version_on
 from app.people.access_package import person_page
@@ -47,14 +49,12 @@ from app.people.access_package.person_words import LANGUAGES, README
 from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, Named, Persons
 from app.people.finding.pseudonyms import Person
-from app.people.requests.steps import Case
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
 from app.standards.xapi.documents import Content, Place
 from app.standards.xapi.masking import Mask, Masked
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
-from app.traces.conformance.session_store import SessionRow
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Stored
 
@@ -172,9 +172,6 @@ class CaseDesk(Protocol):
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
 
-    def of(self, person: Person) -> Sequence[Case]:
-        """The requests of this person."""
-
 
 class Held(NamedTuple):
     """Sources of an export: services and repositories that hold data of persons.
@@ -184,7 +181,7 @@ class Held(NamedTuple):
         reader: Opens statements.
         documents: ``documents(identifiers, subjects)``: the person's documents.
         attachments: The data of opened statements, each digest once.
-        sessions: ``sessions(subjects)``: the sessions held to patterns that are sealed for these subjects.
+        stores: All that keep personal data: each gives its part.
         ends: ``ends(subjects)``: the ends of accounts of these subjects, as source and when (microseconds).
         sources: The registered sources.
         register: The register of processing activities.
@@ -196,7 +193,7 @@ class Held(NamedTuple):
     reader: SealedReader
     documents: Callable[[Sequence[str], Sequence[bytes]], HeldDocuments]
     attachments: Callable[[Sequence[tuple[Plain, Statement]]], Sequence[Attached]]
-    sessions: Callable[[Sequence[bytes]], Iterable[SessionRow]]
+    stores: Sequence[PersonalDataStore]
     ends: Callable[[Sequence[bytes]], Iterable[tuple[str, int]]]
     sources: Callable[[], Sequence[Source]]
     register: Register
@@ -293,10 +290,6 @@ class Packages:
         if case is not None:
             self._cases.note_act(case, "package-written", actor, given)
 
-    def requests(self, person: Person) -> Sequence[Case]:
-        """The person's data-subject requests."""
-        return self._cases.of(person)
-
     def mask(self, person: Person) -> Mask:
         """A mask for one package."""
         return Mask(person.every, self._random(32))
@@ -340,10 +333,14 @@ class _Package:
         self._mentions = _Pieces(self._zip, "statements/mentions")
         self._attachments = _Pieces(self._zip, "attachments/index")
         self._digests: set[str] = set()
-        self._requests = 0
+        # Of each part that a collection gives by itself, how many items.
+        self._parts: Counter[str] = Counter()
         persons = self._held.persons
         subjects = persons.subjects(person)
-        self._subjects = (*subjects, *persons.own_groups(person))
+        self._who = persons.data_subject(person)
+        # Read when they are written.
+        made = [(store, store.export(self._who)) for store in self._held.stores]
+        self._given_apart = [(store, part) for store, part in made if part is not None]
         self._given = persons.subjects(Person(person.identifiers, ()))
         self._reach = persons.reach(person)
         self._documents = self._held.documents(person.every, subjects)
@@ -352,15 +349,14 @@ class _Package:
 
     def pieces(self) -> Iterator[bytes]:
         for language in LANGUAGES:
-            self._zip.add(f"README.{language}.txt", README[language].encode())
+            self._zip.add(f"README.{language}.txt", self._readme(language))
         yield from self._statements()
         yield from self._referring()
         for pieces in (self._own, self._voided, self._mentions, self._attachments):
             pieces.flush()
         yield self._zip.taken()
         yield from self._written_documents()
-        self._sessions()
-        self._kept_of_rights()
+        yield from self._exports()
         activities = self._register()
         yield self._zip.taken()
         read = self._held.recipients.received(self._trail, lambda done: self._progress(Progress("audit", done)))
@@ -380,6 +376,14 @@ class _Package:
         # Before the last piece: without it the zip does not open.
         self._packages.record(self._actor, self._case, self._detail, given)
         yield last
+
+    def _readme(self, language: str) -> bytes:
+        lines = [
+            f"  {part.path if part.path.endswith('.json') else _folder(part.path):<31}{part.words[language]}\n"
+            for _, part in self._given_apart
+            if part.words is not None
+        ]
+        return README[language].replace("{parts}", "".join(lines)).encode()
 
     # --- statements -----------------------------------------------------------------------------------
 
@@ -516,48 +520,27 @@ class _Package:
         self._summary.unreadable += self._documents.damaged
         index.flush()
 
-    def _sessions(self) -> None:
-        sessions = _Pieces(self._zip, "sessions/sessions")
-        for row in self._held.sessions(self._subjects):
-            fault = None if row.fault is None else row.fault._asdict()
-            item = {
-                "source": row.source,
-                "profile": row.profile,
-                "pattern": row.pattern,
-                "order": "receipt" if row.live else "timestamp",
-                "outcome": row.outcome,
-                "fault": fault,
-                "updated": render(row.updated),
-            }
-            sessions.add(orjson.dumps(item))
-            self._summary.sessions += 1
-        sessions.flush()
-
-    def _kept_of_rights(self) -> None:
-        """Write what the controller keeps of the answers to the person, and of accounts that ended."""
-        requests = [
-            {
-                "id": case.id,
-                "kind": case.kind,
-                "status": case.status,
-                "received": case.received,
-                "due": case.due,
-                "extended": case.extended,
-                "answered": case.answered,
-                "late": case.late,
-                # Who of the staff did it is not the person's to know (CJEU C-579/21).
-                "steps": [
-                    {"at": render(step.at), "step": step.what, "note": step.note, "detail": step.detail}
-                    for step in case.steps
-                ],
-            }
-            for case in self._packages.requests(self._person)
-        ]
-        self._requests = len(requests)
-        ends = [{"source": source, "ended": render(at)} for source, at in self._held.ends(self._subjects)]
-        for path, listed in (("requests.json", requests), ("accounts.json", ends)):
-            if listed:
-                self._zip.add(path, _json(listed))
+    def _exports(self) -> Iterator[bytes]:
+        """The parts that collections give by themselves."""
+        for store, part in self._given_apart:
+            whole: list[Mapping[str, object]] = []
+            pieces = _Pieces(self._zip, part.path)
+            single = part.path.endswith(".json")
+            for item in part.items:
+                if item is None:
+                    self._summary.unreadable += 1
+                    continue
+                self._parts[part.path] += 1
+                if single:
+                    whole.append(item)
+                elif pieces.add(orjson.dumps(item)):
+                    yield self._zip.taken()
+            if whole:
+                self._zip.add(part.path, _json(whole))
+            pieces.flush()
+            if self._parts[part.path] and store.holds(self._who):
+                self._summary.kept += self._parts[part.path]
+            yield self._zip.taken()
 
     def _register(self) -> dict[str, Activity]:
         """The entries of the register that the tools concerned belong to, written; those in force by id."""
@@ -590,7 +573,7 @@ class _Package:
         standing = self._held.standing(self._person, self._actor)
         restricted = standing.restricted
         ends: dict[str, list[int]] = {}
-        for source_id, at in self._held.ends(self._subjects):
+        for source_id, at in self._held.ends(self._who.subjects):
             ends.setdefault(source_id, []).append(at)
         # Each pseudonym of an account has its end, too: what was given is what is counted.
         given = Counter(source_id for source_id, _ in self._held.ends(self._given))
@@ -649,7 +632,7 @@ class _Package:
                 for one in self._reach.pseudonyms
             ],
             "contacts": self._contacts(activities),
-            "requests": self._requests,
+            "requests": self._parts["requests.json"],
             "empty": summary.empty,
             "restricted": None if restricted is None else round(restricted.timestamp() * 1_000_000),
             "objects": list(standing.objects),
@@ -659,7 +642,12 @@ class _Package:
             "documents": summary.documents,
             "attachments": summary.attachments,
             "attachment_bytes": summary.attachment_bytes,
-            "sessions": summary.sessions,
+            "sessions": self._parts["sessions/sessions"],
+            "parts": [
+                {"path": part.path, "items": self._parts[part.path], "words": dict(part.words)}
+                for _, part in self._given_apart
+                if part.words is not None and self._parts[part.path]
+            ],
             "unreadable": summary.unreadable,
             "masked": self._mask.people,
             "first": summary.first,
@@ -724,12 +712,14 @@ class _Pieces:
         self._bytes = 0
         self._files = 0
 
-    def add(self, item: bytes) -> None:
-        """Add an item, as JSON."""
+    def add(self, item: bytes) -> bool:
+        """Add an item, as JSON; true if a file is full, and written."""
         self._items.append(item)
         self._bytes += len(item)
-        if len(self._items) >= MAX_ITEMS or self._bytes >= MAX_FILE_BYTES:
+        full = len(self._items) >= MAX_ITEMS or self._bytes >= MAX_FILE_BYTES
+        if full:
             self.flush()
+        return full
 
     def flush(self) -> None:
         """Write what there is."""
@@ -738,6 +728,10 @@ class _Pieces:
         self._files += 1
         self._zip.add(f"{self._stem}-{self._files:05}.json", b"[\n" + b",\n".join(self._items) + b"\n]\n")
         self._items, self._bytes = [], 0
+
+
+def _folder(stem: str) -> str:
+    return stem.rpartition("/")[0] + "/"
 
 
 def _attachments(statement: Statement) -> Iterator[dict[str, Any]]:

@@ -129,7 +129,8 @@ class Summary:
         self.attachments = 0
         self.attachment_bytes = 0
         self.documents = 0
-        self.sessions = 0
+        # Of what collections give by themselves.
+        self.kept = 0
         self.unreadable = 0
 
     @property
@@ -159,8 +160,8 @@ class Summary:
 
     @property
     def empty(self) -> bool:
-        """True if nothing at all is held."""
-        return not (self.tools or self.documents or self.sessions or self.unreadable)
+        """Whether nothing at all is held."""
+        return not (self.tools or self.documents or self.kept or self.unreadable)
 
     @property
     def latest(self) -> list[Line]:

@@ -388,7 +388,7 @@ Pour lire : ouvrez index.fr.html dans un navigateur. La page n'a besoin ni de r�
   register/                      les entrées du registre des traitements
   requests.json                  ses demandes (accès, effacement, etc.), avec leurs étapes et ce qui en a été noté
   accounts.json                  les fins de compte que des outils ont annoncées
-  about.json                     le contenu de la page, pour un programme
+{parts}  about.json                     le contenu de la page, pour un programme
   manifest.json                  la liste de tous les autres fichiers, avec leur longueur et leur empreinte SHA-256
 
 Un fichier ou un dossier qui n'aurait rien à contenir n'est pas là.
@@ -416,7 +416,7 @@ To read it: open index.en.html in a browser. The page needs neither network nor 
   register/                      the entries of the register of processing activities
   requests.json                  their requests (access, erasure and so on), with each step and what was noted
   accounts.json                  the ends of accounts that tools told of
-  about.json                     what the page says, for a program
+{parts}  about.json                     what the page says, for a program
   manifest.json                  the list of all other files, with their length and SHA-256 digest
 
 A file or folder that would have nothing in it is not there.

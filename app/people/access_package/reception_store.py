@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from pymongo import ReplaceOne
 
-from app.core.personal_data import Impersonal, Personal
+from app.core.personal_data import Impersonal, Personal, Restored
 from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.documents.store import NAME as DOCUMENTS
@@ -40,10 +40,15 @@ COLLECTIONS = (
             export="recipients",
             erase="tokens are taken out",
             retain="as long as the data",
-            restore="as the backup has them",
+            apart={
+                "locate": "`app/people/access_package/recipients.py`: asked which readings had the person's data",
+                "export": "`app/people/access_package/recipients.py`: told in `about.json` and on the page",
+                "retain": "`app/people/access_package/receptions.py`: with the oldest statement, the job `retention`",
+            },
         ),
         (Index("tokens", (("tokens", 1),)), Index("until", (("until", 1),))),
         under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+        restored=Restored.IN_FORCE,
     ),
     Declared(MARKS, Impersonal("how far each chain of the audit log was condensed")),
     Declared(
@@ -54,8 +59,14 @@ COLLECTIONS = (
             export="none: nobody can be told by them",
             erase="stays until the log's entries go",
             retain="with the entries of the audit log",
-            restore="as the backup has them",
+            apart={
+                "locate": "none: nobody can be told by them",
+                "export": "none: nobody can be told by them",
+                "erase": "none: an erasure writes them",
+                "retain": "`app/people/access_package/receptions.py`: with the entries that they are for",
+            },
         ),
+        restored=Restored.IN_FORCE,
     ),
 )
 _PAGE = 500

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, Final, NamedTuple
 
 import orjson
 import zstandard
 
+from app.core import clock
+from app.core.personal_data import Erasing, Gone, PersonalDataStore
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
 from app.governance.audit.store import Entry
+from app.people.access_package import reception_store
 from app.people.access_package.person_summary import month_of
 from app.people.access_package.reception_store import ReceptionRepository, ReceptionRow, place
+from app.platform.mongo.collection import DataContext
 
 KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)
 """Kinds of entries of which something is kept."""
@@ -177,6 +181,28 @@ class Receptions:
     def _opened(self, row: ReceptionRow) -> Kept:
         content = orjson.loads(zstandard.decompress(self._keys.decrypt(place(row.id), row.sealed)))
         return Kept([_unpacked(group) for group in content["groups"]], [Export(*one) for one in content["exports"]])
+
+
+class ReceptionData(PersonalDataStore):
+    """What is condensed of readings, in the rights of persons."""
+
+    name = reception_store.NAME
+
+    def __init__(self, context: DataContext) -> None:
+        # Nothing is condensed by it.
+        self._receptions = Receptions(ReceptionRepository(context.store), context.keys, lambda *_: iter(()), UTC)
+
+    def erase(self, asked: Erasing) -> Iterator[Gone]:
+        """Take out what they were asked for by."""
+        if not asked.again:
+            self._receptions.forget_person(asked.who.named, clock.now_us())
+        return iter(())
+
+
+COLLECTIONS = tuple(
+    declared._replace(data=ReceptionData) if declared.name == reception_store.NAME else declared
+    for declared in reception_store.COLLECTIONS
+)
 
 
 class _Piece:

@@ -23,13 +23,13 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app.core import clock, lossless
-from app.core.errors import CaseConflict, DatabaseUnavailable, DecryptionFailed, NotFound
+from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound
 from app.core.months import months_after
+from app.core.personal_data import DataSubject, Erasing, PersonalDataStore
 from app.crypto import attachments as attachment_sealing
-from app.crypto import documents as sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
-from app.crypto.keys import Cipher, OrganisationKeys
+from app.crypto.keys import OrganisationKeys
 from app.crypto.signing import Signer
 from app.governance.audit.log import (
     ERASURE_FINISHED,
@@ -54,7 +54,6 @@ from app.people.erasure.store import (
     ErasureRepository,
     Redaction,
     Remains,
-    Sealed,
 )
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import Persons
@@ -123,7 +122,7 @@ class Surroundings(NamedTuple):
         activities: Processing activities in force.
         links: Sources with their activities.
         recipients: Who received what.
-        receptions: What is kept of that beyond the audit log.
+        receptions: What is kept of that beyond the audit log: exports that it tells of.
         documents: ``documents(subjects)``: the tokens by which readings of these persons' documents are on record.
     """
 
@@ -165,11 +164,12 @@ class Erasures:
         processes: Processes,
         cases: Cases,
         surroundings: Surroundings,
+        stores: Sequence[PersonalDataStore],
         home_page: str,
         scan: Callable[[int | None, int, int], Sequence[Stored]],
         outside: Callable[[Sequence[Tombstone]], None] = lambda _: None,
     ) -> None:
-        """``home_page``: of the accounts that stand for erased people.
+        """``home_page``: of the accounts that stand for erased people; ``stores``: all that keep personal data.
 
         ``outside`` keeps tombstones in another place than the database, for the day that it is lost.
 
@@ -189,6 +189,7 @@ class Erasures:
         self._processes = processes
         self._cases = cases
         self._around = surroundings
+        self._stores = stores
         self._home = home_page
         self._scan = scan
         self._outside = outside
@@ -412,8 +413,10 @@ class Erasures:
         months = self._remains.months([agent for agent, _ in tokens], subjects, until)
         own = sum(each["statements"] for each in months if isinstance(each["statements"], int))
         named = self._places.count([token for pair in tokens for token in pair], until=until)
-        attached = self._places.attachments(subjects)
-        return {"statements": own, "mentions": max(named - own, 0), "attachments": attached}, months
+        counts = {"statements": own, "mentions": max(named - own, 0)}
+        for store in self._stores:
+            counts |= store.foresee(DataSubject(tuple(subjects)))
+        return counts, months
 
     def _settled(self, least: int) -> int:
         """A bound: no statement stored at or before it can still appear, and none after it was stamped before now."""
@@ -424,59 +427,25 @@ class Erasures:
         return until
 
     def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
-        """Delete what is sealed for the person."""
-        self._delete_statements(erasure, keep, progress)
-        self._remains.delete_states(erasure.subjects)
-        self._sweep(erasure, keep)
-        self._around.receptions.forget_person(erasure.named, clock.now_us())
+        """Delete what is sealed for the person, wherever it is kept."""
+        self._erase(erasure, keep, progress)
         return self._repository.advance(erasure, by, REDACTING)
 
-    def _delete_statements(self, erasure: Erasure, keep: Callable[[], None], progress: Told) -> None:
+    def _erase(
+        self, erasure: Erasure, keep: Callable[[], None], progress: Told = lambda *_: None, *, again: bool = False
+    ) -> None:
+        """Have each collection delete what is the person's; ``again``: what came of keys that were in hand."""
+        agents = tuple(agent for agent, _ in erasure.tokens)
+        who = DataSubject(erasure.subjects, agents, erasure.flat, erasure.named)
+        asked = Erasing(who, erasure.until_stored, BATCH, again)
         total, done = erasure.counts.get("statements", 0), 0
-        agents = [agent for agent, _ in erasure.tokens]
-        while True:
+        for store in self._stores:
             keep()
-            gone = self._remains.delete_statements(agents, erasure.subjects, erasure.until_stored, BATCH)
-            if not gone:
-                return
-            done += gone
-            progress(DELETING, done, max(total, done))
-
-    def _sweep(self, erasure: Erasure, keep: Callable[[], None]) -> None:
-        """Delete documents, sessions and keys of attachments that the person's present keys, if any, do not open."""
-        remains, organisation = self._remains, self._keys.organisation
-
-        def document_opens(key: Cipher, row: Sealed) -> bool:
-            return sealing.decrypt(key, organisation, sealing.place(row.id, "name"), row.sealed) is not None
-
-        def session_opens(key: Cipher, row: Sealed) -> bool:
-            return sealing.decrypt(key, organisation, sealing.session_place(row.id), row.sealed) is not None
-
-        def attachment_opens(key: Cipher, row: Sealed) -> bool:
-            try:
-                attachment_sealing.unwrapped(key, organisation, row.id, row.sealed)
-            except DecryptionFailed:
-                return False
-            return True
-
-        for name, page, opens, delete in (
-            ("documents", remains.documents, document_opens, remains.delete_documents),
-            ("sessions", remains.sessions, session_opens, remains.delete_sessions),
-            ("attachments", remains.attachments, attachment_opens, remains.unwrap_attachments),
-        ):
-            after = None
-            while True:
+            for gone in store.erase(asked):
+                self._repository.add(erasure.id, gone.counts)
+                done += gone.number
+                progress(DELETING, done, max(total, done))
                 keep()
-                rows = page(erasure.subjects, after, BATCH)
-                if not rows:
-                    break
-                # Read after the rows: what is sealed with a key that lives was sealed with one that is there by now.
-                living = self._subjects.existing({row.subject for row in rows})
-                dead = [row for row in rows if row.subject not in living or not opens(living[row.subject], row)]
-                gone = delete(dead)
-                if name != "attachments":  # counted before: most go with their statements
-                    self._repository.add(erasure.id, {name: gone})
-                after = rows[-1].id
 
     def _redacting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
         """Put an anonymous account in the person's place, in statements of others."""
@@ -499,7 +468,7 @@ class Erasures:
                 break
             if any(each.row.subject in own for each in page):
                 # Nothing of theirs is there by now; were there any, they are not to stay under another name.
-                self._delete_statements(erasure, keep, progress)
+                self._erase(erasure, keep, progress)
                 continue
             redactions, signatures = self._redactions(page, new, is_theirs, account)
             for identity, digests in signatures:
@@ -568,8 +537,8 @@ class Erasures:
             after, seen, changed = done.place, seen + done.seen, changed + done.changed
             self._repository.add(erasure.id, {"referring": done.changed})
             progress(REFERRING, seen, 0)
-        # Again, for what a process wrote that had the key in hand when it was told.
-        self._sweep(erasure, keep)
+        # For what a process wrote that had the key in hand when it was told.
+        self._erase(erasure, keep, again=True)
         return self._repository.advance(erasure, by, RECOUNTING)
 
     def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
@@ -793,12 +762,12 @@ class Erasures:
                 if grave is not None and self._learners.destroy(row.subject, made_before=grave.erased):
                     gone += 1
                     self._subjects.forget()
-                    self._sweep_subject(row.subject, check)
+                    self._erase_orphan(row.subject, check)
         return gone
 
-    def _sweep_subject(self, subject: bytes, check: Callable[[], None]) -> None:
+    def _erase_orphan(self, subject: bytes, check: Callable[[], None]) -> None:
         bare = Erasure(UUID(int=0), DELETING, _EPOCH, "", None, (), (subject,), (), "", 0, {}, (), {}, None, None)
-        self._sweep(bare, check)
+        self._erase(bare, check, again=True)
 
     # --- tokens ---------------------------------------------------------------------------------------
 

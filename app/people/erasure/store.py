@@ -1,4 +1,4 @@
-"""Erasures under way and done, and what they do to the collections: every step by the batch, conditional, repeatable.
+"""Erasures under way and done, and what they do to statements of others: by the batch, conditional, repeatable.
 
 Document::
 
@@ -33,22 +33,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pymongo
-from pymongo import DeleteOne, UpdateOne
-from pymongo.collection import Collection
+from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
-from app.access.restrictions.store import NAME as PERSON_STATES
 from app.core.errors import DatabaseUnavailable
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.keys.learners import NAME as SUBJECTS
 from app.people.erasure.tombstones import Tombstone, Tombstones
-from app.people.finding.store import PersonRepository
 from app.platform.cluster.claim_store import Claims
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
-from app.retention.closed_account_store import NAME as ACCOUNTS
-from app.traces.conformance.session_store import SESSIONS
-from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.store import NAME as STATEMENTS
@@ -66,8 +60,15 @@ COLLECTIONS = (
             erase="tokens go with the last step",
             retain="kept as proof",
             restore="those under way go on",
+            apart={
+                "locate": "none: by tokens while it is under way, and by nothing later",
+                "export": "none: the receipt is given to whom it concerns",
+                "erase": "`app/people/erasure/store.py`: the last step takes the tokens out",
+                "retain": "none: kept as proof",
+            },
         ),
         (Index("open", (("destroyed", 1),), only_with="tokens"),),
+        restored=Restored.IN_FORCE,
     ),
 )
 
@@ -111,14 +112,6 @@ class Erasure(NamedTuple):
     def flat(self) -> tuple[bytes, ...]:
         """Every token by which statements name the person."""
         return tuple(token for pair in self.tokens for token in pair)
-
-
-class Sealed(NamedTuple):
-    """Something sealed with a learner's key: what it is bound to, whose it is, and the value that tells one version."""
-
-    id: bytes
-    subject: bytes
-    sealed: bytes
 
 
 class Redaction(NamedTuple):
@@ -292,19 +285,16 @@ class ErasureRepository:
 
 
 class Remains:
-    """Data of a person that are left, and their removal."""
+    """Statements of others that name a person, or refer to theirs; and what is told of theirs before they go.
 
-    def __init__(self, store: Store, persons: PersonRepository, attachments: AttachmentRepository) -> None:
-        self._persons = persons
+    What is kept of the person goes by the collections themselves (``app/core/personal_data.py``). Statements alone are
+    of one person and name others.
+    """
+
+    def __init__(self, store: Store, attachments: AttachmentRepository) -> None:
         self._attachment_repository = attachments
         self._statements = store.collection(STATEMENTS)
-        self._documents = store.collection(DOCUMENTS)
-        self._sessions = store.collection(SESSIONS)
         self._attachments = store.collection(ATTACHMENTS)
-        self._states = store.collection(PERSON_STATES)
-        self._accounts = store.collection(ACCOUNTS)
-
-    # --- what is sealed for them ----------------------------------------------------------------------
 
     def months(self, tokens: Sequence[bytes], subjects: Sequence[bytes], until: int) -> list[dict[str, object]]:
         """Their own statements stored at or before ``until``, by source and month of ``stored``."""
@@ -326,70 +316,6 @@ class Remains:
                 for each in self._statements.aggregate(stages)
             ]
 
-    def delete_statements(self, tokens: Sequence[bytes], subjects: Sequence[bytes], until: int, limit: int) -> int:
-        """Delete their oldest statements stored at or before ``until``, with attachments that only these declare.
-
-        Returns:
-            How many went; 0 when none is left.
-        """
-        some = self._persons.ids(tokens, subjects, after=None, until=until, limit=limit)
-        if not some:
-            return 0
-        ids = [identity for identity, _ in some]
-        # First, so that none outlives its statements, whenever this process ends.
-        self._attachment_repository.release(ids)
-        with translated():
-            # All is said again: an id may have been taken over by something newer in between.
-            wanted = {"_id": {"$in": ids}, "subject": {"$in": list(subjects)}, "stored": {"$lte": until}}
-            self._statements.delete_many(wanted)
-        return len(ids)
-
-    def documents(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
-        """The next documents of these subjects, with their sealed names."""
-        query: Document = {"subject": {"$in": list(subjects), "$exists": True}}
-        return _page(self._documents, query, "name", after, limit)
-
-    def delete_documents(self, rows: Sequence[Sealed]) -> int:
-        """Delete documents that are still as they were read; how many were."""
-        return _delete(self._documents, rows, "name")
-
-    def sessions(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
-        """The next sessions held to patterns of these subjects, with their sealed states."""
-        return _page(self._sessions, {"subject": {"$in": list(subjects)}}, "state", after, limit)
-
-    def delete_sessions(self, rows: Sequence[Sealed]) -> int:
-        """Delete sessions that are still as they were read; how many were."""
-        return _delete(self._sessions, rows, "state")
-
-    def attachments(self, subjects: Sequence[bytes], after: bytes | None, limit: int) -> list[Sealed]:
-        """The next keys of attachments that are wrapped for these subjects; several for one attachment."""
-        wanted = set(subjects)
-        query: Document = {"keys.subject": {"$in": list(subjects)}}
-        if after is not None:
-            query["_id"] = {"$gt": after}
-        with translated():
-            found = list(self._attachments.find(query, {"keys": 1}).sort("_id", 1).limit(limit))
-        return [
-            Sealed(bytes(each["_id"]), bytes(one["subject"]), bytes(one["key"]))
-            for each in found
-            for one in each["keys"]
-            if bytes(one["subject"]) in wanted
-        ]
-
-    def unwrap_attachments(self, rows: Sequence[Sealed]) -> int:
-        """Take wrapped keys out of attachments, and delete those that nobody can open any more; how many these were."""
-        if not rows:
-            return 0
-        changes = [
-            UpdateOne({"_id": row.id}, {"$pull": {"keys": {"subject": row.subject, "key": row.sealed}}}) for row in rows
-        ]
-        with translated():
-            self._attachments.bulk_write(changes, ordered=False)
-            found = self._attachments.find({"_id": {"$in": [row.id for row in rows]}, "keys": []}, {"_id": 1})
-            unreadable = [bytes(each["_id"]) for each in found]
-        self._attachment_repository.drop(unreadable)
-        return len(unreadable)
-
     def release_data(self, statement: UUID, marks: Sequence[bytes]) -> None:
         """A statement does not declare attachments with these marks any more: what no other declares is deleted."""
         wanted = {"statements": statement, "mark": {"$in": list(marks)}}
@@ -398,19 +324,6 @@ class Remains:
             alone = [bytes(each["_id"]) for each in found if set(each["statements"]) == {statement}]
             self._attachment_repository.drop(alone)
             self._attachments.update_many(wanted, {"$pull": {"statements": statement}})
-
-    def delete_states(self, subjects: Sequence[bytes]) -> int:
-        """Delete what is noted of the person, but for an objection, which is to hold if they come back."""
-        accounts = [{"_id": {"$gte": f"{each.hex()}/", "$lt": f"{each.hex()}0"}} for each in subjects]
-        with translated():
-            # Their ids begin with the subject; the character after the bar is the zero.
-            self._accounts.delete_many({"$or": accounts})
-            lasting = {"objects": {"$exists": False}, "refuse": {"$exists": False}}
-            gone = self._states.delete_many({"_id": {"$in": list(subjects)}, **lasting})
-            self._states.update_many({"_id": {"$in": list(subjects)}}, {"$unset": {"restricted": ""}})
-        return gone.deleted_count
-
-    # --- where others name them -----------------------------------------------------------------------
 
     def redact(self, redactions: Sequence[Redaction]) -> int:
         """Change statements in place, each where its body is still the one that was read; how many were."""
@@ -471,23 +384,6 @@ def _theirs(tokens: Sequence[bytes], subjects: Sequence[bytes], until: int) -> D
         "stored": {"$gte": 0, "$lte": until},
         "subject": {"$in": list(subjects)},
     }
-
-
-def _page(
-    collection: Collection[Document], query: Document, field: str, after: bytes | None, limit: int
-) -> list[Sealed]:
-    asked = query if after is None else {**query, "_id": {"$gt": after}}
-    with translated():
-        found = list(collection.find(asked, {"subject": 1, field: 1}).sort("_id", 1).limit(limit))
-    return [Sealed(bytes(each["_id"]), bytes(each["subject"]), bytes(each[field])) for each in found]
-
-
-def _delete(collection: Collection[Document], rows: Iterable[Sealed], field: str) -> int:
-    changes = [DeleteOne({"_id": row.id, field: row.sealed}) for row in rows]
-    if not changes:
-        return 0
-    with translated():
-        return collection.bulk_write(changes, ordered=False).deleted_count
 
 
 def _document(erasure: Erasure) -> Document:

@@ -22,7 +22,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
-from app.core.personal_data import Personal
+from app.core.personal_data import Personal, Restored
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -36,8 +36,15 @@ COLLECTIONS = (
             export="none: nobody can be told by them",
             erase="stays: it keeps an erasure final",
             retain="kept as long as the store",
-            restore="added to those of the backup",
+            restore="those of files too",
+            apart={
+                "locate": "none: nobody can be told by them",
+                "export": "none: nobody can be told by them",
+                "erase": "none: they keep an erasure final",
+                "retain": "none: kept as long as the store",
+            },
         ),
+        restored=Restored.BY_ITSELF,
     ),
 )
 

@@ -4,7 +4,7 @@ The store keeps no record of people (``docs/adr/0016-people-and-activities.md``)
 a person is known; several of them are one person for that request, and nothing of this link is stored. What is found
 by them is found in the index: the actor of statements, agents and groups as object, members of groups, instructor,
 team, ``contextAgents`` and ``contextGroups``, also inside SubStatements, of voided statements too; statements that
-refer to those; states and agent profiles; attachments; sessions held to patterns.
+refer to those. Whatever else is kept is found by the collections themselves (``app/core/personal_data.py``).
 
 Not found: a person whom free text names, in an answer, a title, an extension or the data of an attachment.
 """
@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from app.core.errors import BadRequest, Fault
-from app.crypto import documents as sealing
+from app.core.personal_data import DataSubject, PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
 from app.people.finding.pseudonyms import Person, Pseudonym, Whole, groups_of
 from app.people.finding.store import PersonRepository
-from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.validate import actor_faults
 from app.traces.statements.store import Position, Stored, beyond
@@ -52,35 +51,25 @@ class Batch(NamedTuple):
     place: Position
 
 
-class Counted(NamedTuple):
-    """Counts of each kind.
+class Counted(dict[str, int]):
+    """Numbers of what there is of a person, by the names that each collection gives (``PersonalDataStore.locate``)."""
 
-    Attributes:
-        own: Statements of which the person is the actor.
-        mentions: Statements of others that name them.
-        referring: Statements that refer to one of these, and carry its tokens.
-        states: Documents of the State resource.
-        agent_profiles: Documents of the Agent Profile resource.
-        attachments: Attachments that their own statements declare.
-        pattern_sessions: Sessions held to patterns whose first statement is theirs.
-        cases: Requests of theirs.
-    """
+    @property
+    def own(self) -> int:
+        """Statements of which the person is the actor."""
+        return self["own"]
 
-    own: int
-    mentions: int
-    referring: int
-    states: int
-    agent_profiles: int
-    attachments: int
-    pattern_sessions: int
-    cases: int
+    @property
+    def mentions(self) -> int:
+        """Statements of others that name them."""
+        return self["mentions"]
 
 
 class Reach(NamedTuple):
     """Reach of identifiers.
 
     Attributes:
-        held: Whether anything at all is held: statements, documents, attachments, sessions; requests do not count.
+        held: Whether anything at all is held; what is kept to answer them, such as requests, does not count.
         pseudonyms: The pseudonyms under which something is.
     """
 
@@ -147,17 +136,17 @@ class Persons:
         repository: PersonRepository,
         keys: OrganisationKeys,
         audit: Callable[[str, str, Mapping[str, object]], None],
-        cases: Callable[[Sequence[bytes]], int] = lambda subjects: 0,
+        stores: Sequence[PersonalDataStore],
         whole: Whole = lambda person: person,
     ) -> None:
-        """``audit(kind, actor, detail)`` writes an entry, durably; ``cases`` counts the requests of subjects.
+        """``audit(kind, actor, detail)`` writes an entry, durably; ``stores``: all that keep personal data.
 
         ``whole`` gives a person with their pseudonyms.
         """
         self._repository = repository
         self._keys = keys
         self._audit = audit
-        self._cases = cases
+        self._stores = stores
         self.whole = whole
 
     def subjects(self, person: Person) -> tuple[bytes, ...]:
@@ -236,23 +225,21 @@ class Persons:
             for kind in (kinds.AGENT, kinds.RELATED_AGENT)
         )
 
-    def places(self, person: Person) -> Counted:
-        """The counts of a person's places."""
+    def data_subject(self, person: Person) -> DataSubject:
+        """The person as stores find what is theirs."""
         person = self.whole(person)
-        tokens, repository = self.flat(person), self._repository
-        subjects = (*self.subjects(person), *self.own_groups(person))
-        own = repository.count(tokens, subjects)
-        profiles = repository.in_contexts([self._profiles(identifier) for identifier in person.every])
-        return Counted(
-            own=own,
-            mentions=max(repository.count(tokens) - own, 0),
-            referring=repository.referring(tokens),
-            states=max(repository.documents(subjects) - profiles, 0),
-            agent_profiles=profiles,
-            attachments=repository.attachments(subjects),
-            pattern_sessions=repository.sessions(subjects),
-            cases=self._cases(subjects),
+        tokens = self.tokens(person)
+        return DataSubject(
+            (*self.subjects(person), *self.own_groups(person)),
+            tuple(agent for agent, _ in tokens),
+            tuple(chain.from_iterable(tokens)),
+            identifiers=person.every,
         )
+
+    def places(self, person: Person) -> Counted:
+        """How often a person stands where."""
+        who = self.data_subject(person)
+        return Counted(chain.from_iterable(store.locate(who).items() for store in self._stores))
 
     def reach(self, person: Person) -> Reach:
         """The reach of a person's identifiers: if anything is held, and under which pseudonyms.
@@ -270,8 +257,8 @@ class Persons:
         return Reach(bool(found) or self._any(Person(person.identifiers, ())), tuple(found))
 
     def _any(self, person: Person) -> bool:
-        subjects = (*self.subjects(person), *self.own_groups(person))
-        return self._repository.any(self.flat(person), subjects)
+        who = self.data_subject(person)
+        return any(store.holds(who) for store in self._stores)
 
     def find(self, person: Person, *, actor: str) -> Counted:
         """``places``, on record in the audit log.
@@ -284,7 +271,3 @@ class Persons:
         # Before the answer: whoever learns something of a person leaves a trace of it.
         self._audit(PERSON_FOUND, actor, {"tokens": asked})
         return self.places(person)
-
-    def _profiles(self, identifier: str) -> bytes:
-        """Token of the context in which all agent profiles of an agent are."""
-        return sealing.token(self._keys, "document-context", Resource.AGENT_PROFILE.value, None, identifier, None)

@@ -1,18 +1,13 @@
-"""Places of a person: statements by their tokens, what is kept under their subjects; by the batch, by indexes."""
+"""Statements that name a person, by their tokens, in the order they were stored: by the batch, by indexes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID
 
 import pymongo
-from pymongo.collection import Collection
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.traces.conformance.session_store import SESSIONS
-from app.traces.documents.store import NAME as DOCUMENTS
-from app.traces.statements.attachment_store import NAME as ATTACHMENTS
 from app.traces.statements.store import MAX_BYTES, Position, Stored
 from app.traces.statements.store import NAME as STATEMENTS
 
@@ -29,14 +24,11 @@ class Tokened(NamedTuple):
 
 
 class PersonRepository:
-    """Finds what is kept of a person. Placeholders (no ``stored``) name nobody and are never returned."""
+    """Finds the statements that name a person. Placeholders (no ``stored``) name nobody and are never returned."""
 
     def __init__(self, store: Store) -> None:
         self._client = store.client
         self._statements = store.collection(STATEMENTS)
-        self._documents = store.collection(DOCUMENTS)
-        self._sessions = store.collection(SESSIONS)
-        self._attachments = store.collection(ATTACHMENTS)
 
     def page(
         self, tokens: Sequence[bytes], *, after: Position | None, until: int | None = None, limit: int = 1_000
@@ -89,27 +81,6 @@ class PersonRepository:
                     rows.append(_tokened(each))
         return rows
 
-    def ids(
-        self,
-        tokens: Sequence[bytes],
-        subjects: Sequence[bytes],
-        *,
-        after: Position | None,
-        until: int | None,
-        limit: int,
-    ) -> list[tuple[UUID, int]]:
-        """Id and ``stored`` of the next statements that have one of the tokens and are sealed for one of these."""
-        query: Document = {
-            "t": {"$in": list(tokens)},
-            "stored": _bounds(after, until),
-            "subject": {"$in": list(subjects)},
-        }
-        if after is not None and after.seen:
-            query["_id"] = {"$nin": list(after.seen)}
-        with translated(), self._client.start_session(snapshot=True) as session:
-            found = self._statements.find(query, {"stored": 1}, session=session).sort([("stored", 1)]).limit(limit)
-            return [(each["_id"], int(each["stored"])) for each in found.batch_size(limit + 1)]
-
     def count(self, tokens: Sequence[bytes], subjects: Sequence[bytes] | None = None, until: int | None = None) -> int:
         """The number of statements that have one of the tokens; of these subjects only, if given."""
         query: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(None, until)}
@@ -117,45 +88,6 @@ class PersonRepository:
             query["subject"] = {"$in": list(subjects)}
         with translated(), pymongo.timeout(_COUNT_SECONDS):
             return self._statements.count_documents(query)
-
-    def any(self, tokens: Sequence[bytes], subjects: Sequence[bytes]) -> bool:
-        """True if a statement has one of these tokens, or anything else is sealed for one of these subjects."""
-        listed = {"$in": list(subjects)}
-        asked: tuple[tuple[Collection[Document], Document], ...] = (
-            (self._statements, {"t": {"$in": list(tokens)}, "stored": _bounds(None, None)}),
-            (self._documents, {"subject": {**listed, "$exists": True}}),
-            (self._attachments, {"keys.subject": listed}),
-            (self._sessions, {"subject": listed}),
-        )
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return any(where.find_one(query, {"_id": 1}) is not None for where, query in asked)
-
-    def referring(self, tokens: Sequence[bytes]) -> int:
-        """The number of statements that refer to one that has one of the tokens."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            # With ``refs`` in it, the query may use the index that holds only such statements.
-            return self._statements.count_documents({"refs": {"$exists": True}, "refs.t": {"$in": list(tokens)}})
-
-    def documents(self, subjects: Sequence[bytes]) -> int:
-        """The number of documents that are sealed for these subjects."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            # With ``$exists`` the query may use the index that holds only such documents.
-            return self._documents.count_documents({"subject": {"$in": list(subjects), "$exists": True}})
-
-    def in_contexts(self, groups: Sequence[bytes]) -> int:
-        """The number of documents in these contexts."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return self._documents.count_documents({"group": {"$in": list(groups)}})
-
-    def sessions(self, subjects: Sequence[bytes]) -> int:
-        """The number of sessions held to patterns that are sealed for these subjects."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return self._sessions.count_documents({"subject": {"$in": list(subjects)}})
-
-    def attachments(self, subjects: Sequence[bytes]) -> int:
-        """The number of attachments that have their key wrapped for these subjects."""
-        with translated(), pymongo.timeout(_COUNT_SECONDS):
-            return self._attachments.count_documents({"keys.subject": {"$in": list(subjects)}})
 
 
 def _bounds(after: Position | None, until: int | None) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -26,7 +26,7 @@ from app.keys.person_seal import PersonSeal
 from app.people.finding.pseudonyms import Person, Whole
 from app.people.requests import steps as case_steps
 from app.people.requests.steps import Case, Step
-from app.people.requests.store import CaseRepository, CaseRow
+from app.people.requests.store import CaseRepository, CaseRow, case_of
 from app.people.requests.store import place as sealed_place
 
 SOON_DAYS = 7
@@ -185,11 +185,6 @@ class Cases:
             raise NotFound("The person of this request was erased: say who is meant.")
         return Person(known)
 
-    def of(self, person: Person) -> Sequence[Case]:
-        """A person's data-subject requests, by any of their identifiers; for whoever has put the reading on record."""
-        every = [self._keys.subject(identifier) for identifier in self._whole(person).every]
-        return [self._case(row) for row in self._repository.of(every)]
-
     def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
         """Write on a case what was done for it.
 
@@ -302,25 +297,7 @@ class Cases:
         return row
 
     def _case(self, row: CaseRow) -> Case:
-        content: dict[str, Any] = orjson.loads(self._keys.decrypt(sealed_place(row.id), row.sealed))
-        opened = self._told(row)
-        # Of one who was erased, what was done is told, and not for whom.
-        told: dict[str, Any] = orjson.loads(opened) if opened else {"person": (), "notes": {}}
-        extended = content["extended"]
-        return Case(
-            row.id,
-            row.kind,
-            row.status,
-            row.received,
-            row.due,
-            None if extended is None else date.fromisoformat(extended),
-            tuple(told["person"]),
-            tuple(
-                Step(step["at"], step["what"], step["by"], told["notes"].get(str(place), ""), step["detail"])
-                for place, step in enumerate(content["steps"])
-            ),
-            row.answered,
-        )
+        return case_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._told(row))
 
     def _told(self, row: CaseRow) -> bytes:
         """The person and the notes, as JSON; empty when there is neither, or the person was erased."""

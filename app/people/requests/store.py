@@ -17,22 +17,66 @@ Document::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+import orjson
 from pymongo.errors import DuplicateKeyError
 
-from app.core.personal_data import Personal
-from app.crypto.documents import Layer, person_layer
-from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey, UnderLearners
+from app.core.personal_data import DataSubject, Exported, Personal, PersonalDataStore, Restored
+from app.crypto.documents import Layer, decrypt_layers, person_layer
+from app.people.requests.steps import Case, Step
+from app.platform.mongo.collection import DataContext, Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
+from app.standards.xapi.timestamps import render
 
 NAME = "cases"
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
     return tuple(person_layer(place(str(found["_id"])), bytes(subject)) for subject in found["subjects"])
+
+
+class CaseData(PersonalDataStore):
+    """Requests in the rights of persons."""
+
+    name = NAME
+
+    def __init__(self, context: DataContext) -> None:
+        self._repository = CaseRepository(context.store)
+        self._keys = context.keys
+        self._learners = context.learners
+
+    def locate(self, who: DataSubject) -> Mapping[str, int]:
+        """Their requests."""
+        return {"cases": self._repository.count_of(who.subjects)}
+
+    def export(self, who: DataSubject) -> Exported:
+        """Their requests, with each step and what was noted."""
+        return Exported("requests.json", self._items(who))
+
+    def _items(self, who: DataSubject) -> Iterator[Mapping[str, object]]:
+        for row in self._repository.of(who.subjects):
+            keys = self._learners.existing(row.subjects)
+            layers = [person_layer(place(row.id), subject) for subject in row.subjects]
+            told = decrypt_layers(keys, self._keys.organisation, layers, row.who) if row.who else None
+            case = case_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
+            yield {
+                "id": case.id,
+                "kind": case.kind,
+                "status": case.status,
+                "received": case.received,
+                "due": case.due,
+                "extended": case.extended,
+                "answered": case.answered,
+                "late": case.late,
+                # Who of the staff did it is not the person's to know (CJEU C-579/21).
+                "steps": [
+                    {"at": render(step.at), "step": step.what, "note": step.note, "detail": step.detail}
+                    for step in case.steps
+                ],
+            }
 
 
 COLLECTIONS = (
@@ -45,7 +89,10 @@ COLLECTIONS = (
             export="requests",
             erase="identifiers and notes with the keys; steps stay as proof",
             retain="`SILLAGE_REQUEST_DAYS`",
-            restore="those since the backup are kept",
+            apart={
+                "erase": "none: identifiers and notes do not open without the keys; steps are the proof of the answer",
+                "retain": "`app/people/requests/service.py`: the job `requests`, by when an answered one came",
+            },
         ),
         (
             Index("due", (("status", 1), ("due", 1))),
@@ -54,6 +101,8 @@ COLLECTIONS = (
         # Empty: the person was erased, and nothing of them is in it.
         under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
         under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+        data=CaseData,
+        restored=Restored.IN_FORCE,
     ),
 )
 
@@ -178,6 +227,34 @@ class CaseRepository:
         """The cases of a person, by any of their subject tokens."""
         with translated():
             return [_row(one) for one in self._collection.find({"subjects": {"$in": [*subjects]}}).sort("_id", 1)]
+
+
+def case_of(row: CaseRow, steps: bytes, told: bytes | None) -> Case:
+    """The case that a row is.
+
+    Args:
+        row: As stored.
+        steps: Its steps, opened.
+        told: Who it is about and what was noted, opened; nothing of one who was erased.
+    """
+    content: dict[str, Any] = orjson.loads(steps)
+    # Of one who was erased, what was done is told, and not for whom.
+    known: dict[str, Any] = orjson.loads(told) if told else {"person": (), "notes": {}}
+    extended = content["extended"]
+    return Case(
+        row.id,
+        row.kind,
+        row.status,
+        row.received,
+        row.due,
+        None if extended is None else date.fromisoformat(extended),
+        tuple(known["person"]),
+        tuple(
+            Step(step["at"], step["what"], step["by"], known["notes"].get(str(number), ""), step["detail"])
+            for number, step in enumerate(content["steps"])
+        ),
+        row.answered,
+    )
 
 
 def _document(row: CaseRow) -> Document:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from app.core.errors import DatabaseUnavailable
-from app.core.personal_data import Impersonal
+from app.core.personal_data import Impersonal, Restored
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
 
 NAME = "processes"
 # Of the process ``name``: ``name/0``, ``name/1``, …, so that its threads do not wait for each other.
 FENCES = "fences"
-COLLECTIONS = (Declared(NAME, Impersonal("processes")), Declared(FENCES, Impersonal("fences of processes")))
+COLLECTIONS = (
+    Declared(NAME, Impersonal("processes"), restored=Restored.NEVER),
+    Declared(FENCES, Impersonal("fences of processes"), restored=Restored.NEVER),
+)
 
 EPOCH = "epoch"
 

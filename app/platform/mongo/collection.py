@@ -1,16 +1,19 @@
 """Declaration of a store's collections: indexes, personal data, and the keys that encrypt what is in them.
 
-Migrations create them, start-up checks them; rotations go through what is declared here and know no store by name.
+Migrations create them, start-up checks them; rotations, rights of persons, retention and restores go through what is
+declared here and know no store by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from app.core.personal_data import Holding
+from app.core.personal_data import Holding, PersonalDataStore, Restored
 from app.crypto.documents import Layer
+from app.crypto.keys import Cipher, OrganisationKeys
+from app.platform.mongo.connection import Store
 
 _ALL: Mapping[str, Any] = MappingProxyType({})
 
@@ -60,6 +63,21 @@ class UnderDocumentsKey(NamedTuple):
     asked: Mapping[str, Any] = _ALL
 
 
+class LearnerKeys(Protocol):
+    """Learners' data keys (``app.keys.learners.SubjectKeys``)."""
+
+    def existing(self, subjects: Iterable[bytes]) -> Mapping[bytes, Cipher]:
+        """The keys of these learners; one that has no key (never had, or destroyed) is left out."""
+
+
+class DataContext(NamedTuple):
+    """All that a ``PersonalDataStore`` is made with: the database, the organisation's keys, learners' keys."""
+
+    store: Store
+    keys: OrganisationKeys
+    learners: LearnerKeys
+
+
 class Declared(NamedTuple):
     """A collection.
 
@@ -71,6 +89,8 @@ class Declared(NamedTuple):
         under_learners: What is encrypted with learners' keys, apart from statements and keys of attachments, which have
             formats of their own.
         under_documents_key: What is encrypted with the documents key.
+        data: Makes its part in the rights of persons; None: nothing personal, or all of it is done apart.
+        restored: What a restore does with it.
     """
 
     name: str
@@ -79,3 +99,5 @@ class Declared(NamedTuple):
     packed: bool = False
     under_learners: UnderLearners | None = None
     under_documents_key: UnderDocumentsKey | None = None
+    data: Callable[[DataContext], PersonalDataStore] | None = None
+    restored: Restored = Restored.AS_BACKED_UP

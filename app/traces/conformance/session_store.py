@@ -22,7 +22,7 @@ Document of a session::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -31,8 +31,10 @@ from pymongo.errors import BulkWriteError
 
 from app.core.personal_data import Impersonal, Personal
 from app.crypto.documents import Layer, session_place
-from app.platform.mongo.collection import Declared, Index, UnderLearners
+from app.platform.mongo.collection import DataContext, Declared, Index, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.learner_collection import Export, LearnerCollection
+from app.standards.xapi.timestamps import render
 
 SESSIONS = "pattern_sessions"
 MARKS = "pattern_marks"
@@ -42,6 +44,33 @@ def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
     return (Layer(bytes(found["subject"]), session_place(bytes(found["_id"]))),)
 
 
+def _exported(found: Mapping[str, Any], _: Mapping[str, bytes]) -> Mapping[str, object]:
+    row = _row(found)
+    return {
+        "source": row.source,
+        "profile": row.profile,
+        "pattern": row.pattern,
+        "order": "receipt" if row.live else "timestamp",
+        "outcome": row.outcome,
+        "fault": None if row.fault is None else row.fault._asdict(),
+        "updated": render(row.updated),
+    }
+
+
+class SessionData(LearnerCollection):
+    """Sessions in the rights of persons."""
+
+    def __init__(self, context: DataContext) -> None:
+        export = Export("sessions/sessions", _exported)
+        super().__init__(context, SESSIONS, _UNDER, counted="pattern_sessions", receipt="sessions", export=export)
+        self._repository = SessionRepository(context.store)
+
+    def expire(self, source: str, before: int) -> None:
+        """Delete the sessions of a source that did not change since an instant: their statements are gone."""
+        self._repository.forget(source, before)
+
+
+_UNDER = UnderLearners(("state",), _layers, ("subject",))
 COLLECTIONS = (
     Declared(
         SESSIONS,
@@ -61,11 +90,11 @@ COLLECTIONS = (
             Index("age", (("source", 1), ("updated", 1))),
             Index("learner", (("subject", 1),)),
         ),
-        under_learners=UnderLearners(("state",), _layers, ("subject",)),
+        under_learners=_UNDER,
+        data=SessionData,
     ),
     Declared(MARKS, Impersonal("how far each source was followed")),
 )
-_PAGE = 500
 
 
 class Fault(NamedTuple):
@@ -138,20 +167,6 @@ class SessionRepository:
         with translated():
             found = self._sessions.find({"_id": {"$in": list(ids)}})
             return {row.id: row for row in map(_row, found)}
-
-    def of_subjects(self, subjects: Sequence[bytes]) -> Iterator[SessionRow]:
-        """The sessions that are sealed for these learners, in the order of their tokens."""
-        after: bytes | None = None
-        while True:
-            asked: Document = {"subject": {"$in": list(subjects)}}
-            if after is not None:
-                asked["_id"] = {"$gt": after}
-            with translated():
-                page = [_row(found) for found in self._sessions.find(asked).sort([("_id", 1)]).limit(_PAGE)]
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = page[-1].id
 
     def put(self, rows: Sequence[SessionRow], by: bytes) -> set[bytes]:
         """Store the new state of sessions, each where it is still as it was read.
@@ -288,7 +303,7 @@ def _document(row: SessionRow, by: bytes) -> Document:
     return document
 
 
-def _row(found: Document) -> SessionRow:
+def _row(found: Mapping[str, Any]) -> SessionRow:
     fault = Fault(found["at"], tuple(found["wanted"]), tuple(found["found"])) if "at" in found else None
     return SessionRow(
         bytes(found["_id"]),

@@ -5,20 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pymongo
 from pymongo.errors import DuplicateKeyError
 
-from app.core.personal_data import Personal
-from app.crypto.documents import Layer, place
-from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey, UnderLearners
+from app.core.personal_data import DataSubject, Personal
+from app.crypto.documents import Layer, place, token
+from app.platform.mongo.collection import DataContext, Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.learner_collection import Aged, LearnerCollection
+from app.standards.xapi.documents import Resource
 
 NAME = "documents"
+_COUNT_SECONDS = 600.0
 
 
 def _layers(found: Mapping[str, Any], field: str) -> tuple[Layer, ...]:
     return (Layer(bytes(found["subject"]), place(bytes(found["_id"]), field)),)
 
 
+def _of_learners(subjects: Sequence[bytes]) -> Document:
+    # With ``$exists`` the query may use the index that holds only such documents.
+    return {"subject": {"$in": list(subjects), "$exists": True}}
+
+
+class DocumentData(LearnerCollection):
+    """Documents in the rights of persons; what agent profiles are is known by their contexts alone."""
+
+    def __init__(self, context: DataContext) -> None:
+        super().__init__(context, NAME, _UNDER, find=_of_learners, aged=Aged())
+        self._keys = context.keys
+
+    def locate(self, who: DataSubject) -> Mapping[str, int]:
+        """Documents of the State resource, and of the Agent Profile resource."""
+        # In the context of an agent are all their agent profiles.
+        contexts = [
+            token(self._keys, "document-context", Resource.AGENT_PROFILE.value, None, identifier, None)
+            for identifier in who.identifiers
+        ]
+        with translated(), pymongo.timeout(_COUNT_SECONDS):
+            profiles = self._collection.count_documents({"group": {"$in": contexts}})
+        return {"states": max(self._count(who) - profiles, 0), "agent_profiles": profiles}
+
+
+_UNDER = UnderLearners(("name", "body"), _layers, ("subject",), {"subject": {"$exists": True}})
 COLLECTIONS = (
     Declared(
         NAME,
@@ -30,16 +59,21 @@ COLLECTIONS = (
             erase="with the key, then the documents",
             retain="durations of the processing activity, by the last change",
             restore="erased again by tombstones",
+            apart={
+                "export": "`app/people/access_package/person_package.py`: the activities and registrations that tokens "
+                "stand for are told by the statements, which it reads first",
+            },
         ),
         (
             Index("group", (("group", 1), ("updated", 1))),
             # What is a learner's: for whoever asks about one, and for erasure.
             Index("learner", (("subject", 1),), only_with="subject"),
-            # What a source wrote last, by when: for retention (``app/retention/store.py``).
+            # What a source wrote last, by when: for retention.
             Index("age", (("source", 1), ("updated", 1))),
         ),
-        under_learners=UnderLearners(("name", "body"), _layers, ("subject",), {"subject": {"$exists": True}}),
+        under_learners=_UNDER,
         under_documents_key=UnderDocumentsKey(("name", "body"), place, {"subject": {"$exists": False}}),
+        data=DocumentData,
     ),
 )
 

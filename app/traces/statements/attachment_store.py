@@ -13,7 +13,7 @@ from uuid import UUID
 from pymongo import UpdateOne
 
 from app.core import clock
-from app.core.personal_data import Personal
+from app.core.personal_data import RIGHTS, Personal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, translated
 from app.traces.statements.store import NAME as STATEMENTS
@@ -30,6 +30,10 @@ COLLECTIONS = (
             erase="with the key, and with the last statement that declares it",
             retain="with its statements",
             restore="as its statements",
+            apart={
+                "export": "`app/people/access_package/person_package.py`: with the statements that declare them",
+                "retain": "`app/retention/store.py`: released before their statements are deleted",
+            },
         ),
         (
             Index("statements", (("statements", 1),)),
@@ -46,6 +50,9 @@ COLLECTIONS = (
             erase="with the attachment",
             retain="with its statements",
             restore="as its statements",
+            apart=dict.fromkeys(
+                RIGHTS, "`app/traces/statements/personal_data.py`: with the attachment that they are of"
+            ),
         ),
     ),
 )

@@ -74,6 +74,11 @@ COLLECTIONS = (
             erase="with the key, then the documents; mentions in statements of others are redacted",
             retain="durations of the processing activity; end of an account, a source or an activity",
             restore="erased again by tombstones; keys destroyed since do not come back",
+            apart={
+                "export": "`app/people/access_package/person_package.py`: one mask for all others; what they "
+                "tell of documents, attachments and recipients is gathered as they are read",
+                "retain": "`app/retention/store.py`: by tokens of their source, counted by the index alone",
+            },
         ),
         (
             Index("order", (("stored", 1),), packed=True),

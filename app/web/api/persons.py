@@ -26,7 +26,7 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
         principal = gate.principal(RIGHTS)
         person = asked.person(asked.document(asked.OfPerson())["agents"])
         found = persons.find(person, actor=principal.id)
-        return answer({"places": found._asdict(), **asked.reached(persons.reach(person))})
+        return answer({"places": {**found}, **asked.reached(persons.reach(person))})
 
     @routes.post("/persons/recipients")
     def _recipients() -> Response:

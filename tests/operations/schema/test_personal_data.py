@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+
 import pytest
 
-from app.core.personal_data import Impersonal, Personal
+from app.core.personal_data import RIGHTS, DataSubject, Impersonal, Personal, PersonalDataStore, Restored
 from app.factory import Parts
 from app.keys import learners
-from app.operations.schema.catalogue import COLLECTIONS
+from app.operations.schema.catalogue import COLLECTIONS, restored
 from app.operations.schema.migrations import NOTES
-from app.platform.mongo.collection import Declared
+from app.platform.mongo.collection import DataContext, Declared
 from tests.operations.rotation.test_rekey import Sealed, fill, rekey
 from tests.people.people import parts
+from tests.places import ROOT
 from tests.values import bytes_in
 
 __all__ = ("parts", "rekey")
@@ -27,9 +31,63 @@ def test_a_collection_that_says_neither_cannot_be_declared() -> None:
 @pytest.mark.parametrize("declared", COLLECTIONS, ids=lambda declared: declared.name)
 def test_each_says_all(declared: Declared) -> None:
     assert isinstance(declared.holds, Personal | Impersonal)
-    assert all(text.strip() for text in declared.holds)
+    if isinstance(declared.holds, Impersonal):
+        said: tuple[str, ...] = (declared.holds.reason,)
+        assert declared.data is None
+    else:
+        said = (*declared.holds[:5], *declared.holds.apart.values())
+    assert all(text.strip() for text in said)
     # What is a learner's is encrypted with their key.
     assert declared.under_learners is None or isinstance(declared.holds, Personal)
+
+
+def done(declared: Declared, context: DataContext) -> set[str]:
+    """The rights that a collection does something for by itself."""
+    if declared.data is None:
+        return set()
+    data = declared.data(context)
+    assert data.name == declared.name
+    made = {right for right in ("locate", "erase") if overridden(data, right)}
+    if data.export(DataSubject((bytes(16),))) is not None:
+        made.add("export")
+    if data.ageing is not None or overridden(data, "expire"):
+        made.add("retain")
+    return made
+
+
+def overridden(data: PersonalDataStore, method: str) -> bool:
+    return getattr(type(data), method) is not getattr(PersonalDataStore, method)
+
+
+@pytest.mark.parametrize(
+    "declared", [each for each in COLLECTIONS if isinstance(each.holds, Personal)], ids=lambda declared: declared.name
+)
+def test_each_right_is_done_or_explained(declared: Declared, parts: Parts) -> None:
+    assert isinstance(declared.holds, Personal)
+    context = DataContext(parts.store, parts.keys, parts.subjects)
+    by_itself, apart = done(declared, context), declared.holds.apart
+    assert by_itself | apart.keys() == set(RIGHTS)
+    assert by_itself.isdisjoint(apart)
+    for where in apart.values():
+        # Nothing is to be done, or another file does it.
+        assert where.startswith("none: ") or (ROOT / where.split("`")[1]).is_file(), where
+
+
+def test_every_declaration_is_in_the_catalogue() -> None:
+    declaring = set()
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        if re.search(r"^COLLECTIONS\b", path.read_text(), re.MULTILINE) and path.name != "catalogue.py":
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            declaring |= {each.name for each in importlib.import_module(name).COLLECTIONS}
+    assert declaring == DECLARED.keys()
+
+
+def test_what_is_never_taken_back_is_what_is_declared() -> None:
+    assert restored(Restored.IN_FORCE) == {
+        *("accounts", "cases", "certificates", "credentials", "erasures", "measures", "person_states"),
+        *("receptions", "reception_graves"),
+    }
+    assert restored(Restored.NEVER) == {"processes", "fences", "key_holders"}
 
 
 def test_what_is_said_holds_of_a_store_that_has_seen_everything(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
