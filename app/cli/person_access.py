@@ -15,6 +15,7 @@ from app.cli.screen import out
 from app.core.atomic_file import new_file
 from app.core.counted import counted
 from app.core.errors import FileRefused
+from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 from app.people.access_package.person_package import Packages
 from app.people.access_package.person_package import Progress as Stage
 from app.people.finding.finder import Persons
@@ -26,6 +27,20 @@ _STAGES = {
     "documents": "documents",
     "audit": "entries of the audit log",
 }
+
+
+FILES = (
+    DeclaredFile(
+        "*.zip",
+        GIVEN,
+        PersonalFile(
+            what="`sillage person access`: a subject access export, all that is held of one person, in clear",
+            retain="until it was given to the person: deleted by whoever wrote it, as the command says",
+            erase="not reached: it is the person's copy",
+            restore="untouched",
+        ),
+    ),
+)
 
 
 class Giving(Protocol):

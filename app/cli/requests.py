@@ -19,6 +19,7 @@ from app.cli.screen import instant, out, table
 from app.core.atomic_file import new_file
 from app.core.counted import counted
 from app.core.errors import PartlyDone, SillageError
+from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.operations.figures import Figures, YearFigures
 from app.people.access_package.recipients import Recipients
 from app.people.finding.pseudonyms import Person
@@ -26,6 +27,9 @@ from app.people.requests.service import Cases
 from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
 
 _day = Moment()
+
+
+FILES = (DeclaredFile("*", GIVEN, Impersonal("`sillage request open --cases-to`: ids of requests, which are random")),)
 
 
 class Requests(Protocol):

@@ -10,10 +10,26 @@ import click
 
 from app.cli.screen import out
 from app.core.errors import FileRefused
+from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 from app.crypto import signing
 from app.crypto.signing import Signed
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+FILES = (
+    DeclaredFile(
+        "*",
+        GIVEN,
+        PersonalFile(
+            what="`sillage receipt write`, `sillage certificate write`: signed receipts and certificates: MACs in "
+            "the place of identifiers",
+            retain="as long as whoever was given it keeps it",
+            erase="stays: it is the proof of an erasure",
+            restore="untouched; `sillage certificate reapply` reads certificates",
+        ),
+    ),
+)
 
 
 def verify_options(command: _F) -> _F:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.cli.given import Moment, Number
 from app.core.counted import counted
 from app.core.errors import FileRefused
+from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.simulation.traces import Trace
 from app.simulation.traces import simulate as traces
 
@@ -48,6 +49,9 @@ def simulate(seed: int, pupils: int, days: int, start: datetime, source: str | N
                 target.write(orjson.dumps(trace.statement, option=orjson.OPT_APPEND_NEWLINE))
                 written += 1
     Console(stderr=True, highlight=False).print(f"{counted(written, 'statement')} written")
+
+
+FILES = (DeclaredFile("*", GIVEN, Impersonal("`sillage simulate`: statements of persons who do not exist")),)
 
 
 @contextlib.contextmanager

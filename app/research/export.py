@@ -18,6 +18,7 @@ import polars as pl
 
 from app.core import clock
 from app.core.errors import NotFound, OperatorError
+from app.core.personal_data import DeclaredFile, Impersonal
 from app.research.aggregates import Aggregates
 from app.research.disclosure import counts
 from app.research.package import Stamp, Table, data_files, describing_files, fingerprint
@@ -30,6 +31,15 @@ _PARTIAL = ".partial-"
 
 Audited = Callable[[str, str, Mapping[str, object]], None]
 Progress = Callable[[int, int], None]
+
+
+FILES = (
+    DeclaredFile(
+        "exports/**",
+        "SILLAGE_DATA_DIR",
+        Impersonal("data packages: figures after disclosure control; receipts of erasures name them"),
+    ),
+)
 
 
 class Package(NamedTuple):

@@ -29,6 +29,7 @@ from app import create_app
 from app.access.authenticators import Authenticators
 from app.core import clock, collector
 from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
+from app.core.personal_data import DeclaredFile, Impersonal
 from app.platform.mongo.embedded import server as embedded
 from app.serve.worker import STOPS, Worker, most_connections
 from app.settings import Settings
@@ -102,6 +103,11 @@ class _Master(Arbiter):  # type: ignore[misc] # gunicorn has no types
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+FILES = (
+    DeclaredFile("metrics/**", "SILLAGE_DATA_DIR", Impersonal("counters of workers, where there is no shared memory")),
+)
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types

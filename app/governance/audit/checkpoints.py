@@ -29,6 +29,7 @@ import zstandard
 
 from app.core.atomic_file import new_file, sweep
 from app.core.errors import FileRefused, SignatureRefused
+from app.core.personal_data import DeclaredFile, Impersonal, PersonalFile
 from app.crypto import signing
 from app.crypto.signing import Signer
 from app.governance.audit.log import AUDIT_CHECKPOINT, Audit, Verification, readable
@@ -40,6 +41,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _MAX_BYTES = 64 * 1024 * 1024
 _OVERLAP_US = 10 * 60 * 1_000_000
+
+
+FILES = (
+    DeclaredFile(
+        "audit-*.json",
+        "SILLAGE_AUDIT_CHECKPOINT_DIR",
+        Impersonal("signed ends of the chains of the audit log: places and MACs"),
+    ),
+    DeclaredFile(
+        "audit-*.jsonl.zst",
+        "SILLAGE_AUDIT_CHECKPOINT_DIR",
+        PersonalFile(
+            what="entries of the audit log: who read what, subject tokens, no names",
+            retain="as long as the operator keeps it: `SILLAGE_AUDIT_DAYS` would have it go",
+            erase="stays: proof of what was done; tokens name nobody without the keys",
+            restore="untouched: the log is held to it",
+        ),
+    ),
+)
 
 
 class Copied(NamedTuple):

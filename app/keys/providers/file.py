@@ -36,6 +36,7 @@ import orjson
 from app.core import clock
 from app.core.atomic_file import flush_folder
 from app.core.errors import KeyMissing, KeyRefused, KeysBusy
+from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys
 from app.keys.keyring import Keyring
 from app.settings import Settings
@@ -46,6 +47,13 @@ DESTROYED = "destroyed"
 STATES = (ACTIVE, DECRYPT_ONLY, DESTROYED)
 
 _MAX_BYTES = 1 << 20
+
+
+FILES = (
+    DeclaredFile("keys.json", "SILLAGE_KEY_FILE", Impersonal("key-encryption keys")),
+    DeclaredFile(".keys.json.*", "SILLAGE_KEY_FILE", Impersonal("a key file while it is written")),
+    DeclaredFile("*", GIVEN, Impersonal("`sillage keys backup`: a copy of the key file, under a passphrase")),
+)
 
 
 @dataclass(frozen=True, slots=True)

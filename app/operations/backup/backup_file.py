@@ -34,6 +34,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 
 from app.core.errors import BackupRefused
+from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 
 FORMAT = "sillage-backup"
 VERSION = 1
@@ -59,6 +60,21 @@ _LENGTH = struct.Struct("<i")
 _MIN_DOCUMENT_BYTES = 5
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+)
+
+
+FILES = (
+    DeclaredFile(
+        "*.tar",
+        GIVEN,
+        PersonalFile(
+            what="`sillage backup`: the collections as they are stored, encrypted as they are; no key-encryption key",
+            retain="as long as the operator keeps it: no longer than the durations of the register would have it",
+            erase="not reached: a backup has keys of its own moment; the operator deletes old ones, or retires the "
+            "key-encryption key",
+            restore="it is what is restored; whoever was erased since is erased again before the store may serve",
+        ),
+    ),
 )
 
 

@@ -24,6 +24,7 @@ import orjson
 
 from app.core.atomic_file import new_file
 from app.core.errors import FileRefused
+from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 from app.operations.minors_store import Cleaning
 from app.people.erasure.tombstones import Tombstone
 
@@ -32,6 +33,18 @@ Line = Tombstone | Cleaning
 
 _MAX_LINE = 1_024
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+_HOLDS = PersonalFile(
+    what="tombstones: MACs of the identifiers of erased persons, and when; without the MAC root nobody is told by them",
+    retain="kept as long as the store, and as any backup of it",
+    erase="each erasure adds a line: without it an older backup would bring the person back",
+    restore="whoever has a line is erased again",
+)
+FILES = (
+    DeclaredFile("tombstones.jsonl", "SILLAGE_TOMBSTONES_FILE", _HOLDS),
+    DeclaredFile("*", GIVEN, _HOLDS._replace(what=f"`sillage tombstones export`: {_HOLDS.what}")),
+)
 
 
 def append(path: Path, lines: Iterable[Line], mac: Mac) -> None:

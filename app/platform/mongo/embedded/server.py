@@ -23,6 +23,7 @@ from types import TracebackType
 import structlog
 
 from app.core.errors import DatabaseFailed, DatabaseMissing
+from app.core.personal_data import DeclaredFile, PersonalFile
 from app.platform.mongo.embedded.supervisor import Layout, is_primary, lock, read_state, uri_of
 from app.settings import Settings
 
@@ -31,6 +32,21 @@ _log = structlog.stdlib.get_logger("sillage.embedded")
 # What the server's processes inherit. Everything else stays out: the environment may hold keys, and these
 # processes outlive the command that started them.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "GLIBC_TUNABLES")
+
+
+FILES = (
+    DeclaredFile(
+        "mongodb/**",
+        "SILLAGE_DATA_DIR",
+        PersonalFile(
+            what="the database of the embedded server: collections as declared, encrypted as declared; its logs may "
+            "quote tokens of slow queries",
+            retain="as its collections; logs are replaced at 16 MiB",
+            erase="as its collections; what MongoDB has not overwritten yet does not open without the key",
+            restore="as its collections",
+        ),
+    ),
+)
 
 
 def find_binary() -> Path:
