@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from app.cli import cli  # noqa: E402
 from app.core import contracts, errors  # noqa: E402
-from app.core.personal_data import Impersonal  # noqa: E402
+from app.core.personal_data import GIVEN, Impersonal  # noqa: E402
+from app.files import FILES  # noqa: E402
 from app.keys.providers import PROVIDERS  # noqa: E402
 from app.operations.schema.catalogue import COLLECTIONS  # noqa: E402
 from app.settings import Settings, env_name  # noqa: E402
@@ -287,26 +288,66 @@ _PERSONAL_HEAD = f"""# Personal data, by collection
 {WRITTEN}
 
 What each collection of the database holds of persons, and what becomes of it. It is declared where the collection is
-(`app/core/personal_data.py`), and rotations of keys go through what is declared. Files: [data-model.md](data-model.md).
+(`app/core/personal_data.py`), and rights of persons, retention, restores and rotations of keys go through what is
+declared ([adr/0058](adr/0058-personal-data-by-each-collection.md)). To add one:
+[how-to-add.md](how-to-add.md#a-collection-with-personal-data).
 
 | collection | holds | found by | in a subject access export | erasure | ends with | restore |
 | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
+_PERSONAL_APART = """
+## Done elsewhere, or not at all
+
+What a collection does not do for the rights of persons by itself (`locate`, `export`, `erase`, `retain`): the file that
+does, or why nothing is to be done.
+
+| collection | right | where, or why not |
+| --- | --- | --- |
+"""
+
+_PERSONAL_FILES = """
+## Files
+
+Every kind of file that the product writes (`app/files.py`).
+
+| file | in | holds | kept | erasure | restore |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
 def personal_data_page() -> str:
     """The page of what every collection holds of persons."""
-    held, none = [], []
+    held, none, apart = [], [], []
     for declared in sorted(COLLECTIONS, key=lambda each: each.name):
         if isinstance(declared.holds, Impersonal):
             none.append(f"| `{declared.name}` | {_cell(declared.holds.reason)} |\n")
         else:
-            held.append(f"| `{declared.name}` | {' | '.join(map(_cell, declared.holds))} |\n")
+            says = declared.holds
+            after = "; ".join(filter(None, (declared.restored.value, says.restore)))
+            cells = (says.what, says.locate, says.export, says.erase, says.retain, after)
+            held.append(f"| `{declared.name}` | {' | '.join(map(_cell, cells))} |\n")
+            for right, where in says.apart.items():
+                apart.append(f"| `{declared.name}` | {right} | {_cell(where)} |\n")
+    files, others = [], []
+    for each in FILES:
+        where = "where the command is told" if each.folder == GIVEN else f"`{each.folder}`"
+        if isinstance(each.holds, Impersonal):
+            others.append(f"| `{each.pattern}` | {where} | {_cell(each.holds.reason)} |\n")
+        else:
+            files.append(f"| `{each.pattern}` | {where} | {' | '.join(map(_cell, each.holds))} |\n")
     return (
         _PERSONAL_HEAD
         + "".join(held)
+        + _PERSONAL_APART
+        + "".join(apart)
+        + _PERSONAL_FILES
+        + "".join(files)
         + "\n## Nothing of persons\n\n| collection | what it is |\n| --- | --- |\n"
         + "".join(none)
+        + "\n| file | in | what it is |\n| --- | --- | --- |\n"
+        + "".join(others)
     )
 
 
