@@ -28,7 +28,7 @@ OTHERS = {
 
 
 def writing(module: Path) -> bool:
-    """Whether a module opens a file for writing."""
+    """True if a module opens a file for writing."""
     return any(map(_writes, ast.walk(ast.parse(module.read_text()))))
 
 

@@ -64,11 +64,11 @@ class Restored(Enum):
     IN_FORCE = "those in force are kept"
     """Decisions: each that is in force takes the place of the backup's, so that a restore takes none back."""
     ADDED = "those in force are added"
-    """What is only ever added to."""
+    """A log that is only ever added to."""
     BY_ITSELF = "by a step of its own"
     """Keys, tombstones: ``app/operations/backup/`` says how."""
     NEVER = "in no backup"
-    """Which processes live: nothing of it is true elsewhere, or later."""
+    """The processes that live: nothing of it is true elsewhere, or later."""
 
 
 class DataSubject(NamedTuple):
@@ -138,7 +138,7 @@ class Ended(NamedTuple):
 
 
 class Age(NamedTuple):
-    """How many a source has, when the oldest is of (microseconds), and how many are due, and overdue."""
+    """The number of a source, the instant of the oldest (microseconds), and the numbers of those due, and overdue."""
 
     kept: int
     oldest: int | None
@@ -211,7 +211,7 @@ class PersonalDataStore:
 
     @property
     def ageing(self) -> Ageing | None:
-        """What of it ends with the duration of a processing activity; None: nothing by itself."""
+        """Documents that end with the duration of a processing activity; None: none by themselves."""
         return None
 
     def expire(self, source: str, before: int) -> None:

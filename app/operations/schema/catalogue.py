@@ -69,7 +69,7 @@ COLLECTIONS: tuple[Declared, ...] = (
 
 
 def personal_data(context: DataContext) -> tuple[PersonalDataStore, ...]:
-    """What each collection with personal data does for the rights of persons, in the order of the catalogue."""
+    """The parts of collections in the rights of persons, in the order of the catalogue."""
     return tuple(declared.data(context) for declared in COLLECTIONS if declared.data is not None)
 
 

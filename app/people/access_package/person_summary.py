@@ -160,7 +160,7 @@ class Summary:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all is held."""
+        """True if nothing at all is held."""
         return not (self.tools or self.documents or self.kept or self.unreadable)
 
     @property

@@ -184,7 +184,7 @@ class Receptions:
 
 
 class ReceptionData(PersonalDataStore):
-    """What is condensed of readings, in the rights of persons."""
+    """Condensed readings in the rights of persons."""
 
     name = reception_store.NAME
 

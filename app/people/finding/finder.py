@@ -237,7 +237,7 @@ class Persons:
         )
 
     def places(self, person: Person) -> Counted:
-        """How often a person stands where."""
+        """The counts of a person's places."""
         who = self.data_subject(person)
         return Counted(chain.from_iterable(store.locate(who).items() for store in self._stores))
 

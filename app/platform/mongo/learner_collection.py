@@ -24,7 +24,7 @@ Find = Callable[[Sequence[bytes]], Document]
 
 
 def by_subject(subjects: Sequence[bytes]) -> Document:
-    """What is of these learners, by the field ``subject``."""
+    """The query for what is of these learners, by the field ``subject``."""
     return {"subject": {"$in": list(subjects)}}
 
 
@@ -59,7 +59,7 @@ class Aged(NamedTuple):
 
 
 class LearnerCollection(PersonalDataStore):
-    """What such a collection does for the rights of persons, by the page; its indexes answer each query."""
+    """Such a collection in the rights of persons, by the page; its indexes answer each query."""
 
     def __init__(
         self,

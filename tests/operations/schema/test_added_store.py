@@ -55,7 +55,7 @@ def added(folder: Path, text: str) -> Path:
 
 
 def told(folder: Path, uri: str, text: str) -> dict[str, Any]:
-    """What becomes of notes in that copy."""
+    """The outcome for notes in that copy."""
     checkout = added(folder, text)
     command = [sys.executable, "-m", "tests.operations.schema.with_notes", str(folder), uri]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}

@@ -42,7 +42,7 @@ class Notes:
         return sorted(self._notes.read())
 
     def stored(self) -> int:
-        """How many are stored, whether or not they open."""
+        """The number stored, whether or not they open."""
         return self._parts.store.collection("notes").count_documents({})
 
 
