@@ -32,6 +32,7 @@ from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.operations.schema.catalogue import personal_data
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Recipients
@@ -40,6 +41,7 @@ from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler
 from app.platform.jobs.store import JobRepository, LeaseRepository
+from app.platform.mongo.collection import DataContext
 from app.platform.mongo.connection import Store
 from app.retention.certificate_store import CertificateRepository
 from app.retention.certificates import Certificates
@@ -85,7 +87,7 @@ class Parts:
             lambda: [SourceLink("ent1", "ent")],
             self.audit,
             vault,
-            stores=(),
+            stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
             accounts=AccountRepository(store),
             seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
             years=RetentionYears(store),

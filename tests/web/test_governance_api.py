@@ -26,7 +26,9 @@ from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.operations.schema.catalogue import personal_data
 from app.people.audit_search import AuditSearch
+from app.platform.mongo.collection import DataContext
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.service import DAY_US, Retention
@@ -56,7 +58,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         lambda: [SourceLink("ent1", "ent", "strip", "Names are of no use")],
         audit,
         vault,
-        stores=(),
+        stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
         accounts=AccountRepository(store),
         seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
         years=RetentionYears(store),
