@@ -115,6 +115,8 @@ def test_gdpr_15_who_received_is_told_by_name(server: Server) -> None:
     assert told.status_code == 200 and reader.id not in told.text
     (found,) = [one for one in told.json()["readings"] if one["name"] == f"Inspection {name}"]
     assert (found["way"], found["purpose"], found["number"]) == ("asked", "research", 1)
+    # A person read, not a source: for no processing activity.
+    assert found["processing_activity"] is None and "activity" not in found
     assert told.json()["since"] is not None
     # Nobody else may ask.
     refused = server.send(
