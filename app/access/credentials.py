@@ -22,7 +22,7 @@ PATTERNS = ("off", "job", "live")
 MINORS = ("off", "refuse", "strip", "pseudonymise")
 OFF, PSEUDONYMISE = MINORS[0], MINORS[3]
 REPLACING = frozenset(MINORS[2:])
-"""Policies under which what identifies somebody is replaced."""
+"""Policies under which identifiers of data subjects are replaced."""
 MAX_REASON = 500
 """Characters of the reason for a policy about minors."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")

@@ -278,13 +278,13 @@ def _index_of(document: Document, keks: KeyWrapping, organisation: str, known: M
 
 
 def begin_index(store: Store, keks: KeyWrapping, organisation: str, generation: int) -> bool:
-    """Make the index key that is to follow ``generation``, given out; false when somebody else just did."""
+    """Make the index key that is to follow ``generation``, given out; false when another process just did."""
     key = _wrapped(keks, organisation, NEXT, clock.random_bytes(KEY_BYTES))
     return _staged(store, organisation, generation, None, Stage.GIVEN_OUT, {f"keys.{NEXT}": {"$literal": key}})
 
 
 def move_index(store: Store, organisation: str, generation: int) -> bool:
-    """Have new statements get the next index key; false when somebody else just did."""
+    """Have new statements get the next index key; false when another process just did."""
     return _staged(store, organisation, generation, Stage.GIVEN_OUT, Stage.MOVING, {})
 
 
@@ -343,7 +343,7 @@ def documents_state(store: Store, organisation: str) -> DocumentsState:
 
 
 def begin_documents(store: Store, keks: KeyWrapping, organisation: str, generation: int) -> bool:
-    """Make the documents key that is to follow ``generation``, and the audit log's; false when somebody else just did.
+    """Make the documents key that is to follow ``generation``, and the audit log's; false when another process did.
 
     Both are given out: every process opens, and proves, with them from now on.
     """
@@ -358,7 +358,7 @@ def begin_documents(store: Store, keks: KeyWrapping, organisation: str, generati
 
 
 def move_documents(store: Store, organisation: str, generation: int) -> bool:
-    """Have what is sealed, and audited, from now on get the next keys; false when somebody else just did."""
+    """Have what is sealed, and audited, from now on get the next keys; false when another process just did."""
     also: Document = {"audit.writing": {"$add": ["$audit.writing", 1]}}
     return _staged(store, organisation, generation, Stage.GIVEN_OUT, Stage.MOVING, also, DOCUMENTS)
 

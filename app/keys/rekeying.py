@@ -130,7 +130,7 @@ class RekeyRepository:
             return self._statements.estimated_document_count()
 
     def begin(self, number: int) -> bool:
-        """Begin a rekey; false when somebody else just did."""
+        """Begin a rekey; false when another process just did."""
         said = {"stage": Stage.GIVING, "since": "$$NOW", "started": "$$NOW"}
         counts = {"learners": 0, "moved": 0, "unopened": 0}
         with translated():
@@ -148,7 +148,7 @@ class RekeyRepository:
             self._collection.update_one({"_id": number}, {"$set": {"again": again}})
 
     def advance(self, number: int, before: Stage, after: Stage) -> bool:
-        """Reach the next stage; false when somebody else just did."""
+        """Reach the next stage; false when another process just did."""
         change: list[Document] = [
             {"$set": {"stage": after, "since": "$$NOW"}},
             {"$unset": ["given", "part", "after"]},
@@ -168,7 +168,7 @@ class RekeyRepository:
             self._collection.update_one({"_id": number, "stage": {"$in": [Stage.MOVING, Stage.CLOSING]}}, change)
 
     def finish(self, number: int) -> bool:
-        """No old key is left; false when somebody else just noted so."""
+        """No old key is left; false when another process just noted so."""
         change: list[Document] = [
             {"$set": {"stage": Stage.DONE, "since": "$$NOW", "finished": "$$NOW"}},
             {"$unset": ["given", "part", "after", "claim"]},

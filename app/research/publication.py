@@ -177,7 +177,7 @@ def _gone(kept: Sequence[str], old: _Side, new: _Side) -> pl.DataFrame:
 
 
 def _held(rows: pl.DataFrame, kept: Sequence[str], shown: pl.DataFrame, plan: Plan, minimum: int) -> pl.DataFrame:
-    """Leaves of ``rows`` in those of the cells ``shown`` in which somebody, and fewer than the minimum, changed."""
+    """Leaves of ``rows`` in those of the cells ``shown`` in which a learner, and fewer than the minimum, changed."""
     cell = [PERIOD, *(f"={name}" for name in kept)]
     few = (
         rows.join(shown, on=cell, how="semi")

@@ -80,7 +80,7 @@ def require_words(word: str, reason: str) -> None:
         if not said.strip() or not said.isprintable() or len(said) > _MAX_LENGTH:
             raise BadRequest(f"Say {name}: one line of {_MAX_LENGTH} characters at most.")
         if _ADDRESS.search(said):
-            raise BadRequest("A certificate names no person: leave addresses out, and name a function, not somebody.")
+            raise BadRequest("A certificate names no person: leave addresses out, and name a function, not a person.")
 
 
 def content_of(act: Act, organisation: str) -> dict[str, object]:

@@ -204,7 +204,7 @@ def _workspace_session(random: Random, person: Person, opens: int) -> _Session:
 def _within_service(
     random: Random, service: offer.Service
 ) -> tuple[dict[str, object], dict[str, object], dict[str, object]] | None:
-    """A deed of somebody in a service, if any is told of it: verb, object, result."""
+    """A deed in a service, if any is told of: verb, object, result."""
     if service.resources and random.random() < 0.7:
         return _CONSULTED, random.choice(service.resources), {"duration": _duration(random.randint(20_000, 900_000))}
     number = random.getrandbits(48)

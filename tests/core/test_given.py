@@ -104,7 +104,7 @@ def test_every_option_of_the_commands_is_held_to_them() -> None:
     assert seen > 10
 
 
-def test_nothing_else_of_these_rooms_reads_what_people_give() -> None:
+def test_nothing_else_of_these_packages_reads_what_people_give() -> None:
     """Other callers of Python's own readers read what the store itself wrote; a new place is looked at, and added."""
     own = {
         "contracts.py", "register.py", "erasure.py", "cases.py", "certificates.py", "simulate.py",

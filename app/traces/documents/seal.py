@@ -74,7 +74,7 @@ class DocumentSeal:
         return Content(kind.decode("latin-1"), body)
 
     def require_erased(self, row: DocumentRow) -> None:
-        """A document, as it was read, that does not open: its learner's key was destroyed, or somebody must be told.
+        """A document, as it was read, that does not open: its learner's key was destroyed, or it is damaged.
 
         Raises:
             DecryptionFailed: it is damaged. It is there as it was read, and nobody is erasing its learner.

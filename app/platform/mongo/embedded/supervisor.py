@@ -1,4 +1,4 @@
-"""The process that keeps one embedded MongoDB alive for as long as somebody uses it.
+"""The process that keeps one embedded MongoDB alive for as long as a process uses it.
 
 ``app.platform.mongo.embedded.server`` starts it (``python -m app.platform.mongo.embedded.supervisor``); it detaches,
 runs ``mongod`` as its child in a folder of its own, starts it again when it dies, and stops it when the last user has
