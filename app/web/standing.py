@@ -27,7 +27,7 @@ Sample = tuple[tuple[str, ...], float]
 """Values of the labels, and the figure."""
 
 
-class Told(NamedTuple):
+class MetricDefinition(NamedTuple):
     """A metric: its name, its help, its labels; ``counts``: it only goes up, and ``_total`` follows its name."""
 
     name: str
@@ -36,36 +36,58 @@ class Told(NamedTuple):
     counts: bool = False
 
 
-MONGODB_UP = Told(
+MONGODB_UP = MetricDefinition(
     "sillage_mongodb_up", "Whether MongoDB answers this worker; without it most of the others are absent."
 )
-CLOCK_OFFSET = Told(
+CLOCK_OFFSET = MetricDefinition(
     "sillage_clock_offset_seconds", "How far this host's clock is ahead of MongoDB's; negative: behind."
 )
-KEY_VERSIONS = Told("sillage_key_versions", "Versions of the key-encryption key here, by state.", ("state",))
-KEY_ACTIVE = Told("sillage_key_active_version", "The version of the key-encryption key that wraps.")
-KEY_SINCE = Told("sillage_key_active_since_timestamp_seconds", "When that version became the active one, if known.")
-KEYS_BEHIND = Told("sillage_key_versions_behind", "Versions other than the active one that learners' keys are under.")
-LEADS = Told("sillage_scheduler_leads", "Whether some scheduler leads now, on any host.")
-JOB_SUCCESS = Told("sillage_job_last_success_timestamp_seconds", "End of the last run that succeeded.", ("job",))
-JOB_SECONDS = Told("sillage_job_last_duration_seconds", "How long the last run that ended took.", ("job",))
-JOB_LATE = Told("sillage_job_late_seconds", "For how long a run that succeeds has been due; 0 when none is.", ("job",))
-JOB_RUNS = Told("sillage_job_runs", "Runs begun, on all hosts.", ("job",), counts=True)
-JOB_FAILURES = Told("sillage_job_failures", "Runs that failed or were cut off, on all hosts.", ("job",), counts=True)
-RETENTION = Told("sillage_retention_overdue_statements", "Statements kept 48 hours past their duration, or longer.")
-RETENTION_AT = Told("sillage_retention_counted_timestamp_seconds", "When these were counted last.")
-REQUESTS = Told(
+KEY_VERSIONS = MetricDefinition(
+    "sillage_key_versions", "Versions of the key-encryption key here, by state.", ("state",)
+)
+KEY_ACTIVE = MetricDefinition("sillage_key_active_version", "The version of the key-encryption key that wraps.")
+KEY_SINCE = MetricDefinition(
+    "sillage_key_active_since_timestamp_seconds", "When that version became the active one, if known."
+)
+KEYS_BEHIND = MetricDefinition(
+    "sillage_key_versions_behind", "Versions other than the active one that learners' keys are under."
+)
+LEADS = MetricDefinition("sillage_scheduler_leads", "Whether some scheduler leads now, on any host.")
+JOB_SUCCESS = MetricDefinition(
+    "sillage_job_last_success_timestamp_seconds", "End of the last run that succeeded.", ("job",)
+)
+JOB_SECONDS = MetricDefinition("sillage_job_last_duration_seconds", "How long the last run that ended took.", ("job",))
+JOB_LATE = MetricDefinition(
+    "sillage_job_late_seconds", "For how long a run that succeeds has been due; 0 when none is.", ("job",)
+)
+JOB_RUNS = MetricDefinition("sillage_job_runs", "Runs begun, on all hosts.", ("job",), counts=True)
+JOB_FAILURES = MetricDefinition(
+    "sillage_job_failures", "Runs that failed or were cut off, on all hosts.", ("job",), counts=True
+)
+RETENTION = MetricDefinition(
+    "sillage_retention_overdue_statements", "Statements kept 48 hours past their duration, or longer."
+)
+RETENTION_AT = MetricDefinition("sillage_retention_counted_timestamp_seconds", "When these were counted last.")
+REQUESTS = MetricDefinition(
     "sillage_person_requests", "Data-subject requests: pending (all that wait), due-soon, overdue.", ("state",)
 )
-REVIEWS = Told("sillage_register_reviews_overdue", "Entries of the register whose review_by has passed.")
-ERASURES = Told("sillage_erasures_open", "Erasures under way: the keys are destroyed, the rest is being done.")
-ERASURE_AGE = Told("sillage_erasure_oldest_open_seconds", "For how long the oldest of these has been; 0 without any.")
-AGGREGATE_LAG = Told(
+REVIEWS = MetricDefinition("sillage_register_reviews_overdue", "Entries of the register whose review_by has passed.")
+ERASURES = MetricDefinition(
+    "sillage_erasures_open", "Erasures under way: the keys are destroyed, the rest is being done."
+)
+ERASURE_AGE = MetricDefinition(
+    "sillage_erasure_oldest_open_seconds", "For how long the oldest of these has been; 0 without any."
+)
+AGGREGATE_LAG = MetricDefinition(
     "sillage_aggregate_lag_seconds", "Age of the newest statements that are counted for certain.", ("aggregate",)
 )
-CORRECTIONS = Told("sillage_aggregate_corrections_waiting", "Deletions that aggregates have not followed yet.")
-BACKUP_AT = Told("sillage_backup_last_success_timestamp_seconds", "When the last backup was whole on its disk.")
-BACKUP_BYTES = Told("sillage_backup_bytes", "Length of its file.")
+CORRECTIONS = MetricDefinition(
+    "sillage_aggregate_corrections_waiting", "Deletions that aggregates have not followed yet."
+)
+BACKUP_AT = MetricDefinition(
+    "sillage_backup_last_success_timestamp_seconds", "When the last backup was whole on its disk."
+)
+BACKUP_BYTES = MetricDefinition("sillage_backup_bytes", "Length of its file.")
 
 HERE = (MONGODB_UP, CLOCK_OFFSET, KEY_VERSIONS, KEY_ACTIVE, KEY_SINCE)
 """Gauges that are known without MongoDB."""
@@ -90,7 +112,7 @@ STORED = (
 )
 """Gauges that MongoDB must be asked for."""
 
-Figures = Mapping[Told, Sequence[Sample]]
+Figures = Mapping[MetricDefinition, Sequence[Sample]]
 """Metrics with their samples; one that is not known is not there."""
 
 _log = structlog.stdlib.get_logger("sillage.standing")
@@ -130,14 +152,14 @@ class Standing(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every metric that is known now, in the order of ``HERE`` and ``STORED``."""
         figures = {**self._known(), **_guarded(self._here)}
-        for told in (*HERE, *STORED):
-            if told in figures:
-                yield _family(told, figures[told])
+        for definition in (*HERE, *STORED):
+            if definition in figures:
+                yield _family(definition, figures[definition])
 
     def describe(self) -> Iterator[Metric]:
         """The families, without asking anybody."""
-        for told in (*HERE, *STORED):
-            yield _family(told, ())
+        for definition in (*HERE, *STORED):
+            yield _family(definition, ())
 
     def _known(self) -> Figures:
         # Whoever asks meanwhile waits for the same answer.
@@ -148,7 +170,7 @@ class Standing(Collector):
             return self._kept[0]
 
     def _read(self) -> Figures:
-        figures: dict[Told, Sequence[Sample]] = {MONGODB_UP: one(1)}
+        figures: dict[MetricDefinition, Sequence[Sample]] = {MONGODB_UP: one(1)}
         try:
             self._require()
             with self._within(MAX_SECONDS):
@@ -170,9 +192,9 @@ def _guarded(part: Callable[[], Figures]) -> Figures:
         return {}
 
 
-def _family(told: Told, samples: Sequence[Sample]) -> Metric:
-    make = CounterMetricFamily if told.counts else GaugeMetricFamily
-    family = make(told.name, told.help, labels=told.labels)
+def _family(definition: MetricDefinition, samples: Sequence[Sample]) -> Metric:
+    make = CounterMetricFamily if definition.counts else GaugeMetricFamily
+    family = make(definition.name, definition.help, labels=definition.labels)
     for labels, value in samples:
         family.add_metric(labels, value)
     return family
