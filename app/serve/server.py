@@ -31,13 +31,13 @@ from app.core import clock, collector
 from app.core.errors import ClockOff, DatabaseUnavailable, SettingsInvalid, SillageError, StorageFull
 from app.core.personal_data import DeclaredFile, Impersonal
 from app.platform.mongo.embedded import server as embedded
-from app.serve.worker import STOPS, Worker, most_connections
+from app.serve.worker import STOPS, Worker, max_connections
 from app.settings import Settings
 from app.web import logs
 from app.web.admission.admission import Limits
 from app.web.admission.request_head import Heads
 from app.web.gate import AUTHENTICATORS
-from app.web.memory import MIB, ROOM, Ceiling, Turn, most_by_default, resident
+from app.web.memory import MIB, ROOM, Ceiling, Turn, default_max_bytes, resident
 from app.web.operations import EXTENSION as EXTENSION_OF_METRICS
 from app.web.operations import MULTIPROCESS, Metrics
 from app.web.refusal import EXTENSION, Refusal
@@ -127,7 +127,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "workers": settings.workers,
             "worker_class": Worker,
             "threads": settings.threads,  # and those that Worker keeps for special cases
-            "worker_connections": most_connections(settings.threads),
+            "worker_connections": max_connections(settings.threads),
             "preload_app": False,
             "timeout": 60,
             "graceful_timeout": _graceful(settings) + _CLOSING_SECONDS,
@@ -183,7 +183,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         limits = Limits(
             threads=settings.threads,
             body_bytes=settings.max_held_bytes,
-            largest_body=settings.max_body_bytes,
+            max_body_bytes=settings.max_body_bytes,
             waiting=settings.max_waiting,
             seconds=settings.max_wait_seconds,
         )
@@ -203,7 +203,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """The memory ceiling of a worker, and the callback for its leave."""
         log = structlog.stdlib.get_logger("sillage.serve")
         said = self._settings.max_worker_memory_mb
-        most = most_by_default(self._settings.workers) if said is None else said * MIB
+        most = default_max_bytes(self._settings.workers) if said is None else said * MIB
         idle = resident()
         if 0 < most < ROOM * idle:
             needed = -(-ROOM * idle // MIB)

@@ -30,7 +30,7 @@ from app.web import body
 from app.web.admission.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
 from app.web.admission.client_socket import ClientSocket
 from app.web.admission.request_head import Heads, form, waits_to_go_on, whole
-from app.web.framing import Parser, most_framing
+from app.web.framing import Parser, max_framing_bytes
 from app.web.gathering import Gathering, Room, no_room
 from app.web.memory import Ceiling
 from app.web.refusal import Refusal, of_parser
@@ -55,7 +55,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _log = structlog.stdlib.get_logger("sillage.connections")
 
 
-def most_connections(threads: int) -> int:
+def max_connections(threads: int) -> int:
     """The number of clients that one worker may hold, so that files are left for the rest; a worker out of files would
     end.
     """
@@ -92,7 +92,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._heads: Heads
         self._refusal: Refusal
         self._room_for_forms: Room[_Client]
-        self._largest_form = 0
+        self._max_form_bytes = 0
         self._ceiling: Ceiling | None = None
         self._leaves: Callable[[int], object] = lambda _: None
         self._untold = 0
@@ -115,9 +115,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._heads = heads
         self._admission = Admission(limits)
         self._refusal = refusal
-        self._largest_form = limits.largest_body
-        self._room_for_forms = Room(max(limits.largest_body, limits.body_bytes // 2))
-        ClientSocket.most_framing = most_framing(limits.largest_body)
+        self._max_form_bytes = limits.max_body_bytes
+        self._room_for_forms = Room(max(limits.max_body_bytes, limits.body_bytes // 2))
+        ClientSocket.max_framing_bytes = max_framing_bytes(limits.max_body_bytes)
 
     def hold_to(self, ceiling: Ceiling, leaves: Callable[[int], object]) -> None:
         """Leave, as when told to stop, once ``ceiling`` is passed; ``leaves`` is told first, and of how many bytes."""
@@ -242,13 +242,13 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._headed(conn, end + len(_HEAD_END))
 
     def _headed(self, conn: _Client, end: int) -> None:
-        framing = form(conn.head, self._largest_form)
+        framing = form(conn.head, self._max_form_bytes)
         if framing is None:
             self.enqueue_req(conn)
             return
         ahead = bytes(conn.head[end:])
         del conn.head[end:]
-        self._room_for_forms.enter(conn, Gathering(framing, self._largest_form, clock.steady()))
+        self._room_for_forms.enter(conn, Gathering(framing, self._max_form_bytes, clock.steady()))
         self.poller.register(conn.sock, EVENT_READ, partial(self._on_form, conn))
         if ahead:
             self._gather(conn, ahead)

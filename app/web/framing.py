@@ -51,12 +51,12 @@ class Chunks:
         trailers: The trailer section without its last line end; empty when there is none.
     """
 
-    def __init__(self, most_framing: int) -> None:
-        """``most_framing``: most bytes that are not payload."""
+    def __init__(self, max_framing_bytes: int) -> None:
+        """``max_framing_bytes``: most bytes that are not payload."""
         self.done = False
         self.rest = b""
         self.trailers = b""
-        self._most_framing = most_framing
+        self._max_framing_bytes = max_framing_bytes
         self._framing = 0
         self._extensions = 0
         self._left = 0
@@ -103,7 +103,7 @@ class Chunks:
                 break
         self._left = left
         self._framing += framing
-        if self._framing > self._most_framing:
+        if self._framing > self._max_framing_bytes:
             raise TooMuchFraming
         return b"".join(payload)
 
@@ -163,9 +163,9 @@ class Gathered(NamedTuple):
     chunks: Chunks | None
 
 
-def most_framing(largest_body: int) -> int:
+def max_framing_bytes(max_body_bytes: int) -> int:
     """The bytes beside the payload that a body in chunks may have, for a limit of bodies in bytes."""
-    return MIN_FRAMING_BYTES + largest_body // FRAMING_PART
+    return MIN_FRAMING_BYTES + max_body_bytes // FRAMING_PART
 
 
 class Request(_GunicornRequest):  # type: ignore[misc] # gunicorn has no types
@@ -248,7 +248,7 @@ class _ChunkedReader:
     def __init__(self, request: Request, sock: ClientSocket) -> None:
         self._request = request
         self._sock = sock
-        self._chunks = Chunks(sock.most_framing)
+        self._chunks = Chunks(sock.max_framing_bytes)
         self._ready = bytearray()
 
     def read(self, size: int) -> bytes:

@@ -32,7 +32,7 @@ class Gathering:
     def __init__(self, framing: Framing, largest: int, now: float) -> None:
         """A body of at most ``largest`` bytes; ``now`` and all other times are of one steady clock, in seconds."""
         self._length = framing.length
-        self._chunks = Chunks(ClientSocket.most_framing) if framing.chunked else None
+        self._chunks = Chunks(ClientSocket.max_framing_bytes) if framing.chunked else None
         self._largest = largest
         self._payload = bytearray()
         self._began = self._heard = now
@@ -82,9 +82,9 @@ class Room(Generic[Item]):
     For the event loop, but ``leave``, which any thread may call.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        """``most_bytes``: of all of them together; at least those of the largest body."""
-        self._most = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        """``max_bytes``: of all of them together; at least those of the largest body."""
+        self._most = max_bytes
         self._coming: dict[Item, Gathering] = {}
         self._lock = threading.Lock()
         self._bytes = 0

@@ -53,7 +53,7 @@ def give_back() -> None:
         trim(0)
 
 
-def most_by_default(workers: int) -> int:
+def default_max_bytes(workers: int) -> int:
     """Bytes that a worker may take when no setting says so: half of the machine, or container, for all of them."""
     most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for name in _LIMITS:

@@ -176,7 +176,7 @@ def test_a_principal_shares_by_its_source_or_by_its_id() -> None:
     assert Principal(Kind.PERSON, "person-1", READER, "tutor").share == "person:person-1"
 
 
-LIMITS = Limits(threads=2, body_bytes=1_000, largest_body=400, waiting=2, seconds=5.0)
+LIMITS = Limits(threads=2, body_bytes=1_000, max_body_bytes=400, waiting=2, seconds=5.0)
 
 
 def test_whoever_is_let_in_has_a_share_of_their_own_from_then_on(client: FlaskClient) -> None:

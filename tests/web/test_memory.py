@@ -144,7 +144,7 @@ def test_one_worker_of_a_server_leaves_at_a_time() -> None:
 
 
 def test_what_is_taken_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory.most_by_default(10_000) == memory.MIN_MIB * MIB
+    assert memory.default_max_bytes(10_000) == memory.MIN_MIB * MIB
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert memory.MIN_MIB * MIB <= memory.most_by_default(1) <= max(machine // 2, memory.MIN_MIB * MIB)
+    assert memory.MIN_MIB * MIB <= memory.default_max_bytes(1) <= max(machine // 2, memory.MIN_MIB * MIB)
     assert 10 * MIB < memory.resident() < 4_000 * MIB

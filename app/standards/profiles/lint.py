@@ -730,7 +730,7 @@ class _Linter:
         section = "xAPI-Profiles Communication 2.2"
         try:
             compiled = patterns.compile(self.profile, pattern, known=known)
-            reach = patterns.explore(compiled, most_work=self._explored)
+            reach = patterns.explore(compiled, max_work=self._explored)
             self._explored -= reach.work
         except patterns.Unresolved:
             return  # told where it is named

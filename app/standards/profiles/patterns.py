@@ -488,7 +488,7 @@ class Reach(NamedTuple):
     work: int = 0
 
 
-def explore(pattern: CompiledPattern, most_states: int = 2_000, most_work: int = 2_000_000) -> Reach:
+def explore(pattern: CompiledPattern, max_states: int = 2_000, max_work: int = 2_000_000) -> Reach:
     """Follow every sequence of statements of one template each."""
     first = start(pattern).node
     after: dict[Node, dict[int, Node]] = {}
@@ -500,13 +500,13 @@ def explore(pattern: CompiledPattern, most_states: int = 2_000, most_work: int =
         node = stack.pop()
         if node in after:
             continue
-        if len(after) >= most_states:
+        if len(after) >= max_states:
             return Reach(True, frozenset(pattern.symbols), False, work)
         after[node] = {}
         size = _size(node, _MAX_NODES) + members
         for symbol in set(_awaited(node)):
             work += size
-            if work > most_work:
+            if work > max_work:
                 return Reach(True, frozenset(pattern.symbols), False, work)
             try:
                 reached = _ageless(_Build(pattern.program).step(node, frozenset((symbol,))))

@@ -69,8 +69,8 @@ class SealedReader:
         """
         return self.decrypted_within(rows, None).plain
 
-    def decrypted_within(self, rows: Sequence[Stored], most_bytes: int | None) -> Decrypted:
-        """Decrypt the first of these rows, as ``decrypted``, until there are ``most_bytes`` of JSON; at least one."""
+    def decrypted_within(self, rows: Sequence[Stored], max_bytes: int | None) -> Decrypted:
+        """Decrypt the first of these rows, as ``decrypted``, until there are ``max_bytes`` of JSON; at least one."""
         keys = self._subjects.existing(row.subject for row in rows)
         opened: list[Plain] = []
         closed: list[Stored] = []
@@ -94,7 +94,7 @@ class SealedReader:
                     continue
                 opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
                 total += len(body)
-                if most_bytes is not None and total >= most_bytes:
+                if max_bytes is not None and total >= max_bytes:
                     return Decrypted(opened, number + 1, self._damaged(closed))
         return Decrypted(opened, gone, self._damaged(closed))
 

@@ -597,14 +597,14 @@ class Statements:
             found = self.some([id])
         return found[0] if found else None
 
-    def some(self, ids: Iterable[UUID], most_bytes: int | None = None) -> list[Stored]:
-        """Those of these ids that are there, voided or not, in any order; no more once there are ``most_bytes``."""
+    def some(self, ids: Iterable[UUID], max_bytes: int | None = None) -> list[Stored]:
+        """Those of these ids that are there, voided or not, in any order; no more once there are ``max_bytes``."""
         wanted = list(ids)
         among = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}, "stored": {"$exists": True}}
         with translated():
             cursor = self._collection.find_raw_batches(among, _FIELDS)
             with cursor:
-                return _stored(cursor, most_bytes)
+                return _stored(cursor, max_bytes)
 
     def page(
         self,
@@ -842,11 +842,11 @@ _BODY_NAMES = (b"\x05subject\0\x10\0\0\0\0", b"\x05body\0", 0)
 _MARGIN = bytes(_HEAD.size + _BODY.size)
 
 
-def _stored(cursor: RawBatchCursor[Document], most_bytes: int | None = None) -> list[Stored]:
+def _stored(cursor: RawBatchCursor[Document], max_bytes: int | None = None) -> list[Stored]:
     """Rows of raw batches, read in place: a fraction of what a dictionary of each costs, collecting them included.
 
     A document of another layout, for example a voided one, is decoded as any. No further batch is asked for once there
-    are ``most_bytes``.
+    are ``max_bytes``.
     """
     rows: list[Stored] = []
     total = 0
@@ -882,6 +882,6 @@ def _stored(cursor: RawBatchCursor[Document], most_bytes: int | None = None) -> 
             )
             at = after
         total += len(batch)
-        if most_bytes is not None and total >= most_bytes:
+        if max_bytes is not None and total >= max_bytes:
             break
     return rows

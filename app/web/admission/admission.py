@@ -41,14 +41,14 @@ class Limits(NamedTuple):
     Attributes:
         threads: Requests served at once, beside those of the spare threads.
         body_bytes: Bytes of bodies held at once. A body that is larger alone is taken when no other is held.
-        largest_body: Bytes of the largest body.
+        max_body_bytes: Bytes of the largest body.
         waiting: Writes that wait for a thread.
         seconds: How long any request may wait.
     """
 
     threads: int
     body_bytes: int
-    largest_body: int
+    max_body_bytes: int
     waiting: int
     seconds: float
 
@@ -143,7 +143,7 @@ class Admission(Generic[Item]):
                 return list(self._startable()), []
             holding = self._holding(asking.credential)
             holding.seen = now
-            admitted = Admitted(self, item, asking, holding, min(asking.body_bytes, self._limits.largest_body), now)
+            admitted = Admitted(self, item, asking, holding, min(asking.body_bytes, self._limits.max_body_bytes), now)
             if asking.kind is Kind.READ:
                 holding.reads.append(admitted)
             else:

@@ -31,7 +31,7 @@ class ClientSocket(socket.socket):
     silence_seconds: ClassVar[float] = 10.0
     """Seconds that it may send nothing at all in the midst of a body."""
 
-    most_framing: ClassVar[int] = 1024 * 1024
+    max_framing_bytes: ClassVar[int] = 1024 * 1024
     """Most bytes beside the payload of a body in chunks; the worker says how many."""
 
     gathered: Gathered | None = None

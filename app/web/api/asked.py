@@ -29,13 +29,13 @@ class Act(OfPerson):
     case = fields.String(load_default=None, allow_none=True)
 
 
-def document(schema: Schema, most_bytes: int = _MAX_BYTES) -> dict[str, Any]:
+def document(schema: Schema, max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
     """The body of this request, one JSON object that keeps a schema. An empty body is an empty object.
 
     Raises:
         BadRequest: it is not; the faults name members, never what was sent.
     """
-    content = raw(most_bytes)
+    content = raw(max_bytes)
     try:
         said = lossless.loads(content) if content else {}
     except lossless.Malformed:
@@ -70,7 +70,7 @@ def reached(found: Reach) -> dict[str, object]:
     return {"held": found.held, "pseudonyms": [*found.sources]}
 
 
-def raw(most_bytes: int) -> bytes:
+def raw(max_bytes: int) -> bytes:
     """The body of this request, which says to be JSON.
 
     Also where it is empty: a page can have a browser POST anything but that type without asking (CORS), and the browser
@@ -85,4 +85,4 @@ def raw(most_bytes: int) -> bytes:
     if (request.mimetype or "").lower() != "application/json":
         message = "Send the header Content-Type: application/json, without a body too."
         raise UnsupportedContentType(message, faults=[Fault("", "content-type", "RFC 9110 8.3", message)])
-    return body.read(most_bytes)
+    return body.read(max_bytes)

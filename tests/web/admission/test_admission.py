@@ -12,7 +12,7 @@ from app.core.errors import Overloaded, TooManyRequests
 from app.web.admission.admission import OPERATIONS_THREADS, PRESENT_SECONDS, SPARE_THREADS, Admission, Admitted, Limits
 from app.web.admission.request_head import Asking, Kind
 
-LIMITS = Limits(threads=4, body_bytes=1_000, largest_body=400, waiting=6, seconds=5.0)
+LIMITS = Limits(threads=4, body_bytes=1_000, max_body_bytes=400, waiting=6, seconds=5.0)
 
 
 def ask(source: str, size: int = 10, kind: Kind = Kind.WRITE) -> Asking:
@@ -119,7 +119,7 @@ def test_reads_do_not_wait_for_room() -> None:
 
 
 def test_a_body_larger_than_all_the_room_is_taken_alone() -> None:
-    worker = Worker("a", largest_body=5_000)
+    worker = Worker("a", max_body_bytes=5_000)
     worker.asks("huge0", "a", 5_000)
     worker.asks("huge1", "a", 5_000)
     assert worker.names == ["huge0"]
