@@ -191,8 +191,12 @@ Over HTTP every error is a problem document (RFC 9457, `application/problem+json
 `code`, `status`, `title` (English, or French when `Accept-Language` prefers it), `detail`, `request_id`, and `faults`
 when the input is a document: `pointer` (RFC 6901), `rule`, `section`, `message`. Details and faults do not repeat
 values that were sent; a pointer holds the keys that were, and a "…" where it is cut: a key has 200 characters at most
-in it, and the whole 2,000. What is refused before the application sees it (a bad request line, one over 8,190 bytes, a
-head over 64 KiB or slower than 10 seconds) is not such a document.
+in it, and the whole 2,000. So is what is refused before the application sees it (a bad request line, one over 8,190
+bytes, a head over 64 KiB or slower than 10 seconds).
+
+Outside of `/xAPI`, whoever names `text/html` in `Accept`, as browsers do, gets a page instead: what happened and what
+to do, in English or French, title, code and detail of the error, and the request id to quote. `*/*`, and no `Accept`,
+get the document ([adr/0057](adr/0057-principals-and-pages.md)).
 
 On the command line an error prints both titles, the code and the detail; the exit code is 2. Codes marked `command` are
 for the command line and for the reasons of `/readyz`; should a request meet one, it is answered with status 500.
