@@ -61,6 +61,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.shutdown(2)
 
 
+PAGE = b"<dd>Not found (<code>not-found</code>, 404)</dd>"
 PROBLEM = b'{"status":%d,"code":"%s"}'
 
 
@@ -70,6 +71,8 @@ PROBLEM = b'{"status":%d,"code":"%s"}'
         (answers(500, "application/problem+json", PROBLEM % (500, b"failed")), "answered 500 failed"),
         (answers(503, "application/problem+json", PROBLEM % (503, b"overloaded")), "answered 503 overloaded"),
         (answers(400, "text/html", b"<html>"), "answered 400 in HTML"),
+        (answers(404, "text/html", PAGE, Content_Security_Policy="sandbox"), "answered 404 with a page under /xAPI"),
+        (answers(400, "text/html", PAGE, Content_Security_Policy="sandbox"), "answered 400 without a problem document"),
         (answers(400, "text/plain", b"no"), "answered 400 without a problem document"),
         (answers(200, "application/json", b"{}", X_Request_ID="another"), "the answer of another request: another"),
         (answers(200, "application/json", b"{}", X_Request_ID="smuggled-1"), "hidden in the body"),
