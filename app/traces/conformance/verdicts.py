@@ -115,6 +115,7 @@ class Profiles:
         self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
         self._tally: Counter[tuple[str, str, str, str]] = Counter()
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
 
     def add(self, document: bytes, *, actor: str = "cli:profile add") -> Profile:
         """Load a profile document, in force everywhere when this returns.
@@ -242,12 +243,14 @@ class Profiles:
 
     def flush(self) -> None:
         """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
-        with self._lock:
-            tally, self._tally = self._tally, Counter()
-        try:
-            self._repository.add_counts(tally)
-        except SillageError:
-            self._add(tally)
+        # One at a time: when this returns, none of what was counted before is still on its way by another thread.
+        with self._flushing:
+            with self._lock:
+                tally, self._tally = self._tally, Counter()
+            try:
+                self._repository.add_counts(tally)
+            except SillageError:
+                self._add(tally)
 
     def counts(self, source: str | None = None, since_day: str | None = None) -> Sequence[Count]:
         """Totals by source, template and outcome."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -76,6 +78,30 @@ def test_refuse_stores_nothing_and_says_where(parts: Parts) -> None:
     detail = {"source": "school", "policy": "refuse", "outcome": "refused", "statements": 1}
     assert [each | detail for each in audited(parts)] == [detail | {"name": 1, "email": 1, "ine": 1}]
     assert counts(parts)["minors:ine", "refused"] == 1
+
+
+def test_counts_are_read_after_those_that_another_thread_is_writing(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = parts.profiles._repository
+    write, begun, go_on = repository.add_counts, threading.Event(), threading.Event()
+
+    def slowly(tally: Any) -> None:
+        if tally:
+            begun.set()
+            assert go_on.wait(60)
+        write(tally)
+
+    monkeypatch.setattr(repository, "add_counts", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        send(parts, "off", named())
+        # The housekeeping of the process has them, and has not written them yet.
+        assert begun.wait(60)
+        reading = pool.submit(counts, parts)
+        with pytest.raises(TimeoutError):
+            reading.result(0.2)
+        go_on.set()
+        assert reading.result(60) == {("minors:name", "kept"): 1, ("minors:email", "kept"): 1}
 
 
 @pytest.mark.parametrize(("policy", "outcome"), [("strip", "stripped"), ("pseudonymise", "pseudonymised")])
