@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from app.crypto.keys import KEY_BYTES, KeyEncryptionKeys, OrganisationKeys
 from app.keys import organisation as organisation_keys
@@ -16,7 +18,12 @@ from app.settings import Settings, load
 from tests.costs.report import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.databases import Databases
 from tests.places import SHARED
+from tests.scheduler import pytest_xdist_make_scheduler  # noqa: F401 - a hook
 from tests.served import Server, serving
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis_settings.register_profile("sillage", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("sillage")
 
 MARKED_BY_FOLDER = {
     "drills": "drill",
@@ -47,9 +54,11 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def databases(mongodb_uri: str) -> Databases:
+def databases(mongodb_uri: str) -> Iterator[Databases]:
     """The databases that the tests of this process use one after the other."""
-    return Databases(mongodb_uri)
+    made = Databases(mongodb_uri)
+    yield made
+    made.close()
 
 
 @pytest.fixture

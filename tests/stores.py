@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
-from pymongo import MongoClient
 
+from app.core import clock
 from app.factory import Parts
 from app.keys import organisation as organisation_keys
 from app.settings import Settings, load
@@ -30,17 +32,29 @@ def own_settings(folder: Path, uri: str) -> Settings:
     )
 
 
+def lent(settings: Settings, database_name: str, **changes: Any) -> Parts:
+    """The parts of a store in a database that is lent (``tests/databases.py``); the test closes them."""
+    given = {"organisation": database_name.removeprefix("sillage_"), "heartbeat_seconds": 0.05, **changes}
+    return Parts(replace(settings, **given))
+
+
 @contextmanager
-def initialised(folder: Path, uri: str) -> Iterator[Parts]:
-    """The parts of a store of its own, initialised; its database is dropped afterwards."""
-    made = Parts(own_settings(folder, uri))
+def initialised(settings: Settings, database_name: str, **changes: Any) -> Iterator[Parts]:
+    """The parts of a store in a database that is lent, initialised; processes are soon held for dead."""
+    made = lent(settings, database_name, **{"process_ttl_seconds": 1.0, **changes})
     made.initialise()
     try:
         yield made
     finally:
         made.close()
-        with MongoClient[dict[str, object]](uri) as client:
-            client.drop_database(made.settings.database)
+
+
+def settle(parts: Parts, seconds: float = 30.0) -> None:
+    """Wait until nothing that was stored so far, or earlier, can still appear: jobs go up to there."""
+    now, limit = clock.now_us(), time.monotonic() + seconds
+    while parts.reader.consistent_through() <= now:
+        assert time.monotonic() < limit, "the processes do not speak"
+        time.sleep(0.01)
 
 
 def look_after_keys(parts: Parts) -> None:
@@ -51,25 +65,22 @@ def look_after_keys(parts: Parts) -> None:
 
 
 @contextmanager
-def with_tutor(settings: Settings, database_name: str) -> Iterator[Parts]:
-    """The parts of the store of a database that is lent, with the source ``tutor``; the database is dropped."""
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterator[Parts]:
+    """The parts of the store of a database that is lent, with the source ``tutor``."""
+    made = lent(settings, database_name, **changes)
     made.initialise()
     made.register.add(orjson.dumps(ACTIVITY))
     made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
     try:
         yield made
     finally:
-        # Some tests close them, as a restore by a command does.
         made.close()
-        with MongoClient[dict[str, object]](made.settings.mongodb_uri) as client:
-            client.drop_database(made.settings.database)
 
 
 @contextmanager
 def started(settings: Settings, database_name: str) -> Iterator[Parts]:
     """The parts of a process that may write, in a database that is lent; its entry of the register is ``p2ia``."""
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    made = lent(settings, database_name)
     made.initialise()
     made.start()
     made.register.add(orjson.dumps(ACTIVITY))

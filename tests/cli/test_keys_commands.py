@@ -17,9 +17,9 @@ from app.factory import Parts
 from app.keys import organisation as organisation_keys
 from app.keys.rekeying import RekeyRepository
 from app.operations.rotation import kek as rules
-from tests.operations.rotation.test_kek import PASSPHRASE, parts
+from tests.operations.rotation.test_kek import PASSPHRASE, cheap_copies, parts
 
-__all__ = ("parts",)
+__all__ = ("cheap_copies", "parts")
 
 
 def run(parts: Parts, *args: str, typed: str = "") -> str:

@@ -16,6 +16,7 @@ from app.factory import Parts
 from app.operations.schema.migrations import NOTES
 from app.settings import Settings
 from tests.migrations import later
+from tests.stores import initialised
 
 INDEX = "due"
 NAME = "2099_01_01_requests_found_by_what_is_due"
@@ -26,13 +27,10 @@ APPLY += "m.create(store, cases.COLLECTIONS)"
 @pytest.fixture
 def parts(settings: Settings, database_name: str, tmp_path: Path) -> Iterator[Parts]:
     """A store that lacks a migration: a collection's index, and its note."""
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_")))
-    made.initialise()
-    made.store.collection("cases").drop_index(INDEX)
-    with later(tmp_path / "migrations", **{NAME: APPLY}):
-        yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with initialised(settings, database_name) as made:
+        made.store.collection("cases").drop_index(INDEX)
+        with later(tmp_path / "migrations", **{NAME: APPLY}):
+            yield made
 
 
 def run(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from app.core.errors import BadParameter
 from app.factory import Parts
 from app.settings import Settings
 from tests.served import ACTIVITY
+from tests.stores import initialised
 
 ZOE = ("--account", "https://ent.example", "zoe")
 CASE = "r-000000000000"
@@ -89,13 +89,9 @@ def test_every_command_is_known_to_tell_of_persons_or_not_to() -> None:
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    organisation = database_name.removeprefix("sillage_")
-    made = Parts(replace(settings, organisation=organisation, heartbeat_seconds=0.05, purpose_required=True))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with initialised(settings, database_name, purpose_required=True) as made:
+        made.register.add(orjson.dumps(ACTIVITY))
+        yield made
 
 
 def run(parts: Parts, path: str, *words: str) -> Exception | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import click
 import orjson
@@ -16,16 +15,14 @@ from app.core.errors import RegisterInvalid
 from app.factory import Parts
 from app.settings import Settings
 from tests.served import ACTIVITY
+from tests.stores import initialised
 
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps({**ACTIVITY, "minors": True}))
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with initialised(settings, database_name) as made:
+        made.register.add(orjson.dumps({**ACTIVITY, "minors": True}))
+        yield made
 
 
 def run(parts: Parts, command: click.Command, *args: str) -> str:

@@ -367,9 +367,9 @@ def test_the_commands_say_what_was_found_and_what_was_not(parts: Parts) -> None:
     assert stored(parts) == {}
 
 
-def test_two_public_urls_make_one_account(tmp_path: Path, mongodb_uri: str) -> None:
+def test_two_public_urls_make_one_account(settings: Settings, database_name: str) -> None:
     """A server under its own address, a command without the setting: the same child, found by either."""
-    with initialised(tmp_path, mongodb_uri) as made:
+    with initialised(settings, database_name) as made:
         made.register.add(orjson.dumps(ACTIVITY))
         made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
         kept, later = said(), said()

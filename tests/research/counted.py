@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from app.core import clock
 from app.factory import Parts
 from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
 from app.research.refresh import gathered
 from app.research.store import AggregateRepository
+from tests.stores import settle
 
 
 def declared(name: str) -> Definition:
@@ -37,7 +36,5 @@ def totals(
 
 def refreshed(parts: Parts) -> refresh.RunSummary:
     """Count what is stored by now: a run leaves out what is so new that something earlier could still come."""
-    now, limit = clock.now_us(), time.monotonic() + 20
-    while parts.reader.consistent_through() <= now and time.monotonic() < limit:
-        time.sleep(0.02)
+    settle(parts)
     return parts.aggregates.run()

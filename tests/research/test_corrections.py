@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import orjson
@@ -16,7 +15,8 @@ from app.research.store import AggregateRepository
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from tests.research.counted import refreshed, totals
-from tests.served import ACTIVITY, statement
+from tests.served import statement
+from tests.stores import with_tutor
 
 ANSWERED = "http://adlnet.gov/expapi/verbs/answered"
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
@@ -25,16 +25,9 @@ MONTH = "2026-03"
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(
-        replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05, minimum_group=3)
-    )
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
-    made.start()
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with with_tutor(settings, database_name, minimum_group=3) as made:
+        made.start()
+        yield made
 
 
 def attempt(learner: int, success: bool) -> dict[str, object]:

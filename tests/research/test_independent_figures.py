@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -20,11 +19,11 @@ from zoneinfo import ZoneInfo
 import frictionless
 import pytest
 
-from app.core import clock
 from app.research import refresh
 from app.research.aggregates import Query
 from app.simulation.traces import simulate
 from tests.served import Server, serving
+from tests.stores import settle
 
 MINIMUM = 3
 EXTENSION = "https://w3id.org/sillage/extensions/"
@@ -82,9 +81,7 @@ def sent(running: Server) -> list[Sent]:
             with patch.context() as dying, pytest.raises(Killed):
                 dying.setattr(refresh.AggregateJob, "_show", killed)
                 aggregates.run()
-        sent_by, limit = clock.now_us(), time.monotonic() + 20
-        while running.parts.reader.consistent_through() <= sent_by and time.monotonic() < limit:
-            time.sleep(0.05)
+        settle(running.parts)
         aggregates.run()
     assert {status.complete for status in aggregates.status()} == {True}
     return [(trace.source, trace.statement) for trace in traces]

@@ -22,6 +22,7 @@ from app.keys.keyring import Keyring
 from app.keys.providers import PROVIDERS, chosen
 from app.settings import Settings, load
 from tests.keys.providers.test_file import versions
+from tests.stores import lent
 
 TEXT = f"1:{base64.b64encode(bytes(32)).decode()}"
 
@@ -52,9 +53,8 @@ class Fourth:
 def parts(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     """A store with keys of the fourth provider, not initialised yet."""
     monkeypatch.setattr(providers, "PROVIDERS", {**PROVIDERS, "fourth": Fourth})
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), key_provider="fourth"))
+    made = lent(settings, database_name, key_provider="fourth")
     yield made
-    made.store.client.drop_database(made.settings.database)
     made.close()
 
 

@@ -171,10 +171,10 @@ def test_a_key_that_is_not_there_or_not_derived_is_refused_with_what_to_do(vault
 
 
 @pytest.fixture
-def given(vault: Vault, settings: Settings) -> Settings:
+def given(vault: Vault, settings: Settings, database_name: str) -> Settings:
     return replace(
         settings,
-        organisation=f"t{uuid4().hex[:10]}",
+        organisation=database_name.removeprefix("sillage_"),
         key_provider="vault",
         vault_address=vault.address,
         vault_token_file=vault.token_file,
@@ -188,7 +188,6 @@ def parts(given: Settings) -> Iterator[Parts]:
     made = Parts(given)
     made.initialise()
     yield made
-    made.store.client.drop_database(made.settings.database)
     made.close()
 
 

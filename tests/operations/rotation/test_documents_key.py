@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,6 +22,7 @@ from app.operations.rotation import documents_key as rules
 from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.shared_seals import KINDS, SharedSeals
 from app.people.finding.finder import person_of
+from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
@@ -43,9 +43,9 @@ OVER = Conditions(if_none_match=frozenset({"-"}))
 
 
 @pytest.fixture
-def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     """A started process over a store of its own that looks after its keys all the time."""
-    with initialised(tmp_path, mongodb_uri) as made:
+    with initialised(settings, database_name) as made:
         look_after_keys(made)
         made.register.add(orjson.dumps(ACTIVITY))
         made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +21,7 @@ from app.keys.organisation import Stage, index_keys
 from app.operations.rotation import index_key as rules
 from app.operations.rotation.index_key import IndexRotation
 from app.people.finding.finder import person_of
+from app.settings import Settings
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
@@ -37,9 +37,9 @@ PASSED = {"id": "http://adlnet.gov/expapi/verbs/passed"}
 
 
 @pytest.fixture
-def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     """A started process over a store of its own that looks after the index key all the time."""
-    with initialised(tmp_path, mongodb_uri) as made:
+    with initialised(settings, database_name) as made:
         look_after_keys(made)
         made.register.add(orjson.dumps(ACTIVITY))
         made.start()

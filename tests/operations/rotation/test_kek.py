@@ -23,6 +23,7 @@ from app.core.errors import (
     NotFound,
     SettingsInvalid,
 )
+from app.crypto import key_backup
 from app.crypto.keys import OrganisationKeys, subject_place
 from app.factory import Parts
 from app.keys import organisation as organisation_keys
@@ -32,17 +33,24 @@ from app.keys.providers.environment import EnvironmentProvider
 from app.keys.providers.file import KeySet
 from app.operations.rotation import kek as rules
 from app.operations.rotation.kek import Keys, refuse_unopened
-from app.settings import load
+from app.settings import Settings, load
 from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, mongodb_uri: str) -> Iterator[Parts]:
+def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
     """The parts of a store of its own, initialised."""
-    with initialised(tmp_path, mongodb_uri) as made:
+    with initialised(settings, database_name) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def cheap_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the keys that cost little to open; what they cost is held by ``tests/crypto/test_key_backup.py``."""
+    encrypted = key_backup.encrypt
+    monkeypatch.setattr(key_backup, "encrypt", lambda *given: encrypted(*given, cost=1 << 10))
 
 
 @pytest.fixture

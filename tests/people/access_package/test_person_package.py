@@ -7,14 +7,12 @@ import hashlib
 import io
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 from zipfile import ZipFile
 
 import orjson
 import pytest
-from pymongo import MongoClient
 
 from app.access.store import Source
 from app.core.errors import CaseConflict, NotFound
@@ -24,7 +22,7 @@ from app.people.access_package import person_package
 from app.people.finding import finder as persons
 from app.people.finding.finder import person_of
 from app.retention.closed_accounts import Event
-from app.settings import load
+from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
@@ -34,6 +32,7 @@ from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement
+from tests.stores import initialised
 
 ME = {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": "pupil-own"}, "name": "Own Pupil"}
 PAUL = {
@@ -112,25 +111,11 @@ class Package:
 
 
 @pytest.fixture
-def house(tmp_path: Path, mongodb_uri: str) -> Iterator[House]:
-    parts = Parts(
-        load(
-            {
-                "SILLAGE_DATA_DIR": str(tmp_path / "data"),
-                "SILLAGE_MONGODB_URI": mongodb_uri,
-                "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
-                "SILLAGE_HEARTBEAT_SECONDS": "0.05",
-                "SILLAGE_PROCESS_TTL_SECONDS": "2",
-            }
-        )
-    )
-    parts.initialise()
-    parts.register.add(orjson.dumps(ACTIVITY))
-    parts.start()
-    yield House(parts)
-    parts.close()
-    with MongoClient[dict[str, object]](mongodb_uri) as client:
-        client.drop_database(parts.settings.database)
+def house(settings: Settings, database_name: str) -> Iterator[House]:
+    with initialised(settings, database_name, process_ttl_seconds=2.0) as parts:
+        parts.register.add(orjson.dumps(ACTIVITY))
+        parts.start()
+        yield House(parts)
 
 
 # --- what is in it ----------------------------------------------------------------------------------

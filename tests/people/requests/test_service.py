@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -27,6 +26,7 @@ from app.people.requests.service import Cases, Standing
 from app.people.requests.store import CaseRepository
 from app.platform.mongo.connection import Store
 from app.settings import Settings
+from tests.stores import initialised
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
 OTHER = Person(("account:https://ent.example|eleve-2",))
@@ -257,11 +257,8 @@ def test_who_never_gets_through_is_told_to_try_again(office: Office, monkeypatch
 
 @pytest.fixture
 def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    made = Parts(replace(settings, organisation=database_name.removeprefix("sillage_")))
-    made.initialise()
-    yield made
-    made.store.client.drop_database(made.settings.database)
-    made.close()
+    with initialised(settings, database_name) as made:
+        yield made
 
 
 def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
