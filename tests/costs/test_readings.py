@@ -156,7 +156,8 @@ def test_a_chain_of_references(worker: Measured, record_property: Note) -> None:
             lambda body=statement: worker.ask("POST", "/xAPI/statements", body, worker.plain),
             mib=len(statement) / MIB,
             statements=1,
-            quiet=0.6,
+            # What goes on after an answer counts; where nobody waits for its end, it counts with the next one.
+            quiet=0.6 if place % 3 == 0 else 0.0,
         )
         record_property(*noted(held, f"reference {place} of a chain"))
         faults += [f"reference {place}: {fault}" for fault in held.faults]

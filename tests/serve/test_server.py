@@ -121,9 +121,9 @@ def launch(folder: Path, port: int = 0, application: str = APPLICATION, **change
 
 
 @contextmanager
-def ready(folder: Path, port: int = 0, **changes: str) -> Iterator[Running]:
-    server = launch(folder, port, **changes)
-    deadline = time.monotonic() + 20
+def ready(folder: Path, port: int = 0, application: str = APPLICATION, **changes: str) -> Iterator[Running]:
+    server = launch(folder, port, application, **changes)
+    deadline = time.monotonic() + 60
     while True:
         try:
             server.get("/healthz")
@@ -333,6 +333,8 @@ def test_an_address_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> 
 
 
 REPLACED = "a worker takes more memory than it may, and is replaced"
+# That a young one stays has a test of its own (tests/web/test_memory.py).
+SOON = "from app.web import memory; memory.LEAST_AGE_SECONDS = 2.0; memory._LOOK_SECONDS = 0.2\n" + APPLICATION
 
 
 def events(server: Running, name: str) -> list[dict[str, object]]:
@@ -348,7 +350,9 @@ def until(holds: Callable[[], object], seconds: float = 60) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_worker_above_its_memory_is_replaced_and_no_request_is_lost(tmp_path: Path, workers: str) -> None:
-    with ready(tmp_path, workers=workers, max_worker_memory_mb="400") as server, ExitStack() as stack:
+    # Threads enough that no request waits for a slow one.
+    given = {"workers": workers, "threads": "8", "max_worker_memory_mb": "400"}
+    with ready(tmp_path, application=SOON, **given) as server, ExitStack() as stack:
         host, port = server.url.removeprefix("http://").split(":")
         stop = threading.Event()
         answers: list[int] = []

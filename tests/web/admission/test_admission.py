@@ -180,6 +180,22 @@ def test_strangers_share_one_place_and_are_told_503() -> None:
     assert set(worker.refused.values()) == {"waiting"}
 
 
+def test_a_stranger_loses_nothing_to_one_who_is_known_and_holds_more() -> None:
+    worker = Worker("noisy")
+    for n in range(20):
+        worker.asks(f"noisy{n}", "noisy")
+        if n == 15:
+            worker.asks("x0", "unheard-of")
+            worker.asks("x1", "unheard-of")
+    assert worker.names[-1] == "x0"
+    assert worker.refused.keys() == {f"noisy{n}" for n in range(9, 20)}
+    # It does when it shares its place with many: they could all be one.
+    for n in range(12):
+        worker.asks(f"y{n}", f"other-{n}")
+    worker.asks("x2", "unheard-of")
+    assert worker.refused["x2"] == "waiting"
+
+
 def test_who_is_served_makes_the_next_one_known() -> None:
     worker = Worker()
     worker.asks("first", "secret")
