@@ -46,7 +46,7 @@ OTHERS = {
     *(f"credential {act}" for act in ("add", "list", "revoke")),
     *(f"profile {act}" for act in ("add", "lint", "check", "list", "report", "follow")),
     *(f"nomenclature {act}" for act in ("load", "list")),
-    *(f"activity {act}" for act in ("add", "list", "show", "end")),
+    *(f"processing-activity {act}" for act in ("add", "list", "show", "end")),
     *(f"retention {act}" for act in ("report", "apply")),
     *(f"audit {act}" for act in ("verify", "checkpoint", "trim")),
     *(f"certificate {act}" for act in ("list", "write", "verify", "reapply")),
