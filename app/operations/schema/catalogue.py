@@ -36,6 +36,7 @@ from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 from app.traces.statements import personal_data as statements
 
+# An erasure goes through them in this order: statements first, of which there is most, and on which others hang.
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
     *resealing.COLLECTIONS,

@@ -13,6 +13,7 @@ from app.keys import learners
 from app.operations.schema.catalogue import COLLECTIONS, restored
 from app.operations.schema.migrations import NOTES
 from app.platform.mongo.collection import DataContext, Declared
+from app.platform.mongo.learner_collection import LearnerCollection
 from tests.operations.rotation.test_rekey import Sealed, fill, rekey
 from tests.people.people import parts
 from tests.places import ROOT
@@ -71,6 +72,21 @@ def test_each_right_is_done_or_explained(declared: Declared, parts: Parts) -> No
     for where in apart.values():
         # Nothing is to be done, or another file does it.
         assert where.startswith("none: ") or (ROOT / where.split("`")[1]).is_file(), where
+
+
+def test_an_index_answers_each_question_for_a_person_or_a_duration(parts: Parts) -> None:
+    looked = []
+    for store in parts.personal_data:
+        if isinstance(store, LearnerCollection):
+            queries = [store._find([bytes(16), bytes([1]) * 16])]
+            if store.ageing is not None:
+                queries += [{"source": "tutor", "updated": {"$lt": 1}}]
+            looked.append(store.name)
+            for query in queries:
+                asked = {"find": store.name, "filter": query}
+                plan = parts.store.db.command("explain", asked, verbosity="queryPlanner")["queryPlanner"]
+                assert "COLLSCAN" not in str(plan["winningPlan"]), (store.name, query)
+    assert {"documents", "pattern_sessions", "accounts"} <= set(looked)
 
 
 def test_every_declaration_is_in_the_catalogue() -> None:
