@@ -1,7 +1,7 @@
-"""The one place where parts are wired: settings in, services out.
+"""The one place where services are wired: settings in, services out.
 
-``Parts`` builds each part when it is first asked for. A command uses it as it is; the HTTP service calls ``start``,
-which registers this process among the others and lets caches be trusted.
+``Container`` builds each service when it is first asked for. A command uses it as it is; the HTTP service calls
+``start``, which registers this process among the others and lets caches be trusted.
 """
 
 from __future__ import annotations
@@ -167,10 +167,10 @@ VERSION = distribution_version("sillage")
 # How often a process looks for references that are still to be linked, and how many times it goes on at once.
 _LINKING_SECONDS = 5.0
 _LINKED_IN_A_ROW = 20
-_log = structlog.stdlib.get_logger("sillage.parts")
+_log = structlog.stdlib.get_logger("sillage.container")
 
 
-class Parts:
+class Container:
     """Everything of one process, built on demand. Made after a fork, never before; ``close`` releases it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -1391,25 +1391,25 @@ def _quietly(close: object) -> None:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application of one worker process, its parts started.
+    """The WSGI application of one worker process, its container started.
 
     Raises:
         SillageError: settings, keys or database do not allow to serve; the detail says what to do.
     """
     chosen = load(os.environ) if settings is None else settings
-    parts = Parts(chosen)
-    parts.start()
+    container = Container(chosen)
+    container.start()
     app = Flask("sillage", static_folder=None)
     # A redirection would be to the address that this server sees, which behind a proxy is neither the name nor TLS.
     # ``paths`` takes slashes together instead, under the prefix of xAPI.
     app.url_map.merge_slashes = False
-    app.extensions["sillage"] = parts
+    app.extensions["sillage"] = container
     # What a client may send at all; each resource has its own, lower or equal, limit.
     app.config["MAX_FORM_MEMORY_SIZE"] = 0
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
-    metrics = parts.metrics
+    metrics = container.metrics
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
-    authenticators = Authenticators((Basic(parts.access),))
+    authenticators = Authenticators((Basic(container.access),))
     app.extensions[AUTHENTICATORS] = authenticators
     rendering = web_errors.Rendering(PREFIX)
     web_errors.install(app, rendering, authenticators.challenges)
@@ -1423,7 +1423,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     cors.install(app, origins, prefixes)
     app.extensions[operations.EXTENSION] = metrics
     app.extensions[EXTENSION] = Refusal(
-        headers.headers_outside(PREFIX, chosen.default_version, parts.library.consistent_through),
+        headers.headers_outside(PREFIX, chosen.default_version, container.library.consistent_through),
         cors.headers_outside(origins, prefixes),
         rendering=rendering,
         count=metrics.shed,
@@ -1432,25 +1432,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     purposes = Purposes(
         split_purposes(chosen.purposes),
         required=chosen.purpose_required,
-        activity=lambda source: parts.access.source(source).activity,
+        activity=lambda source: container.access.source(source).activity,
     )
     gate = Gate(
         authenticators,
-        parts.presence.require,
+        container.presence.require,
         purposes.note,
         CrossSite(origins).require,
-        writing=parts.presence.require_right_clock,
+        writing=container.presence.require_right_clock,
     )
-    headers.install(app, PREFIX, chosen.default_version, parts.library.consistent_through)
+    headers.install(app, PREFIX, chosen.default_version, container.library.consistent_through)
     app.register_blueprint(
         statements_resource.blueprint(
             gate=gate,
-            access=parts.access,
-            recorder=parts.recorder,
-            library=parts.library,
-            audit=parts.audit.append,
+            access=container.access,
+            recorder=container.recorder,
+            library=container.library,
+            audit=container.audit.append,
             metrics=metrics,
-            turns=parts.turns,
+            turns=container.turns,
             max_body_bytes=chosen.max_body_bytes,
             max_attachments_bytes=chosen.max_attachments_bytes,
             page_limit=chosen.page_limit,
@@ -1460,12 +1460,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(
         documents_resource.blueprint(
-            gate=gate, access=parts.access, documents=parts.documents, max_body_bytes=chosen.max_body_bytes
+            gate=gate, access=container.access, documents=container.documents, max_body_bytes=chosen.max_body_bytes
         ),
         url_prefix=PREFIX,
     )
-    app.register_blueprint(agents.blueprint(gate, parts.people), url_prefix=PREFIX)
-    app.register_blueprint(activities.blueprint(gate, parts.activities), url_prefix=PREFIX)
+    app.register_blueprint(agents.blueprint(gate, container.people), url_prefix=PREFIX)
+    app.register_blueprint(activities.blueprint(gate, container.activities), url_prefix=PREFIX)
     limits = {
         "bodyBytes": chosen.max_body_bytes,
         "attachmentsBytes": chosen.max_attachments_bytes,
@@ -1477,39 +1477,50 @@ def create_app(settings: Settings | None = None) -> Flask:
         "statementsPerPage": chosen.page_limit,
     }
     app.register_blueprint(about.blueprint(limits), url_prefix=PREFIX)
-    app.register_blueprint(aggregates_api.blueprint(gate, parts.aggregates, parts.audit.append), url_prefix="/api/v1")
+    app.register_blueprint(
+        aggregates_api.blueprint(gate, container.aggregates, container.audit.append), url_prefix="/api/v1"
+    )
     app.register_blueprint(
         retention_api.blueprint(
-            gate, parts.retention, parts.register, parts.audit, parts.audit_search, parts.recipients.labels
+            gate,
+            container.retention,
+            container.register,
+            container.audit,
+            container.audit_search,
+            container.recipients.labels,
         ),
         url_prefix="/api/v1",
     )
-    app.register_blueprint(access_api.blueprint(gate, parts.packages), url_prefix="/api/v1")
+    app.register_blueprint(access_api.blueprint(gate, container.packages), url_prefix="/api/v1")
     app.register_blueprint(
-        persons_api.blueprint(gate, parts.persons, parts.erasures, parts.disclosures), url_prefix="/api/v1"
+        persons_api.blueprint(gate, container.persons, container.erasures, container.disclosures), url_prefix="/api/v1"
     )
-    app.register_blueprint(requests_api.blueprint(gate, parts.cases, parts.recipients.labels), url_prefix="/api/v1")
     app.register_blueprint(
-        restriction_api.blueprint(gate, parts.persons, parts.restriction, parts.rectification, chosen.statement_bytes),
+        requests_api.blueprint(gate, container.cases, container.recipients.labels), url_prefix="/api/v1"
+    )
+    app.register_blueprint(
+        restriction_api.blueprint(
+            gate, container.persons, container.restriction, container.rectification, chosen.statement_bytes
+        ),
         url_prefix="/api/v1",
     )
-    app.register_blueprint(accounts_api.blueprint(gate, parts.accounts), url_prefix="/api/v1")
-    app.register_blueprint(verdicts_api.blueprint(gate, parts.profiles, parts.sessions), url_prefix="/api/v1")
+    app.register_blueprint(accounts_api.blueprint(gate, container.accounts), url_prefix="/api/v1")
+    app.register_blueprint(verdicts_api.blueprint(gate, container.profiles, container.sessions), url_prefix="/api/v1")
     app.register_blueprint(
-        check_api.blueprint(gate, parts.access, parts.checking, parts.turns, chosen.max_body_bytes),
+        check_api.blueprint(gate, container.access, container.checking, container.turns, chosen.max_body_bytes),
         url_prefix="/api/v1",
     )
     app.register_blueprint(
         operations.blueprint(
             metrics,
             {
-                "database": parts.reach,
-                "clock": parts.store.clock.require,
-                "migrations": operations.remembered(parts.recheck, 5.0),
+                "database": container.reach,
+                "clock": container.store.clock.require,
+                "migrations": operations.remembered(container.recheck, 5.0),
             },
             lambda: gate.principal(scopes.METRICS),
             trust_host=not chosen.behind_tls,
-            standing=parts.standing,
+            standing=container.standing,
         )
     )
     return app

@@ -37,7 +37,7 @@ from rich.table import Table
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.factory import Parts, create_app
+from app.factory import Container, create_app
 from app.settings import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -372,16 +372,16 @@ class Service:
         }
         self._environment = {**kept, **given}
         self._settings = load(given)
-        self._parts = Parts(self._settings)
+        self._container = Container(self._settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._secrets: list[str] = []
 
     def start(self) -> Given:
         """Register what inputs need, start the server, and say what it has."""
-        parts = self._parts
-        parts.initialise()
-        parts.register.add(ACTIVITY.read_bytes())
-        profiles = [parts.profiles.add(each.read_bytes()).id for each in sorted(PROFILES.glob("*.jsonld"))]
+        container = self._container
+        container.initialise()
+        container.register.add(ACTIVITY.read_bytes())
+        profiles = [container.profiles.add(each.read_bytes()).id for each in sorted(PROFILES.glob("*.jsonld"))]
         activity = str(orjson.loads(ACTIVITY.read_bytes())["id"])
         credentials: dict[str, str] = {}
         people: list[str] = []
@@ -392,15 +392,15 @@ class Service:
         }
         for name, more in given.items():
             every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
-            _, first = parts.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)
+            _, first = container.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)
             credentials[name] = self._header(first)
         for several in ((scopes.ALL,), (scopes.GOVERNANCE_READ, scopes.RIGHTS), (scopes.RESEARCH, scopes.METRICS)):
-            made = parts.sources.issue(source=None, label="fuzz", scopes=several, actor="cli:fuzz")
+            made = container.sources.issue(source=None, label="fuzz", scopes=several, actor="cli:fuzz")
             people.append(self._header(made))
         sources = tuple(credentials)
         for scope in scopes.EVERY:
             for source in ("plain", None):
-                made = parts.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
+                made = container.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
                 credentials[f"{scope} of {source}"] = self._header(made)
         app = create_app(self._settings)
         methods: dict[str, set[str]] = {}
@@ -454,7 +454,7 @@ class Service:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._parts.close()
+        self._container.close()
 
     def log_faults(self) -> list[str]:
         """The words that must not stand in the log and do; one example of each kind."""

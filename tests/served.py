@@ -19,7 +19,7 @@ import pymongo
 import requests
 
 from app.access.credentials import NewCredential
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings, load
 from tests.places import ROOT
 
@@ -47,18 +47,18 @@ def statement(**changes: Any) -> dict[str, Any]:
 
 
 class Server:
-    """A running server, its settings, and the parts with which a test does what an operator does."""
+    """A running server, its settings, and the container with which a test does what an operator does."""
 
     def __init__(
         self,
         settings: Settings,
-        parts: Parts,
+        container: Container,
         process: subprocess.Popen[bytes],
         log: Path,
         environ: Mapping[str, str],
     ) -> None:
         self.settings = settings
-        self.parts = parts
+        self.container = container
         self.process = process
         self.log = log
         self.environ = environ
@@ -69,11 +69,11 @@ class Server:
         """Register a source; its first credential."""
         identity = name or f"source-{uuid4().hex[:8]}"
         wanted = {"name": identity, "activity": ACTIVITY["id"], "actor": "cli:test", **options}
-        return self.parts.sources.add(identity, **wanted)[1]
+        return self.container.sources.add(identity, **wanted)[1]
 
     def credential(self, *scopes: str, source: str | None = None) -> NewCredential:
         """A credential with these scopes."""
-        return self.parts.sources.issue(source=source, label="test", scopes=scopes, actor="cli:test")
+        return self.container.sources.issue(source=source, label="test", scopes=scopes, actor="cli:test")
 
     def send(
         self,
@@ -135,15 +135,15 @@ def serving(
         **{f"SILLAGE_{name.upper()}": text for name, text in changes.items()},
     }
     settings = load(given)
-    parts = Parts(settings)
-    parts.initialise()
-    parts.register.add(orjson.dumps(ACTIVITY))
+    container = Container(settings)
+    container.initialise()
+    container.register.add(orjson.dumps(ACTIVITY))
     log = folder / f"serve-{port}.log"
     environ = {**environment(given), **(environ or {})}
     process = _start(environ, log)
     try:
         wait_ready(f"http://127.0.0.1:{port}", process, log)
-        yield Server(settings, parts, process, log, environ)
+        yield Server(settings, container, process, log, environ)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -154,8 +154,8 @@ def serving(
         if drop:
             # What other tests write at this moment goes to disk first.
             with pymongo.timeout(60):
-                parts.store.client.drop_database(settings.database)
-        parts.close()
+                container.store.client.drop_database(settings.database)
+        container.close()
 
 
 def _start(environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

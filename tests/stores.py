@@ -13,7 +13,7 @@ from uuid import uuid4
 import orjson
 
 from app.core import clock
-from app.factory import Parts
+from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.settings import Settings, load
 from tests.served import ACTIVITY
@@ -32,15 +32,15 @@ def own_settings(folder: Path, uri: str) -> Settings:
     )
 
 
-def lent(settings: Settings, database_name: str, **changes: Any) -> Parts:
-    """The parts of a store in a database that is lent (``tests/databases.py``); the test closes them."""
+def lent(settings: Settings, database_name: str, **changes: Any) -> Container:
+    """The container of a store in a database that is lent (``tests/databases.py``); the test closes them."""
     given = {"organisation": database_name.removeprefix("sillage_"), "heartbeat_seconds": 0.05, **changes}
-    return Parts(replace(settings, **given))
+    return Container(replace(settings, **given))
 
 
 @contextmanager
-def initialised(settings: Settings, database_name: str, **changes: Any) -> Iterator[Parts]:
-    """The parts of a store in a database that is lent, initialised; processes are soon held for dead."""
+def initialised(settings: Settings, database_name: str, **changes: Any) -> Iterator[Container]:
+    """The container of a store in a database that is lent, initialised; processes are soon held for dead."""
     made = lent(settings, database_name, **{"process_ttl_seconds": 1.0, **changes})
     made.initialise()
     try:
@@ -49,24 +49,24 @@ def initialised(settings: Settings, database_name: str, **changes: Any) -> Itera
         made.close()
 
 
-def settle(parts: Parts, seconds: float = 30.0) -> None:
+def settle(container: Container, seconds: float = 30.0) -> None:
     """Wait until nothing that was stored so far, or earlier, can still appear: jobs go up to there."""
     now, limit = clock.now_us(), time.monotonic() + seconds
-    while parts.reader.consistent_through() <= now:
+    while container.reader.consistent_through() <= now:
         assert time.monotonic() < limit, "the processes do not speak"
         time.sleep(0.01)
 
 
-def look_after_keys(parts: Parts) -> None:
-    """Have the parts read the organisation's keys anew each time."""
-    parts.__dict__["keys"] = organisation_keys.unlock(
-        parts.store, parts.keyring, parts.settings.organisation, keep_seconds=0
+def look_after_keys(container: Container) -> None:
+    """Have the container read the organisation's keys anew each time."""
+    container.__dict__["keys"] = organisation_keys.unlock(
+        container.store, container.keyring, container.settings.organisation, keep_seconds=0
     )
 
 
 @contextmanager
-def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterator[Parts]:
-    """The parts of the store of a database that is lent, with the source ``tutor``."""
+def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterator[Container]:
+    """The container of the store of a database that is lent, with the source ``tutor``."""
     made = lent(settings, database_name, **changes)
     made.initialise()
     made.register.add(orjson.dumps(ACTIVITY))
@@ -78,8 +78,8 @@ def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterat
 
 
 @contextmanager
-def started(settings: Settings, database_name: str) -> Iterator[Parts]:
-    """The parts of a process that may write, in a database that is lent; its entry of the register is ``p2ia``."""
+def started(settings: Settings, database_name: str) -> Iterator[Container]:
+    """The container of a process that may write, in a database that is lent; its entry of the register is ``p2ia``."""
     made = lent(settings, database_name)
     made.initialise()
     made.start()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from app.core.personal_data import DeclaredFile
-from app.factory import Parts
+from app.factory import Container
 from app.files import FILES
-from tests.people.people import named, parts, person, send
+from tests.people.people import container, named, person, send
 from tests.places import ROOT
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 # Modules that open something for writing which is no file of the product's.
 OTHERS = {
@@ -78,15 +78,15 @@ def undeclared(folder: Path, *settings: str) -> set[str]:
     return {name for name in files if not any(fnmatch(name, pattern) for pattern in known)}
 
 
-def test_what_is_written_to_the_data_folder_is_declared(parts: Parts, tmp_path: Path) -> None:
-    send(parts, named("lea"), named("other"))
-    parts.aggregates.run()
-    parts.exports.run(actor="cli:test", progress=lambda *_: None)
-    parts.erasures.advance(parts.erasures.erase(person("lea"), actor="cli:test").id)
-    parts.key_service.rotate()
-    data, beside = parts.settings.data_dir, tmp_path / "checkpoints"
+def test_what_is_written_to_the_data_folder_is_declared(container: Container, tmp_path: Path) -> None:
+    send(container, named("lea"), named("other"))
+    container.aggregates.run()
+    container.exports.run(actor="cli:test", progress=lambda *_: None)
+    container.erasures.advance(container.erasures.erase(person("lea"), actor="cli:test").id)
+    container.key_service.rotate()
+    data, beside = container.settings.data_dir, tmp_path / "checkpoints"
     beside.mkdir()
-    parts.checkpoints.write(beside, entries=True)
+    container.checkpoints.write(beside, entries=True)
     written = {path.name for path in data.iterdir()}
     assert written >= {"keys.json", "tombstones.jsonl", "exports"}
     ours = ("SILLAGE_DATA_DIR", "SILLAGE_KEY_FILE", "SILLAGE_TOMBSTONES_FILE")

@@ -31,7 +31,7 @@ from app.cli import (
 )
 from app.core import collector
 from app.core.errors import SillageError
-from app.factory import VERSION, Parts
+from app.factory import VERSION, Container
 from app.settings import load
 from app.web import logs
 
@@ -48,9 +48,9 @@ def cli(context: click.Context) -> None:
     # What a command makes is its owner's alone; what it has to say goes to people.
     os.umask(0o077)
     logs.configure("warning", "console")
-    parts = Parts(load(os.environ))
-    context.obj = parts
-    context.call_on_close(parts.close)
+    container = Container(load(os.environ))
+    context.obj = container
+    context.call_on_close(container.close)
 
 
 for part in (

@@ -41,15 +41,15 @@ def account() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_source
 @click.pass_obj
-def import_accounts(parts: Ends, file: Path, source: str) -> None:
+def import_accounts(container: Ends, file: Path, source: str) -> None:
     """Take in a FILE of accounts that ended or were opened again: CSV, or JSON as the API takes it."""
-    _require_source(parts, source)
+    _require_source(container, source)
     try:
         content = file.read_bytes()
     except OSError:
         raise FileRefused("The file of accounts cannot be read.") from None
     events = of_json(content) if content.lstrip()[:1] == b"{" else of_csv(content)
-    _told(parts.accounts.announce(source, events, actor="cli:account import"))
+    _told(container.accounts.announce(source, events, actor="cli:account import"))
 
 
 @account.command("close")
@@ -58,9 +58,9 @@ def import_accounts(parts: Ends, file: Path, source: str) -> None:
 @_source
 @click.option("--on", type=_day, help="The day it ended.  [default: today]")
 @click.pass_obj
-def close_account(parts: Ends, home_page: str, name: str, source: str, on: datetime | None) -> None:
+def close_account(container: Ends, home_page: str, name: str, source: str, on: datetime | None) -> None:
     """Note that one account ended."""
-    _announce(parts, home_page, name, source, CLOSED, on, "cli:account close")
+    _announce(container, home_page, name, source, CLOSED, on, "cli:account close")
 
 
 @account.command("reopen")
@@ -68,20 +68,22 @@ def close_account(parts: Ends, home_page: str, name: str, source: str, on: datet
 @click.argument("name")
 @_source
 @click.pass_obj
-def reopen_account(parts: Ends, home_page: str, name: str, source: str) -> None:
+def reopen_account(container: Ends, home_page: str, name: str, source: str) -> None:
     """Take back that an account ended."""
-    _announce(parts, home_page, name, source, REOPENED, None, "cli:account reopen")
+    _announce(container, home_page, name, source, REOPENED, None, "cli:account reopen")
 
 
-def _announce(parts: Ends, home_page: str, name: str, source: str, event: str, on: datetime | None, actor: str) -> None:
-    _require_source(parts, source)
+def _announce(
+    container: Ends, home_page: str, name: str, source: str, event: str, on: datetime | None, actor: str
+) -> None:
+    _require_source(container, source)
     moment = None if on is None else round(on.replace(tzinfo=UTC).timestamp() * 1_000_000)
     agent = {"account": {"homePage": home_page, "name": name}}
-    _told(parts.accounts.announce(source, [Event(person_of([agent]), event, moment)], actor=actor))
+    _told(container.accounts.announce(source, [Event(person_of([agent]), event, moment)], actor=actor))
 
 
-def _require_source(parts: Ends, source: str) -> None:
-    if parts.sources_repository.get(source) is None:
+def _require_source(container: Ends, source: str) -> None:
+    if container.sources_repository.get(source) is None:
         raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
 
 

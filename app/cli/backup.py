@@ -46,10 +46,10 @@ def backup() -> None:
 @backup.command("create")
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.pass_obj
-def backup_create(parts: Safekeeping, destination: Path) -> None:
+def backup_create(container: Safekeeping, destination: Path) -> None:
     """Write a backup to DEST, a new file or a folder, while the service goes on. Nothing in it opens without keys."""
     with _progress("Writing") as told:
-        done = parts.backups.create(destination, told)
+        done = container.backups.create(destination, told)
     console = out()
     console.print(
         f"{counted(done.manifest.documents, 'document is', 'documents are')} in {done.path} ({done.bytes:,} bytes)."
@@ -61,10 +61,10 @@ def backup_create(parts: Safekeeping, destination: Path) -> None:
 @backup.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def backup_verify(parts: Safekeeping, file: Path) -> None:
+def backup_verify(container: Safekeeping, file: Path) -> None:
     """Read the backup in FILE to its end: is it whole, and do the keys at hand open it? No database is needed."""
     with _progress("Reading") as told:
-        found = parts.backups.verify(file, told)
+        found = container.backups.verify(file, told)
     manifest = found.manifest
     rows = table("collection", "documents", "bytes")
     for name, part in manifest.parts.items():
@@ -95,7 +95,7 @@ def backup_verify(parts: Safekeeping, file: Path) -> None:
 @click.option("--abandon", is_flag=True, help="Give up a restore that is still loading; what was there before stays.")
 @click.pass_obj
 def restore(
-    parts: Safekeeping,
+    container: Safekeeping,
     file: Path | None,
     replace: bool,
     confirm: str | None,
@@ -111,13 +111,13 @@ def restore(
     if abandon:
         if file is not None:
             raise click.UsageError("Give --abandon alone.")
-        parts.backups.abandon()
+        container.backups.abandon()
         console.print("The restore is given up. The database is as it was before.")
         return
     if file is None:
         raise click.UsageError("Give the FILE of the backup.")
     if replace:
-        organisation = parts.settings.organisation
+        organisation = container.settings.organisation
         typed = confirm
         if typed is None:
             click.echo("Everything stored since the backup will be lost.", err=True)
@@ -125,7 +125,7 @@ def restore(
         if typed != organisation:
             raise click.UsageError("That is not the organisation's name. Nothing was changed.")
     with _progress(_STEPS["check"]) as told:
-        done = parts.backups.restore(
+        done = container.backups.restore(
             file, replace=replace, erased=tombstones, progress=told, step=lambda name: told.describe(_STEPS[name])
         )
     loaded = f": {counted(done.documents, 'document')}." if done.documents else ", which an earlier run had loaded."
@@ -155,9 +155,9 @@ def tombstones() -> None:
 @tombstones.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def tombstones_export(parts: Safekeeping, file: Path) -> None:
+def tombstones_export(container: Safekeeping, file: Path) -> None:
     """Write the tombstones of the database to FILE, for `sillage restore --tombstones` after its loss."""
-    written = parts.backups.export_tombstones(file)
+    written = container.backups.export_tombstones(file)
     out().print(
         f"{counted(written, 'tombstone is', 'tombstones are')} in {file}. Keep it away from the database, beside its "
         "backups."

@@ -65,19 +65,21 @@ def word_options(command: _F) -> _F:
 @click.argument("id", metavar="ID")
 @word_options
 @click.pass_obj
-def source_close(parts: Ending, id: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> None:
+def source_close(
+    container: Ending, id: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+) -> None:
     """Accept nothing of a source any more: every key of it is revoked, for good. A dry run without --execute.
 
     What is stored stays until its duration is over; `sillage source delete-data` deletes it before.
     """
-    plan = parts.deletions.plan(id)
+    plan = container.deletions.plan(id)
     out().print(
         f"Source {id}: {counted(plan.statements + plan.restricted, 'statement')} and "
         f"{counted(plan.documents, 'document')}."
     )
     out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
     if _told_to("Close it?", word, reason, execute, yes, file):
-        _done(parts.contracts.close(id, word=word, reason=reason, actor="cli:source close"), file)
+        _done(container.contracts.close(id, word=word, reason=reason, actor="cli:source close"), file)
 
 
 @source.command("move")
@@ -88,13 +90,13 @@ def source_close(parts: Ending, id: str, word: str, reason: str, execute: bool, 
 @word_options
 @click.pass_obj
 def source_move(
-    parts: Ending, id: str, entry: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+    container: Ending, id: str, entry: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None
 ) -> None:
     """Put a source under another entry of the register. A dry run without --execute.
 
     What was stored before follows the new entry too: look at what becomes due.
     """
-    plan = parts.contracts.planned(id, entry)
+    plan = container.contracts.planned(id, entry)
     rows = table("entry", "duration", "statements", "due", "documents", "due")
     for line in (plan.now, plan.then):
         due, written = line.due + line.closed_due, line.documents_due + line.documents_closed_due
@@ -111,7 +113,7 @@ def source_move(
         "and tell the persons before (art. 13(3), 14(4)). This command does neither."
     )
     if _told_to("Move it?", word, reason, execute, yes, file):
-        _done(parts.contracts.move(id, entry, word=word, reason=reason, actor="cli:source move"), file)
+        _done(container.contracts.move(id, entry, word=word, reason=reason, actor="cli:source move"), file)
 
 
 @source.command("delete-data")
@@ -122,7 +124,7 @@ def source_move(
 @word_options
 @click.pass_obj
 def source_delete_data(
-    parts: Ending,
+    container: Ending,
     id: str,
     first: datetime | None,
     last: datetime | None,
@@ -141,10 +143,10 @@ def source_delete_data(
     if everything == (first is not None or last is not None):
         raise click.UsageError("Give --from, --to or both; or --all.")
     since, until = 0 if first is None else _us(first), None if last is None else _us(last)
-    _show_plan(id, parts.deletions.plan(id, since, until))
+    _show_plan(id, container.deletions.plan(id, since, until))
     if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
         with _progress() as told:
-            act = parts.deletions.delete_data(
+            act = container.deletions.delete_data(
                 id, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=told
             )
         _done(act, file)
@@ -157,7 +159,7 @@ def source_delete_data(
 @word_options
 @click.pass_obj
 def processing_activity_end(
-    parts: Ending,
+    container: Ending,
     id: str,
     day: datetime,
     delete_data: bool,
@@ -171,18 +173,18 @@ def processing_activity_end(
 
     What is stored stays until its duration is over, unless --delete-data is given, which needs a day that has come.
     """
-    if delete_data and not parts.contracts.has_come(day.date()):
+    if delete_data and not container.contracts.has_come(day.date()):
         raise click.UsageError("That day has not come: end the entry without --delete-data, and delete then.")
-    entry, sources = parts.contracts.of(id)
+    entry, sources = container.contracts.of(id)
     out().print(f"Entry {entry.id}, sources: {', '.join(one.id for one in sources) or 'none'}.")
     for one in sources:
-        _show_plan(one.id, parts.deletions.plan(one.id), verb="are stored")
+        _show_plan(one.id, container.deletions.plan(one.id), verb="are stored")
     if not delete_data:
         out().print(f"They stay until they are {counted(entry.retention.active_days, 'day')} old, as the entry says.")
     question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
     if not _told_to(question, word, reason, execute, yes, file):
         return
-    act = parts.contracts.end(id, day.date(), word=word, reason=reason, actor="cli:processing-activity end")
+    act = container.contracts.end(id, day.date(), word=word, reason=reason, actor="cli:processing-activity end")
     if act.document is None:
         out().print(f"Its sources are closed on {day.date()} by the job `erasure`; its certificate is made then.")
         return
@@ -190,7 +192,7 @@ def processing_activity_end(
     for one in sources if delete_data else ():
         with _progress() as told:
             _done(
-                parts.deletions.delete_data(
+                container.deletions.delete_data(
                     one.id, word=word, reason=reason, actor="cli:processing-activity end", progress=told
                 ),
                 None,
@@ -210,16 +212,16 @@ def statement() -> None:
 @word_options
 @click.pass_obj
 def statement_delete(
-    parts: Ending, id: UUID, word: str, reason: str, execute: bool, yes: bool, file: Path | None
+    container: Ending, id: UUID, word: str, reason: str, execute: bool, yes: bool, file: Path | None
 ) -> None:
     """Delete one statement with its attachments. A dry run without --execute.
 
     A tool that sends it again stores it again. One that voids another may be deleted: that one stays voided.
     """
-    found = parts.deletions.statement(id)
+    found = container.deletions.statement(id)
     out().print(f"Statement {id} of source {found.source}, stored {instant(found.stored)}.")
     if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
-        _done(parts.deletions.delete_statement(id, word=word, reason=reason, actor="cli:statement delete"), file)
+        _done(container.deletions.delete_statement(id, word=word, reason=reason, actor="cli:statement delete"), file)
 
 
 # --- certificates ---------------------------------------------------------------------------------------
@@ -234,10 +236,10 @@ def certificate() -> None:
 @click.option("--processing-activity", "entry", help="Of this entry of the register.")
 @click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
-def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
+def certificate_list(container: Ending, entry: str | None, limit: int) -> None:
     """Show the newest certificates, and what is under way."""
     rows = table("certificate", "asked", "what", "processing activity", "source", "phase", "statements", "documents")
-    for act in parts.certificates.newest(limit, activity=entry):
+    for act in container.certificates.newest(limit, activity=entry):
         rows.add_row(
             str(act.id),
             f"{act.at:%Y-%m-%d %H:%M:%SZ}",
@@ -255,9 +257,9 @@ def certificate_list(parts: Ending, entry: str | None, limit: int) -> None:
 @click.argument("id", metavar="CERTIFICATE", type=click.UUID)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def certificate_write(parts: Ending, id: UUID, file: Path) -> None:
+def certificate_write(container: Ending, id: UUID, file: Path) -> None:
     """Write CERTIFICATE to FILE. Keep it away from the database: after its loss, `certificate reapply` goes by it."""
-    act = parts.certificates.get(id)
+    act = container.certificates.get(id)
     if act.document is None:
         raise NotFound("There is no certificate yet: it is under way.")
     signed.write(act.document, file, "certificate")
@@ -277,12 +279,12 @@ def certificate_verify(file: Path, public_key: Path) -> None:
 @certificate.command("reapply")
 @click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
 @click.pass_obj
-def certificate_reapply(parts: Ending, files: tuple[Path, ...]) -> None:
+def certificate_reapply(container: Ending, files: tuple[Path, ...]) -> None:
     """Do again what certificates say, in a store restored from an older backup: deletions, sources closed or moved.
 
     By those that the store has, and those given. `sillage restore` does it with those that the database still had.
     """
-    done = parts.contracts.reapply(
+    done = container.contracts.reapply(
         [signed.read(file, "certificate") for file in files], actor="cli:certificate reapply"
     )
     out().print(

@@ -57,33 +57,33 @@ class Erasing(Protocol):
 )
 @purpose_option
 @click.pass_obj
-def erase(parts: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+def erase(container: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.
 
     Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
     """
     console = out()
     if who.each:
-        _erase_each(parts, who, case, yes=yes, no_wait=no_wait, folder=receipt)
+        _erase_each(container, who, case, yes=yes, no_wait=no_wait, folder=receipt)
         return
     if receipt is not None and receipt.exists():
         raise FileRefused("The file for the receipt is there already; it is not overwritten.")
     # Before it goes; on record with the erasure.
-    reach = parts.persons.reach(who.one)
+    reach = container.persons.reach(who.one)
     show_reach(reach)
     if not yes:
-        found = parts.persons.find(who.one, actor="cli:person erase")
+        found = container.persons.find(who.one, actor="cli:person erase")
         console.print(
             f"{counted(found.own, 'statement')} of theirs, {counted(found.mentions, 'mention')} in those of others."
         )
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
-    erasure = parts.erasures.erase(who.one, actor="cli:person erase", case=case.one)
+    erasure = container.erasures.erase(who.one, actor="cli:person erase", case=case.one)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
     if no_wait:
         console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
         return
     with _progress() as told:
-        erasure = parts.erasures.advance(erasure.id, progress=told)
+        erasure = container.erasures.advance(erasure.id, progress=told)
     for name, number in sorted(erasure.counts.items()):
         console.print(f"  {name}: {number:,}")
     for one in erasure.recipients:
@@ -92,12 +92,12 @@ def erase(parts: Erasing, who: Meant, case: CaseOf, yes: bool, no_wait: bool, re
         signed.write(erasure.receipt, receipt, "receipt")
 
 
-def _erase_each(parts: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
+def _erase_each(container: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait: bool, folder: Path | None) -> None:
     if folder is not None and not folder.is_dir():
         raise FileRefused("With --each, --receipt is a folder that is there.")
     people = {one for one in who.people if isinstance(one, Person)}
     if not yes:
-        counts = [parts.persons.find(one, actor="cli:person erase") for one in people]
+        counts = [container.persons.find(one, actor="cli:person erase") for one in people]
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
         out().print(
             f"{counted(len(people), 'person')}: {counted(own, 'statement')} of theirs, "
@@ -106,11 +106,11 @@ def _erase_each(parts: Erasing, who: Meant, case: CaseOf, *, yes: bool, no_wait:
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 
     def act(place: int, one: Person) -> str:
-        reach = parts.persons.reach(one)
-        erasure = parts.erasures.erase(one, actor="cli:person erase", case=case.at(place))
+        reach = container.persons.reach(one)
+        erasure = container.erasures.erase(one, actor="cli:person erase", case=case.at(place))
         if no_wait:
             return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest{in_short(reach)}"
-        erasure = parts.erasures.advance(erasure.id)
+        erasure = container.erasures.advance(erasure.id)
         file = None if folder is None else folder / f"receipt-{erasure.id}.json"
         if file is not None and erasure.receipt is not None and not file.exists():
             signed.write(erasure.receipt, file, "receipt", quiet=True)
@@ -133,10 +133,10 @@ def receipt() -> None:
 @receipt.command("list")
 @click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
-def receipt_list(parts: Erasing, limit: int) -> None:
+def receipt_list(container: Erasing, limit: int) -> None:
     """Show the newest erasures, and how far each is."""
     rows = table("erasure", "keys destroyed", "phase", "finished", "statements", "mentions", "case")
-    for one in parts.erasures.newest(limit):
+    for one in container.erasures.newest(limit):
         rows.add_row(
             str(one.id),
             f"{one.destroyed:%Y-%m-%d %H:%M:%SZ}",
@@ -153,9 +153,9 @@ def receipt_list(parts: Erasing, limit: int) -> None:
 @click.argument("erasure", type=click.UUID)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def receipt_write(parts: Erasing, erasure: UUID, file: Path) -> None:
+def receipt_write(container: Erasing, erasure: UUID, file: Path) -> None:
     """Write the receipt of ERASURE to FILE."""
-    found = parts.erasures.get(erasure)
+    found = container.erasures.get(erasure)
     if found.phase != DONE or found.receipt is None:
         raise NotFound("There is no receipt yet: the erasure is under way.")
     signed.write(found.receipt, file, "receipt")

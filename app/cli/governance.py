@@ -79,7 +79,7 @@ def processing_activity() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask, when the duration becomes shorter.")
 @click.pass_obj
-def processing_activity_add(parts: Governance, file: Path, yes: bool) -> None:
+def processing_activity_add(container: Governance, file: Path, yes: bool) -> None:
     """Add the processing activity described in FILE (JSON), or a new version of it.
 
     A version governs from its in_force_from on. Before a shorter duration is added, the command says how many
@@ -90,8 +90,8 @@ def processing_activity_add(parts: Governance, file: Path, yes: bool) -> None:
     except OSError:
         raise FileRefused("The file cannot be read.") from None
     console = out()
-    draft = parts.register.draft(document)
-    effect = parts.retention.effect(draft, clock.now_us())
+    draft = container.register.draft(document)
+    effect = container.retention.effect(draft, clock.now_us())
     if effect.shorter and effect.before is not None:
         console.print(f"Kept until now: {_rule(effect.before)}. With this version: {_rule(draft.retention)}.")
         console.print(
@@ -100,23 +100,23 @@ def processing_activity_add(parts: Governance, file: Path, yes: bool) -> None:
         )
         if not yes:
             click.confirm("Add this version?", abort=True, err=True)
-    added = parts.register.add(document)
+    added = container.register.add(document)
     console.print(f"Processing activity {added.id}, version {added.version}: {added.name.en}")
-    if added.in_force_from > parts.register.day():
-        before = [one for one in parts.register.list() if one.id == added.id]
+    if added.in_force_from > container.register.day():
+        before = [one for one in container.register.list() if one.id == added.id]
         until = f"version {before[0].version} governs" if before else "nothing is stored under this processing activity"
         console.print(f"In force from {added.in_force_from} on; until then {until}.")
 
 
 @processing_activity.command("list")
 @click.pass_obj
-def processing_activity_list(parts: Governance) -> None:
+def processing_activity_list(container: Governance) -> None:
     """List the processing activities in force, and the versions that are to come into force."""
     rows = table(
         "id", "version", "name", "controller", "legal basis", "kept", "minors", "in force from", "review by", "standing"
     )
-    overdue = {one.id for one in parts.register.overdue_reviews()}
-    listed = [(one, True) for one in parts.register.list()] + [(one, False) for one in parts.register.planned()]
+    overdue = {one.id for one in container.register.overdue_reviews()}
+    listed = [(one, True) for one in container.register.list()] + [(one, False) for one in container.register.planned()]
     for entry, in_force in sorted(listed, key=lambda each: (each[0].id, each[0].in_force_from)):
         late = in_force and entry.id in overdue
         rows.add_row(
@@ -137,20 +137,20 @@ def processing_activity_list(parts: Governance) -> None:
 @processing_activity.command("show")
 @click.argument("identifier")
 @click.pass_obj
-def processing_activity_show(parts: Governance, identifier: str) -> None:
+def processing_activity_show(container: Governance, identifier: str) -> None:
     """Show one processing activity in full, as it is or will be in force, its versions, and its certificates."""
     console = out()
-    versions = parts.register.history(identifier)
-    governing = version_on(versions, parts.register.day())
-    planned = [one for one in parts.register.planned() if one.id == identifier]
-    shown = governing or (planned[0] if planned else parts.register.get(identifier))
+    versions = container.register.history(identifier)
+    governing = version_on(versions, container.register.day())
+    planned = [one for one in container.register.planned() if one.id == identifier]
+    shown = governing or (planned[0] if planned else container.register.get(identifier))
     console.print_json(data=shown.document)
     for version in versions:
         standing = "in force" if version == governing else "not in force yet" if version in planned else "replaced"
         console.print(
             f"version {version.version}, added {instant(version.added)}, from {version.in_force_from}: {standing}"
         )
-    for act in reversed(parts.certificates.newest(1_000, activity=identifier)):
+    for act in reversed(container.certificates.newest(1_000, activity=identifier)):
         said = [act.kind, act.source or "", "" if act.to is None else f"to {act.to}", "" if act.on is None else act.on]
         what = " ".join(word for word in said if word)
         console.print(f"{act.at:%Y-%m-%d %H:%M:%SZ}: {what} (certificate {act.id}, {act.phase})")
@@ -163,9 +163,9 @@ def retention() -> None:
 
 @retention.command("report")
 @click.pass_obj
-def retention_report(parts: Governance) -> None:
+def retention_report(container: Governance) -> None:
     """Show what is kept, due and overdue, by processing activity and source, and reviews that are overdue."""
-    lines = parts.retention.report(clock.now_us())
+    lines = container.retention.report(clock.now_us())
     rows = table(
         "processing activity",
         "source",
@@ -232,7 +232,7 @@ def retention_report(parts: Governance) -> None:
         "until: the day up to which the oldest may be kept. Each run of retention leaves an entry, also when nothing "
         "was due: `sillage audit list --kind retention-run`."
     )
-    for entry in parts.register.overdue_reviews():
+    for entry in container.register.overdue_reviews():
         console.print(
             Text(
                 f"The review of {entry.id} was due by {entry.review_by}: see `sillage processing-activity show`.", "red"
@@ -255,7 +255,7 @@ def _said(days: int, months: int | None) -> str:
 @retention.command("apply")
 @click.option("--execute", is_flag=True, help="Delete. Without it, only say what would be deleted.")
 @click.pass_obj
-def retention_apply(parts: Governance, execute: bool) -> None:
+def retention_apply(container: Governance, execute: bool) -> None:
     """Delete the statements and documents that are past their duration."""
     console = out()
     with Progress(console=console, disable=not execute, transient=True) as progress:
@@ -264,7 +264,7 @@ def retention_apply(parts: Governance, execute: bool) -> None:
         def told(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        run = parts.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
+        run = container.retention.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
     did = "deleted" if execute else "would be deleted"
     ended = "of these, for ended accounts"
     rows = table(
@@ -316,7 +316,7 @@ def _digests(_context: click.Context, _option: click.Parameter, given: tuple[str
 @click.option("--offline", is_flag=True, help="Only the signatures of checkpoints; needs --public-key and no store.")
 @click.pass_obj
 def audit_verify(
-    parts: Governance, anchors: tuple[str, ...], files: tuple[Path, ...], public_key: Path | None, offline: bool
+    container: Governance, anchors: tuple[str, ...], files: tuple[Path, ...], public_key: Path | None, offline: bool
 ) -> None:
     """Check the whole log for entries altered, removed, inserted or moved. The check is itself recorded."""
     console = out()
@@ -328,16 +328,16 @@ def audit_verify(
             _show_checkpoint(checkpoints.read(file, key))
         console.print("The signatures are right. Whether the log still holds it takes the store: leave --offline out.")
         return
-    given = [parts.checkpoints.read(file, key) for file in files]
-    parts.audit.append(AUDIT_READ, "cli:audit verify", {"anchors": len(anchors), "checkpoints": len(files)})
+    given = [container.checkpoints.read(file, key) for file in files]
+    container.audit.append(AUDIT_READ, "cli:audit verify", {"anchors": len(anchors), "checkpoints": len(files)})
     # This command's own chain ends here, so that it is not shown as one whose process was killed.
-    parts.audit.close()
+    container.audit.close()
     with console.status("Reading the audit log") as status:
 
         def told(read: int) -> None:
             status.update(f"Reading the audit log: {counted(read, 'entry', 'entries')}")
 
-        outcome = parts.checkpoints.verify(given, anchors, told)
+        outcome = container.checkpoints.verify(given, anchors, told)
     console.print(f"{counted(outcome.entries, 'entry', 'entries')} in {counted(outcome.chains, 'chain')}")
     if outcome.before:
         console.print(f"Entries written before {instant(outcome.before)} were removed for their age; the log says so.")
@@ -376,15 +376,15 @@ def audit_verify(
 )
 @click.option("--entries", is_flag=True, help="Write the entries since the last checkpoint of that folder beside it.")
 @click.pass_obj
-def audit_checkpoint(parts: Governance, destination: Path, entries: bool) -> None:
+def audit_checkpoint(container: Governance, destination: Path, entries: bool) -> None:
     """Write a signed checkpoint: with it, `sillage audit verify` finds the log cut back, all chains at once too."""
-    out().print(f"The checkpoint is in {parts.checkpoints.write(destination, entries=entries)}.")
+    out().print(f"The checkpoint is in {container.checkpoints.write(destination, entries=entries)}.")
 
 
 @audit.command("trim")
 @click.option("--execute", is_flag=True, help="Remove. Without it, only say what would be removed.")
 @click.pass_obj
-def audit_trim(parts: Governance, execute: bool) -> None:
+def audit_trim(container: Governance, execute: bool) -> None:
     """Remove what is older than SILLAGE_AUDIT_DAYS from the log, as the job `retention` does; the log says so."""
     console = out()
     with console.status("Going through the audit log") as status:
@@ -392,7 +392,9 @@ def audit_trim(parts: Governance, execute: bool) -> None:
         def told(done: int, total: int) -> None:
             status.update(f"Going through the audit log: {done:,} of {counted(total, 'chain')}")
 
-        done = parts.audit_retention.apply(clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=told)
+        done = container.audit_retention.apply(
+            clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=told
+        )
     removed = agreed(done.entries, "was removed", "were removed")
     verb = removed if execute else "would be removed; add --execute to do it"
     entries, chains = counted(done.entries, "entry", "entries"), counted(done.chains, "chain")
@@ -417,7 +419,7 @@ def audit_trim(parts: Governance, execute: bool) -> None:
 @click.option("--limit", default=200, show_default=True, type=Number(1, 10_000))
 @click.pass_obj
 def audit_search(
-    parts: Governance,
+    container: Governance,
     person: BinaryIO | None,
     actor: str | None,
     kinds: tuple[str, ...],
@@ -431,8 +433,8 @@ def audit_search(
     """
     agents = None if person is None else read_agents(person.read(MAX_AGENT_BYTES))
     wanted = Wanted(agents, actor, kinds, _us(since), _us(until))
-    found = parts.audit_search.find(wanted, None, limit, who="cli:audit search")
-    rows, who = table("at", "kind", "actor", "detail"), _called(parts)
+    found = container.audit_search.find(wanted, None, limit, who="cli:audit search")
+    rows, who = table("at", "kind", "actor", "detail"), _called(container)
     for entry in found.entries:
         rows.add_row(instant(entry.at), entry.kind, who(entry.actor), _shown(entry))
     console = out()
@@ -453,18 +455,18 @@ def audit_search(
 @click.option("--limit", default=50, show_default=True, type=Number(1, 10_000))
 @purpose_option
 @click.pass_obj
-def audit_list(parts: Governance, kinds: tuple[str, ...], limit: int) -> None:
+def audit_list(container: Governance, kinds: tuple[str, ...], limit: int) -> None:
     """Show the newest entries. The listing is itself recorded."""
-    parts.audit.append(AUDIT_READ, "cli:audit list", {"kinds": list(kinds), "limit": limit})
-    rows, who = table("at", "kind", "actor", "detail"), _called(parts)
-    for entry in parts.audit.newest(kinds, None, limit):
+    container.audit.append(AUDIT_READ, "cli:audit list", {"kinds": list(kinds), "limit": limit})
+    rows, who = table("at", "kind", "actor", "detail"), _called(container)
+    for entry in container.audit.newest(kinds, None, limit):
         rows.add_row(instant(entry.at), entry.kind, who(entry.actor), _shown(entry))
     out().print(rows)
 
 
-def _called(parts: Governance) -> Callable[[str], str]:
+def _called(container: Governance) -> Callable[[str], str]:
     """The label of an entry's actor, with the credential's id, by which entries are looked for."""
-    label = parts.recipients.labels()
+    label = container.recipients.labels()
     return lambda actor: actor if label(actor) == actor else f"{label(actor)} ({actor})"
 
 

@@ -49,10 +49,10 @@ class Scheduling(Protocol):
 
 @click.command()
 @click.pass_obj
-def scheduler(parts: Scheduling) -> None:
+def scheduler(container: Scheduling) -> None:
     """Run the jobs on time, while this process leads, until it is told to stop."""
-    logs.configure(parts.settings.log_level, parts.settings.log_format)
-    embedded.warn_in_production(parts.settings)
+    logs.configure(container.settings.log_level, container.settings.log_format)
+    embedded.warn_in_production(container.settings)
     stop = threading.Event()
 
     def told(_number: int, _frame: FrameType | None) -> None:
@@ -60,7 +60,7 @@ def scheduler(parts: Scheduling) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, told)
-    parts.scheduler.run(stop)
+    container.scheduler.run(stop)
 
 
 @click.group()
@@ -70,11 +70,11 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.pass_obj
-def jobs_list(parts: Scheduling) -> None:
+def jobs_list(container: Scheduling) -> None:
     """Show each job, its last run and its last error, and who leads."""
     rows = table("job", "schedule", "last run", "outcome", "last success", "last error", "runs")
-    states = {state.name: state for state in parts.job_repository.states()}
-    for job in parts.jobs:
+    states = {state.name: state for state in container.job_repository.states()}
+    for job in container.jobs:
         state = states.get(job.name)
         if state is None:
             rows.add_row(job.name, job.cron, "-", "-", "-", "-", "0")
@@ -90,7 +90,7 @@ def jobs_list(parts: Scheduling) -> None:
         )
     console = out()
     console.print(rows)
-    held = parts.leadership.held()
+    held = container.leadership.held()
     console.print(f"Led by {held.holder}." if held else "No scheduler leads now.")
 
 
@@ -98,11 +98,11 @@ def jobs_list(parts: Scheduling) -> None:
 @click.argument("name")
 @click.option("--limit", default=20, show_default=True, type=Number(1, 1_000))
 @click.pass_obj
-def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
+def jobs_history(container: Scheduling, name: str, limit: int) -> None:
     """Show the newest runs of job NAME."""
-    job = _job(parts, name)
+    job = _job(container, name)
     rows = table("started", "seconds", "outcome", "summary", "error")
-    for run in parts.job_repository.history(job.name, limit):
+    for run in container.job_repository.history(job.name, limit):
         seconds = "-" if run.finished is None else f"{(run.finished - run.started) / 1e6:.1f}"
         summary = ", ".join(f"{name}={value}" for name, value in run.summary.items())
         rows.add_row(instant(run.started), seconds, run.outcome, summary, _error(run.error))
@@ -112,13 +112,13 @@ def jobs_history(parts: Scheduling, name: str, limit: int) -> None:
 @jobs.command("run")
 @click.argument("name")
 @click.pass_obj
-def jobs_run(parts: Scheduling, name: str) -> None:
+def jobs_run(container: Scheduling, name: str) -> None:
     """Run job NAME now, unless a scheduler leads."""
-    job = _job(parts, name)
-    with parts.leadership.require() as lease:
-        parts.job_repository.declare({job.name: job.cron}, clock.now_us())
-        parts.job_repository.interrupt(lease.fence, clock.now_us())
-        run = execute(job, lease, parts.job_repository, clock.now_us)
+    job = _job(container, name)
+    with container.leadership.require() as lease:
+        container.job_repository.declare({job.name: job.cron}, clock.now_us())
+        container.job_repository.interrupt(lease.fence, clock.now_us())
+        run = execute(job, lease, container.job_repository, clock.now_us)
     console = out()
     console.print(f"{job.name}: {run.outcome}")
     for key, value in run.summary.items():
@@ -130,11 +130,11 @@ def jobs_run(parts: Scheduling, name: str) -> None:
 COMMANDS = (scheduler, jobs)
 
 
-def _job(parts: Scheduling, name: str) -> Job:
-    for job in parts.jobs:
+def _job(container: Scheduling, name: str) -> Job:
+    for job in container.jobs:
         if job.name == name:
             return job
-    raise NotFound(f"No job has that name. There are: {', '.join(job.name for job in parts.jobs)}.")
+    raise NotFound(f"No job has that name. There are: {', '.join(job.name for job in container.jobs)}.")
 
 
 def _error(error: Mapping[str, str] | None) -> str:

@@ -63,10 +63,10 @@ def keys() -> None:
 
 @keys.command("status")
 @click.pass_obj
-def keys_status(parts: Custody) -> None:
+def keys_status(container: Custody) -> None:
     """Show each version of the key, its state, and what is wrapped with it."""
     with _progress("Counting") as told:
-        status = parts.key_service.status(progress=told)
+        status = container.key_service.status(progress=told)
     rows = table("version", "state", "made", "since", "organisation keys", "learners", "fingerprint", "held by")
     for one in status.versions:
         rows.add_row(
@@ -81,7 +81,7 @@ def keys_status(parts: Custody) -> None:
         )
     out().print(rows)
     with _progress("Counting statements") as told:
-        index = parts.index_rotation.status(lambda counted: told(counted, 0))
+        index = container.index_rotation.status(lambda counted: told(counted, 0))
     said = f"Index key: generation {index.generation}"
     if index.stage is None:
         out().print(f"{said}, in force.")
@@ -90,7 +90,7 @@ def keys_status(parts: Custody) -> None:
             f"{said}, being replaced by {index.generation + 1} ({index.stage} since {index.seconds:,.0f} s): "
             f"{counted(index.left, 'statement is', 'statements are')} still under it. `sillage keys reindex` goes on."
         )
-    documents = parts.documents_rotation.status()
+    documents = container.documents_rotation.status()
     said = f"Documents key: generation {documents.generation}"
     if documents.stage is None:
         out().print(f"{said}, in force.")
@@ -99,7 +99,7 @@ def keys_status(parts: Custody) -> None:
             f"{said}, being replaced by {documents.next} ({documents.stage} since {documents.seconds:,.0f} s). "
             "`sillage keys rotate --documents` goes on."
         )
-    out().print(_learners_keys(parts.rekey.status()))
+    out().print(_learners_keys(container.rekey.status()))
     missing = [str(one.number) for one in status.versions if one.state == "missing"]
     if missing:
         raise KeysUnopened(f"Something is wrapped with version {', '.join(missing)}, whose key is not at hand.")
@@ -111,14 +111,14 @@ def keys_status(parts: Custody) -> None:
     "--documents", is_flag=True, help="Replace the documents key, which seals what is no single learner's, instead."
 )
 @click.pass_obj
-def keys_rotate(parts: Custody, index: bool, documents: bool) -> None:
+def keys_rotate(container: Custody, index: bool, documents: bool) -> None:
     """Make a new version active; the old one only opens from then on. Services notice without a restart."""
     console = out()
     if index and documents:
         raise click.UsageError("Give --index or --documents, not both: one rotation, then the other.")
     if documents:
         with _progress("Sealing anew") as told:
-            done_documents = parts.documents_rotation.rotate(progress=told)
+            done_documents = container.documents_rotation.rotate(progress=told)
         console.print(
             f"Sealed anew with documents key {done_documents.generation}: {counted(done_documents.values, 'document')}."
         )
@@ -131,12 +131,12 @@ def keys_rotate(parts: Custody, index: bool, documents: bool) -> None:
         return
     if index:
         with console.status("Giving the new index key to every process"):
-            generation = parts.index_rotation.rotate()
+            generation = container.index_rotation.rotate()
         console.print(f"New statements get tokens of index key {generation}; both are searched.")
         console.print("Those stored before follow by the job `reindex`, or at once by `sillage keys reindex`.")
         return
     with console.status("Giving the new version to every process"):
-        done = parts.key_service.rotate()
+        done = container.key_service.rotate()
     if done.version == done.before:
         console.print(f"The rotation to version {done.version}, which had been cut off, is finished.")
     else:
@@ -147,10 +147,10 @@ def keys_rotate(parts: Custody, index: bool, documents: bool) -> None:
 
 @keys.command("rewrap")
 @click.pass_obj
-def keys_rewrap(parts: Custody) -> None:
+def keys_rewrap(container: Custody) -> None:
     """Wrap every key that is under another version with the active one. May be cut off and run again."""
     with _progress("Wrapping learners' keys") as told:
-        done = parts.key_service.rewrap(progress=told)
+        done = container.key_service.rewrap(progress=told)
     console = out()
     console.print(f"Wrapped anew: {_keys_of_learners(done.learners)}, {done.organisation_keys} of the organisation.")
     if done.meanwhile:
@@ -171,10 +171,10 @@ _share = click.option(
 @keys.command("reindex")
 @_share
 @click.pass_obj
-def keys_reindex(parts: Custody, share: float) -> None:
+def keys_reindex(container: Custody, share: float) -> None:
     """Give every statement under the old index key tokens of the new one. May be cut off and run again."""
     with _progress("Making tokens anew") as told:
-        done = parts.index_rotation.reindex(progress=told, share=share)
+        done = container.index_rotation.reindex(progress=told, share=share)
     console = out()
     rate = _rate(done.statements, done.seconds)
     console.print(
@@ -190,10 +190,10 @@ def keys_reindex(parts: Custody, share: float) -> None:
 @keys.command("reseal")
 @_share
 @click.pass_obj
-def keys_reseal(parts: Custody, share: float) -> None:
+def keys_reseal(container: Custody, share: float) -> None:
     """Move every statement to the format in which they are written now. May be cut off and run again."""
     with _progress("Sealing anew") as told:
-        done = parts.reseal.run(progress=told, share=share)
+        done = container.reseal.run(progress=told, share=share)
     console = out()
     rate = _rate(done.now, done.seconds)
     console.print(
@@ -207,14 +207,14 @@ def keys_reseal(parts: Custody, share: float) -> None:
 @click.option("--dry-run", is_flag=True, help="Say how much there is to go through, and change nothing.")
 @_share
 @click.pass_obj
-def keys_rekey_learners(parts: Custody, dry_run: bool, share: float) -> None:
+def keys_rekey_learners(container: Custody, dry_run: bool, share: float) -> None:
     """Give every learner a new key, and seal anew all that is under the old ones, which are destroyed.
 
     After a leak of the key file and of a copy of the database: run `sillage keys rotate` first, or the new keys are
     wrapped with what leaked. The service goes on meanwhile. May be cut off and run again.
     """
     console = out()
-    standing = parts.rekey.standing()
+    standing = container.rekey.standing()
     console.print(
         f"{counted(standing.learners, 'learner')} and about {counted(standing.statements, 'statement')}. "
         f"New keys are wrapped with version {standing.active} of the key-encryption key."
@@ -224,7 +224,7 @@ def keys_rekey_learners(parts: Custody, dry_run: bool, share: float) -> None:
         console.print("Nothing was changed.")
         return
     with _stages() as told:
-        done = parts.rekey.run(progress=told, share=share)
+        done = container.rekey.run(progress=told, share=share)
     if not done.finished:
         console.print(f"Another run has just ended this; rekey {done.number} is done.")
         return
@@ -288,10 +288,10 @@ def _stages() -> Iterator[StageCallback]:
     help="Learners of whom one statement, taken at random, is opened too.",
 )
 @click.pass_obj
-def keys_verify(parts: Custody, sample: int) -> None:
+def keys_verify(container: Custody, sample: int) -> None:
     """Decrypt every key of the organisation and of learners, and some statements; exit code 2 if one cannot be."""
     with _progress("Opening learners' keys") as told:
-        found = parts.key_service.verify(sample, progress=told)
+        found = container.key_service.verify(sample, progress=told)
     console = out()
     opened = found.learners - sum(found.unopened.values())
     console.print(f"Opened: {opened:,} of {_keys_of_learners(found.learners)}, ")
@@ -307,20 +307,20 @@ def keys_verify(parts: Custody, sample: int) -> None:
 
 @keys.command("public")
 @click.pass_obj
-def keys_public(parts: Custody) -> None:
+def keys_public(container: Custody) -> None:
     """Print the public key that receipts and checkpoints are verified with (PEM, Ed25519). Give it to whoever asks."""
-    click.echo(parts.signer.pem, nl=False)
+    click.echo(container.signer.pem, nl=False)
 
 
 @keys.command("retire")
 @click.argument("version", type=Number(1))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def keys_retire(parts: Custody, version: int, yes: bool) -> None:
+def keys_retire(container: Custody, version: int, yes: bool) -> None:
     """Destroy VERSION, if it is decrypt-only and nothing is wrapped with it any more."""
     if not yes:
         click.confirm(f"Destroy version {version}? Backups that need it give nothing then.", abort=True, err=True)
-    parts.key_service.retire(version)
+    container.key_service.retire(version)
     out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it.")
     out().print("Destroy them too, but not before every backup of the database that needs it has expired.")
     out().print("So does every `sillage keys backup` made before: make a new one now, and destroy those likewise.")
@@ -348,10 +348,10 @@ def _passphrase_options(command: Command) -> Command:
 @click.argument("file", type=click.Path(path_type=Path))
 @_passphrase_options
 @click.pass_obj
-def keys_backup(parts: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
+def keys_backup(container: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
     """Write a copy of all keys to FILE, under a passphrase. Keep it, and the passphrase, away from the data."""
     passphrase = _passphrase(passphrase_file, passphrase_fd, twice=True)
-    versions = parts.key_service.backup(file, passphrase)
+    versions = container.key_service.backup(file, passphrase)
     console = out()
     console.print(f"Versions {', '.join(map(str, versions))} are in {file}, read back and whole.")
     console.print("Without the key file, or such a copy AND its passphrase, nobody can read what is stored.")
@@ -361,10 +361,10 @@ def keys_backup(parts: Custody, file: Path, passphrase_file: Path | None, passph
 @click.argument("file", type=click.Path(path_type=Path))
 @_passphrase_options
 @click.pass_obj
-def keys_restore(parts: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
+def keys_restore(container: Custody, file: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> None:
     """Write the key file from the copy in FILE. A key file that is there is never overwritten."""
     passphrase = _passphrase(passphrase_file, passphrase_fd, twice=False)
-    versions, proved = parts.key_service.restore(file, passphrase)
+    versions, proved = container.key_service.restore(file, passphrase)
     console = out()
     console.print(f"The key file holds versions {', '.join(map(str, versions))} again.")
     console.print("They open this store." if proved else "This database has no keys yet, so they were not tried.")

@@ -6,7 +6,7 @@ import click
 from rich.progress import Progress
 
 from app.cli.screen import out, table
-from app.factory import Parts
+from app.factory import Container
 
 
 @click.group()
@@ -18,12 +18,12 @@ def minors() -> None:
 @click.argument("id", metavar="SOURCE")
 @click.option("--execute", is_flag=True, help="Change what is stored. Without it, only say what would be changed.")
 @click.pass_obj
-def apply(parts: Parts, id: str, execute: bool) -> None:
+def apply(container: Container, id: str, execute: bool) -> None:
     """Apply the source's policy about minors to what it has stored; cut off, the same command goes on."""
     console = out()
-    source = parts.sources.get(id)
-    console.print(f"Home page of the accounts that replace addresses: {parts.pseudonym_home()}")
-    if parts.pseudonym_home.elsewhere:
+    source = container.sources.get(id)
+    console.print(f"Home page of the accounts that replace addresses: {container.pseudonym_home()}")
+    if container.pseudonym_home.elsewhere:
         console.print("This store has used it before: it stays, though SILLAGE_PUBLIC_URL is another here.")
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("Going through statements", total=None)
@@ -31,7 +31,7 @@ def apply(parts: Parts, id: str, execute: bool) -> None:
         def told(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        done = parts.minors_pass.apply(source, dry_run=not execute, progress=told)
+        done = container.minors_pass.apply(source, dry_run=not execute, progress=told)
     rows = table("what", "statements")
     for words, count in (
         ("gone through", done.seen),

@@ -10,7 +10,7 @@ import click
 from app.cli.given import Moment
 from app.cli.screen import out, table
 from app.core.errors import FileRefused
-from app.factory import Parts
+from app.factory import Container
 from app.standards.france import mef
 
 
@@ -28,7 +28,7 @@ def nomenclature() -> None:
     help="First day on which it is in force. Default: 1 September of the school year in the file's name.",
 )
 @click.pass_obj
-def load(parts: Parts, file: Path, since: datetime | None) -> None:
+def load(container: Container, file: Path, since: datetime | None) -> None:
     """Load an edition of the nomenclature from FILE, the published CSV. Earlier editions are kept: each statement is
     held to the one in force on its date.
     """
@@ -39,17 +39,17 @@ def load(parts: Parts, file: Path, since: datetime | None) -> None:
         content = file.read_bytes()
     except OSError as refused:
         raise FileRefused(f"{file} cannot be read: {refused.strerror}.") from None
-    loaded = parts.nomenclatures.load(content, day, actor="cli:nomenclature load")
+    loaded = container.nomenclatures.load(content, day, actor="cli:nomenclature load")
     click.echo(f"{loaded.codes:,} MEF codes, in force from {loaded.since}.")
 
 
 @nomenclature.command("list")
 @click.pass_obj
-def list_(parts: Parts) -> None:
+def list_(container: Container) -> None:
     """List every edition ever loaded; of those of one day, the last counts."""
     rows = table("in force from", "loaded")
     rows.add_column("codes", justify="right")
-    for edition in parts.nomenclatures.list():
+    for edition in container.nomenclatures.list():
         rows.add_row(str(edition.since), f"{edition.loaded:%Y-%m-%d %H:%M}", f"{edition.codes:,}")
     out().print(rows)
 

@@ -288,24 +288,24 @@ def _listed(path: Path) -> list[object]:
 @people_options
 @purpose_option
 @click.pass_obj
-def find(parts: Finding, who: Meant) -> None:
+def find(container: Finding, who: Meant) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""
     if who.each:
 
         def told(_: int, one: Person) -> str:
-            found = parts.persons.find(one, actor="cli:person find")
+            found = container.persons.find(one, actor="cli:person find")
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
-            reach = parts.persons.reach(one)
+            reach = container.persons.reach(one)
             return (", ".join(listed) or "no place") + in_short(reach)
 
         for_each(who, told)
         return
-    found = parts.persons.find(who.one, actor="cli:person find")
+    found = container.persons.find(who.one, actor="cli:person find")
     rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")
     for name, number in found.items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
-    show_reach(parts.persons.reach(who.one))
+    show_reach(container.persons.reach(who.one))
 
 
 @person.command("recipients")
@@ -313,17 +313,17 @@ def find(parts: Finding, who: Meant) -> None:
 @case_options
 @purpose_option
 @click.pass_obj
-def recipients(parts: Finding, who: Meant, case: CaseOf) -> None:
+def recipients(container: Finding, who: Meant, case: CaseOf) -> None:
     """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19).
 
     With --case their names go on the request.
     """
     actor = "cli:person recipients"
     if who.each:
-        for_each(who, lambda place, one: in_words(parts.disclosures.of(one, actor=actor, case=case.at(place))))
+        for_each(who, lambda place, one: in_words(container.disclosures.of(one, actor=actor, case=case.at(place))))
         return
-    show_received(parts.disclosures.of(who.one, actor=actor, case=case.one))
-    show_reach(parts.persons.reach(who.one))
+    show_received(container.disclosures.of(who.one, actor=actor, case=case.one))
+    show_reach(container.persons.reach(who.one))
 
 
 def in_words(found: Received) -> str:

@@ -68,7 +68,7 @@ class Giving(Protocol):
 @case_options
 @purpose_option
 @click.pass_obj
-def access(parts: Giving, who: Meant, target: Path, case: CaseOf) -> None:
+def access(container: Giving, who: Meant, target: Path, case: CaseOf) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""
     console = out()
     if who.each:
@@ -78,15 +78,15 @@ def access(parts: Giving, who: Meant, target: Path, case: CaseOf) -> None:
         def act(place: int, one: Person) -> str:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
-            length = _write(parts, one, file, case.at(place))
-            return f"{file.name}, {counted(length, 'byte')}{in_short(parts.persons.reach(one))}"
+            length = _write(container, one, file, case.at(place))
+            return f"{file.name}, {counted(length, 'byte')}{in_short(container.persons.reach(one))}"
 
         for_each(who, act)
     else:
         if target.is_dir():
             raise click.UsageError("--to is a file; a folder goes with --each.")
-        console.print(f"{target}: {counted(_write(parts, who.one, target, case.one), 'byte')}.")
-        show_reach(parts.persons.reach(who.one))
+        console.print(f"{target}: {counted(_write(container, who.one, target, case.one), 'byte')}.")
+        show_reach(container.persons.reach(who.one))
     console.print(
         "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."
     )
@@ -95,7 +95,7 @@ def access(parts: Giving, who: Meant, target: Path, case: CaseOf) -> None:
     )
 
 
-def _write(parts: Giving, who: Person, target: Path, case: str | None) -> int:
+def _write(container: Giving, who: Person, target: Path, case: str | None) -> int:
     """Write the zip of one person; how many bytes."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     length = 0
@@ -107,7 +107,7 @@ def _write(parts: Giving, who: Person, target: Path, case: str | None) -> int:
 
         # The name is tried before anything is read, and nothing has it before all is written.
         with new_file(target) as file:
-            for piece in parts.packages.write(who, actor="cli:person access", case=case, progress=told):
+            for piece in container.packages.write(who, actor="cli:person access", case=case, progress=told):
                 file.write(piece)
                 length += len(piece)
     return length

@@ -16,7 +16,7 @@ from app.cli.screen import out, table
 from app.core import contracts
 from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound, ProfileInvalid
-from app.factory import Parts
+from app.factory import Container
 from app.standards.france.mef import Edition, school_year
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode
@@ -40,10 +40,10 @@ def profile() -> None:
 @profile.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
-def add(parts: Parts, file: Path) -> None:
+def add(container: Container, file: Path) -> None:
     """Load the xAPI Profile in FILE (JSON-LD), or a new version of one already loaded."""
     document = _bytes(file)
-    added = parts.profiles.add(document, actor="cli:profile add")
+    added = container.profiles.add(document, actor="cli:profile add")
     patterns = sum(pattern.primary for pattern in added.patterns)
     click.echo(
         f"{added.id}: version {added.version}, {_several(len(added.templates), 'statement template')}, "
@@ -51,7 +51,7 @@ def add(parts: Parts, file: Path) -> None:
     )
     if not added.templates:
         click.echo("It has no statement templates: no statement is held to it, and each is `unmatched`.", err=True)
-    others = [each for each in parts.profiles.list() if each.id != added.id]
+    others = [each for each in container.profiles.list() if each.id != added.id]
     left_out = sorted({iri for each in sessions.compile(added, others) for iri in each.unresolved})
     if left_out:
         click.echo(
@@ -77,12 +77,14 @@ def add(parts: Parts, file: Path) -> None:
 @click.option("--strict", is_flag=True, help="Exit code 1 for a warning, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_obj
-def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, strict: bool, as_json: bool) -> None:
+def lint_(
+    container: Container, file: Path, beside: tuple[Path, ...], loaded: bool, strict: bool, as_json: bool
+) -> None:
     """Say what is wrong or doubtful in the xAPI Profile in FILE. An error keeps it from being loaded: exit code 1.
 
     References to other profiles are looked up in the project's own, and in those given; nothing is fetched.
     """
-    others = _at_hand(parts.profiles.list() if loaded else ())
+    others = _at_hand(container.profiles.list() if loaded else ())
     others |= {each.id: each for path in beside for each in [_loaded_from(path)]}
     found = lint(_bytes(file), list(others.values()))
     if as_json:
@@ -121,7 +123,7 @@ def lint_(parts: Parts, file: Path, beside: tuple[Path, ...], loaded: bool, stri
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
 def check_(
-    parts: Parts, file: Path, wanted: tuple[str, ...], mode: str, published: tuple[Path, ...], as_json: bool
+    container: Container, file: Path, wanted: tuple[str, ...], mode: str, published: tuple[Path, ...], as_json: bool
 ) -> None:
     """Hold the statements in FILE (JSON lines, a JSON array or one statement, gzip or not) to profiles; nothing is
     stored.
@@ -135,7 +137,7 @@ def check_(
         path = Path(each)
         found = own.get(each) or at_hand.get(each) or (_loaded_from(path) if path.exists() else None)
         if found is None:
-            loaded = {one.id: one for one in parts.profiles.list()}
+            loaded = {one.id: one for one in container.profiles.list()}
             at_hand = loaded | at_hand
             found = loaded.get(each)
         if found is None:
@@ -148,7 +150,7 @@ def check_(
         list(at_hand.values()),
         Mode(mode),
         [_edition(each) for each in published],
-        max_statement_bytes=parts.settings.statement_bytes,
+        max_statement_bytes=container.settings.statement_bytes,
     )
     if as_json:
         check.dump(tally)
@@ -160,10 +162,10 @@ def check_(
 
 @profile.command(name="list")
 @click.pass_obj
-def list_(parts: Parts) -> None:
+def list_(container: Container) -> None:
     """List the profiles loaded."""
     rows = table("profile", "title", "version", "templates", "patterns")
-    for loaded in parts.profiles.list():
+    for loaded in container.profiles.list():
         primary = sum(pattern.primary for pattern in loaded.patterns)
         rows.add_row(loaded.id, _title(loaded.label), loaded.version, str(len(loaded.templates)), str(primary))
     out().print(rows)
@@ -172,14 +174,14 @@ def list_(parts: Parts) -> None:
 @profile.command()
 @click.option("--source", help="Only this source.")
 @click.pass_obj
-def report(parts: Parts, source: str | None) -> None:
+def report(container: Container, source: str | None) -> None:
     """Count statements per source, template and verdict, and sessions per pattern and outcome."""
     rows = table("source", "template", "verdict")
     rows.add_column("statements", justify="right")
-    for row in parts.profiles.counts(source):
+    for row in container.profiles.counts(source):
         rows.add_row(row.source, row.template or "(whole statements)", row.outcome, f"{row.statements:,}")
     out().print(rows)
-    standings = parts.sessions.standings(source)
+    standings = container.sessions.standings(source)
     if not standings:
         return
     rows = table("source", "pattern", "in order of", "outcome")
@@ -189,7 +191,7 @@ def report(parts: Parts, source: str | None) -> None:
     out().print(rows)
     rows = table("source", "in order of", "went wrong: wanted", "found")
     rows.add_column("sessions", justify="right")
-    for each_break in parts.sessions.breaks(source):
+    for each_break in container.sessions.breaks(source):
         # One a line: they are long.
         wanted, found = ("\n".join(iris) for iris in (each_break.wanted, each_break.found))
         rows.add_row(
@@ -206,20 +208,20 @@ def report(parts: Parts, source: str | None) -> None:
 @click.option("--source", help="Only this source.")
 @click.option("--again", is_flag=True, help="Read from the beginning, as after a change of patterns.")
 @click.pass_obj
-def follow(parts: Parts, source: str | None, again: bool) -> None:
+def follow(container: Container, source: str | None, again: bool) -> None:
     """Hold stored sessions to the patterns of profiles, in order of timestamp: what the job `patterns` does.
 
     Not while a scheduler leads.
     """
-    chosen = [each for each in parts.sources_repository.list() if source in (None, each.id)]
+    chosen = [each for each in container.sources_repository.list() if source in (None, each.id)]
     if not chosen:
         raise NotFound("No such source. `sillage source list` shows those that exist.")
     # Beside the job, each would pass over what the other holds in its hands.
-    with parts.leadership.require() as lease:
+    with container.leadership.require() as lease:
         if again:
             for each in chosen:
-                parts.sessions.restart(each.id)
-        done = parts.sessions.run(chosen, lease.check)
+                container.sessions.restart(each.id)
+        done = container.sessions.run(chosen, lease.check)
     click.echo(
         f"{counted(done.statements, 'statement')}, {counted(done.sessions, 'session')}, "
         f"{done.reordered:,} put in order anew"

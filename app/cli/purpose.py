@@ -26,8 +26,8 @@ def purpose_option(command: Command) -> Command:
 
     @wraps(command)
     def stating(*given: object, purpose: str | None, **named: object) -> object:
-        parts: Purposeful = click.get_current_context().obj
-        parts.purpose.state(purpose)
+        container: Purposeful = click.get_current_context().obj
+        container.purpose.state(purpose)
         return command(*given, **named)
 
     option = click.option(

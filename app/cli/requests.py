@@ -68,7 +68,7 @@ def request() -> None:
 @purpose_option
 @click.pass_obj
 def open_request(
-    parts: Requests, kind: str, who: Meant, received: datetime | None, note: str, cases_to: Path | None
+    container: Requests, kind: str, who: Meant, received: datetime | None, note: str, cases_to: Path | None
 ) -> None:
     """Note a request that came, and say when its answer is due.
 
@@ -77,7 +77,7 @@ def open_request(
     day = None if received is None else received.date()
 
     def act(one: Person) -> Case:
-        return parts.cases.open(kind, one, received=day, note=note, actor="cli:request open")
+        return container.cases.open(kind, one, received=day, note=note, actor="cli:request open")
 
     def told(case: Case) -> str:
         return f"Request {case.id} is open; its answer is due by {case.due}."
@@ -147,9 +147,9 @@ def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
 )
 @purpose_option
 @click.pass_obj
-def identify(parts: Requests, ids: tuple[str, ...], note: str) -> None:
+def identify(container: Requests, ids: tuple[str, ...], note: str) -> None:
     """Note that it was checked who makes each request; nothing is done for it before."""
-    _take(ids, lambda one: parts.cases.identify(one, note=note, actor="cli:request identify"), note)
+    _take(ids, lambda one: container.cases.identify(one, note=note, actor="cli:request identify"), note)
 
 
 @request.command("extend")
@@ -157,9 +157,9 @@ def identify(parts: Requests, ids: tuple[str, ...], note: str) -> None:
 @click.option("--reason", required=True, help="Why it takes longer, as the person is told. Sealed.")
 @purpose_option
 @click.pass_obj
-def extend(parts: Requests, ids: tuple[str, ...], reason: str) -> None:
+def extend(container: Requests, ids: tuple[str, ...], reason: str) -> None:
     """Take two further months; tell each person within the first (GDPR art. 12(3))."""
-    _take(ids, lambda one: parts.cases.extend(one, reason=reason, actor="cli:request extend"), reason)
+    _take(ids, lambda one: container.cases.extend(one, reason=reason, actor="cli:request extend"), reason)
 
 
 @request.command("done")
@@ -167,9 +167,9 @@ def extend(parts: Requests, ids: tuple[str, ...], reason: str) -> None:
 @click.option("--note", default="", help="What was answered. Sealed; the person is given it with their data.")
 @purpose_option
 @click.pass_obj
-def done(parts: Requests, ids: tuple[str, ...], note: str) -> None:
+def done(container: Requests, ids: tuple[str, ...], note: str) -> None:
     """Close requests: what was asked was done, and each person told."""
-    _take(ids, lambda one: parts.cases.done(one, note=note, actor="cli:request done"), note)
+    _take(ids, lambda one: container.cases.done(one, note=note, actor="cli:request done"), note)
 
 
 @request.command("refuse")
@@ -177,9 +177,9 @@ def done(parts: Requests, ids: tuple[str, ...], note: str) -> None:
 @click.option("--reason", required=True, help="Why, as the person is told (GDPR art. 12(4)). Sealed.")
 @purpose_option
 @click.pass_obj
-def refuse(parts: Requests, ids: tuple[str, ...], reason: str) -> None:
+def refuse(container: Requests, ids: tuple[str, ...], reason: str) -> None:
     """Close requests: it will not be done; tell each person why, and where to complain."""
-    _take(ids, lambda one: parts.cases.refuse(one, reason=reason, actor="cli:request refuse"), reason)
+    _take(ids, lambda one: container.cases.refuse(one, reason=reason, actor="cli:request refuse"), reason)
 
 
 def _take(ids: Sequence[str], step: Callable[[str], Case], note: str) -> None:
@@ -219,17 +219,17 @@ def _days(_context: click.Context, _option: click.Parameter, given: str | None) 
 )
 @purpose_option
 @click.pass_obj
-def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, ...]) -> None:
+def list_requests(container: Requests, due_within: int | None, statuses: tuple[str, ...]) -> None:
     """List requests, the most urgent first; without a word on whose they are. And how many are late, or were."""
     rows = table("id", "kind", "status", "received", "due", "answered")
-    for one in parts.cases.list(statuses or PENDING, due_within):
+    for one in container.cases.list(statuses or PENDING, due_within):
         due = Text(f"{one.due} (late)" if one.overdue else str(one.due), style="red" if one.overdue else "")
         late = one.answered is not None and one.late
         answered = Text(f"{one.answered or '-'}{' (late)' if late else ''}", style="red" if late else "")
         rows.add_row(one.id, one.kind, one.status, str(one.received), due, answered)
     console = out()
     console.print(rows)
-    standing = parts.cases.standing()
+    standing = container.cases.standing()
     console.print(
         f"{counted(standing.pending, 'request waits', 'requests wait')} for an answer: {standing.overdue:,} late, "
         f"{standing.due_soon:,} due soon. Of those kept, answered late: {standing.answered_late:,}."
@@ -240,9 +240,9 @@ def list_requests(parts: Requests, due_within: int | None, statuses: tuple[str, 
 @click.argument("id", metavar="ID")
 @purpose_option
 @click.pass_obj
-def show(parts: Requests, id: str) -> None:
+def show(container: Requests, id: str) -> None:
     """Show a request in full: whose it is, and each step. The reading is itself recorded."""
-    case = parts.cases.show(id, actor="cli:request show")
+    case = container.cases.show(id, actor="cli:request show")
     console = out()
     for name, value in (
         ("request", case.id),
@@ -257,7 +257,7 @@ def show(parts: Requests, id: str) -> None:
     for identifier in case.person:
         console.print(f"person    {identifier}")
     rows = table("at", "step", "by", "note")
-    label = parts.recipients.labels()
+    label = container.recipients.labels()
     for place, step in enumerate(case.steps):
         what = f"{step.what} (after the answer)" if case.after_answer(place) else step.what
         rows.add_row(instant(step.at), what, label(step.by), step.note or in_words(step.detail))
@@ -267,9 +267,9 @@ def show(parts: Requests, id: str) -> None:
 @request.command("figures")
 @click.option("--year", required=True, type=Number(2000, 9999), help="For example 2026.")
 @click.pass_obj
-def figures(parts: Requests, year: int) -> None:
+def figures(container: Requests, year: int) -> None:
     """Figures of a year for the DPO's report: requests by kind, erasures, restrictions, deletions. No persons."""
-    found = parts.figures.of(year)
+    found = container.figures.of(year)
     console = out()
     rows = table(
         "requests", "opened", "done", "refused", "extended", "answered late", "median days", "waiting", "overdue"

@@ -41,9 +41,9 @@ def aggregate() -> None:
 
 @aggregate.command("run")
 @click.pass_obj
-def aggregate_run(parts: Research) -> None:
+def aggregate_run(container: Research) -> None:
     """Count what has been stored since the last run. Safe beside the scheduler, and when stopped midway."""
-    aggregates = parts.aggregates
+    aggregates = container.aggregates
     with _bar("aggregating") as told:
         summary = aggregates.run(progress=told)
     console = screen.out()
@@ -67,10 +67,10 @@ def aggregate_run(parts: Research) -> None:
 
 @aggregate.command("status")
 @click.pass_obj
-def aggregate_status(parts: Research) -> None:
+def aggregate_status(container: Research) -> None:
     """Show how far each aggregate has come."""
     rows = screen.table("aggregate", "version", "counted through", "months", "settled", "late", "waiting")
-    for line in parts.aggregates.status():
+    for line in container.aggregates.status():
         rows.add_row(
             line.definition.name,
             str(line.definition.version),
@@ -85,10 +85,10 @@ def aggregate_status(parts: Research) -> None:
 
 @aggregate.command("list")
 @click.pass_obj
-def aggregate_list(parts: Research) -> None:
+def aggregate_list(container: Research) -> None:
     """List the aggregates with their dimensions and measures."""
     rows = screen.table("aggregate", "title / titre", "period", "dimensions", "measures")
-    for definition in parts.aggregates.definitions():
+    for definition in container.aggregates.definitions():
         rows.add_row(
             definition.id,
             f"{definition.title.en} / {definition.title.fr}",
@@ -116,7 +116,7 @@ def aggregate_list(parts: Research) -> None:
 @purpose_option
 @click.pass_obj
 def export(
-    parts: Research,
+    container: Research,
     names: tuple[str, ...],
     first: datetime | None,
     last: datetime | None,
@@ -127,7 +127,7 @@ def export(
 
     Who it is for stands in the package and in the audit log: persons are told it, and whoever erases them.
     """
-    exports = parts.exports
+    exports = container.exports
     with _bar("exporting") as told:
         package = exports.run(
             names,

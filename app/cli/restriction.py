@@ -60,18 +60,18 @@ class Rights(Protocol):
 @case_options
 @purpose_option
 @click.pass_obj
-def restrict(parts: Rights, who: Meant, case: CaseOf) -> None:
+def restrict(container: Rights, who: Meant, case: CaseOf) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
 
     def act(one: Person, request: str | None) -> None:
-        parts.restriction.restrict(one, actor="cli:person restrict", case=request)
+        container.restriction.restrict(one, actor="cli:person restrict", case=request)
 
     if who.each:
-        for_each(who, lambda place, one: _with_recipients(parts, "restricted", act, one, case.at(place)))
+        for_each(who, lambda place, one: _with_recipients(container, "restricted", act, one, case.at(place)))
         return
     act(who.one, case.one)
     out().print("Restricted, in every process that serves. Jobs follow with their next step.")
-    _tell(parts, who.one, "cli:person restrict", case.one)
+    _tell(container, who.one, "cli:person restrict", case.one)
 
 
 @person.command("unrestrict")
@@ -79,14 +79,14 @@ def restrict(parts: Rights, who: Meant, case: CaseOf) -> None:
 @case_options
 @purpose_option
 @click.pass_obj
-def unrestrict(parts: Rights, who: Meant, case: CaseOf) -> None:
+def unrestrict(container: Rights, who: Meant, case: CaseOf) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
 
     def act(one: Person, request: str | None) -> str:
-        lifted = parts.restriction.lift(one, actor="cli:person unrestrict", case=request)
+        lifted = container.restriction.lift(one, actor="cli:person unrestrict", case=request)
         return "The restriction is lifted." if lifted else "This person was not restricted."
 
-    _act(parts, who, case, act)
+    _act(container, who, case, act)
 
 
 @person.command("object")
@@ -104,24 +104,24 @@ def unrestrict(parts: Rights, who: Meant, case: CaseOf) -> None:
 @case_options
 @purpose_option
 @click.pass_obj
-def object_to(parts: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: CaseOf) -> None:
+def object_to(container: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: CaseOf) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
 
     def act(one: Person, request: str | None) -> None:
-        parts.restriction.note_objection(
+        container.restriction.note_objection(
             one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=request
         )
 
     said = f"objects to {', '.join(purposes)}"
     if who.each:
-        for_each(who, lambda place, one: _with_recipients(parts, said, act, one, case.at(place), "they received"))
+        for_each(who, lambda place, one: _with_recipients(container, said, act, one, case.at(place), "they received"))
     else:
         act(who.one, case.one)
         out().print(f"The objection to {', '.join(purposes)} is noted.")
         # GDPR art. 19 is on rectification, erasure and restriction.
         out().print("These received the data; whether to tell them of an objection is for the controller to say:")
-        show_received(parts.disclosures.of(who.one, actor="cli:person object", case=case.one))
-        show_reach(parts.persons.reach(who.one))
+        show_received(container.disclosures.of(who.one, actor="cli:person object", case=case.one))
+        show_reach(container.persons.reach(who.one))
     if refuse_new:
         out().print(
             "New statements are refused, and with each the whole batch that it came in (403, with its place): the tool "
@@ -134,25 +134,25 @@ def object_to(parts: Rights, who: Meant, purposes: tuple[str, ...], refuse_new: 
 @case_options
 @purpose_option
 @click.pass_obj
-def withdraw_objection(parts: Rights, who: Meant, case: CaseOf) -> None:
+def withdraw_objection(container: Rights, who: Meant, case: CaseOf) -> None:
     """Take back what a person objected to; new statements are taken again."""
 
     def act(one: Person, request: str | None) -> str:
-        withdrawn = parts.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=request)
+        withdrawn = container.restriction.withdraw_objection(one, actor="cli:person withdraw-objection", case=request)
         return "The objection is withdrawn." if withdrawn else "This person had not objected."
 
-    _act(parts, who, case, act)
+    _act(container, who, case, act)
 
 
 @person.command("standing")
 @people_options
 @purpose_option
 @click.pass_obj
-def standing(parts: Rights, who: Meant) -> None:
+def standing(container: Rights, who: Meant) -> None:
     """Show whether a person is restricted, and what they object to."""
 
     def lines(one: Person) -> list[tuple[str, str]]:
-        found = parts.restriction.standing(one, actor="cli:person standing")
+        found = container.restriction.standing(one, actor="cli:person standing")
         since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
         return [
             ("restricted", since),
@@ -164,25 +164,25 @@ def standing(parts: Rights, who: Meant) -> None:
         for_each(
             who,
             lambda _, one: (
-                "; ".join(f"{name}: {value}" for name, value in lines(one)) + in_short(parts.persons.reach(one))
+                "; ".join(f"{name}: {value}" for name, value in lines(one)) + in_short(container.persons.reach(one))
             ),
         )
         return
     for name, value in lines(who.one):
         out().print(f"{name:14}  {value}")
-    show_reach(parts.persons.reach(who.one))
+    show_reach(container.persons.reach(who.one))
 
 
-def _act(parts: Rights, who: Meant, case: CaseOf, act: Callable[[Person, str | None], str]) -> None:
+def _act(container: Rights, who: Meant, case: CaseOf, act: Callable[[Person, str | None], str]) -> None:
     if who.each:
-        for_each(who, lambda place, one: act(one, case.at(place)) + in_short(parts.persons.reach(one)))
+        for_each(who, lambda place, one: act(one, case.at(place)) + in_short(container.persons.reach(one)))
     else:
         out().print(act(who.one, case.one))
-        show_reach(parts.persons.reach(who.one))
+        show_reach(container.persons.reach(who.one))
 
 
 def _with_recipients(
-    parts: Rights,
+    container: Rights,
     done: str,
     act: Callable[[Person, str | None], None],
     one: Person,
@@ -190,14 +190,14 @@ def _with_recipients(
     told: str = "to be told",
 ) -> str:
     act(one, case)
-    found = parts.disclosures.of(one, actor="cli:person recipients", case=case)
-    return f"{done}; {told}: {in_words(found)}{in_short(parts.persons.reach(one))}"
+    found = container.disclosures.of(one, actor="cli:person recipients", case=case)
+    return f"{done}; {told}: {in_words(found)}{in_short(container.persons.reach(one))}"
 
 
-def _tell(parts: Rights, who: Person, actor: str, case: str | None) -> None:
-    show_reach(parts.persons.reach(who))
+def _tell(container: Rights, who: Person, actor: str, case: str | None) -> None:
+    show_reach(container.persons.reach(who))
     out().print("Tell whoever received the data (GDPR art. 19):")
-    show_received(parts.disclosures.of(who, actor=actor, case=case))
+    show_received(container.disclosures.of(who, actor=actor, case=case))
 
 
 @person.command("rectify")
@@ -206,16 +206,16 @@ def _tell(parts: Rights, who: Person, actor: str, case: str | None) -> None:
 @case_option
 @purpose_option
 @click.pass_obj
-def rectify(parts: Rights, statement: UUID, file: Path, case: str | None) -> None:
+def rectify(container: Rights, statement: UUID, file: Path, case: str | None) -> None:
     """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR art. 16)."""
     try:
         content = file.read_bytes()
     except OSError:
         raise FileRefused("The file of the right statement cannot be read.") from None
-    done = parts.rectification.rectify(statement, content, actor="cli:person rectify", case=case)
+    done = container.rectification.rectify(statement, content, actor="cli:person rectify", case=case)
     out().print(f"Stored as {done.statement}; {done.voiding} voids the wrong one.")
     out().print("Tell whoever received the wrong one (GDPR art. 19):")
-    show_received(parts.disclosures.of_statement(statement, actor="cli:person rectify", case=case))
+    show_received(container.disclosures.of_statement(statement, actor="cli:person rectify", case=case))
 
 
 COMMANDS = ()

@@ -8,27 +8,27 @@ import click
 
 from app.cli.screen import out, table
 from app.core.errors import SettingsInvalid
-from app.factory import Parts
+from app.factory import Container
 from app.settings import describe
 
 
 @click.command()
 @click.pass_obj
-def serve(parts: Parts) -> None:
+def serve(container: Container) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C; requests under way are finished first."""
     # Imported here: gunicorn is not there on every system where the other commands run.
     from app.serve.server import serve as run
 
-    run(parts.settings)
+    run(container.settings)
 
 
 @click.command()
 @click.pass_obj
-def init(parts: Parts) -> None:
+def init(container: Container) -> None:
     """Make what a new store needs: data folder (0700), key file (0600), collections. Harmless on one that is there."""
-    settings = parts.settings
+    settings = container.settings
     try:
-        done = parts.initialise()
+        done = container.initialise()
     except OSError as refused:
         raise SettingsInvalid(
             f"The data folder or the key file cannot be written ({refused.strerror}). Set SILLAGE_DATA_DIR or "
@@ -37,27 +37,27 @@ def init(parts: Parts) -> None:
     console = out()
     console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
     console.print(f"Data folder: {settings.data_dir.absolute()}")
-    for line in parts.key_provider.kept:
+    for line in container.key_provider.kept:
         console.print(line)
 
 
 @click.command()
 @click.pass_obj
-def migrate(parts: Parts) -> None:
+def migrate(container: Container) -> None:
     """Bring the database to this version: create collections and indexes that are missing.
 
     Nothing is changed where `serve` would refuse the store: a wrong key, an unfinished restore, a later version.
     """
-    done = parts.migrate()
+    done = container.migrate()
     out().print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
 
 
 @click.command("settings")
 @click.pass_obj
-def show_settings(parts: Parts) -> None:
+def show_settings(container: Container) -> None:
     """Print every setting with its value, where it comes from and what it is for; secrets are hidden."""
     rows = table("Setting", "Value", "Origin", "What it is for")
-    for line in describe(parts.settings, os.environ):
+    for line in describe(container.settings, os.environ):
         rows.add_row(line.name, line.value, line.origin, line.doc)
     out().print(rows)
 

@@ -9,7 +9,7 @@ from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYM
 from app.access.store import StoredCredential
 from app.cli.screen import instant, out, table
 from app.core.counted import counted
-from app.factory import Parts
+from app.factory import Container
 
 _out = out()
 _MATCHING = "When several templates match: each must be followed, or one is enough."
@@ -48,7 +48,7 @@ def source() -> None:
 @click.option("--scope", "wanted", multiple=True, help=f"Default: {', '.join(scopes.SOURCE_DEFAULT)}. Repeatable.")
 @click.pass_obj
 def add(
-    parts: Parts,
+    container: Container,
     id: str,
     name: str,
     activity: str,
@@ -61,7 +61,7 @@ def add(
     wanted: tuple[str, ...],
 ) -> None:
     """Register a source and print its first credential."""
-    registered, credential = parts.sources.add(
+    registered, credential = container.sources.add(
         id,
         name=name,
         activity=activity,
@@ -91,7 +91,7 @@ def add(
 @click.option("--reason", default="", help=_REASON)
 @click.pass_obj
 def change(
-    parts: Parts,
+    container: Container,
     id: str,
     profiles: tuple[str, ...],
     no_profile: bool,
@@ -105,7 +105,7 @@ def change(
     if profiles and no_profile:
         raise click.UsageError("Give --profile or --no-profile, not both.")
     promised = () if no_profile else profiles or None
-    changed = parts.sources.change(
+    changed = container.sources.change(
         id,
         profiles=promised,
         mode=mode,
@@ -124,12 +124,12 @@ def change(
 
 @source.command("list")
 @click.pass_obj
-def list_sources(parts: Parts) -> None:
+def list_sources(container: Container) -> None:
     """Show every source with its credentials."""
     rows = table(
         "source", "name", "processing activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked"
     )
-    for registered, credentials in parts.sources.list():
+    for registered, credentials in container.sources.list():
         for place, credential in enumerate(credentials):
             closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
             head = (registered.id, registered.name, registered.activity, registered.mode, registered.minors, closed)
@@ -140,9 +140,9 @@ def list_sources(parts: Parts) -> None:
 @source.command("show")
 @click.argument("id", metavar="ID")
 @click.pass_obj
-def show(parts: Parts, id: str) -> None:
+def show(container: Container, id: str) -> None:
     """Show one source: what it promises, and what becomes of its statements."""
-    shown = parts.sources.get(id)
+    shown = container.sources.get(id)
     rows = table("", "")
     for name, value in (
         ("source", shown.id),
@@ -164,9 +164,9 @@ def show(parts: Parts, id: str) -> None:
 @source.command("revoke")
 @click.argument("id", metavar="KEY|SOURCE")
 @click.pass_obj
-def revoke(parts: Parts, id: str) -> None:
+def revoke(container: Container, id: str) -> None:
     """Revoke one key, or every key of a source; no process accepts it when this returns."""
-    count = parts.sources.revoke(id, actor="cli:source revoke")
+    count = container.sources.revoke(id, actor="cli:source revoke")
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 
@@ -181,20 +181,22 @@ def credential() -> None:
 @click.option("--scope", "wanted", multiple=True, help="Instead of the role's or the source's scopes. Repeatable.")
 @click.option("--label", default="", help="Whose it is, for the list; a function rather than a name.")
 @click.pass_obj
-def add_credential(parts: Parts, role: str | None, owner: str | None, wanted: tuple[str, ...], label: str) -> None:
+def add_credential(
+    container: Container, role: str | None, owner: str | None, wanted: tuple[str, ...], label: str
+) -> None:
     """Make a credential for a role or a source, and print it once."""
     if role is None and owner is None and not wanted:
         raise click.UsageError("Give --role, --source or --scope.")
     granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
-    _show(parts.sources.issue(source=owner, label=label or role or "", scopes=granted, actor="cli:credential add"))
+    _show(container.sources.issue(source=owner, label=label or role or "", scopes=granted, actor="cli:credential add"))
 
 
 @credential.command("list")
 @click.pass_obj
-def list_credentials(parts: Parts) -> None:
+def list_credentials(container: Container) -> None:
     """Show the credentials that belong to no source."""
     rows = table("key", "label", "scopes", "created", "revoked")
-    for kept in parts.sources.people():
+    for kept in container.sources.people():
         rows.add_row(kept.id, kept.label, *_standing(kept))
     _out.print(rows)
 
@@ -202,9 +204,9 @@ def list_credentials(parts: Parts) -> None:
 @credential.command("revoke")
 @click.argument("id", metavar="KEY")
 @click.pass_obj
-def revoke_credential(parts: Parts, id: str) -> None:
+def revoke_credential(container: Container, id: str) -> None:
     """Revoke one key; no process accepts it when this returns."""
-    count = parts.sources.revoke(id, actor="cli:credential revoke")
+    count = container.sources.revoke(id, actor="cli:credential revoke")
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 

@@ -44,7 +44,7 @@ from app import create_app
 from app.access import scopes
 from app.core import contracts
 from app.crypto import kinds
-from app.factory import Parts
+from app.factory import Container
 from app.operations.schema.migrations import create
 from app.serve.server import serve
 from app.settings import Settings, load
@@ -93,8 +93,8 @@ def traces(count: int) -> list[dict[str, Any]]:
 def with_constant(settings: Settings) -> Flask:
     """The application, and two views beside its own: one only checks credentials, one reads without an audit entry."""
     app = create_app(settings)
-    parts: Parts = app.extensions["sillage"]
-    gate = Gate(app.extensions[AUTHENTICATORS], parts.presence.require)
+    container: Container = app.extensions["sillage"]
+    gate = Gate(app.extensions[AUTHENTICATORS], container.presence.require)
 
     @app.get(CONSTANT)
     def constant() -> Response:
@@ -105,18 +105,18 @@ def with_constant(settings: Settings) -> Flask:
     def unaudited() -> Response:
         who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1)
         if "statementId" in request.args:
-            body = parts.library.one(UUID(request.args["statementId"]), who, voided=False).body
+            body = container.library.one(UUID(request.args["statementId"]), who, voided=False).body
         else:
             asked = parse_query(list(request.args.items()), page_limit=settings.page_limit)
-            body = b'{"statements":[' + b",".join(parts.library.page(asked, who).bodies) + b"]}"
+            body = b'{"statements":[' + b",".join(container.library.page(asked, who).bodies) + b"]}"
         return Response(body, content_type="application/json")
 
     return app
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
-    """A store of its own, served by ``sillage serve``; gives the parts, the port and the authorization."""
+def service(folder: Path) -> Iterator[tuple[Container, int, str]]:
+    """A store of its own, served by ``sillage serve``; gives the container, the port and the authorization."""
     port = free_port()
     given = {
         "SILLAGE_DATA_DIR": str(folder),
@@ -125,12 +125,12 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
         "SILLAGE_EMBEDDED_CACHE_MB": str(CACHE_MB),
         "SILLAGE_LOG_LEVEL": "warning",
     }
-    parts = Parts(load(given))
-    parts.initialise()
-    parts.register.add((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
-    profile = parts.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
-    activity = parts.register.list()[0].id
-    _, credential = parts.sources.add(
+    container = Container(load(given))
+    container.initialise()
+    container.register.add((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
+    profile = container.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
+    activity = container.register.list()[0].id
+    _, credential = container.sources.add(
         "bench",
         name="Bench",
         activity=activity,
@@ -156,18 +156,18 @@ def service(folder: Path) -> Iterator[tuple[Parts, int, str]]:
             time.sleep(0.05)
         else:
             raise SystemExit("The service did not become ready.")
-        yield parts, port, f"Basic {token}"
+        yield container, port, f"Basic {token}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-        parts.close()
+        container.close()
 
 
-def raw(parts: Parts, documents: Sequence[dict[str, Any]], size: int, threads: int) -> float:
+def raw(container: Container, documents: Sequence[dict[str, Any]], size: int, threads: int) -> float:
     """Statements a second: the same sealed documents into an empty collection, same indexes and write concern."""
     name = f"raw_{uuid4().hex[:8]}"
-    create(parts.store, (COLLECTIONS[0]._replace(name=name),))
-    collection = parts.store.collection(name)
+    create(container.store, (COLLECTIONS[0]._replace(name=name),))
+    collection = container.store.collection(name)
     batches = [documents[start : start + size] for start in range(0, len(documents), size)]
     if size == 1:
         timed = spread([batch[0] for batch in batches], threads, lambda: collection.insert_one)
@@ -186,17 +186,17 @@ def latencies(timed: Timed, of: str) -> list[Row]:
     ]
 
 
-def writing(parts: Parts, load: Load, made: Sequence[dict[str, Any]], singles: int, fifties: int) -> list[Row]:
+def writing(container: Container, load: Load, made: Sequence[dict[str, Any]], singles: int, fifties: int) -> list[Row]:
     """POST in batches of 500 and 50 and alone, beside the raw inserts of what was stored."""
     # Warm: the learners' keys are made and the workers have compiled what they need.
     load.post(made[:2_000], 500, 4)
     big = load.post(made, 500, 4)
     small = load.post(made[:fifties], 50, 4)
     alone = load.post(made[:singles], 1, 16)
-    documents = list(parts.store.collection(NAME).find({}).sort("stored", 1).limit(min(len(made), 200_000)))
-    limit = raw(parts, documents, 500, 4)
-    fifty = raw(parts, documents[:fifties], 50, 4)
-    one = raw(parts, documents[:singles], 1, 16)
+    documents = list(container.store.collection(NAME).find({}).sort("stored", 1).limit(min(len(made), 200_000)))
+    limit = raw(container, documents, 500, 4)
+    fifty = raw(container, documents[:fifties], 50, 4)
+    one = raw(container, documents[:singles], 1, 16)
     rates = len(made) / big.seconds, fifties / small.seconds, singles / alone.seconds
     return [
         Row(LIMIT, limit, "statements/s", 1.0, "itself"),
@@ -210,9 +210,9 @@ def writing(parts: Parts, load: Load, made: Sequence[dict[str, Any]], singles: i
     ]
 
 
-def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int) -> list[Row]:
+def reading(container: Container, load: Load, made: Sequence[dict[str, Any]], gets: int) -> list[Row]:
     """GET by agent, verb and id, and pages, beside the bare cursor and the bare view."""
-    token = parts.keys.token
+    token = container.keys.token
     mine = token(kinds.SOURCE, "bench")
     agents = busiest(made, 50)
     verbs = sorted({one["verb"]["id"] for one in made})
@@ -229,7 +229,7 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
             [token(kinds.VERB, v) for v in verbs],
         ),
     ):
-        collection = parts.store.collection(NAME)
+        collection = container.store.collection(NAME)
 
         def bare(token: bytes) -> int:
             found = collection.find({"t": token, "stored": {"$exists": True}, "void": {"$exists": False}})  # noqa: B023
@@ -258,7 +258,7 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
                 "the bare cursor",
             ),
         ]
-    rows += anatomy(parts, token(kinds.AGENT, agent_identifier(agents[0]) or ""))
+    rows += anatomy(container, token(kinds.AGENT, agent_identifier(agents[0]) or ""))
 
     constant = load.constant([CONSTANT], gets, 4)
     ids = load.ids(gets)
@@ -291,7 +291,7 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
     ]
 
     pages = load.paging({"limit": 500}, 100_000)
-    stored = parts.store.collection(NAME).count_documents({"t": mine})
+    stored = container.store.collection(NAME).count_documents({"t": mine})
     rate = stored / pages.seconds
     rows.append(Row("following `more` to the end, limit 500", rate, "statements/s", rate / 40_000, "40,000", 1.0))
     deep = load.paging({"limit": 100}, 1_001).times
@@ -301,15 +301,15 @@ def reading(parts: Parts, load: Load, made: Sequence[dict[str, Any]], gets: int)
     return rows
 
 
-def anatomy(parts: Parts, token: bytes) -> list[Row]:
+def anatomy(container: Container, token: bytes) -> list[Row]:
     """The steps of a GET of 100 statements in exact format with their times, one after the other in this process."""
     rounds = 100
     spent = {"MongoDB": 0.0, "keys and decryption": 0.0, "the answer's JSON": 0.0}
     for _ in range(rounds):
         began = time.perf_counter()
-        found = parts.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
+        found = container.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
         fetched = time.perf_counter()
-        plain = parts.reader.decrypted(found)
+        plain = container.reader.decrypted(found)
         opened = time.perf_counter()
         b",".join([each.body for each in plain])
         ended = time.perf_counter()
@@ -322,16 +322,16 @@ def anatomy(parts: Parts, token: bytes) -> list[Row]:
     ]
 
 
-def states(parts: Parts, load: Load, made: Sequence[dict[str, Any]], count: int) -> list[Row]:
+def states(container: Container, load: Load, made: Sequence[dict[str, Any]], count: int) -> list[Row]:
     """State documents of 1 KiB put and read over 16 connections, beside the bare operations on what was sealed."""
     body = STATE
     actors = [one["actor"] for one in made[:count]]
     put = load.documents("PUT", actors, body, 16)
     get = load.documents("GET", actors, None, 16)
-    sealed = list(parts.store.collection(DOCUMENTS).find({}))
+    sealed = list(container.store.collection(DOCUMENTS).find({}))
     name = f"raw_{uuid4().hex[:8]}"
-    create(parts.store, (DOCUMENT_COLLECTIONS[0]._replace(name=name),))
-    bare = parts.store.collection(name)
+    create(container.store, (DOCUMENT_COLLECTIONS[0]._replace(name=name),))
+    bare = container.store.collection(name)
     raw_put = spread(sealed, 16, lambda: bare.insert_one)
     raw_get = spread([each["_id"] for each in sealed], 16, lambda: lambda key: bare.find_one({"_id": key}))
     bare.drop()
@@ -365,11 +365,11 @@ def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
     All else is the same: validation, tokens, one durable write a batch. The two take turns, so that what the machine
     does meanwhile meets both.
     """
-    parts = Parts(given)
-    parts.start()
+    container = Container(given)
+    container.start()
     try:
-        source = next(each for each in parts.sources_repository.list() if each.id == "bench")
-        apart = parts.recorder
+        source = next(each for each in container.sources_repository.list() if each.id == "bench")
+        apart = container.recorder
         shared = copy(apart)
         shared._subjects = _OneKey()  # type: ignore[assignment]
         batches = [list(made[start : start + 500]) for start in range(0, len(made), 500)]
@@ -400,28 +400,28 @@ def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
             Row("  with a key per learner", new_each_key, "statements/s", new_each_key / new_one_key, "one key"),
         ]
     finally:
-        parts.close()
+        container.close()
 
 
-def disk(parts: Parts, made: Sequence[dict[str, Any]]) -> Row:
+def disk(container: Container, made: Sequence[dict[str, Any]]) -> Row:
     """Bytes a statement takes in MongoDB's files."""
-    parts.store.client.admin.command("fsync")
-    stats = parts.store.db.command("collStats", NAME)
+    container.store.client.admin.command("fsync")
+    stats = container.store.db.command("collStats", NAME)
     plain = sum(len(orjson.dumps(one)) for one in made[:2_000]) / 2_000
     size = (stats["storageSize"] + stats["totalIndexSize"]) / stats["count"]
     return Row("bytes on disk per statement, indexes included", size, "B", size / plain, f"{plain:.0f} B of JSON")
 
 
-def aggregated(parts: Parts) -> list[Row]:
+def aggregated(container: Container) -> list[Row]:
     """The aggregate job over everything stored, beside a bare scan of the same documents."""
     began = time.perf_counter()
-    scanned = sum(1 for _ in parts.store.collection(NAME).find({}).sort([("stored", 1)]).batch_size(20_000))
+    scanned = sum(1 for _ in container.store.collection(NAME).find({}).sort([("stored", 1)]).batch_size(20_000))
     scan = scanned / (time.perf_counter() - began)
     # The statements that this process has made are not the job's: a collection in its midst would go through them.
     gc.collect()
     gc.freeze()
     began, cpu = time.perf_counter(), time.process_time()
-    summary = parts.aggregates.run()
+    summary = container.aggregates.run()
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
     rate = summary.statements / busy
     return [
@@ -473,17 +473,17 @@ def run(count: int, quick: bool) -> list[Row]:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             steps = progress.add_task("simulating", total=8)
             made = traces(count)
-            with service(folder) as (parts, port, authorization):
+            with service(folder) as (container, port, authorization):
                 load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
                 stages: dict[str, Callable[[], list[Row]]] = {
-                    "writing": lambda: writing(parts, load, made, singles, min(count, 5_000 if quick else 50_000)),
-                    "reading": lambda: reading(parts, load, made, gets),
-                    "State documents": lambda: states(parts, load, made, singles),
-                    "disk": lambda: [disk(parts, made)],
-                    "aggregating": lambda: aggregated(parts),
+                    "writing": lambda: writing(container, load, made, singles, min(count, 5_000 if quick else 50_000)),
+                    "reading": lambda: reading(container, load, made, gets),
+                    "State documents": lambda: states(container, load, made, singles),
+                    "disk": lambda: [disk(container, made)],
+                    "aggregating": lambda: aggregated(container),
                     "packaging": lambda: packaged(load, made, folder),
                     # At the end: what is sealed with one key for everybody does not open.
-                    "sealing": lambda: sealing(parts.settings, made[: 2_000 if quick else 20_000]),
+                    "sealing": lambda: sealing(container.settings, made[: 2_000 if quick else 20_000]),
                 }
                 for name, stage in stages.items():
                     progress.update(steps, advance=1, description=name)
@@ -522,7 +522,7 @@ def grow(count: int) -> list[Row]:
         with Progress(console=Console(stderr=True), transient=True) as progress:
             steps = progress.add_task("simulating", total=max(1, count // step))
             made = traces(step)
-            with service(folder) as (parts, port, authorization):
+            with service(folder) as (container, port, authorization):
                 given = {"SILLAGE_DATA_DIR": str(folder), "SILLAGE_LOG_LEVEL": "warning"}
                 load = Load(Target(f"http://127.0.0.1:{port}/xAPI", authorization))
                 rates = []
@@ -533,7 +533,7 @@ def grow(count: int) -> list[Row]:
                         first = aggregated_apart(given)
                     if done + step == read_at:
                         progress.update(steps, description=f"reading among {read_at:,}")
-                        reads = reading(parts, load, made, 2_000)
+                        reads = reading(container, load, made, 2_000)
                 progress.update(steps, description="aggregating")
                 rest = aggregated_apart(given)
                 # The second step stands for the beginning: the first makes the learners' keys.
@@ -554,7 +554,7 @@ def grow(count: int) -> list[Row]:
                     Row(f"over {later:,} more: peak memory", rest[1], "MB", first[1] / rest[1], "that"),
                     Row("  statements of them a second", later / rest[0], "statements/s"),
                 ]
-                return [*rows, disk(parts, made)]
+                return [*rows, disk(container, made)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from app.cli.backup import backup, restore, tombstones
 from app.core.errors import FileRefused, KeyRefused, RestoreRefused
-from app.factory import Parts
+from app.factory import Container
 from tests.operations.backup.test_service import STATEMENTS, House
 
 __all__ = ("House",)
@@ -24,8 +24,8 @@ def house(tmp_path: Path, mongodb_uri: str) -> Iterator[House]:
     made.close()
 
 
-def run(parts: Parts, command: click.Command, *args: str, typed: str = "") -> str:
-    answer = CliRunner().invoke(command, args, obj=parts, input=typed, env={"COLUMNS": "200"})
+def run(container: Container, command: click.Command, *args: str, typed: str = "") -> str:
+    answer = CliRunner().invoke(command, args, obj=container, input=typed, env={"COLUMNS": "200"})
     if answer.exception is not None:
         raise answer.exception
     return answer.output
@@ -33,66 +33,66 @@ def run(parts: Parts, command: click.Command, *args: str, typed: str = "") -> st
 
 def test_from_a_backup_to_a_restore(house: House) -> None:
     file = house.folder / "mine.tar"
-    said = run(house.parts(), backup, str(file))
+    said = run(house.container(), backup, str(file))
     assert "NOT in it" in said
     assert "needs version 1 " in said
-    said = run(house.parts(), backup, "verify", str(file))
+    said = run(house.container(), backup, "verify", str(file))
     assert "the keys at hand open it" in said
     assert f"{STATEMENTS}" in said
     house.lose()
-    said = run(house.parts(), restore, str(file))
+    said = run(house.container(), restore, str(file))
     assert "is in place" in said
     assert "erased again now: 0" in said
     assert len(house.contents()["statements"]) == STATEMENTS
 
 
 def test_a_folder_takes_one_backup_after_the_other(house: House) -> None:
-    run(house.parts(), backup, "create", str(house.folder))
+    run(house.container(), backup, "create", str(house.folder))
     assert len(list(house.folder.glob("sillage-*.tar"))) == 1
     with pytest.raises(FileRefused):
-        run(house.parts(), backup, str(next(house.folder.glob("sillage-*.tar"))))
+        run(house.container(), backup, str(next(house.folder.glob("sillage-*.tar"))))
 
 
 def test_replacing_asks_for_the_name_of_the_organisation(house: House) -> None:
     file = house.folder / "mine.tar"
-    run(house.parts(), backup, str(file))
+    run(house.container(), backup, str(file))
     with pytest.raises(RestoreRefused):
-        run(house.parts(), restore, str(file))
+        run(house.container(), restore, str(file))
     organisation = house.settings.organisation
     for args, typed in (((), "yes\n"), (("--confirm", "default"), "")):
-        answer = CliRunner().invoke(restore, [str(file), "--replace", *args], obj=house.parts(), input=typed)
+        answer = CliRunner().invoke(restore, [str(file), "--replace", *args], obj=house.container(), input=typed)
         assert answer.exit_code == 2
         assert "Nothing was changed" in answer.output
     house.fill(5)
-    assert "is in place" in run(house.parts(), restore, str(file), "--replace", typed=f"{organisation}\n")
+    assert "is in place" in run(house.container(), restore, str(file), "--replace", typed=f"{organisation}\n")
     assert len(house.contents()["statements"]) == STATEMENTS
-    assert "is in place" in run(house.parts(), restore, str(file), "--replace", "--confirm", organisation)
+    assert "is in place" in run(house.container(), restore, str(file), "--replace", "--confirm", organisation)
 
 
 def test_abandoning_says_so(house: House) -> None:
     with pytest.raises(RestoreRefused):
-        run(house.parts(), restore, "--abandon")
-    assert CliRunner().invoke(restore, [], obj=house.parts()).exit_code == 2
-    assert CliRunner().invoke(restore, ["--abandon", "file"], obj=house.parts()).exit_code == 2
+        run(house.container(), restore, "--abandon")
+    assert CliRunner().invoke(restore, [], obj=house.container()).exit_code == 2
+    assert CliRunner().invoke(restore, ["--abandon", "file"], obj=house.container()).exit_code == 2
     house.store.collection("restore_state").insert_one(
         {"_id": "restore", "phase": "loading", "backup": "b", "created": "c", "parts": [], "loaded": [], "same": False}
     )
-    assert "as it was before" in run(house.parts(), restore, "--abandon")
-    house.parts().check()
+    assert "as it was before" in run(house.container(), restore, "--abandon")
+    house.container().check()
 
 
 def test_without_the_key_file_nothing_is_restored(house: House) -> None:
     file = house.folder / "mine.tar"
-    run(house.parts(), backup, str(file))
+    run(house.container(), backup, str(file))
     house.lose()
     house.settings.key_path.unlink()
-    assert "not tried" in run(house.parts(), backup, "verify", str(file))
-    house.parts().initialise()
+    assert "not tried" in run(house.container(), backup, "verify", str(file))
+    house.container().initialise()
     with pytest.raises(KeyRefused):
-        run(house.parts(), restore, str(file))
+        run(house.container(), restore, str(file))
 
 
 def test_tombstones_are_exported(house: House) -> None:
     file = house.folder / "tombstones"
-    assert "0 tombstones" in run(house.parts(), tombstones, "export", str(file))
+    assert "0 tombstones" in run(house.container(), tombstones, "export", str(file))
     assert file.exists()

@@ -21,8 +21,8 @@ P2IA = ("attempted", "answered", "completed")
 
 def run(*arguments, loaded=(), environ=None):
     # The store is asked only for a profile that is not at hand.
-    parts = SimpleNamespace(profiles=SimpleNamespace(list=lambda: loaded), settings=load(environ or {}))
-    return CliRunner().invoke(profile, ["check", *map(str, arguments)], obj=parts, catch_exceptions=False)
+    container = SimpleNamespace(profiles=SimpleNamespace(list=lambda: loaded), settings=load(environ or {}))
+    return CliRunner().invoke(profile, ["check", *map(str, arguments)], obj=container, catch_exceptions=False)
 
 
 def report(*arguments, **options):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from app.cli.server import migrate
 from app.core import clock
 from app.core.errors import ClockOff, KeyMissing, KeyRefused, MigrationMissing, RestoreUnfinished, SillageError
-from app.factory import Parts
+from app.factory import Container
 from app.operations.schema.migrations import NOTES
 from app.settings import Settings
 from tests.migrations import later
@@ -25,7 +25,7 @@ APPLY += "m.create(store, cases.COLLECTIONS)"
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str, tmp_path: Path) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str, tmp_path: Path) -> Iterator[Container]:
     """A store that lacks a migration: a collection's index, and its note."""
     with initialised(settings, database_name) as made:
         made.store.collection("cases").drop_index(INDEX)
@@ -34,53 +34,53 @@ def parts(settings: Settings, database_name: str, tmp_path: Path) -> Iterator[Pa
 
 
 def run(settings: Settings) -> str:
-    parts = Parts(settings)
+    container = Container(settings)
     try:
-        answer = CliRunner().invoke(migrate, [], obj=parts)
+        answer = CliRunner().invoke(migrate, [], obj=container)
         if answer.exception is not None:
             raise answer.exception
         return answer.output
     finally:
-        parts.close()
+        container.close()
 
 
-def migrated(parts: Parts) -> bool:
-    return INDEX in parts.store.collection("cases").index_information()
+def migrated(container: Container) -> bool:
+    return INDEX in container.store.collection("cases").index_information()
 
 
-def test_what_is_missing_is_made_and_then_the_store_may_serve(parts: Parts) -> None:
+def test_what_is_missing_is_made_and_then_the_store_may_serve(container: Container) -> None:
     with pytest.raises(MigrationMissing):
-        parts.check()
-    assert NAME in run(parts.settings)
-    assert migrated(parts)
-    parts.check()
-    assert "Nothing to apply" in run(parts.settings)
+        container.check()
+    assert NAME in run(container.settings)
+    assert migrated(container)
+    container.check()
+    assert "Nothing to apply" in run(container.settings)
 
 
-def without_its_key(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.settings.key_path.unlink()
+def without_its_key(container: Container, _: pytest.MonkeyPatch) -> None:
+    container.settings.key_path.unlink()
 
 
-def with_another_key(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.settings.key_path.unlink()
-    Parts(replace(parts.settings, organisation="another")).initialise()
+def with_another_key(container: Container, _: pytest.MonkeyPatch) -> None:
+    container.settings.key_path.unlink()
+    Container(replace(container.settings, organisation="another")).initialise()
 
 
-def with_a_learners_key_of_a_later_rotation(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.store.collection("subjects").insert_one({"_id": b"s" * 16, "version": 9, "key": b"k"})
+def with_a_learners_key_of_a_later_rotation(container: Container, _: pytest.MonkeyPatch) -> None:
+    container.store.collection("subjects").insert_one({"_id": b"s" * 16, "version": 9, "key": b"k"})
 
 
-def in_the_midst_of_a_restore(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.store.collection("restore_state").insert_one(
+def in_the_midst_of_a_restore(container: Container, _: pytest.MonkeyPatch) -> None:
+    container.store.collection("restore_state").insert_one(
         {"_id": "restore", "phase": "loading", "backup": "b", "created": "c", "parts": [], "loaded": [], "same": False}
     )
 
 
-def of_a_later_version(parts: Parts, _: pytest.MonkeyPatch) -> None:
-    parts.store.collection(NOTES).insert_one({"_id": "2099_01_02_quantum"})
+def of_a_later_version(container: Container, _: pytest.MonkeyPatch) -> None:
+    container.store.collection(NOTES).insert_one({"_id": "2099_01_02_quantum"})
 
 
-def on_a_host_whose_clock_is_off(_: Parts, patch: pytest.MonkeyPatch) -> None:
+def on_a_host_whose_clock_is_off(_: Container, patch: pytest.MonkeyPatch) -> None:
     right = clock.now_us
     patch.setattr(clock, "now_us", lambda: right() + 172_800_000_000)
 
@@ -98,38 +98,38 @@ def on_a_host_whose_clock_is_off(_: Parts, patch: pytest.MonkeyPatch) -> None:
     ids=lambda value: value.__name__ if not isinstance(value, type) else "",
 )
 def test_what_serve_would_refuse_is_refused_and_nothing_is_changed(
-    parts: Parts,
+    container: Container,
     monkeypatch: pytest.MonkeyPatch,
-    spoil: Callable[[Parts, pytest.MonkeyPatch], None],
+    spoil: Callable[[Container, pytest.MonkeyPatch], None],
     error: type[SillageError],
 ) -> None:
-    spoil(parts, monkeypatch)
+    spoil(container, monkeypatch)
     with pytest.raises(error) as refused:
-        run(parts.settings)
-    assert not migrated(parts)
+        run(container.settings)
+    assert not migrated(container)
     # And `serve` does refuse it.
     with pytest.raises(SillageError) as also:
-        Parts(parts.settings).check()
+        Container(container.settings).check()
     assert also.value.code in {refused.value.code, MigrationMissing.code}
 
 
-def test_where_there_is_no_store_none_is_made(parts: Parts) -> None:
-    mistyped = replace(parts.settings, organisation=f"{parts.settings.organisation}x")
+def test_where_there_is_no_store_none_is_made(container: Container) -> None:
+    mistyped = replace(container.settings, organisation=f"{container.settings.organisation}x")
     with pytest.raises(MigrationMissing, match="no store here"):
         run(mistyped)
-    assert mistyped.database not in parts.store.client.list_database_names()
+    assert mistyped.database not in container.store.client.list_database_names()
 
 
 def test_a_store_of_a_later_version_is_not_served_but_one_that_serves_goes_on(
     settings: Settings, database_name: str
 ) -> None:
-    running = Parts(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
+    running = Container(replace(settings, organisation=database_name.removeprefix("sillage_"), heartbeat_seconds=0.05))
     running.initialise()
     running.start()
     try:
         of_a_later_version(running, pytest.MonkeyPatch())
         running.recheck()
         with pytest.raises(MigrationMissing, match="later version"):
-            Parts(running.settings).check()
+            Container(running.settings).check()
     finally:
         running.close()

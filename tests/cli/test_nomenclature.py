@@ -7,17 +7,17 @@ from click.testing import CliRunner
 
 from app.cli.nomenclature import nomenclature
 from app.core.errors import FileRefused
-from app.factory import Parts
+from app.factory import Container
 
 LINES = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n1001001211,SIXIEME,1/9/97,\n"
 
 
 @pytest.fixture
 def run(settings, store):
-    parts = Parts(replace(settings, organisation=store.db.name.removeprefix("sillage_")))
-    parts.initialise()
-    yield lambda *arguments: CliRunner().invoke(nomenclature, arguments, obj=parts, catch_exceptions=False)
-    parts.close()
+    container = Container(replace(settings, organisation=store.db.name.removeprefix("sillage_")))
+    container.initialise()
+    yield lambda *arguments: CliRunner().invoke(nomenclature, arguments, obj=container, catch_exceptions=False)
+    container.close()
 
 
 def test_editions_are_loaded_from_the_year_of_their_name_or_a_day_and_listed(run, tmp_path):

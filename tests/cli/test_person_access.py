@@ -39,8 +39,8 @@ class Made:
 
 def run(made: Made, *words: str) -> str:
     persons = SimpleNamespace(reach=lambda person: Reach(False, ()))
-    parts = SimpleNamespace(packages=made, persons=persons, purpose=Purpose(("rights-request",), required=False))
-    answer = CliRunner().invoke(person, ["access", *words], obj=parts)
+    container = SimpleNamespace(packages=made, persons=persons, purpose=Purpose(("rights-request",), required=False))
+    answer = CliRunner().invoke(person, ["access", *words], obj=container)
     if answer.exception is not None:
         raise answer.exception
     return answer.output

@@ -14,7 +14,7 @@ from app.access.store import Source
 from app.cli.profile import profile
 from app.core import contracts
 from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
-from app.factory import Parts
+from app.factory import Container
 from app.standards.profiles import terms
 from app.traces.conformance.profile_store import ProfileRepository
 from app.traces.conformance.session_store import Fault, SessionRepository, SessionRow
@@ -29,13 +29,13 @@ def repository(store):
 @pytest.fixture
 def run(repository, store):
     audited = []
-    parts = SimpleNamespace(
+    container = SimpleNamespace(
         profiles=Profiles(repository, lambda *entry: audited.append(entry), lambda: None),
         sessions=SimpleNamespace(standings=SessionRepository(store).standings, breaks=SessionRepository(store).breaks),
     )
 
     def invoke(*arguments):
-        return CliRunner().invoke(profile, arguments, obj=parts, catch_exceptions=False)
+        return CliRunner().invoke(profile, arguments, obj=container, catch_exceptions=False)
 
     invoke.audited = audited
     return invoke
@@ -186,14 +186,14 @@ def test_the_report_counts_sessions_and_shows_where_they_went_wrong(run, store):
 
 
 def test_stored_sessions_are_followed_by_hand(settings, store):
-    parts = Parts(replace(settings, organisation=store.db.name.removeprefix("sillage_")))
-    parts.initialise()
+    container = Container(replace(settings, organisation=store.db.name.removeprefix("sillage_")))
+    container.initialise()
     with pytest.raises(NotFound):
-        CliRunner().invoke(profile, ["follow", "--source", "nobody"], obj=parts, catch_exceptions=False)
-    parts.sources_repository.add(Source("one", "One", "p2ia", (), "observe", datetime.now(UTC)))
-    done = CliRunner().invoke(profile, ["follow", "--again"], obj=parts, catch_exceptions=False)
+        CliRunner().invoke(profile, ["follow", "--source", "nobody"], obj=container, catch_exceptions=False)
+    container.sources_repository.add(Source("one", "One", "p2ia", (), "observe", datetime.now(UTC)))
+    done = CliRunner().invoke(profile, ["follow", "--again"], obj=container, catch_exceptions=False)
     assert done.output == "0 statements, 0 sessions, 0 put in order anew\n"
     # Beside the job each would pass over what the other holds.
-    with parts.leadership.require(), pytest.raises(LeaseHeld):
-        CliRunner().invoke(profile, ["follow"], obj=parts, catch_exceptions=False)
-    parts.close()
+    with container.leadership.require(), pytest.raises(LeaseHeld):
+        CliRunner().invoke(profile, ["follow"], obj=container, catch_exceptions=False)
+    container.close()

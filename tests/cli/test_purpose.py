@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from app.cli import cli
 from app.core.errors import BadParameter
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings
 from tests.served import ACTIVITY
 from tests.stores import initialised
@@ -88,39 +88,39 @@ def test_every_command_is_known_to_tell_of_persons_or_not_to() -> None:
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with initialised(settings, database_name, purpose_required=True) as made:
         made.register.add(orjson.dumps(ACTIVITY))
         yield made
 
 
-def run(parts: Parts, path: str, *words: str) -> Exception | None:
+def run(container: Container, path: str, *words: str) -> Exception | None:
     group, _, name = path.partition(" ")
     command = cli.commands[group]
     asked = [name, *words] if name else [*words]
-    answer = CliRunner().invoke(command, asked, obj=parts, env={"COLUMNS": "200"}, standalone_mode=False)
+    answer = CliRunner().invoke(command, asked, obj=container, env={"COLUMNS": "200"}, standalone_mode=False)
     return answer.exception  # type: ignore[return-value]
 
 
 def test_a_purpose_is_needed_where_it_is_required(
-    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    known = len(parts.audit.newest((), None, 100))
+    known = len(container.audit.newest((), None, 100))
     for path, words in ABOUT_PERSONS.items():
         for more in ((), ("--purpose", "curiosity")):
-            refused = run(parts, path, *words, *more)
+            refused = run(container, path, *words, *more)
             assert isinstance(refused, BadParameter), path
             assert "rights-request" in refused.detail
-    assert len(parts.audit.newest((), None, 100)) == known
+    assert len(container.audit.newest((), None, 100)) == known
     assert not (tmp_path / "access.zip").exists()
 
 
 @pytest.mark.parametrize("path", ["person find", "person standing", "person access", "audit list", "export"])
-def test_a_purpose_is_kept(parts: Parts, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purpose_is_kept(container: Container, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if path == "export":
-        parts.aggregates.run()
-    assert run(parts, path, *ABOUT_PERSONS[path], "--purpose", "rights-request") is None
-    entry = next(one for one in parts.audit.newest((), None, 10) if one.actor == f"cli:{path}")
+        container.aggregates.run()
+    assert run(container, path, *ABOUT_PERSONS[path], "--purpose", "rights-request") is None
+    entry = next(one for one in container.audit.newest((), None, 10) if one.actor == f"cli:{path}")
     assert entry.detail["purpose"] == "rights-request"

@@ -22,7 +22,7 @@ from app.settings import Settings
 from tests.research.statements import MadeUpReader, class_of
 
 
-class Parts:
+class Container:
     """The services that the commands ask for."""
 
     def __init__(self, store: Store, vault: OrganisationKeys, settings: Settings) -> None:
@@ -40,65 +40,65 @@ class Parts:
 
 
 @pytest.fixture
-def parts(store: Store, vault: OrganisationKeys, settings: Settings) -> Parts:
-    return Parts(store, vault, settings)
+def container(store: Store, vault: OrganisationKeys, settings: Settings) -> Container:
+    return Container(store, vault, settings)
 
 
-def run(parts: Parts, command: str, *arguments: str) -> str:
+def run(container: Container, command: str, *arguments: str) -> str:
     commands = {item.name: item for item in research.COMMANDS}
-    result = CliRunner().invoke(commands[command], arguments, obj=parts, catch_exceptions=False)
+    result = CliRunner().invoke(commands[command], arguments, obj=container, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_run_status_and_list(parts: Parts) -> None:
-    assert "never run" in run(parts, "aggregate", "status")
-    assert "17 statements counted" in run(parts, "aggregate", "run")
-    assert "0 statements counted" in run(parts, "aggregate", "run")
-    assert "never run" not in run(parts, "aggregate", "status")
-    assert "ent_usage@1" in run(parts, "aggregate", "list")
+def test_run_status_and_list(container: Container) -> None:
+    assert "never run" in run(container, "aggregate", "status")
+    assert "17 statements counted" in run(container, "aggregate", "run")
+    assert "0 statements counted" in run(container, "aggregate", "run")
+    assert "never run" not in run(container, "aggregate", "status")
+    assert "ent_usage@1" in run(container, "aggregate", "list")
 
 
-def test_export_writes_where_told(parts: Parts, tmp_path: Path) -> None:
-    run(parts, "aggregate", "run")
+def test_export_writes_where_told(container: Container, tmp_path: Path) -> None:
+    run(container, "aggregate", "run")
     told = ("--aggregate", "daily_activity", "--from", "2026-11-01", "--out", str(tmp_path / "out"))
-    output = run(parts, "export", *told)
+    output = run(container, "export", *told)
     (package,) = (tmp_path / "out").iterdir()
     assert package.name.startswith("daily_activity-v2-2026-11-01-end-")
     assert (package / "data" / "daily_activity.parquet").is_file()
     assert "2 of them are hidden" in output
-    assert "was there already" in run(parts, "export", *told)
+    assert "was there already" in run(container, "export", *told)
 
 
-def test_export_before_the_first_run_says_what_to_do(parts: Parts) -> None:
+def test_export_before_the_first_run_says_what_to_do(container: Container) -> None:
     with pytest.raises(NotFound, match="aggregate run"):
-        run(parts, "export")
+        run(container, "export")
 
 
-def test_an_export_says_for_whom_it_is(parts: Parts, tmp_path: Path) -> None:
-    run(parts, "aggregate", "run")
+def test_an_export_says_for_whom_it_is(container: Container, tmp_path: Path) -> None:
+    run(container, "aggregate", "run")
     told = ("--recipient", "Inspection  générale", "--recipient", "DEPP")
     for place, (options, recipients) in enumerate(
-        (((), [parts.settings.organisation]), (told, ["DEPP", "Inspection générale"])), 1
+        (((), [container.settings.organisation]), (told, ["DEPP", "Inspection générale"])), 1
     ):
-        run(parts, "export", "--out", str(tmp_path), *options)
+        run(container, "export", "--out", str(tmp_path), *options)
         # Another package: what is in one tells for whom it is.
         assert len(list(tmp_path.iterdir())) == place
         folder = max(tmp_path.iterdir(), key=lambda each: each.stat().st_ctime_ns)
         stamp = json.loads((folder / "datapackage.json").read_bytes())["source_stamp"]
         assert stamp["recipients"] == recipients
         assert ", ".join(recipients) in (folder / "codebook.md").read_text()
-    assert [detail["recipients"] for detail in parts.audited] == [
-        [parts.settings.organisation],
+    assert [detail["recipients"] for detail in container.audited] == [
+        [container.settings.organisation],
         ["DEPP", "Inspection générale"],
     ]
     assert "was there already" in run(
-        parts, "export", "--out", str(tmp_path), "--recipient", "DEPP", "--recipient", "Inspection générale"
+        container, "export", "--out", str(tmp_path), "--recipient", "DEPP", "--recipient", "Inspection générale"
     )
 
 
 @pytest.mark.parametrize("recipient", ["", "  ", "x" * 201])
-def test_a_recipient_is_a_short_text(parts: Parts, recipient: str) -> None:
-    run(parts, "aggregate", "run")
+def test_a_recipient_is_a_short_text(container: Container, recipient: str) -> None:
+    run(container, "aggregate", "run")
     with pytest.raises(OperatorError):
-        run(parts, "export", "--recipient", recipient)
+        run(container, "export", "--recipient", recipient)

@@ -36,7 +36,7 @@ def test_text_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_odd_names_of_sources_are_listed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.parts.sources.add(
+    server.container.sources.add(
         "odd-name",
         name=ODD,
         activity=ACTIVITY["id"],

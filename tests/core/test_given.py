@@ -15,7 +15,7 @@ from marshmallow import Schema, fields
 from app.cli import cli
 from app.cli.given import Fraction, Moment, Number
 from app.core import given
-from app.factory import Parts
+from app.factory import Container
 
 NO_NUMBERS = ("", "٣", "1_0", " 3", "3 ", "+3", "1.5", "3\n", "1e3", "0x1", "१", "1" * 19)
 NO_DAYS = ("", "2026-W01-1", "20260101", "202٦-01-01", "2026-1-1", " 2026-01-01", "2026-02-30", "2026-001", "26-01-01")
@@ -59,7 +59,7 @@ def test_an_instant_says_its_offset_or_is_of_utc_where_that_is_documented() -> N
 
 def test_every_body_and_query_of_the_api_is_held_to_them() -> None:
     """Marshmallow's own fields take more: where one stands, a form is taken that no page tells of."""
-    assert Parts, "every room of it is there"
+    assert Container, "every room of it is there"
     held: dict[type[fields.Field[object]], tuple[type[fields.Field[object]], ...]] = {
         fields.Number: (given.Number, given.TextNumber),
         fields.DateTime: (given.Day, given.Instant),

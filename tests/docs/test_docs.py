@@ -17,7 +17,7 @@ from flask import Flask
 from app.access import scopes
 from app.cli import cli
 from app.core import contracts, errors
-from app.factory import Parts
+from app.factory import Container
 from app.governance.audit.log import KINDS
 from app.operations.schema.catalogue import COLLECTIONS
 from app.research.definitions import load_all
@@ -162,7 +162,7 @@ def test_alerts_are_on_metrics_labels_and_jobs_that_exist(tmp_path: Path) -> Non
     table = section.splitlines()[2:]
     assert table
     known = metrics_shown()
-    jobs = {job.name for job in Parts(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)})).jobs}
+    jobs = {job.name for job in Container(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)})).jobs}
     named = set()
     for line in table:
         _, _, expression, then, _ = line.split("|")
@@ -216,9 +216,9 @@ def test_every_route_is_named() -> None:
 
 
 def test_every_job_is_named_with_its_time_setting(tmp_path: Path) -> None:
-    parts = Parts(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)}))
+    container = Container(load_settings({"SILLAGE_DATA_DIR": str(tmp_path)}))
     table = page("architecture.md").partition("## Jobs")[2].partition("\n## ")[0]
-    assert rows(table) == {job.name for job in parts.jobs}
+    assert rows(table) == {job.name for job in container.jobs}
 
 
 def test_every_aggregate_is_described() -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from app.cli import cli
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings
 from tests.places import ROOT
 from tests.stores import with_tutor
@@ -22,7 +22,7 @@ PAGES = [FOLDER / language / name for language in ("en", "fr") for name in NAMES
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
         yield made
 
@@ -96,11 +96,11 @@ def test_after_a_leak_what_asks_stands_alone_in_its_block() -> None:
             assert not asking or block.count("\n") == 1, block
 
 
-def test_the_blank_form_of_the_register_lacks_nothing_but_words(parts: Parts) -> None:
+def test_the_blank_form_of_the_register_lacks_nothing_but_words(container: Container) -> None:
     for language in ("en", "fr"):
         text = (FOLDER / language / "register-and-retention.md").read_text()
         (form,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        assert parts.register.draft(form.encode()).id == "p2ia"
+        assert container.register.draft(form.encode()).id == "p2ia"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from app.core import clock
-from app.factory import Parts
+from app.factory import Container
 from app.retention.certificate_store import DELETING, DONE
 from app.settings import Settings, env_name
 from tests.drills.drilling import Senders
@@ -54,10 +54,10 @@ def command(settings: Settings, log: Path, *words: str) -> int:
         ).returncode
 
 
-def of(parts: Parts, source: str) -> dict[str, Any]:
+def of(container: Container, source: str) -> dict[str, Any]:
     return {
         str(row["_id"]): row["stored"]
-        for row in parts.store.collection("statements").find({"source": source}, {"stored": 1})
+        for row in container.store.collection("statements").find({"source": source}, {"stored": 1})
     }
 
 
@@ -83,16 +83,16 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
             ):
                 killed = command(server.settings, log, name, step, str(times), word)
                 assert killed == -signal.SIGKILL, (step, log.read_text())
-                assert [act.phase for act in server.parts.certificates.newest()] == [DELETING]
+                assert [act.phase for act in server.container.certificates.newest()] == [DELETING]
             assert command(server.settings, log, "Removal", "delete", "0", word) == 0, log.read_text()
             leaving.acknowledged(2)
             staying.finish()
             leaving.finish()
-        assert set(of(server.parts, "stays")) == set(staying.record.ids)
-        left = of(server.parts, "gone")
+        assert set(of(server.container, "stays")) == set(staying.record.ids)
+        left = of(server.container, "gone")
         assert left, "what came later stays"
         assert min(left.values()) >= until
-        (act,) = server.parts.certificates.newest()
+        (act,) = server.container.certificates.newest()
         assert act.phase == DONE
         sent = {str(identity) for identity in leaving.record.ids}
         assert set(left) <= sent
@@ -100,8 +100,8 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
         assert act.counts["statements"] == len(sent - set(left))
         assert act.document is not None
         assert orjson.loads(act.document)["content"]["counts"]["statements"] == act.counts["statements"]
-        assert server.parts.audit.verify().intact
-        assert set(stored(server.parts)) >= set(left)
+        assert server.container.audit.verify().intact
+        assert set(stored(server.container)) >= set(left)
 
 
 def _moment(us: int) -> str:

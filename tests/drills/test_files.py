@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from app import cli
-from app.factory import Parts
+from app.factory import Container
 from app.settings import load
 from tests.places import ROOT
 from tests.served import ACTIVITY
@@ -49,7 +49,9 @@ def spoilt(good: bytes) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, mongodb_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def installed(
+    tmp_path: Path, mongodb_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Container]:
     """An installation with one activity and one profile, that the commands find in the environment."""
     given = {
         "SILLAGE_DATA_DIR": str(tmp_path / "data"),
@@ -60,17 +62,17 @@ def installed(tmp_path: Path, mongodb_uri: str, database_name: str, monkeypatch:
     }
     for name, text in given.items():
         monkeypatch.setenv(name, text)
-    parts = Parts(load(given))
-    parts.initialise()
-    parts.register.add(orjson.dumps(ACTIVITY))
-    parts.profiles.add(PROFILE, actor="cli:drill")
-    yield parts
-    parts.close()
+    container = Container(load(given))
+    container.initialise()
+    container.register.add(orjson.dumps(ACTIVITY))
+    container.profiles.add(PROFILE, actor="cli:drill")
+    yield container
+    container.close()
 
 
-def contents(parts: Parts) -> dict[str, str]:
+def contents(container: Container) -> dict[str, str]:
     """A digest of each collection."""
-    database = parts.store.db
+    database = container.store.db
     return {
         name: hashlib.sha256(b"".join(sorted(bson.encode(one) for one in database[name].find({})))).hexdigest()
         for name in sorted(database.list_collection_names())
@@ -79,7 +81,7 @@ def contents(parts: Parts) -> dict[str, str]:
 
 @pytest.mark.parametrize("command", ["profile", "processing-activity"])
 def test_a_bad_file_is_refused_with_a_sentence_and_changes_nothing(
-    installed: Parts,
+    installed: Container,
     command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.factory import Parts
+from app.factory import Container
 from app.keys.organisation import Stage, index_keys, index_state
 from app.settings import load
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
@@ -24,7 +24,7 @@ from tests.served import environment, serving
 COMMAND = """
 import os, signal, sys
 from app.cli import main
-from app.factory import Parts
+from app.factory import Container
 from app.keys import organisation as organisation_keys
 
 moment = sys.argv[1]
@@ -39,13 +39,13 @@ def after(holder, name, skipped=0):
     setattr(holder, name, wrapped)
 
 if moment == "recorded":
-    after(Parts, "_audited")
+    after(Container, "_audited")
 elif moment == "given out":
     after(organisation_keys, "begin_index")
 elif moment == "moving":
     after(organisation_keys, "move_index")
 elif moment == "end recorded":
-    after(Parts, "_audited")
+    after(Container, "_audited")
 elif moment == "destroyed":
     after(organisation_keys, "finish_index")
 sys.argv = ["sillage", "keys", *sys.argv[2:]]
@@ -81,14 +81,14 @@ def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path
         "SILLAGE_PROCESS_TTL_SECONDS": "1",
         "SILLAGE_MONGODB_TIMEOUT_SECONDS": "1",
     }
-    parts = Parts(load(given))
-    parts.initialise()
+    container = Container(load(given))
+    container.initialise()
     try:
-        organisation = parts.settings.organisation
-        first = index_keys(parts.store, parts.keyring, organisation).writing.token("verb", "x")
+        organisation = container.settings.organisation
+        first = index_keys(container.store, container.keyring, organisation).writing.token("verb", "x")
         for moment, words, generation, stage in MOMENTS:
-            if words == ("reindex",) and index_state(parts.store, organisation).stage is None:
-                parts.index_rotation.rotate()
+            if words == ("reindex",) and index_state(container.store, organisation).stage is None:
+                container.index_rotation.rotate()
             process = subprocess.run(
                 [sys.executable, "-c", COMMAND, moment, *words],
                 env=environment(given),
@@ -97,17 +97,17 @@ def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path
                 check=False,
             )
             assert process.returncode == -signal.SIGKILL, (moment, process.stderr)
-            state = index_state(parts.store, organisation)
+            state = index_state(container.store, organisation)
             assert (state.generation, state.stage) == (generation, stage), moment
             # Who starts now knows what to write and what to search.
-            Parts(parts.settings).check()
-        assert parts.index_rotation.reindex().finished is False
-        last = index_keys(parts.store, parts.keyring, organisation)
+            Container(container.settings).check()
+        assert container.index_rotation.reindex().finished is False
+        last = index_keys(container.store, container.keyring, organisation)
         assert last.other is None
         assert last.writing.token("verb", "x") != first
     finally:
-        parts.store.client.drop_database(parts.settings.database)
-        parts.close()
+        container.store.client.drop_database(container.settings.database)
+        container.close()
 
 
 @pytest.mark.long
@@ -117,9 +117,9 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
         serving(tmp_path, uri, mongodb_timeout_seconds="2") as server,
     ):
         impatient(uri)
-        parts = server.parts
-        old = index_keys(parts.store, parts.keyring, parts.settings.organisation).writing
-        rotation, source, reader = parts.index_rotation, server.source(), server.credential("statements/read")
+        container = server.container
+        old = index_keys(container.store, container.keyring, container.settings.organisation).writing
+        rotation, source, reader = container.index_rotation, server.source(), server.credential("statements/read")
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(20)
             assert rotation.rotate() == 2
@@ -140,9 +140,9 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
             senders.acknowledged(3)
             senders.finish()
         reckon(server, senders.record)
-        assert remains(parts, old) == []
+        assert remains(container, old) == []
         # Each learner's statements are found, all of them.
-        rows = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000_000))
+        rows = container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000_000))
         actors = Counter(orjson.dumps(orjson.loads(row.body)["actor"]) for row in rows)
         for actor, count in actors.most_common(5):
             answer = server.get(reader, agent=actor.decode(), limit=500)

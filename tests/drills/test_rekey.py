@@ -35,10 +35,10 @@ KILLS = 8
 @pytest.mark.long
 def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp_path: Path, mongodb_uri: str) -> None:
     with serving(tmp_path, mongodb_uri) as server:
-        parts, source = server.parts, server.source()
+        container, source = server.container, server.source()
         given = {name: text for name, text in server.environ.items() if name.startswith("SILLAGE_")}
         given["SILLAGE_MONGODB_TIMEOUT_SECONDS"] = "1"
-        random, repository = Random(49), RekeyRepository(parts.store)
+        random, repository = Random(49), RekeyRepository(container.store)
 
         def rekey() -> subprocess.Popen[bytes]:
             with (tmp_path / "commands.log").open("ab") as out:
@@ -47,10 +47,10 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         with Senders(server, source, threads=2) as senders:
             senders.acknowledged(20)
             old = {
-                bytes(one["_id"]): parts.keyring.unwrap(
+                bytes(one["_id"]): container.keyring.unwrap(
                     subject_place(server.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
                 )
-                for one in parts.store.collection("subjects").find({})
+                for one in container.store.collection("subjects").find({})
             }
             assert old
             kills, stages = 0, set()
@@ -75,13 +75,13 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         done = repository.latest()
         assert done is not None
         assert (done.number, done.stage, done.unopened) == (1, Stage.DONE, 0)
-        assert parts.store.collection("subjects").count_documents({"next": {"$exists": True}}) == 0
-        rows = parts.statements.span(None, 1 << 62, 1_000_000)
+        assert container.store.collection("subjects").count_documents({"next": {"$exists": True}}) == 0
+        rows = container.statements.span(None, 1 << 62, 1_000_000)
         known = [row for row in rows if row.subject in old]
         assert known
         keys = [AESGCM(old[row.subject]) for row in known]
-        assert set(parts.bodies.decrypt([(row.id, row.body) for row in known], keys)) == {None}
-        assert len(parts.reader.decrypted(rows)) == len(rows)
+        assert set(container.bodies.decrypt([(row.id, row.body) for row in known], keys)) == {None}
+        assert len(container.reader.decrypted(rows)) == len(rows)
         assert reckon(server, senders.record)
-        until(lambda: not parts.store.collection("rekeyings").count_documents({"claim": {"$exists": True}}))
+        until(lambda: not container.store.collection("rekeyings").count_documents({"claim": {"$exists": True}}))
         print("killed", kills, "times, at", sorted(map(str, stages)))

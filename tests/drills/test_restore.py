@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from app.core.errors import RestoreUnfinished
-from app.factory import Parts
+from app.factory import Container
 from app.people.finding.finder import person_of
 from app.settings import Settings, env_name, load
 from tests.drills.drilling import LABEL, Senders, own_mongodb, reckon, until
@@ -53,12 +53,12 @@ def command(settings: Settings, log: Path, *words: str) -> subprocess.Popen[byte
         return subprocess.Popen([sys.executable, *words], env=environment(given), stdout=out, stderr=out)
 
 
-def stored(parts: Parts) -> dict[str, bytes]:
+def stored(container: Container) -> dict[str, bytes]:
     """Every statement as it is given, by id."""
     found: dict[str, bytes] = {}
     position = None
     while True:
-        rows, position = parts.reader.scan(position, 1 << 62, 5_000)
+        rows, position = container.reader.scan(position, 1 << 62, 5_000)
         if position is None:
             return found
         found |= {str(row.id): row.body for row in rows}
@@ -77,11 +77,11 @@ def test_backed_up_under_writers_and_restored_elsewhere_by_killed_commands(tmp_p
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(5)
             before = list(senders.record.ids)
-            backup = server.parts.backups.create(tmp_path).path
+            backup = server.container.backups.create(tmp_path).path
             senders.acknowledged(2)
             senders.finish()
         reckon(server, senders.record)
-        here = stored(server.parts)
+        here = stored(server.container)
         organisation, keys = server.settings.organisation, server.settings.key_path.read_bytes()
         known = {**senders.record.size}
         assert len(here) > len(before)
@@ -102,13 +102,13 @@ def test_backed_up_under_writers_and_restored_elsewhere_by_killed_commands(tmp_p
             killed = command(settings, log, "-c", RESTORE, step, str(times), str(backup))
             assert killed.wait(60) == -signal.SIGKILL, (step, log.read_text())
             with pytest.raises(RestoreUnfinished):
-                Parts(settings).check()
+                Container(settings).check()
         serve = command(settings, log, "-m", "app.cli", "serve")
         assert serve.wait(60) != 0
         assert "restore-unfinished" in log.read_text()
         done = command(settings, log, "-c", RESTORE, "", "0", str(backup))
         assert done.wait(60) == 0, log.read_text()
-        restored = Parts(settings)
+        restored = Container(settings)
         restored.start()
         there = stored(restored)
         assert set(before) <= set(there), "acknowledged before the backup, and lost"
@@ -128,55 +128,55 @@ def test_who_was_erased_after_the_backup_stays_erased(tmp_path: Path, mongodb_ur
         ids = server.post(source, [statement(actor=gone) for _ in range(5)]).json()
         others = server.post(source, [statement(), statement(actor={"mbox": "mailto:b@ent.example"})]).json()
         (mention,) = server.post(source, statement(object={"objectType": "Agent", **gone})).json()
-        backup = server.parts.backups.create(tmp_path).path
-        server.parts.erasures.erase(person_of([gone]), actor="cli:test")
+        backup = server.container.backups.create(tmp_path).path
+        server.container.erasures.erase(person_of([gone]), actor="cli:test")
         settings = server.settings
-        subject = server.parts.keys.subject("account:https://ent.example|gone")
-    parts = Parts(settings)
-    parts.store.client.drop_database(settings.database)
+        subject = server.container.keys.subject("account:https://ent.example|gone")
+    container = Container(settings)
+    container.store.client.drop_database(settings.database)
     try:
         # Gone at the last moment before it is finished, erasures and all; then again.
         killed = command(settings, log, "-c", RESTORE, "finish", "1", str(backup))
         assert killed.wait(60) == -signal.SIGKILL, log.read_text()
         with pytest.raises(RestoreUnfinished):
-            Parts(settings).check()
-        again = Parts(settings)
+            Container(settings).check()
+        again = Container(settings)
         again.backups.restore(backup)
         again.close()
-        parts.check()
-        there = stored(parts)
+        container.check()
+        there = stored(container)
         assert set(others) <= set(there)
         assert not set(ids) & set(there)
         assert b"gone" not in there[mention]
-        assert parts.store.collection("subjects").count_documents({"_id": subject}) == 0
+        assert container.store.collection("subjects").count_documents({"_id": subject}) == 0
     finally:
-        parts.store.client.drop_database(settings.database)
-        parts.close()
+        container.store.client.drop_database(settings.database)
+        container.close()
 
 
 @pytest.mark.long
 def test_one_moment_of_a_replica_set_of_three(tmp_path: Path) -> None:
     with replica_set(tmp_path / "replicas") as replicas:
         given = {"SILLAGE_DATA_DIR": str(tmp_path / "data"), "SILLAGE_MONGODB_URI": replicas.uri}
-        parts = Parts(load(given))
-        parts.initialise()
-        written = parts.store.collection("statements")
+        container = Container(load(given))
+        container.initialise()
+        written = container.store.collection("statements")
         stop = threading.Event()
 
         def write() -> None:
             while not stop.is_set():
-                with parts.store.transaction() as session:
+                with container.store.transaction() as session:
                     written.insert_many([{"_id": uuid4(), "stored": n} for n in range(10)], session=session)
 
         writer = threading.Thread(target=write)
         writer.start()
         until(lambda: written.estimated_document_count() > 100)
-        made = parts.backups.create(tmp_path)
+        made = container.backups.create(tmp_path)
         stop.set()
         writer.join()
         held = made.manifest.parts["statements"].documents
         assert held >= 100
         assert held % 10 == 0, "a transaction is in it in part"
-        Parts(load(given)).backups.restore(made.path, replace=True)
+        Container(load(given)).backups.restore(made.path, replace=True)
         assert written.count_documents({}) == held
-        parts.close()
+        container.close()

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from app.access.restrictions.store import PersonStateRepository
 from app.cli import requests
 from app.core.errors import BadRequest
-from app.factory import Parts
+from app.factory import Container
 from app.operations.figures import BY_A_RESTORE, Figures
 from app.people.erasure.store import ErasureRepository
 from app.people.requests.store import CaseRepository, CaseRow
@@ -25,7 +25,7 @@ from tests.stores import with_tutor
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
         yield made
 
@@ -110,17 +110,17 @@ def test_a_year_that_is_to_come_is_refused(store: Store) -> None:
         figures(store).of(2028)
 
 
-def test_the_command_says_what_is_not_counted_any_more(parts: Parts) -> None:
+def test_the_command_says_what_is_not_counted_any_more(container: Container) -> None:
     this = datetime.now(UTC).year
 
     def said(year: int) -> str:
         given = ["figures", "--year", str(year)]
-        answer = CliRunner().invoke(requests.request, given, obj=parts, env={"COLUMNS": "200"})
+        answer = CliRunner().invoke(requests.request, given, obj=container, env={"COLUMNS": "200"})
         assert answer.exit_code == 0, answer.output
         return answer.output
 
     assert "removed for their age" in said(this - 6)
-    parts.retention.apply(parts._now_us(), dry_run=False)
+    container.retention.apply(container._now_us(), dry_run=False)
     now = said(this)
     assert "removed for their age" not in now
     assert "Runs of retention are on record since" in now

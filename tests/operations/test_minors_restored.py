@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from app.core.errors import RestoreUnfinished
-from app.factory import Parts
+from app.factory import Container
 from app.operations.backup.service import Restored
 from app.operations.minors_store import MinorsRepository
 from app.people.finding.finder import person_of
@@ -37,19 +37,19 @@ class Cut(Exception):
 
 
 class Organisation:
-    """An organisation and its commands, each in parts of its own; statements are sent while it serves."""
+    """An organisation and its commands, each with a container of its own; statements are sent while it serves."""
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder = folder
         self.settings: Settings = own_settings(folder, uri)
-        with self.command() as parts:
-            parts.initialise()
-            parts.register.add(orjson.dumps(ACTIVITY))
-            parts.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+        with self.command() as container:
+            container.initialise()
+            container.register.add(orjson.dumps(ACTIVITY))
+            container.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
 
     @contextmanager
-    def command(self, *, serving: bool = False) -> Iterator[Parts]:
-        made = Parts(self.settings)
+    def command(self, *, serving: bool = False) -> Iterator[Container]:
+        made = Container(self.settings)
         try:
             if serving:
                 made.start()
@@ -58,37 +58,39 @@ class Organisation:
             made.close()
 
     def send(self, *statements: dict[str, Any], data: tuple[bytes, ...] = ()) -> None:
-        with self.command(serving=True) as parts:
+        with self.command(serving=True) as container:
             given = [Part(sha2_of(each), iter([each])) for each in data] or None
-            parts.recorder.record(orjson.dumps(statements), parts.sources.get("tutor"), Version.V1, parts=given)
+            container.recorder.record(orjson.dumps(statements), container.sources.get("tutor"), Version.V1, parts=given)
 
     def backup(self) -> Path:
-        with self.command() as parts:
-            return parts.backups.create(self.folder / f"{uuid4()}.tar").path
+        with self.command() as container:
+            return container.backups.create(self.folder / f"{uuid4()}.tar").path
 
     def apply(self) -> None:
-        with self.command() as parts:
-            parts.minors_pass.apply(parts.sources.change("tutor", minors="pseudonymise", actor=BY), dry_run=False)
+        with self.command() as container:
+            container.minors_pass.apply(
+                container.sources.change("tutor", minors="pseudonymise", actor=BY), dry_run=False
+            )
 
     def erase(self, person: Person) -> None:
-        with self.command() as parts:
-            parts.erasures.advance(parts.erasures.erase(person, actor=BY).id)
+        with self.command() as container:
+            container.erasures.advance(container.erasures.erase(person, actor=BY).id)
 
     def restore(self, file: Path, *, replace: bool = True) -> Restored:
-        with self.command() as parts:
-            return parts.backups.restore(file, replace=replace)
+        with self.command() as container:
+            return container.backups.restore(file, replace=replace)
 
     def lose(self) -> None:
-        with self.command() as parts:
-            parts.store.client.drop_database(self.settings.database)
+        with self.command() as container:
+            container.store.client.drop_database(self.settings.database)
 
     def stored(self) -> dict[str, dict[str, Any]]:
-        with self.command() as parts:
-            return {str(one.id): orjson.loads(one.body) for one in parts.reader.scan(None, 1 << 62, 1_000)[0]}
+        with self.command() as container:
+            return {str(one.id): orjson.loads(one.body) for one in container.reader.scan(None, 1 << 62, 1_000)[0]}
 
     def count(self, collection: str, **asked: object) -> int:
-        with self.command() as parts:
-            return parts.store.collection(collection).count_documents(asked)
+        with self.command() as container:
+            return container.store.collection(collection).count_documents(asked)
 
 
 @pytest.fixture
@@ -127,9 +129,11 @@ def test_a_child_erased_by_the_new_account_is_erased_again(house: Organisation) 
     assert child not in [kept[naming["id"]]["context"]["instructor"].get("account")]
     assert b"amille" not in orjson.dumps(kept)
     assert house.count("attachments") == 0
-    with house.command() as parts:
-        assert not parts.subjects.existing(parts.persons.subjects(person_of([{"account": child}])))
-        assert parts.minors_pass.apply(parts.sources.change("tutor", minors="pseudonymise", actor=BY)).changed == 0
+    with house.command() as container:
+        assert not container.subjects.existing(container.persons.subjects(person_of([{"account": child}])))
+        assert (
+            container.minors_pass.apply(container.sources.change("tutor", minors="pseudonymise", actor=BY)).changed == 0
+        )
 
 
 def test_documents_of_the_new_account_go_too(house: Organisation) -> None:
@@ -141,8 +145,8 @@ def test_documents_of_the_new_account_go_too(house: Organisation) -> None:
     child = account_of(house, own)
     house.restore(first)
     place = Place(Resource.STATE, "https://ent.example/lessons/1", _identifier(child), None, "d", None)
-    with house.command(serving=True) as parts:
-        parts.documents.put(
+    with house.command(serving=True) as container:
+        container.documents.put(
             place, Content("application/json", b"{}"), Conditions(), Version.V2, source="tutor", actor="sk-writer"
         )
     # Cleaned by the restore already: the statement and the document are of one account, the address is in neither.
@@ -175,12 +179,12 @@ def test_an_export_tells_when_that_file_is_lost_too(house: Organisation) -> None
     house.apply()
     house.erase(person_of([{"account": account_of(house, own)}]))
     export = house.folder / "export.jsonl"
-    with house.command() as parts:
-        assert parts.backups.export_tombstones(export) == 1
+    with house.command() as container:
+        assert container.backups.export_tombstones(export) == 1
     house.lose()
     house.settings.tombstones_path.unlink()
-    with house.command() as parts:
-        assert parts.backups.restore(before, erased=[export]).erased == 1
+    with house.command() as container:
+        assert container.backups.restore(before, erased=[export]).erased == 1
     assert house.stored() == {}
 
 
@@ -210,13 +214,13 @@ def test_a_restore_cut_off_in_the_pass_goes_on(house: Organisation, monkeypatch:
     def fails(*_: object) -> None:
         raise Cut
 
-    with monkeypatch.context() as patched, house.command() as parts:
+    with monkeypatch.context() as patched, house.command() as container:
         patched.setattr("app.operations.minors.MinorsPass._refer", fails)
         with pytest.raises(Cut):
-            parts.backups.restore(before, replace=True)
+            container.backups.restore(before, replace=True)
     # All is cleaned, and the child is not erased yet: nothing serves.
-    with house.command() as parts, pytest.raises(RestoreUnfinished):
-        parts.check()
+    with house.command() as container, pytest.raises(RestoreUnfinished):
+        container.check()
     assert house.restore(before).erased == 1
     assert house.stored() == left
 
@@ -225,23 +229,23 @@ def test_a_backup_from_after_the_pass_is_not_gone_through_again(house: Organisat
     house.send(said())
     house.apply()
     after = house.backup()
-    with house.command() as parts:
-        (noted,) = MinorsRepository(parts.store).begun()
+    with house.command() as container:
+        (noted,) = MinorsRepository(container.store).begun()
     assert house.restore(after).cleaned == 0
-    with house.command() as parts:
-        assert MinorsRepository(parts.store).begun() == [noted]
-        assert MinorsRepository(parts.store).unfinished() == []
+    with house.command() as container:
+        assert MinorsRepository(container.store).begun() == [noted]
+        assert MinorsRepository(container.store).unfinished() == []
     assert house.count("audit", kind="minors-applied") == 1
 
 
 def test_of_a_source_registered_since_nothing_is_looked_for(house: Organisation) -> None:
     before = house.backup()
-    with house.command() as parts:
-        parts.sources.add("later", name="Later", activity=ACTIVITY["id"], actor=BY)
-        parts.minors_pass.apply(parts.sources.change("later", minors="strip", actor=BY), dry_run=False)
+    with house.command() as container:
+        container.sources.add("later", name="Later", activity=ACTIVITY["id"], actor=BY)
+        container.minors_pass.apply(container.sources.change("later", minors="strip", actor=BY), dry_run=False)
     assert house.restore(before).cleaned == 0
-    with house.command() as parts:
-        assert MinorsRepository(parts.store).unfinished() == []
+    with house.command() as container:
+        assert MinorsRepository(container.store).unfinished() == []
 
 
 def _identifier(account: dict[str, Any]) -> str:

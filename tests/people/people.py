@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Parts
+from app.factory import Container
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Person
 from app.settings import Settings
@@ -28,8 +28,8 @@ SOURCE = Source("tutor", "Tutor", ACTIVITY["id"], (), "observe", datetime.now(UT
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    """The parts of a store of its own, one of the processes that serve it."""
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
+    """The container of a store of its own, one of the processes that serve it."""
     with with_tutor(settings, database_name) as made:
         made.start()
         yield made
@@ -45,10 +45,12 @@ def person(*names: str) -> Person:
     return person_of([{"account": {"homePage": HOME, "name": name}} for name in names])
 
 
-def send(parts: Parts, *statements: dict[str, Any], version: Version = Version.V2, data: tuple[bytes, ...] = ()) -> Any:
+def send(
+    container: Container, *statements: dict[str, Any], version: Version = Version.V2, data: tuple[bytes, ...] = ()
+) -> Any:
     """Record statements; their ids."""
     given = [Part(sha2_of(each), iter([each])) for each in data] if data else None
-    return parts.recorder.record(orjson.dumps(list(statements)), SOURCE, version, parts=given).ids
+    return container.recorder.record(orjson.dumps(list(statements)), SOURCE, version, parts=given).ids
 
 
 def named(name: str, **changes: Any) -> dict[str, Any]:
@@ -102,18 +104,19 @@ def place(resource: Resource, name: str, identity: str) -> Place:
     return Place(resource, activity, f"account:{HOME}|{name}", None, identity, None)
 
 
-def document(parts: Parts, resource: Resource, name: str, identity: str = "d") -> None:
+def document(container: Container, resource: Resource, name: str, identity: str = "d") -> None:
     """Store a document of somebody."""
     content = Content("application/json", b'{"a":1}')
-    parts.documents.put(
+    container.documents.put(
         place(resource, name, identity), content, Conditions(), Version.V2, source="tutor", actor="sk-writer"
     )
 
 
-def bodies(parts: Parts) -> dict[UUID, dict[str, Any]]:
+def bodies(container: Container) -> dict[UUID, dict[str, Any]]:
     """Every statement that opens, by id."""
     return {
-        row.id: orjson.loads(row.body) for row in parts.reader.decrypted(parts.statements.span(None, 1 << 62, 100_000))
+        row.id: orjson.loads(row.body)
+        for row in container.reader.decrypted(container.statements.span(None, 1 << 62, 100_000))
     }
 
 

@@ -19,7 +19,7 @@ from app.cli import erasure, restriction
 from app.cli import minors as minors_command
 from app.cli import person as person_command
 from app.core.errors import CaseConflict, PersonRefused
-from app.factory import Parts
+from app.factory import Container
 from app.governance.audit.log import PERSON_ACCESS_STARTED
 from app.people.audit_search import Wanted
 from app.people.finding.finder import person_of
@@ -74,7 +74,7 @@ ADDED = (*erasure.COMMANDS, *restriction.COMMANDS)
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
         made.start()
         made.sources.change("tutor", minors="pseudonymise", actor=BY)
@@ -96,81 +96,85 @@ def said(actor: dict[str, Any] = CHILD, **more: Any) -> dict[str, Any]:
     return statement(**{"id": str(uuid4()), "actor": actor, "timestamp": "2026-10-05T10:00:00Z", **more})
 
 
-def send(parts: Parts, *statements: dict[str, Any], source: str = "tutor") -> None:
-    parts.recorder.record(orjson.dumps(statements), parts.sources.get(source), Version.V1)
+def send(container: Container, *statements: dict[str, Any], source: str = "tutor") -> None:
+    container.recorder.record(orjson.dumps(statements), container.sources.get(source), Version.V1)
 
 
-def stored(parts: Parts) -> dict[str, dict[str, Any]]:
-    return {str(one.id): orjson.loads(one.body) for one in parts.reader.scan(None, 1 << 62, 1_000)[0]}
+def stored(container: Container) -> dict[str, dict[str, Any]]:
+    return {str(one.id): orjson.loads(one.body) for one in container.reader.scan(None, 1 << 62, 1_000)[0]}
 
 
-def read(parts: Parts) -> set[str]:
+def read(container: Container) -> set[str]:
     """The ids that a reader of everything gets."""
-    page = parts.library.page(StatementQuery(), EVERYBODY)
+    page = container.library.page(StatementQuery(), EVERYBODY)
     found = [*page.bodies]
     while page.cursor is not None:
-        page = parts.library.next_page(page.cursor, EVERYBODY)
+        page = container.library.next_page(page.cursor, EVERYBODY)
         found += page.bodies
     return {orjson.loads(body)["id"] for body in found}
 
 
-def run(parts: Parts, *args: str) -> tuple[str, str]:
-    answer = CliRunner().invoke(person_command.person, args, obj=parts, env={"COLUMNS": "200"}, standalone_mode=False)
+def run(container: Container, *args: str) -> tuple[str, str]:
+    answer = CliRunner().invoke(
+        person_command.person, args, obj=container, env={"COLUMNS": "200"}, standalone_mode=False
+    )
     if answer.exception is not None:
         raise answer.exception
     return answer.stdout, answer.stderr
 
 
-def audited(parts: Parts, kind: str) -> list[dict[str, Any]]:
-    return [entry["detail"] for entry in parts.store.collection("audit").find({"kind": kind})]
+def audited(container: Container, kind: str) -> list[dict[str, Any]]:
+    return [entry["detail"] for entry in container.store.collection("audit").find({"kind": kind})]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("case", SENT_AND_KNOWN)
-def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(parts: Parts, case: str, policy: str) -> None:
-    parts.sources.change("tutor", minors=policy, reason="a test", actor=BY)
+def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(
+    container: Container, case: str, policy: str
+) -> None:
+    container.sources.change("tutor", minors=policy, reason="a test", actor=BY)
     sent, known = SENT_AND_KNOWN[case]
     own, naming = said(sent), said({"account": {"homePage": HOME, "name": "42"}}, context={"instructor": sent})
-    send(parts, own, naming, said({"mbox": "mailto:zoe@ent.example"}))
-    assert agent_identifier(stored(parts)[own["id"]]["actor"]) != agent_identifier(known)
-    found = parts.persons.find(person_of([known]), actor=BY)
+    send(container, own, naming, said({"mbox": "mailto:zoe@ent.example"}))
+    assert agent_identifier(stored(container)[own["id"]]["actor"]) != agent_identifier(known)
+    found = container.persons.find(person_of([known]), actor=BY)
     assert (found.own, found.mentions) == (1, 1)
-    reach = parts.persons.reach(person_of([known]))
+    reach = container.persons.reach(person_of([known]))
     assert reach.held
     assert {(one.source, one.identifier) for one in reach.pseudonyms} == {
-        ("tutor", agent_identifier(stored(parts)[own["id"]]["actor"]))
+        ("tutor", agent_identifier(stored(container)[own["id"]]["actor"]))
     }
 
 
-def test_it_is_found_whatever_the_policy_is_now(parts: Parts) -> None:
-    send(parts, said())
+def test_it_is_found_whatever_the_policy_is_now(container: Container) -> None:
+    send(container, said())
     for policy in ("off", "refuse"):
-        parts.sources.change("tutor", minors=policy, reason="a test", actor=BY)
-        assert parts.persons.places(family()).own == 1
+        container.sources.change("tutor", minors=policy, reason="a test", actor=BY)
+        assert container.persons.places(family()).own == 1
 
 
-def test_an_anonymous_group_of_one_child_is_the_childs(parts: Parts) -> None:
-    send(parts, said({"objectType": "Group", "member": [CHILD]}))
-    assert parts.persons.places(family()).own == 1
+def test_an_anonymous_group_of_one_child_is_the_childs(container: Container) -> None:
+    send(container, said({"objectType": "Group", "member": [CHILD]}))
+    assert container.persons.places(family()).own == 1
 
 
-def test_nobody_elses_is_found(parts: Parts) -> None:
-    send(parts, said({"mbox": "mailto:zoe@ent.example"}))
-    reach = parts.persons.reach(family())
+def test_nobody_elses_is_found(container: Container) -> None:
+    send(container, said({"mbox": "mailto:zoe@ent.example"}))
+    reach = container.persons.reach(family())
     assert (reach.held, reach.pseudonyms) == (False, ())
-    assert parts.persons.places(family()).own == 0
+    assert container.persons.places(family()).own == 0
 
 
-def test_the_package_has_it_and_says_why(parts: Parts) -> None:
+def test_the_package_has_it_and_says_why(container: Container) -> None:
     own = said()
-    send(parts, own, said({"mbox": "mailto:zoe@ent.example"}, context={"instructor": CHILD}))
-    content = b"".join(parts.packages.write(family(), actor=BY))
+    send(container, own, said({"mbox": "mailto:zoe@ent.example"}, context={"instructor": CHILD}))
+    content = b"".join(container.packages.write(family(), actor=BY))
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         about = orjson.loads(package.read("about.json"))
         listed = orjson.loads(package.read("statements/own-00001.json"))
         pages = {language: package.read(f"index.{language}.html").decode() for language in ("fr", "en")}
         mention = package.read("statements/mentions-00001.json")
-    account = stored(parts)[own["id"]]["actor"]["account"]
+    account = stored(container)[own["id"]]["actor"]["account"]
     assert [one["id"] for one in listed] == [own["id"]]
     assert about["own"] == 1
     (told,) = about["pseudonyms"]
@@ -184,30 +188,30 @@ def test_the_package_has_it_and_says_why(parts: Parts) -> None:
     assert "replaced by a pseudonym" in pages["en"]
     # In the statement of another it is theirs, and not masked.
     assert account["name"].encode() in mention
-    (entry,) = audited(parts, PERSON_ACCESS_STARTED)
-    assert entry["subjects"] == parts.persons.asked(family())
-    assert parts.keys.subject(told["identifier"]).hex() not in entry["subjects"], "the log puts nothing together"
+    (entry,) = audited(container, PERSON_ACCESS_STARTED)
+    assert entry["subjects"] == container.persons.asked(family())
+    assert container.keys.subject(told["identifier"]).hex() not in entry["subjects"], "the log puts nothing together"
 
 
-def test_an_erasure_takes_it_and_the_receipt_says_so(parts: Parts) -> None:
+def test_an_erasure_takes_it_and_the_receipt_says_so(container: Container) -> None:
     own, other = said(), said({"mbox": "mailto:zoe@ent.example"})
-    send(parts, own, other)
-    done = parts.erasures.advance(parts.erasures.erase(family(), actor=BY).id)
+    send(container, own, other)
+    done = container.erasures.advance(container.erasures.erase(family(), actor=BY).id)
     assert done.counts["statements"] == 1
-    assert set(stored(parts)) == {other["id"]}
-    assert read(parts) == {other["id"]}
+    assert set(stored(container)) == {other["id"]}
+    assert read(container) == {other["id"]}
     assert done.receipt is not None
     assert orjson.loads(done.receipt)["content"]["pseudonyms"] == ["tutor"]
 
 
 @pytest.mark.parametrize("by", ["address", "account"])
 def test_a_restore_erases_both_again(house: Organisation, by: str) -> None:
-    with house.command() as parts:
-        parts.sources.change("tutor", minors="pseudonymise", actor=BY)
+    with house.command() as container:
+        container.sources.change("tutor", minors="pseudonymise", actor=BY)
     own = said()
     house.send(own)
-    with house.command() as parts:
-        parts.sources.change("tutor", minors="off", reason="a test", actor=BY)
+    with house.command() as container:
+        container.sources.change("tutor", minors="off", reason="a test", actor=BY)
     clear = said()
     house.send(clear)
     before = house.backup()
@@ -218,153 +222,157 @@ def test_a_restore_erases_both_again(house: Organisation, by: str) -> None:
     assert house.stored() == {}
 
 
-def test_a_restriction_holds_for_it_and_ends(parts: Parts) -> None:
+def test_a_restriction_holds_for_it_and_ends(container: Container) -> None:
     own = said()
-    send(parts, own)
-    parts.restriction.restrict(family(), actor=BY)
-    assert read(parts) == set()
+    send(container, own)
+    container.restriction.restrict(family(), actor=BY)
+    assert read(container) == set()
     late = said()
-    send(parts, late)
-    assert read(parts) == set(), "what comes later is of the same person"
-    assert parts.restriction.standing(family(), actor=BY).restricted is not None
-    assert parts.restriction.lift(family(), actor=BY)
-    assert read(parts) == {own["id"], late["id"]}
-    assert parts.store.collection("person_states").count_documents({}) == 0
+    send(container, late)
+    assert read(container) == set(), "what comes later is of the same person"
+    assert container.restriction.standing(family(), actor=BY).restricted is not None
+    assert container.restriction.lift(family(), actor=BY)
+    assert read(container) == {own["id"], late["id"]}
+    assert container.store.collection("person_states").count_documents({}) == 0
 
 
-def test_new_statements_are_refused_at_the_way_in(parts: Parts) -> None:
-    parts.restriction.note_objection(family(), refuse_new=True, actor=BY)
+def test_new_statements_are_refused_at_the_way_in(container: Container) -> None:
+    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
     other = said({"mbox": "mailto:zoe@ent.example"})
     with pytest.raises(PersonRefused) as refused:
-        send(parts, other, said())
+        send(container, other, said())
     assert [fault.pointer for fault in refused.value.faults] == ["/1/actor"]
-    assert stored(parts) == {}
-    assert parts.restriction.withdraw_objection(family(), actor=BY)
-    send(parts, said())
+    assert stored(container) == {}
+    assert container.restriction.withdraw_objection(family(), actor=BY)
+    send(container, said())
 
 
-def test_of_a_source_that_came_after_the_objection_too(parts: Parts) -> None:
-    parts.restriction.note_objection(family(), refuse_new=True, actor=BY)
-    parts.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+def test_of_a_source_that_came_after_the_objection_too(container: Container) -> None:
+    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
+    container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
     with pytest.raises(PersonRefused):
-        send(parts, said(), source="later")
+        send(container, said(), source="later")
 
 
-def test_an_objection_outlives_an_erasure_and_holds_for_sources_that_come_later(parts: Parts) -> None:
+def test_an_objection_outlives_an_erasure_and_holds_for_sources_that_come_later(container: Container) -> None:
     """Its sealed identifiers open no more, so nothing can be worked out from them: the door looks at what was sent."""
-    parts.restriction.note_objection(family(), refuse_new=True, actor=BY)
-    parts.erasures.advance(parts.erasures.erase(family(), actor=BY).id)
-    parts.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
+    container.erasures.advance(container.erasures.erase(family(), actor=BY).id)
+    container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
     with pytest.raises(PersonRefused):
-        send(parts, said(), source="later")
+        send(container, said(), source="later")
 
 
 @pytest.mark.parametrize("registered", [True, False])
-def test_who_is_restricted_is_so_under_a_source_that_pseudonymises_from_then_on(parts: Parts, registered: bool) -> None:
+def test_who_is_restricted_is_so_under_a_source_that_pseudonymises_from_then_on(
+    container: Container, registered: bool
+) -> None:
     if registered:
-        parts.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="off", actor=BY)
-    parts.restriction.restrict(family(), actor=BY)
-    parts.restriction.note_objection(family(), actor=BY)
+        container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="off", actor=BY)
+    container.restriction.restrict(family(), actor=BY)
+    container.restriction.note_objection(family(), actor=BY)
     if registered:
-        parts.sources.change("later", minors="pseudonymise", actor=BY)
+        container.sources.change("later", minors="pseudonymise", actor=BY)
     else:
-        parts.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+        container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
     own = said()
-    send(parts, own, source="later")
-    subject = parts.keys.subject(str(agent_identifier(stored(parts)[own["id"]]["actor"])))
-    assert subject in parts.person_states.current().restricted
-    assert subject in parts.person_states.current().objecting
-    assert read(parts) == set()
+    send(container, own, source="later")
+    subject = container.keys.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
+    assert subject in container.person_states.current().restricted
+    assert subject in container.person_states.current().objecting
+    assert read(container) == set()
 
 
-def test_no_keys_are_made_for_pseudonyms_that_no_source_makes(parts: Parts) -> None:
+def test_no_keys_are_made_for_pseudonyms_that_no_source_makes(container: Container) -> None:
     for number in range(3):
-        parts.sources.add(f"plain-{number}", name="Plain", activity=ACTIVITY["id"], minors="off", actor=BY)
-    parts.restriction.restrict(person_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY)
+        container.sources.add(f"plain-{number}", name="Plain", activity=ACTIVITY["id"], minors="off", actor=BY)
+    container.restriction.restrict(person_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY)
     # The account and the group of it alone, and both as the one source has them.
-    assert parts.store.collection("person_states").count_documents({}) == 4
+    assert container.store.collection("person_states").count_documents({}) == 4
 
 
-def test_a_statement_is_rectified_for_a_request_by_the_address(parts: Parts) -> None:
+def test_a_statement_is_rectified_for_a_request_by_the_address(container: Container) -> None:
     own = said()
-    send(parts, own)
-    case = parts.cases.open("rectification", family(), actor=BY).id
-    parts.cases.identify(case, actor=BY)
+    send(container, own)
+    case = container.cases.open("rectification", family(), actor=BY).id
+    container.cases.identify(case, actor=BY)
     right = {name: part for name, part in said(result={"success": True}).items() if name != "id"}
-    account = stored(parts)[own["id"]]["actor"]
-    done = parts.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
-    assert stored(parts)[str(done.statement)]["actor"] == account
-    other = parts.cases.open("rectification", person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY).id
-    parts.cases.identify(other, actor=BY)
+    account = stored(container)[own["id"]]["actor"]
+    done = container.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
+    assert stored(container)[str(done.statement)]["actor"] == account
+    other = container.cases.open("rectification", person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY).id
+    container.cases.identify(other, actor=BY)
     with pytest.raises(CaseConflict):
-        parts.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
+        container.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
 
 
-def test_a_request_by_the_address_is_worked_on_by_either_and_keeps_one(parts: Parts) -> None:
+def test_a_request_by_the_address_is_worked_on_by_either_and_keeps_one(container: Container) -> None:
     own = said()
-    send(parts, own)
-    account = person_of([{"account": stored(parts)[own["id"]]["actor"]["account"]}])
-    case = parts.cases.open("restriction", family(), actor=BY).id
-    parts.cases.identify(case, actor=BY)
-    parts.restriction.restrict(family(), actor=BY, case=case)
-    parts.restriction.restrict(account, actor=BY, case=case)
-    assert set(parts.cases.show(case, actor=BY).person) == set(family().identifiers)
-    under = parts.cases.open("access", account, actor=BY).id
+    send(container, own)
+    account = person_of([{"account": stored(container)[own["id"]]["actor"]["account"]}])
+    case = container.cases.open("restriction", family(), actor=BY).id
+    container.cases.identify(case, actor=BY)
+    container.restriction.restrict(family(), actor=BY, case=case)
+    container.restriction.restrict(account, actor=BY, case=case)
+    assert set(container.cases.show(case, actor=BY).person) == set(family().identifiers)
+    under = container.cases.open("access", account, actor=BY).id
     (requests,) = [
-        store.export(parts.persons.data_subject(family())) for store in parts.personal_data if store.name == "cases"
+        store.export(container.persons.data_subject(family()))
+        for store in container.personal_data
+        if store.name == "cases"
     ]
     assert requests is not None
     assert {one["id"] for one in requests.items if one is not None} == {case, under}
 
 
-def test_recipients_and_readings_are_found(parts: Parts) -> None:
+def test_recipients_and_readings_are_found(container: Container) -> None:
     own = said()
-    send(parts, own)
-    account = stored(parts)[own["id"]]["actor"]
-    parts.people.person(account, str(agent_identifier(account)), EVERYBODY)
-    page = parts.audit_search.find(Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"]), None, 10, who=BY)
+    send(container, own)
+    account = stored(container)[own["id"]]["actor"]
+    container.people.person(account, str(agent_identifier(account)), EVERYBODY)
+    page = container.audit_search.find(Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"]), None, 10, who=BY)
     assert [entry.actor for entry in page.entries] == ["sk-reader"]
     bare = Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"], pseudonyms=False)
-    assert not parts.audit_search.find(bare, None, 10, who=BY).entries
-    received = parts.disclosures.of(family(), actor=BY)
+    assert not container.audit_search.find(bare, None, 10, who=BY).entries
+    received = container.disclosures.of(family(), actor=BY)
     assert [one.number for one in received.readings] == [1]
-    asked = [one["tokens"] for one in audited(parts, "audit-read")]
+    asked = [one["tokens"] for one in audited(container, "audit-read")]
     assert asked[0] == asked[1], "the log puts nothing together"
-    assert parts.keys.subject(str(agent_identifier(account))).hex() not in asked[0]
+    assert container.keys.subject(str(agent_identifier(account))).hex() not in asked[0]
 
 
-def test_an_account_that_ended_is_so_under_its_pseudonym(parts: Parts) -> None:
+def test_an_account_that_ended_is_so_under_its_pseudonym(container: Container) -> None:
     own = said()
-    send(parts, own)
-    subject = parts.keys.subject(str(agent_identifier(stored(parts)[own["id"]]["actor"])))
-    ends = AccountRepository(parts.store)
+    send(container, own)
+    subject = container.keys.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
+    ends = AccountRepository(container.store)
     # An address and its hash, as before.
-    assert parts.accounts.announce("tutor", [Event(family(), CLOSED, None)], actor=BY).closed == 2
+    assert container.accounts.announce("tutor", [Event(family(), CLOSED, None)], actor=BY).closed == 2
     assert [source for source, _ in ends.of([subject])] == ["tutor"]
-    assert parts.accounts.announce("tutor", [Event(family(), REOPENED, None)], actor=BY).reopened == 2
+    assert container.accounts.announce("tutor", [Event(family(), REOPENED, None)], actor=BY).reopened == 2
     assert ends.of([subject]) == []
 
 
-def test_the_commands_say_what_was_found_and_what_was_not(parts: Parts) -> None:
+def test_the_commands_say_what_was_found_and_what_was_not(container: Container) -> None:
     own = said()
-    send(parts, own)
+    send(container, own)
     under = "under the pseudonym that this store made of what you gave, in statements of source tutor"
     nothing = "Nothing is held under these identifiers now"
     acts = (("find",), ("restrict",), ("unrestrict",), ("object",), ("standing",), ("withdraw-objection",))
     for act in (*acts, ("recipients",)):
-        out, told = run(parts, *act, "--mbox", "camille@ent.example")
+        out, told = run(container, *act, "--mbox", "camille@ent.example")
         assert under in told
         assert nothing not in told
-        assert nothing in run(parts, *act, "--mbox", "nobody@ent.example")[1]
-    assert "1" in run(parts, "find", "--mbox", "camille@ent.example")[0]
-    out = run(parts, "find", "--each", "--mbox", "camille@ent.example", "--mbox", "nobody@ent.example")[0]
+        assert nothing in run(container, *act, "--mbox", "nobody@ent.example")[1]
+    assert "1" in run(container, "find", "--mbox", "camille@ent.example")[0]
+    out = run(container, "find", "--each", "--mbox", "camille@ent.example", "--mbox", "nobody@ent.example")[0]
     assert "under pseudonyms of tutor" in out
     assert "nothing is held under these identifiers" in out
-    assert nothing in run(parts, "erase", "--yes", "--mbox", "nobody@ent.example")[1]
-    out, told = run(parts, "erase", "--yes", "--mbox", "camille@ent.example")
+    assert nothing in run(container, "erase", "--yes", "--mbox", "nobody@ent.example")[1]
+    out, told = run(container, "erase", "--yes", "--mbox", "camille@ent.example")
     assert under in told
     assert "statements: 1" in out
-    assert stored(parts) == {}
+    assert stored(container) == {}
 
 
 def test_two_public_urls_make_one_account(settings: Settings, database_name: str) -> None:
@@ -373,18 +381,18 @@ def test_two_public_urls_make_one_account(settings: Settings, database_name: str
         made.register.add(orjson.dumps(ACTIVITY))
         made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
         kept, later = said(), said()
-        before = Parts(replace(made.settings, public_url="https://lrs.ent.example"))
+        before = Container(replace(made.settings, public_url="https://lrs.ent.example"))
         before.start()
         send(before, kept)
         before.sources.change("tutor", minors="pseudonymise", actor=BY)
         send(before, later)
         before.close()
-        command = Parts(replace(made.settings, public_url="http://localhost:8080"))
+        command = Container(replace(made.settings, public_url="http://localhost:8080"))
         answer = CliRunner().invoke(minors_command.minors, ["apply", "tutor", "--execute"], obj=command)
         assert "https://lrs.ent.example" in answer.output
         assert "SILLAGE_PUBLIC_URL is another here" in answer.output
         command.close()
-        after = Parts(replace(made.settings, public_url="https://elsewhere.example"))
+        after = Container(replace(made.settings, public_url="https://elsewhere.example"))
         after.start()
         last = said()
         send(after, last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.factory import Parts
+from app.factory import Container
 from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
@@ -34,7 +34,7 @@ def totals(
     return found
 
 
-def refreshed(parts: Parts) -> refresh.RunSummary:
+def refreshed(container: Container) -> refresh.RunSummary:
     """Count what is stored by now: a run leaves out what is so new that something earlier could still come."""
-    settle(parts)
-    return parts.aggregates.run()
+    settle(container)
+    return container.aggregates.run()

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.factory import Parts
+from app.factory import Container
 from app.people.finding.finder import person_of
 from app.research.aggregates import Query
 from app.research.store import AggregateRepository
@@ -24,7 +24,7 @@ MONTH = "2026-03"
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name, minimum_group=3) as made:
         made.start()
         yield made
@@ -41,96 +41,96 @@ def attempt(learner: int, success: bool) -> dict[str, object]:
     )
 
 
-def stored(parts: Parts, *statements: dict[str, object]) -> list[UUID]:
-    source = parts.sources_repository.get("tutor")
+def stored(container: Container, *statements: dict[str, object]) -> list[UUID]:
+    source = container.sources_repository.get("tutor")
     assert source is not None
-    return list(parts.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
+    return list(container.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
 
 
-def counted(parts: Parts) -> tuple[int, int, float]:
+def counted(container: Container) -> tuple[int, int, float]:
     """Attempts, learners and share of successes, as counted, whether shown or not."""
-    (row,) = totals(AggregateRepository(parts.store, parts.keys), "outcomes")
+    (row,) = totals(AggregateRepository(container.store, container.keys), "outcomes")
     return row["attempts"], row["persons"], row["success_rate"]
 
 
-def shown(parts: Parts) -> list[dict[str, object]]:
-    return list(parts.aggregates.query(Query("outcomes")).rows)
+def shown(container: Container) -> list[dict[str, object]]:
+    return list(container.aggregates.query(Query("outcomes")).rows)
 
 
-def test_gdpr_16_wrong_and_right_are_not_counted_together(parts: Parts) -> None:
-    ids = stored(parts, *(attempt(learner, learner < 9) for learner in range(16)))
-    refreshed(parts)
-    before = shown(parts)
-    assert counted(parts) == (16, 16, 9 / 16)
+def test_gdpr_16_wrong_and_right_are_not_counted_together(container: Container) -> None:
+    ids = stored(container, *(attempt(learner, learner < 9) for learner in range(16)))
+    refreshed(container)
+    before = shown(container)
+    assert counted(container) == (16, 16, 9 / 16)
     right = attempt(0, False)
     del right["id"]
-    parts.rectification.rectify(ids[0], orjson.dumps(right), actor="cli:test")
-    assert refreshed(parts).corrected == 2  # daily_activity and outcomes
-    assert counted(parts) == (16, 16, 8 / 16)
+    container.rectification.rectify(ids[0], orjson.dumps(right), actor="cli:test")
+    assert refreshed(container).corrected == 2  # daily_activity and outcomes
+    assert counted(container) == (16, 16, 8 / 16)
     # One pupil's rectification is not to be read from the difference.
-    assert shown(parts) == before
-    assert refreshed(parts).corrected == 0
+    assert shown(container) == before
+    assert refreshed(container).corrected == 0
 
 
-def test_what_is_voided_late_counts_no_more(parts: Parts) -> None:
-    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
-    refreshed(parts)
+def test_what_is_voided_late_counts_no_more(container: Container) -> None:
+    ids = stored(container, *(attempt(learner, True) for learner in range(8)))
+    refreshed(container)
     stored(
-        parts,
+        container,
         *(statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(id)}) for id in ids[:3]),
     )
-    refreshed(parts)
-    assert counted(parts) == (5, 5, 1.0)
+    refreshed(container)
+    assert counted(container) == (5, 5, 1.0)
     # Enough have changed for all to see it.
-    assert [(row["attempts"], row["persons"]) for row in shown(parts)] == [(5, 5)]
+    assert [(row["attempts"], row["persons"]) for row in shown(container)] == [(5, 5)]
 
 
-def test_what_is_voided_before_it_is_counted_never_counts(parts: Parts) -> None:
-    refreshed(parts)
-    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
-    stored(parts, statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(ids[0])}))
-    refreshed(parts)
-    assert counted(parts) == (7, 7, 1.0)
-    assert [row["attempts"] for row in shown(parts)] == [7]
+def test_what_is_voided_before_it_is_counted_never_counts(container: Container) -> None:
+    refreshed(container)
+    ids = stored(container, *(attempt(learner, True) for learner in range(8)))
+    stored(container, statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(ids[0])}))
+    refreshed(container)
+    assert counted(container) == (7, 7, 1.0)
+    assert [row["attempts"] for row in shown(container)] == [7]
 
 
-def test_months_that_a_deletion_notes_are_counted_again(parts: Parts) -> None:
-    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
-    refreshed(parts)
-    repository = AggregateRepository(parts.store, parts.keys)
+def test_months_that_a_deletion_notes_are_counted_again(container: Container) -> None:
+    ids = stored(container, *(attempt(learner, True) for learner in range(8)))
+    refreshed(container)
+    repository = AggregateRepository(container.store, container.keys)
     repository.note_correction([MONTH, "2020-01"])
-    parts.store.collection("statements").delete_many({"_id": {"$in": ids[:3]}})
-    assert refreshed(parts).corrected == 2
-    assert counted(parts) == (5, 5, 1.0)
+    container.store.collection("statements").delete_many({"_id": {"$in": ids[:3]}})
+    assert refreshed(container).corrected == 2
+    assert counted(container) == (5, 5, 1.0)
     assert repository.corrections().notes == ()
 
 
-def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(parts: Parts) -> None:
-    stored(parts, *(attempt(learner, learner < 9) for learner in range(16)))
-    refreshed(parts)
-    before = shown(parts)
-    package = parts.exports.run(actor="cli:test")
+def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(container: Container) -> None:
+    stored(container, *(attempt(learner, learner < 9) for learner in range(16)))
+    refreshed(container)
+    before = shown(container)
+    package = container.exports.run(actor="cli:test")
     agent = {"account": {"homePage": "https://ent.example", "name": "learner-0"}}
-    parts.erasures.advance(parts.erasures.erase(person_of([agent]), actor="cli:test").id)
-    refreshed(parts)
-    assert counted(parts)[:2] == (15, 15)
-    assert shown(parts) == before
-    after = parts.exports.run(actor="cli:test")
+    container.erasures.advance(container.erasures.erase(person_of([agent]), actor="cli:test").id)
+    refreshed(container)
+    assert counted(container)[:2] == (15, 15)
+    assert shown(container) == before
+    after = container.exports.run(actor="cli:test")
     tables = [sorted(each.path.glob("data/*.csv")) for each in (package, after)]
     assert [file.read_bytes() for file in tables[0]] == [file.read_bytes() for file in tables[1]] != []
 
 
-def test_a_month_of_which_enough_took_out_all_is_shown_no_more(parts: Parts) -> None:
-    ids = stored(parts, *(attempt(learner, True) for learner in range(8)))
-    refreshed(parts)
-    assert [row["attempts"] for row in shown(parts)] == [8]
+def test_a_month_of_which_enough_took_out_all_is_shown_no_more(container: Container) -> None:
+    ids = stored(container, *(attempt(learner, True) for learner in range(8)))
+    refreshed(container)
+    assert [row["attempts"] for row in shown(container)] == [8]
     stored(
-        parts,
+        container,
         *(statement(verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": str(id)}) for id in ids),
     )
-    refreshed(parts)
-    assert shown(parts) == []
+    refreshed(container)
+    assert shown(container) == []
     # What comes for it later is shown as for the first time.
-    stored(parts, *(attempt(learner, True) for learner in range(20, 25)))
-    refreshed(parts)
-    assert [row["attempts"] for row in shown(parts)] == [5]
+    stored(container, *(attempt(learner, True) for learner in range(20, 25)))
+    refreshed(container)
+    assert [row["attempts"] for row in shown(container)] == [5]

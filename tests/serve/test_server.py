@@ -31,7 +31,7 @@ from app.serve.server import serve
 from app.settings import load
 from app.web import logs, operations
 
-class Parts:
+class Container:
     def __init__(self, folder): self.folder = folder
     def close(self): (self.folder / f"closed-{os.getpid()}").write_text("")
 
@@ -45,7 +45,7 @@ def build(settings):
     metrics = operations.Metrics("0.0")
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     app.register_blueprint(operations.blueprint(metrics, {}, refuse, trust_host=True))
-    app.extensions["sillage"] = Parts(settings.data_dir)
+    app.extensions["sillage"] = Container(settings.data_dir)
     app.extensions[operations.EXTENSION] = metrics
     @app.get("/pid")
     def pid():

@@ -147,14 +147,14 @@ def ask(
 def before(server: Server, row: Row, owner: NewCredential) -> None:
     """Make what a row is about."""
     if CASE in row.path:
-        parts = server.parts
-        parts.store.collection("cases").delete_one({"_id": CASE})
+        container = server.container
+        container.store.collection("cases").delete_one({"_id": CASE})
         # No randomness gives an id that a table can name.
         cases = Cases(
-            CaseRepository(parts.store),
-            parts.keys,
-            parts.person_seal,
-            parts.audit,
+            CaseRepository(container.store),
+            container.keys,
+            container.person_seal,
+            container.audit,
             clock.now_us,
             lambda: TODAY,
             b"\1".__mul__,
@@ -170,4 +170,4 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
 def recorded(server: Server) -> int:
     """The number of entries in the audit log, but for those that each process writes of itself."""
     own = {ANCHOR, CHAIN_OPENED, CHAIN_CLOSED}
-    return sum(entry.kind not in own for entry in server.parts.audit.newest((), None, 10_000))
+    return sum(entry.kind not in own for entry in server.container.audit.newest((), None, 10_000))

@@ -22,37 +22,37 @@ from app.cli.backup import backup
 from app.cli.jobs import jobs as jobs_command
 from app.core import clock
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, SillageError
-from app.factory import Parts
+from app.factory import Container
 from app.operations.measures import BackupMade, Measures
 from app.platform.jobs.store import FAILED, RUNNING, JobRepository, Run
 from app.platform.mongo.connection import Store
 from app.retention.service import DAY_US
 from app.web import operations, standing
 from app.web.standing import Standing
-from tests.people.people import named, parts, person, send
+from tests.people.people import container, named, person, send
 from tests.places import ROOT
 from tests.served import ACTIVITY, Server
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 
-def shown(parts: Parts) -> dict[str, float]:
+def shown(container: Container) -> dict[str, float]:
     """Every sample by its name and labels, as they stand in the text, read anew."""
-    parts.standing._kept = None
+    container.standing._kept = None
     registry = CollectorRegistry()
-    registry.register(parts.standing)
+    registry.register(container.standing)
     text = generate_latest(registry).decode()
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
 
 
-def run_job(parts: Parts, name: str) -> None:
-    done = CliRunner().invoke(jobs_command, ["run", name], obj=parts)
+def run_job(container: Container, name: str) -> None:
+    done = CliRunner().invoke(jobs_command, ["run", name], obj=container)
     if done.exception is not None:
         raise done.exception
 
 
-def test_a_store_just_made_tells_what_there_is_and_nothing_it_does_not_know(parts: Parts) -> None:
-    told = shown(parts)
+def test_a_store_just_made_tells_what_there_is_and_nothing_it_does_not_know(container: Container) -> None:
+    told = shown(container)
     assert told["sillage_mongodb_up"] == 1
     assert abs(told["sillage_clock_offset_seconds"]) < 5
     assert told["sillage_key_active_version"] == 1
@@ -66,10 +66,10 @@ def test_a_store_just_made_tells_what_there_is_and_nothing_it_does_not_know(part
 
 
 def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_failed(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_job(parts, "requests")
-    told = shown(parts)
+    run_job(container, "requests")
+    told = shown(container)
     assert abs(told['sillage_job_last_success_timestamp_seconds{job="requests"}'] - clock.now_us() / 1e6) < 60
     assert 0 <= told['sillage_job_last_duration_seconds{job="requests"}'] < 60
     assert told['sillage_job_runs_total{job="requests"}'] == 1
@@ -80,16 +80,16 @@ def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_fai
     def fail(*_: object, **__: object) -> int:
         raise SillageError("out of paper")
 
-    monkeypatch.setattr(parts.cases, "remove_old", fail)
+    monkeypatch.setattr(container.cases, "remove_old", fail)
     with pytest.raises(SillageError):
-        run_job(parts, "requests")
-    told = shown(parts)
+        run_job(container, "requests")
+    told = shown(container)
     assert told['sillage_job_failures_total{job="requests"}'] == 1
     assert told['sillage_job_last_success_timestamp_seconds{job="requests"}'] == succeeded
     # A day and an hour after it should have been: once a day, at seven.
-    later = parts._now_us() + 2 * DAY_US
-    monkeypatch.setattr(Parts, "_now_us", lambda _: later)
-    late = shown(parts)['sillage_job_late_seconds{job="requests"}']
+    later = container._now_us() + 2 * DAY_US
+    monkeypatch.setattr(Container, "_now_us", lambda _: later)
+    late = shown(container)['sillage_job_late_seconds{job="requests"}']
     assert 86_000 < late < 2 * 86_500
 
 
@@ -113,75 +113,75 @@ def test_a_run_that_was_cut_off_is_a_failure(store: Store) -> None:
     assert (state.failures, state.last_seconds) == (3, 2.5)
 
 
-def test_whether_a_scheduler_leads(parts: Parts) -> None:
-    with parts.leadership.require():
-        assert shown(parts)["sillage_scheduler_leads"] == 1
-    assert shown(parts)["sillage_scheduler_leads"] == 0
+def test_whether_a_scheduler_leads(container: Container) -> None:
+    with container.leadership.require():
+        assert shown(container)["sillage_scheduler_leads"] == 1
+    assert shown(container)["sillage_scheduler_leads"] == 0
 
 
-def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_and_shown(parts: Parts) -> None:
-    send(parts, named("zoe"), named("tom"))
-    days = parts.register.get(ACTIVITY["id"]).retention.active_days
-    stored = parts.store.collection("statements")
-    run_job(parts, "measure")
-    assert shown(parts)["sillage_retention_overdue_statements"] == 0
+def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_and_shown(container: Container) -> None:
+    send(container, named("zoe"), named("tom"))
+    days = container.register.get(ACTIVITY["id"]).retention.active_days
+    stored = container.store.collection("statements")
+    run_job(container, "measure")
+    assert shown(container)["sillage_retention_overdue_statements"] == 0
     # Due since an hour: the job of the night takes it. Due since three days: two nights did not.
     for age, overdue in ((days * DAY_US + 3_600_000_000, 0), ((days + 3) * DAY_US, 2)):
-        stored.update_many({}, {"$set": {"stored": parts._now_us() - age}})
-        run_job(parts, "measure")
-        told = shown(parts)
+        stored.update_many({}, {"$set": {"stored": container._now_us() - age}})
+        run_job(container, "measure")
+        told = shown(container)
         assert told["sillage_retention_overdue_statements"] == overdue
         assert abs(told["sillage_retention_counted_timestamp_seconds"] - clock.now_us() / 1e6) < 60
-    run_job(parts, "retention")
-    run_job(parts, "measure")
-    assert shown(parts)["sillage_retention_overdue_statements"] == 0
+    run_job(container, "retention")
+    run_job(container, "measure")
+    assert shown(container)["sillage_retention_overdue_statements"] == 0
 
 
-def test_requests_reviews_and_erasures(parts: Parts) -> None:
-    parts.cases.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
-    parts.cases.open("access", person("tom"), actor="cli:test")
+def test_requests_reviews_and_erasures(container: Container) -> None:
+    container.cases.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
+    container.cases.open("access", person("tom"), actor="cli:test")
     old = {**ACTIVITY, "id": "old", "in_force_from": "2020-01-01", "review_by": "2021-01-01"}
-    parts.register.add(orjson.dumps(old))
-    parts.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})
-    told = shown(parts)
+    container.register.add(orjson.dumps(old))
+    container.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})
+    told = shown(container)
     assert told['sillage_person_requests{state="pending"}'] == 2
     assert told['sillage_person_requests{state="overdue"}'] == 1
     assert told['sillage_person_requests{state="due-soon"}'] == 0
     assert told["sillage_register_reviews_overdue"] >= 1
     assert told["sillage_erasures_open"] == 1
     assert 0 <= told["sillage_erasure_oldest_open_seconds"] < 600
-    parts.register.add(orjson.dumps({**old, "review_by": "2999-01-01"}))
-    assert shown(parts)["sillage_register_reviews_overdue"] == told["sillage_register_reviews_overdue"] - 1
+    container.register.add(orjson.dumps({**old, "review_by": "2999-01-01"}))
+    assert shown(container)["sillage_register_reviews_overdue"] == told["sillage_register_reviews_overdue"] - 1
 
 
-def test_how_far_aggregates_are_behind(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    send(parts, named("zoe"))
-    run_job(parts, "aggregate")
-    lags = {name: value for name, value in shown(parts).items() if name.startswith("sillage_aggregate_lag_seconds")}
-    assert len(lags) == len(parts.aggregates.definitions())
+def test_how_far_aggregates_are_behind(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(container, named("zoe"))
+    run_job(container, "aggregate")
+    lags = {name: value for name, value in shown(container).items() if name.startswith("sillage_aggregate_lag_seconds")}
+    assert len(lags) == len(container.aggregates.definitions())
     assert all(0 <= lag < 300 for lag in lags.values())
-    later = parts._now_us() + DAY_US
-    monkeypatch.setattr(Parts, "_now_us", lambda _: later)
-    assert all(shown(parts)[name] > 86_000 for name in lags)
+    later = container._now_us() + DAY_US
+    monkeypatch.setattr(Container, "_now_us", lambda _: later)
+    assert all(shown(container)[name] > 86_000 for name in lags)
 
 
-def test_a_backup_that_succeeded_is_told_and_one_that_failed_is_not(parts: Parts, tmp_path: Path) -> None:
+def test_a_backup_that_succeeded_is_told_and_one_that_failed_is_not(container: Container, tmp_path: Path) -> None:
     taken = tmp_path / "taken.tar"
     taken.touch()
-    assert CliRunner().invoke(backup, [str(taken)], obj=parts).exception is not None
-    assert "sillage_backup_last_success_timestamp_seconds" not in shown(parts)
+    assert CliRunner().invoke(backup, [str(taken)], obj=container).exception is not None
+    assert "sillage_backup_last_success_timestamp_seconds" not in shown(container)
     written = tmp_path / "mine.tar"
-    assert CliRunner().invoke(backup, [str(written)], obj=parts).exception is None
-    told = shown(parts)
+    assert CliRunner().invoke(backup, [str(written)], obj=container).exception is None
+    told = shown(container)
     assert abs(told["sillage_backup_last_success_timestamp_seconds"] - clock.now_us() / 1e6) < 60
     assert told["sillage_backup_bytes"] == written.stat().st_size
 
 
-def test_keys_still_to_be_wrapped_anew_are_told(parts: Parts) -> None:
-    send(parts, named("zoe"))
-    assert shown(parts)["sillage_key_versions_behind"] == 0
-    parts.store.collection("subjects").update_many({}, {"$set": {"version": 7}})
-    assert shown(parts)["sillage_key_versions_behind"] == 1
+def test_keys_still_to_be_wrapped_anew_are_told(container: Container) -> None:
+    send(container, named("zoe"))
+    assert shown(container)["sillage_key_versions_behind"] == 0
+    container.store.collection("subjects").update_many({}, {"$set": {"version": 7}})
+    assert shown(container)["sillage_key_versions_behind"] == 1
 
 
 # --- what it costs ----------------------------------------------------------------------------------
@@ -204,19 +204,19 @@ class Asked(CommandListener):
 
 
 def test_however_often_it_is_asked_mongodb_is_asked_once_and_no_statement_is_looked_at(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked()
-    client = pymongo.MongoClient(parts.settings.mongodb_uri, event_listeners=[asked], uuidRepresentation="standard")
-    seen = Store(client, parts.settings.database)
-    watched = Parts(parts.settings)
+    client = pymongo.MongoClient(container.settings.mongodb_uri, event_listeners=[asked], uuidRepresentation="standard")
+    seen = Store(client, container.settings.database)
+    watched = Container(container.settings)
     watched.__dict__["store"] = seen
-    watched._presence = parts.presence
+    watched._presence = container.presence
     steady = clock.steady()
     monkeypatch.setattr(clock, "steady", lambda: steady)
     registry = CollectorRegistry()
     registry.register(watched.standing)
-    generate_latest(registry)  # the parts are made, the keys opened
+    generate_latest(registry)  # the services are made, the keys opened
     watched.standing._kept = None
     asked.seen.clear()
     for _ in range(20):
@@ -326,7 +326,7 @@ def test_who_read_the_metrics_lately_reads_them_while_mongodb_is_away() -> None:
 
 
 def test_the_page_of_a_server_has_every_metric_once(server: Server) -> None:
-    Measures(server.parts.store).note_backup(BackupMade(clock.now_us(), 1))
+    Measures(server.container.store).note_backup(BackupMade(clock.now_us(), 1))
     text = server.send("GET", "/metrics", server.credential("metrics/read")).text
     families = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
     assert len(families) == len(set(families))

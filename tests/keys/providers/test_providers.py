@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from app.cli.server import init
 from app.core.errors import KeyMissing, SettingsInvalid
-from app.factory import Parts
+from app.factory import Container
 from app.keys import providers
 from app.keys.keyring import Keyring
 from app.keys.providers import PROVIDERS, chosen
@@ -50,7 +50,7 @@ class Fourth:
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
     """A store with keys of the fourth provider, not initialised yet."""
     monkeypatch.setattr(providers, "PROVIDERS", {**PROVIDERS, "fourth": Fourth})
     made = lent(settings, database_name, key_provider="fourth")
@@ -58,26 +58,26 @@ def parts(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatc
     made.close()
 
 
-def test_a_store_is_made_and_opened_with_one_that_is_added(parts: Parts) -> None:
-    said = CliRunner().invoke(init, [], obj=parts).output
+def test_a_store_is_made_and_opened_with_one_that_is_added(container: Container) -> None:
+    said = CliRunner().invoke(init, [], obj=container).output
     assert "key of the fourth" in said
     assert "Key-encryption keys: with the fourth." in said
-    assert not parts.settings.key_path.exists()
-    parts.check()
-    assert [use.number for use in parts.key_service.status().versions if use.organisation_keys] == [2]
-    assert parts.subjects.ensured([os.urandom(16)])
-    for command in (parts.key_service.rotate, lambda: parts.key_service.retire(1)):
+    assert not container.settings.key_path.exists()
+    container.check()
+    assert [use.number for use in container.key_service.status().versions if use.organisation_keys] == [2]
+    assert container.subjects.ensured([os.urandom(16)])
+    for command in (container.key_service.rotate, lambda: container.key_service.retire(1)):
         with pytest.raises(SettingsInvalid, match="changes its keys itself"):
             command()
 
 
-def test_no_key_is_made_beside_data_sealed_with_a_lost_one(parts: Parts) -> None:
-    parts.initialise()
-    assert isinstance(parts.key_provider, Fourth)
-    parts.key_provider.made = False
+def test_no_key_is_made_beside_data_sealed_with_a_lost_one(container: Container) -> None:
+    container.initialise()
+    assert isinstance(container.key_provider, Fourth)
+    container.key_provider.made = False
     with pytest.raises(KeyMissing):
-        parts.initialise()
-    assert not parts.key_provider.made
+        container.initialise()
+    assert not container.key_provider.made
 
 
 def test_the_settings_choose(settings: Settings) -> None:
@@ -103,7 +103,7 @@ def test_each_says_where_keys_are_and_what_is_refused(settings: Settings, name: 
 
 def test_one_that_there_is_not_is_refused_at_once() -> None:
     with pytest.raises(SettingsInvalid, match="Must be one of: file, environment, vault"):
-        Parts(load({"SILLAGE_KEY_PROVIDER": "kms"}))
+        Container(load({"SILLAGE_KEY_PROVIDER": "kms"}))
 
 
 def test_what_one_needs_and_is_not_installed_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

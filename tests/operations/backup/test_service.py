@@ -28,7 +28,7 @@ from app.core.errors import (
     SillageError,
 )
 from app.crypto.keys import OrganisationKeys
-from app.factory import Parts
+from app.factory import Container
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.keys import organisation as organisation_keys
 from app.operations.backup import restoring, tombstone_file
@@ -60,12 +60,12 @@ class House:
         self.folder = folder
         self.settings: Settings = own_settings(folder, uri)
         self.reapplied: list[int] = []
-        self._made: list[Parts] = []
-        self.parts().initialise()
+        self._made: list[Container] = []
+        self.container().initialise()
         self.fill(STATEMENTS)
 
-    def parts(self) -> Parts:
-        made = Parts(self.settings)
+    def container(self) -> Container:
+        made = Container(self.settings)
         self._made.append(made)
         return made
 
@@ -75,7 +75,7 @@ class House:
 
     def backups(self, reapply: Callable[[Callable[[int], None]], int] | None = None) -> Backups:
         """Those of a new process; ``reapply`` instead of the erasures of the store."""
-        made = self.parts().backups
+        made = self.container().backups
         if reapply is not None:
             made._reapply = reapply
         return made
@@ -143,7 +143,7 @@ def test_a_lost_database_comes_back_as_it_was(house: House) -> None:
     assert filled(house.contents()) == filled(before)
     assert done.documents == written.manifest.documents >= 2 * STATEMENTS
     check_migrations(house.store, COLLECTIONS)
-    after = house.parts()
+    after = house.container()
     after.check()
     assert after.audit.verify().intact
     kinds = [entry.kind for entry in after.audit.newest((BACKUP_WRITTEN, BACKUP_RESTORED), None, 10)]
@@ -184,9 +184,9 @@ def test_progress_comes_to_its_end(house: House) -> None:
 def test_a_backup_is_checked_without_a_database_and_without_keys(house: House, tmp_path: Path) -> None:
     path = house.backup()
     alone = {"SILLAGE_ORGANISATION": house.settings.organisation, "SILLAGE_MONGODB_URI": "mongodb://127.0.0.1:1/"}
-    with_keys = Parts(load({**alone, "SILLAGE_DATA_DIR": str(house.settings.data_dir)}))
+    with_keys = Container(load({**alone, "SILLAGE_DATA_DIR": str(house.settings.data_dir)}))
     assert with_keys.backups.verify(path).opens is True
-    without = Parts(load({**alone, "SILLAGE_DATA_DIR": str(tmp_path / "empty")}))
+    without = Container(load({**alone, "SILLAGE_DATA_DIR": str(tmp_path / "empty")}))
     found = without.backups.verify(path)
     assert found.opens is None
     assert found.manifest.parts["statements"].documents == STATEMENTS
@@ -302,7 +302,7 @@ def test_a_damaged_backup_changes_nothing(house: House) -> None:
     with pytest.raises(BackupRefused):
         house.backups().restore(path, replace=True)
     assert house.contents() == before
-    house.parts().check()
+    house.container().check()
 
 
 def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
@@ -310,7 +310,7 @@ def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
     house.lose()
     kept = house.settings.key_path.read_bytes()
     house.settings.key_path.unlink()
-    house.parts().initialise()
+    house.container().initialise()
     before = house.contents()
     with pytest.raises(KeyRefused):
         house.backups().restore(path)
@@ -322,7 +322,7 @@ def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
 
 
 def test_a_version_that_is_not_at_hand_is_named(house: House) -> None:
-    house.parts().key_service.rotate()
+    house.container().key_service.rotate()
     path = house.backup()
     kept = orjson.loads(house.settings.key_path.read_bytes())
     kept["keys"] = [{**kept["keys"][0], "state": "active"}]
@@ -335,12 +335,12 @@ def test_a_store_that_holds_something_is_not_replaced_unless_told(house: House) 
     path = house.backup()
     with pytest.raises(RestoreRefused, match="--replace"):
         house.backups().restore(path)
-    house.parts().check()
+    house.container().check()
 
 
 def test_a_store_that_serves_is_not_restored(house: House) -> None:
     path = house.backup()
-    serving = house.parts()
+    serving = house.container()
     serving.start()
     with pytest.raises(RestoreRefused, match="Stop all of them"):
         house.backups().restore(path, replace=True)
@@ -351,7 +351,7 @@ def test_a_store_that_serves_is_not_restored(house: House) -> None:
 
 def test_one_that_begins_to_serve_just_before_the_note_is_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     path = house.backup()
-    serving = house.parts()
+    serving = house.container()
     begin = Restoring.begin
 
     def after(*given: object) -> object:
@@ -369,14 +369,14 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
     house.store.collection("restore_state").insert_one(
         {"_id": "restore", "phase": "loading", "backup": "b", "created": "c", "parts": [], "loaded": [], "same": False}
     )
-    late = house.parts()
+    late = house.container()
     for use in (late.check, late.start, late.initialise, lambda: late.keys, lambda: late.backups.create(house.folder)):
         with pytest.raises(RestoreUnfinished, match="not finished"):
             use()
     # Nor one that looked just before.
-    monkeypatch.setattr(Parts, "check", lambda _: None)
-    monkeypatch.setattr(Parts, "keys", property(lambda _: None))
-    late = house.parts()
+    monkeypatch.setattr(Container, "check", lambda _: None)
+    monkeypatch.setattr(Container, "keys", property(lambda _: None))
+    late = house.container()
     with pytest.raises(RestoreUnfinished):
         late.start()
     late.close()
@@ -386,18 +386,18 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
 
 
 def test_what_was_stored_since_goes_and_what_was_decided_since_stays(house: House) -> None:
-    parts = house.parts()
+    container = house.container()
     before = house.contents()["statements"]
-    key = parts.sources.issue(source=None, label="dpo", scopes=("governance/read",), actor="tests")
+    key = container.sources.issue(source=None, label="dpo", scopes=("governance/read",), actor="tests")
     path = house.backup()
     house.fill(50)
-    parts.sources.revoke(key.id, actor="tests")
+    container.sources.revoke(key.id, actor="tests")
     seed_made = house.store.collection("organisation_keys").update_one(
         {}, {"$set": {"keys.signing": {"version": 1, "sealed": b"s"}}}
     )
     assert seed_made.modified_count == 1
-    parts.audit.append("audit-read", "tests", {"after": "the backup"})
-    parts.audit.close()
+    container.audit.append("audit-read", "tests", {"after": "the backup"})
+    container.audit.close()
     house.backups().restore(path, replace=True)
     assert house.contents()["statements"] == before
     credential = house.store.collection("credentials").find_one({"_id": key.id})
@@ -406,31 +406,33 @@ def test_what_was_stored_since_goes_and_what_was_decided_since_stays(house: Hous
     assert kept is not None and kept["keys"]["signing"]["sealed"] == b"s"
     # The log is never set back.
     house.store.collection("organisation_keys").update_one({}, {"$unset": {"keys.signing": ""}})
-    after = house.parts()
+    after = house.container()
     assert {"after": "the backup"} in [entry.detail for entry in after.audit.newest(("audit-read",), None, 5)]
     assert after.audit.verify().intact
 
 
-def rotated(parts: Parts, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def rotated(container: Container, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bring a rotation of the documents key to a stage; ``done`` is its end."""
-    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
-    organisation = parts.settings.organisation
-    generation = parts.documents_rotation.status().generation
+    monkeypatch.setattr(container.documents_rotation, "_settle", 0.0)
+    organisation = container.settings.organisation
+    generation = container.documents_rotation.status().generation
     if stage == "done":
-        assert parts.documents_rotation.rotate().finished
+        assert container.documents_rotation.rotate().finished
     if stage in {"given-out", "moving"}:
-        organisation_keys.begin_documents(parts.store, parts.keyring, organisation, generation)
+        organisation_keys.begin_documents(container.store, container.keyring, organisation, generation)
     if stage == "moving":
-        organisation_keys.move_documents(parts.store, organisation, generation)
+        organisation_keys.move_documents(container.store, organisation, generation)
 
 
 def written_to(house: House, name: str) -> str:
     """A request, an entry of the log, and a definition, of a new process; the request's id."""
-    parts = house.parts()
-    parts.audit.append("audit-read", "tests", {"by": name})
-    parts.activities.learn([{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}])
-    case = parts.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
-    parts.audit.close()
+    container = house.container()
+    container.audit.append("audit-read", "tests", {"by": name})
+    container.activities.learn(
+        [{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}]
+    )
+    case = container.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
+    container.audit.close()
     return case.id
 
 
@@ -449,19 +451,19 @@ def written_to(house: House, name: str) -> str:
 def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved_to_it(
     house: House, monkeypatch: pytest.MonkeyPatch, then: str, now: str
 ) -> None:
-    parts = house.parts()
-    rotated(parts, then, monkeypatch)
+    container = house.container()
+    rotated(container, then, monkeypatch)
     before = written_to(house, "before")
     path = house.backup()
     if now != then:
         if then and now == "moving":
-            organisation_keys.move_documents(parts.store, parts.settings.organisation, 1)
+            organisation_keys.move_documents(container.store, container.settings.organisation, 1)
         else:
-            rotated(parts, now, monkeypatch)
+            rotated(container, now, monkeypatch)
     since = written_to(house, "since")
     house.backups().restore(path, replace=True)
     for finished in (False, True):
-        after = house.parts()
+        after = house.container()
         monkeypatch.setattr(after.documents_rotation, "_settle", 0.0)
         if finished:
             after.documents_rotation.resume()
@@ -482,11 +484,11 @@ def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved
 def test_a_backup_that_would_need_a_third_documents_key_is_refused_before_anything_is_written(
     house: House, monkeypatch: pytest.MonkeyPatch, then: str, now: str
 ) -> None:
-    parts = house.parts()
-    rotated(parts, then, monkeypatch)
+    container = house.container()
+    rotated(container, then, monkeypatch)
     path = house.backup()
-    rotated(parts, "done", monkeypatch)
-    rotated(parts, "done" if now == "done again" else "moving", monkeypatch)
+    rotated(container, "done", monkeypatch)
+    rotated(container, "done" if now == "done again" else "moving", monkeypatch)
     before = house.contents()
     with pytest.raises(RestoreRefused, match="rotate --documents"):
         house.backups().restore(path, replace=True)
@@ -498,12 +500,12 @@ def test_a_backup_that_would_need_a_third_documents_key_is_refused_before_anythi
 def test_the_log_of_another_store_is_not_taken_along(house: House) -> None:
     path = house.backup()
     house.lose()
-    house.parts().initialise()  # other keys under the same key-encryption key
-    other = house.parts()
+    house.container().initialise()  # other keys under the same key-encryption key
+    other = house.container()
     other.audit.append("audit-read", "tests", {"of": "another store"})
     other.close()
     house.backups().restore(path)
-    after = house.parts()
+    after = house.container()
     assert after.audit.verify().intact
     assert [entry for entry in after.audit.newest(("audit-read",), None, 5) if "of" in entry.detail] == []
 
@@ -555,14 +557,14 @@ def test_one_that_is_cut_off_goes_on_when_run_again(
         patch.setattr(Restoring, step, cut)
         house.backups().restore(path, replace=replace)
     with pytest.raises((RestoreUnfinished, MigrationMissing)):
-        house.parts().check()
+        house.container().check()
     if step in {"begin", "stage", "complete"} and replace:
         # Nothing of what is in force was touched yet.
         now = {name: documents for name, documents in house.contents().items() if not name.startswith("restoring.")}
         assert now == present
     house.backups().restore(path, replace=replace)
     assert filled(house.contents()) == filled(before)
-    after = house.parts()
+    after = house.container()
     after.check()
     assert after.audit.verify().intact
 
@@ -598,7 +600,7 @@ def test_a_restore_is_given_up_while_it_loads_and_not_later(house: House) -> Non
         house.backups().restore(path, replace=True)
     house.backups().abandon()
     assert house.contents() == before
-    house.parts().check()
+    house.container().check()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
         patch.setattr(Restoring, "modernise", lambda *_: (_ for _ in ()).throw(Cut()))
         house.backups().restore(path, replace=True)
@@ -619,7 +621,7 @@ def test_two_restores_at_once(house: House) -> None:
 
     house.backups().restore(path, progress=second)
     assert found
-    house.parts().check()
+    house.container().check()
 
 
 def test_a_restore_begun_while_another_checks_does_not_undo_it(house: House) -> None:
@@ -672,7 +674,7 @@ def test_persons_erased_since_are_erased_again_before_anything_serves(house: Hou
     kept.keep([tombstone(2)])
     house.backups().note_tombstones([tombstone(3)])
     given = house.folder / "export.jsonl"
-    mac = house.parts().keys
+    mac = house.container().keys
     tombstone_file.write(given, [tombstone(4)], lambda message: mac.mac("tombstone-file", message))
     seen: list[tuple[set[int], str]] = []
 
@@ -705,7 +707,7 @@ def test_an_erasure_that_is_cut_off_is_done_again(house: House) -> None:
     with pytest.raises(Cut):
         house.backups(fails).restore(path)
     with pytest.raises(RestoreUnfinished):
-        house.parts().check()
+        house.container().check()
     again: list[bool] = []
 
     def works(_: object) -> int:
@@ -722,7 +724,7 @@ def test_a_file_of_tombstones_of_another_store_stops_the_restore(house: House) -
     tombstone_file.write(given, [tombstone(4)], lambda _: bytes(32))
     with pytest.raises(FileRefused, match="Line 1"):
         house.backups().restore(path, replace=True, erased=[given])
-    house.parts().check()
+    house.container().check()
 
 
 def test_tombstones_are_exported(house: House) -> None:
@@ -749,4 +751,4 @@ def test_a_killed_restore_of_another_process_is_waited_for(house: House) -> None
         )
         until(lambda: holders.count_documents({}) == 1)
         house.backups().restore(path)
-    house.parts().check()
+    house.container().check()

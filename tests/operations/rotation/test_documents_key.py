@@ -14,7 +14,7 @@ from app.core import clock
 from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
-from app.factory import Parts
+from app.factory import Container
 from app.governance.audit.log import _canonical
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
@@ -43,7 +43,7 @@ OVER = Conditions(if_none_match=frozenset({"-"}))
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """A started process over a store of its own that looks after its keys all the time."""
     with initialised(settings, database_name) as made:
         look_after_keys(made)
@@ -54,17 +54,17 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
 
 
 @pytest.fixture
-def rotation(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> DocumentsRotation:
+def rotation(container: Container, monkeypatch: pytest.MonkeyPatch) -> DocumentsRotation:
     """The rotation, in small batches, without waiting for other processes."""
     monkeypatch.setattr(rules, "BATCH", 2)
     monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(parts.documents_rotation, "_settle", 0.0)
-    return parts.documents_rotation
+    monkeypatch.setattr(container.documents_rotation, "_settle", 0.0)
+    return container.documents_rotation
 
 
-def send(parts: Parts, *statements: dict[str, Any]) -> None:
-    (source,) = parts.sources_repository.list()
-    parts.recorder.record(orjson.dumps(statements), source, Version.V2)
+def send(container: Container, *statements: dict[str, Any]) -> None:
+    (source,) = container.sources_repository.list()
+    container.recorder.record(orjson.dumps(statements), source, Version.V2)
 
 
 def defined(number: int) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def defined(number: int) -> dict[str, Any]:
     return statement(actor=ANA, object={"id": activity, "definition": {"name": {"fr": f"Leçon {number}"}}})
 
 
-def fill(parts: Parts) -> str:
+def fill(container: Container) -> str:
     """One of each kind, and more of some; the id of a request."""
-    send(parts, *(defined(number) for number in range(1, 6)))
+    send(container, *(defined(number) for number in range(1, 6)))
     for number in range(3):
-        parts.documents.put(
+        container.documents.put(
             PLACE._replace(id=f"d{number}"),
             Content("text/plain", b"content"),
             Conditions(),
@@ -84,48 +84,50 @@ def fill(parts: Parts) -> str:
             source="tutor",
             actor="sk-writer",
         )
-    case = parts.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
-    refreshed(parts)
+    case = container.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
+    refreshed(container)
     # Who received what, once the log is as old as it gets.
-    parts.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
-    (read,) = parts.audit.newest(["statements-read"], None, 1)
-    parts.receptions.condense(read.chain, read.n)
+    container.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
+    (read,) = container.audit.newest(["statements-read"], None, 1)
+    container.receptions.condense(read.chain, read.n)
     return case.id
 
 
-def check(parts: Parts, case: str) -> None:
+def check(container: Container, case: str) -> None:
     """All of what ``fill`` made is there."""
-    named = dict(parts.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)]))
+    named = dict(container.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)]))
     assert {each["name"]["fr"] for each in named.values()} == {f"Leçon {number}" for number in range(1, 6)}
     for number in range(3):
-        found = parts.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
+        found = container.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
         assert found.content.body == b"content"
-    assert len(parts.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
-    assert parts.cases.show(case, actor=BY).steps
+    assert len(container.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
+    assert container.cases.show(case, actor=BY).steps
     names = [
-        part for state in parts.aggregates._repository.states() for part in parts.aggregates._repository.names(state.id)
+        part
+        for state in container.aggregates._repository.states()
+        for part in container.aggregates._repository.names(state.id)
     ]
     assert names
-    assert parts.aggregates._repository.contents(names) is not None
-    assert parts.audit.verify().intact
-    assert [group.credential for kept in parts.receptions.every() for group in kept.groups] == ["sk-1"]
+    assert container.aggregates._repository.contents(names) is not None
+    assert container.audit.verify().intact
+    assert [group.credential for kept in container.receptions.every() for group in kept.groups] == ["sk-1"]
 
 
-def generations(parts: Parts) -> dict[str, set[int]]:
+def generations(container: Container) -> dict[str, set[int]]:
     """Of each kind, the generations that its values are sealed with."""
-    seals = SharedSeals(parts.store)
+    seals = SharedSeals(container.store)
     return {
         kind.collection: {sealed_by(value) for row in seals.page(kind, None, 1_000) for value in row.values.values()}
         for kind in KINDS
     }
 
 
-def opened_keys(parts: Parts) -> dict[str, bytes]:
-    document = parts.store.collection("organisation_keys").find_one({})
+def opened_keys(container: Container) -> dict[str, bytes]:
+    document = container.store.collection("organisation_keys").find_one({})
     assert document is not None
-    organisation = parts.settings.organisation
+    organisation = container.settings.organisation
     return {
-        name: parts.keyring.unwrap(organisation_place(organisation, name), Wrapped(one["version"], one["sealed"]))
+        name: container.keyring.unwrap(organisation_place(organisation, name), Wrapped(one["version"], one["sealed"]))
         for name, one in document["keys"].items()
     }
 
@@ -141,59 +143,61 @@ def stop_after(batches: int) -> Callable[[], None]:
     return stop
 
 
-def test_everything_is_sealed_anew_and_the_old_key_is_gone(parts: Parts, rotation: DocumentsRotation) -> None:
-    case = fill(parts)
-    assert all(found == {1} for found in generations(parts).values())
-    before = opened_keys(parts)
+def test_everything_is_sealed_anew_and_the_old_key_is_gone(container: Container, rotation: DocumentsRotation) -> None:
+    case = fill(container)
+    assert all(found == {1} for found in generations(container).values())
+    before = opened_keys(container)
     done = rotation.rotate()
     assert (done.generation, done.unopened, done.finished) == (2, 0, True)
     assert done.values >= 5 + 3 + 1 + 1
-    assert all(found == {2} for found in generations(parts).values())
-    check(parts, case)
-    after = opened_keys(parts)
+    assert all(found == {2} for found in generations(container).values())
+    check(container, case)
+    after = opened_keys(container)
     assert before["documents"] not in after.values()
     assert after.keys() - before.keys() == {"audit-2", *(name for name in after if "until" in name)}
     (proving,) = [key for name, key in after.items() if name.startswith("audit-1-until-")]
     assert proving == before["audit-1"]
-    kinds = [entry.kind for entry in parts.audit.newest(["documents-key-given-out", "documents-key-retired"])]
+    kinds = [entry.kind for entry in container.audit.newest(["documents-key-given-out", "documents-key-retired"])]
     assert kinds == ["documents-key-retired", "documents-key-given-out"]
     # Once more, from there.
     assert rotation.rotate().generation == 3
-    check(parts, case)
-    assert {name.partition("-until-")[0] for name in opened_keys(parts) if name.startswith("audit")} == {
+    check(container, case)
+    assert {name.partition("-until-")[0] for name in opened_keys(container) if name.startswith("audit")} == {
         "audit-1",
         "audit-2",
         "audit-3",
     }
 
 
-def test_no_kind_of_value_is_forgotten(parts: Parts) -> None:
+def test_no_kind_of_value_is_forgotten(container: Container) -> None:
     """Whatever begins as such values do, in any collection, is of a kind that the rotation knows."""
-    fill(parts)
+    fill(container)
     listed = {kind.collection for kind in KINDS}
     seen = {
         name
-        for name in parts.store.db.list_collection_names()
-        for document in decode_all(b"".join(each.raw for each in _raw(parts, name)))
+        for name in container.store.db.list_collection_names()
+        for document in decode_all(b"".join(each.raw for each in _raw(container, name)))
         for value in bytes_in(document)
         if value[:2] == b"\x00\x01" and len(value) > 2 + 24 + 16
     }
     assert seen == listed
 
 
-def _raw(parts: Parts, name: str) -> Any:
+def _raw(container: Container, name: str) -> Any:
     from bson.codec_options import CodecOptions
     from bson.raw_bson import RawBSONDocument
 
-    return parts.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
+    return container.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
 
 
-def test_at_each_stage_everything_opens_and_the_right_key_writes(parts: Parts, rotation: DocumentsRotation) -> None:
-    case = fill(parts)
-    organisation = parts.settings.organisation
+def test_at_each_stage_everything_opens_and_the_right_key_writes(
+    container: Container, rotation: DocumentsRotation
+) -> None:
+    case = fill(container)
+    organisation = container.settings.organisation
 
     def put() -> int:
-        parts.documents.put(
+        container.documents.put(
             PLACE._replace(id="d0"),
             Content("text/plain", b"content"),
             OVER,
@@ -201,27 +205,27 @@ def test_at_each_stage_everything_opens_and_the_right_key_writes(parts: Parts, r
             source="tutor",
             actor="sk-writer",
         )
-        row = parts.store.collection("documents").find_one({"subject": {"$exists": False}}, sort=[("updated", -1)])
+        row = container.store.collection("documents").find_one({"subject": {"$exists": False}}, sort=[("updated", -1)])
         assert row is not None
         return sealed_by(bytes(row["body"]))
 
-    assert [begin_documents(parts.store, parts.keyring, organisation, 1) for _ in range(2)] == [True, False]
-    assert documents_state(parts.store, organisation).stage is Stage.GIVEN_OUT
-    assert not finish_documents(parts.store, parts.keyring, organisation, 1, 0)
+    assert [begin_documents(container.store, container.keyring, organisation, 1) for _ in range(2)] == [True, False]
+    assert documents_state(container.store, organisation).stage is Stage.GIVEN_OUT
+    assert not finish_documents(container.store, container.keyring, organisation, 1, 0)
     assert put() == 1
-    check(parts, case)
-    assert [move_documents(parts.store, organisation, 1) for _ in range(2)] == [True, False]
+    check(container, case)
+    assert [move_documents(container.store, organisation, 1) for _ in range(2)] == [True, False]
     assert put() == 2
-    check(parts, case)
+    check(container, case)
     assert rotation.resume().finished
     assert put() == 2
-    check(parts, case)
+    check(container, case)
     assert rotation.resume() == (2, 0, 0, False)
 
 
 @pytest.mark.parametrize("batches", range(0, 14, 2))
-def test_cut_off_anywhere_it_goes_on(parts: Parts, rotation: DocumentsRotation, batches: int) -> None:
-    case = fill(parts)
+def test_cut_off_anywhere_it_goes_on(container: Container, rotation: DocumentsRotation, batches: int) -> None:
+    case = fill(container)
     with pytest.raises(KeysBusy):
         rotation.rotate(check=stop_after(0))
     for _ in range(10):
@@ -229,18 +233,18 @@ def test_cut_off_anywhere_it_goes_on(parts: Parts, rotation: DocumentsRotation, 
             rotation.rotate(check=stop_after(batches))
             break
         except KeysBusy:
-            check(parts, case)
+            check(container, case)
             if batches < 12:
                 batches += 4
     done = rotation.rotate() if rotation.status().generation == 1 else None
     assert done is None or done.finished
     assert rotation.status().generation == 2
-    assert all(found == {2} for found in generations(parts).values())
-    check(parts, case)
+    assert all(found == {2} for found in generations(container).values())
+    check(container, case)
 
 
-def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotation: DocumentsRotation) -> None:
-    case = fill(parts)
+def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(container: Container, rotation: DocumentsRotation) -> None:
+    case = fill(container)
     stop, failed = threading.Event(), []
 
     def write() -> None:
@@ -248,7 +252,7 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotat
         while not stop.is_set():
             number += 1
             try:
-                parts.documents.put(
+                container.documents.put(
                     PLACE._replace(id=f"w{number % 5}"),
                     Content("text/plain", b"%d" % number),
                     OVER,
@@ -256,7 +260,7 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotat
                     source="tutor",
                     actor="sk-writer",
                 )
-                send(parts, defined(number % 5 + 1))
+                send(container, defined(number % 5 + 1))
             except Exception as problem:
                 failed.append(problem)
 
@@ -277,15 +281,15 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(parts: Parts, rotat
     assert failed == []
     assert rotation.status().stage is None
     generation = rotation.status().generation
-    assert all(found == {generation} for found in generations(parts).values())
+    assert all(found == {generation} for found in generations(container).values())
     for number in range(3):
-        assert parts.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
-    assert parts.cases.show(case, actor=BY).steps
-    assert parts.audit.verify().intact
+        assert container.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
+    assert container.cases.show(case, actor=BY).steps
+    assert container.audit.verify().intact
 
 
-def test_it_waits_until_every_process_knows_the_next_key(parts: Parts, rotation: DocumentsRotation) -> None:
-    fill(parts)
+def test_it_waits_until_every_process_knows_the_next_key(container: Container, rotation: DocumentsRotation) -> None:
+    fill(container)
     rotation._settle = 0.5
     seen: list[Stage | None] = []
 
@@ -298,100 +302,104 @@ def test_it_waits_until_every_process_knows_the_next_key(parts: Parts, rotation:
 
 
 def test_what_a_process_that_did_not_know_yet_sealed_meanwhile_is_moved_too(
-    parts: Parts, rotation: DocumentsRotation
+    container: Container, rotation: DocumentsRotation
 ) -> None:
-    fill(parts)
+    fill(container)
     rotation._settle = 1.0
     # Within its lease it goes on with what it knew.
-    slow = organisation_keys.unlock(parts.store, parts.keyring, parts.settings.organisation, keep_seconds=60)
+    slow = organisation_keys.unlock(
+        container.store, container.keyring, container.settings.organisation, keep_seconds=60
+    )
     late: list[bytes] = []
 
     def write() -> None:
         state = rotation.status()
         if state.stage is Stage.MOVING and state.seconds > 0.5 and not late:
             late.append(slow.encrypt(activity_definitions.place(b"late-token-1"), b"{}"))
-            parts.store.collection("activity_definitions").insert_one(
+            container.store.collection("activity_definitions").insert_one(
                 {"_id": b"late-token-1", "body": late[0], "revision": 1}
             )
 
     assert rotation.rotate(check=write).finished
     assert [sealed_by(value) for value in late] == [1]
-    assert all(found == {2} for found in generations(parts).values())
+    assert all(found == {2} for found in generations(container).values())
 
 
 def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
-    parts: Parts, rotation: DocumentsRotation
+    container: Container, rotation: DocumentsRotation
 ) -> None:
-    fill(parts)
-    row = parts.store.collection("documents").find_one({"subject": {"$exists": False}})
+    fill(container)
+    row = container.store.collection("documents").find_one({"subject": {"$exists": False}})
     assert row is not None
-    parts.store.collection("documents").update_one(
+    container.store.collection("documents").update_one(
         {"_id": row["_id"]}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}}
     )
     done = rotation.rotate()
     assert (done.unopened, done.finished) == (1, True)
 
 
-def test_a_cursor_from_before_is_refused_with_the_reason(parts: Parts, rotation: DocumentsRotation) -> None:
-    fill(parts)
-    cursor = parts.library.page(StatementQuery(limit=2), WHO).cursor
+def test_a_cursor_from_before_is_refused_with_the_reason(container: Container, rotation: DocumentsRotation) -> None:
+    fill(container)
+    cursor = container.library.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
-    assert len(parts.library.next_page(cursor, WHO).bodies) == 2
+    assert len(container.library.next_page(cursor, WHO).bodies) == 2
     rotation.rotate()
     with pytest.raises(BadCursor, match="was replaced"):
-        parts.library.next_page(cursor, WHO)
+        container.library.next_page(cursor, WHO)
 
 
-def test_a_cursor_grows_old(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(parts)
-    cursor = parts.library.page(StatementQuery(limit=2), WHO).cursor
+def test_a_cursor_grows_old(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(container)
+    cursor = container.library.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
     real = clock.today()
     monkeypatch.setattr(clock, "today", lambda: real + 7)
-    assert parts.library.next_page(cursor, WHO).bodies
+    assert container.library.next_page(cursor, WHO).bodies
     monkeypatch.setattr(clock, "today", lambda: real + 8)
     with pytest.raises(BadCursor, match="days old"):
-        parts.library.next_page(cursor, WHO)
+        container.library.next_page(cursor, WHO)
 
 
-def test_who_has_the_old_audit_key_forges_nothing_that_is_later(parts: Parts, rotation: DocumentsRotation) -> None:
-    fill(parts)
-    old = opened_keys(parts)["audit-1"]
+def test_who_has_the_old_audit_key_forges_nothing_that_is_later(
+    container: Container, rotation: DocumentsRotation
+) -> None:
+    fill(container)
+    old = opened_keys(container)["audit-1"]
     rotation.rotate()
-    (last,) = parts.audit.newest(limit=1)
+    (last,) = container.audit.newest(limit=1)
     for later, intact in ((0, True), (60 * 60 * 1_000_000, False)):
         forged = last._replace(at=last.at + later, actor="nobody")
-        mac = MacKey(old, parts.settings.organisation).mac("audit", _canonical(forged))
-        assert parts.audit.genuine(forged._replace(mac=mac)) is intact
+        mac = MacKey(old, container.settings.organisation).mac("audit", _canonical(forged))
+        assert container.audit.genuine(forged._replace(mac=mac)) is intact
 
 
-def test_the_other_keys_stay(parts: Parts, rotation: DocumentsRotation) -> None:
-    fill(parts)
-    keys = parts.keys
+def test_the_other_keys_stay(container: Container, rotation: DocumentsRotation) -> None:
+    fill(container)
+    keys = container.keys
     before = (keys.subject("x"), keys.named("agent", "x"), keys.mac("tombstone", b"x"), keys.pseudonym("s", b"x" * 16))
     rotation.rotate()
-    again = organisation_keys.unlock(parts.store, parts.keyring, parts.settings.organisation)
+    again = organisation_keys.unlock(container.store, container.keyring, container.settings.organisation)
     assert before == (
         again.subject("x"),
         again.named("agent", "x"),
         again.mac("tombstone", b"x"),
         again.pseudonym("s", b"x" * 16),
     )
-    assert len(opened_keys(parts)["documents"]) == KEY_BYTES
+    assert len(opened_keys(container)["documents"]) == KEY_BYTES
 
 
-def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rotation: DocumentsRotation) -> None:
-    case = fill(parts)
+def test_key_encryption_keys_are_rotated_in_the_midst_of_it(container: Container, rotation: DocumentsRotation) -> None:
+    case = fill(container)
     with pytest.raises(KeysBusy):
         rotation.rotate(check=stop_after(3))
-    parts.key_service.rotate()
-    parts.key_service.rewrap()
+    container.key_service.rotate()
+    container.key_service.rewrap()
     assert rotation.rotate().finished
-    assert set(organisation_keys.versions(parts.store)) == {2}
-    check(parts, case)
+    assert set(organisation_keys.versions(container.store)) == {2}
+    check(container, case)
 
 
-def test_a_value_under_no_key_in_force_is_damaged(parts: Parts) -> None:
-    fill(parts)
+def test_a_value_under_no_key_in_force_is_damaged(container: Container) -> None:
+    fill(container)
     with pytest.raises(DecryptionFailed):
-        parts.keys.decrypt("case:1", b"\x00\x09" + bytes(60))
+        container.keys.decrypt("case:1", b"\x00\x09" + bytes(60))

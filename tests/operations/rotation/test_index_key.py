@@ -15,7 +15,7 @@ from app.access.store import Source
 from app.core.errors import BadCursor, KeysBusy, StatementConflict
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
-from app.factory import Parts
+from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
 from app.operations.rotation import index_key as rules
@@ -37,7 +37,7 @@ PASSED = {"id": "http://adlnet.gov/expapi/verbs/passed"}
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """A started process over a store of its own that looks after the index key all the time."""
     with initialised(settings, database_name) as made:
         look_after_keys(made)
@@ -47,34 +47,34 @@ def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
 
 
 @pytest.fixture
-def source(parts: Parts) -> Source:
+def source(container: Container) -> Source:
     """A registered source."""
-    parts.sources.add(
+    container.sources.add(
         "tutor", name="Tutor", activity=ACTIVITY["id"], profiles=[], scopes=["statements/write"], actor="cli:test"
     )
-    return next(each for each in parts.sources_repository.list() if each.id == "tutor")
+    return next(each for each in container.sources_repository.list() if each.id == "tutor")
 
 
 @pytest.fixture
-def rotation(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> IndexRotation:
+def rotation(container: Container, monkeypatch: pytest.MonkeyPatch) -> IndexRotation:
     """The rotation, in small batches, without waiting for other processes."""
     monkeypatch.setattr(rules, "BATCH", 3)
     monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(parts.index_rotation, "_settle", 0.0)
-    return parts.index_rotation
+    monkeypatch.setattr(container.index_rotation, "_settle", 0.0)
+    return container.index_rotation
 
 
-def send(parts: Parts, source: Source, *statements: dict[str, Any]) -> tuple[UUID, ...]:
-    return parts.recorder.record(orjson.dumps(statements), source, Version.V2).ids
+def send(container: Container, source: Source, *statements: dict[str, Any]) -> tuple[UUID, ...]:
+    return container.recorder.record(orjson.dumps(statements), source, Version.V2).ids
 
 
-def found(parts: Parts, **query: Any) -> set[UUID]:
-    page = parts.library.page(StatementQuery(**{"limit": 500, **query}), WHO)
+def found(container: Container, **query: Any) -> set[UUID]:
+    page = container.library.page(StatementQuery(**{"limit": 500, **query}), WHO)
     return {UUID(orjson.loads(body)["id"]) for body in page.bodies}
 
 
-def old_key(parts: Parts) -> IndexKey:
-    return index_keys(parts.store, parts.keyring, parts.settings.organisation).writing
+def old_key(container: Container) -> IndexKey:
+    return index_keys(container.store, container.keyring, container.settings.organisation).writing
 
 
 def stop_after(batches: int) -> Callable[[], None]:
@@ -88,12 +88,12 @@ def stop_after(batches: int) -> Callable[[], None]:
     return check
 
 
-def some(parts: Parts, source: Source) -> dict[str, Any]:
+def some(container: Container, source: Source) -> dict[str, Any]:
     """Statements of each kind, and for some queries what they find."""
     target, voided = str(uuid4()), str(uuid4())
     registration = str(uuid4())
     plain = send(
-        parts,
+        container,
         source,
         statement(actor=ANA, id=target, verb=PASSED, context={"registration": registration}),
         statement(actor=BO, context={"instructor": ANA}),
@@ -101,10 +101,10 @@ def some(parts: Parts, source: Source) -> dict[str, Any]:
         *(statement(actor=BO) for _ in range(5)),
     )
     reference = send(
-        parts, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": target})
+        container, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": target})
     )
     gone = send(
-        parts,
+        container,
         source,
         statement(actor=BO, verb={"id": VOIDED}, object={"objectType": "StatementRef", "id": voided}),
     )
@@ -122,100 +122,104 @@ def some(parts: Parts, source: Source) -> dict[str, Any]:
     }
 
 
-def all_found(parts: Parts, queries: dict[str, Any]) -> None:
+def all_found(container: Container, queries: dict[str, Any]) -> None:
     for name, (query, expected) in queries.items():
-        assert found(parts, **query) == expected, name
+        assert found(container, **query) == expected, name
 
 
-def test_everything_is_found_at_each_stage_of_a_rotation(parts: Parts, source: Source, rotation: IndexRotation) -> None:
-    queries = some(parts, source)
-    all_found(parts, queries)
-    organisation_keys.begin_index(parts.store, parts.keyring, parts.settings.organisation, 1)
-    all_found(parts, queries)
+def test_everything_is_found_at_each_stage_of_a_rotation(
+    container: Container, source: Source, rotation: IndexRotation
+) -> None:
+    queries = some(container, source)
+    all_found(container, queries)
+    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    all_found(container, queries)
     assert rotation.rotate() == 2
-    all_found(parts, queries)
+    all_found(container, queries)
     for _ in range(4):
         with pytest.raises(KeysBusy):
             rotation.reindex(check=stop_after(1))
-        all_found(parts, queries)
+        all_found(container, queries)
     done = rotation.reindex()
     assert done.finished
-    all_found(parts, queries)
+    all_found(container, queries)
     assert rotation.status() == (2, None, pytest.approx(0, abs=60), 0)
 
 
-def test_what_comes_in_meanwhile_is_found_and_follows(parts: Parts, source: Source, rotation: IndexRotation) -> None:
-    old = old_key(parts)
-    send(parts, source, *(statement(actor=ANA) for _ in range(7)))
-    organisation_keys.begin_index(parts.store, parts.keyring, parts.settings.organisation, 1)
-    (given_out,) = send(parts, source, statement(actor=BO))
+def test_what_comes_in_meanwhile_is_found_and_follows(
+    container: Container, source: Source, rotation: IndexRotation
+) -> None:
+    old = old_key(container)
+    send(container, source, *(statement(actor=ANA) for _ in range(7)))
+    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    (given_out,) = send(container, source, statement(actor=BO))
     rotation.rotate()
     assert rotation.status()[:2] == (1, Stage.MOVING)
     assert rotation.status().left == 8
-    (moving,) = send(parts, source, statement(actor=BO))
+    (moving,) = send(container, source, statement(actor=BO))
     assert rotation.status().left == 8
-    assert found(parts, agent="account:https://ent.example|bo") == {given_out, moving}
+    assert found(container, agent="account:https://ent.example|bo") == {given_out, moving}
     told: list[tuple[int, int]] = []
     done = rotation.reindex(progress=lambda *now: told.append(now))
     assert (done.statements, done.unopened, done.finished) == (8, 0, True)
     assert told[-1] == (8, 8)
-    assert found(parts, agent="account:https://ent.example|bo") == {given_out, moving}
-    assert remains(parts, old) == []
+    assert found(container, agent="account:https://ent.example|bo") == {given_out, moving}
+    assert remains(container, old) == []
 
 
-def remains(parts: Parts, old: IndexKey) -> list[UUID]:
+def remains(container: Container, old: IndexKey) -> list[UUID]:
     """Statements that have a token or a fingerprint of this key, or copies of such tokens."""
     left = []
-    rows = {row.id: row for row in parts.statements.span(None, 1 << 62, 10_000)}
-    plain = parts.reader.decrypted(list(rows.values()))
+    rows = {row.id: row for row in container.statements.span(None, 1 << 62, 10_000)}
+    plain = container.reader.decrypted(list(rows.values()))
     made = {one.id: tokens.of_statement(old, one.source, keys_of(orjson.loads(one.body))) for one in plain}
     anywhere = {token for each in made.values() for token in each}
-    for document in parts.store.collection("statements").find({"stored": {"$exists": True}}):
+    for document in container.store.collection("statements").find({"stored": {"$exists": True}}):
         copied = [token for each in document.get("refs", ()) for token in each["t"]]
         if anywhere.intersection(document["t"]) or anywhere.intersection(copied):
             left.append(document["_id"])
     return left
 
 
-def test_nothing_of_the_old_key_remains(parts: Parts, source: Source, rotation: IndexRotation) -> None:
-    some(parts, source)
-    old = old_key(parts)
-    before = {each["_id"]: each["print"] for each in parts.store.collection("statements").find({})}
-    assert len(remains(parts, old)) == len(before)
+def test_nothing_of_the_old_key_remains(container: Container, source: Source, rotation: IndexRotation) -> None:
+    some(container, source)
+    old = old_key(container)
+    before = {each["_id"]: each["print"] for each in container.store.collection("statements").find({})}
+    assert len(remains(container, old)) == len(before)
     rotation.rotate()
     rotation.reindex()
-    new = old_key(parts)
+    new = old_key(container)
     assert new.generation == 2
-    assert remains(parts, old) == []
-    after = {each["_id"]: each for each in parts.store.collection("statements").find({})}
+    assert remains(container, old) == []
+    after = {each["_id"]: each for each in container.store.collection("statements").find({})}
     assert not {each["print"] for each in after.values()} & set(before.values())
-    plain = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 10_000))
+    plain = container.reader.decrypted(container.statements.span(None, 1 << 62, 10_000))
     for one in plain:
         again = tokens.of_statement(new, one.source, keys_of(orjson.loads(one.body)))
         assert sorted(after[one.id]["t"]) == sorted(again)
         for ref in after[one.id].get("refs", ()):
             assert ref["t"] == after[ref["i"]]["t"]
-    entries = [each.kind for each in reversed(parts.audit.newest()) if each.kind.startswith("index")]
+    entries = [each.kind for each in reversed(container.audit.newest()) if each.kind.startswith("index")]
     assert entries == ["index-key-given-out", "index-key-retired"]
 
 
 def test_a_retry_is_recognised_before_during_and_after(
-    parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
+    container: Container, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = [statement(actor=ANA, id=str(uuid4())) for _ in range(8)]
-    send(parts, source, *sent)
+    send(container, source, *sent)
 
     def repeated() -> int:
         # By its words alone: what is stored is not opened for it.
         with monkeypatch.context() as only:
-            only.setattr(parts.recorder, "_opened", None)
-            return len(parts.recorder.record(orjson.dumps(sent), source, Version.V2).inserted.repeated)
+            only.setattr(container.recorder, "_opened", None)
+            return len(container.recorder.record(orjson.dumps(sent), source, Version.V2).inserted.repeated)
 
     def another() -> None:
         with pytest.raises(StatementConflict):
-            send(parts, source, {**sent[-1], "verb": PASSED})
+            send(container, source, {**sent[-1], "verb": PASSED})
 
-    organisation_keys.begin_index(parts.store, parts.keyring, parts.settings.organisation, 1)
+    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
     assert repeated() == 8
     rotation.rotate()
     assert repeated() == 8
@@ -229,8 +233,10 @@ def test_a_retry_is_recognised_before_during_and_after(
     another()
 
 
-def test_a_rotation_that_is_stopped_goes_on_from_there(parts: Parts, source: Source, rotation: IndexRotation) -> None:
-    send(parts, source, *(statement(actor=ANA) for _ in range(9)))
+def test_a_rotation_that_is_stopped_goes_on_from_there(
+    container: Container, source: Source, rotation: IndexRotation
+) -> None:
+    send(container, source, *(statement(actor=ANA) for _ in range(9)))
     rotation.rotate()
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(2))
@@ -246,89 +252,91 @@ def test_a_rotation_that_is_stopped_goes_on_from_there(parts: Parts, source: Sou
 
 
 def test_what_a_process_left_behind_wrote_with_the_old_key_is_noticed_and_follows(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
-    old = old_key(parts)
-    (paused, target) = send(parts, source, statement(actor=ANA), statement(actor=BO))
+    old = old_key(container)
+    (paused, target) = send(container, source, statement(actor=ANA), statement(actor=BO))
     (refers,) = send(
-        parts, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
+        container, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
     )
-    collection = parts.store.collection("statements")
+    collection = container.store.collection("statements")
     written = {each["_id"]: each for each in collection.find({})}
     rotation.rotate()
     assert rotation.reindex().finished
     # As if the process had been paused for longer than anybody waited, and stored these just now.
     collection.replace_one({"_id": paused}, written[paused])
     collection.update_one({"_id": refers}, {"$set": {"refs": written[refers]["refs"]}})
-    assert remains(parts, old) == [paused, refers]
+    assert remains(container, old) == [paused, refers]
     done = rotation.reindex("job:reindex")
     assert (done.statements, done.referring, done.finished) == (1, 1, False)
-    assert remains(parts, old) == []
-    assert paused in found(parts, agent="account:https://ent.example|ana")
+    assert remains(container, old) == []
+    assert paused in found(container, agent="account:https://ent.example|ana")
     assert rotation.reindex("job:reindex").statements == 0
 
 
 def test_what_does_not_open_is_counted_and_loses_what_it_was_found_by(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
-    erased, damaged, whole = send(parts, source, statement(actor=ANA), statement(actor=BO), statement(actor=BO))
-    parts.store.collection("subjects").delete_one({"_id": parts.keys.subject("account:https://ent.example|ana")})
-    parts.subjects.forget()
-    collection = parts.store.collection("statements")
+    erased, damaged, whole = send(container, source, statement(actor=ANA), statement(actor=BO), statement(actor=BO))
+    container.store.collection("subjects").delete_one(
+        {"_id": container.keys.subject("account:https://ent.example|ana")}
+    )
+    container.subjects.forget()
+    collection = container.store.collection("statements")
     collection.update_one({"_id": damaged}, {"$set": {"body": b"damaged" * 10}})
     rotation.rotate()
     done = rotation.reindex()
     assert (done.statements, done.unopened, done.finished) == (3, 2, True)
-    index = parts.keys.index.writing
+    index = container.keys.index.writing
     for id in (erased, damaged):
         document = collection.find_one({"_id": id})
         assert document is not None
         assert document["t"] == [index.token(kinds.SOURCE, "tutor")]
-    assert found(parts, agent="account:https://ent.example|bo") == {whole}
+    assert found(container, agent="account:https://ent.example|bo") == {whole}
 
 
 def test_what_an_erasure_is_still_to_find_keeps_its_tokens_until_it_has(
-    parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
+    container: Container, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = send(parts, source, *(statement(actor=ANA) for _ in range(4)))
-    send(parts, source, *(statement(actor=BO) for _ in range(4)))
+    own = send(container, source, *(statement(actor=ANA) for _ in range(4)))
+    send(container, source, *(statement(actor=BO) for _ in range(4)))
     rotation.rotate()
-    erasure = parts.erasures.erase(person_of([ANA]), actor="cli:test")
+    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
     # As far as it comes while nobody goes on with the erasure.
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))
     assert rotation.status().left == 4
-    assert parts.erasures.advance(erasure.id).phase == "done"
-    assert parts.statements.some(own) == []
+    assert container.erasures.advance(erasure.id).phase == "done"
+    assert container.statements.some(own) == []
     done = rotation.reindex()
     assert (done.unopened, done.finished) == (0, True)
 
 
 def test_statements_do_not_move_while_an_erasure_knows_the_old_tokens_only(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
-    (mention,) = send(parts, source, statement(actor=BO, context={"instructor": ANA}))
-    erasure = parts.erasures.erase(person_of([ANA]), actor="cli:test")
-    organisation_keys.begin_index(parts.store, parts.keyring, parts.settings.organisation, 1)
+    (mention,) = send(container, source, statement(actor=BO, context={"instructor": ANA}))
+    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
+    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))
     assert rotation.status().stage is Stage.GIVEN_OUT
-    assert parts.erasures.advance(erasure.id).phase == "done"
+    assert container.erasures.advance(erasure.id).phase == "done"
     assert rotation.rotate() == 2
     assert rotation.reindex().finished
-    assert b"/ana" not in parts.reader.decrypted(parts.statements.some([mention]))[0].body
-    assert found(parts, agent="account:https://ent.example|ana", related_agents=True) == set()
+    assert b"/ana" not in container.reader.decrypted(container.statements.some([mention]))[0].body
+    assert found(container, agent="account:https://ent.example|ana", related_agents=True) == set()
 
 
 def test_what_refers_to_a_statement_that_is_gone_keeps_no_token_of_it(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
-    old = old_key(parts)
-    (target,) = send(parts, source, statement(actor=ANA))
+    old = old_key(container)
+    (target,) = send(container, source, statement(actor=ANA))
     (refers,) = send(
-        parts, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
+        container, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
     )
-    collection = parts.store.collection("statements")
+    collection = container.store.collection("statements")
     collection.delete_one({"_id": target})
     rotation.rotate()
     rotation.reindex()
@@ -339,11 +347,11 @@ def test_what_refers_to_a_statement_that_is_gone_keeps_no_token_of_it(
 
 
 def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
-    parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
+    container: Container, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = send(parts, source, *(statement(actor=ANA) for _ in range(5)))
-    old = old_key(parts)
-    collection = parts.store.collection("statements")
+    ids = send(container, source, *(statement(actor=ANA) for _ in range(5)))
+    old = old_key(container)
+    collection = container.store.collection("statements")
     real = rotation._statements.move
     changed = []
 
@@ -351,11 +359,11 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
         if not changed:
             changed.append(True)
             # A later place in the order, as for a process that had lost touch; the body says another time.
-            row = parts.statements.some([ids[0]])[0]
-            plain = parts.reader.decrypted([row])[0]
-            sealed = parts.bodies.encrypt(
+            row = container.statements.some([ids[0]])[0]
+            plain = container.reader.decrypted([row])[0]
+            sealed = container.bodies.encrypt(
                 [(row.id, plain.body.replace(b'"stored":"20', b'"stored":"30'))],
-                [parts.subjects.existing([row.subject])[row.subject]],
+                [container.subjects.existing([row.subject])[row.subject]],
             )
             collection.update_one({"_id": row.id}, {"$set": {"body": sealed[0], "stored": row.stored + 10_000_000}})
         return real(moves)
@@ -363,35 +371,35 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     monkeypatch.setattr(rotation._statements, "move", move)
     rotation.rotate()
     assert rotation.reindex().finished
-    assert remains(parts, old) == []
-    assert b'"stored":"30' in parts.reader.decrypted(parts.statements.some([ids[0]]))[0].body
+    assert remains(container, old) == []
+    assert b'"stored":"30' in container.reader.decrypted(container.statements.some([ids[0]]))[0].body
 
 
 def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
-    send(parts, source, *(statement(actor=ANA) for _ in range(9)))
+    send(container, source, *(statement(actor=ANA) for _ in range(9)))
     query = StatementQuery(agent="account:https://ent.example|ana", limit=4)
-    before = parts.library.page(query, WHO).cursor
-    everything = parts.library.page(StatementQuery(limit=4), WHO).cursor
+    before = container.library.page(query, WHO).cursor
+    everything = container.library.page(StatementQuery(limit=4), WHO).cursor
     assert before and everything
-    organisation_keys.begin_index(parts.store, parts.keyring, parts.settings.organisation, 1)
-    given_out = parts.library.page(query, WHO).cursor
+    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    given_out = container.library.page(query, WHO).cursor
     assert given_out
-    assert len(parts.library.next_page(before, WHO).bodies) == 4
+    assert len(container.library.next_page(before, WHO).bodies) == 4
     rotation.rotate()
     with pytest.raises(BadCursor, match="replaced"):
-        parts.library.next_page(before, WHO)
+        container.library.next_page(before, WHO)
     rotation.reindex()
     for cursor in (given_out, everything):
-        assert len(parts.library.next_page(cursor, WHO).bodies) == 4
+        assert len(container.library.next_page(cursor, WHO).bodies) == 4
 
 
 def test_a_page_misses_nothing_that_moves_while_it_is_read(
-    parts: Parts, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
+    container: Container, source: Source, rotation: IndexRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "BATCH", 10)
-    ids = {id for _ in range(6) for id in send(parts, source, *(statement(actor=ANA) for _ in range(200)))}
+    ids = {id for _ in range(6) for id in send(container, source, *(statement(actor=ANA) for _ in range(200)))}
     stop = threading.Event()
     faults: list[int] = []
 
@@ -400,7 +408,7 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
             seen, cursor = set(), None
             while True:
                 query = StatementQuery(agent="account:https://ent.example|ana", ascending=True, limit=500)
-                page = parts.library.next_page(cursor, WHO) if cursor else parts.library.page(query, WHO)
+                page = container.library.next_page(cursor, WHO) if cursor else container.library.page(query, WHO)
                 seen |= {UUID(orjson.loads(body)["id"]) for body in page.bodies}
                 cursor = page.cursor
                 if cursor is None:
@@ -419,31 +427,33 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
     assert faults == []
 
 
-def test_retention_counts_and_deletes_under_both_keys(parts: Parts, source: Source, rotation: IndexRotation) -> None:
-    send(parts, source, *(statement(actor=ANA) for _ in range(7)))
+def test_retention_counts_and_deletes_under_both_keys(
+    container: Container, source: Source, rotation: IndexRotation
+) -> None:
+    send(container, source, *(statement(actor=ANA) for _ in range(7)))
     rotation.rotate()
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(2))
-    send(parts, source, statement(actor=ANA))
+    send(container, source, statement(actor=ANA))
     assert 0 < rotation.status().left < 7
     now = time.time_ns() // 1_000
-    assert [line.kept for line in parts.retention.report(now)] == [8]
-    assert parts.retention.apply(now + 20 * 365 * 86_400_000_000, dry_run=False).statements == 8
-    assert parts.store.collection("statements").count_documents({}) == 0
+    assert [line.kept for line in container.retention.report(now)] == [8]
+    assert container.retention.apply(now + 20 * 365 * 86_400_000_000, dry_run=False).statements == 8
+    assert container.store.collection("statements").count_documents({}) == 0
 
 
 def test_what_is_carried_of_a_crowded_statement_stays_bounded_under_another_key(
-    parts: Parts, source: Source, rotation: IndexRotation
+    container: Container, source: Source, rotation: IndexRotation
 ) -> None:
     crowd = [{"account": {"homePage": "https://ent.example", "name": f"e-{number}"}} for number in range(400)]
-    (target,) = send(parts, source, statement(actor={"objectType": "Group", "member": crowd}, verb=PASSED))
+    (target,) = send(container, source, statement(actor={"objectType": "Group", "member": crowd}, verb=PASSED))
     refers = {"objectType": "StatementRef", "id": str(target)}
-    (late,) = send(parts, source, statement(actor=BO, object=refers))
+    (late,) = send(container, source, statement(actor=BO, object=refers))
     rotation.rotate()
     assert rotation.reindex().finished
-    document = parts.store.collection("statements").find_one({"_id": late})
+    document = container.store.collection("statements").find_one({"_id": late})
     assert document is not None
     assert [len(each["t"]) for each in document["refs"]] == [MAX_CARRIED]
-    assert found(parts, verb=PASSED["id"]) == {target, late}
+    assert found(container, verb=PASSED["id"]) == {target, late}
     first = "account:https://ent.example|e-0"
-    assert target in found(parts, agent=first)
+    assert target in found(container, agent=first)

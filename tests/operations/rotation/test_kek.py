@@ -25,7 +25,7 @@ from app.core.errors import (
 )
 from app.crypto import key_backup
 from app.crypto.keys import OrganisationKeys, subject_place
-from app.factory import Parts
+from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers import file as keyfile
@@ -40,8 +40,8 @@ PASSPHRASE = "une phrase que personne ne devine"
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
-    """The parts of a store of its own, initialised."""
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
+    """The container of a store of its own, initialised."""
     with initialised(settings, database_name) as made:
         yield made
 
@@ -54,73 +54,73 @@ def cheap_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def service(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Keys:
+def service(container: Container, monkeypatch: pytest.MonkeyPatch) -> Keys:
     """The service, small batches, and no minute to wait."""
     monkeypatch.setattr(rules, "BATCH", 7)
     monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
     monkeypatch.setattr(rules, "_MARGIN_SECONDS", 0.0)
-    return parts.key_service
+    return container.key_service
 
 
-def learners(parts: Parts, count: int) -> list[bytes]:
+def learners(container: Container, count: int) -> list[bytes]:
     subjects = [os.urandom(16) for _ in range(count)]
-    parts.subjects.ensured(subjects)
+    container.subjects.ensured(subjects)
     return subjects
 
 
-def content(parts: Parts) -> KeySet:
-    return keyfile.read(parts.settings.key_path)
+def content(container: Container) -> KeySet:
+    return keyfile.read(container.settings.key_path)
 
 
-def opened(parts: Parts) -> dict[bytes, bytes]:
+def opened(container: Container) -> dict[bytes, bytes]:
     """Every learner's key in clear, by subject."""
-    keks = content(parts).keks
+    keks = content(container).keks
     return {
-        one.subject: keks.unwrap(subject_place(parts.settings.organisation, one.subject), one.wrapped)
-        for one in parts.key_service._learners.every(None, 10_000)
+        one.subject: keks.unwrap(subject_place(container.settings.organisation, one.subject), one.wrapped)
+        for one in container.key_service._learners.every(None, 10_000)
     }
 
 
-def kinds(parts: Parts) -> list[str]:
-    return [entry.kind for entry in reversed(parts.audit.newest()) if entry.kind.startswith("key")]
+def kinds(container: Container) -> list[str]:
+    return [entry.kind for entry in reversed(container.audit.newest()) if entry.kind.startswith("key")]
 
 
 # --- rotation -----------------------------------------------------------------------------------
 
 
-def test_a_rotation_makes_a_version_and_wraps_the_organisations_keys(parts: Parts, service: Keys) -> None:
-    token = parts.keys.index.tokens("agent", "x")
+def test_a_rotation_makes_a_version_and_wraps_the_organisations_keys(container: Container, service: Keys) -> None:
+    token = container.keys.index.tokens("agent", "x")
     done = service.rotate()
     assert (done.version, done.before, done.resumed) == (2, 1, False)
-    assert [version.state for version in content(parts).versions] == ["decrypt-only", "active"]
-    assert set(organisation_keys.versions(parts.store)) == {2}
-    again = organisation_keys.unlock(parts.store, content(parts).keks, parts.settings.organisation)
+    assert [version.state for version in content(container).versions] == ["decrypt-only", "active"]
+    assert set(organisation_keys.versions(container.store)) == {2}
+    again = organisation_keys.unlock(container.store, content(container).keks, container.settings.organisation)
     assert again.index.tokens("agent", "x") == token
-    assert kinds(parts) == ["keys-rotated"]
+    assert kinds(container) == ["keys-rotated"]
 
 
-def test_learners_keys_follow_and_stay_the_same(parts: Parts, service: Keys) -> None:
-    learners(parts, 30)
-    before = opened(parts)
+def test_learners_keys_follow_and_stay_the_same(container: Container, service: Keys) -> None:
+    learners(container, 30)
+    before = opened(container)
     service.rotate()
     told: list[tuple[int, int]] = []
     done = service.rewrap(progress=lambda *now: told.append(now))
     assert (done.learners, done.meanwhile, done.unopened) == (30, 0, 0)
     assert told[-1] == (30, 30)
     assert len(told) == 5
-    assert opened(parts) == before
-    assert parts.key_service._learners.versions() == [2]
-    assert kinds(parts) == ["keys-rotated", "keys-rewrap-started", "keys-rewrapped"]
+    assert opened(container) == before
+    assert container.key_service._learners.versions() == [2]
+    assert kinds(container) == ["keys-rotated", "keys-rewrap-started", "keys-rewrapped"]
 
 
-def test_a_rewrap_with_nothing_to_do_leaves_no_trace(parts: Parts, service: Keys) -> None:
-    learners(parts, 3)
+def test_a_rewrap_with_nothing_to_do_leaves_no_trace(container: Container, service: Keys) -> None:
+    learners(container, 3)
     assert service.rewrap() == (0, 0, 0, 0)
-    assert kinds(parts) == []
+    assert kinds(container) == []
 
 
-def test_a_rewrap_that_is_stopped_goes_on_from_there(parts: Parts, service: Keys) -> None:
-    learners(parts, 30)
+def test_a_rewrap_that_is_stopped_goes_on_from_there(container: Container, service: Keys) -> None:
+    learners(container, 30)
     service.rotate()
     turns = iter([None, None, KeysBusy("stop")])
 
@@ -135,9 +135,9 @@ def test_a_rewrap_that_is_stopped_goes_on_from_there(parts: Parts, service: Keys
     assert service.rewrap().learners == 16
 
 
-def test_what_does_not_open_is_left_and_counted(parts: Parts, service: Keys) -> None:
-    damaged = learners(parts, 20)[7]
-    parts.store.collection("subjects").update_one({"_id": damaged}, {"$set": {"key": bytes(60)}})
+def test_what_does_not_open_is_left_and_counted(container: Container, service: Keys) -> None:
+    damaged = learners(container, 20)[7]
+    container.store.collection("subjects").update_one({"_id": damaged}, {"$set": {"key": bytes(60)}})
     service.rotate()
     done = service.rewrap()
     assert (done.learners, done.unopened) == (19, 1)
@@ -147,33 +147,35 @@ def test_what_does_not_open_is_left_and_counted(parts: Parts, service: Keys) -> 
         refuse_unopened(found)
 
 
-def test_a_key_destroyed_during_a_rewrap_stays_destroyed(parts: Parts, service: Keys) -> None:
-    subjects = sorted(learners(parts, 5))
+def test_a_key_destroyed_during_a_rewrap_stays_destroyed(container: Container, service: Keys) -> None:
+    subjects = sorted(learners(container, 5))
     service.rotate()
-    replace = parts.key_service._learners.replace
+    replace = container.key_service._learners.replace
 
     def slow(ready: object) -> int:
-        parts.store.collection("subjects").delete_one({"_id": subjects[2]})
+        container.store.collection("subjects").delete_one({"_id": subjects[2]})
         return replace(ready)  # type: ignore[arg-type]
 
     service._learners.replace = slow  # type: ignore[method-assign]
     done = service.rewrap()
     assert (done.learners, done.meanwhile) == (4, 1)
-    assert set(opened(parts)) == set(subjects) - {subjects[2]}
+    assert set(opened(container)) == set(subjects) - {subjects[2]}
 
 
-def test_keys_made_behind_a_rewrap_by_a_process_that_had_not_noticed_follow_too(parts: Parts, service: Keys) -> None:
-    learners(parts, 5)
-    late = content(parts).keks
+def test_keys_made_behind_a_rewrap_by_a_process_that_had_not_noticed_follow_too(
+    container: Container, service: Keys
+) -> None:
+    learners(container, 5)
+    late = content(container).keks
     service.rotate()
-    replace, made = parts.key_service._learners.replace, [3, 2]
+    replace, made = container.key_service._learners.replace, [3, 2]
 
     def beside(ready: object) -> int:
         done = replace(ready)  # type: ignore[arg-type]
         for _ in range(made.pop() if made else 0):
             subject = os.urandom(16)
-            wrapped = late.wrap(subject_place(parts.settings.organisation, subject), bytes(32), os.urandom)
-            parts.store.collection("subjects").insert_one({"_id": subject, "version": 1, "key": wrapped.sealed})
+            wrapped = late.wrap(subject_place(container.settings.organisation, subject), bytes(32), os.urandom)
+            container.store.collection("subjects").insert_one({"_id": subject, "version": 1, "key": wrapped.sealed})
         return done
 
     service._learners.replace = beside  # type: ignore[method-assign]
@@ -183,7 +185,7 @@ def test_keys_made_behind_a_rewrap_by_a_process_that_had_not_noticed_follow_too(
 
 @pytest.mark.parametrize("written", [1, 2])
 def test_a_rotation_that_was_cut_off_goes_on(
-    parts: Parts, service: Keys, monkeypatch: pytest.MonkeyPatch, written: int
+    container: Container, service: Keys, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     """Cut off once the new version is given out (1), once it is active (2)."""
     replace, done = keyfile.replace, []
@@ -197,18 +199,18 @@ def test_a_rotation_that_was_cut_off_goes_on(
     monkeypatch.setattr(keyfile, "replace", cut)
     with pytest.raises(InterruptedError):
         service.rotate()
-    parts.check()
+    container.check()
     monkeypatch.setattr(keyfile, "replace", replace)
     assert service.rotate().resumed
-    assert [version.state for version in content(parts).versions] == ["decrypt-only", "active"]
-    assert set(organisation_keys.versions(parts.store)) == {2}
+    assert [version.state for version in content(container).versions] == ["decrypt-only", "active"]
+    assert set(organisation_keys.versions(container.store)) == {2}
     assert not service.rotate().resumed
-    assert content(parts).active == 3
+    assert content(container).active == 3
 
 
-def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, service: Keys) -> None:
-    fingerprints = content(parts).fingerprints()
-    holders = HolderRepository(parts.store)
+def test_nothing_is_wrapped_with_what_another_process_lacks(container: Container, service: Keys) -> None:
+    fingerprints = content(container).fingerprints()
+    holders = HolderRepository(container.store)
     stop = threading.Event()
 
     def other_host() -> None:
@@ -221,23 +223,25 @@ def test_nothing_is_wrapped_with_what_another_process_lacks(parts: Parts, servic
     try:
         with pytest.raises(KeyNotShared, match="other-host"):
             service.rotate()
-        assert content(parts).active == 1
-        assert set(organisation_keys.versions(parts.store)) == {1}
-        learners(parts, 1)
+        assert content(container).active == 1
+        assert set(organisation_keys.versions(container.store)) == {1}
+        learners(container, 1)
         assert service._learners.versions() == [1]
-        fingerprints.update(content(parts).fingerprints())  # the file is copied to the other host
+        fingerprints.update(content(container).fingerprints())  # the file is copied to the other host
         assert service.rotate() == (2, 1, True)
     finally:
         stop.set()
         speaking.join()
 
 
-def test_another_key_under_the_same_number_is_not_the_new_version(parts: Parts, service: Keys) -> None:
-    HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: content(parts).fingerprints()[1], 2: "00"}))
+def test_another_key_under_the_same_number_is_not_the_new_version(container: Container, service: Keys) -> None:
+    HolderRepository(container.store).say(
+        "other", Holder("other-host", 1, {1: content(container).fingerprints()[1], 2: "00"})
+    )
     service._ttl = 0.5
 
     def again() -> None:
-        HolderRepository(parts.store).say("other", Holder("other-host", 1, {1: "x", 2: "00"}))
+        HolderRepository(container.store).say("other", Holder("other-host", 1, {1: "x", 2: "00"}))
 
     timer = threading.Timer(0.3, again)
     timer.start()
@@ -246,36 +250,42 @@ def test_another_key_under_the_same_number_is_not_the_new_version(parts: Parts, 
     timer.join()
 
 
-def test_a_process_that_is_gone_is_not_waited_for(parts: Parts, service: Keys) -> None:
-    HolderRepository(parts.store).say("other", Holder("other-host", 1, {}))
+def test_a_process_that_is_gone_is_not_waited_for(container: Container, service: Keys) -> None:
+    HolderRepository(container.store).say("other", Holder("other-host", 1, {}))
     assert service.rotate().version == 2
 
 
-def test_a_living_process_takes_up_what_is_rotated(parts: Parts, service: Keys, mongodb_uri: str) -> None:
-    other = Parts(parts.settings)
+def test_a_living_process_takes_up_what_is_rotated(container: Container, service: Keys, mongodb_uri: str) -> None:
+    other = Container(container.settings)
     thread = HolderThread(HolderRepository(other.store), other.keyring, interval=0.05, ttl=1)
     thread.start()
     try:
         service.rotate()
-        (holder,) = HolderRepository(parts.store).living(1)
+        (holder,) = HolderRepository(container.store).living(1)
         assert set(holder.fingerprints) == {1, 2}
-        learners(parts, 1)
+        learners(container, 1)
         subjects = [one.subject for one in service._learners.every(None, 10)]
         assert set(other.subjects.existing(subjects)) == set(subjects)
     finally:
         thread.close()
         other.close()
-    assert HolderRepository(parts.store).living(1) == []
+    assert HolderRepository(container.store).living(1) == []
 
 
-def test_two_rotations_at_once_are_one(parts: Parts, service: Keys) -> None:
-    with keyfile.locked(parts.settings.key_path), pytest.raises(KeysBusy):
+def test_two_rotations_at_once_are_one(container: Container, service: Keys) -> None:
+    with keyfile.locked(container.settings.key_path), pytest.raises(KeysBusy):
         service.rotate()
 
 
-def test_keys_of_the_environment_are_not_changed_here(parts: Parts) -> None:
+def test_keys_of_the_environment_are_not_changed_here(container: Container) -> None:
     service = Keys(
-        parts.store, lambda: parts.keyring, lambda: EnvironmentProvider(""), "x", parts._audited, lambda _: True, 1
+        container.store,
+        lambda: container.keyring,
+        lambda: EnvironmentProvider(""),
+        "x",
+        container._audited,
+        lambda _: True,
+        1,
     )
     for command in (service.rotate, lambda: service.retire(1)):
         with pytest.raises(SettingsInvalid, match="SILLAGE_KEYS"):
@@ -285,10 +295,10 @@ def test_keys_of_the_environment_are_not_changed_here(parts: Parts) -> None:
 # --- states and counts ----------------------------------------------------------------------------
 
 
-def test_status_counts_what_is_wrapped_with_each_version(parts: Parts, service: Keys) -> None:
-    learners(parts, 20)
+def test_status_counts_what_is_wrapped_with_each_version(container: Container, service: Keys) -> None:
+    learners(container, 20)
     service.rotate()
-    learners(parts, 3)
+    learners(container, 3)
     one, two = service.status().versions
     assert (one.number, one.state, one.organisation_keys, one.learners) == (1, "decrypt-only", 0, 20)
     assert (two.number, two.state, two.organisation_keys, two.learners) == (
@@ -298,11 +308,11 @@ def test_status_counts_what_is_wrapped_with_each_version(parts: Parts, service: 
         3,
     )
     assert one.created is not None and two.since is not None
-    assert "keys-shown" in kinds(parts)
+    assert "keys-shown" in kinds(container)
 
 
-def test_status_shows_a_version_that_is_not_at_hand(parts: Parts, service: Keys) -> None:
-    parts.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
+def test_status_shows_a_version_that_is_not_at_hand(container: Container, service: Keys) -> None:
+    container.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
     nine = service.status().versions[-1]
     assert (nine.number, nine.state, nine.learners) == (9, "missing", 1)
 
@@ -310,53 +320,55 @@ def test_status_shows_a_version_that_is_not_at_hand(parts: Parts, service: Keys)
 # --- retirement -----------------------------------------------------------------------------------
 
 
-def test_a_version_is_destroyed_once_nothing_needs_it(parts: Parts, service: Keys) -> None:
-    learners(parts, 3)
+def test_a_version_is_destroyed_once_nothing_needs_it(container: Container, service: Keys) -> None:
+    learners(container, 3)
     service.rotate()
     with pytest.raises(KeyInUse, match="3 of learners"):
         service.retire(1)
     service.rewrap()
     service.retire(1)
-    one, two = content(parts).versions
+    one, two = content(container).versions
     assert (one.state, one.key, two.state) == ("destroyed", None, "active")
-    parts.check()
-    assert len(opened(parts)) == 3
+    container.check()
+    assert len(opened(container)) == 3
     with pytest.raises(NotFound):
         service.retire(1)
-    assert kinds(parts)[-1] == "key-retired"
+    assert kinds(container)[-1] == "key-retired"
     assert service.rotate().version == 3
 
 
-def test_the_active_and_unknown_versions_are_not_destroyed(parts: Parts, service: Keys) -> None:
+def test_the_active_and_unknown_versions_are_not_destroyed(container: Container, service: Keys) -> None:
     with pytest.raises(KeyInUse, match="active"):
         service.retire(1)
     with pytest.raises(NotFound):
         service.retire(7)
 
 
-def test_a_version_is_not_destroyed_while_a_process_wraps_with_it(parts: Parts, service: Keys) -> None:
+def test_a_version_is_not_destroyed_while_a_process_wraps_with_it(container: Container, service: Keys) -> None:
     service.rotate()
-    HolderRepository(parts.store).say("other", Holder("other-host", 1, {}))
+    HolderRepository(container.store).say("other", Holder("other-host", 1, {}))
     with pytest.raises(KeyInUse, match="other-host"):
         service.retire(1)
-    assert content(parts).get(1) is not None
+    assert content(container).get(1) is not None
 
 
-def test_a_version_is_not_destroyed_at_once(parts: Parts, service: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_is_not_destroyed_at_once(
+    container: Container, service: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.rotate()
     monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(minutes=1))
     with pytest.raises(KeyInUse, match="minute"):
         service.retire(1)
 
 
-def test_a_version_that_another_organisation_needs_is_kept(parts: Parts, service: Keys, tmp_path: Path) -> None:
+def test_a_version_that_another_organisation_needs_is_kept(container: Container, service: Keys, tmp_path: Path) -> None:
     given = {
         "SILLAGE_DATA_DIR": str(tmp_path / "second"),
-        "SILLAGE_KEY_FILE": str(parts.settings.key_path),
-        "SILLAGE_MONGODB_URI": parts.settings.mongodb_uri,
+        "SILLAGE_KEY_FILE": str(container.settings.key_path),
+        "SILLAGE_MONGODB_URI": container.settings.mongodb_uri,
         "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
     }
-    second = Parts(load(given))
+    second = Container(load(given))
     try:
         second.initialise()
         service.rotate()
@@ -373,37 +385,37 @@ def test_a_version_that_another_organisation_needs_is_kept(parts: Parts, service
 # --- start-up ---------------------------------------------------------------------------------------
 
 
-def test_a_start_needs_every_version_in_use(parts: Parts, service: Keys, mongodb_uri: str) -> None:
-    learners(parts, 3)
-    old = parts.settings.key_path.read_bytes()
+def test_a_start_needs_every_version_in_use(container: Container, service: Keys, mongodb_uri: str) -> None:
+    learners(container, 3)
+    old = container.settings.key_path.read_bytes()
     service.rotate()
-    new = parts.settings.key_path.read_bytes()
-    parts.settings.key_path.write_bytes(old)
+    new = container.settings.key_path.read_bytes()
+    container.settings.key_path.write_bytes(old)
     with pytest.raises(KeyRefused, match="Version 2"):
-        Parts(parts.settings).check()
-    parts.settings.key_path.write_bytes(keyfile.dump(KeySet(keyfile.load(new).versions[1:])))
+        Container(container.settings).check()
+    container.settings.key_path.write_bytes(keyfile.dump(KeySet(keyfile.load(new).versions[1:])))
     with pytest.raises(KeyRefused, match="version 1"):
-        Parts(parts.settings).check()
-    parts.settings.key_path.write_bytes(new)
-    Parts(parts.settings).check()
+        Container(container.settings).check()
+    container.settings.key_path.write_bytes(new)
+    Container(container.settings).check()
 
 
 # --- verification -----------------------------------------------------------------------------------
 
 
-def test_everything_opens(parts: Parts, service: Keys) -> None:
-    learners(parts, 20)
+def test_everything_opens(container: Container, service: Keys) -> None:
+    learners(container, 20)
     service.rotate()
     found = service.verify()
     assert found.whole
     assert found.learners == 20
     refuse_unopened(found)
-    assert kinds(parts)[-1] == "keys-verified"
+    assert kinds(container)[-1] == "keys-verified"
 
 
-def test_organisation_keys_that_do_not_open_are_reported(parts: Parts, service: Keys) -> None:
-    learners(parts, 2)
-    parts.store.collection("organisation_keys").update_one({}, {"$set": {"keys.index.sealed": bytes(60)}})
+def test_organisation_keys_that_do_not_open_are_reported(container: Container, service: Keys) -> None:
+    learners(container, 2)
+    container.store.collection("organisation_keys").update_one({}, {"$set": {"keys.index.sealed": bytes(60)}})
     found = service.verify()
     assert not found.organisation_opens
     assert found.learners == 2
@@ -414,26 +426,26 @@ def test_organisation_keys_that_do_not_open_are_reported(parts: Parts, service: 
 # --- copies -----------------------------------------------------------------------------------------
 
 
-def test_a_copy_brings_the_keys_back(parts: Parts, service: Keys, tmp_path: Path) -> None:
-    learners(parts, 2)
+def test_a_copy_brings_the_keys_back(container: Container, service: Keys, tmp_path: Path) -> None:
+    learners(container, 2)
     service.rotate()
-    before = content(parts)
+    before = content(container)
     copy = tmp_path / "copy.json"
     assert service.backup(copy, PASSPHRASE) == (1, 2)
     assert copy.stat().st_mode & 0o777 == 0o600
     with pytest.raises(KeyRefused, match="already"):
         service.restore(copy, PASSPHRASE)
-    parts.settings.key_path.unlink()
-    fresh = Parts(parts.settings)
+    container.settings.key_path.unlink()
+    fresh = Container(container.settings)
     assert fresh.key_service.restore(copy, PASSPHRASE) == ((1, 2), True)
-    assert content(parts) == before
-    assert parts.settings.key_path.stat().st_mode & 0o777 == 0o600
+    assert content(container) == before
+    assert container.settings.key_path.stat().st_mode & 0o777 == 0o600
     fresh.check()
-    assert kinds(parts)[-2:] == ["keys-copied", "keys-restored"]
+    assert kinds(container)[-2:] == ["keys-copied", "keys-restored"]
     fresh.close()
 
 
-def test_a_copy_never_overwrites(parts: Parts, service: Keys, tmp_path: Path) -> None:
+def test_a_copy_never_overwrites(container: Container, service: Keys, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_text("kept")
     with pytest.raises(FileRefused):
@@ -447,34 +459,36 @@ def test_a_short_passphrase_is_refused(service: Keys, tmp_path: Path) -> None:
     assert list(tmp_path.glob("copy*")) == []
 
 
-def test_a_copy_that_does_not_open_the_store_is_not_put_in_place(parts: Parts, service: Keys, tmp_path: Path) -> None:
+def test_a_copy_that_does_not_open_the_store_is_not_put_in_place(
+    container: Container, service: Keys, tmp_path: Path
+) -> None:
     old, wrong = tmp_path / "old.json", tmp_path / "wrong.json"
     service.backup(old, PASSPHRASE)
-    learners(parts, 1)
+    learners(container, 1)
     service.rotate()
     service.rewrap()
-    parts.settings.key_path.unlink()
-    fresh = Parts(parts.settings)
+    container.settings.key_path.unlink()
+    fresh = Container(container.settings)
     with pytest.raises(KeyRefused, match="lacks version 2"):
         fresh.key_service.restore(old, PASSPHRASE)
     with pytest.raises(KeyBackupRefused, match="passphrase"):
         fresh.key_service.restore(old, PASSPHRASE + "!")
     with pytest.raises(FileRefused):
         fresh.key_service.restore(wrong, PASSPHRASE)
-    assert not parts.settings.key_path.exists()
+    assert not container.settings.key_path.exists()
     with pytest.raises(KeyMissing, match="keys restore"):
         fresh.initialise()
     fresh.close()
 
 
-def test_no_entry_of_the_audit_log_holds_a_secret(parts: Parts, service: Keys, tmp_path: Path) -> None:
-    learners(parts, 3)
+def test_no_entry_of_the_audit_log_holds_a_secret(container: Container, service: Keys, tmp_path: Path) -> None:
+    learners(container, 3)
     service.rotate()
     service.rewrap()
     service.backup(tmp_path / "copy.json", PASSPHRASE)
     service.verify()
     service.status()
     service.retire(1)
-    text = repr([(entry.kind, entry.actor, dict(entry.detail)) for entry in parts.audit.newest()])
+    text = repr([(entry.kind, entry.actor, dict(entry.detail)) for entry in container.audit.newest()])
     assert PASSPHRASE not in text
-    assert all(word not in text for word in parts.settings.key_path.read_text().split('"') if len(word) > 30)
+    assert all(word not in text for word in container.settings.key_path.read_text().split('"') if len(word) > 30)

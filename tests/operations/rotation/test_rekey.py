@@ -20,7 +20,7 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto import documents as sealing
 from app.crypto.documents import Layer, decrypt_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
-from app.factory import Parts
+from app.factory import Container
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
@@ -37,11 +37,11 @@ from app.traces.documents.service import MAX_DOCUMENT_BYTES
 from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
 from tests.multiparts import attachment_of, sha2_of
-from tests.people.people import SOURCE, document, named, parts, person, place, send, with_attachment
+from tests.people.people import SOURCE, container, document, named, person, place, send, with_attachment
 from tests.served import ACTIVITY
 from tests.values import bytes_in
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 NAMES = ("ana", "bo", "cem", "dina", "eli")
 WHO = Reader("sk-test", None)
@@ -59,10 +59,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rekey(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Rekey:
+def rekey(container: Container, monkeypatch: pytest.MonkeyPatch) -> Rekey:
     """The rekey; it waits for the processes that live, and not for commands that nobody told."""
-    monkeypatch.setattr(parts.rekey, "_settle", 0.0)
-    return parts.rekey
+    monkeypatch.setattr(container.rekey, "_settle", 0.0)
+    return container.rekey
 
 
 class Sealed:
@@ -82,91 +82,92 @@ class Sealed:
         return self._key.decrypt(nonce, data, bound)
 
 
-def fill(parts: Parts) -> None:
+def fill(container: Container) -> None:
     """Values of each kind."""
-    send(parts, *(named(name) for name in NAMES for _ in range(3)))
-    send(parts, with_attachment("ana", b"copy"), with_attachment("bo", b"copy"), data=(b"copy",))
+    send(container, *(named(name) for name in NAMES for _ in range(3)))
+    send(container, with_attachment("ana", b"copy"), with_attachment("bo", b"copy"), data=(b"copy",))
     for name in ("ana", "cem"):
-        document(parts, Resource.STATE, name)
-        document(parts, Resource.AGENT_PROFILE, name)
-    ana = parts.keys.subject("account:https://ent.example|ana")
-    key = parts.subjects.existing([ana])[ana]
-    parts.store.collection("pattern_sessions").insert_one(
+        document(container, Resource.STATE, name)
+        document(container, Resource.AGENT_PROFILE, name)
+    ana = container.keys.subject("account:https://ent.example|ana")
+    key = container.subjects.existing([ana])[ana]
+    container.store.collection("pattern_sessions").insert_one(
         {
             "_id": SESSION,
             "subject": ana,
             "state": sealing.encrypt(
-                key, parts.settings.organisation, sealing.session_place(SESSION), b"state", os.urandom
+                key, container.settings.organisation, sealing.session_place(SESSION), b"state", os.urandom
             ),
         }
     )
-    parts.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
-    case = parts.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
-    parts.cases.identify(case.id, note="seen", actor=BY)
-    parts.restriction.restrict(person("dina"), case=case.id, actor=BY)
-    parts.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
+    container.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
+    case = container.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
+    container.cases.identify(case.id, note="seen", actor=BY)
+    container.restriction.restrict(person("dina"), case=case.id, actor=BY)
+    container.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
 
 
-def reads(parts: Parts) -> dict[str, Any]:
+def reads(container: Container) -> dict[str, Any]:
     """All that ``fill`` made, as it reads."""
-    parts.subjects.forget()
-    plain = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))
-    organisation = parts.settings.organisation
-    ana = parts.keys.subject("account:https://ent.example|ana")
-    (session,) = parts.store.collection("pattern_sessions").find({})
-    (ended,) = parts.store.collection("accounts").find({})
+    container.subjects.forget()
+    plain = container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000))
+    organisation = container.settings.organisation
+    ana = container.keys.subject("account:https://ent.example|ana")
+    (session,) = container.store.collection("pattern_sessions").find({})
+    (ended,) = container.store.collection("accounts").find({})
     eli = bytes.fromhex(ended["_id"].partition("/")[0])
-    page = parts.library.page(StatementQuery(limit=500), WHO)
+    page = container.library.page(StatementQuery(limit=500), WHO)
     return {
         "statements": {one.id: one.body for one in plain},
         "page": sorted(page.bodies),
         "documents": {
-            (resource, name): parts.documents.read(place(resource, name, "d"), actor="a").content
+            (resource, name): container.documents.read(place(resource, name, "d"), actor="a").content
             for resource in (Resource.STATE, Resource.AGENT_PROFILE)
             for name in ("ana", "cem")
         },
-        "ids": parts.documents.ids(place(Resource.STATE, "ana", "d")._replace(id=None), actor="a").ids,
+        "ids": container.documents.ids(place(Resource.STATE, "ana", "d")._replace(id=None), actor="a").ids,
         "attachments": [
             b"".join(data.chunks)
             for one in plain
             if b'"attachments":' in one.body
-            for data in parts.attachments.of([(one, orjson.loads(one.body))])
+            for data in container.attachments.of([(one, orjson.loads(one.body))])
         ],
         "session": sealing.decrypt(
-            parts.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
+            container.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
         ),
         "cases": [
             (case.person, case.kind, [step.note for step in case.steps])
             for case in sorted(
-                (parts.cases.show(one["_id"], actor=BY) for one in parts.store.collection("cases").find({})),
+                (container.cases.show(one["_id"], actor=BY) for one in container.store.collection("cases").find({})),
                 key=lambda case: case.kind,
             )
         ],
-        "restricted": parts.restriction.held(),
-        "ended": parts.person_seal.decrypt("account", {eli: ended["who"]}),
+        "restricted": container.restriction.held(),
+        "ended": container.person_seal.decrypt("account", {eli: ended["who"]}),
     }
 
 
-def leaked(parts: Parts) -> dict[bytes, bytes]:
+def leaked(container: Container) -> dict[bytes, bytes]:
     """Learners' keys of a copy of the database made now, with the key file of now."""
     return {
-        bytes(one["_id"]): parts.keyring.unwrap(
-            subject_place(parts.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], bytes(one["key"]))
+        bytes(one["_id"]): container.keyring.unwrap(
+            subject_place(container.settings.organisation, bytes(one["_id"])),
+            Wrapped(one["version"], bytes(one["key"])),
         )
-        for one in parts.store.collection("subjects").find({})
+        for one in container.store.collection("subjects").find({})
     }
 
 
-def opens_with(parts: Parts, keys: dict[bytes, bytes]) -> set[str]:
+def opens_with(container: Container, keys: dict[bytes, bytes]) -> set[str]:
     """Collections in which these keys open something."""
     ciphers = {subject: AESGCM(key) for subject, key in keys.items()}
-    organisation, found = parts.settings.organisation, set()
-    for row in parts.statements.span(None, 1 << 62, 1_000):
-        if row.subject in ciphers and list(parts.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])) != [
+    organisation, found = container.settings.organisation, set()
+    for row in container.statements.span(None, 1 << 62, 1_000):
+        if row.subject in ciphers and list(container.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])) != [
             None
         ]:
             found.add("statements")
-    seals = LearnerSeals(parts.store)
+    seals = LearnerSeals(container.store)
     for kind in KINDS:
         for each in seals.page(kind, None, 1_000):
             for layers, sealed in each.values.values():
@@ -206,59 +207,61 @@ def stop_after(batches: int) -> Callable[[], None]:
     return check
 
 
-def two_keys(parts: Parts) -> int:
-    return parts.store.collection("subjects").count_documents({"next": {"$exists": True}})
+def two_keys(container: Container) -> int:
+    return container.store.collection("subjects").count_documents({"next": {"$exists": True}})
 
 
 # --- what it is for --------------------------------------------------------------------------------
 
 
-def test_what_leaked_opens_nothing_and_all_reads_as_before(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
-    file = KeyEncryptionKeys({one.number: one.key for one in parts.keyring.versions.versions if one.key is not None}, 1)
-    assert opens_with(parts, old) == EVERYWHERE
-    parts.key_service.rotate()
+def test_what_leaked_opens_nothing_and_all_reads_as_before(container: Container, rekey: Rekey) -> None:
+    fill(container)
+    before, old = reads(container), leaked(container)
+    file = KeyEncryptionKeys(
+        {one.number: one.key for one in container.keyring.versions.versions if one.key is not None}, 1
+    )
+    assert opens_with(container, old) == EVERYWHERE
+    container.key_service.rotate()
     done = rekey.run()
     assert (done.number, done.learners, done.unopened, done.finished) == (1, len(old), 0, True)
-    assert done.moved == sum(parts.store.collection(name).count_documents({}) for name in EVERYWHERE)
-    assert opens_with(parts, old) == set()
-    assert two_keys(parts) == 0
-    assert set(leaked(parts).values()).isdisjoint(old.values())
+    assert done.moved == sum(container.store.collection(name).count_documents({}) for name in EVERYWHERE)
+    assert opens_with(container, old) == set()
+    assert two_keys(container) == 0
+    assert set(leaked(container).values()).isdisjoint(old.values())
     # The key file that leaked opens none of the new ones either.
-    for one in parts.store.collection("subjects").find({}):
+    for one in container.store.collection("subjects").find({}):
         with pytest.raises(KeyRefused):
             file.unwrap(
-                subject_place(parts.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
+                subject_place(container.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
             )
-    assert reads(parts) == before
+    assert reads(container) == before
     # What is stored afterwards is under the new ones, too.
-    send(parts, named("ana"))
-    document(parts, Resource.STATE, "bo")
-    assert opens_with(parts, old) == set()
-    kinds = [entry.kind for entry in parts.audit.newest(["learners-rekey-started", "learners-rekeyed"])]
+    send(container, named("ana"))
+    document(container, Resource.STATE, "bo")
+    assert opens_with(container, old) == set()
+    kinds = [entry.kind for entry in container.audit.newest(["learners-rekey-started", "learners-rekeyed"])]
     assert kinds == ["learners-rekeyed", "learners-rekey-started"]
     # Once more, from there.
-    second = leaked(parts)
+    second = leaked(container)
     assert rekey.run().number == 2
-    assert opens_with(parts, {**old, **second}) == set()
+    assert opens_with(container, {**old, **second}) == set()
 
 
-def test_no_kind_of_value_is_forgotten(parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_kind_of_value_is_forgotten(container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever learners' keys ever sealed is nowhere in the database afterwards, in any collection."""
     monkeypatch.setattr(Sealed, "made", [])
     with monkeypatch.context() as recorded:
         recorded.setattr(subject_keys, "AESGCM", Sealed)
-        parts.subjects.forget()
-        fill(parts)
-    parts.subjects.forget()
+        container.subjects.forget()
+        fill(container)
+    container.subjects.forget()
     made = list(Sealed.made)
 
     def places() -> set[str]:
         return {
             name
-            for name in parts.store.db.list_collection_names()
-            for found in parts.store.collection(name).find({})
+            for name in container.store.db.list_collection_names()
+            for found in container.store.collection(name).find({})
             for value in bytes_in(found)
             if len(value) >= 28 and any(value.endswith(one) for one in made)
         }
@@ -272,9 +275,9 @@ def test_no_kind_of_value_is_forgotten(parts: Parts, rekey: Rekey, monkeypatch: 
 
 
 @pytest.mark.parametrize("batches", range(0, 34, 3))
-def test_cut_off_anywhere_it_goes_on(parts: Parts, rekey: Rekey, batches: int) -> None:
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
+def test_cut_off_anywhere_it_goes_on(container: Container, rekey: Rekey, batches: int) -> None:
+    fill(container)
+    before, old = reads(container), leaked(container)
     stopped = 0
     for _ in range(60):
         try:
@@ -282,14 +285,14 @@ def test_cut_off_anywhere_it_goes_on(parts: Parts, rekey: Rekey, batches: int) -
             break
         except KeysBusy:
             stopped += 1
-            assert reads(parts) == before
+            assert reads(container) == before
             # The last stage looks through all but statements at once.
             batches += 1
     assert rekey.status().number == 1  # type: ignore[union-attr]
     assert stopped
-    assert two_keys(parts) == 0
-    assert opens_with(parts, old) == set()
-    assert reads(parts) == before
+    assert two_keys(container) == 0
+    assert opens_with(container, old) == set()
+    assert reads(container) == before
 
 
 WRITES = (
@@ -309,11 +312,11 @@ WRITES = (
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("room", "write"), WRITES, ids=[write for _, write in WRITES])
 def test_killed_at_each_write_it_ends_well(
-    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, room: str, write: str, done: bool
+    container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, room: str, write: str, done: bool
 ) -> None:
     """As by a kill just before a write or just after it, at the first, the second, the third … of them."""
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
+    fill(container)
+    before, old = reads(container), leaked(container)
     held = getattr(rekey, room)
     real, calls = getattr(held, write), [0]
     for number in (1, 2, 3):
@@ -332,34 +335,36 @@ def test_killed_at_each_write_it_ends_well(
             try:
                 rekey.run()
             except KeysBusy:
-                assert reads(parts) == before
+                assert reads(container) == before
                 continue
         break
     state = rekey.status()
     assert state is not None
     if state.under_way:
         rekey.run()
-    assert two_keys(parts) == 0
-    assert opens_with(parts, old) == set()
-    assert reads(parts) == before
+    assert two_keys(container) == 0
+    assert opens_with(container, old) == set()
+    assert reads(container) == before
 
 
 # --- beside others ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def other(parts: Parts) -> Iterator[Parts]:
+def other(container: Container) -> Iterator[Container]:
     """Another process that serves the same store."""
-    made = Parts(parts.settings)
+    made = Container(container.settings)
     made.start()
     yield made
     made.close()
 
 
 @pytest.mark.long
-def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Parts, other: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    old = leaked(parts)
+def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(
+    container: Container, other: Container, rekey: Rekey
+) -> None:
+    fill(container)
+    old = leaked(container)
     sent: set[UUID] = set()
     kept: dict[str, bytes] = {}
     stages: set[Stage] = set()
@@ -369,7 +374,7 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
         state = rekey.status()
         assert state is not None
         stages.add(state.stage)
-        for one in (other, parts):
+        for one in (other, container):
             number[0] += 1
             name = ("ana", "bo", "cem")[number[0] % 3]
             sent.update(send(one, named(name), with_attachment("ana", b"copy"), data=(b"copy",)))
@@ -383,7 +388,7 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
                 actor="sk-writer",
             )
             kept[name] = content
-            for reader in (other, parts):
+            for reader in (other, container):
                 # At each moment either process reads what the other one wrote.
                 assert reader.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
                 assert sent <= {
@@ -395,8 +400,8 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
     assert write_after is not None
     assert write_after.stage is Stage.DONE
     assert stages == {Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING}
-    assert opens_with(parts, old) == set()
-    for one in (parts, other):
+    assert opens_with(container, old) == set()
+    for one in (container, other):
         one.subjects.forget()
         rows = one.statements.span(None, 1 << 62, 9_999)
         assert {each.id for each in one.reader.decrypted(rows)} == {row.id for row in rows}
@@ -405,16 +410,16 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(parts: Part
             assert one.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
 
 
-def test_which_key_seals_is_the_same_for_every_process(parts: Parts, other: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    (ana,) = (parts.keys.subject(f"account:https://ent.example|{name}") for name in ("ana",))
+def test_which_key_seals_is_the_same_for_every_process(container: Container, other: Container, rekey: Rekey) -> None:
+    fill(container)
+    (ana,) = (container.keys.subject(f"account:https://ent.example|{name}") for name in ("ana",))
     seen: dict[Stage, set[type]] = {}
 
     def look() -> None:
         state = rekey.status()
         assert state is not None
         other.subjects.existing([ana])
-        seen.setdefault(state.stage, set()).update(type(one.subjects.renewed([ana])[ana]) for one in (parts, other))
+        seen.setdefault(state.stage, set()).update(type(one.subjects.renewed([ana])[ana]) for one in (container, other))
 
     rekey.run(check=look)
     assert KeyPair in seen[Stage.GIVEN] & seen[Stage.MOVING]
@@ -424,10 +429,10 @@ def test_which_key_seals_is_the_same_for_every_process(parts: Parts, other: Part
 
 @pytest.mark.parametrize("destroyed", [False, True])
 def test_a_document_written_late_with_an_old_key_is_refused(
-    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, destroyed: bool
+    container: Container, other: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, destroyed: bool
 ) -> None:
     """A process that was paused between the sealing and the writing, while the rekey went on without it."""
-    fill(parts)
+    fill(container)
     real = other.documents._repository.replace
     outcome: list[str] = []
 
@@ -452,11 +457,11 @@ def test_a_document_written_late_with_an_old_key_is_refused(
         rekey.run()
     # Sent again, as it was asked for, it is there.
     document_again(other)
-    assert parts.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
+    assert container.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
 
 
-def document_again(parts: Parts) -> None:
-    parts.documents.put(
+def document_again(container: Container) -> None:
+    container.documents.put(
         place(Resource.STATE, "ana", "d"),
         Content("text/plain", b"again"),
         Conditions(if_none_match=frozenset({"-"})),
@@ -466,8 +471,10 @@ def document_again(parts: Parts) -> None:
     )
 
 
-def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts, other: Parts, rekey: Rekey) -> None:
-    fill(parts)
+def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(
+    container: Container, other: Container, rekey: Rekey
+) -> None:
+    fill(container)
 
     def slow() -> Iterator[bytes]:
         yield b"co"
@@ -478,16 +485,16 @@ def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(parts: Parts
     with pytest.raises(Unavailable, match="same request again"):
         other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
     (id,) = send(other, *sent, data=(b"copy",))
-    (plain,) = parts.reader.decrypted(parts.statements.some([id]))
-    (data,) = parts.attachments.of([(plain, orjson.loads(plain.body))])
+    (plain,) = container.reader.decrypted(container.statements.some([id]))
+    (data,) = container.attachments.of([(plain, orjson.loads(plain.body))])
     assert b"".join(data.chunks) == b"copy"
 
 
 def test_data_that_came_in_while_the_new_key_began_to_seal_are_sent_again(
-    parts: Parts, other: Parts, rekey: Rekey
+    container: Container, other: Container, rekey: Rekey
 ) -> None:
     """The old key opens still: but what is wrapped with it may come when all that is had been looked through."""
-    fill(parts)
+    fill(container)
 
     def check() -> None:
         state = rekey.status()
@@ -507,58 +514,60 @@ def test_data_that_came_in_while_the_new_key_began_to_seal_are_sent_again(
 
 
 def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
-    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+    container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a process that was paused, and wrote behind what had been looked through."""
-    fill(parts)
-    ana = parts.keys.subject("account:https://ent.example|ana")
-    old, organisation = AESGCM(leaked(parts)[ana]), parts.settings.organisation
+    fill(container)
+    ana = container.keys.subject("account:https://ent.example|ana")
+    old, organisation = AESGCM(leaked(container)[ana]), container.settings.organisation
     real = rekey._repository.advance
 
     def advance(number: int, before: Stage, after: Stage) -> bool:
         if after is Stage.CLOSING:
             id = b"session-of-ana-2"
             state = sealing.encrypt(old, organisation, sealing.session_place(id), b"late", os.urandom)
-            sessions = parts.store.collection("pattern_sessions")
+            sessions = container.store.collection("pattern_sessions")
             sessions.insert_one({"_id": id, "subject": ana, "state": state})
             _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
-            parts.store.collection("attachments").insert_one(
+            container.store.collection("attachments").insert_one(
                 {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}
             )
         return real(number, before, after)
 
     monkeypatch.setattr(rekey._repository, "advance", advance)
     rekey.run()
-    key = parts.subjects.renewed([ana])[ana]
-    (late,) = parts.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
+    key = container.subjects.renewed([ana])[ana]
+    (late,) = container.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
     assert sealing.decrypt(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
-    (attachment,) = parts.store.collection("attachments").find({"_id": bytes(16)})
+    (attachment,) = container.store.collection("attachments").find({"_id": bytes(16)})
     assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
 
 
-def test_rows_read_before_they_were_sealed_anew_still_open(parts: Parts, other: Parts, rekey: Rekey) -> None:
+def test_rows_read_before_they_were_sealed_anew_still_open(
+    container: Container, other: Container, rekey: Rekey
+) -> None:
     """As a page that goes to a slow client: read from MongoDB long before it is opened."""
-    fill(parts)
+    fill(container)
     rows = other.statements.span(None, 1 << 62, 1_000)
     rekey.run()
     assert len(other.reader.decrypted(rows)) == len(rows)
 
 
 @pytest.mark.parametrize("stage", [Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING])
-def test_an_erasure_wins_at_each_stage(parts: Parts, rekey: Rekey, stage: Stage) -> None:
-    fill(parts)
-    ana = parts.keys.subject("account:https://ent.example|ana")
+def test_an_erasure_wins_at_each_stage(container: Container, rekey: Rekey, stage: Stage) -> None:
+    fill(container)
+    ana = container.keys.subject("account:https://ent.example|ana")
     keys: list[bytes] = []
     erased: list[bool] = []
 
     def check() -> None:
         state = rekey.status()
         assert state is not None
-        found = parts.store.collection("subjects").find_one({"_id": ana})
+        found = container.store.collection("subjects").find_one({"_id": ana})
         if found is not None:
             keys.extend(
-                parts.keyring.unwrap(
-                    subject_place(parts.settings.organisation, ana), Wrapped(found["version"], bytes(found[name]))
+                container.keyring.unwrap(
+                    subject_place(container.settings.organisation, ana), Wrapped(found["version"], bytes(found[name]))
                 )
                 for name in ("key", "next")
                 if name in found
@@ -566,64 +575,66 @@ def test_an_erasure_wins_at_each_stage(parts: Parts, rekey: Rekey, stage: Stage)
         ready = stage is not Stage.GIVING or (found is not None and "next" in found)
         if state.stage is stage and ready and not erased:
             erased.append(True)
-            erasure = parts.erasures.erase(person("ana"), actor=BY)
+            erasure = container.erasures.erase(person("ana"), actor=BY)
             # What is stored is told by neither key, from that moment on.
-            assert parts.store.collection("subjects").find_one({"_id": ana}) is None
-            parts.erasures.advance(erasure.id)
+            assert container.store.collection("subjects").find_one({"_id": ana}) is None
+            container.erasures.advance(erasure.id)
 
     assert rekey.run(check=check).finished
     assert erased
-    assert parts.store.collection("subjects").find_one({"_id": ana}) is None
+    assert container.store.collection("subjects").find_one({"_id": ana}) is None
     for key in set(keys):
-        assert opens_with(parts, {ana: key}) == set()
-    assert all(row.subject != ana for row in parts.statements.span(None, 1 << 62, 1_000))
-    assert parts.store.collection("documents").count_documents({"subject": ana}) == 0
+        assert opens_with(container, {ana: key}) == set()
+    assert all(row.subject != ana for row in container.statements.span(None, 1 << 62, 1_000))
+    assert container.store.collection("documents").count_documents({"subject": ana}) == 0
     # The others read.
-    assert len(parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))) == 13
+    assert len(container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000))) == 13
 
 
 def test_an_erasure_at_the_very_moment_the_keys_are_given(
-    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+    container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(parts)
-    real, done, learners = rekey._repository.give, [], len(leaked(parts))
+    fill(container)
+    real, done, learners = rekey._repository.give, [], len(leaked(container))
 
     def give(*given: Any) -> bool:
         if not done:
-            done.append(parts.erasures.erase(person("ana"), actor=BY))
+            done.append(container.erasures.erase(person("ana"), actor=BY))
         return real(*given)
 
     monkeypatch.setattr(rekey._repository, "give", give)
     assert rekey.run().learners == learners - 1
-    assert parts.erasures.advance(done[0].id).phase == "done"
-    assert two_keys(parts) == 0
+    assert container.erasures.advance(done[0].id).phase == "done"
+    assert two_keys(container) == 0
 
 
-def test_key_encryption_keys_are_rotated_in_the_midst_of_it(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
+def test_key_encryption_keys_are_rotated_in_the_midst_of_it(container: Container, rekey: Rekey) -> None:
+    fill(container)
+    before, old = reads(container), leaked(container)
     rotated: list[Stage] = []
 
     def check() -> None:
         state = rekey.status()
         assert state is not None
-        if state.stage not in rotated and (state.stage is not Stage.GIVING or two_keys(parts) == 2):
+        if state.stage not in rotated and (state.stage is not Stage.GIVING or two_keys(container) == 2):
             rotated.append(state.stage)
-            parts.key_service.rotate()
-            parts.key_service.rewrap()
-            assert parts.key_service.verify().whole
+            container.key_service.rotate()
+            container.key_service.rewrap()
+            assert container.key_service.verify().whole
 
     assert rekey.run(check=check).finished
     assert len(rotated) == 4
-    parts.key_service.rewrap()
-    assert {one["version"] for one in parts.store.collection("subjects").find({})} == {5}
-    assert reads(parts) == before
-    assert opens_with(parts, old) == set()
+    container.key_service.rewrap()
+    assert {one["version"] for one in container.store.collection("subjects").find({})} == {5}
+    assert reads(container) == before
+    assert opens_with(container, old) == set()
 
 
-def test_two_runs_at_once_do_it_once(parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
+def test_two_runs_at_once_do_it_once(
+    container: Container, other: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(container)
+    before, old = reads(container), leaked(container)
     monkeypatch.setattr(other.rekey, "_settle", 0.0)
     failed: list[Exception] = []
 
@@ -644,12 +655,14 @@ def test_two_runs_at_once_do_it_once(parts: Parts, other: Parts, rekey: Rekey, m
     assert failed == []
     while (state := rekey.status()) is not None and state.under_way:
         rekey.run()
-    assert opens_with(parts, old) == set()
-    assert reads(parts) == before
+    assert opens_with(container, old) == set()
+    assert reads(container) == before
 
 
-def test_it_waits_for_commands_that_nobody_tells(parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(parts)
+def test_it_waits_for_commands_that_nobody_tells(
+    container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(container)
     monkeypatch.setattr(rekey, "_settle", 0.5)
     seen: list[Stage] = []
 
@@ -663,9 +676,9 @@ def test_it_waits_for_commands_that_nobody_tells(parts: Parts, rekey: Rekey, mon
 
 
 def test_a_process_that_knows_the_old_key_alone_holds_it_up(
-    parts: Parts, other: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+    container: Container, other: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(parts)
+    fill(container)
     monkeypatch.setattr(rekey, "_processes", rekey._processes._replace(forgotten=lambda epoch: False))
     with pytest.raises(DatabaseUnavailable):
         rekey.run()
@@ -674,20 +687,22 @@ def test_a_process_that_knows_the_old_key_alone_holds_it_up(
     assert state.stage is Stage.GIVEN
 
 
-def test_what_does_not_open_is_left_and_counted(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    (row, *_) = parts.statements.span(None, 1 << 62, 1)
-    parts.store.collection("statements").update_one({"_id": row.id}, {"$set": {"body": row.body[:-1] + b"\x00\x00"}})
-    bo = parts.keys.subject("account:https://ent.example|bo")
-    parts.store.collection("subjects").delete_one({"_id": bo})
+def test_what_does_not_open_is_left_and_counted(container: Container, rekey: Rekey) -> None:
+    fill(container)
+    (row, *_) = container.statements.span(None, 1 << 62, 1)
+    container.store.collection("statements").update_one(
+        {"_id": row.id}, {"$set": {"body": row.body[:-1] + b"\x00\x00"}}
+    )
+    bo = container.keys.subject("account:https://ent.example|bo")
+    container.store.collection("subjects").delete_one({"_id": bo})
     done = rekey.run()
     assert (done.unopened, done.finished) == (1 + 4, True)
 
 
-def test_the_job_goes_on_with_what_was_begun_and_begins_nothing(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    job = next(job for job in parts.jobs if job.name == "rekey")
-    leadership = parts.leadership.acquire()
+def test_the_job_goes_on_with_what_was_begun_and_begins_nothing(container: Container, rekey: Rekey) -> None:
+    fill(container)
+    job = next(job for job in container.jobs if job.name == "rekey")
+    leadership = container.leadership.acquire()
     assert leadership is not None
     with leadership as lease:
         assert job.run(lease)["number"] == 0
@@ -695,32 +710,32 @@ def test_the_job_goes_on_with_what_was_begun_and_begins_nothing(parts: Parts, re
             rekey.run(check=stop_after(2))
         assert job.run(lease)["finished"]
         assert not job.run(lease)["finished"]
-    assert two_keys(parts) == 0
+    assert two_keys(container) == 0
 
 
-def test_learners_who_come_meanwhile_keep_the_key_that_nobody_has_seen(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
+def test_learners_who_come_meanwhile_keep_the_key_that_nobody_has_seen(container: Container, rekey: Rekey) -> None:
+    fill(container)
     made: list[str] = []
 
     def check() -> None:
         made.append(f"new-{len(made)}")
-        send(parts, named(made[-1]))
+        send(container, named(made[-1]))
 
     rekey.run(check=check)
-    opened = parts.reader.decrypted(parts.statements.span(None, 1 << 62, 10_000))
+    opened = container.reader.decrypted(container.statements.span(None, 1 << 62, 10_000))
     assert len(opened) == 17 + len(made)
 
 
-def test_a_cold_process_reads_and_writes_at_each_stage(parts: Parts, rekey: Rekey) -> None:
-    fill(parts)
-    ana = parts.keys.subject("account:https://ent.example|ana")
+def test_a_cold_process_reads_and_writes_at_each_stage(container: Container, rekey: Rekey) -> None:
+    fill(container)
+    ana = container.keys.subject("account:https://ent.example|ana")
 
     def look() -> None:
-        cold = SubjectKeys(parts.store, parts.keyring, parts.settings.organisation)
+        cold = SubjectKeys(container.store, container.keyring, container.settings.organisation)
         key = cold.ensured([ana])[ana]
-        sealed = sealing.encrypt(key, parts.settings.organisation, "here", b"plain", os.urandom)
-        warm = parts.subjects.existing([ana])[ana]
-        assert sealing.decrypt(warm, parts.settings.organisation, "here", sealed) == b"plain"
+        sealed = sealing.encrypt(key, container.settings.organisation, "here", b"plain", os.urandom)
+        warm = container.subjects.existing([ana])[ana]
+        assert sealing.decrypt(warm, container.settings.organisation, "here", sealed) == b"plain"
 
     rekey.run(check=look)
 
@@ -729,10 +744,10 @@ def test_a_cold_process_reads_and_writes_at_each_stage(parts: Parts, rekey: Reke
 
 
 @pytest.fixture
-def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
     """A process of a store of its own, that a restore may stop."""
     organisation = database_name.removeprefix("sillage_")
-    made = Parts(replace(settings, organisation=organisation, heartbeat_seconds=0.05))
+    made = Container(replace(settings, organisation=organisation, heartbeat_seconds=0.05))
     made.initialise()
     made.register.add(orjson.dumps(ACTIVITY))
     made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
@@ -742,36 +757,36 @@ def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch)
     made.close()
 
 
-def restore(parts: Parts, file: Path, **given: Any) -> Parts:
+def restore(container: Container, file: Path, **given: Any) -> Container:
     """By a command of its own, as nobody serves."""
-    parts.close()
-    command = Parts(parts.settings)
+    container.close()
+    command = Container(container.settings)
     done = command.backups.restore(file, **given)
     command.close()
-    made = Parts(parts.settings)
+    made = Container(container.settings)
     made.start()
     assert done.rekey == ((state := made.rekey.status()) is not None and state.under_way)
     return made
 
 
 def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_again(
-    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts, rekey = own, own.rekey
-    fill(parts)
-    old = leaked(parts)
-    file = parts.backups.create(tmp_path).path
+    container, rekey = own, own.rekey
+    fill(container)
+    old = leaked(container)
+    file = container.backups.create(tmp_path).path
     rekey.run()
     # Noted since, under the new keys, of learners of before and of one who came later: none of it is taken back.
-    case = parts.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
-    parts.cases.identify(case.id, note="seen", actor=BY)
-    parts.restriction.restrict(person("cem"), case=case.id, actor=BY)
-    send(parts, named("late"))
-    parts.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
-    held = sorted(parts.restriction.held())
+    case = container.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
+    container.cases.identify(case.id, note="seen", actor=BY)
+    container.restriction.restrict(person("cem"), case=case.id, actor=BY)
+    send(container, named("late"))
+    container.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
+    held = sorted(container.restriction.held())
     assert len({one.subject for one in held if one.agents}) == len(held) >= 2
-    late = parts.keys.subject("account:https://ent.example|late")
-    made = restore(parts, file, replace=True)
+    late = container.keys.subject("account:https://ent.example|late")
+    made = restore(container, file, replace=True)
     try:
         state = made.rekey.status()
         assert state is not None
@@ -795,21 +810,21 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
 
 @pytest.mark.parametrize("stage", [Stage.GIVING, Stage.MOVING, Stage.CLOSING])
 def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
-    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+    own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
-    parts, rekey = own, own.rekey
-    fill(parts)
-    before, old = reads(parts), leaked(parts)
+    container, rekey = own, own.rekey
+    fill(container)
+    before, old = reads(container), leaked(container)
     files: list[Path] = []
 
     def check() -> None:
         state = rekey.status()
         assert state is not None
-        if state.stage is stage and not files and (stage is not Stage.GIVING or two_keys(parts) == 2):
-            files.append(parts.backups.create(tmp_path).path)
+        if state.stage is stage and not files and (stage is not Stage.GIVING or two_keys(container) == 2):
+            files.append(container.backups.create(tmp_path).path)
 
     rekey.run(check=check)
-    made = restore(parts, files[0], replace=True)
+    made = restore(container, files[0], replace=True)
     try:
         assert reads(made) == before
         monkeypatch.setattr(made.rekey, "_settle", 0.0)
@@ -822,23 +837,23 @@ def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
 
 
 def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_the_later_one_replaced(
-    own: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts, rekey = own, own.rekey
-    fill(parts)
+    container, rekey = own, own.rekey
+    fill(container)
     files: list[Path] = []
 
     def check() -> None:
         state = rekey.status()
         if state is not None and state.stage is Stage.MOVING and not files:
-            files.append(parts.backups.create(tmp_path).path)
+            files.append(container.backups.create(tmp_path).path)
 
     rekey.run(check=check)
     # They leak, and are replaced.
-    old = leaked(parts)
-    before = reads(parts)
+    old = leaked(container)
+    before = reads(container)
     rekey.run()
-    made = restore(parts, files[0], replace=True)
+    made = restore(container, files[0], replace=True)
     try:
         monkeypatch.setattr(made.rekey, "_settle", 0.0)
         made.rekey.resume()
@@ -853,13 +868,13 @@ def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_t
 
 
 def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
-    parts: Parts, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
+    container: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = Content("image/jpeg", os.urandom(MAX_DOCUMENT_BYTES))
     named_by = Conditions(if_none_match=frozenset({"*"}))
     for name in ("ana", "bo", "cem"):
         where = place(Resource.STATE, name, "large")
-        parts.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
+        container.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
     pages: list[int] = []
     page = LearnerSeals.page
 
@@ -869,20 +884,20 @@ def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
         return rows
 
     monkeypatch.setattr(LearnerSeals, "page", counted)
-    old = leaked(parts)
+    old = leaked(container)
     assert rekey.run().finished
-    assert opens_with(parts, old) == set()
+    assert opens_with(container, old) == set()
     assert max(pages) < 2 * MAX_BYTES
     for name in ("ana", "bo", "cem"):
-        assert parts.documents.read(place(Resource.STATE, name, "large"), actor="a").content == content
+        assert container.documents.read(place(Resource.STATE, name, "large"), actor="a").content == content
 
 
-def test_a_restore_of_a_backup_from_after_says_nothing(own: Parts, tmp_path: Path) -> None:
-    parts, rekey = own, own.rekey
-    fill(parts)
-    before = reads(parts)
+def test_a_restore_of_a_backup_from_after_says_nothing(own: Container, tmp_path: Path) -> None:
+    container, rekey = own, own.rekey
+    fill(container)
+    before = reads(container)
     rekey.run()
-    made = restore(parts, parts.backups.create(tmp_path).path, replace=True)
+    made = restore(container, container.backups.create(tmp_path).path, replace=True)
     try:
         state = made.rekey.status()
         assert state is not None

@@ -16,16 +16,16 @@ from app.access.store import Source
 from app.core import clock
 from app.core.errors import KeysBusy, SettingsInvalid
 from app.crypto.bodies import LATEST, Bodies, format_of
-from app.factory import Parts
+from app.factory import Container
 from app.operations.rotation import reseal as rules
 from app.standards.xapi.versions import Version
 from tests import formats as formats_known
 from tests.formats import FORMER
-from tests.operations.rotation.test_index_key import ANA, BO, parts, send, source, stop_after
+from tests.operations.rotation.test_index_key import ANA, BO, container, send, source, stop_after
 from tests.served import statement
 from tests.stores import settle
 
-__all__ = ("parts", "source")
+__all__ = ("container", "source")
 
 
 @pytest.fixture(autouse=True)
@@ -33,20 +33,20 @@ def two_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(factory, "DICTIONARIES", formats_known.files(tmp_path))
 
 
-def formerly(parts: Parts) -> Bodies:
+def formerly(container: Container) -> Bodies:
     """Bodies encrypted in the former format."""
-    return Bodies(parts.settings.organisation, formats_known.dictionaries(), clock.random_bytes, writing=FORMER)
+    return Bodies(container.settings.organisation, formats_known.dictionaries(), clock.random_bytes, writing=FORMER)
 
 
 @pytest.fixture
-def former(parts: Parts, source: Source) -> tuple[UUID, ...]:
+def former(container: Container, source: Source) -> tuple[UUID, ...]:
     """Statements in the former format."""
-    now = parts.bodies
-    parts.__dict__["bodies"] = formerly(parts)
-    ids = send(parts, source, *(statement(actor=ANA) for _ in range(5)), *(statement(actor=BO) for _ in range(4)))
-    parts.__dict__["bodies"] = parts.recorder._bodies = now
+    now = container.bodies
+    container.__dict__["bodies"] = formerly(container)
+    ids = send(container, source, *(statement(actor=ANA) for _ in range(5)), *(statement(actor=BO) for _ in range(4)))
+    container.__dict__["bodies"] = container.recorder._bodies = now
     # A pass ends at the bound that this process has published: it may still be that of a moment before.
-    settle(parts)
+    settle(container)
     return ids
 
 
@@ -55,119 +55,121 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "BATCH", 2)
 
 
-def formats(parts: Parts) -> Counter[int]:
-    return Counter(format_of(row.body) for row in parts.statements.span(None, 1 << 62, 1_000))
+def formats(container: Container) -> Counter[int]:
+    return Counter(format_of(row.body) for row in container.statements.span(None, 1 << 62, 1_000))
 
 
-def plain(parts: Parts) -> dict[UUID, bytes]:
-    return {one.id: one.body for one in parts.reader.decrypted(parts.statements.span(None, 1 << 62, 1_000))}
+def plain(container: Container) -> dict[UUID, bytes]:
+    return {one.id: one.body for one in container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000))}
 
 
-def test_everything_moves_and_says_what_it_said(parts: Parts, former: tuple[UUID, ...], source: Source) -> None:
-    send(parts, source, statement())
-    settle(parts)
-    assert formats(parts) == {FORMER: 9, LATEST: 1}
-    before = plain(parts)
+def test_everything_moves_and_says_what_it_said(container: Container, former: tuple[UUID, ...], source: Source) -> None:
+    send(container, source, statement())
+    settle(container)
+    assert formats(container) == {FORMER: 9, LATEST: 1}
+    before = plain(container)
     assert len(before) == 10
     told: list[tuple[int, int]] = []
-    done = parts.reseal.run(progress=lambda *now: told.append(now))
+    done = container.reseal.run(progress=lambda *now: told.append(now))
     assert (done.format, done.seen, done.resealed, done.unopened, done.now) == (LATEST, 10, 9, 0, 10)
     assert told[-1] == (10, 10)
-    assert formats(parts) == {LATEST: 10}
-    assert plain(parts) == before
-    assert [entry.kind for entry in parts.audit.newest()].count("bodies-resealed") == 1
+    assert formats(container) == {LATEST: 10}
+    assert plain(container) == before
+    assert [entry.kind for entry in container.audit.newest()].count("bodies-resealed") == 1
     # What was sent is sent again: it is known.
-    assert parts.reseal.run().resealed == 0
+    assert container.reseal.run().resealed == 0
 
 
-def test_a_pass_that_is_stopped_goes_on_from_there(parts: Parts, former: tuple[UUID, ...]) -> None:
+def test_a_pass_that_is_stopped_goes_on_from_there(container: Container, former: tuple[UUID, ...]) -> None:
     with pytest.raises(KeysBusy):
-        parts.reseal.run(check=stop_after(2))
-    assert formats(parts) == {LATEST: 4, FORMER: 5}
-    done = parts.reseal.run()
+        container.reseal.run(check=stop_after(2))
+    assert formats(container) == {LATEST: 4, FORMER: 5}
+    done = container.reseal.run()
     assert (done.seen, done.resealed, done.now) == (9, 9, 5)
-    assert formats(parts) == {LATEST: 9}
+    assert formats(container) == {LATEST: 9}
 
 
 def test_what_was_written_but_not_noted_is_gone_through_again(
-    parts: Parts, former: tuple[UUID, ...], monkeypatch: pytest.MonkeyPatch
+    container: Container, former: tuple[UUID, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(*_: Any, **__: Any) -> None:
         raise KeysBusy("stop")
 
     with monkeypatch.context() as only:
-        only.setattr(parts.reseal._repository, "mark", cut)
+        only.setattr(container.reseal._repository, "mark", cut)
         with pytest.raises(KeysBusy):
-            parts.reseal.run()
-    assert formats(parts) == {LATEST: 2, FORMER: 7}
-    done = parts.reseal.run()
+            container.reseal.run()
+    assert formats(container) == {LATEST: 2, FORMER: 7}
+    done = container.reseal.run()
     assert (done.seen, done.resealed) == (9, 7)
-    assert formats(parts) == {LATEST: 9}
+    assert formats(container) == {LATEST: 9}
 
 
-def test_what_does_not_open_is_left_and_counted(parts: Parts, former: tuple[UUID, ...]) -> None:
-    parts.store.collection("subjects").delete_one({"_id": parts.keys.subject("account:https://ent.example|ana")})
-    parts.subjects.forget()
-    parts.store.collection("statements").update_one(
+def test_what_does_not_open_is_left_and_counted(container: Container, former: tuple[UUID, ...]) -> None:
+    container.store.collection("subjects").delete_one(
+        {"_id": container.keys.subject("account:https://ent.example|ana")}
+    )
+    container.subjects.forget()
+    container.store.collection("statements").update_one(
         {"_id": former[-1]}, {"$set": {"body": bytes([FORMER]) + b"damaged" * 10}}
     )
-    done = parts.reseal.run()
+    done = container.reseal.run()
     assert (done.seen, done.resealed, done.unopened) == (9, 3, 6)
-    assert formats(parts) == {LATEST: 3, FORMER: 6}
+    assert formats(container) == {LATEST: 3, FORMER: 6}
 
 
 def test_one_changed_between_its_reading_and_its_writing_keeps_the_change(
-    parts: Parts, former: tuple[UUID, ...], source: Source, monkeypatch: pytest.MonkeyPatch
+    container: Container, former: tuple[UUID, ...], source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = parts.store.collection("statements")
-    real, turns = parts.reseal._repository.write, []
-    changed = orjson.dumps({**orjson.loads(plain(parts)[former[0]]), "changed": True})
+    collection = container.store.collection("statements")
+    real, turns = container.reseal._repository.write, []
+    changed = orjson.dumps({**orjson.loads(plain(container)[former[0]]), "changed": True})
 
     def write(bodies: Any) -> int:
         if not turns:
             turns.append(True)
-            (row,) = parts.statements.some([former[0]])
-            key = parts.subjects.existing([row.subject])[row.subject]
-            body = formerly(parts).encrypt([(row.id, changed)], [key])[0]
+            (row,) = container.statements.some([former[0]])
+            key = container.subjects.existing([row.subject])[row.subject]
+            body = formerly(container).encrypt([(row.id, changed)], [key])[0]
             collection.update_one({"_id": row.id}, {"$set": {"body": body}})
             collection.delete_one({"_id": former[1]})
         return real(bodies)
 
-    monkeypatch.setattr(parts.reseal._repository, "write", write)
-    parts.reseal.run()
-    assert formats(parts) == {LATEST: 8}
-    assert plain(parts)[former[0]] == changed
+    monkeypatch.setattr(container.reseal._repository, "write", write)
+    container.reseal.run()
+    assert formats(container) == {LATEST: 8}
+    assert plain(container)[former[0]] == changed
 
 
-def test_retries_are_known_after_the_move(parts: Parts, source: Source) -> None:
+def test_retries_are_known_after_the_move(container: Container, source: Source) -> None:
     sent = [statement(actor=ANA, id=str(UUID(int=n))) for n in range(1, 4)]
-    send(parts, source, *sent)
-    parts.reseal.run()
-    again = parts.recorder.record(orjson.dumps(sent), source, Version.V2)
+    send(container, source, *sent)
+    container.reseal.run()
+    again = container.recorder.record(orjson.dumps(sent), source, Version.V2)
     assert len(again.inserted.repeated) == 3
 
 
 def test_the_job_moves_what_is_there_once_and_goes_on_when_it_was_cut_off(
-    parts: Parts, former: tuple[UUID, ...]
+    container: Container, former: tuple[UUID, ...]
 ) -> None:
-    job = next(job for job in parts.jobs if job.name == "reseal")
-    leadership = parts.leadership.acquire()
+    job = next(job for job in container.jobs if job.name == "reseal")
+    leadership = container.leadership.acquire()
     assert leadership is not None
     with leadership as lease:
         with pytest.raises(KeysBusy):
-            parts.reseal.run(check=stop_after(1))
-        assert formats(parts)[FORMER]
+            container.reseal.run(check=stop_after(1))
+        assert formats(container)[FORMER]
         job.run(lease)
-        assert formats(parts) == {LATEST: len(former)}
+        assert formats(container) == {LATEST: len(former)}
         assert job.run(lease) == {"due": False}
 
 
-def test_a_store_without_statements_has_nothing_to_move(parts: Parts) -> None:
-    assert not parts.reseal.due()
+def test_a_store_without_statements_has_nothing_to_move(container: Container) -> None:
+    assert not container.reseal.due()
 
 
-def test_a_format_that_is_not_known_is_refused_at_the_start(parts: Parts) -> None:
-    other = Parts(replace(parts.settings, statement_format=FORMER + 1))
+def test_a_format_that_is_not_known_is_refused_at_the_start(container: Container) -> None:
+    other = Container(replace(container.settings, statement_format=FORMER + 1))
     with pytest.raises(SettingsInvalid, match="SILLAGE_STATEMENT_FORMAT"):
         other.check()
     with pytest.raises(SettingsInvalid, match="SILLAGE_STATEMENT_FORMAT"):
@@ -175,7 +177,7 @@ def test_a_format_that_is_not_known_is_refused_at_the_start(parts: Parts) -> Non
     other.close()
 
 
-def test_what_is_written_is_what_the_setting_says(parts: Parts) -> None:
-    other = Parts(replace(parts.settings, statement_format=FORMER))
+def test_what_is_written_is_what_the_setting_says(container: Container) -> None:
+    other = Container(replace(container.settings, statement_format=FORMER))
     assert other.bodies.writing == FORMER
-    assert parts.bodies.writing == LATEST
+    assert container.bodies.writing == LATEST

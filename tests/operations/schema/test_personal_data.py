@@ -8,18 +8,18 @@ import re
 import pytest
 
 from app.core.personal_data import RIGHTS, DataSubject, Impersonal, Personal, PersonalDataStore, Restored
-from app.factory import Parts
+from app.factory import Container
 from app.keys import learners
 from app.operations.schema.catalogue import COLLECTIONS, restored
 from app.operations.schema.migrations import NOTES
 from app.platform.mongo.collection import DataContext, Declared
 from app.platform.mongo.learner_collection import LearnerCollection
 from tests.operations.rotation.test_rekey import Sealed, fill, rekey
-from tests.people.people import parts
+from tests.people.people import container
 from tests.places import ROOT
 from tests.values import bytes_in
 
-__all__ = ("parts", "rekey")
+__all__ = ("container", "rekey")
 
 DECLARED = {declared.name: declared for declared in COLLECTIONS}
 
@@ -63,9 +63,9 @@ def overridden(data: PersonalDataStore, method: str) -> bool:
 @pytest.mark.parametrize(
     "declared", [each for each in COLLECTIONS if isinstance(each.holds, Personal)], ids=lambda declared: declared.name
 )
-def test_each_right_is_done_or_explained(declared: Declared, parts: Parts) -> None:
+def test_each_right_is_done_or_explained(declared: Declared, container: Container) -> None:
     assert isinstance(declared.holds, Personal)
-    context = DataContext(parts.store, parts.keys, parts.subjects)
+    context = DataContext(container.store, container.keys, container.subjects)
     by_itself, apart = done(declared, context), declared.holds.apart
     assert by_itself | apart.keys() == set(RIGHTS)
     assert by_itself.isdisjoint(apart)
@@ -74,7 +74,7 @@ def test_each_right_is_done_or_explained(declared: Declared, parts: Parts) -> No
         assert where.startswith("none: ") or (ROOT / where.split("`")[1]).is_file(), where
 
 
-def test_an_index_answers_each_question_for_a_person_or_a_duration(parts: Parts) -> None:
+def test_an_index_answers_each_question_for_a_person_or_a_duration(parts: Container) -> None:
     looked = []
     for store in parts.personal_data:
         if isinstance(store, LearnerCollection):
@@ -106,22 +106,24 @@ def test_what_is_never_taken_back_is_what_is_declared() -> None:
     assert restored(Restored.NEVER) == {"processes", "fences", "key_holders"}
 
 
-def test_what_is_said_holds_of_a_store_that_has_seen_everything(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_said_holds_of_a_store_that_has_seen_everything(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Sealed, "made", [])
     with monkeypatch.context() as recorded:
         recorded.setattr(learners, "AESGCM", Sealed)
-        parts.subjects.forget()
-        fill(parts)
-    parts.subjects.forget()
-    subjects = {bytes(one["_id"]) for one in parts.store.collection(learners.NAME).find({}, {"_id": 1})}
+        container.subjects.forget()
+        fill(container)
+    container.subjects.forget()
+    subjects = {bytes(one["_id"]) for one in container.store.collection(learners.NAME).find({}, {"_id": 1})}
     assert len(subjects) > 4
-    names = set(parts.store.db.list_collection_names())
+    names = set(container.store.db.list_collection_names())
     # Migrations note themselves before there is anything to declare.
     names -= {NOTES}
     assert names <= DECLARED.keys()
     of_persons, sealed = set(), set()
     for name in names:
-        for found in parts.store.collection(name).find({}):
+        for found in container.store.collection(name).find({}):
             for value in bytes_in(found):
                 if value in subjects:
                     of_persons.add(name)

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import orjson
 
 from app.core import clock
-from app.factory import Parts
+from app.factory import Container
 from app.traces.notes_store import NoteRepository
 from tests.people.people import named, person, send
 from tests.stores import own_settings, with_tutor
@@ -26,35 +26,35 @@ BY = "cli:test"
 class Notes:
     """Notes of a store."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._notes = NoteRepository(parts.store, parts.person_seal)
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._notes = NoteRepository(container.store, container.person_seal)
 
     def write(self, name: str, text: str, days_old: int = 0) -> None:
         """A note on somebody."""
         self._notes.write(
-            self._parts.keys.subject(*person(name).identifiers), "tutor", clock.now_us() - days_old * DAY_US, text
+            self._container.keys.subject(*person(name).identifiers), "tutor", clock.now_us() - days_old * DAY_US, text
         )
 
     def left(self) -> list[str]:
         """The notes that open."""
-        self._parts.subjects.forget()
+        self._container.subjects.forget()
         return sorted(self._notes.read())
 
     def stored(self) -> int:
         """The number stored, whether or not they open."""
-        return self._parts.store.collection("notes").count_documents({})
+        return self._container.store.collection("notes").count_documents({})
 
 
 def main(folder: Path, uri: str) -> dict[str, Any]:
     """Use it all, and tell what came of it."""
     said: dict[str, Any] = {}
     settings = own_settings(folder, uri)
-    with with_tutor(settings, f"sillage_{settings.organisation}") as parts:
-        settings = parts.settings
-        parts.start()
-        notes = Notes(parts)
-        send(parts, named("lea"), named("other"))
+    with with_tutor(settings, f"sillage_{settings.organisation}") as container:
+        settings = container.settings
+        container.start()
+        notes = Notes(container)
+        send(container, named("lea"), named("other"))
         for name, text, age in (
             ("lea", "reads well", 0),
             ("lea", "counts well", 0),
@@ -64,29 +64,29 @@ def main(folder: Path, uri: str) -> dict[str, Any]:
             ("alone", "never sent a statement", 0),
         ):
             notes.write(name, text, age)
-        said["found"] = parts.persons.find(person("lea"), actor=BY)["notes"]
-        said["held"] = parts.persons.reach(person("alone")).held
+        said["found"] = container.persons.find(person("lea"), actor=BY)["notes"]
+        said["held"] = container.persons.reach(person("alone")).held
 
-        zipped = ZipFile(io.BytesIO(b"".join(parts.packages.write(person("lea"), actor=BY))))
+        zipped = ZipFile(io.BytesIO(b"".join(container.packages.write(person("lea"), actor=BY))))
         said["exported"] = sorted(item["note"] for item in orjson.loads(zipped.read("notes/notes-00001.json")))
         said["readme"] = "notes/ " in zipped.read("README.en.txt").decode()
         said["page"] = "notes of teachers" in zipped.read("index.en.html").decode()
 
-        (line,) = parts.retention.report(clock.now_us())
+        (line,) = container.retention.report(clock.now_us())
         said["due"] = (line.documents, line.documents_due)
-        said["retained"] = parts.retention.apply(clock.now_us(), dry_run=False).documents
+        said["retained"] = container.retention.apply(clock.now_us(), dry_run=False).documents
         said["after retention"] = notes.left()
 
-        file = parts.backups.create(folder).path
+        file = container.backups.create(folder).path
         notes.write("other", "since the backup")
-        started = parts.erasures.erase(person("lea"), actor=BY)
+        started = container.erasures.erase(person("lea"), actor=BY)
         said["without the key"] = (notes.left(), notes.stored())
-        said["receipt"] = parts.erasures.advance(started.id).counts["notes"]
-        parts.erasures.advance(parts.erasures.erase(person("alone"), actor=BY).id)
+        said["receipt"] = container.erasures.advance(started.id).counts["notes"]
+        container.erasures.advance(container.erasures.erase(person("alone"), actor=BY).id)
         said["erased"] = (notes.left(), notes.stored())
         # The restore is a command of its own, and nothing serves meanwhile.
-        parts.close()
-        command = Parts(settings)
+        container.close()
+        command = Container(settings)
         try:
             said["erased again"] = command.backups.restore(file, replace=True).erased
             said["restored"] = (Notes(command).left(), Notes(command).stored())

@@ -13,16 +13,16 @@ import pytest
 import structlog
 
 from app.core.errors import DecryptionFailed, NotFound
-from app.factory import Parts
+from app.factory import Container
 from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
 from app.people.finding.pseudonyms import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
-from tests.people.people import document, mentions, named, parts, person, place, send, with_attachment
+from tests.people.people import container, document, mentions, named, person, place, send, with_attachment
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 READER = Reader("reader", None)
 
@@ -31,166 +31,168 @@ class Stopped(Exception):
     """Error that a test ends an erasure with, between two of its steps."""
 
 
-def begun(parts: Parts, until: str = FORGETTING) -> Erasure:
+def begun(container: Container, until: str = FORGETTING) -> Erasure:
     """The erasure of ``lea``, up to the beginning of a step."""
-    started = parts.erasures.erase(person("lea"), actor="cli:test")
+    started = container.erasures.erase(person("lea"), actor="cli:test")
 
     def stop() -> None:
-        if parts.erasures.get(started.id).phase == until:
+        if container.erasures.get(started.id).phase == until:
             raise Stopped
 
     if until != FORGETTING:
         with pytest.raises(Stopped):
-            parts.erasures.advance(started.id, check=stop)
-    return parts.erasures.get(started.id)
+            container.erasures.advance(started.id, check=stop)
+    return container.erasures.get(started.id)
 
 
-def page(parts: Parts) -> list[str]:
-    found = parts.library.page(StatementQuery(limit=100), READER)
+def page(container: Container) -> list[str]:
+    found = container.library.page(StatementQuery(limit=100), READER)
     return [orjson.loads(body)["id"] for body in found.bodies]
 
 
-def about(parts: Parts, who: Person) -> Any:
-    content = b"".join(parts.packages.write(who, actor="cli:test"))
+def about(container: Container, who: Person) -> Any:
+    content = b"".join(container.packages.write(who, actor="cli:test"))
     return orjson.loads(ZipFile(io.BytesIO(content)).read("about.json"))
 
 
-def damage(parts: Parts, identity: UUID) -> None:
+def damage(container: Container, identity: UUID) -> None:
     """Alter the last byte of a body."""
-    body = bytearray(parts.store.collection("statements").find_one({"_id": identity})["body"])
+    body = bytearray(container.store.collection("statements").find_one({"_id": identity})["body"])
     body[-1] ^= 1
-    parts.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": bytes(body)}})
+    container.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": bytes(body)}})
 
 
 @pytest.fixture(params=[FORGETTING, DELETING])
-def anew(request: pytest.FixtureRequest, parts: Parts) -> tuple[Parts, list[UUID], list[UUID]]:
+def anew(request: pytest.FixtureRequest, container: Container) -> tuple[Container, list[UUID], list[UUID]]:
     """Old statements of somebody whose erasure is under way, and what came since, under a new key."""
-    old = send(parts, named("lea"), named("lea"))
-    begun(parts, request.param)
-    return parts, old, send(parts, named("lea"))
+    old = send(container, named("lea"), named("lea"))
+    begun(container, request.param)
+    return container, old, send(container, named("lea"))
 
 
-def test_old_statements_are_erased_though_there_is_a_new_key(anew: tuple[Parts, list[UUID], list[UUID]]) -> None:
-    parts, old, fresh = anew
+def test_old_statements_are_erased_though_there_is_a_new_key(anew: tuple[Container, list[UUID], list[UUID]]) -> None:
+    container, old, fresh = anew
     with structlog.testing.capture_logs() as logged:
         for identity in old:
             with pytest.raises(NotFound):
-                parts.library.one(identity, READER, voided=False)
-        assert page(parts) == [str(fresh[0])]
-        assert [plain.id for plain in parts.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
-        assert parts.key_service.verify().damaged == ()
-        said = about(parts, person("lea"))
+                container.library.one(identity, READER, voided=False)
+        assert page(container) == [str(fresh[0])]
+        assert [plain.id for plain in container.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
+        assert container.key_service.verify().damaged == ()
+        said = about(container, person("lea"))
     assert (said["unreadable"], said["own"]) == (0, 1)
     assert [line for line in logged if line["log_level"] == "error"] == []
 
 
-def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(parts: Parts) -> None:
-    send(parts, named("lea"))
-    (others,) = send(parts, named("other"))
-    erasure = begun(parts, DELETING)
-    (fresh,) = send(parts, named("lea"))
-    assert parts.statements.some([fresh])[0].stored > erasure.until_stored
+def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(container: Container) -> None:
+    send(container, named("lea"))
+    (others,) = send(container, named("other"))
+    erasure = begun(container, DELETING)
+    (fresh,) = send(container, named("lea"))
+    assert container.statements.some([fresh])[0].stored > erasure.until_stored
     for identity, name in ((others, "other"), (fresh, "lea")):
-        damage(parts, identity)
+        damage(container, identity)
         with structlog.testing.capture_logs() as logged, pytest.raises(DecryptionFailed):
-            parts.library.one(identity, READER, voided=False)
+            container.library.one(identity, READER, voided=False)
         assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(identity)]]
-        assert about(parts, person(name))["unreadable"] == 1
-    assert page(parts) == []
+        assert about(container, person(name))["unreadable"] == 1
+    assert page(container) == []
 
 
-def test_what_an_erasure_deleted_since_it_was_read_is_erased(parts: Parts) -> None:
-    old = parts.statements.some(send(parts, named("lea")))
-    done = parts.erasures.advance(begun(parts).id)
-    send(parts, named("lea"))
+def test_what_an_erasure_deleted_since_it_was_read_is_erased(container: Container) -> None:
+    old = container.statements.some(send(container, named("lea")))
+    done = container.erasures.advance(begun(container).id)
+    send(container, named("lea"))
     assert done.phase == DONE
-    assert parts.reader.one(old[0]) is None
-    assert parts.reader.decrypted_within(old, None).damaged == ()
+    assert container.reader.one(old[0]) is None
+    assert container.reader.decrypted_within(old, None).damaged == ()
 
 
-def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(parts: Parts) -> None:
-    send(parts, named("lea"))
-    subject = parts.keys.subject(person("lea").identifiers[0])
-    old_keys, _ = parts.subjects._cache[subject]
-    begun(parts)
-    (fresh,) = send(parts, named("lea"))
+def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(container: Container) -> None:
+    send(container, named("lea"))
+    subject = container.keys.subject(person("lea").identifiers[0])
+    old_keys, _ = container.subjects._cache[subject]
+    begun(container)
+    (fresh,) = send(container, named("lea"))
     # As in another process, which nobody has told yet.
-    parts.subjects._cache[subject] = (old_keys, float("inf"))
+    container.subjects._cache[subject] = (old_keys, float("inf"))
     with structlog.testing.capture_logs() as logged:
-        assert page(parts) == [str(fresh)]
-        assert parts.library.one(fresh, READER, voided=False).stored
+        assert page(container) == [str(fresh)]
+        assert container.library.one(fresh, READER, voided=False).stored
     assert [line for line in logged if line["log_level"] == "error"] == []
 
 
-def test_pages_cut_by_bytes_go_on_after_the_erased(parts: Parts) -> None:
-    rows = parts.statements.some(send(parts, named("other"), named("lea"), named("other"), named("lea")))
-    begun(parts)
-    send(parts, named("lea"))
+def test_pages_cut_by_bytes_go_on_after_the_erased(container: Container) -> None:
+    rows = container.statements.some(send(container, named("other"), named("lea"), named("other"), named("lea")))
+    begun(container)
+    send(container, named("lea"))
     rows.sort(key=lambda row: row.stored)
     found = []
     while rows:
-        opened = parts.reader.decrypted_within(rows, 1)
+        opened = container.reader.decrypted_within(rows, 1)
         found += opened.plain
         rows = rows[opened.gone :]
         assert (len(opened.plain) <= 1, opened.damaged) == (True, ())
     assert len(found) == 2
 
 
-def test_statements_of_others_and_their_data_are_read_meanwhile(parts: Parts) -> None:
+def test_statements_of_others_and_their_data_are_read_meanwhile(container: Container) -> None:
     kept = [UUID(each["id"]) for each in mentions("lea").values()]
-    send(parts, named("lea"), *mentions("lea").values())
-    send(parts, with_attachment("lea", b"copy"), with_attachment("other", b"copy"), data=(b"copy",))
-    begun(parts)
-    send(parts, named("lea"))
-    asked = parts.library.page(StatementQuery(limit=100, attachments=True), READER)
+    send(container, named("lea"), *mentions("lea").values())
+    send(container, with_attachment("lea", b"copy"), with_attachment("other", b"copy"), data=(b"copy",))
+    begun(container)
+    send(container, named("lea"))
+    asked = container.library.page(StatementQuery(limit=100, attachments=True), READER)
     assert len(asked.bodies) == len(kept) + 2
     assert [b"".join(each.chunks) for each in asked.data or ()] == [b"copy"]
 
 
-def test_data_wrapped_with_the_old_key_are_left_out(parts: Parts) -> None:
+def test_data_wrapped_with_the_old_key_are_left_out(container: Container) -> None:
     """The statement was opened before the key was destroyed, its data are asked for afterwards."""
-    (own,) = send(parts, with_attachment("lea", b"copy"), data=(b"copy",))
-    (plain,) = parts.reader.decrypted(parts.statements.some([own]))
+    (own,) = send(container, with_attachment("lea", b"copy"), data=(b"copy",))
+    (plain,) = container.reader.decrypted(container.statements.some([own]))
     opened = [(plain, orjson.loads(plain.body))]
-    begun(parts)
-    send(parts, named("lea"))
-    assert parts.attachments.of(opened) == []
+    begun(container)
+    send(container, named("lea"))
+    assert container.attachments.of(opened) == []
 
 
-def _read(parts: Parts) -> Content:
-    return parts.documents.read(place(Resource.STATE, "lea", "d"), actor="a").content
+def _read(container: Container) -> Content:
+    return container.documents.read(place(Resource.STATE, "lea", "d"), actor="a").content
 
 
-def _merged(parts: Parts) -> Content:
-    parts.documents.merge(
+def _merged(container: Container) -> Content:
+    container.documents.merge(
         place(Resource.STATE, "lea", "d"),
         Content("application/json", b'{"b":2}'),
         Conditions(),
         source="tutor",
         actor="sk-writer",
     )
-    return _read(parts)
+    return _read(container)
 
 
 @pytest.mark.parametrize("ask", [_read, _merged])
-def test_a_damaged_document_is_told_and_not_merged_over(parts: Parts, ask: Callable[[Parts], Content]) -> None:
-    document(parts, Resource.STATE, "lea")
-    row = parts.store.collection("documents").find_one({})
-    parts.store.collection("documents").update_one({}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}})
+def test_a_damaged_document_is_told_and_not_merged_over(
+    container: Container, ask: Callable[[Container], Content]
+) -> None:
+    document(container, Resource.STATE, "lea")
+    row = container.store.collection("documents").find_one({})
+    container.store.collection("documents").update_one({}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}})
     with pytest.raises(DecryptionFailed):
-        ask(parts)
-    assert about(parts, person("lea"))["unreadable"] == 1
+        ask(container)
+    assert about(container, person("lea"))["unreadable"] == 1
 
 
-def test_an_old_document_is_erased_and_what_is_merged_begins_anew(parts: Parts) -> None:
-    document(parts, Resource.STATE, "lea")
-    begun(parts)
-    send(parts, named("lea"))
+def test_an_old_document_is_erased_and_what_is_merged_begins_anew(container: Container) -> None:
+    document(container, Resource.STATE, "lea")
+    begun(container)
+    send(container, named("lea"))
     with pytest.raises(NotFound):
-        _read(parts)
-    assert about(parts, person("lea"))["unreadable"] == 0
-    assert _merged(parts).body == b'{"b":2}'
-    parts.documents.put(
+        _read(container)
+    assert about(container, person("lea"))["unreadable"] == 0
+    assert _merged(container).body == b'{"b":2}'
+    container.documents.put(
         place(Resource.STATE, "lea", "d"),
         Content("text/plain", b"x"),
         Conditions(),
@@ -198,4 +200,4 @@ def test_an_old_document_is_erased_and_what_is_merged_begins_anew(parts: Parts) 
         source="tutor",
         actor="sk-writer",
     )
-    assert _read(parts).body == b"x"
+    assert _read(container).body == b"x"

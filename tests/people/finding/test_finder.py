@@ -9,17 +9,17 @@ import orjson
 import pytest
 
 from app.core.errors import BadRequest
-from app.factory import Parts
+from app.factory import Container
 from app.people.finding import finder as rules
 from app.people.finding.finder import MENTION, OWN, Named, person_of
 from app.standards.xapi.documents import Resource
 from tests.people.people import (
     HOME,
     account,
+    container,
     document,
     mentions,
     named,
-    parts,
     person,
     refers,
     send,
@@ -27,7 +27,7 @@ from tests.people.people import (
 )
 from tests.served import statement
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 
 def test_several_identifiers_are_one_person_each_once_and_in_order() -> None:
@@ -65,58 +65,58 @@ def test_what_names_nobody_is_refused_without_repeating_it(agents: list[Any]) ->
     assert "lea" not in said.lower()
 
 
-def everything(parts: Parts, *names: str) -> list[Named]:
-    return [each for batch in parts.persons.statements(person(*names)) for each in batch.statements]
+def everything(container: Container, *names: str) -> list[Named]:
+    return [each for batch in container.persons.statements(person(*names)) for each in batch.statements]
 
 
-def test_every_place_that_names_a_person_is_found_with_its_role(parts: Parts) -> None:
+def test_every_place_that_names_a_person_is_found_with_its_role(container: Container) -> None:
     own, places = named("lea"), mentions("lea")
-    send(parts, own, *places.values(), named("other"))
-    found = {str(each.row.id): each.role for each in everything(parts, "lea")}
+    send(container, own, *places.values(), named("other"))
+    found = {str(each.row.id): each.role for each in everything(container, "lea")}
     assert found == {own["id"]: OWN} | {each["id"]: MENTION for each in places.values()}
 
 
-def test_voided_statements_are_found_and_placeholders_are_not(parts: Parts) -> None:
+def test_voided_statements_are_found_and_placeholders_are_not(container: Container) -> None:
     own = named("lea")
-    send(parts, own)
+    send(container, own)
     verb = {"id": "http://adlnet.gov/expapi/verbs/voided"}
-    send(parts, {**refers("lea", own["id"]), "verb": verb}, refers("lea", "3f2f8c0e-8d0c-4a57-9e2f-6f1f2c9d8b7a"))
-    found = everything(parts, "lea")
+    send(container, {**refers("lea", own["id"]), "verb": verb}, refers("lea", "3f2f8c0e-8d0c-4a57-9e2f-6f1f2c9d8b7a"))
+    found = everything(container, "lea")
     assert len(found) == 3
     assert [each.row.voided for each in found if str(each.row.id) == own["id"]] == [True]
 
 
-def test_a_group_of_nobody_else_is_their_own(parts: Parts) -> None:
+def test_a_group_of_nobody_else_is_their_own(container: Container) -> None:
     alone = statement(actor={"objectType": "Group", "member": [account("lea")]})
     both = statement(actor={"objectType": "Group", "member": [account("lea"), account("lea-2")]})
-    send(parts, alone, both)
-    assert [each.role for each in everything(parts, "lea", "lea-2")] == [OWN, OWN]
-    assert [each.role for each in everything(parts, "lea")] == [OWN, MENTION]
+    send(container, alone, both)
+    assert [each.role for each in everything(container, "lea", "lea-2")] == [OWN, OWN]
+    assert [each.role for each in everything(container, "lea")] == [OWN, MENTION]
 
 
-def test_batches_go_on_from_a_place_and_miss_none(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_go_on_from_a_place_and_miss_none(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "PAGE", 3)
     for _ in range(4):
-        send(parts, *(named("lea") for _ in range(2)))
+        send(container, *(named("lea") for _ in range(2)))
     # Two statements of one microsecond, of two processes.
-    some = parts.statements.span(None, 1 << 62, 10)
-    parts.store.collection("statements").update_one({"_id": some[3].id}, {"$set": {"stored": some[2].stored}})
-    batches = list(parts.persons.statements(person("lea")))
+    some = container.statements.span(None, 1 << 62, 10)
+    container.store.collection("statements").update_one({"_id": some[3].id}, {"$set": {"stored": some[2].stored}})
+    batches = list(container.persons.statements(person("lea")))
     assert [len(batch.statements) for batch in batches] == [3, 3, 2]
-    rest = list(parts.persons.statements(person("lea"), after=batches[0].place))
+    rest = list(container.persons.statements(person("lea"), after=batches[0].place))
     ids = [each.row.id for batch in (batches[0], *rest) for each in batch.statements]
     assert len(ids) == len(set(ids)) == 8
 
 
-def test_places_are_counted_and_the_question_is_on_record(parts: Parts) -> None:
+def test_places_are_counted_and_the_question_is_on_record(container: Container) -> None:
     own = with_attachment("lea", b"copy")
-    send(parts, own, data=(b"copy",))
-    send(parts, *mentions("lea").values(), refers("other", own["id"]))
-    document(parts, Resource.STATE, "lea")
-    document(parts, Resource.STATE, "lea", "e")
-    document(parts, Resource.AGENT_PROFILE, "lea")
-    document(parts, Resource.STATE, "other")
-    found = parts.persons.find(person("lea"), actor="cli:test")
+    send(container, own, data=(b"copy",))
+    send(container, *mentions("lea").values(), refers("other", own["id"]))
+    document(container, Resource.STATE, "lea")
+    document(container, Resource.STATE, "lea", "e")
+    document(container, Resource.AGENT_PROFILE, "lea")
+    document(container, Resource.STATE, "other")
+    found = container.persons.find(person("lea"), actor="cli:test")
     assert {name: number for name, number in found.items() if number} == {
         "own": 1,
         "mentions": 9,
@@ -125,20 +125,20 @@ def test_places_are_counted_and_the_question_is_on_record(parts: Parts) -> None:
         "agent_profiles": 1,
         "attachments": 1,
     }
-    (entry,) = parts.audit.newest(["person-found"])
-    agents = [parts.keys.named("agent", identifier).hex() for identifier in person("lea").identifiers]
+    (entry,) = container.audit.newest(["person-found"])
+    agents = [container.keys.named("agent", identifier).hex() for identifier in person("lea").identifiers]
     assert (entry.actor, entry.detail) == ("cli:test", {"tokens": agents})
 
 
-def test_of_somebody_unknown_there_is_nothing(parts: Parts) -> None:
-    assert set(parts.persons.places(person("nobody")).values()) == {0}
+def test_of_somebody_unknown_there_is_nothing(container: Container) -> None:
+    assert set(container.persons.places(person("nobody")).values()) == {0}
 
 
-def test_finding_documents_and_sessions_uses_their_indexes(parts: Parts) -> None:
+def test_finding_documents_and_sessions_uses_their_indexes(container: Container) -> None:
     for collection, query in (
         ("documents", {"subject": {"$in": [bytes(16)], "$exists": True}}),
         ("pattern_sessions", {"subject": {"$in": [bytes(16)]}}),
         ("attachments", {"keys.subject": {"$in": [bytes(16)]}}),
     ):
-        plan = parts.store.db.command("explain", {"count": collection, "query": query}, verbosity="queryPlanner")
+        plan = container.store.db.command("explain", {"count": collection, "query": query}, verbosity="queryPlanner")
         assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), collection

@@ -13,7 +13,7 @@ from app import factory
 from app.core import clock
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.factory import Parts
+from app.factory import Container
 from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import SubjectKeys
@@ -256,17 +256,17 @@ def test_who_never_gets_through_is_told_to_try_again(office: Office, monkeypatch
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with initialised(settings, database_name) as made:
         yield made
 
 
 def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
-    job = next(job for job in parts.jobs if job.name == "requests")
-    leadership = parts.leadership.acquire()
+    container.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
+    job = next(job for job in container.jobs if job.name == "requests")
+    leadership = container.leadership.acquire()
     assert leadership is not None
     log = CapturingLogger()
     monkeypatch.setattr(factory, "_log", log)

@@ -21,7 +21,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.cli.jobs import jobs
 from app.core.errors import KeyInUse
-from app.factory import Parts
+from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.people.finding.finder import person_of
 from app.platform.mongo.embedded.server import find_binary
@@ -74,9 +74,9 @@ def _again(ask: Any, refused: type[Exception] = PyMongoError) -> None:
 
 
 @pytest.fixture
-def parts(uri: str, tmp_path: Path) -> Iterator[Parts]:
-    """The parts of a process with that account."""
-    made = Parts(
+def container(uri: str, tmp_path: Path) -> Iterator[Container]:
+    """The container of a process with that account."""
+    made = Container(
         load(
             {
                 "SILLAGE_DATA_DIR": str(tmp_path / "data"),
@@ -98,47 +98,49 @@ def _empty(uri: str) -> None:
             client[DATABASE].drop_collection(name)
 
 
-def test_the_account_is_as_small_as_it_is_said_to_be(parts: Parts) -> None:
+def test_the_account_is_as_small_as_it_is_said_to_be(container: Container) -> None:
     for forbidden in (
-        lambda: parts.store.client["sillage_other"]["x"].insert_one({}),
-        lambda: parts.store.client.admin.command("replSetGetStatus"),
-        lambda: parts.store.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1),
-        lambda: parts.store.db.command("createUser", "x", pwd="x", roles=[]),
+        lambda: container.store.client["sillage_other"]["x"].insert_one({}),
+        lambda: container.store.client.admin.command("replSetGetStatus"),
+        lambda: container.store.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1),
+        lambda: container.store.db.command("createUser", "x", pwd="x", roles=[]),
     ):
         with pytest.raises(OperationFailure):
             forbidden()
 
 
-def test_everything_works_with_it(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts.initialise()
+def test_everything_works_with_it(container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container.initialise()
     # Keys are replaced below without waiting for who knows of it: this process looks each time.
-    parts.__dict__["keys"] = organisation_keys.unlock(parts.store, parts.keyring, ORGANISATION, keep_seconds=0)
-    parts.register.add(orjson.dumps(ACTIVITY))
-    source, _ = parts.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")
-    parts.start()
+    container.__dict__["keys"] = organisation_keys.unlock(
+        container.store, container.keyring, ORGANISATION, keep_seconds=0
+    )
+    container.register.add(orjson.dumps(ACTIVITY))
+    source, _ = container.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")
+    container.start()
     sent = [statement(id=str(uuid4()), actor=ANA) for _ in range(5)]
-    parts.recorder.record(orjson.dumps(sent), source, Version.V2)
-    assert len(parts.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
-    for job in parts.jobs:
-        assert f"{job.name}: succeeded" in _run(parts, job.name)
-    parts.key_service.status()
-    assert parts.key_service.verify().whole
-    parts.key_service.rotate()
-    parts.key_service.rewrap()
+    container.recorder.record(orjson.dumps(sent), source, Version.V2)
+    assert len(container.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
+    for job in container.jobs:
+        assert f"{job.name}: succeeded" in _run(container, job.name)
+    container.key_service.status()
+    assert container.key_service.verify().whole
+    container.key_service.rotate()
+    container.key_service.rewrap()
     monkeypatch.setattr("app.operations.rotation.kek.RETIREMENT_GRACE", timedelta(0))
     # Once what this process says of itself has been renewed.
-    _again(lambda: parts.key_service.retire(1), KeyInUse)
-    for rotation in (parts.index_rotation, parts.documents_rotation):
+    _again(lambda: container.key_service.retire(1), KeyInUse)
+    for rotation in (container.index_rotation, container.documents_rotation):
         monkeypatch.setattr(rotation, "_settle", 0.0)
-    parts.index_rotation.rotate()
-    assert parts.index_rotation.reindex().finished
-    assert parts.documents_rotation.rotate().finished
-    written = parts.backups.create(tmp_path)
-    erasure = parts.erasures.erase(person_of([ANA]), actor="cli:test")
-    assert parts.erasures.advance(erasure.id).receipt
-    assert parts.audit.verify().intact
-    parts.close()
-    again = Parts(parts.settings)
+    container.index_rotation.rotate()
+    assert container.index_rotation.reindex().finished
+    assert container.documents_rotation.rotate().finished
+    written = container.backups.create(tmp_path)
+    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
+    assert container.erasures.advance(erasure.id).receipt
+    assert container.audit.verify().intact
+    container.close()
+    again = Container(container.settings)
     try:
         restored = again.backups.restore(written.path, replace=True)
         assert (restored.tombstones, restored.erased) == (2, 1)
@@ -147,8 +149,8 @@ def test_everything_works_with_it(parts: Parts, tmp_path: Path, monkeypatch: pyt
         again.close()
 
 
-def _run(parts: Parts, name: str) -> str:
-    answer = CliRunner().invoke(jobs, ["run", name], obj=parts)
+def _run(container: Container, name: str) -> str:
+    answer = CliRunner().invoke(jobs, ["run", name], obj=container)
     return answer.output if answer.exception is None else str(answer.exception)
 
 

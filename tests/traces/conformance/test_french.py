@@ -15,7 +15,7 @@ import pytest
 from app.access.store import Source
 from app.core import contracts
 from app.core.errors import FileRefused, PersonalDataRefused, ProfileRejected
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings
 from app.standards.profiles import terms
 from app.standards.xapi.versions import Version
@@ -28,62 +28,62 @@ INE = "123456789AB"
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with started(settings, database_name) as made:
         yield made
 
 
-def send(parts: Parts, policy: str, *statements: dict[str, Any]) -> Any:
-    return parts.recorder.record(orjson.dumps(statements), SOURCE._replace(minors=policy), Version.V1)
+def send(container: Container, policy: str, *statements: dict[str, Any]) -> Any:
+    return container.recorder.record(orjson.dumps(statements), SOURCE._replace(minors=policy), Version.V1)
 
 
-def stored(parts: Parts) -> list[dict[str, Any]]:
-    return [orjson.loads(plain.body) for plain in parts.reader.scan(None, 1 << 62, 100)[0]]
+def stored(container: Container) -> list[dict[str, Any]]:
+    return [orjson.loads(plain.body) for plain in container.reader.scan(None, 1 << 62, 100)[0]]
 
 
-def audited(parts: Parts) -> list[dict[str, Any]]:
-    return [entry["detail"] for entry in parts.store.collection("audit").find({"kind": "minors-data"})]
+def audited(container: Container) -> list[dict[str, Any]]:
+    return [entry["detail"] for entry in container.store.collection("audit").find({"kind": "minors-data"})]
 
 
-def counts(parts: Parts) -> dict[tuple[str, str], int]:
-    return {(each.template, each.outcome): each.statements for each in parts.profiles.counts("school")}
+def counts(container: Container) -> dict[tuple[str, str], int]:
+    return {(each.template, each.outcome): each.statements for each in container.profiles.counts("school")}
 
 
 def named(**more: Any) -> dict[str, Any]:
     return statement(id=str(uuid4()), actor=NAMED, **more)
 
 
-def test_without_a_policy_statements_stay_as_they_are(parts: Parts) -> None:
-    send(parts, "off", named())
-    assert stored(parts)[0]["actor"] == NAMED
+def test_without_a_policy_statements_stay_as_they_are(container: Container) -> None:
+    send(container, "off", named())
+    assert stored(container)[0]["actor"] == NAMED
 
 
-def test_what_is_found_is_counted_without_a_policy_too(parts: Parts) -> None:
-    send(parts, "off", named(result={"response": INE}), named(), statement())
-    assert counts(parts) == {("minors:name", "kept"): 2, ("minors:email", "kept"): 2, ("minors:ine", "kept"): 1}
-    assert len(stored(parts)) == 3
+def test_what_is_found_is_counted_without_a_policy_too(container: Container) -> None:
+    send(container, "off", named(result={"response": INE}), named(), statement())
+    assert counts(container) == {("minors:name", "kept"): 2, ("minors:email", "kept"): 2, ("minors:ine", "kept"): 1}
+    assert len(stored(container)) == 3
     # One entry a batch: names that are kept are what an officer has to see.
-    (entry,) = audited(parts)
+    (entry,) = audited(container)
     assert (entry["policy"], entry["outcome"], entry["statements"]) == ("off", "kept", 2)
-    send(parts, "off", statement())
-    assert len(audited(parts)) == 1
+    send(container, "off", statement())
+    assert len(audited(container)) == 1
 
 
-def test_refuse_stores_nothing_and_says_where(parts: Parts) -> None:
+def test_refuse_stores_nothing_and_says_where(container: Container) -> None:
     with pytest.raises(PersonalDataRefused) as refused:
-        send(parts, "refuse", statement(), named(result={"response": INE}))
+        send(container, "refuse", statement(), named(result={"response": INE}))
     assert {fault.pointer for fault in refused.value.faults} == {"/1/actor/name", "/1/actor/mbox", "/1/result/response"}
     assert "camille" not in (refused.value.detail + str(refused.value.faults)).lower()
-    assert stored(parts) == []
+    assert stored(container) == []
     detail = {"source": "school", "policy": "refuse", "outcome": "refused", "statements": 1}
-    assert [each | detail for each in audited(parts)] == [detail | {"name": 1, "email": 1, "ine": 1}]
-    assert counts(parts)["minors:ine", "refused"] == 1
+    assert [each | detail for each in audited(container)] == [detail | {"name": 1, "email": 1, "ine": 1}]
+    assert counts(container)["minors:ine", "refused"] == 1
 
 
 def test_counts_are_read_after_those_that_another_thread_is_writing(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = parts.profiles._repository
+    repository = container.profiles._repository
     write, begun, go_on = repository.add_counts, threading.Event(), threading.Event()
 
     def slowly(tally: Any) -> None:
@@ -94,10 +94,10 @@ def test_counts_are_read_after_those_that_another_thread_is_writing(
 
     monkeypatch.setattr(repository, "add_counts", slowly)
     with ThreadPoolExecutor(1) as pool:
-        send(parts, "off", named())
+        send(container, "off", named())
         # The housekeeping of the process has them, and has not written them yet.
         assert begun.wait(60)
-        reading = pool.submit(counts, parts)
+        reading = pool.submit(counts, container)
         with pytest.raises(TimeoutError):
             reading.result(0.2)
         go_on.set()
@@ -106,32 +106,32 @@ def test_counts_are_read_after_those_that_another_thread_is_writing(
 
 @pytest.mark.parametrize(("policy", "outcome"), [("strip", "stripped"), ("pseudonymise", "pseudonymised")])
 def test_names_are_taken_out_before_anything_is_stored_and_once_a_batch_it_is_audited(
-    parts: Parts, policy: str, outcome: str
+    container: Container, policy: str, outcome: str
 ) -> None:
-    send(parts, policy, named(), named(), statement())
-    assert b"amille" not in orjson.dumps(stored(parts))
-    actors = [each["actor"] for each in stored(parts)]
+    send(container, policy, named(), named(), statement())
+    assert b"amille" not in orjson.dumps(stored(container))
+    actors = [each["actor"] for each in stored(container)]
     # The same person throughout.
     assert actors[0]["account"] == actors[1]["account"] != actors[2]["account"]
-    assert actors[0]["account"]["homePage"] == parts.settings.public_url
-    assert len(audited(parts)) == 1
-    assert (audited(parts)[0]["outcome"], audited(parts)[0]["statements"]) == (outcome, 2)
-    assert counts(parts) == {("minors:email", outcome): 2, ("minors:name", outcome): 2}
+    assert actors[0]["account"]["homePage"] == container.settings.public_url
+    assert len(audited(container)) == 1
+    assert (audited(container)[0]["outcome"], audited(container)[0]["statements"]) == (outcome, 2)
+    assert counts(container) == {("minors:email", outcome): 2, ("minors:name", outcome): 2}
 
 
-def test_a_retry_is_still_a_retry(parts: Parts) -> None:
+def test_a_retry_is_still_a_retry(container: Container) -> None:
     sent = named()
-    send(parts, "pseudonymise", sent)
-    assert send(parts, "pseudonymise", sent).inserted.repeated
+    send(container, "pseudonymise", sent)
+    assert send(container, "pseudonymise", sent).inserted.repeated
 
 
-def test_pseudonyms_of_two_sources_cannot_be_put_together(parts: Parts) -> None:
-    one = parts.french.protect(SOURCE._replace(minors="strip"), [named()], many=False)
-    two = parts.french.protect(SOURCE._replace(id="other", minors="strip"), [named()], many=False)
+def test_pseudonyms_of_two_sources_cannot_be_put_together(container: Container) -> None:
+    one = container.french.protect(SOURCE._replace(minors="strip"), [named()], many=False)
+    two = container.french.protect(SOURCE._replace(id="other", minors="strip"), [named()], many=False)
     assert one[0]["actor"]["account"]["name"] != two[0]["actor"]["account"]["name"]
 
 
-def test_a_signed_statement_is_refused_rather_than_altered(parts: Parts) -> None:
+def test_a_signed_statement_is_refused_rather_than_altered(container: Container) -> None:
     signature = {
         "usageType": "http://adlnet.gov/expapi/attachments/signature",
         "display": {"en": "Signature"},
@@ -142,54 +142,54 @@ def test_a_signed_statement_is_refused_rather_than_altered(parts: Parts) -> None
     batch = [named(attachments=[signature]), statement(attachments=[signature])]
     source = SOURCE._replace(minors="strip")
     with pytest.raises(PersonalDataRefused) as refused:
-        parts.french.protect(source, batch, many=True)
+        container.french.protect(source, batch, many=True)
     assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [("/0/attachments", "minors-signed")]
-    assert parts.french.protect(source, batch[1:], many=True) == batch[1:]
+    assert container.french.protect(source, batch[1:], many=True) == batch[1:]
 
 
 HEAD = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n"
 
 
-def test_schools_and_courses_are_checked_counted_and_refused_like_templates(parts: Parts) -> None:
-    profile = parts.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
-    parts.nomenclatures.load((HEAD + "1001001211,SIXIEME,1/9/97,\n").encode(), date(2025, 9, 1), actor="cli:test")
+def test_schools_and_courses_are_checked_counted_and_refused_like_templates(container: Container) -> None:
+    profile = container.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
+    container.nomenclatures.load((HEAD + "1001001211,SIXIEME,1/9/97,\n").encode(), date(2025, 9, 1), actor="cli:test")
     source = SOURCE._replace(profiles=(profile,))
     wrong = {terms.SCHOOL: "0750001D", terms.LEVEL: "9999999999"}
     batch = [statement(context={"extensions": wrong}), statement(context={"extensions": {terms.LEVEL: "1001001211"}})]
-    recorded = parts.recorder.record(orjson.dumps(batch), source, Version.V1)
+    recorded = container.recorder.record(orjson.dumps(batch), source, Version.V1)
     assert recorded.verdicts == {"unmatched": 2, "schools": 1}
-    assert counts(parts) == {
+    assert counts(container) == {
         ("", "unmatched"): 2,
         ("schools:uai-key", "fails"): 1,
         ("schools:mef-unknown", "fails"): 1,
     }
     with pytest.raises(ProfileRejected) as refused:
-        parts.recorder.record(orjson.dumps(batch), source._replace(mode="reject"), Version.V1)
+        container.recorder.record(orjson.dumps(batch), source._replace(mode="reject"), Version.V1)
     pointers = {fault.pointer.rpartition("/")[2] for fault in refused.value.faults}
     assert pointers == {terms.SCHOOL.replace("/", "~1"), terms.LEVEL.replace("/", "~1")}
     assert all(fault.pointer.startswith("/0/context/extensions/") for fault in refused.value.faults)
 
 
-def test_every_edition_is_kept_and_the_last_one_of_a_day_counts(parts: Parts) -> None:
+def test_every_edition_is_kept_and_the_last_one_of_a_day_counts(container: Container) -> None:
     for line in ("1001001211,ONE,1/9/97,\n", "1001001212,TWO,1/9/97,\n"):
-        parts.nomenclatures.load((HEAD + line).encode(), date(2025, 9, 1), actor="cli:test")
-    assert [each.codes for each in parts.nomenclatures.list()] == [1, 1]
-    (edition,) = parts.nomenclatures.editions()
+        container.nomenclatures.load((HEAD + line).encode(), date(2025, 9, 1), actor="cli:test")
+    assert [each.codes for each in container.nomenclatures.list()] == [1, 1]
+    (edition,) = container.nomenclatures.editions()
     assert set(edition.nomenclature.courses) == {"1001001212"}
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a;b\n1;2\n", (HEAD + "1,X,soon,\n").encode()])
-def test_a_file_that_is_no_nomenclature_is_refused(parts: Parts, content: bytes) -> None:
+def test_a_file_that_is_no_nomenclature_is_refused(container: Container, content: bytes) -> None:
     with pytest.raises(FileRefused):
-        parts.nomenclatures.load(content, date(2025, 9, 1), actor="cli:test")
-    assert parts.nomenclatures.list() == []
+        container.nomenclatures.load(content, date(2025, 9, 1), actor="cli:test")
+    assert container.nomenclatures.list() == []
 
 
-def test_misused_extensions_are_counted_and_never_refused(parts: Parts) -> None:
-    profile = parts.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
+def test_misused_extensions_are_counted_and_never_refused(container: Container) -> None:
+    profile = container.profiles.add(contracts.folder("profiles", "ent.jsonld").read_bytes()).id
     source = SOURCE._replace(profiles=(profile,), mode="reject")
     misused = statement(context={"extensions": {terms.SERVICE_TYPE: "AUTRE", terms.DOCUMENTS: 1}})
-    recorded = parts.recorder.record(orjson.dumps([misused, statement()]), source, Version.V1)
+    recorded = container.recorder.record(orjson.dumps([misused, statement()]), source, Version.V1)
     assert recorded.verdicts == {"unmatched": 2, "extensions": 1}
-    found = {key[0]: count for key, count in counts(parts).items() if key[0]}
+    found = {key[0]: count for key, count in counts(container).items() if key[0]}
     assert found == {"extensions:extension-value": 1, "extensions:extension-misplaced": 1}

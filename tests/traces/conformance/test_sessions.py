@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.traces.conformance import sessions as following
@@ -66,7 +66,7 @@ SOURCE = Source("stadium", "Stadium", "p2ia", (P,), "observe", datetime.now(UTC)
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with started(settings, database_name) as made:
         made.profiles.add(PROFILE)
         yield made
@@ -84,32 +84,32 @@ def step(name: str, registration: str, second: int | None = None, **more: Any) -
     return made
 
 
-def send(parts: Parts, *statements: dict[str, Any], source: Source = SOURCE) -> None:
-    parts.recorder.record(orjson.dumps(statements), source, Version.V1)
+def send(container: Container, *statements: dict[str, Any], source: Source = SOURCE) -> None:
+    container.recorder.record(orjson.dumps(statements), source, Version.V1)
 
 
-def stands(parts: Parts, live: bool) -> dict[str, int]:
-    return {each.outcome: each.sessions for each in parts.sessions.standings("stadium") if each.live is live}
+def stands(container: Container, live: bool) -> dict[str, int]:
+    return {each.outcome: each.sessions for each in container.sessions.standings("stadium") if each.live is live}
 
 
-def follow(parts: Parts, statements: int) -> tuple[int, int]:
+def follow(container: Container, statements: int) -> tuple[int, int]:
     """Run the job until it has read so many statements; sessions changed and put in order anew."""
     read = changed = reordered = 0
     limit = time.monotonic() + 20
     while read < statements:
         assert time.monotonic() < limit, read
-        done = parts.sessions.run([SOURCE])
+        done = container.sessions.run([SOURCE])
         read, changed, reordered = read + done.statements, changed + done.sessions, reordered + done.reordered
         time.sleep(0.02)
     return changed, reordered
 
 
-def test_live_sessions_go_on_from_batch_to_batch_and_through_a_restart(parts: Parts) -> None:
+def test_live_sessions_go_on_from_batch_to_batch_and_through_a_restart(container: Container) -> None:
     one, two = str(uuid4()), str(uuid4())
     # Within a batch by timestamp, whatever the order of the array.
-    send(parts, step("handoff", one, 2), step("start", one, 1), step("start", two, 1))
-    assert stands(parts, live=True) == {"partial": 2}
-    again = Parts(parts.settings)
+    send(container, step("handoff", one, 2), step("start", one, 1), step("start", two, 1))
+    assert stands(container, live=True) == {"partial": 2}
+    again = Container(container.settings)
     again.start()
     send(again, step("placing", one, 3), step("placing", two, 2))
     assert stands(again, live=True) == {"success": 1, "failure": 1}
@@ -118,90 +118,90 @@ def test_live_sessions_go_on_from_batch_to_batch_and_through_a_restart(parts: Pa
     again.close()
 
 
-def test_a_retry_is_not_followed_twice(parts: Parts) -> None:
+def test_a_retry_is_not_followed_twice(container: Container) -> None:
     race = [step(name, "2f1c1f7e-2f7c-4a2b-8f0e-5b2f6f1c9d11", at) for at, name in enumerate(TEMPLATES)]
-    send(parts, *race)
-    send(parts, *race)
-    assert stands(parts, live=True) == {"success": 1}
+    send(container, *race)
+    send(container, *race)
+    assert stands(container, live=True) == {"success": 1}
 
 
-def test_a_statement_that_fails_its_template_breaks_its_session(parts: Parts) -> None:
+def test_a_statement_that_fails_its_template_breaks_its_session(container: Container) -> None:
     one = str(uuid4())
-    send(parts, step("start", one, 1), step("handoff", one, 2, result={"success": True}), step("placing", one, 3))
-    assert parts.sessions.breaks("stadium")[0].found == ()
+    send(container, step("start", one, 1), step("handoff", one, 2, result={"success": True}), step("placing", one, 3))
+    assert container.sessions.breaks("stadium")[0].found == ()
 
 
-def test_writers_of_one_session_do_not_lose_each_others_statements(parts: Parts) -> None:
+def test_writers_of_one_session_do_not_lose_each_others_statements(container: Container) -> None:
     one = str(uuid4())
-    send(parts, step("start", one, 1))
+    send(container, step("start", one, 1))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda at: send(parts, step("handoff", one, 2)), range(24)))
-    send(parts, step("placing", one, 3))
-    assert stands(parts, live=True) == {"success": 1}
-    (document,) = parts.store.collection("pattern_sessions").find({})
+        list(pool.map(lambda at: send(container, step("handoff", one, 2)), range(24)))
+    send(container, step("placing", one, 3))
+    assert stands(container, live=True) == {"success": 1}
+    (document,) = container.store.collection("pattern_sessions").find({})
     assert document["n"] == 26
 
 
-def test_nothing_is_kept_of_a_source_that_is_not_followed_live(parts: Parts) -> None:
+def test_nothing_is_kept_of_a_source_that_is_not_followed_live(container: Container) -> None:
     for source in (SOURCE._replace(patterns="job"), SOURCE._replace(patterns="off"), SOURCE._replace(profiles=())):
-        send(parts, step("start", str(uuid4())), source=source)
-    assert parts.store.collection("pattern_sessions").count_documents({}) == 0
+        send(container, step("start", str(uuid4())), source=source)
+    assert container.store.collection("pattern_sessions").count_documents({}) == 0
 
 
-def test_the_job_follows_in_the_order_of_timestamps(parts: Parts) -> None:
+def test_the_job_follows_in_the_order_of_timestamps(container: Container) -> None:
     one, two = str(uuid4()), str(uuid4())
-    send(parts, step("placing", one, 9), step("start", two, 1))
-    send(parts, step("handoff", one, 5), step("start", one, 1), step("handoff", two, 2))
-    follow(parts, 5)
-    assert stands(parts, live=False) == {"success": 1, "partial": 1}
+    send(container, step("placing", one, 9), step("start", two, 1))
+    send(container, step("handoff", one, 5), step("start", one, 1), step("handoff", two, 2))
+    follow(container, 5)
+    assert stands(container, live=False) == {"success": 1, "partial": 1}
     # By order of receipt the first was broken at once.
-    assert stands(parts, live=True) == {"failure": 1, "partial": 1}
+    assert stands(container, live=True) == {"failure": 1, "partial": 1}
 
 
-def test_what_comes_late_is_put_in_order_anew_and_nothing_is_taken_twice(parts: Parts) -> None:
+def test_what_comes_late_is_put_in_order_anew_and_nothing_is_taken_twice(container: Container) -> None:
     one = str(uuid4())
-    send(parts, step("start", one, 1), step("placing", one, 9))
-    follow(parts, 2)
-    assert stands(parts, live=False) == {"failure": 1}
-    marks = parts.store.collection("pattern_marks")
+    send(container, step("start", one, 1), step("placing", one, 9))
+    follow(container, 2)
+    assert stands(container, live=False) == {"failure": 1}
+    marks = container.store.collection("pattern_marks")
     before = marks.find_one({})
-    send(parts, step("handoff", one, 5))
-    assert follow(parts, 1) == (1, 1)
-    assert stands(parts, live=False) == {"success": 1}
+    send(container, step("handoff", one, 5))
+    assert follow(container, 1) == (1, 1)
+    assert stands(container, live=False) == {"success": 1}
     # As after a process that was killed between the sessions and the mark.
     assert before is not None
     marks.replace_one({"_id": before["_id"]}, before)
-    assert follow(parts, 1) == (1, 0)
-    assert stands(parts, live=False) == {"success": 1}
+    assert follow(container, 1) == (1, 0)
+    assert stands(container, live=False) == {"success": 1}
 
 
-def test_changed_patterns_are_followed_from_the_beginning(parts: Parts) -> None:
-    send(parts, *(step(name, "2f1c1f7e-2f7c-4a2b-8f0e-5b2f6f1c9d11", at) for at, name in enumerate(TEMPLATES)))
-    follow(parts, 3)
+def test_changed_patterns_are_followed_from_the_beginning(container: Container) -> None:
+    send(container, *(step(name, "2f1c1f7e-2f7c-4a2b-8f0e-5b2f6f1c9d11", at) for at, name in enumerate(TEMPLATES)))
+    follow(container, 3)
     changed = orjson.loads(PROFILE)
     changed["patterns"][0]["sequence"].reverse()
-    parts.profiles.add(orjson.dumps(changed))
-    parts.profiles.forget()
-    follow(parts, 3)
-    assert stands(parts, live=False) == {"failure": 1}
+    container.profiles.add(orjson.dumps(changed))
+    container.profiles.forget()
+    follow(container, 3)
+    assert stands(container, live=False) == {"failure": 1}
 
 
-def test_a_session_is_sealed(parts: Parts) -> None:
+def test_a_session_is_sealed(container: Container) -> None:
     one = str(uuid4())
     race = [step("start", one, 1), step("placing", one, 2)]
-    send(parts, *race)
-    (document,) = parts.store.collection("pattern_sessions").find({})
+    send(container, *race)
+    (document,) = container.store.collection("pattern_sessions").find({})
     kept = repr(document)
     assert one not in kept and "eleve-1" not in kept and race[1]["id"] not in kept
     fields = {"_id", "source", "live", "profile", "pattern", "outcome", "wanted", "found", "at", "subject"}
     assert set(document) == fields | {"updated", "n", "by", "state"}
 
 
-def test_an_erased_learner_leaves_no_state_that_opens(parts: Parts) -> None:
+def test_an_erased_learner_leaves_no_state_that_opens(container: Container) -> None:
     one = str(uuid4())
-    send(parts, step("start", one, 1))
-    parts.store.collection("subjects").delete_many({})
-    again = Parts(parts.settings)
+    send(container, step("start", one, 1))
+    container.store.collection("subjects").delete_many({})
+    again = Container(container.settings)
     again.start()
     send(again, step("handoff", one, 2))
     (document,) = again.store.collection("pattern_sessions").find({})
@@ -209,19 +209,19 @@ def test_an_erased_learner_leaves_no_state_that_opens(parts: Parts) -> None:
     again.close()
 
 
-def test_retention_takes_sessions_with_it(parts: Parts) -> None:
-    send(parts, step("start", str(uuid4()), 1))
-    assert parts.sessions.forget("stadium", 1) == 0
-    assert parts.sessions.forget("stadium", 1 << 62) == 1
+def test_retention_takes_sessions_with_it(container: Container) -> None:
+    send(container, step("start", str(uuid4()), 1))
+    assert container.sessions.forget("stadium", 1) == 0
+    assert container.sessions.forget("stadium", 1 << 62) == 1
 
 
-def test_a_template_may_ask_for_the_template_of_a_stored_statement(parts: Parts) -> None:
+def test_a_template_may_ask_for_the_template_of_a_stored_statement(container: Container) -> None:
     raw = orjson.loads(PROFILE)
     raw["templates"][2]["contextStatementRefTemplate"] = [f"{P}/start"]
-    parts.profiles.add(orjson.dumps(raw))
-    parts.profiles.forget()
+    container.profiles.add(orjson.dumps(raw))
+    container.profiles.forget()
     one, first = str(uuid4()), step("start", str(uuid4()), 1)
-    send(parts, first, other := step("handoff", one, 1))
+    send(container, first, other := step("handoff", one, 1))
 
     def refers(id: str) -> dict[str, Any]:
         made = step("placing", one, 2)
@@ -229,24 +229,24 @@ def test_a_template_may_ask_for_the_template_of_a_stored_statement(parts: Parts)
         return made
 
     placings = [refers(first["id"]), refers(other["id"]), refers(str(uuid4()))]
-    verdicts = parts.profiles.verdicts(SOURCE, placings)
+    verdicts = container.profiles.verdicts(SOURCE, placings)
     assert [verdict.outcome.value for verdict in verdicts] == ["conforms", "fails", "conforms"]
     # What another source has stored is not looked into.
-    foreign = parts.profiles.verdicts(SOURCE._replace(id="other"), placings)
+    foreign = container.profiles.verdicts(SOURCE._replace(id="other"), placings)
     assert Counter(verdict.outcome.value for verdict in foreign) == {"conforms": 3}
 
 
 def test_the_job_goes_on_from_chunk_to_chunk_and_splits_no_moment(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "PAGE", 2)
     monkeypatch.setattr(following, "CHUNK", 2)
     one, two = str(uuid4()), str(uuid4())
     names = ("start", "handoff", "handoff", "handoff", "placing")
-    send(parts, *(step(name, one, at) for at, name in enumerate(names)))
-    send(parts, *(step(name, two, at) for at, name in enumerate(names)))
+    send(container, *(step(name, one, at) for at, name in enumerate(names)))
+    send(container, *(step(name, two, at) for at, name in enumerate(names)))
     # Two processes may stamp the same microsecond: here the last four of the second race.
-    statements = parts.store.collection("statements")
+    statements = container.store.collection("statements")
     last = [each["_id"] for each in statements.find({}, {"_id": 1}).sort("stored", -1).limit(4)]
     stored = statements.find_one({"_id": last[0]}, {"stored": 1})
     assert stored is not None
@@ -254,19 +254,21 @@ def test_the_job_goes_on_from_chunk_to_chunk_and_splits_no_moment(
     marks = []
     kept = SessionRepository.mark
     monkeypatch.setattr(SessionRepository, "mark", lambda self, *mark: (marks.append(mark), kept(self, *mark)))
-    follow(parts, 10)
-    assert stands(parts, live=False) == {"success": 2}
+    follow(container, 10)
+    assert stands(container, live=False) == {"success": 2}
     assert len(marks) > 2
 
 
-def test_many_that_come_late_are_put_in_order_by_one_reading(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_come_late_are_put_in_order_by_one_reading(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     races = [str(uuid4()) for _ in range(5)]
-    send(parts, *(step(name, one, at) for one in races for name, at in (("start", 1), ("placing", 9))))
-    follow(parts, 10)
-    assert stands(parts, live=False) == {"failure": 5}
-    send(parts, *(step("handoff", one, 5) for one in races))
+    send(container, *(step(name, one, at) for one in races for name, at in (("start", 1), ("placing", 9))))
+    follow(container, 10)
+    assert stands(container, live=False) == {"failure": 5}
+    send(container, *(step("handoff", one, 5) for one in races))
     # Another source's of the same registration is of no session of this one.
-    send(parts, step("placing", races[0], 2), source=SOURCE._replace(id="other", patterns="off"))
+    send(container, step("placing", races[0], 2), source=SOURCE._replace(id="other", patterns="off"))
     pages = []
     read = Statements.page
 
@@ -275,22 +277,25 @@ def test_many_that_come_late_are_put_in_order_by_one_reading(parts: Parts, monke
         return read(self, wanted, **asked)
 
     monkeypatch.setattr(Statements, "page", page)
-    assert follow(parts, 5) == (5, 5)
-    assert stands(parts, live=False) == {"success": 5}
+    assert follow(container, 5) == (5, 5)
+    assert stands(container, live=False) == {"success": 5}
     # One page of what is new, one of the five registrations.
     assert [len(alternatives) for wanted in pages for alternatives in wanted.tokens if wanted.tokens] == [1, 5]
 
 
 def test_one_that_is_too_long_to_be_put_in_order_does_not_cost_the_others_theirs(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "MAX_LENGTH", 4)
     monkeypatch.setattr(following, "PAGE", 2)
     long, short = str(uuid4()), str(uuid4())
     send(
-        parts, *(step("handoff", long, at) for at in range(10, 18)), step("start", short, 1), step("placing", short, 9)
+        container,
+        *(step("handoff", long, at) for at in range(10, 18)),
+        step("start", short, 1),
+        step("placing", short, 9),
     )
-    follow(parts, 10)
-    send(parts, step("start", long, 1), step("handoff", short, 5))
-    assert follow(parts, 2) == (2, 2)
-    assert stands(parts, live=False) == {"failure": 1, "success": 1}
+    follow(container, 10)
+    send(container, step("start", long, 1), step("handoff", short, 5))
+    assert follow(container, 2) == (2, 2)
+    assert stands(container, live=False) == {"failure": 1, "success": 1}

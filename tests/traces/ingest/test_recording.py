@@ -14,7 +14,7 @@ from pymongo.client_session import ClientSession
 
 from app.access.store import Source
 from app.core.errors import DatabaseUnavailable, DecryptionFailed, StatementConflict
-from app.factory import Parts
+from app.factory import Container
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Writing
 from app.platform.mongo.connection import Document, Store
@@ -28,7 +28,7 @@ from tests.stores import started
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with started(settings, database_name) as made:
         yield made
 
@@ -40,13 +40,13 @@ def batch(count: int) -> bytes:
     return orjson.dumps([statement() for _ in range(count)])
 
 
-def stored(parts: Parts) -> int:
-    return parts.store.collection("statements").count_documents({})
+def stored(container: Container) -> int:
+    return container.store.collection("statements").count_documents({})
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_what_was_written_after_losing_touch_moves_to_a_later_place(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch, count: int
+    container: Container, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     # A single one is found to have lapsed when it is stored already, a batch before that.
     reserved: list[int] = []
@@ -61,16 +61,16 @@ def test_what_was_written_after_losing_touch_moves_to_a_later_place(
     monkeypatch.setattr(Writing, "lapsed", lambda writing: count == 1)
     monkeypatch.setattr(Writing, "fence", fence)
     body = orjson.dumps([statement(id=str(uuid4())) for _ in range(count)])
-    parts.recorder.record(body, SOURCE, Version.V1)
-    found = parts.reader.scan(None, 1 << 62, 10)[0]
+    container.recorder.record(body, SOURCE, Version.V1)
+    found = container.reader.scan(None, 1 << 62, 10)[0]
     assert [plain.stored for plain in found] == [reserved[1] + place for place in range(count)]
     assert [orjson.loads(plain.body)["stored"] for plain in found] == [render(plain.stored) for plain in found]
-    assert parts.recorder.record(body, SOURCE, Version.V1).inserted.repeated
+    assert container.recorder.record(body, SOURCE, Version.V1).inserted.repeated
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_who_never_regains_touch_says_so_and_a_retry_is_safe(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch, count: int
+    container: Container, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     def fence(writing: Writing, session: ClientSession) -> None:
         raise Lapsed
@@ -79,24 +79,26 @@ def test_one_who_never_regains_touch_says_so_and_a_retry_is_safe(
     monkeypatch.setattr(Writing, "fence", fence)
     body = orjson.dumps([statement(id=str(uuid4())) for _ in range(count)])
     with pytest.raises(DatabaseUnavailable) as refused:
-        parts.recorder.record(body, SOURCE, Version.V1)
+        container.recorder.record(body, SOURCE, Version.V1)
     assert refused.value.retry_after
     monkeypatch.undo()
-    assert len(parts.recorder.record(body, SOURCE, Version.V1).ids) == count
-    assert stored(parts) == count
+    assert len(container.recorder.record(body, SOURCE, Version.V1).ids) == count
+    assert stored(container) == count
 
 
-def test_a_damaged_body_does_not_hide_the_others(parts: Parts) -> None:
-    ids = parts.recorder.record(batch(5), SOURCE, Version.V1).ids
-    parts.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
-    assert [plain.id for plain in parts.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
+def test_a_damaged_body_does_not_hide_the_others(container: Container) -> None:
+    ids = container.recorder.record(batch(5), SOURCE, Version.V1).ids
+    container.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
+    assert [plain.id for plain in container.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
     with pytest.raises(DecryptionFailed):
-        parts.library.one(ids[2], Reader("k", None), voided=False)
+        container.library.one(ids[2], Reader("k", None), voided=False)
 
 
-def test_a_failed_write_leaves_nothing_and_can_be_sent_again(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_nothing_and_can_be_sent_again(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = batch(5)
-    collection = type(parts.store.collection("statements"))
+    collection = type(container.store.collection("statements"))
     real = collection.insert_many
 
     def broken(self, documents, *args, **kwargs):
@@ -105,11 +107,11 @@ def test_a_failed_write_leaves_nothing_and_can_be_sent_again(parts: Parts, monke
 
     monkeypatch.setattr(collection, "insert_many", broken)
     with pytest.raises(DatabaseUnavailable):
-        parts.recorder.record(body, SOURCE, Version.V1)
+        container.recorder.record(body, SOURCE, Version.V1)
     monkeypatch.undo()
-    assert stored(parts) == 0
-    parts.recorder.record(body, SOURCE, Version.V1)
-    assert stored(parts) == 5
+    assert stored(container) == 0
+    container.recorder.record(body, SOURCE, Version.V1)
+    assert stored(container) == 5
 
 
 def again(sent: dict[str, Any]) -> dict[str, Any]:
@@ -120,65 +122,67 @@ def again(sent: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_data_2_3_1_a_retry_in_other_words_is_a_retry(parts: Parts) -> None:
+def test_data_2_3_1_a_retry_in_other_words_is_a_retry(container: Container) -> None:
     sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(3)]
-    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
     body = orjson.dumps([*map(again, sent[:2]), statement(id=str(uuid4())), sent[2]])
-    recorded = parts.recorder.record(body, SOURCE, Version.V2)
+    recorded = container.recorder.record(body, SOURCE, Version.V2)
     assert [str(id) for id in recorded.inserted.repeated] == [each["id"] for each in (*sent[:2], sent[2])]
-    assert stored(parts) == 4
+    assert stored(container) == 4
 
 
-def test_one_that_differs_among_retries_in_other_words_is_a_conflict(parts: Parts) -> None:
+def test_one_that_differs_among_retries_in_other_words_is_a_conflict(container: Container) -> None:
     sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(2)]
-    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
     other = {**again(sent[1]), "object": {"id": "https://ent.example/other"}}
     with pytest.raises(StatementConflict) as refused:
-        parts.recorder.record(orjson.dumps([again(sent[0]), other, statement()]), SOURCE, Version.V1)
+        container.recorder.record(orjson.dumps([again(sent[0]), other, statement()]), SOURCE, Version.V1)
     assert [fault.pointer for fault in refused.value.faults] == ["/1/id"]
-    assert stored(parts) == 2
+    assert stored(container) == 2
 
 
-def test_what_no_key_opens_any_more_is_taken_for_another_statement(parts: Parts) -> None:
+def test_what_no_key_opens_any_more_is_taken_for_another_statement(container: Container) -> None:
     sent = statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z")
-    parts.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
-    parts.store.collection("subjects").delete_many({})
-    parts.subjects.forget()
+    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.store.collection("subjects").delete_many({})
+    container.subjects.forget()
     with pytest.raises(StatementConflict):
-        parts.recorder.record(orjson.dumps(again(sent)), SOURCE, Version.V1)
+        container.recorder.record(orjson.dumps(again(sent)), SOURCE, Version.V1)
 
 
-def test_an_empty_batch_is_accepted_and_stores_nothing(parts: Parts) -> None:
-    assert parts.recorder.record(b"[]", SOURCE, Version.V1).ids == ()
-    assert stored(parts) == 0
+def test_an_empty_batch_is_accepted_and_stores_nothing(container: Container) -> None:
+    assert container.recorder.record(b"[]", SOURCE, Version.V1).ids == ()
+    assert stored(container) == 0
 
 
-def test_one_learner_one_key(parts: Parts) -> None:
-    parts.recorder.record(batch(5), SOURCE, Version.V1)
-    parts.recorder.record(batch(5), SOURCE, Version.V1)
-    assert parts.store.collection("subjects").count_documents({}) == 1
+def test_one_learner_one_key(container: Container) -> None:
+    container.recorder.record(batch(5), SOURCE, Version.V1)
+    container.recorder.record(batch(5), SOURCE, Version.V1)
+    assert container.store.collection("subjects").count_documents({}) == 1
 
 
-def test_a_destroyed_key_erases_its_statements(parts: Parts) -> None:
-    parts.recorder.record(batch(3), SOURCE, Version.V1)
-    assert len(parts.reader.scan(None, 1 << 62, 10)[0]) == 3
-    parts.store.collection("subjects").delete_many({})
-    parts.subjects.forget()
-    assert parts.reader.scan(None, 1 << 62, 10)[0] == []
+def test_a_destroyed_key_erases_its_statements(container: Container) -> None:
+    container.recorder.record(batch(3), SOURCE, Version.V1)
+    assert len(container.reader.scan(None, 1 << 62, 10)[0]) == 3
+    container.store.collection("subjects").delete_many({})
+    container.subjects.forget()
+    assert container.reader.scan(None, 1 << 62, 10)[0] == []
 
 
-def test_a_batch_of_500_new_learners_makes_one_read_and_one_write_of_keys(parts: Parts) -> None:
+def test_a_batch_of_500_new_learners_makes_one_read_and_one_write_of_keys(container: Container) -> None:
     commands = Commands("subjects")
     client = MongoClient[Document](
-        parts.settings.mongodb_uri, event_listeners=[commands], uuidRepresentation="standard"
+        container.settings.mongodb_uri, event_listeners=[commands], uuidRepresentation="standard"
     )
     with client:
-        subjects = SubjectKeys(Store(client, parts.settings.database), parts.keyring, parts.settings.organisation)
-        parts.__dict__["subjects"] = subjects
+        subjects = SubjectKeys(
+            Store(client, container.settings.database), container.keyring, container.settings.organisation
+        )
+        container.__dict__["subjects"] = subjects
         crowd = [
             statement(actor={"account": {"homePage": "https://ent.example", "name": f"pupil-{number}"}})
             for number in range(500)
         ]
-        parts.recorder.record(orjson.dumps(crowd), SOURCE, Version.V1)
+        container.recorder.record(orjson.dumps(crowd), SOURCE, Version.V1)
     assert commands.seen == ["find", "insert"]
-    assert parts.store.collection("subjects").count_documents({}) == 500
+    assert container.store.collection("subjects").count_documents({}) == 500

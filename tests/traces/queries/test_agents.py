@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Parts
+from app.factory import Container
 from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
@@ -20,20 +20,20 @@ from tests.stores import started
 
 
 @pytest.fixture
-def parts(settings: Settings, database_name: str) -> Iterator[Parts]:
+def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with started(settings, database_name) as made:
         yield made
 
 
-def test_one_statement_is_held_decoded_at_a_time(parts: Parts) -> None:
+def test_one_statement_is_held_decoded_at_a_time(container: Container) -> None:
     large = statement(result={"extensions": {"https://ent.example/e": [{} for _ in range(100_000)]}})
     source = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
     for number in range(6):
         named = {**large["actor"], "name": str(number)}
-        parts.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
+        container.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
     tracemalloc.start()
     try:
-        told = parts.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
+        told = container.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from app.core.errors import StatementConflict
-from app.factory import Parts
+from app.factory import Container
 from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
@@ -20,10 +20,10 @@ from app.traces.queries.statements import MAX_BYTES, MAX_TOLD_BYTES, Page, Reade
 from app.traces.statements import attachments
 from app.traces.statements.activities import MAX_BYTES as MAX_OF_A_DEFINITION
 from app.traces.statements.referred import Referred
-from tests.people.people import parts, send, with_attachment
+from tests.people.people import container, send, with_attachment
 from tests.served import statement
 
-__all__ = ("parts",)
+__all__ = ("container",)
 
 WHO = Reader("sk-reader", None)
 LESSON = "https://ent.example/lessons"
@@ -31,31 +31,31 @@ LESSON = "https://ent.example/lessons"
 LONG = {"name": {"fr": "é"}, "description": {"fr": "d" * (MAX_OF_A_DEFINITION - 100)}}
 
 
-def learn(parts: Parts, count: int) -> list[dict[str, str]]:
+def learn(container: Container, count: int) -> list[dict[str, str]]:
     """Activities with long definitions; each as it is named without one."""
     named = [{"id": f"{LESSON}/{number}"} for number in range(count)]
     for start in range(0, count, 100):
-        send(parts, *(statement(object={**each, "definition": LONG}) for each in named[start : start + 100]))
+        send(container, *(statement(object={**each, "definition": LONG}) for each in named[start : start + 100]))
     return named
 
 
-def pages(parts: Parts, **asked: Any) -> Iterator[Page]:
-    page = parts.library.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
+def pages(container: Container, **asked: Any) -> Iterator[Page]:
+    page = container.library.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
     yield page
     while page.cursor is not None:
-        page = parts.library.next_page(page.cursor, WHO, languages=Languages(["fr"]))
+        page = container.library.next_page(page.cursor, WHO, languages=Languages(["fr"]))
         yield page
 
 
-def test_a_canonical_page_is_cut_where_it_becomes_long_and_none_is_lost(parts: Parts) -> None:
-    (lesson,) = learn(parts, 1)
+def test_a_canonical_page_is_cut_where_it_becomes_long_and_none_is_lost(container: Container) -> None:
+    (lesson,) = learn(container, 1)
     registration = str(uuid4())
     grouping = {"contextActivities": {"grouping": [lesson] * 12}, "registration": registration}
-    sent = send(parts, *(statement(object=lesson, context=grouping) for _ in range(100)))
+    sent = send(container, *(statement(object=lesson, context=grouping) for _ in range(100)))
     tracemalloc.start()
     seen: list[UUID] = []
     lengths = []
-    for page in pages(parts, registration=registration, format="canonical", limit=100, ascending=True):
+    for page in pages(container, registration=registration, format="canonical", limit=100, ascending=True):
         assert page.bodies
         lengths.append(sum(map(len, page.bodies)))
         seen += [UUID(orjson.loads(body)["id"]) for body in page.bodies]
@@ -72,21 +72,21 @@ def test_a_canonical_page_is_cut_where_it_becomes_long_and_none_is_lost(parts: P
 
 @pytest.mark.parametrize("different", [True, False])
 def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_own_of_the_others(
-    parts: Parts, different: bool
+    container: Container, different: bool
 ) -> None:
-    known = learn(parts, 300 if different else 1)
+    known = learn(container, 300 if different else 1)
     own = {"definition": {"name": {"en": "own"}}}
     named = [{**known[number % len(known)], **own} for number in range(600)]
     registration = str(uuid4())
     context = {"contextActivities": {"other": named}, "registration": registration}
     # Learnt from this one too: the definition of each says it in another language besides.
-    (id,) = send(parts, statement(object=named[0], context=context))
+    (id,) = send(container, statement(object=named[0], context=context))
     tracemalloc.start()
-    (page,) = pages(parts, registration=registration, format="canonical", limit=10)
+    (page,) = pages(container, registration=registration, format="canonical", limit=10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     (body,) = page.bodies
-    assert body == parts.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
+    assert body == container.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
     assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
     listed = orjson.loads(body)["context"]["contextActivities"]["other"]
@@ -96,14 +96,16 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
     assert 14 <= told.count({"fr": "é"}) <= 17
 
 
-def test_after_a_statement_that_was_told_no_more_the_next_is_told_all(parts: Parts) -> None:
-    known = learn(parts, 300)
+def test_after_a_statement_that_was_told_no_more_the_next_is_told_all(container: Container) -> None:
+    known = learn(container, 300)
     registration = str(uuid4())
     context = {"contextActivities": {"other": known}, "registration": registration}
     small = {"contextActivities": {"other": known[-3:]}, "registration": registration}
-    send(parts, statement(context=context), statement(context=small), statement(context=context))
+    send(container, statement(context=context), statement(context=small), statement(context=context))
     bodies = [
-        body for page in pages(parts, registration=registration, format="canonical", limit=9) for body in page.bodies
+        body
+        for page in pages(container, registration=registration, format="canonical", limit=9)
+        for body in page.bodies
     ]
     listed = orjson.loads(bodies[1])["context"]["contextActivities"]["other"]
     assert [each["definition"]["name"] for each in listed] == [{"fr": "é"}] * 3
@@ -113,37 +115,39 @@ def test_after_a_statement_that_was_told_no_more_the_next_is_told_all(parts: Par
 @pytest.mark.parametrize("form", ["ids", "exact", "canonical"])
 @pytest.mark.parametrize("version", list(Version))
 def test_however_short_pages_are_cut_each_statement_comes_once(
-    parts: Parts, form: Any, version: Version, monkeypatch: pytest.MonkeyPatch
+    container: Container, form: Any, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = {"contextAgents": [{"objectType": "contextAgent", "agent": {"openid": "https://id.example/1"}}]}
-    sent = send(parts, *(statement(context=new) for _ in range(7)))
+    sent = send(container, *(statement(context=new) for _ in range(7)))
     monkeypatch.setattr(querying, "MAX_BYTES", 1)
     who = Reader("sk-reader", None, version)
-    page = parts.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
+    page = container.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
     seen = []
     while True:
         (body,) = page.bodies
         seen.append(UUID(orjson.loads(body)["id"]))
         if page.cursor is None:
             break
-        page = parts.library.next_page(page.cursor, who)
+        page = container.library.next_page(page.cursor, who)
     assert tuple(seen) == sent
 
 
-def test_a_page_with_attachments_is_cut_where_they_are_many(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_with_attachments_is_cut_where_they_are_many(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = []
     for number in range(5):
         content = f"copy {number}".encode()
-        sent += send(parts, with_attachment("lea", content), data=(content,))
+        sent += send(container, with_attachment("lea", content), data=(content,))
     monkeypatch.setattr(attachments, "MAX_ATTACHMENTS", 2)
-    found = list(pages(parts, attachments=True, limit=500, ascending=True))
+    found = list(pages(container, attachments=True, limit=500, ascending=True))
     assert [len(page.bodies) for page in found] == [2, 2, 1]
     assert [UUID(orjson.loads(body)["id"]) for page in found for body in page.bodies] == sent
     assert [b"".join(each.chunks).decode() for page in found for each in page.data or ()] == [
         f"copy {number}" for number in range(5)
     ]
     monkeypatch.setattr(attachments, "MAX_ATTACHMENTS", 0)
-    assert [len(page.bodies) for page in pages(parts, attachments=True, limit=500)] == [1] * 5
+    assert [len(page.bodies) for page in pages(container, attachments=True, limit=500)] == [1] * 5
 
 
 def long(count: int) -> list[dict[str, Any]]:
@@ -157,12 +161,12 @@ def long(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(parts: Parts) -> None:
+def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(container: Container) -> None:
     sent = long(60)
     for start in range(0, 60, 15):
-        send(parts, *sent[start : start + 15])
+        send(container, *sent[start : start + 15])
     ids = [UUID(each["id"]) for each in sent]
-    lookup = Referred(parts.statements, parts.reader)
+    lookup = Referred(container.statements, container.reader)
     tracemalloc.start()
     given = lookup.find("tutor", ids)
     assert [given.get(id) is not None for id in given] == [True] * len(given)
@@ -173,15 +177,15 @@ def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(parts: Parts) -
     assert peak < 48 * 1024 * 1024
 
 
-def test_a_short_retry_of_long_statements_opens_one_at_a_time(parts: Parts) -> None:
+def test_a_short_retry_of_long_statements_opens_one_at_a_time(container: Container) -> None:
     sent = long(60)
     for start in range(0, 60, 15):
-        send(parts, *sent[start : start + 15])
+        send(container, *sent[start : start + 15])
     # The same, said without what a comparison leaves out: definitions of activities.
     short = [{**each, "object": {"id": f"{LESSON}/1"}, "result": {"duration": "PT1.001S"}} for each in sent]
     tracemalloc.start()
     with pytest.raises(StatementConflict):
-        send(parts, *short)
+        send(container, *short)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 24 * 1024 * 1024
