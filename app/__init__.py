@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application, wired for these settings (by default those of the environment)."""
-    from app.factory import create_app as wired
+    from app.wiring.web_application import create_app as wired
 
     return wired(settings)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from app.cli import person_access, requests, signed, simulate
+from app.commands import person_access, requests, signed, simulate
 from app.core.personal_data import DeclaredFile
 from app.governance.audit import checkpoints
 from app.keys.providers import file as key_file

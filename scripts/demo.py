@@ -33,7 +33,6 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import clock, contracts
 from app.core.errors import FileRefused, OperatorError, SillageError
-from app.factory import Container
 from app.platform.jobs.run import execute
 from app.platform.mongo.embedded.supervisor import Layout, lock
 from app.settings import load
@@ -41,6 +40,7 @@ from app.simulation.traces import simulate
 from app.standards.profiles.document import Profile
 from app.standards.profiles.document import load as load_profile
 from app.web import logs
+from app.wiring.container import Container
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("var", "demo")
@@ -117,7 +117,7 @@ def promised(sample: Sequence[Line], folder: Path) -> list[tuple[Profile, bytes]
 
 
 class Demo:
-    """What runs: the LRS, the scheduler, and the container with which an operator works."""
+    """The running store: the LRS, the scheduler, and the container with which an operator works."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
@@ -252,14 +252,16 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
     """Register processing activities, profiles and sources, as an operator does."""
     container = demo.container
     for name in ("ent", "p2ia"):
-        container.register.add((ROOT / "docs" / "examples" / "processing-activities" / f"{name}.json").read_bytes())
+        container.governance.register.add(
+            (ROOT / "docs" / "examples" / "processing-activities" / f"{name}.json").read_bytes()
+        )
     own = {
-        name: container.profiles.add(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
+        name: container.traces.profiles.add(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
         for name in ("ent", "p2ia")
     }
     names = {"ent": "Digital workspace (simulated)", "p2ia": "Adaptive tutor (simulated)"}
     credentials = {
-        name: container.sources.add(
+        name: container.operations.sources.add(
             name, name=names[name], activity=name, profiles=[own[name].id], mode="warn", actor="cli:demo"
         )[1]
         for name in ("ent", "p2ia")
@@ -271,8 +273,8 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
         for path in options.profile:
             document = path.read_bytes()
             found.append((load_profile(document), document))
-        profiles = [container.profiles.add(document).id for _, document in found]
-        _, credential = container.sources.add(
+        profiles = [container.traces.profiles.add(document).id for _, document in found]
+        _, credential = container.operations.sources.add(
             "file", name=options.statements.name, activity="p2ia", profiles=profiles, mode="warn", actor="cli:demo"
         )
         console.print(f"Profiles that the file's statements name: {', '.join(profiles) or 'none'}")
@@ -288,7 +290,7 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
 
 def report(demo: Demo, source: str) -> None:
     """Print the number of statements that conform, and to which template."""
-    counts = demo.container.profiles.counts(source)
+    counts = demo.container.traces.profiles.counts(source)
     whole = {count.outcome: count.statements for count in counts if not count.template}
     if not whole:
         console.print("  no profile was promised, so nothing was checked against one")
@@ -319,7 +321,7 @@ def settle(demo: Demo, expected: int) -> None:
     """Wait until the workers have written their verdict counters (a heartbeat)."""
     limit = time.monotonic() + 5
     while time.monotonic() < limit:
-        if sum(count.statements for count in demo.container.profiles.counts() if not count.template) >= expected:
+        if sum(count.statements for count in demo.container.traces.profiles.counts() if not count.template) >= expected:
             return
         time.sleep(0.1)
 
@@ -328,16 +330,16 @@ def run_jobs(demo: Demo) -> None:
     """Run the jobs once, under the scheduler's lease, then leave them to the scheduler."""
     container = demo.container
     jobs = {job.name: job for job in container.jobs}
-    with console.status("aggregating"), container.leadership.acquire() as lease:  # type: ignore[union-attr] # nobody else
-        container.job_repository.declare({job.name: job.cron for job in container.jobs}, clock.now_us())
+    with console.status("aggregating"), container.platform.leadership.acquire() as lease:  # type: ignore[union-attr] # nobody else
+        container.platform.job_repository.declare({job.name: job.cron for job in container.jobs}, clock.now_us())
         for name in ("aggregate", "retention", "export", "audit-anchor"):
-            run = execute(jobs[name], lease, container.job_repository, clock.now_us)
+            run = execute(jobs[name], lease, container.platform.job_repository, clock.now_us)
             if run.error:
                 raise OperatorError(f"The job {name} failed: {run.error}.")
             console.print(f"  job {name}: {summary(run.summary or {})}")
     demo.start("scheduler")
     limit = time.monotonic() + 30
-    while container.leadership.held() is None and time.monotonic() < limit:
+    while container.platform.leadership.held() is None and time.monotonic() < limit:
         time.sleep(0.1)
     console.print("  the scheduler leads: aggregates are refreshed each minute while it runs")
 
@@ -461,16 +463,16 @@ def run(given: argparse.Namespace) -> None:
     try:
         console.print("[bold]1. A store of its own[/] / un dépôt à lui")
         with console.status("starting MongoDB and the LRS"):
-            done = demo.container.initialise()
+            done = demo.container.lifecycle.initialise()
             demo.start("serve")
             demo.wait_ready()
         console.print(f"  made: {', '.join(done)}; the LRS answers on {demo.url}/xAPI")
         console.print("[bold]2. Processing activities, profiles, sources[/] / traitements, profils, sources")
         senders = prepare(demo, given)
-        for activity in demo.container.register.list():
+        for activity in demo.container.governance.register.list():
             concerns = ", concerns minors" if activity.minors else ""
             console.print(f"  activity {activity.id}: kept {activity.retention.active_days} days{concerns}")
-        for source, _ in demo.container.sources.list():
+        for source, _ in demo.container.operations.sources.list():
             console.print(f"  source {source.id}: names, addresses and INE: {source.minors}")
         console.print("[bold]3. Statements through the HTTP API[/] / des traces par l'interface HTTP")
         stored = 0
@@ -490,7 +492,7 @@ def run(given: argparse.Namespace) -> None:
             report(demo, sender.source)
         console.print("[bold]4. Jobs: aggregates, retention, export, audit[/] / agrégats, conservation, export, audit")
         run_jobs(demo)
-        verified = demo.container.audit.verify()
+        verified = demo.container.governance.audit.verify()
         console.print(
             f"  audit log: {verified.entries:,} entries in {verified.chains} chains, "
             + ("intact" if verified.intact else "ALTERED")
@@ -518,7 +520,7 @@ def stopped(*_: object) -> None:
 
 def where_to_look(demo: Demo, senders: Sequence[Sender], *, once: bool) -> None:
     """Addresses and credentials to go on with."""
-    issue = demo.container.sources.issue
+    issue = demo.container.operations.sources.issue
     researcher = issue(source=None, label="researcher", scopes=scopes.ROLES["researcher"], actor="cli:demo")
     dpo = issue(source=None, label="dpo", scopes=scopes.ROLES["dpo"], actor="cli:demo")
     sender = senders[-1]

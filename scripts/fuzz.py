@@ -37,8 +37,9 @@ from rich.table import Table
 
 from app.access import scopes
 from app.access.credentials import NewCredential
-from app.factory import Container, create_app
 from app.settings import load
+from app.wiring.container import Container
+from app.wiring.web_application import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTIVITY = ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json"
@@ -379,9 +380,9 @@ class Service:
     def start(self) -> Given:
         """Register what inputs need, start the server, and say what it has."""
         container = self._container
-        container.initialise()
-        container.register.add(ACTIVITY.read_bytes())
-        profiles = [container.profiles.add(each.read_bytes()).id for each in sorted(PROFILES.glob("*.jsonld"))]
+        container.lifecycle.initialise()
+        container.governance.register.add(ACTIVITY.read_bytes())
+        profiles = [container.traces.profiles.add(each.read_bytes()).id for each in sorted(PROFILES.glob("*.jsonld"))]
         activity = str(orjson.loads(ACTIVITY.read_bytes())["id"])
         credentials: dict[str, str] = {}
         people: list[str] = []
@@ -392,15 +393,17 @@ class Service:
         }
         for name, more in given.items():
             every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
-            _, first = container.sources.add(name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more)
+            _, first = container.operations.sources.add(
+                name, name=name, activity=activity, scopes=every, actor="cli:fuzz", **more
+            )
             credentials[name] = self._header(first)
         for several in ((scopes.ALL,), (scopes.GOVERNANCE_READ, scopes.RIGHTS), (scopes.RESEARCH, scopes.METRICS)):
-            made = container.sources.issue(source=None, label="fuzz", scopes=several, actor="cli:fuzz")
+            made = container.operations.sources.issue(source=None, label="fuzz", scopes=several, actor="cli:fuzz")
             people.append(self._header(made))
         sources = tuple(credentials)
         for scope in scopes.EVERY:
             for source in ("plain", None):
-                made = container.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
+                made = container.operations.sources.issue(source=source, label="fuzz", scopes=[scope], actor="cli:fuzz")
                 credentials[f"{scope} of {source}"] = self._header(made)
         app = create_app(self._settings)
         methods: dict[str, set[str]] = {}

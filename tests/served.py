@@ -19,8 +19,8 @@ import pymongo
 import requests
 
 from app.access.credentials import NewCredential
-from app.factory import Container
 from app.settings import Settings, load
+from app.wiring.container import Container
 from tests.places import ROOT
 
 ACTIVITY = orjson.loads((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
@@ -69,11 +69,11 @@ class Server:
         """Register a source; its first credential."""
         identity = name or f"source-{uuid4().hex[:8]}"
         wanted = {"name": identity, "activity": ACTIVITY["id"], "actor": "cli:test", **options}
-        return self.container.sources.add(identity, **wanted)[1]
+        return self.container.operations.sources.add(identity, **wanted)[1]
 
     def credential(self, *scopes: str, source: str | None = None) -> NewCredential:
         """A credential with these scopes."""
-        return self.container.sources.issue(source=source, label="test", scopes=scopes, actor="cli:test")
+        return self.container.operations.sources.issue(source=source, label="test", scopes=scopes, actor="cli:test")
 
     def send(
         self,
@@ -136,8 +136,8 @@ def serving(
     }
     settings = load(given)
     container = Container(settings)
-    container.initialise()
-    container.register.add(orjson.dumps(ACTIVITY))
+    container.lifecycle.initialise()
+    container.governance.register.add(orjson.dumps(ACTIVITY))
     log = folder / f"serve-{port}.log"
     environ = {**environment(given), **(environ or {})}
     process = _start(environ, log)
@@ -154,7 +154,7 @@ def serving(
         if drop:
             # What other tests write at this moment goes to disk first.
             with pymongo.timeout(60):
-                container.store.client.drop_database(settings.database)
+                container.platform.store.client.drop_database(settings.database)
         container.close()
 
 

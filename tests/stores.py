@@ -13,9 +13,9 @@ from uuid import uuid4
 import orjson
 
 from app.core import clock
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.settings import Settings, load
+from app.wiring.container import Container
 from tests.served import ACTIVITY
 
 
@@ -42,7 +42,7 @@ def lent(settings: Settings, database_name: str, **changes: Any) -> Container:
 def initialised(settings: Settings, database_name: str, **changes: Any) -> Iterator[Container]:
     """The container of a store in a database that is lent, initialised; processes are soon held for dead."""
     made = lent(settings, database_name, **{"process_ttl_seconds": 1.0, **changes})
-    made.initialise()
+    made.lifecycle.initialise()
     try:
         yield made
     finally:
@@ -52,15 +52,15 @@ def initialised(settings: Settings, database_name: str, **changes: Any) -> Itera
 def settle(container: Container, seconds: float = 30.0) -> None:
     """Wait until nothing that was stored so far, or earlier, can still appear: jobs go up to there."""
     now, limit = clock.now_us(), time.monotonic() + seconds
-    while container.reader.consistent_through() <= now:
+    while container.traces.reader.consistent_through() <= now:
         assert time.monotonic() < limit, "the processes do not speak"
         time.sleep(0.01)
 
 
 def look_after_keys(container: Container) -> None:
     """Have the container read the organisation's keys anew each time."""
-    container.__dict__["keys"] = organisation_keys.unlock(
-        container.store, container.keyring, container.settings.organisation, keep_seconds=0
+    container.keys.__dict__["organisation"] = organisation_keys.unlock(
+        container.platform.store, container.keys.keyring, container.settings.organisation, keep_seconds=0
     )
 
 
@@ -68,9 +68,9 @@ def look_after_keys(container: Container) -> None:
 def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterator[Container]:
     """The container of the store of a database that is lent, with the source ``tutor``."""
     made = lent(settings, database_name, **changes)
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
+    made.lifecycle.initialise()
+    made.governance.register.add(orjson.dumps(ACTIVITY))
+    made.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:test")
     try:
         yield made
     finally:
@@ -81,9 +81,9 @@ def with_tutor(settings: Settings, database_name: str, **changes: Any) -> Iterat
 def started(settings: Settings, database_name: str) -> Iterator[Container]:
     """The container of a process that may write, in a database that is lent; its entry of the register is ``p2ia``."""
     made = lent(settings, database_name)
-    made.initialise()
-    made.start()
-    made.register.add(orjson.dumps(ACTIVITY))
+    made.lifecycle.initialise()
+    made.lifecycle.start()
+    made.governance.register.add(orjson.dumps(ACTIVITY))
     try:
         yield made
     finally:

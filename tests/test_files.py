@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.core.personal_data import DeclaredFile
-from app.factory import Container
 from app.files import FILES
+from app.wiring.container import Container
 from tests.people.people import container, named, person, send
 from tests.places import ROOT
 
@@ -80,13 +80,13 @@ def undeclared(folder: Path, *settings: str) -> set[str]:
 
 def test_what_is_written_to_the_data_folder_is_declared(container: Container, tmp_path: Path) -> None:
     send(container, named("lea"), named("other"))
-    container.aggregates.run()
-    container.exports.run(actor="cli:test", progress=lambda *_: None)
-    container.erasures.advance(container.erasures.erase(person("lea"), actor="cli:test").id)
-    container.key_service.rotate()
+    container.research.aggregates.run()
+    container.research.exports.run(actor="cli:test", progress=lambda *_: None)
+    container.people.erasures.advance(container.people.erasures.erase(person("lea"), actor="cli:test").id)
+    container.operations.key_service.rotate()
     data, beside = container.settings.data_dir, tmp_path / "checkpoints"
     beside.mkdir()
-    container.checkpoints.write(beside, entries=True)
+    container.governance.checkpoints.write(beside, entries=True)
     written = {path.name for path in data.iterdir()}
     assert written >= {"keys.json", "tombstones.jsonl", "exports"}
     ours = ("SILLAGE_DATA_DIR", "SILLAGE_KEY_FILE", "SILLAGE_TOMBSTONES_FILE")

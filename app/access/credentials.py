@@ -6,13 +6,15 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from app.access import scopes as scope
 from app.access.principals import Kind, Principal
 from app.access.store import Source, SourceRepository, StoredCredential
 from app.core import clock
+from app.core.announcer import Announcer
+from app.core.audit_sink import AuditSink
 from app.core.errors import CredentialsRefused, RegisterInvalid
 
 SECRET_BYTES = 32
@@ -112,13 +114,13 @@ class Sources:
         *,
         activity_exists: Callable[[str], bool],
         profile_exists: Callable[[str], bool],
-        audit: Callable[[str, str, Mapping[str, object]], object],
-        announce: Callable[[], object],
+        audit: AuditSink,
+        announcer: Announcer,
         activity_ended: Callable[[str], bool] = lambda activity: False,
         about_minors: Callable[[str], bool] = lambda activity: False,
         replacing: Callable[[str], object] = lambda source: None,
     ) -> None:
-        """``audit(kind, actor, detail)`` records; ``announce()`` returns once every process has emptied its caches.
+        """``audit`` takes an entry for each change; ``announcer``: of what every process is to take notice.
 
         ``activity_exists`` raises RegisterInvalid for one that is there and not in force; ``about_minors`` says of one
         that exists whether its entry in the register says that it concerns minors. ``replacing`` is told of a source
@@ -128,7 +130,7 @@ class Sources:
         self._activity_exists = activity_exists
         self._profile_exists = profile_exists
         self._audit = audit
-        self._announce = announce
+        self._announcer = announcer
         self._activity_ended = activity_ended
         self._about_minors = about_minors
         self._replacing = replacing
@@ -184,7 +186,7 @@ class Sources:
         _known_scopes(scopes)
         if self._repository.get(id) is not None:
             raise RegisterInvalid(f"A source named {id} is registered already.")
-        self._audit("source-added", actor, {"source": id, "activity": activity, **_configuration(source)})
+        self._audit.append("source-added", actor, {"source": id, "activity": activity, **_configuration(source)})
         self._repository.add(source)
         # Before it has a credential, and so sends anything.
         if source.minors in REPLACING:
@@ -223,7 +225,7 @@ class Sources:
         elif reason:
             raise RegisterInvalid("A reason is that of a policy about minors: give --minors too.")
         self._check(changed)
-        self._audit("configuration-changed", actor, {"source": id, **_configuration(changed)})
+        self._audit.append("configuration-changed", actor, {"source": id, **_configuration(changed)})
         begins = changed.minors in REPLACING and source.minors not in REPLACING
         if begins:
             self._replacing(id)
@@ -231,7 +233,7 @@ class Sources:
         if begins:
             # Again, for whoever objected in between.
             self._replacing(id)
-        self._announce()
+        self._announcer.announce()
         return changed
 
     def issue(self, *, source: str | None, label: str, scopes: Sequence[str], actor: str) -> NewCredential:
@@ -245,7 +247,7 @@ class Sources:
         id = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
-        self._audit("credential-created", actor, {"credential": id, "source": source, "scopes": [*scopes]})
+        self._audit.append("credential-created", actor, {"credential": id, "source": source, "scopes": [*scopes]})
         self._repository.add_credential(
             StoredCredential(
                 id,
@@ -273,9 +275,9 @@ class Sources:
         if not targets:
             raise RegisterInvalid("No such credential or source. `sillage source list` shows those that exist.")
         # On record first: once it is revoked nothing may come between that and telling every process.
-        self._audit("credential-revoked", actor, {"credentials": targets})
+        self._audit.append("credential-revoked", actor, {"credentials": targets})
         count = self._repository.revoke(targets, clock.now())
-        self._announce()
+        self._announcer.announce()
         return count
 
     def get(self, id: str) -> Source:

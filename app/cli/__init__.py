@@ -1,4 +1,4 @@
-"""The ``sillage`` command: groups of commands, wired to the services, and nothing else."""
+"""The ``sillage`` command: the commands of every feature, and those of a store's life."""
 
 from __future__ import annotations
 
@@ -9,72 +9,44 @@ import traceback
 import click
 from rich.console import Console
 
-from app.cli import (
-    accounts,
-    backup,
-    contracts,
-    erasure,
-    governance,
-    jobs,
-    keys,
-    minors,
-    nomenclature,
-    person,
-    person_access,
-    profile,
-    requests,
-    research,
-    restriction,
-    server,
-    simulate,
-    sources,
-)
+from app.cli import server
 from app.core import collector
 from app.core.errors import SillageError
-from app.factory import VERSION, Container
+from app.core.release import RELEASE
 from app.settings import load
 from app.web import logs
+from app.wiring.container import Container
+from app.wiring.feature import features_of
 
 _console = Console(stderr=True, highlight=False, emoji=False)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(VERSION, prog_name="sillage")
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """A learning-trace (xAPI) record store for education. Settings come from SILLAGE_… variables."""
-    if {"-h", "--help"} & set(sys.argv):
-        return
-    # What a command makes is its owner's alone; what it has to say goes to people.
-    os.umask(0o077)
-    logs.configure("warning", "console")
-    container = Container(load(os.environ))
-    context.obj = container
-    context.call_on_close(container.close)
+def command_line(kind: type[Container] = Container) -> click.Group:
+    """The command, with the commands of every feature that this container lists."""
+
+    @click.group("sillage", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+    @click.version_option(RELEASE, prog_name="sillage")
+    @click.pass_context
+    def group(context: click.Context) -> None:
+        """A learning-trace (xAPI) record store for education. Settings come from SILLAGE_… variables."""
+        if {"-h", "--help"} & set(sys.argv):
+            return
+        # What a command makes is its owner's alone; what it has to say goes to people.
+        os.umask(0o077)
+        logs.configure("warning", "console")
+        container = kind(load(os.environ))
+        context.obj = container
+        context.call_on_close(container.close)
+
+    for command in server.COMMANDS:
+        group.add_command(command)
+    for feature in features_of(kind):
+        for command in feature.commands:
+            group.add_command(command)
+    return group
 
 
-for part in (
-    server,
-    sources,
-    minors,
-    profile,
-    nomenclature,
-    governance,
-    contracts,
-    person,
-    person_access,
-    erasure,
-    restriction,
-    requests,
-    accounts,
-    keys,
-    backup,
-    research,
-    jobs,
-    simulate,
-):
-    for command in part.COMMANDS:
-        cli.add_command(command)
+cli = command_line()
 
 
 def main() -> None:

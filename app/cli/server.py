@@ -6,10 +6,10 @@ import os
 
 import click
 
-from app.cli.screen import out, table
+from app.commands.screen import out, table
 from app.core.errors import SettingsInvalid
-from app.factory import Container
 from app.settings import describe
+from app.wiring.container import Container
 
 
 @click.command()
@@ -28,7 +28,7 @@ def init(container: Container) -> None:
     """Make what a new store needs: data folder (0700), key file (0600), collections. Harmless on one that is there."""
     settings = container.settings
     try:
-        done = container.initialise()
+        done = container.lifecycle.initialise()
     except OSError as refused:
         raise SettingsInvalid(
             f"The data folder or the key file cannot be written ({refused.strerror}). Set SILLAGE_DATA_DIR or "
@@ -37,7 +37,7 @@ def init(container: Container) -> None:
     console = out()
     console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
     console.print(f"Data folder: {settings.data_dir.absolute()}")
-    for line in container.key_provider.kept:
+    for line in container.keys.provider.kept:
         console.print(line)
 
 
@@ -48,7 +48,7 @@ def migrate(container: Container) -> None:
 
     Nothing is changed where `serve` would refuse the store: a wrong key, an unfinished restore, a later version.
     """
-    done = container.migrate()
+    done = container.lifecycle.migrate()
     out().print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
 
 

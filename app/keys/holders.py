@@ -20,6 +20,7 @@ from app.core import clock
 from app.core.errors import SillageError
 from app.core.personal_data import Impersonal, Restored
 from app.keys.keyring import KeyHolding
+from app.platform.cluster.peers import Peers
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Store, translated
 
@@ -167,3 +168,23 @@ class HolderThread:
         if holder != self._said or now - self._said_at >= self._ttl / 3:
             self._repository.say(self.id, holder)
             self._said, self._said_at = holder, now
+
+
+class Forgetting:
+    """Has every process forget learners' keys, schedulers and commands too, which have no presence."""
+
+    def __init__(self, processes: Peers, holders: HolderRepository, *, interval: float, ttl: float) -> None:
+        """``interval``, ``ttl``: as those of ``Processes``."""
+        self._processes = processes
+        self._holders = holders
+        self._interval = interval
+        self._ttl = ttl
+
+    def begin(self) -> int:
+        """Tell them; the epoch to wait for."""
+        return self._processes.begin_epoch()
+
+    def forgotten(self, epoch: int) -> bool:
+        """Wait until every process has emptied its caches; false if one takes too long."""
+        observed = self._processes.noticed(epoch)
+        return observed and self._holders.wait_for_epoch(epoch, interval=self._interval, ttl=self._ttl)

@@ -10,31 +10,38 @@ found again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.access.restrictions.store import States
-from app.access.store import Source
+from app.access.restrictions.store import PersonStateRepository
+from app.access.store import Source, SourceRepository
 from app.core import lossless
+from app.core.audit_sink import AuditSink
 from app.core.errors import DatabaseUnavailable, DecryptionFailed, RegisterInvalid
 from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
-from app.crypto.keys import IndexKey, OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys, RandomBytes
 from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.operations.minors_store import Cleaning, MinorsRepository, Pass, Rewritten
 from app.operations.rotation.index_tokens import TokenRepository
-from app.people.erasure.store import Remains
+from app.people.erasure.store import ErasureRepository, Remains
+from app.platform.cluster.peers import Peers
+from app.research.store import AggregateRepository
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse
+from app.traces.conformance.french import French
+from app.traces.conformance.sessions import Sessions
+from app.traces.statements import index_tokens as tokens
+from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.store import Position, Statements, Stored
 
@@ -77,32 +84,37 @@ class Applied(NamedTuple):
     attachments: int
 
 
+class CleaningFile(Protocol):
+    """Keeps what a restore must know of a pass in another place than the database."""
+
+    def note_cleaning(self, cleaning: Cleaning) -> None:
+        """Add a pass to the file, before it changes anything."""
+
+
 class Surroundings(NamedTuple):
     """Services of other packages that a pass uses.
 
     Attributes:
-        cleaned: Statements as a source's policy leaves them, given what was found in each.
-        tokens_of: The tokens of a statement of a source.
-        settled: A bound in microseconds: no statement stored before it can still appear.
+        french: The French checks, which clean statements.
+        processes: Those that write: a bound below which no statement can still appear.
         states: Who is restricted, and who objects.
-        erasing: Whether an erasure is under way.
-        corrected: Has months (``YYYY-MM``) of aggregates counted again.
-        learn: Takes in the definitions of activities that statements carry.
-        restart: Has the sessions of a source followed from the beginning.
+        erasures: Who is being erased.
+        figures: Aggregates, of which months are counted again.
+        activities: Takes in the definitions of activities that statements carry.
+        sessions: Sessions, which are followed from the beginning.
         sources: The sources.
         outside: Keeps what a restore must know of a pass in another place than the database.
     """
 
-    cleaned: Callable[[Source, Sequence[Any], Sequence[Sequence[minors.Found]]], Sequence[Any]]
-    tokens_of: Callable[[IndexKey, str, Keys], tuple[bytes, ...]]
-    settled: Callable[[], int]
-    states: Callable[[], States]
-    erasing: Callable[[], bool]
-    corrected: Callable[[Iterable[str]], None]
-    learn: Callable[[Sequence[Any]], None]
-    restart: Callable[[str], None]
-    sources: Callable[[], Sequence[Source]]
-    outside: Callable[[Cleaning], None]
+    french: French
+    processes: Peers
+    states: PersonStateRepository
+    erasures: ErasureRepository
+    figures: AggregateRepository
+    activities: Activities
+    sessions: Sessions
+    sources: SourceRepository
+    outside: CleaningFile
 
 
 class _Change(NamedTuple):
@@ -130,7 +142,7 @@ class MinorsPass:
         seal: PersonSeal,
         bodies: Bodies,
         keys: OrganisationKeys,
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        audit: AuditSink,
         random: RandomBytes,
         zone: ZoneInfo,
         around: Surroundings,
@@ -182,23 +194,23 @@ class MinorsPass:
                 "--minors pseudonymise`, so that what comes from now on is looked at too."
             )
         source = source._replace(minors=policy)
-        if not dry_run and self._around.erasing():
+        if not dry_run and self._around.erasures.open():
             raise DatabaseUnavailable(
                 "An erasure is under way, which finds persons by what is stored now. Run it later."
             )
         now = None if dry_run else self._repository.under_way(source.id, policy)
         if now is None:
-            until = self._around.settled()
+            until = self._around.processes.settled()
             if dry_run:
                 now = Pass(source.id, policy, None, until, {})
             else:
-                self._audit(MINORS_APPLY_STARTED, actor, {"source": source.id, "policy": policy})
+                self._audit.append(MINORS_APPLY_STARTED, actor, {"source": source.id, "policy": policy})
                 now = self._repository.begin(source.id, policy, until)
         if dry_run:
             return _applied(self._go_through(source, now, dry_run, progress, check), dry_run=True)
         # Before the first statement changes, or the next one of a pass that was cut off: from then on erasures name
         # persons by what they become. The same line twice does no harm.
-        self._around.outside(Cleaning(source.id, policy, now.until))
+        self._around.outside.note_cleaning(Cleaning(source.id, policy, now.until))
         return self._finish(source, now, actor, progress, check)
 
     def reapply(
@@ -219,14 +231,14 @@ class MinorsPass:
             progress: As of ``apply``, source by source.
             check: Called before each batch; what it raises ends the run.
         """
-        sources = {source.id: source for source in self._around.sources()}
+        sources = {source.id: source for source in self._around.sources.list()}
         changed = 0
         for now in self._repository.unfinished():
             if now.source not in sources:
                 # Registered after the backup: nothing of it is here.
                 self._repository.mark(now, finished=True)
                 continue
-            self._audit(MINORS_APPLY_STARTED, actor, {"source": now.source, "policy": now.policy})
+            self._audit.append(MINORS_APPLY_STARTED, actor, {"source": now.source, "policy": now.policy})
             source = sources[now.source]._replace(minors=now.policy)
             changed += self._finish(source, now, actor, progress, check).changed
         return changed
@@ -238,8 +250,8 @@ class MinorsPass:
         self._refer(source, check)
         done = _applied(now, dry_run=False)
         if done.changed:
-            self._around.restart(source.id)
-        self._audit(
+            self._around.sessions.restart(source.id)
+        self._audit.append(
             MINORS_APPLIED, actor, {"source": source.id, "policy": now.policy, **dict(sorted(now.counts.items()))}
         )
         self._repository.mark(now, finished=True)
@@ -301,7 +313,7 @@ class MinorsPass:
         counts: Counter[str] = Counter()
         opened = self._opened(rows)
         counts["unopened"] += len(rows) - len(opened)
-        states = self._around.states()
+        states = self._around.states.read()
         apart = states.restricted | states.objecting | states.refusing
         kept: list[tuple[Stored, dict[str, Any], list[minors.Found]]] = []
         for row, body in opened:
@@ -320,7 +332,7 @@ class MinorsPass:
                     counts["held"] += 1
                     continue
             kept.append((row, statement, listed))
-        cleaned = self._around.cleaned(
+        cleaned = self._around.french.cleaned(
             source, [_without_authority(statement) for _, statement, _ in kept], [listed for *_, listed in kept]
         )
         changes = []
@@ -338,7 +350,7 @@ class MinorsPass:
     def _write(self, source: Source, changes: Sequence[_Change]) -> set[UUID]:
         """Write changes; the statements that were not as they had been read any more."""
         months = {self._month(change.statement) for change in changes}
-        self._around.corrected(months)
+        self._around.figures.note_correction(months)
         subjects = [self._keys.subject(change.keys.subject) for change in changes]
         learner_keys = self._subjects.ensured(subjects)
         self._carry(source, changes, subjects)
@@ -350,7 +362,7 @@ class MinorsPass:
                 change.row.id,
                 change.row.body,
                 subject,
-                self._around.tokens_of(index, source.id, change.keys),
+                tokens.of_statement(index, source.id, change.keys),
                 index.fingerprint(members_kept(plain)),
                 body,
             )
@@ -365,9 +377,9 @@ class MinorsPass:
         }
         if moved:
             self._repository.forget_sessions(source.id, sorted(moved))
-        self._around.learn([change.statement for change in changes])
+        self._around.activities.learn([change.statement for change in changes])
         # Again, for a run that began to count between the first note and the write.
-        self._around.corrected(months)
+        self._around.figures.note_correction(months)
         return left
 
     def _forget_erased(self, changes: Sequence[_Change], rewritten: Sequence[Rewritten]) -> None:
@@ -409,7 +421,7 @@ class MinorsPass:
     def _refer(self, source: Source, check: Callable[[], None]) -> None:
         """Have statements that refer to this source's carry the tokens that these have now."""
         # Who links a chain reads and writes in the transaction that stores, under a stamp of before this bound.
-        self._around.settled()
+        self._around.processes.settled()
         after: Position | None = None
         while True:
             check()

@@ -6,7 +6,7 @@ A search is a reading of the log, and recorded before it is answered, with the k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -45,9 +45,7 @@ class Wanted(NamedTuple):
 class AuditSearch:
     """Searches the audit log."""
 
-    def __init__(
-        self, audit: Audit, keys: Callable[[], OrganisationKeys], whole: Whole = lambda person: person
-    ) -> None:
+    def __init__(self, audit: Audit, keys: OrganisationKeys, whole: Whole = lambda person: person) -> None:
         """The log to look in, the keys by which persons are tokens there, and what adds a person's pseudonyms."""
         self._audit = audit
         self._keys = keys
@@ -82,7 +80,7 @@ class AuditSearch:
         return self._of(self._whole(person).every if pseudonyms else person.identifiers)
 
     def _of(self, identifiers: Sequence[str]) -> tuple[str, ...]:
-        keys = self._keys()
+        keys = self._keys
         found: set[str] = set()
         for identifier in identifiers:
             found.add(keys.subject(identifier).hex())

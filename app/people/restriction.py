@@ -13,6 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository, Restricted
+from app.core.announcer import Announcer
 from app.core.errors import BadRequest, Fault
 from app.crypto.keys import OrganisationKeys
 from app.crypto.kinds import AGENT
@@ -47,17 +48,17 @@ class Restriction:
         seal: PersonSeal,
         audit: Audit,
         cases: Cases,
-        announce: Callable[[], object],
+        announcer: Announcer,
         now: Callable[[], datetime],
         whole: Whole = lambda person: person,
     ) -> None:
-        """``announce()`` returns once every process that serves has taken notice; ``whole`` adds pseudonyms."""
+        """``announcer``: of what every process is to take notice; ``whole`` adds pseudonyms."""
         self._repository = repository
         self._keys = keys
         self._seal = seal
         self._audit = audit
         self._cases = cases
-        self._announce = announce
+        self._announcer = announcer
         self._now = now
         self._whole = whole
 
@@ -125,18 +126,6 @@ class Restriction:
         objects = sorted({purpose for state in states for purpose in state.objects})
         return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
 
-    def take_out(self, recount: Callable[[Sequence[bytes]], object]) -> int:
-        """Have aggregates counted again without those who left research since the last time; how many there were.
-
-        Args:
-            recount: Counts again what counted these subjects. Cut off in between, it is done again the next time.
-        """
-        subjects = self._repository.to_take_out()
-        if subjects:
-            recount(subjects)
-            self._repository.taken_out(subjects, self._now())
-        return len(subjects)
-
     def cover(self, pseudonyms: Whole) -> int:
         """Have what holds for persons hold for the pseudonyms that a source is about to make of them; how many.
 
@@ -170,7 +159,7 @@ class Restriction:
             if state.refuses:
                 self._repository.refuse(identities, state.since)
         if covered:
-            self._announce()
+            self._announcer.announce()
         return covered
 
     def held(self) -> list[Restricted]:
@@ -203,7 +192,7 @@ class Restriction:
         self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))
 
     def _end(self, act: str, person: Person, actor: str, case: str | None) -> None:
-        self._announce()
+        self._announcer.announce()
         if case is not None:
             self._cases.note_act(case, act, actor, {"identifiers": len(person.identifiers)})
 

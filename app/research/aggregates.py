@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from io import BytesIO
 from typing import NamedTuple
@@ -24,7 +24,8 @@ from app.research.compute import PERIOD, Plan, tables
 from app.research.definitions import Definition
 from app.research.disclosure import Lattice, Rollup, protect, rollups
 from app.research.facts import extract
-from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, Voided, as_shown
+from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, Recounted, RunSummary, as_shown
+from app.research.scope import Scope
 from app.research.store import AggregateRepository, AggregateState, PartName
 from app.settings import Settings
 from app.traces.statements.reader import SealedReader
@@ -107,19 +108,10 @@ class Aggregates:
         reader: SealedReader,
         keys: OrganisationKeys,
         settings: Settings,
+        scope: Scope,
         declared: Sequence[Definition] | None = None,
-        left_out: Callable[[], frozenset[bytes]] = frozenset,
-        take_out: Callable[[Callable[[], None]], object] = lambda check: None,
-        voided: Voided = lambda since, before: iter(()),
-        kept_since: Callable[[], int] = lambda: 0,
-        pupils_only: Callable[[], Set[str]] = frozenset,
     ) -> None:
-        """``declared``: definitions instead of those in ``schemas/aggregates``.
-
-        ``left_out``, ``voided``, ``kept_since``, ``pupils_only``: as ``AggregateJob`` takes them. ``take_out`` has what
-        counted somebody who has left research since counted again (``recount``).
-        """
-        self._take_out = take_out
+        """``declared``: definitions instead of those in ``schemas/aggregates``."""
         self._repository = repository
         self._keys = keys
         self._minimum = settings.minimum_group
@@ -131,10 +123,7 @@ class Aggregates:
             tuple(self._declared.values()),
             timezone=settings.timezone,
             minimum_group=settings.minimum_group,
-            left_out=left_out,
-            voided=voided,
-            kept_since=kept_since,
-            pupils_only=pupils_only,
+            scope=scope,
         )
         self._cache: OrderedDict[tuple[str, str, int], Lattice] = OrderedDict()
         self._lock = threading.Lock()
@@ -150,11 +139,10 @@ class Aggregates:
         progress: Progress | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> RunSummary:
-        """Take out who has left research since the last run, then count what is new; see ``AggregateJob.run``.
+        """Count what is new; see ``AggregateJob.run``. Who has left research is taken out before (``Counting``).
 
         ``check`` is called while months are counted again; what it raises ends the run.
         """
-        self._take_out(check)
         return self._job.run(fence, progress, check)
 
     def recount(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from app.core import clock
+from app.core.audit_sink import AuditSink
 from app.core.errors import NotFound, OperatorError
 from app.core.personal_data import DeclaredFile, Impersonal
 from app.research.aggregates import Aggregates
@@ -29,7 +30,6 @@ ABANDONED_SECONDS = 86_400
 MAX_RECIPIENT_LENGTH = 200
 _PARTIAL = ".partial-"
 
-Audited = Callable[[str, str, Mapping[str, object]], None]
 Progress = Callable[[int, int], None]
 
 
@@ -61,7 +61,7 @@ class Package(NamedTuple):
 class Exports:
     """Writes data packages."""
 
-    def __init__(self, aggregates: Aggregates, audit: Audited, settings: Settings, version: str) -> None:
+    def __init__(self, aggregates: Aggregates, audit: AuditSink, settings: Settings, version: str) -> None:
         """``version``: the store's, for the source stamp; ``audit`` takes (kind, actor, detail)."""
         self._aggregates = aggregates
         self._audit = audit
@@ -138,7 +138,7 @@ class Exports:
             "hidden": sum(item["small_group"] + item["secondary"] for item in hidden.values()),
         }
         # On record before it exists: nothing leaves without a trace, whatever happens in between.
-        self._audit(WRITTEN, actor, detail)
+        self._audit.append(WRITTEN, actor, detail)
         new = _write(path, files)
         if progress:
             progress(len(wanted), len(wanted))

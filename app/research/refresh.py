@@ -6,7 +6,7 @@ goes on where it was. A commit is refused once another run, or a newer lease, ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -24,9 +24,9 @@ from app.research.definitions import Definition, parse
 from app.research.disclosure import protect
 from app.research.facts import extract
 from app.research.publication import shown_next
+from app.research.scope import Scope
 from app.research.store import AggregateRepository, AggregateState, PartName, Piece, Shown
 from app.traces.statements.reader import SealedReader
-from app.traces.statements.store import Plain
 
 PARTITION = 1_000
 """Statements read and opened at a time. More gain nothing: they live long enough for the garbage collector to visit
@@ -51,10 +51,6 @@ RECOUNT_MERGED = 32
 """Partial states of one month kept before they are merged, while it is counted again."""
 
 Progress = Callable[[int, int], None]
-
-
-Voided = Callable[[int, int], Iterator[Sequence[Plain]]]
-"""``voided(since, before)``: the statements that voidings stored since one instant and before another concern."""
 
 
 class RunSummary(NamedTuple):
@@ -127,10 +123,7 @@ class AggregateJob:
         *,
         timezone: str,
         minimum_group: int,
-        left_out: Callable[[], frozenset[bytes]] = frozenset,
-        voided: Voided = lambda since, before: iter(()),
-        kept_since: Callable[[], int] = lambda: 0,
-        pupils_only: Callable[[], Set[str]] = frozenset,
+        scope: Scope,
     ) -> None:
         """Make the job.
 
@@ -141,21 +134,15 @@ class AggregateJob:
             definitions: Of the aggregates.
             timezone: Of days, weeks and months.
             minimum_group: Smallest number of distinct learners behind a figure.
-            left_out: Gives the subjects that research is not made with (GDPR art. 18, 21).
-            voided: Gives the statements that were voided.
-            kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
-            pupils_only: Gives the sources whose only data subjects are pupils, as the register says.
+            scope: What is counted, and who is left out.
         """
-        self._pupils_only = pupils_only
-        self._voided = voided
-        self._kept_since = kept_since
+        self._scope = scope
         self._parts = parts
         self._keys = keys
         self._reader = reader
         self._definitions = definitions
         self._timezone = timezone
         self._minimum = minimum_group
-        self._left_out = left_out
 
     def run(
         self,
@@ -318,7 +305,7 @@ class AggregateJob:
         if not months or state.watermark is None:
             return {}
         mark, through = min(map(_first, months.values())) - 1, state.watermark + 1
-        left_out, pupils_only = self._left_out(), self._pupils_only()
+        left_out, pupils_only = self._scope.left_out(), self._scope.pupils_only()
         states: dict[str, list[State]] = {month: [] for month in months}
         firsts: dict[str, int] = {}
         while True:
@@ -388,7 +375,7 @@ class AggregateJob:
         meter: _Meter,
     ) -> tuple[int | None, int, bool]:
         mark, read, facts, ended = start, 0, [], False
-        left_out, pupils_only = self._left_out(), self._pupils_only()
+        left_out, pupils_only = self._scope.left_out(), self._scope.pupils_only()
         while read < STEP and not ended:
             batch, reached = self._reader.scan(mark, through, PARTITION, left_out)
             if reached is None:
@@ -431,15 +418,15 @@ class AggregateJob:
         """
         noted = self._parts.corrections()
         dirty: list[set[str]] = [set(noted.months) for _ in running]
-        pupils_only = self._pupils_only()
+        pupils_only = self._scope.pupils_only()
         began = [item for item in running if item.state.watermark is not None]
         since = min((item.state.corrected for item in began), default=through)
-        for batch in self._voided(since, through) if since < through else ():
+        for batch in self._scope.voided(since, through) if since < through else ():
             check()
             facts = extract(batch, self._timezone, pupils_only)
             for item, months in zip(running, dirty, strict=True):
                 months.update(map(_month, first_stored(facts, item.plan)))
-        done, kept_since = 0, self._kept_since() if any(dirty) else 0
+        done, kept_since = 0, self._scope.kept_since() if any(dirty) else 0
         for item, wanted in zip(running, dirty, strict=True):
             parts: dict[str, list[PartName]] = {}
             for name in self._parts.names(item.state.id) if wanted else ():

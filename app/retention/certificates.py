@@ -8,7 +8,7 @@ history of the sources and of the register; a restore carries them out again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from uuid import UUID
 from app.core import clock
 from app.core.errors import BadRequest, NotFound, SignatureRefused
 from app.crypto import signing
-from app.crypto.signing import Signer
+from app.keys.key_service import KeyService
 from app.retention.certificate_store import DELETING, DONE, Act, CertificateRepository
 
 CERTIFICATE = "sillage-certificate"
@@ -31,9 +31,9 @@ _ADDRESS = re.compile(r"\S@\S")
 class Certificates:
     """Finds, signs and takes back in the certificates of one organisation."""
 
-    def __init__(self, repository: CertificateRepository, signer: Callable[[], Signer], organisation: str) -> None:
+    def __init__(self, repository: CertificateRepository, keys: KeyService, organisation: str) -> None:
         self._repository = repository
-        self._signer = signer
+        self._keys = keys
         self._organisation = organisation
 
     def get(self, identity: UUID) -> Act:
@@ -54,7 +54,7 @@ class Certificates:
     def finished(self, act: Act, **counts: int) -> Act:
         """The act as it is when it ends now, with its certificate; it is still to be kept."""
         ended = act._replace(phase=DONE, finished=clock.now(), counts={**act.counts, **counts}, batch=None)
-        return ended._replace(document=self._signer().signed(CERTIFICATE, content_of(ended, self._organisation)))
+        return ended._replace(document=self._keys.signer.signed(CERTIFICATE, content_of(ended, self._organisation)))
 
     def taken_in(self, document: bytes) -> Act:
         """The act of a certificate from elsewhere, kept again where it is lost; what it says is still to be done.
@@ -62,7 +62,7 @@ class Certificates:
         Raises:
             SignatureRefused: it is not a certificate that this organisation signed.
         """
-        signed = signing.verified(document, self._signer().public_key)
+        signed = signing.verified(document, self._keys.signer.public_key)
         if signed.format != CERTIFICATE or signed.content.get("organisation") != self._organisation:
             raise SignatureRefused("The file is no certificate of this organisation.")
         act = act_of(signed.content)._replace(document=document)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
 from app.core import given
+from app.core.audit_sink import AuditSink
 from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
@@ -60,7 +61,7 @@ class Accounts:
         repository: AccountRepository,
         keys: OrganisationKeys,
         seal: PersonSeal,
-        audit: Callable[[str, str, Mapping[str, object]], object],
+        audit: AuditSink,
         now_us: Callable[[], int],
         admit: Callable[[str], object] = lambda source: None,
         of_source: Callable[[str], Whole] = lambda source: lambda person: person,
@@ -108,7 +109,7 @@ class Accounts:
         also = {subject: one for subject, one in also.items() if subject in known or one[0] in certain}
         told = Counter(event.event for event in last.values())
         detail = {"source": source, "closed": told[CLOSED], "reopened": told[REOPENED]}
-        self._audit(ACCOUNTS_ANNOUNCED, actor, detail)
+        self._audit.append(ACCOUNTS_ANNOUNCED, actor, detail)
         # First what keeps data: if the other half fails, nothing goes that should stay.
         reopened, under = (
             self._repository.reopen(source, [self._keys.subject(name) for name, one in some if one.event == REOPENED])

@@ -7,13 +7,15 @@ the entry, and is carried out again after a restore.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
 from app.access.store import Source, SourceRepository
 from app.core import clock
+from app.core.announcer import Announcer
+from app.core.audit_sink import AuditSink
 from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.register.service import Activity, Register
@@ -52,11 +54,11 @@ class Contracts:
         register: Register,
         retention: Callable[[], Retention],
         deletions: Callable[[], Deletions],
-        audit: Callable[[str, str, Mapping[str, object]], object],
-        announce: Callable[[], object],
+        audit: AuditSink,
+        announcer: Announcer,
         today: Callable[[], date],
     ) -> None:
-        """``announce`` returns once every process has emptied its caches; ``today`` is the organisation's."""
+        """``announcer``: of what every process is to take notice; ``today`` is the organisation's."""
         self._repository = repository
         self._certificates = certificates
         self._sources = sources
@@ -64,7 +66,7 @@ class Contracts:
         self._retention = retention
         self._deletions = deletions
         self._audit = audit
-        self._announce = announce
+        self._announcer = announcer
         self._today = today
 
     # --- sources ----------------------------------------------------------------------------------------
@@ -90,9 +92,9 @@ class Contracts:
             if (done.kind, done.source) == (acts.SOURCE_CLOSED, source):
                 return done
         act = _act(acts.SOURCE_CLOSED, actor, word, reason, found.activity, source=source)
-        self._audit(SOURCE_CLOSED, actor, _where(act))
+        self._audit.append(SOURCE_CLOSED, actor, _where(act))
         self._sources.close(source, act.at)
-        self._announce()
+        self._announcer.announce()
         return self._kept(act)
 
     def planned(self, source: str, to: str) -> Move:
@@ -123,9 +125,9 @@ class Contracts:
             to=to,
             counts={"statements": plan.now.kept, "documents": plan.now.documents, "due": plan.then.due},
         )
-        self._audit(SOURCE_MOVED, actor, {**_where(act), "to": to})
+        self._audit.append(SOURCE_MOVED, actor, {**_where(act), "to": to})
         self._sources.move(source, to)
-        self._announce()
+        self._announcer.announce()
         return self._kept(act)
 
     # --- entries of the register ------------------------------------------------------------------------
@@ -166,7 +168,7 @@ class Contracts:
         require_words(word, reason)
         self._register.get(activity)
         act = _act(acts.ACTIVITY_ENDED, actor, word, reason, activity)._replace(on=on.isoformat(), phase=WAITING)
-        self._audit(ACTIVITY_ENDED, actor, {**_where(act), "on": on.isoformat()})
+        self._audit.append(ACTIVITY_ENDED, actor, {**_where(act), "on": on.isoformat()})
         self._repository.add(act)
         self.run()
         return self._certificates.get(act.id)
@@ -214,8 +216,8 @@ class Contracts:
             self._certificates.taken_in(document)
         changed = [act.id for act in self._repository.every() if self._again(act, check)]
         if changed:
-            self._audit(CERTIFICATES_REAPPLIED, actor, {"certificates": [str(each) for each in changed]})
-            self._announce()
+            self._audit.append(CERTIFICATES_REAPPLIED, actor, {"certificates": [str(each) for each in changed]})
+            self._announcer.announce()
         return tuple(changed)
 
     def _again(self, act: Act, check: Callable[[], None]) -> bool:

@@ -19,6 +19,7 @@ from uuid import UUID
 from app.access.restrictions.store import Restricted
 from app.access.store import SourceRepository
 from app.core import clock
+from app.core.audit_sink import AuditSink
 from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
 from app.core.personal_data import PersonalDataStore
 from app.crypto import kinds
@@ -26,7 +27,7 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.people.erasure.store import Remains
 from app.platform.cluster import claims
-from app.platform.cluster.low_watermark import Observer
+from app.platform.cluster.peers import Peers
 from app.retention.certificate_store import (
     DATA_DELETED,
     DELETING,
@@ -85,8 +86,8 @@ class Deletions:
         figures: Callable[[], Figures],
         sessions: Callable[[str, int], int],
         held: Callable[[], Sequence[Restricted]],
-        audit: Callable[[str, str, Mapping[str, object]], object],
-        observer: Callable[[], Observer],
+        audit: AuditSink,
+        processes: Peers,
     ) -> None:
         """``sessions(source, since)`` forgets sessions with statements stored since; ``held``: who is restricted.
 
@@ -107,7 +108,7 @@ class Deletions:
         self._sessions = sessions
         self._held = held
         self._audit = audit
-        self._observer = observer
+        self._processes = processes
 
     # --- before -----------------------------------------------------------------------------------------
 
@@ -302,13 +303,13 @@ class Deletions:
 
     def _begin(self, act: Act, due: Mapping[str, object]) -> None:
         # The intent first: nothing is deleted that no entry tells of.
-        self._audit(DELETION_STARTED, act.actor, {**_where(act), **due})
+        self._audit.append(DELETION_STARTED, act.actor, {**_where(act), **due})
         self._repository.add(act)
 
     def _delete_statements(
         self, act: Act, held: Sequence[Restricted], keep: Callable[[], None], progress: Callable[[int, int], None]
     ) -> None:
-        if not self._observer().wait_for_floor((act.until or 0) - 1):
+        if not self._processes.observer().wait_for_floor((act.until or 0) - 1):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
         kept, again = self._without(act, held), act.document is not None
         done = act.counts.get("statements", 0)
@@ -346,7 +347,7 @@ class Deletions:
     def _refer(self, act: Act, keep: Callable[[], None]) -> None:
         """Take out of referring statements what they carry of those that went, once nobody can copy it any more."""
         keep()
-        if not self._observer().wait_for_floor(clock.now_us()):
+        if not self._processes.observer().wait_for_floor(clock.now_us()):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
         after: Position | None = None
         while (done := self._remains.refresh_referring(self._tokens(act), after, _REFERRING)).seen:
@@ -366,7 +367,7 @@ class Deletions:
         if act.document is None:
             ended = self._certificates.finished(act, sessions=sessions)
             self._repository.count(act.id, ended.counts)
-        self._audit(DELETION_APPLIED, act.actor, {**_where(act), "counts": dict(ended.counts)})
+        self._audit.append(DELETION_APPLIED, act.actor, {**_where(act), "counts": dict(ended.counts)})
         if act.document is None and ended.finished is not None:
             self._repository.finish(act.id, ended.finished, ended.document)
         else:

@@ -44,7 +44,6 @@ from app import create_app
 from app.access import scopes
 from app.core import contracts
 from app.crypto import kinds
-from app.factory import Container
 from app.operations.schema.migrations import create
 from app.serve.server import serve
 from app.settings import Settings, load
@@ -57,6 +56,7 @@ from app.traces.documents.store import NAME as DOCUMENTS
 from app.traces.statements.store import COLLECTIONS, NAME, Filter
 from app.web.gate import AUTHENTICATORS, Gate
 from app.web.xapi.reading import reader
+from app.wiring.container import Container
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = "raw insert_many, batch 500, 4 threads"
@@ -94,7 +94,7 @@ def with_constant(settings: Settings) -> Flask:
     """The application, and two views beside its own: one only checks credentials, one reads without an audit entry."""
     app = create_app(settings)
     container: Container = app.extensions["sillage"]
-    gate = Gate(app.extensions[AUTHENTICATORS], container.presence.require)
+    gate = Gate(app.extensions[AUTHENTICATORS], container.platform.presence.require)
 
     @app.get(CONSTANT)
     def constant() -> Response:
@@ -105,10 +105,10 @@ def with_constant(settings: Settings) -> Flask:
     def unaudited() -> Response:
         who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1)
         if "statementId" in request.args:
-            body = container.library.one(UUID(request.args["statementId"]), who, voided=False).body
+            body = container.traces.library.one(UUID(request.args["statementId"]), who, voided=False).body
         else:
             asked = parse_query(list(request.args.items()), page_limit=settings.page_limit)
-            body = b'{"statements":[' + b",".join(container.library.page(asked, who).bodies) + b"]}"
+            body = b'{"statements":[' + b",".join(container.traces.library.page(asked, who).bodies) + b"]}"
         return Response(body, content_type="application/json")
 
     return app
@@ -126,11 +126,11 @@ def service(folder: Path) -> Iterator[tuple[Container, int, str]]:
         "SILLAGE_LOG_LEVEL": "warning",
     }
     container = Container(load(given))
-    container.initialise()
-    container.register.add((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
-    profile = container.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
-    activity = container.register.list()[0].id
-    _, credential = container.sources.add(
+    container.lifecycle.initialise()
+    container.governance.register.add((ROOT / "docs" / "examples" / "processing-activities" / "p2ia.json").read_bytes())
+    profile = container.traces.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
+    activity = container.governance.register.list()[0].id
+    _, credential = container.operations.sources.add(
         "bench",
         name="Bench",
         activity=activity,
@@ -166,8 +166,8 @@ def service(folder: Path) -> Iterator[tuple[Container, int, str]]:
 def raw(container: Container, documents: Sequence[dict[str, Any]], size: int, threads: int) -> float:
     """Statements a second: the same sealed documents into an empty collection, same indexes and write concern."""
     name = f"raw_{uuid4().hex[:8]}"
-    create(container.store, (COLLECTIONS[0]._replace(name=name),))
-    collection = container.store.collection(name)
+    create(container.platform.store, (COLLECTIONS[0]._replace(name=name),))
+    collection = container.platform.store.collection(name)
     batches = [documents[start : start + size] for start in range(0, len(documents), size)]
     if size == 1:
         timed = spread([batch[0] for batch in batches], threads, lambda: collection.insert_one)
@@ -193,7 +193,9 @@ def writing(container: Container, load: Load, made: Sequence[dict[str, Any]], si
     big = load.post(made, 500, 4)
     small = load.post(made[:fifties], 50, 4)
     alone = load.post(made[:singles], 1, 16)
-    documents = list(container.store.collection(NAME).find({}).sort("stored", 1).limit(min(len(made), 200_000)))
+    documents = list(
+        container.platform.store.collection(NAME).find({}).sort("stored", 1).limit(min(len(made), 200_000))
+    )
     limit = raw(container, documents, 500, 4)
     fifty = raw(container, documents[:fifties], 50, 4)
     one = raw(container, documents[:singles], 1, 16)
@@ -212,7 +214,7 @@ def writing(container: Container, load: Load, made: Sequence[dict[str, Any]], si
 
 def reading(container: Container, load: Load, made: Sequence[dict[str, Any]], gets: int) -> list[Row]:
     """GET by agent, verb and id, and pages, beside the bare cursor and the bare view."""
-    token = container.keys.token
+    token = container.keys.organisation.token
     mine = token(kinds.SOURCE, "bench")
     agents = busiest(made, 50)
     verbs = sorted({one["verb"]["id"] for one in made})
@@ -229,7 +231,7 @@ def reading(container: Container, load: Load, made: Sequence[dict[str, Any]], ge
             [token(kinds.VERB, v) for v in verbs],
         ),
     ):
-        collection = container.store.collection(NAME)
+        collection = container.platform.store.collection(NAME)
 
         def bare(token: bytes) -> int:
             found = collection.find({"t": token, "stored": {"$exists": True}, "void": {"$exists": False}})  # noqa: B023
@@ -291,7 +293,7 @@ def reading(container: Container, load: Load, made: Sequence[dict[str, Any]], ge
     ]
 
     pages = load.paging({"limit": 500}, 100_000)
-    stored = container.store.collection(NAME).count_documents({"t": mine})
+    stored = container.platform.store.collection(NAME).count_documents({"t": mine})
     rate = stored / pages.seconds
     rows.append(Row("following `more` to the end, limit 500", rate, "statements/s", rate / 40_000, "40,000", 1.0))
     deep = load.paging({"limit": 100}, 1_001).times
@@ -307,9 +309,9 @@ def anatomy(container: Container, token: bytes) -> list[Row]:
     spent = {"MongoDB": 0.0, "keys and decryption": 0.0, "the answer's JSON": 0.0}
     for _ in range(rounds):
         began = time.perf_counter()
-        found = container.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
+        found = container.traces.statements.page(Filter(((token,),)), after=None, ascending=False, limit=100).rows
         fetched = time.perf_counter()
-        plain = container.reader.decrypted(found)
+        plain = container.traces.reader.decrypted(found)
         opened = time.perf_counter()
         b",".join([each.body for each in plain])
         ended = time.perf_counter()
@@ -328,10 +330,10 @@ def states(container: Container, load: Load, made: Sequence[dict[str, Any]], cou
     actors = [one["actor"] for one in made[:count]]
     put = load.documents("PUT", actors, body, 16)
     get = load.documents("GET", actors, None, 16)
-    sealed = list(container.store.collection(DOCUMENTS).find({}))
+    sealed = list(container.platform.store.collection(DOCUMENTS).find({}))
     name = f"raw_{uuid4().hex[:8]}"
-    create(container.store, (DOCUMENT_COLLECTIONS[0]._replace(name=name),))
-    bare = container.store.collection(name)
+    create(container.platform.store, (DOCUMENT_COLLECTIONS[0]._replace(name=name),))
+    bare = container.platform.store.collection(name)
     raw_put = spread(sealed, 16, lambda: bare.insert_one)
     raw_get = spread([each["_id"] for each in sealed], 16, lambda: lambda key: bare.find_one({"_id": key}))
     bare.drop()
@@ -366,10 +368,10 @@ def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
     does meanwhile meets both.
     """
     container = Container(given)
-    container.start()
+    container.lifecycle.start()
     try:
-        source = next(each for each in container.sources_repository.list() if each.id == "bench")
-        apart = container.recorder
+        source = next(each for each in container.access.sources_repository.list() if each.id == "bench")
+        apart = container.traces.recorder
         shared = copy(apart)
         shared._subjects = _OneKey()  # type: ignore[assignment]
         batches = [list(made[start : start + 500]) for start in range(0, len(made), 500)]
@@ -405,8 +407,8 @@ def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
 
 def disk(container: Container, made: Sequence[dict[str, Any]]) -> Row:
     """Bytes a statement takes in MongoDB's files."""
-    container.store.client.admin.command("fsync")
-    stats = container.store.db.command("collStats", NAME)
+    container.platform.store.client.admin.command("fsync")
+    stats = container.platform.store.db.command("collStats", NAME)
     plain = sum(len(orjson.dumps(one)) for one in made[:2_000]) / 2_000
     size = (stats["storageSize"] + stats["totalIndexSize"]) / stats["count"]
     return Row("bytes on disk per statement, indexes included", size, "B", size / plain, f"{plain:.0f} B of JSON")
@@ -415,13 +417,15 @@ def disk(container: Container, made: Sequence[dict[str, Any]]) -> Row:
 def aggregated(container: Container) -> list[Row]:
     """The aggregate job over everything stored, beside a bare scan of the same documents."""
     began = time.perf_counter()
-    scanned = sum(1 for _ in container.store.collection(NAME).find({}).sort([("stored", 1)]).batch_size(20_000))
+    scanned = sum(
+        1 for _ in container.platform.store.collection(NAME).find({}).sort([("stored", 1)]).batch_size(20_000)
+    )
     scan = scanned / (time.perf_counter() - began)
     # The statements that this process has made are not the job's: a collection in its midst would go through them.
     gc.collect()
     gc.freeze()
     began, cpu = time.perf_counter(), time.process_time()
-    summary = container.aggregates.run()
+    summary = container.research.aggregates.run()
     seconds, busy = time.perf_counter() - began, time.process_time() - cpu
     rate = summary.statements / busy
     return [

@@ -17,6 +17,7 @@ from app.access.principals import Kind, Principal
 from app.access.store import SourceRepository
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.platform.mongo.connection import Store
+from tests.sinks import Announcing, Sink
 
 
 class Counting(SourceRepository):
@@ -45,8 +46,8 @@ def sources(repository: Counting, log: list[tuple[str, str]]) -> Iterator[Source
         repository,
         activity_exists=lambda name: name in ("p2ia", "pupils"),
         profile_exists=lambda name: name == "https://e.example/profile",
-        audit=lambda kind, actor, detail: log.append((kind, actor)),
-        announce=lambda: log.append(("announced", "")),
+        audit=Sink(lambda kind, actor, detail: log.append((kind, actor))),
+        announcer=Announcing(lambda: log.append(("announced", ""))),
         about_minors=lambda name: name == "pupils",
     )
 
@@ -188,7 +189,7 @@ def test_another_policy_there_needs_a_reason_that_is_kept(sources: Sources, repo
         sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason="x" * 501, actor="t")
     assert repository.list() == []
     told: list[dict[str, object]] = []
-    sources._audit = lambda kind, actor, detail: told.append({"kind": kind, **detail})
+    sources._audit = Sink(lambda kind, actor, detail: told.append({"kind": kind, **detail}))
     made, _ = sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason=" DPIA \n 7 ", actor="t")
     assert (made.minors, made.minors_reason) == (policy, "DPIA 7")
     assert repository.get("tutor").minors_reason == "DPIA 7"
@@ -208,9 +209,9 @@ def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> N
     def refuse(kind: str, actor: str, detail: object) -> None:
         raise DatabaseUnavailable
 
-    quiet = {"activity_exists": lambda name: True, "profile_exists": lambda name: True, "announce": lambda: None}
-    _, key = Sources(repository, audit=lambda *_: None, **quiet).add("tutor", name="T", activity="p2ia", actor="t")
-    silent = Sources(repository, audit=refuse, **quiet)
+    quiet = {"activity_exists": lambda name: True, "profile_exists": lambda name: True, "announcer": Announcing()}
+    _, key = Sources(repository, audit=Sink(), **quiet).add("tutor", name="T", activity="p2ia", actor="t")
+    silent = Sources(repository, audit=Sink(refuse), **quiet)
     for attempt in (
         lambda: silent.add("other", name="O", activity="p2ia", actor="t"),
         lambda: silent.change("tutor", mode="reject", actor="t"),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
 from app.cli import cli
-from app.cli.given import Fraction, Moment, Number
+from app.commands.given import Fraction, Moment, Number
 from app.core import given
-from app.factory import Container
+from app.wiring.container import Container
 
 NO_NUMBERS = ("", "٣", "1_0", " 3", "3 ", "+3", "1.5", "3\n", "1e3", "0x1", "१", "1" * 19)
 NO_DAYS = ("", "2026-W01-1", "20260101", "202٦-01-01", "2026-1-1", " 2026-01-01", "2026-02-30", "2026-001", "26-01-01")

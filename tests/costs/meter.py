@@ -122,7 +122,7 @@ class Measured:
 
     def _profiles(self) -> list[str]:
         return [
-            self.server.container.profiles.add(each.read_bytes(), actor="cli:test").id
+            self.server.container.traces.profiles.add(each.read_bytes(), actor="cli:test").id
             for each in sorted(PROFILES.glob("*.jsonld"))
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.factory import create_app
+from app.wiring.web_application import create_app
 from tests.costs import bounds, cases
 from tests.places import ROOT
 from tests.served import Server

@@ -17,7 +17,6 @@ from flask import Flask
 from app.access import scopes
 from app.cli import cli
 from app.core import contracts, errors
-from app.factory import Container
 from app.governance.audit.log import KINDS
 from app.operations.schema.catalogue import COLLECTIONS
 from app.research.definitions import load_all
@@ -39,6 +38,7 @@ from app.web.api import (
 )
 from app.web.operations import Metrics
 from app.web.xapi import about, activities, agents, documents, headers, statements
+from app.wiring.container import Container
 from tests.places import ROOT
 
 DOCS = ROOT / "docs"

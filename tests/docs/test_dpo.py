@@ -11,8 +11,8 @@ import click
 import pytest
 
 from app.cli import cli
-from app.factory import Container
 from app.settings import Settings
+from app.wiring.container import Container
 from tests.places import ROOT
 from tests.stores import with_tutor
 
@@ -100,7 +100,7 @@ def test_the_blank_form_of_the_register_lacks_nothing_but_words(container: Conta
     for language in ("en", "fr"):
         text = (FOLDER / language / "register-and-retention.md").read_text()
         (form,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        assert container.register.draft(form.encode()).id == "p2ia"
+        assert container.governance.register.draft(form.encode()).id == "p2ia"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

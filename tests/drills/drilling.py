@@ -218,7 +218,7 @@ def reckon(server: Server, *records: Record) -> set[str]:
     ids: dict[str, str] = {}
     position = None
     while True:
-        rows, position = server.container.reader.scan(position, 1 << 62, 5_000)
+        rows, position = server.container.traces.reader.scan(position, 1 << 62, 5_000)
         if position is None:
             break
         for row in rows:

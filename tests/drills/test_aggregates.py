@@ -35,7 +35,7 @@ def killed_midway(server: Server) -> bool:
         env_name(name): str(getattr(settings, name))
         for name in ("data_dir", "mongodb_uri", "organisation", "heartbeat_seconds", "process_ttl_seconds")
     }
-    states = server.container.store.collection("aggregate_state")
+    states = server.container.platform.store.collection("aggregate_state")
 
     def sequence() -> int:
         return sum(state["sequence"] for state in states.find({}))
@@ -58,7 +58,7 @@ def killed_midway(server: Server) -> bool:
 def test_every_statement_is_counted_once(tmp_path: Path) -> None:
     with own_mongodb(tmp_path / "mongodb") as (uri, _), serving(tmp_path, uri) as server:
         impatient(uri)
-        aggregates = server.container.aggregates
+        aggregates = server.container.research.aggregates
         writers = [server.source() for _ in range(2)]
         runs = Counter[str]()
         stop = threading.Event()
@@ -90,11 +90,14 @@ def test_every_statement_is_counted_once(tmp_path: Path) -> None:
         until(lambda: not settled(server))
         reckon(server, one.record, two.record)
         stored = Counter(
-            document["source"] for document in server.container.store.collection("statements").find({}, {"source": 1})
+            document["source"]
+            for document in server.container.platform.store.collection("statements").find({}, {"source": 1})
         )
         counted = Counter[str]()
         # As counted: what was shown first follows when enough learners have changed, and today when it is over.
-        for row in totals(AggregateRepository(server.container.store, server.container.keys), by=("source",)):
+        for row in totals(
+            AggregateRepository(server.container.platform.store, server.container.keys.organisation), by=("source",)
+        ):
             counted[row["source"]] += row["statements"]
         assert counted == stored
 
@@ -102,6 +105,6 @@ def test_every_statement_is_counted_once(tmp_path: Path) -> None:
 def settled(server: Server) -> int:
     """Run once more; how many statements were new."""
     try:
-        return server.container.aggregates.run().statements
+        return server.container.research.aggregates.run().statements
     except DatabaseUnavailable:
         return 1

@@ -71,7 +71,7 @@ class Shifted:
 
 def stamps(server: Server, ids: list[str]) -> list[int]:
     """``stored`` of these statements, in this order."""
-    found = server.container.store.collection("statements").find({}, {"stored": 1})
+    found = server.container.platform.store.collection("statements").find({}, {"stored": 1})
     stored = {str(each["_id"]): int(each["stored"]) for each in found}
     return [stored[identity] for identity in ids]
 
@@ -135,7 +135,10 @@ def test_a_host_two_days_off_stamps_nothing_and_moves_nobody(tmp_path: Path, mon
             until(lambda: other.post(writer, statement()).status_code == 200)
             here.finish()
         now = clock.now_us()
-        stored = [int(each["stored"]) for each in one.container.store.collection("statements").find({}, {"stored": 1})]
+        stored = [
+            int(each["stored"])
+            for each in one.container.platform.store.collection("statements").find({}, {"stored": 1})
+        ]
         assert all(now - 120_000_000 < stamp <= now for stamp in stored)
         assert "this host's clock is off" in other.log.read_text()
 
@@ -195,7 +198,7 @@ def scheduling(server: Server, environ: dict[str, str]) -> Iterator[subprocess.P
 def test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others(tmp_path: Path, mongodb_uri: str) -> None:
     shifted = Shifted(tmp_path)
     with serving(tmp_path, mongodb_uri, workers="1") as server:
-        leases = LeaseRepository(server.container.store)
+        leases = LeaseRepository(server.container.platform.store)
 
         def fence() -> int:
             held = leases.held()
@@ -219,7 +222,7 @@ def test_a_stepped_clock_neither_costs_the_lead_nor_keeps_it_from_others(tmp_pat
 def test_a_scheduler_whose_clock_is_off_leaves_the_lead_to_another(tmp_path: Path, mongodb_uri: str) -> None:
     shifted = Shifted(tmp_path)
     with serving(tmp_path, mongodb_uri, workers="1") as server:
-        leases = LeaseRepository(server.container.store)
+        leases = LeaseRepository(server.container.platform.store)
 
         def leader() -> str:
             held = leases.held()

@@ -62,7 +62,7 @@ def cut(connection: socket.socket, *, abruptly: bool) -> None:
 
 def test_a_body_that_is_cut_stores_nothing(server: Server) -> None:
     writer = server.source()
-    statements = server.container.store.collection("statements")
+    statements = server.container.platform.store.collection("statements")
 
     def send(number: int) -> list[dict[str, Any]]:
         random = Random(f"{SEED}-{number}")

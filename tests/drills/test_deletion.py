@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from app.core import clock
-from app.factory import Container
 from app.retention.certificate_store import DELETING, DONE
 from app.settings import Settings, env_name
+from app.wiring.container import Container
 from tests.drills.drilling import Senders
 from tests.drills.test_restore import stored
 from tests.served import environment, free_port, serving
@@ -57,7 +57,7 @@ def command(settings: Settings, log: Path, *words: str) -> int:
 def of(container: Container, source: str) -> dict[str, Any]:
     return {
         str(row["_id"]): row["stored"]
-        for row in container.store.collection("statements").find({"source": source}, {"stored": 1})
+        for row in container.platform.store.collection("statements").find({"source": source}, {"stored": 1})
     }
 
 
@@ -83,7 +83,7 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
             ):
                 killed = command(server.settings, log, name, step, str(times), word)
                 assert killed == -signal.SIGKILL, (step, log.read_text())
-                assert [act.phase for act in server.container.certificates.newest()] == [DELETING]
+                assert [act.phase for act in server.container.retention.certificates.newest()] == [DELETING]
             assert command(server.settings, log, "Removal", "delete", "0", word) == 0, log.read_text()
             leaving.acknowledged(2)
             staying.finish()
@@ -92,7 +92,7 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
         left = of(server.container, "gone")
         assert left, "what came later stays"
         assert min(left.values()) >= until
-        (act,) = server.container.certificates.newest()
+        (act,) = server.container.retention.certificates.newest()
         assert act.phase == DONE
         sent = {str(identity) for identity in leaving.record.ids}
         assert set(left) <= sent
@@ -100,7 +100,7 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
         assert act.counts["statements"] == len(sent - set(left))
         assert act.document is not None
         assert orjson.loads(act.document)["content"]["counts"]["statements"] == act.counts["statements"]
-        assert server.container.audit.verify().intact
+        assert server.container.governance.audit.verify().intact
         assert set(stored(server.container)) >= set(left)
 
 

@@ -25,7 +25,6 @@ from pymongo import MongoClient
 from app.crypto import signing
 from app.crypto.bodies import Bodies
 from app.crypto.keys import subject_place
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.holders import HolderRepository
 from app.keys.providers import file as keyfile
@@ -37,6 +36,7 @@ from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.identifiers import keys_of
+from app.wiring.container import Container
 from tests.drills.drilling import own_mongodb, until
 from tests.drills.test_keys import command
 from tests.people import people
@@ -46,14 +46,14 @@ from tests.served import ACTIVITY, Server, serving
 
 def require_nothing_of(container: Container, name: str, bound: int | None = None) -> None:
     """No statement up to the bound has a token of them, and every statement opens."""
-    persons = container.persons
+    persons = container.people.persons
     wanted = {"t": {"$in": list(persons.flat(person(name)))}}
     if bound is not None:
         wanted["stored"] = {"$lte": bound}  # type: ignore[dict-item]
-    statements = container.store.collection("statements")
+    statements = container.platform.store.collection("statements")
     assert statements.count_documents(wanted) == 0
-    rows = container.statements.span(None, 1 << 62, 1_000_000)
-    assert len(container.reader.decrypted(rows)) == len(rows), "something is left that does not open"
+    rows = container.traces.statements.span(None, 1 << 62, 1_000_000)
+    assert len(container.traces.reader.decrypted(rows)) == len(rows), "something is left that does not open"
 
 
 class Writers:
@@ -100,18 +100,20 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
         container = server.container
         with Writers(server, "lea") as writers:
             until(lambda: len(writers.acknowledged) >= 40)
-            started = container.erasures.erase(person("lea"), actor="cli:drill")
-            done = container.erasures.advance(started.id)
+            started = container.people.erasures.erase(person("lea"), actor="cli:drill")
+            done = container.people.erasures.advance(started.id)
             ended = time.monotonic()
             more = len(writers.acknowledged) + 40
             until(lambda: len(writers.acknowledged) >= more or writers.faults)
         assert not writers.faults, writers.faults[:3]
         assert done.phase == DONE
         assert done.counts["statements"] > 40
-        container.subjects.forget()
+        container.keys.subjects.forget()
         require_nothing_of(container, "lea", done.until_stored)
-        stored = {row.id: row.stored for row in container.statements.span(None, 1 << 62, 1_000_000)}
-        own = container.store.collection("statements").find({"subject": container.persons.subjects(person("lea"))[0]})
+        stored = {row.id: row.stored for row in container.traces.statements.span(None, 1 << 62, 1_000_000)}
+        own = container.platform.store.collection("statements").find(
+            {"subject": container.people.persons.subjects(person("lea"))[0]}
+        )
         assert all(each["stored"] > done.until_stored for each in own)
         # What was sent after the end is there, whole; of what was sent before, a batch is there or was erased.
         afterwards = [identity for began, ids in writers.acknowledged if began > ended for identity in ids]
@@ -120,7 +122,12 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
         # Nothing of others was lost.
         for body in map(
             orjson.loads,
-            (plain.body for plain in container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000_000))),
+            (
+                plain.body
+                for plain in container.traces.reader.decrypted(
+                    container.traces.statements.span(None, 1 << 62, 1_000_000)
+                )
+            ),
         ):
             keys = keys_of(body)
             if stored[UUID(body["id"])] <= done.until_stored:
@@ -183,24 +190,24 @@ def test_an_erasure_killed_at_any_moment_is_finished(
             batch = [*(named(name) for _ in range(50)), *mentions(name).values()]
             assert server.post(source, batch, version="2.0.0").status_code == 200
             assert server.post(source, refers("other", batch[0]["id"])).status_code == 200
-        container.aggregates.run()
+        container.research.aggregates.run()
         killed = {name: command(server, "-c", ERASE, name, name) for name in MOMENTS}
         assert {name: process.wait(100) for name, process in killed.items()} == dict.fromkeys(MOMENTS, -signal.SIGKILL)
-        container.subjects.forget()
+        container.keys.subjects.forget()
         for name in MOMENTS:
-            subject = container.persons.subjects(person(name))[0]
-            (started,) = [each for each in container.erasures.newest() if subject in each.subjects]
-            own = container.store.collection("statements").find({"subject": subject})
-            left = container.statements.some([each["_id"] for each in own])
-            assert container.reader.decrypted(left) == [], name
-            done = container.erasures.advance(started.id)
+            subject = container.people.persons.subjects(person(name))[0]
+            (started,) = [each for each in container.people.erasures.newest() if subject in each.subjects]
+            own = container.platform.store.collection("statements").find({"subject": subject})
+            left = container.traces.statements.some([each["_id"] for each in own])
+            assert container.traces.reader.decrypted(left) == [], name
+            done = container.people.erasures.advance(started.id)
             assert (done.phase, done.counts["statements"], done.counts["mentions"]) == (DONE, 50, 9), name
-            receipt = signing.verified(done.receipt or b"", container.signer.public_key).content
+            receipt = signing.verified(done.receipt or b"", container.keys.signer.public_key).content
             assert receipt["aggregates"]["recounted"], name
         for name in MOMENTS:
             require_nothing_of(container, name)
-        assert len(container.statements.span(None, 1 << 62, 10_000)) == 10 * len(MOMENTS)
-        assert container.audit.verify().intact
+        assert len(container.traces.statements.span(None, 1 << 62, 10_000)) == 10 * len(MOMENTS)
+        assert container.governance.audit.verify().intact
 
 
 # --- what the files of the database hold ------------------------------------------------------------
@@ -306,34 +313,34 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
         given = {"data_dir": str(tmp_path / "data"), "mongodb_uri": uri, "heartbeat_seconds": "0.05"}
         given |= {"process_ttl_seconds": "1"}
         container = Container(load({f"SILLAGE_{name.upper()}": text for name, text in given.items()}))
-        container.initialise()
-        container.register.add(orjson.dumps(ACTIVITY))
-        container.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:drill")
-        container.start()
+        container.lifecycle.initialise()
+        container.governance.register.add(orjson.dumps(ACTIVITY))
+        container.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor="cli:drill")
+        container.lifecycle.start()
         try:
             own = [named("lea", result={"response": "le chat dort"}) for _ in range(20)]
             others = [*mentions("lea").values(), named("other")]
             send(container, *own, *others)
             send(container, with_attachment("lea", b"copy of lea"), data=(b"copy of lea",))
             people.document(container, Resource.STATE, "lea")
-            container.aggregates.run()
-            subject = container.persons.subjects(person("lea"))[0]
-            earlier = saved(container.backups.create(tmp_path / "earlier.tar").path)
-            container.erasures.advance(container.erasures.erase(person("lea"), actor="cli:drill").id)
-            tokens = {*container.persons.flat(person("lea")), subject}
-            organisation, bodies = container.settings.organisation, container.bodies
+            container.research.aggregates.run()
+            subject = container.people.persons.subjects(person("lea"))[0]
+            earlier = saved(container.operations.backups.create(tmp_path / "earlier.tar").path)
+            container.people.erasures.advance(container.people.erasures.erase(person("lea"), actor="cli:drill").id)
+            tokens = {*container.people.persons.flat(person("lea")), subject}
+            organisation, bodies = container.settings.organisation, container.traces.bodies
             old = {1: AESGCM(keyfile.read(container.settings.key_path).keks.keys[1])}
-            container.key_service.rotate()
-            container.key_service.rewrap()
-            holders = HolderRepository(container.store)
+            container.operations.key_service.rotate()
+            container.operations.key_service.rewrap()
+            holders = HolderRepository(container.platform.store)
             until(lambda: all(holder.active == 2 for holder in holders.living(1)))
-            container.key_service.retire(1)
-            later = saved(container.backups.create(tmp_path / "later.tar").path)
+            container.operations.key_service.retire(1)
+            later = saved(container.operations.backups.create(tmp_path / "later.tar").path)
             remaining = {
                 number: AESGCM(key) for number, key in keyfile.read(container.settings.key_path).keks.keys.items()
             }
-            assert organisation_keys.versions(container.store).keys() == remaining.keys()
-            container.store.client.admin.command("fsync")
+            assert organisation_keys.versions(container.platform.store).keys() == remaining.keys()
+            container.platform.store.client.admin.command("fsync")
         finally:
             container.close()
     until(

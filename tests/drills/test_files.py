@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from app import cli
-from app.factory import Container
 from app.settings import load
+from app.wiring.container import Container
 from tests.places import ROOT
 from tests.served import ACTIVITY
 
@@ -63,16 +63,16 @@ def installed(
     for name, text in given.items():
         monkeypatch.setenv(name, text)
     container = Container(load(given))
-    container.initialise()
-    container.register.add(orjson.dumps(ACTIVITY))
-    container.profiles.add(PROFILE, actor="cli:drill")
+    container.lifecycle.initialise()
+    container.governance.register.add(orjson.dumps(ACTIVITY))
+    container.traces.profiles.add(PROFILE, actor="cli:drill")
     yield container
     container.close()
 
 
 def contents(container: Container) -> dict[str, str]:
     """A digest of each collection."""
-    database = container.store.db
+    database = container.platform.store.db
     return {
         name: hashlib.sha256(b"".join(sorted(bson.encode(one) for one in database[name].find({})))).hexdigest()
         for name in sorted(database.list_collection_names())

@@ -62,4 +62,4 @@ def test_a_full_disk_refuses_and_room_heals(tmp_path: Path, disk: Path) -> None:
             senders.acknowledged(4)
             senders.finish()
         reckon(server, senders.record)
-        assert server.container.audit.verify().intact
+        assert server.container.governance.audit.verify().intact

@@ -12,9 +12,9 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from app.factory import Container
 from app.keys.organisation import Stage, index_keys, index_state
 from app.settings import load
+from app.wiring.container import Container
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.drills.test_keys import command
 from tests.operations.rotation.test_index_key import remains
@@ -24,7 +24,7 @@ from tests.served import environment, serving
 COMMAND = """
 import os, signal, sys
 from app.cli import main
-from app.factory import Container
+from app.governance.wiring import Sink
 from app.keys import organisation as organisation_keys
 
 moment = sys.argv[1]
@@ -39,13 +39,13 @@ def after(holder, name, skipped=0):
     setattr(holder, name, wrapped)
 
 if moment == "recorded":
-    after(Container, "_audited")
+    after(Sink, "append")
 elif moment == "given out":
     after(organisation_keys, "begin_index")
 elif moment == "moving":
     after(organisation_keys, "move_index")
 elif moment == "end recorded":
-    after(Container, "_audited")
+    after(Sink, "append")
 elif moment == "destroyed":
     after(organisation_keys, "finish_index")
 sys.argv = ["sillage", "keys", *sys.argv[2:]]
@@ -82,13 +82,13 @@ def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path
         "SILLAGE_MONGODB_TIMEOUT_SECONDS": "1",
     }
     container = Container(load(given))
-    container.initialise()
+    container.lifecycle.initialise()
     try:
         organisation = container.settings.organisation
-        first = index_keys(container.store, container.keyring, organisation).writing.token("verb", "x")
+        first = index_keys(container.platform.store, container.keys.keyring, organisation).writing.token("verb", "x")
         for moment, words, generation, stage in MOMENTS:
-            if words == ("reindex",) and index_state(container.store, organisation).stage is None:
-                container.index_rotation.rotate()
+            if words == ("reindex",) and index_state(container.platform.store, organisation).stage is None:
+                container.operations.index_rotation.rotate()
             process = subprocess.run(
                 [sys.executable, "-c", COMMAND, moment, *words],
                 env=environment(given),
@@ -97,16 +97,16 @@ def test_a_rotation_of_the_index_key_killed_at_any_moment_goes_on(tmp_path: Path
                 check=False,
             )
             assert process.returncode == -signal.SIGKILL, (moment, process.stderr)
-            state = index_state(container.store, organisation)
+            state = index_state(container.platform.store, organisation)
             assert (state.generation, state.stage) == (generation, stage), moment
             # Who starts now knows what to write and what to search.
-            Container(container.settings).check()
-        assert container.index_rotation.reindex().finished is False
-        last = index_keys(container.store, container.keyring, organisation)
+            Container(container.settings).lifecycle.check()
+        assert container.operations.index_rotation.reindex().finished is False
+        last = index_keys(container.platform.store, container.keys.keyring, organisation)
         assert last.other is None
         assert last.writing.token("verb", "x") != first
     finally:
-        container.store.client.drop_database(container.settings.database)
+        container.platform.store.client.drop_database(container.settings.database)
         container.close()
 
 
@@ -118,8 +118,12 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
     ):
         impatient(uri)
         container = server.container
-        old = index_keys(container.store, container.keyring, container.settings.organisation).writing
-        rotation, source, reader = container.index_rotation, server.source(), server.credential("statements/read")
+        old = index_keys(container.platform.store, container.keys.keyring, container.settings.organisation).writing
+        rotation, source, reader = (
+            container.operations.index_rotation,
+            server.source(),
+            server.credential("statements/read"),
+        )
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(20)
             assert rotation.rotate() == 2
@@ -142,7 +146,7 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
         reckon(server, senders.record)
         assert remains(container, old) == []
         # Each learner's statements are found, all of them.
-        rows = container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000_000))
+        rows = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 1_000_000))
         actors = Counter(orjson.dumps(orjson.loads(row.body)["actor"]) for row in rows)
         for actor, count in actors.most_common(5):
             answer = server.get(reader, agent=actor.decode(), limit=500)

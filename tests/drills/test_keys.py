@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from app.crypto.keys import subject_place
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.learners import WrappedKeys
 from app.keys.providers import file as keyfile
 from app.settings import env_name
+from app.wiring.container import Container
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.served import Server, environment, serving, statement
 
@@ -21,7 +21,7 @@ ROTATE = """
 import os, signal, sys
 from pathlib import Path
 from app.cli import main
-from app.factory import Container
+from app.governance.wiring import Sink
 from app.keys import organisation as organisation_keys
 from app.keys.providers import file as keyfile
 
@@ -43,7 +43,7 @@ if moment == "before the first rename":
 elif moment == "given out":
     keyfile.replace = after(keyfile.replace)
 elif moment == "recorded":
-    Container._audited = after(Container._audited)
+    Sink.append = after(Sink.append)
 elif moment == "active":
     keyfile.replace = after(keyfile.replace, 2)
 elif moment == "organisation wrapped":
@@ -86,7 +86,7 @@ MOMENTS = ("before the first rename", "given out", "recorded", "active", "organi
 
 def test_a_rotation_killed_at_any_moment_is_finished_by_the_next(tmp_path: Path, mongodb_uri: str) -> None:
     with serving(tmp_path, mongodb_uri) as server:
-        source, service, path = server.source(), server.container.key_service, server.settings.key_path
+        source, service, path = server.source(), server.container.operations.key_service, server.settings.key_path
         for place, moment in enumerate(MOMENTS):
             before = keyfile.read(path)
             assert command(server, "-c", ROTATE, moment).wait(60) == -signal.SIGKILL
@@ -94,16 +94,16 @@ def test_a_rotation_killed_at_any_moment_is_finished_by_the_next(tmp_path: Path,
             # Who serves goes on, and a process that starts now opens everything.
             learner = {"mbox": f"mailto:new{place}@ent.example"}
             assert server.post(source, statement(actor=learner)).status_code == 200, moment
-            Container(server.settings).check()
+            Container(server.settings).lifecycle.check()
             assert service.verify().whole, moment
             service.rotate()
             done = keyfile.read(path)
             assert before.lost_in(done) == left.lost_in(done) == [], moment
-            assert set(organisation_keys.versions(server.container.store)) == {done.active}, moment
+            assert set(organisation_keys.versions(server.container.platform.store)) == {done.active}, moment
             # After its last step, the one that was killed had done everything.
             assert done.active == before.active + (2 if moment == "organisation wrapped" else 1), moment
         assert service.rewrap().learners >= 1
-        assert WrappedKeys(server.container.store).versions() == [keyfile.read(path).active]
+        assert WrappedKeys(server.container.platform.store).versions() == [keyfile.read(path).active]
         found = server.get(server.credential("statements/read")).json()["statements"]
         assert len(found) == len(MOMENTS)
 
@@ -111,14 +111,14 @@ def test_a_rotation_killed_at_any_moment_is_finished_by_the_next(tmp_path: Path,
 def test_a_rewrap_killed_under_writers_is_finished_and_undoes_nothing(tmp_path: Path) -> None:
     with own_mongodb(tmp_path / "mongodb") as (uri, _), serving(tmp_path, uri) as server:
         impatient(uri)
-        store, container = server.container.store, server.container
+        store, container = server.container.platform.store, server.container
         wrapped = WrappedKeys(store)
         source = server.source()
         actor = {"account": {"homePage": "https://ent.example", "name": "gone"}}
         assert server.post(source, statement(actor=actor)).status_code == 200
-        gone = container.keys.subject("account:https://ent.example|gone")
-        crowd = sorted(container.keys.subject(f"crowd-{number}") for number in range(3_000))
-        container.subjects.ensured(crowd)
+        gone = container.keys.organisation.subject("account:https://ent.example|gone")
+        crowd = sorted(container.keys.organisation.subject(f"crowd-{number}") for number in range(3_000))
+        container.keys.subjects.ensured(crowd)
 
         def clear() -> dict[bytes, bytes]:
             keks = keyfile.read(server.settings.key_path).keks
@@ -131,7 +131,7 @@ def test_a_rewrap_killed_under_writers_is_finished_and_undoes_nothing(tmp_path: 
         assert gone in known
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(5)
-            container.key_service.rotate()
+            container.operations.key_service.rotate()
             process = command(server, "-c", REWRAP)
             until(lambda: wrapped.count(2) >= 600 or process.poll() is not None, 90)
             assert process.poll() is None, "it was done before it could be killed"
@@ -141,16 +141,16 @@ def test_a_rewrap_killed_under_writers_is_finished_and_undoes_nothing(tmp_path: 
             process.wait()
             assert wrapped.versions() == [1, 2]
             senders.acknowledged(5)
-            container.key_service.rewrap()
+            container.operations.key_service.rewrap()
             senders.acknowledged(5)
             senders.finish()
         # A process that had not noticed in time may have made a key behind the rewrap; the job does the rest.
-        container.key_service.rewrap("job:rewrap")
+        container.operations.key_service.rewrap("job:rewrap")
         assert wrapped.versions() == [2]
         now = clear()
         assert gone not in now
         assert {subject: key for subject, key in now.items() if subject in known} == {
             subject: key for subject, key in known.items() if subject != gone
         }
-        assert container.key_service.verify().whole
+        assert container.operations.key_service.verify().whole
         reckon(server, senders.record)

@@ -71,7 +71,7 @@ def test_a_killed_master_takes_nothing_acknowledged_with_it(tmp_path: Path) -> N
                 senders.finish()
                 others.finish()
                 followed(other, poller, senders.record, others.record)
-                assert server.container.audit.verify().intact
+                assert server.container.governance.audit.verify().intact
 
 
 def test_a_worker_that_dies_while_mongodb_is_away_is_replaced_and_the_server_lives(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def timed(action: Callable[[], int]) -> tuple[int, float]:
 
 
 def audited(server: Server) -> Verification:
-    return server.container.audit.verify()
+    return server.container.governance.audit.verify()
 
 
 def test_a_killed_mongodb_comes_back_with_everything_acknowledged(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from tests.served import environment, serving
 # nobody runs here.
 REKEY = """
 import sys
-from app import factory
 from app.cli import main
+from app.operations import wiring
 from app.operations.rotation import rekey
-factory.KEEP_SECONDS = 1
+wiring.KEEP_SECONDS = 1
 rekey.BATCH = rekey.GIVEN_AT_ONCE = 10
 rekey.CLAIM_SECONDS = 0.5
 sys.argv = ["sillage", "keys", "rekey-learners", "--share", "0.5"]
@@ -38,7 +38,7 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         container, source = server.container, server.source()
         given = {name: text for name, text in server.environ.items() if name.startswith("SILLAGE_")}
         given["SILLAGE_MONGODB_TIMEOUT_SECONDS"] = "1"
-        random, repository = Random(49), RekeyRepository(container.store)
+        random, repository = Random(49), RekeyRepository(container.platform.store)
 
         def rekey() -> subprocess.Popen[bytes]:
             with (tmp_path / "commands.log").open("ab") as out:
@@ -47,10 +47,10 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         with Senders(server, source, threads=2) as senders:
             senders.acknowledged(20)
             old = {
-                bytes(one["_id"]): container.keyring.unwrap(
+                bytes(one["_id"]): container.keys.keyring.unwrap(
                     subject_place(server.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
                 )
-                for one in container.store.collection("subjects").find({})
+                for one in container.platform.store.collection("subjects").find({})
             }
             assert old
             kills, stages = 0, set()
@@ -75,13 +75,15 @@ def test_a_rekey_killed_again_and_again_under_writers_ends_and_loses_nothing(tmp
         done = repository.latest()
         assert done is not None
         assert (done.number, done.stage, done.unopened) == (1, Stage.DONE, 0)
-        assert container.store.collection("subjects").count_documents({"next": {"$exists": True}}) == 0
-        rows = container.statements.span(None, 1 << 62, 1_000_000)
+        assert container.platform.store.collection("subjects").count_documents({"next": {"$exists": True}}) == 0
+        rows = container.traces.statements.span(None, 1 << 62, 1_000_000)
         known = [row for row in rows if row.subject in old]
         assert known
         keys = [AESGCM(old[row.subject]) for row in known]
-        assert set(container.bodies.decrypt([(row.id, row.body) for row in known], keys)) == {None}
-        assert len(container.reader.decrypted(rows)) == len(rows)
+        assert set(container.traces.bodies.decrypt([(row.id, row.body) for row in known], keys)) == {None}
+        assert len(container.traces.reader.decrypted(rows)) == len(rows)
         assert reckon(server, senders.record)
-        until(lambda: not container.store.collection("rekeyings").count_documents({"claim": {"$exists": True}}))
+        until(
+            lambda: not container.platform.store.collection("rekeyings").count_documents({"claim": {"$exists": True}})
+        )
         print("killed", kills, "times, at", sorted(map(str, stages)))

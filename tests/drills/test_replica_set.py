@@ -75,7 +75,7 @@ def drill(name: str, server: Server, replicas: Replicas, fault: Callable[[Watch]
         assert senders.record.resets == 0
         followed(server, poller, senders.record)
     assert "unforeseen" not in server.log.read_text()
-    assert server.container.audit.verify().intact
+    assert server.container.governance.audit.verify().intact
     return watch.longest
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app import factory
 from app.crypto.bodies import LATEST, format_of
+from app.traces import wiring
 from tests import formats as formats_known
 from tests.drills.drilling import Senders, reckon, until
 from tests.formats import FORMER
@@ -34,10 +34,10 @@ def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(
     tmp_path: Path, mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knowing = formats_known.environment_knowing(tmp_path, os.environ.get("PYTHONPATH", ""))
-    monkeypatch.setattr(factory, "DICTIONARIES", formats_known.files(tmp_path))
+    monkeypatch.setattr(wiring, "DICTIONARIES", formats_known.files(tmp_path))
     # Workers that still write the former format, as while a new build is brought in host by host: they read both.
     with serving(tmp_path, mongodb_uri, environ=knowing, statement_format=str(FORMER)) as server:
-        statements, source = server.container.statements, server.source()
+        statements, source = server.container.traces.statements, server.source()
         given = {name: text for name, text in server.environ.items() if name.startswith("SILLAGE_")}
         given["SILLAGE_STATEMENT_FORMAT"] = str(LATEST)
 
@@ -59,14 +59,14 @@ def test_a_reseal_killed_under_writers_goes_on_and_loses_nothing(
             process.wait()
             moved = formats()
             assert moved[FORMER] and moved[LATEST]
-            noted = server.container.store.collection("resealing").find_one({"_id": LATEST})
+            noted = server.container.platform.store.collection("resealing").find_one({"_id": LATEST})
             assert noted is not None
             assert "finished" not in noted
             senders.acknowledged(3)
             assert reseal("-m", "app.cli", "keys", "reseal").wait(60) == 0
             senders.acknowledged(3)
             senders.finish()
-        done = server.container.store.collection("resealing").find_one({"_id": LATEST})
+        done = server.container.platform.store.collection("resealing").find_one({"_id": LATEST})
         assert done is not None
         # It went on from there: all that was stored when it began is in the new format, nothing was gone through twice.
         assert (done["until"], done["unopened"], "finished" in done) == (noted["until"], 0, True)

@@ -15,9 +15,9 @@ import orjson
 import pytest
 
 from app.core.errors import RestoreUnfinished
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.settings import Settings, env_name, load
+from app.wiring.container import Container
 from tests.drills.drilling import LABEL, Senders, own_mongodb, reckon, until
 from tests.drills.replicas import replica_set
 from tests.served import environment, free_port, serving, statement
@@ -58,7 +58,7 @@ def stored(container: Container) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     position = None
     while True:
-        rows, position = container.reader.scan(position, 1 << 62, 5_000)
+        rows, position = container.traces.reader.scan(position, 1 << 62, 5_000)
         if position is None:
             return found
         found |= {str(row.id): row.body for row in rows}
@@ -77,7 +77,7 @@ def test_backed_up_under_writers_and_restored_elsewhere_by_killed_commands(tmp_p
         with Senders(server, source, threads=3) as senders:
             senders.acknowledged(5)
             before = list(senders.record.ids)
-            backup = server.container.backups.create(tmp_path).path
+            backup = server.container.operations.backups.create(tmp_path).path
             senders.acknowledged(2)
             senders.finish()
         reckon(server, senders.record)
@@ -102,20 +102,20 @@ def test_backed_up_under_writers_and_restored_elsewhere_by_killed_commands(tmp_p
             killed = command(settings, log, "-c", RESTORE, step, str(times), str(backup))
             assert killed.wait(60) == -signal.SIGKILL, (step, log.read_text())
             with pytest.raises(RestoreUnfinished):
-                Container(settings).check()
+                Container(settings).lifecycle.check()
         serve = command(settings, log, "-m", "app.cli", "serve")
         assert serve.wait(60) != 0
         assert "restore-unfinished" in log.read_text()
         done = command(settings, log, "-c", RESTORE, "", "0", str(backup))
         assert done.wait(60) == 0, log.read_text()
         restored = Container(settings)
-        restored.start()
+        restored.lifecycle.start()
         there = stored(restored)
         assert set(before) <= set(there), "acknowledged before the backup, and lost"
         assert there == {identity: here[identity] for identity in there}
         # A batch that was under way is in it whole, or not at all.
         assert torn(there, known) == {}
-        assert restored.audit.verify().intact
+        assert restored.governance.audit.verify().intact
         restored.close()
 
 
@@ -128,29 +128,29 @@ def test_who_was_erased_after_the_backup_stays_erased(tmp_path: Path, mongodb_ur
         ids = server.post(source, [statement(actor=gone) for _ in range(5)]).json()
         others = server.post(source, [statement(), statement(actor={"mbox": "mailto:b@ent.example"})]).json()
         (mention,) = server.post(source, statement(object={"objectType": "Agent", **gone})).json()
-        backup = server.container.backups.create(tmp_path).path
-        server.container.erasures.erase(person_of([gone]), actor="cli:test")
+        backup = server.container.operations.backups.create(tmp_path).path
+        server.container.people.erasures.erase(person_of([gone]), actor="cli:test")
         settings = server.settings
-        subject = server.container.keys.subject("account:https://ent.example|gone")
+        subject = server.container.keys.organisation.subject("account:https://ent.example|gone")
     container = Container(settings)
-    container.store.client.drop_database(settings.database)
+    container.platform.store.client.drop_database(settings.database)
     try:
         # Gone at the last moment before it is finished, erasures and all; then again.
         killed = command(settings, log, "-c", RESTORE, "finish", "1", str(backup))
         assert killed.wait(60) == -signal.SIGKILL, log.read_text()
         with pytest.raises(RestoreUnfinished):
-            Container(settings).check()
+            Container(settings).lifecycle.check()
         again = Container(settings)
-        again.backups.restore(backup)
+        again.operations.backups.restore(backup)
         again.close()
-        container.check()
+        container.lifecycle.check()
         there = stored(container)
         assert set(others) <= set(there)
         assert not set(ids) & set(there)
         assert b"gone" not in there[mention]
-        assert container.store.collection("subjects").count_documents({"_id": subject}) == 0
+        assert container.platform.store.collection("subjects").count_documents({"_id": subject}) == 0
     finally:
-        container.store.client.drop_database(settings.database)
+        container.platform.store.client.drop_database(settings.database)
         container.close()
 
 
@@ -159,24 +159,24 @@ def test_one_moment_of_a_replica_set_of_three(tmp_path: Path) -> None:
     with replica_set(tmp_path / "replicas") as replicas:
         given = {"SILLAGE_DATA_DIR": str(tmp_path / "data"), "SILLAGE_MONGODB_URI": replicas.uri}
         container = Container(load(given))
-        container.initialise()
-        written = container.store.collection("statements")
+        container.lifecycle.initialise()
+        written = container.platform.store.collection("statements")
         stop = threading.Event()
 
         def write() -> None:
             while not stop.is_set():
-                with container.store.transaction() as session:
+                with container.platform.store.transaction() as session:
                     written.insert_many([{"_id": uuid4(), "stored": n} for n in range(10)], session=session)
 
         writer = threading.Thread(target=write)
         writer.start()
         until(lambda: written.estimated_document_count() > 100)
-        made = container.backups.create(tmp_path)
+        made = container.operations.backups.create(tmp_path)
         stop.set()
         writer.join()
         held = made.manifest.parts["statements"].documents
         assert held >= 100
         assert held % 10 == 0, "a transaction is in it in part"
-        Container(load(given)).backups.restore(made.path, replace=True)
+        Container(load(given)).operations.backups.restore(made.path, replace=True)
         assert written.count_documents({}) == held
         container.close()

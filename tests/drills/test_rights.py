@@ -30,7 +30,6 @@ from pymongo import MongoClient
 
 from app.access.store import Source
 from app.core.errors import PersonRestricted
-from app.factory import Container
 from app.operations.rotation.index_key import IndexRotation
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Person
@@ -40,6 +39,7 @@ from app.standards.xapi.identifiers import VOIDED, agent_identifier
 from app.standards.xapi.query import parse_query
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.drills.drilling import SEED
 from tests.served import ACTIVITY, statement
 
@@ -176,7 +176,7 @@ class Rights(RuleBasedStateMachine):
     def send(self, content: dict[str, Any], tool: str) -> str:
         identity = str(uuid4())
         body = orjson.dumps({"id": identity, **content})
-        recorded = self.container.recorder.record(body, self.sources[tool], Version.V2, void_any=True)
+        recorded = self.container.traces.recorder.record(body, self.sources[tool], Version.V2, void_any=True)
         assert [str(one) for one in recorded.ids] == [identity]
         return identity
 
@@ -220,7 +220,9 @@ class Rights(RuleBasedStateMachine):
         content = Content("application/json", b'{"n":1}')
         there = place.id in self.model.documents[person]
         etags = Conditions(if_match=ANY) if there else Conditions(if_none_match=ANY)
-        put = partial(self.container.documents.put, place, content, etags, Version.V2, source="ent", actor="sk-ent")
+        put = partial(
+            self.container.traces.documents.put, place, content, etags, Version.V2, source="ent", actor="sk-ent"
+        )
         if person in self.model.restricted:
             with pytest.raises(PersonRestricted):
                 put()
@@ -231,14 +233,14 @@ class Rights(RuleBasedStateMachine):
 
     @rule(person=who)
     def erase(self, person: int) -> None:
-        begun = self.container.erasures.erase(self.person(person), actor="cli:test")
-        self.container.erasures.advance(begun.id)
+        begun = self.container.people.erasures.erase(self.person(person), actor="cli:test")
+        self.container.people.erasures.advance(begun.id)
         self.model.erase(person)
         self.erased_since.add(person)
 
     @rule(person=who, lift=some.booleans())
     def restrict(self, person: int, lift: bool) -> None:
-        restriction = self.container.restriction
+        restriction = self.container.people.restriction
         if lift:
             assert restriction.lift(self.person(person), actor="cli:test") is (person in self.model.restricted)
             self.model.restricted.discard(person)
@@ -248,7 +250,7 @@ class Rights(RuleBasedStateMachine):
 
     @rule(person=who, withdraw=some.booleans())
     def object_to(self, person: int, withdraw: bool) -> None:
-        restriction = self.container.restriction
+        restriction = self.container.people.restriction
         if withdraw:
             withdrawn = restriction.withdraw_objection(self.person(person), actor="cli:test")
             assert withdrawn is (person in self.model.objecting)
@@ -261,8 +263,8 @@ class Rights(RuleBasedStateMachine):
     @rule()
     def rotate(self) -> None:
         self.rotations += 1
-        self.container.key_service.rotate()
-        assert self.container.key_service.rewrap().unopened == 0
+        self.container.operations.key_service.rotate()
+        assert self.container.operations.key_service.rewrap().unopened == 0
 
     # Without preconditions: the key is the house's, and what earlier examples did must not decide what this one may do.
     @rule()
@@ -280,7 +282,7 @@ class Rights(RuleBasedStateMachine):
     @rule()
     def back_up(self) -> None:
         path = self.house.folder / f"{uuid4()}.backup"
-        self.container.backups.create(path)
+        self.container.operations.backups.create(path)
         self.saved = path, copy.deepcopy(self.model)
         self.erased_since = set()
 
@@ -297,7 +299,7 @@ class Rights(RuleBasedStateMachine):
 
     @rule(person=who)
     def packaged(self, person: int) -> None:
-        pieces = b"".join(self.container.packages.write(self.person(person), actor="cli:test"))
+        pieces = b"".join(self.container.people.packages.write(self.person(person), actor="cli:test"))
         with ZipFile(io.BytesIO(pieces)) as package:
             read = {name: package.read(name) for name in package.namelist()}
 
@@ -327,10 +329,10 @@ class Rights(RuleBasedStateMachine):
         agent = orjson.dumps(self.agents[person]).decode()
         query = parse_query([("agent", agent), ("related_agents", "true"), ("limit", "7")], page_limit=100)
         reader = Reader("sk-test", None)
-        page = self.container.library.page(query, reader)
+        page = self.container.traces.library.page(query, reader)
         found = [*page.bodies]
         while page.cursor is not None:
-            page = self.container.library.next_page(page.cursor, reader)
+            page = self.container.traces.library.next_page(page.cursor, reader)
             found += page.bodies
         ids = [orjson.loads(body)["id"] for body in found]
         assert len(ids) == len(set(ids))
@@ -362,14 +364,14 @@ class House:
         )
         self.index_rotations = 0
         self.container = Container(self.settings)
-        self.container.initialise()
-        self.container.register.add(orjson.dumps(ACTIVITY))
-        self.container.start()
+        self.container.lifecycle.initialise()
+        self.container.governance.register.add(orjson.dumps(ACTIVITY))
+        self.container.lifecycle.start()
 
     @property
     def index_rotation(self) -> IndexRotation:
         """Of a store that one process has, and no write of which takes long: nothing else is waited for."""
-        rotation = self.container.index_rotation
+        rotation = self.container.operations.index_rotation
         rotation._settle = self.settings.process_ttl_seconds
         return rotation
 
@@ -378,11 +380,11 @@ class House:
         self.container.close()
         restoring = Container(self.settings)
         try:
-            restoring.backups.restore(backup, replace=True)
+            restoring.operations.backups.restore(backup, replace=True)
         finally:
             restoring.close()
         self.container = Container(self.settings)
-        self.container.start()
+        self.container.lifecycle.start()
 
 
 @contextmanager
@@ -402,7 +404,7 @@ def test_rights_in_any_order(mongodb_uri: str) -> None:
     with housed(mongodb_uri) as house:
         Rights.house = house
         Rights.sources = {
-            tool: house.container.sources.add(
+            tool: house.container.operations.sources.add(
                 tool, name=tool, activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
             )[0]
             for tool in TOOLS

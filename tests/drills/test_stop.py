@@ -70,7 +70,7 @@ def test_a_stop_finishes_what_is_under_way_and_leaves_nothing_behind(tmp_path: P
         assert not [pid for pid in workers if alive(pid)]
         assert server_of(layout) is not None  # this test uses it still
         reckon(server, senders.record)
-        verified = server.container.audit.verify()
+        verified = server.container.governance.audit.verify()
         assert verified.intact
         # Every worker closed its chain; this test's is open.
         assert verified.chains >= 2
@@ -86,6 +86,6 @@ def test_a_client_that_never_ends_its_request_leaves_a_worker_time_to_close(tmp_
             time.sleep(0.2)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(20) == 0
-        verified = server.container.audit.verify()
+        verified = server.container.governance.audit.verify()
         assert verified.intact
         assert len(verified.open) == 1, verified.open  # this test's own

@@ -54,7 +54,7 @@ def test_two_servers_are_one_store(tmp_path: Path) -> None:
             for thread in pressing:
                 thread.start()
             time.sleep(0.3)
-            one.container.sources.revoke(short.id, actor="cli:drill")
+            one.container.operations.sources.revoke(short.id, actor="cli:drill")
             revoked = time.monotonic()
             time.sleep(0.3)
             stop.set()
@@ -62,7 +62,7 @@ def test_two_servers_are_one_store(tmp_path: Path) -> None:
                 thread.join()
             assert accepted
             assert max(accepted) < revoked, "a revoked credential was accepted"
-        one.container.store.collection("statements").delete_many({})
+        one.container.platform.store.collection("statements").delete_many({})
 
         with (
             Poller(one, reader) as first,

@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.access.restrictions.store import PersonStateRepository
-from app.cli import requests
+from app.commands import requests
 from app.core.errors import BadRequest
-from app.factory import Container
 from app.operations.figures import BY_A_RESTORE, Figures
 from app.people.erasure.store import ErasureRepository
 from app.people.requests.store import CaseRepository, CaseRow
@@ -21,6 +20,7 @@ from app.platform.mongo.connection import Store
 from app.retention.certificate_store import DELETIONS, CertificateRepository
 from app.retention.yearly_store import RetentionYears
 from app.settings import Settings
+from app.wiring.container import Container
 from tests.stores import with_tutor
 
 
@@ -120,7 +120,7 @@ def test_the_command_says_what_is_not_counted_any_more(container: Container) -> 
         return answer.output
 
     assert "removed for their age" in said(this - 6)
-    container.retention.apply(container._now_us(), dry_run=False)
+    container.retention.service.apply(container.platform.now_us(), dry_run=False)
     now = said(this)
     assert "removed for their age" not in now
     assert "Runs of retention are on record since" in now

@@ -12,10 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.access.store import Source
-from app.cli import minors as command
+from app.commands import minors as command
 from app.core.errors import DatabaseUnavailable, FileRefused, RegisterInvalid
 from app.crypto import kinds
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.research.store import AggregateRepository
 from app.retention.closed_account_store import AccountRepository
@@ -25,6 +24,7 @@ from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
+from app.wiring.container import Container
 from tests.served import statement
 from tests.standard.test_attachments import signed
 from tests.stores import with_tutor
@@ -44,12 +44,12 @@ SIGNATURE = {
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
-        made.start()
+        made.lifecycle.start()
         yield made
 
 
 def tutor(container: Container, policy: str = "pseudonymise") -> Source:
-    return container.sources.change("tutor", minors=policy, actor=BY)
+    return container.operations.sources.change("tutor", minors=policy, actor=BY)
 
 
 def named(**more: Any) -> dict[str, Any]:
@@ -57,27 +57,29 @@ def named(**more: Any) -> dict[str, Any]:
 
 
 def send(container: Container, *statements: dict[str, Any], data: list[Part] | None = None) -> Any:
-    return container.recorder.record(orjson.dumps(statements), container.sources.get("tutor"), Version.V1, parts=data)
+    return container.traces.recorder.record(
+        orjson.dumps(statements), container.operations.sources.get("tutor"), Version.V1, parts=data
+    )
 
 
 def stored(container: Container) -> dict[str, dict[str, Any]]:
-    plain = container.reader.scan(None, 1 << 62, 1_000)[0]
+    plain = container.traces.reader.scan(None, 1 << 62, 1_000)[0]
     return {str(each.id): orjson.loads(each.body) for each in plain}
 
 
 def raw(container: Container, id: str) -> dict[str, Any]:
-    found = container.store.collection("statements").find_one({"_id": UUID(id)})
+    found = container.platform.store.collection("statements").find_one({"_id": UUID(id)})
     assert found is not None
     return found
 
 
 def audited(container: Container, kind: str) -> list[dict[str, Any]]:
-    return [entry["detail"] for entry in container.store.collection("audit").find({"kind": kind})]
+    return [entry["detail"] for entry in container.platform.store.collection("audit").find({"kind": kind})]
 
 
 def asked(container: Container, agent: str, *, related: bool = False) -> int:
     wanted = StatementQuery(agent=agent, related_agents=related, limit=100)
-    return len(container.library.page(wanted, Reader("a", None)).bodies)
+    return len(container.traces.library.page(wanted, Reader("a", None)).bodies)
 
 
 def test_what_is_stored_becomes_what_it_would_have_been(container: Container) -> None:
@@ -89,11 +91,11 @@ def test_what_is_stored_becomes_what_it_would_have_been(container: Container) ->
     send(container, *before)
     untouched = raw(container, before[2]["id"])
     source = tutor(container)
-    dry = container.minors_pass.apply(source)
+    dry = container.operations.minors_pass.apply(source)
     assert (dry.dry_run, dry.seen, dry.changed, dry.learners) == (True, 3, 2, 2)
     assert dry.found == {"name": 4, "email": 3, "ine": 1}
     assert stored(container)[before[0]["id"]]["actor"] == NAMED
-    done = container.minors_pass.apply(source, dry_run=False)
+    done = container.operations.minors_pass.apply(source, dry_run=False)
     assert done == dry._replace(dry_run=False)
     # As when it is sent under the policy: under other ids, the same statements.
     again = [{**each, "id": str(uuid4())} for each in before]
@@ -108,7 +110,7 @@ def test_what_is_stored_becomes_what_it_would_have_been(container: Container) ->
     assert b"amille" not in orjson.dumps(kept) and INE.encode() not in orjson.dumps(kept)
     assert raw(container, before[2]["id"]) == untouched
     # Nothing is left to do, and a retry is known in the same words and in others.
-    assert container.minors_pass.apply(source).changed == 0
+    assert container.operations.minors_pass.apply(source).changed == 0
     assert send(container, before[0]).inserted.repeated
     assert send(container, dict(reversed(before[1].items()))).inserted.repeated
     assert [each["policy"] for each in audited(container, "minors-apply-started")] == ["pseudonymise"]
@@ -123,17 +125,20 @@ def test_the_learner_is_found_erased_and_given_access_by_the_account_alone(conta
     send(container, referring)
     address = "mbox:mailto:camille@ent.example"
     assert asked(container, address) == 2
-    container.minors_pass.apply(tutor(container), dry_run=False)
+    container.operations.minors_pass.apply(tutor(container), dry_run=False)
     account = stored(container)[sent["id"]]["actor"]["account"]
     pseudonym = f"account:{account['homePage']}|{account['name']}"
     # The statement that refers to it too.
     assert (asked(container, address), asked(container, pseudonym)) == (0, 2)
-    assert raw(container, sent["id"])["subject"] == container.keys.subject(pseudonym)
-    old = container.keys.index.tokens(kinds.AGENT, address)
-    assert container.store.collection("statements").count_documents({"$or": [{"t": old[0]}, {"refs.t": old[0]}]}) == 0
+    assert raw(container, sent["id"])["subject"] == container.keys.organisation.subject(pseudonym)
+    old = container.keys.organisation.index.tokens(kinds.AGENT, address)
+    assert (
+        container.platform.store.collection("statements").count_documents({"$or": [{"t": old[0]}, {"refs.t": old[0]}]})
+        == 0
+    )
     person = person_of([{"account": account}])
-    erasure = container.erasures.erase(person, actor=BY)
-    container.erasures.advance(erasure.id)
+    erasure = container.people.erasures.erase(person, actor=BY)
+    container.people.erasures.advance(erasure.id)
     assert set(stored(container)) == {referring["id"]}
 
 
@@ -146,9 +151,9 @@ def test_what_is_signed_and_whose_person_is_restricted_stays_and_is_told(contain
     restricted = named(actor={"mbox": "mailto:zoe@ent.example"})
     elsewhere = {"usageType": "https://ent.example/other", "fileUrl": "https://ent.example/f"}
     send(container, restricted, named(attachments=[{**SIGNATURE, **elsewhere}]))
-    container.restriction.restrict(person_of([restricted["actor"]]), actor=BY)
+    container.people.restriction.restrict(person_of([restricted["actor"]]), actor=BY)
     before = raw(container, restricted["id"]), raw(container, vouched["id"])
-    done = container.minors_pass.apply(tutor(container), dry_run=False)
+    done = container.operations.minors_pass.apply(tutor(container), dry_run=False)
     assert (done.signed, done.held, done.changed, done.attachments) == (1, 1, 1, 1)
     assert (raw(container, restricted["id"]), raw(container, vouched["id"])) == before
 
@@ -165,9 +170,9 @@ def test_attachments_open_for_the_account_that_takes_the_place(container: Contai
     }
     sent = named(attachments=[drawing])
     send(container, sent, data=[Part(digest, iter([data]))])
-    container.minors_pass.apply(tutor(container), dry_run=False)
-    plain = container.reader.scan(None, 1 << 62, 10)[0]
-    (found,) = container.attachments.of([(each, orjson.loads(each.body)) for each in plain])
+    container.operations.minors_pass.apply(tutor(container), dry_run=False)
+    plain = container.traces.reader.scan(None, 1 << 62, 10)[0]
+    (found,) = container.traces.attachments.of([(each, orjson.loads(each.body)) for each in plain])
     assert b"".join(found.chunks) == data
 
 
@@ -184,10 +189,10 @@ def test_cut_off_it_goes_on_where_it_was(container: Container, monkeypatch: pyte
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        container.minors_pass.apply(source, dry_run=False, check=check)
+        container.operations.minors_pass.apply(source, dry_run=False, check=check)
     left = sum("mbox" in each["actor"] for each in stored(container).values())
     assert 0 < left < 35
-    done = container.minors_pass.apply(source, dry_run=False)
+    done = container.operations.minors_pass.apply(source, dry_run=False)
     assert done.changed == 35
     assert len(audited(container, "minors-apply-started")) == len(audited(container, "minors-applied")) == 1
     assert not any("mbox" in each["actor"] for each in stored(container).values())
@@ -197,23 +202,25 @@ def test_months_of_aggregates_are_counted_again_and_ends_of_accounts_carried(con
     sent = named()
     send(container, sent)
     event = Event(person_of([{"mbox": NAMED["mbox"]}]), CLOSED, None)
-    container.accounts.announce("tutor", [event], actor=BY)
-    container.minors_pass.apply(tutor(container), dry_run=False)
-    assert AggregateRepository(container.store, container.keys).corrections().months == {"2026-10"}
+    container.retention.accounts.announce("tutor", [event], actor=BY)
+    container.operations.minors_pass.apply(tutor(container), dry_run=False)
+    assert AggregateRepository(container.platform.store, container.keys.organisation).corrections().months == {
+        "2026-10"
+    }
     subject = bytes(raw(container, sent["id"])["subject"])
-    assert [source for source, _ in AccountRepository(container.store).of([subject])] == ["tutor"]
+    assert [source for source, _ in AccountRepository(container.platform.store).of([subject])] == ["tutor"]
 
 
 def test_it_asks_for_a_policy_and_waits_for_erasures(container: Container) -> None:
     send(container, named())
     with pytest.raises(RegisterInvalid, match="off"):
-        container.minors_pass.apply(container.sources.get("tutor"))
+        container.operations.minors_pass.apply(container.operations.sources.get("tutor"))
     source = tutor(container, "refuse")
-    container.erasures.erase(person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY)
+    container.people.erasures.erase(person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY)
     with pytest.raises(DatabaseUnavailable, match="erasure"):
-        container.minors_pass.apply(source, dry_run=False)
+        container.operations.minors_pass.apply(source, dry_run=False)
     # Nothing stored can be refused any more.
-    assert container.minors_pass.apply(source).policy == "pseudonymise"
+    assert container.operations.minors_pass.apply(source).policy == "pseudonymise"
 
 
 def test_the_command_is_a_dry_run_unless_told(container: Container) -> None:
@@ -244,10 +251,10 @@ def test_a_pass_is_noted_outside_the_database_before_it_changes_anything_and_whe
         if len(noted) == 1:
             raise FileRefused("The file cannot be written.")
 
-    monkeypatch.setattr(type(container.backups), "note_cleaning", note)
+    monkeypatch.setattr(type(container.operations.backups), "note_cleaning", note)
     with pytest.raises(FileRefused):
-        container.minors_pass.apply(source, dry_run=False)
+        container.operations.minors_pass.apply(source, dry_run=False)
     assert stored(container) == before
     # The pass is known, and nothing of it was done: it goes on, and is noted.
-    assert container.minors_pass.apply(source, dry_run=False).changed == 1
+    assert container.operations.minors_pass.apply(source, dry_run=False).changed == 1
     assert noted == [noted[0]] * 2

@@ -12,7 +12,6 @@ import orjson
 import pytest
 
 from app.core.errors import RestoreUnfinished
-from app.factory import Container
 from app.operations.backup.service import Restored
 from app.operations.minors_store import MinorsRepository
 from app.people.finding.finder import person_of
@@ -21,6 +20,7 @@ from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.traces.statements.attachments import Part
+from app.wiring.container import Container
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
 from tests.stores import own_settings
@@ -43,16 +43,16 @@ class Organisation:
         self.folder = folder
         self.settings: Settings = own_settings(folder, uri)
         with self.command() as container:
-            container.initialise()
-            container.register.add(orjson.dumps(ACTIVITY))
-            container.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+            container.lifecycle.initialise()
+            container.governance.register.add(orjson.dumps(ACTIVITY))
+            container.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
 
     @contextmanager
     def command(self, *, serving: bool = False) -> Iterator[Container]:
         made = Container(self.settings)
         try:
             if serving:
-                made.start()
+                made.lifecycle.start()
             yield made
         finally:
             made.close()
@@ -60,37 +60,41 @@ class Organisation:
     def send(self, *statements: dict[str, Any], data: tuple[bytes, ...] = ()) -> None:
         with self.command(serving=True) as container:
             given = [Part(sha2_of(each), iter([each])) for each in data] or None
-            container.recorder.record(orjson.dumps(statements), container.sources.get("tutor"), Version.V1, parts=given)
+            container.traces.recorder.record(
+                orjson.dumps(statements), container.operations.sources.get("tutor"), Version.V1, parts=given
+            )
 
     def backup(self) -> Path:
         with self.command() as container:
-            return container.backups.create(self.folder / f"{uuid4()}.tar").path
+            return container.operations.backups.create(self.folder / f"{uuid4()}.tar").path
 
     def apply(self) -> None:
         with self.command() as container:
-            container.minors_pass.apply(
-                container.sources.change("tutor", minors="pseudonymise", actor=BY), dry_run=False
+            container.operations.minors_pass.apply(
+                container.operations.sources.change("tutor", minors="pseudonymise", actor=BY), dry_run=False
             )
 
     def erase(self, person: Person) -> None:
         with self.command() as container:
-            container.erasures.advance(container.erasures.erase(person, actor=BY).id)
+            container.people.erasures.advance(container.people.erasures.erase(person, actor=BY).id)
 
     def restore(self, file: Path, *, replace: bool = True) -> Restored:
         with self.command() as container:
-            return container.backups.restore(file, replace=replace)
+            return container.operations.backups.restore(file, replace=replace)
 
     def lose(self) -> None:
         with self.command() as container:
-            container.store.client.drop_database(self.settings.database)
+            container.platform.store.client.drop_database(self.settings.database)
 
     def stored(self) -> dict[str, dict[str, Any]]:
         with self.command() as container:
-            return {str(one.id): orjson.loads(one.body) for one in container.reader.scan(None, 1 << 62, 1_000)[0]}
+            return {
+                str(one.id): orjson.loads(one.body) for one in container.traces.reader.scan(None, 1 << 62, 1_000)[0]
+            }
 
     def count(self, collection: str, **asked: object) -> int:
         with self.command() as container:
-            return container.store.collection(collection).count_documents(asked)
+            return container.platform.store.collection(collection).count_documents(asked)
 
 
 @pytest.fixture
@@ -130,9 +134,12 @@ def test_a_child_erased_by_the_new_account_is_erased_again(house: Organisation) 
     assert b"amille" not in orjson.dumps(kept)
     assert house.count("attachments") == 0
     with house.command() as container:
-        assert not container.subjects.existing(container.persons.subjects(person_of([{"account": child}])))
+        assert not container.keys.subjects.existing(container.people.persons.subjects(person_of([{"account": child}])))
         assert (
-            container.minors_pass.apply(container.sources.change("tutor", minors="pseudonymise", actor=BY)).changed == 0
+            container.operations.minors_pass.apply(
+                container.operations.sources.change("tutor", minors="pseudonymise", actor=BY)
+            ).changed
+            == 0
         )
 
 
@@ -146,7 +153,7 @@ def test_documents_of_the_new_account_go_too(house: Organisation) -> None:
     house.restore(first)
     place = Place(Resource.STATE, "https://ent.example/lessons/1", _identifier(child), None, "d", None)
     with house.command(serving=True) as container:
-        container.documents.put(
+        container.traces.documents.put(
             place, Content("application/json", b"{}"), Conditions(), Version.V2, source="tutor", actor="sk-writer"
         )
     # Cleaned by the restore already: the statement and the document are of one account, the address is in neither.
@@ -180,11 +187,11 @@ def test_an_export_tells_when_that_file_is_lost_too(house: Organisation) -> None
     house.erase(person_of([{"account": account_of(house, own)}]))
     export = house.folder / "export.jsonl"
     with house.command() as container:
-        assert container.backups.export_tombstones(export) == 1
+        assert container.operations.backups.export_tombstones(export) == 1
     house.lose()
     house.settings.tombstones_path.unlink()
     with house.command() as container:
-        assert container.backups.restore(before, erased=[export]).erased == 1
+        assert container.operations.backups.restore(before, erased=[export]).erased == 1
     assert house.stored() == {}
 
 
@@ -217,10 +224,10 @@ def test_a_restore_cut_off_in_the_pass_goes_on(house: Organisation, monkeypatch:
     with monkeypatch.context() as patched, house.command() as container:
         patched.setattr("app.operations.minors.MinorsPass._refer", fails)
         with pytest.raises(Cut):
-            container.backups.restore(before, replace=True)
+            container.operations.backups.restore(before, replace=True)
     # All is cleaned, and the child is not erased yet: nothing serves.
     with house.command() as container, pytest.raises(RestoreUnfinished):
-        container.check()
+        container.lifecycle.check()
     assert house.restore(before).erased == 1
     assert house.stored() == left
 
@@ -230,22 +237,24 @@ def test_a_backup_from_after_the_pass_is_not_gone_through_again(house: Organisat
     house.apply()
     after = house.backup()
     with house.command() as container:
-        (noted,) = MinorsRepository(container.store).begun()
+        (noted,) = MinorsRepository(container.platform.store).begun()
     assert house.restore(after).cleaned == 0
     with house.command() as container:
-        assert MinorsRepository(container.store).begun() == [noted]
-        assert MinorsRepository(container.store).unfinished() == []
+        assert MinorsRepository(container.platform.store).begun() == [noted]
+        assert MinorsRepository(container.platform.store).unfinished() == []
     assert house.count("audit", kind="minors-applied") == 1
 
 
 def test_of_a_source_registered_since_nothing_is_looked_for(house: Organisation) -> None:
     before = house.backup()
     with house.command() as container:
-        container.sources.add("later", name="Later", activity=ACTIVITY["id"], actor=BY)
-        container.minors_pass.apply(container.sources.change("later", minors="strip", actor=BY), dry_run=False)
+        container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], actor=BY)
+        container.operations.minors_pass.apply(
+            container.operations.sources.change("later", minors="strip", actor=BY), dry_run=False
+        )
     assert house.restore(before).cleaned == 0
     with house.command() as container:
-        assert MinorsRepository(container.store).unfinished() == []
+        assert MinorsRepository(container.platform.store).unfinished() == []
 
 
 def _identifier(account: dict[str, Any]) -> str:

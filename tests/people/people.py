@@ -12,13 +12,13 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Person
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.traces.statements.attachments import Part
+from app.wiring.container import Container
 from tests.multiparts import attachment_of, sha2_of
 from tests.served import ACTIVITY, statement
 from tests.stores import with_tutor
@@ -31,7 +31,7 @@ SOURCE = Source("tutor", "Tutor", ACTIVITY["id"], (), "observe", datetime.now(UT
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """The container of a store of its own, one of the processes that serve it."""
     with with_tutor(settings, database_name) as made:
-        made.start()
+        made.lifecycle.start()
         yield made
 
 
@@ -50,7 +50,7 @@ def send(
 ) -> Any:
     """Record statements; their ids."""
     given = [Part(sha2_of(each), iter([each])) for each in data] if data else None
-    return container.recorder.record(orjson.dumps(list(statements)), SOURCE, version, parts=given).ids
+    return container.traces.recorder.record(orjson.dumps(list(statements)), SOURCE, version, parts=given).ids
 
 
 def named(name: str, **changes: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def place(resource: Resource, name: str, identity: str) -> Place:
 def document(container: Container, resource: Resource, name: str, identity: str = "d") -> None:
     """Store a document of somebody."""
     content = Content("application/json", b'{"a":1}')
-    container.documents.put(
+    container.traces.documents.put(
         place(resource, name, identity), content, Conditions(), Version.V2, source="tutor", actor="sk-writer"
     )
 
@@ -116,7 +116,7 @@ def bodies(container: Container) -> dict[UUID, dict[str, Any]]:
     """Every statement that opens, by id."""
     return {
         row.id: orjson.loads(row.body)
-        for row in container.reader.decrypted(container.statements.span(None, 1 << 62, 100_000))
+        for row in container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 100_000))
     }
 
 

@@ -24,7 +24,7 @@ class House:
     def __init__(self, store: Store, vault: OrganisationKeys) -> None:
         ticks = count(START, 1_000_000)
         self.audit = Audit(AuditRepository(store), vault, lambda: next(ticks), os.urandom)
-        self.search = AuditSearch(self.audit, lambda: vault)
+        self.search = AuditSearch(self.audit, vault)
         alice = vault.named(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
         bob = vault.named(kinds.RELATED_AGENT, "account:https://ent.example|bob").hex()
         subject = vault.subject("account:https://ent.example|bob").hex()

@@ -15,11 +15,10 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from app.cli import erasure, restriction
-from app.cli import minors as minors_command
-from app.cli import person as person_command
+from app.commands import erasure, restriction
+from app.commands import minors as minors_command
+from app.commands import person as person_command
 from app.core.errors import CaseConflict, PersonRefused
-from app.factory import Container
 from app.governance.audit.log import PERSON_ACCESS_STARTED
 from app.people.audit_search import Wanted
 from app.people.finding.finder import person_of
@@ -31,6 +30,7 @@ from app.standards.xapi.identifiers import agent_identifier, agent_of, group_ide
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.operations.test_minors_restored import Organisation
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, with_tutor
@@ -76,8 +76,8 @@ ADDED = (*erasure.COMMANDS, *restriction.COMMANDS)
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
-        made.start()
-        made.sources.change("tutor", minors="pseudonymise", actor=BY)
+        made.lifecycle.start()
+        made.operations.sources.change("tutor", minors="pseudonymise", actor=BY)
         yield made
 
 
@@ -97,19 +97,19 @@ def said(actor: dict[str, Any] = CHILD, **more: Any) -> dict[str, Any]:
 
 
 def send(container: Container, *statements: dict[str, Any], source: str = "tutor") -> None:
-    container.recorder.record(orjson.dumps(statements), container.sources.get(source), Version.V1)
+    container.traces.recorder.record(orjson.dumps(statements), container.operations.sources.get(source), Version.V1)
 
 
 def stored(container: Container) -> dict[str, dict[str, Any]]:
-    return {str(one.id): orjson.loads(one.body) for one in container.reader.scan(None, 1 << 62, 1_000)[0]}
+    return {str(one.id): orjson.loads(one.body) for one in container.traces.reader.scan(None, 1 << 62, 1_000)[0]}
 
 
 def read(container: Container) -> set[str]:
     """The ids that a reader of everything gets."""
-    page = container.library.page(StatementQuery(), EVERYBODY)
+    page = container.traces.library.page(StatementQuery(), EVERYBODY)
     found = [*page.bodies]
     while page.cursor is not None:
-        page = container.library.next_page(page.cursor, EVERYBODY)
+        page = container.traces.library.next_page(page.cursor, EVERYBODY)
         found += page.bodies
     return {orjson.loads(body)["id"] for body in found}
 
@@ -124,7 +124,7 @@ def run(container: Container, *args: str) -> tuple[str, str]:
 
 
 def audited(container: Container, kind: str) -> list[dict[str, Any]]:
-    return [entry["detail"] for entry in container.store.collection("audit").find({"kind": kind})]
+    return [entry["detail"] for entry in container.platform.store.collection("audit").find({"kind": kind})]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -132,14 +132,14 @@ def audited(container: Container, kind: str) -> list[dict[str, Any]]:
 def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(
     container: Container, case: str, policy: str
 ) -> None:
-    container.sources.change("tutor", minors=policy, reason="a test", actor=BY)
+    container.operations.sources.change("tutor", minors=policy, reason="a test", actor=BY)
     sent, known = SENT_AND_KNOWN[case]
     own, naming = said(sent), said({"account": {"homePage": HOME, "name": "42"}}, context={"instructor": sent})
     send(container, own, naming, said({"mbox": "mailto:zoe@ent.example"}))
     assert agent_identifier(stored(container)[own["id"]]["actor"]) != agent_identifier(known)
-    found = container.persons.find(person_of([known]), actor=BY)
+    found = container.people.persons.find(person_of([known]), actor=BY)
     assert (found.own, found.mentions) == (1, 1)
-    reach = container.persons.reach(person_of([known]))
+    reach = container.people.persons.reach(person_of([known]))
     assert reach.held
     assert {(one.source, one.identifier) for one in reach.pseudonyms} == {
         ("tutor", agent_identifier(stored(container)[own["id"]]["actor"]))
@@ -149,26 +149,26 @@ def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(
 def test_it_is_found_whatever_the_policy_is_now(container: Container) -> None:
     send(container, said())
     for policy in ("off", "refuse"):
-        container.sources.change("tutor", minors=policy, reason="a test", actor=BY)
-        assert container.persons.places(family()).own == 1
+        container.operations.sources.change("tutor", minors=policy, reason="a test", actor=BY)
+        assert container.people.persons.places(family()).own == 1
 
 
 def test_an_anonymous_group_of_one_child_is_the_childs(container: Container) -> None:
     send(container, said({"objectType": "Group", "member": [CHILD]}))
-    assert container.persons.places(family()).own == 1
+    assert container.people.persons.places(family()).own == 1
 
 
 def test_nobody_elses_is_found(container: Container) -> None:
     send(container, said({"mbox": "mailto:zoe@ent.example"}))
-    reach = container.persons.reach(family())
+    reach = container.people.persons.reach(family())
     assert (reach.held, reach.pseudonyms) == (False, ())
-    assert container.persons.places(family()).own == 0
+    assert container.people.persons.places(family()).own == 0
 
 
 def test_the_package_has_it_and_says_why(container: Container) -> None:
     own = said()
     send(container, own, said({"mbox": "mailto:zoe@ent.example"}, context={"instructor": CHILD}))
-    content = b"".join(container.packages.write(family(), actor=BY))
+    content = b"".join(container.people.packages.write(family(), actor=BY))
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         about = orjson.loads(package.read("about.json"))
         listed = orjson.loads(package.read("statements/own-00001.json"))
@@ -189,14 +189,16 @@ def test_the_package_has_it_and_says_why(container: Container) -> None:
     # In the statement of another it is theirs, and not masked.
     assert account["name"].encode() in mention
     (entry,) = audited(container, PERSON_ACCESS_STARTED)
-    assert entry["subjects"] == container.persons.asked(family())
-    assert container.keys.subject(told["identifier"]).hex() not in entry["subjects"], "the log puts nothing together"
+    assert entry["subjects"] == container.people.persons.asked(family())
+    assert container.keys.organisation.subject(told["identifier"]).hex() not in entry["subjects"], (
+        "the log puts nothing together"
+    )
 
 
 def test_an_erasure_takes_it_and_the_receipt_says_so(container: Container) -> None:
     own, other = said(), said({"mbox": "mailto:zoe@ent.example"})
     send(container, own, other)
-    done = container.erasures.advance(container.erasures.erase(family(), actor=BY).id)
+    done = container.people.erasures.advance(container.people.erasures.erase(family(), actor=BY).id)
     assert done.counts["statements"] == 1
     assert set(stored(container)) == {other["id"]}
     assert read(container) == {other["id"]}
@@ -207,11 +209,11 @@ def test_an_erasure_takes_it_and_the_receipt_says_so(container: Container) -> No
 @pytest.mark.parametrize("by", ["address", "account"])
 def test_a_restore_erases_both_again(house: Organisation, by: str) -> None:
     with house.command() as container:
-        container.sources.change("tutor", minors="pseudonymise", actor=BY)
+        container.operations.sources.change("tutor", minors="pseudonymise", actor=BY)
     own = said()
     house.send(own)
     with house.command() as container:
-        container.sources.change("tutor", minors="off", reason="a test", actor=BY)
+        container.operations.sources.change("tutor", minors="off", reason="a test", actor=BY)
     clear = said()
     house.send(clear)
     before = house.backup()
@@ -225,40 +227,40 @@ def test_a_restore_erases_both_again(house: Organisation, by: str) -> None:
 def test_a_restriction_holds_for_it_and_ends(container: Container) -> None:
     own = said()
     send(container, own)
-    container.restriction.restrict(family(), actor=BY)
+    container.people.restriction.restrict(family(), actor=BY)
     assert read(container) == set()
     late = said()
     send(container, late)
     assert read(container) == set(), "what comes later is of the same person"
-    assert container.restriction.standing(family(), actor=BY).restricted is not None
-    assert container.restriction.lift(family(), actor=BY)
+    assert container.people.restriction.standing(family(), actor=BY).restricted is not None
+    assert container.people.restriction.lift(family(), actor=BY)
     assert read(container) == {own["id"], late["id"]}
-    assert container.store.collection("person_states").count_documents({}) == 0
+    assert container.platform.store.collection("person_states").count_documents({}) == 0
 
 
 def test_new_statements_are_refused_at_the_way_in(container: Container) -> None:
-    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
+    container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
     other = said({"mbox": "mailto:zoe@ent.example"})
     with pytest.raises(PersonRefused) as refused:
         send(container, other, said())
     assert [fault.pointer for fault in refused.value.faults] == ["/1/actor"]
     assert stored(container) == {}
-    assert container.restriction.withdraw_objection(family(), actor=BY)
+    assert container.people.restriction.withdraw_objection(family(), actor=BY)
     send(container, said())
 
 
 def test_of_a_source_that_came_after_the_objection_too(container: Container) -> None:
-    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
-    container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+    container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
+    container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
     with pytest.raises(PersonRefused):
         send(container, said(), source="later")
 
 
 def test_an_objection_outlives_an_erasure_and_holds_for_sources_that_come_later(container: Container) -> None:
     """Its sealed identifiers open no more, so nothing can be worked out from them: the door looks at what was sent."""
-    container.restriction.note_objection(family(), refuse_new=True, actor=BY)
-    container.erasures.advance(container.erasures.erase(family(), actor=BY).id)
-    container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+    container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
+    container.people.erasures.advance(container.people.erasures.erase(family(), actor=BY).id)
+    container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
     with pytest.raises(PersonRefused):
         send(container, said(), source="later")
 
@@ -268,57 +270,63 @@ def test_who_is_restricted_is_so_under_a_source_that_pseudonymises_from_then_on(
     container: Container, registered: bool
 ) -> None:
     if registered:
-        container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="off", actor=BY)
-    container.restriction.restrict(family(), actor=BY)
-    container.restriction.note_objection(family(), actor=BY)
+        container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="off", actor=BY)
+    container.people.restriction.restrict(family(), actor=BY)
+    container.people.restriction.note_objection(family(), actor=BY)
     if registered:
-        container.sources.change("later", minors="pseudonymise", actor=BY)
+        container.operations.sources.change("later", minors="pseudonymise", actor=BY)
     else:
-        container.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
+        container.operations.sources.add(
+            "later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY
+        )
     own = said()
     send(container, own, source="later")
-    subject = container.keys.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
-    assert subject in container.person_states.current().restricted
-    assert subject in container.person_states.current().objecting
+    subject = container.keys.organisation.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
+    assert subject in container.access.person_states.current().restricted
+    assert subject in container.access.person_states.current().objecting
     assert read(container) == set()
 
 
 def test_no_keys_are_made_for_pseudonyms_that_no_source_makes(container: Container) -> None:
     for number in range(3):
-        container.sources.add(f"plain-{number}", name="Plain", activity=ACTIVITY["id"], minors="off", actor=BY)
-    container.restriction.restrict(person_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY)
+        container.operations.sources.add(
+            f"plain-{number}", name="Plain", activity=ACTIVITY["id"], minors="off", actor=BY
+        )
+    container.people.restriction.restrict(
+        person_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY
+    )
     # The account and the group of it alone, and both as the one source has them.
-    assert container.store.collection("person_states").count_documents({}) == 4
+    assert container.platform.store.collection("person_states").count_documents({}) == 4
 
 
 def test_a_statement_is_rectified_for_a_request_by_the_address(container: Container) -> None:
     own = said()
     send(container, own)
-    case = container.cases.open("rectification", family(), actor=BY).id
-    container.cases.identify(case, actor=BY)
+    case = container.people.cases.open("rectification", family(), actor=BY).id
+    container.people.cases.identify(case, actor=BY)
     right = {name: part for name, part in said(result={"success": True}).items() if name != "id"}
     account = stored(container)[own["id"]]["actor"]
-    done = container.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
+    done = container.people.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
     assert stored(container)[str(done.statement)]["actor"] == account
-    other = container.cases.open("rectification", person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY).id
-    container.cases.identify(other, actor=BY)
+    other = container.people.cases.open("rectification", person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY).id
+    container.people.cases.identify(other, actor=BY)
     with pytest.raises(CaseConflict):
-        container.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
+        container.people.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
 
 
 def test_a_request_by_the_address_is_worked_on_by_either_and_keeps_one(container: Container) -> None:
     own = said()
     send(container, own)
     account = person_of([{"account": stored(container)[own["id"]]["actor"]["account"]}])
-    case = container.cases.open("restriction", family(), actor=BY).id
-    container.cases.identify(case, actor=BY)
-    container.restriction.restrict(family(), actor=BY, case=case)
-    container.restriction.restrict(account, actor=BY, case=case)
-    assert set(container.cases.show(case, actor=BY).person) == set(family().identifiers)
-    under = container.cases.open("access", account, actor=BY).id
+    case = container.people.cases.open("restriction", family(), actor=BY).id
+    container.people.cases.identify(case, actor=BY)
+    container.people.restriction.restrict(family(), actor=BY, case=case)
+    container.people.restriction.restrict(account, actor=BY, case=case)
+    assert set(container.people.cases.show(case, actor=BY).person) == set(family().identifiers)
+    under = container.people.cases.open("access", account, actor=BY).id
     (requests,) = [
-        store.export(container.persons.data_subject(family()))
-        for store in container.personal_data
+        store.export(container.people.persons.data_subject(family()))
+        for store in container.operations.personal_data
         if store.name == "cases"
     ]
     assert requests is not None
@@ -329,27 +337,29 @@ def test_recipients_and_readings_are_found(container: Container) -> None:
     own = said()
     send(container, own)
     account = stored(container)[own["id"]]["actor"]
-    container.people.person(account, str(agent_identifier(account)), EVERYBODY)
-    page = container.audit_search.find(Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"]), None, 10, who=BY)
+    container.traces.people.person(account, str(agent_identifier(account)), EVERYBODY)
+    page = container.people.audit_search.find(
+        Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"]), None, 10, who=BY
+    )
     assert [entry.actor for entry in page.entries] == ["sk-reader"]
     bare = Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"], pseudonyms=False)
-    assert not container.audit_search.find(bare, None, 10, who=BY).entries
-    received = container.disclosures.of(family(), actor=BY)
+    assert not container.people.audit_search.find(bare, None, 10, who=BY).entries
+    received = container.people.disclosures.of(family(), actor=BY)
     assert [one.number for one in received.readings] == [1]
     asked = [one["tokens"] for one in audited(container, "audit-read")]
     assert asked[0] == asked[1], "the log puts nothing together"
-    assert container.keys.subject(str(agent_identifier(account))).hex() not in asked[0]
+    assert container.keys.organisation.subject(str(agent_identifier(account))).hex() not in asked[0]
 
 
 def test_an_account_that_ended_is_so_under_its_pseudonym(container: Container) -> None:
     own = said()
     send(container, own)
-    subject = container.keys.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
-    ends = AccountRepository(container.store)
+    subject = container.keys.organisation.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
+    ends = AccountRepository(container.platform.store)
     # An address and its hash, as before.
-    assert container.accounts.announce("tutor", [Event(family(), CLOSED, None)], actor=BY).closed == 2
+    assert container.retention.accounts.announce("tutor", [Event(family(), CLOSED, None)], actor=BY).closed == 2
     assert [source for source, _ in ends.of([subject])] == ["tutor"]
-    assert container.accounts.announce("tutor", [Event(family(), REOPENED, None)], actor=BY).reopened == 2
+    assert container.retention.accounts.announce("tutor", [Event(family(), REOPENED, None)], actor=BY).reopened == 2
     assert ends.of([subject]) == []
 
 
@@ -378,13 +388,13 @@ def test_the_commands_say_what_was_found_and_what_was_not(container: Container) 
 def test_two_public_urls_make_one_account(settings: Settings, database_name: str) -> None:
     """A server under its own address, a command without the setting: the same child, found by either."""
     with initialised(settings, database_name) as made:
-        made.register.add(orjson.dumps(ACTIVITY))
-        made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+        made.governance.register.add(orjson.dumps(ACTIVITY))
+        made.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
         kept, later = said(), said()
         before = Container(replace(made.settings, public_url="https://lrs.ent.example"))
-        before.start()
+        before.lifecycle.start()
         send(before, kept)
-        before.sources.change("tutor", minors="pseudonymise", actor=BY)
+        before.operations.sources.change("tutor", minors="pseudonymise", actor=BY)
         send(before, later)
         before.close()
         command = Container(replace(made.settings, public_url="http://localhost:8080"))
@@ -393,13 +403,13 @@ def test_two_public_urls_make_one_account(settings: Settings, database_name: str
         assert "SILLAGE_PUBLIC_URL is another here" in answer.output
         command.close()
         after = Container(replace(made.settings, public_url="https://elsewhere.example"))
-        after.start()
+        after.lifecycle.start()
         last = said()
         send(after, last)
         accounts = {orjson.dumps(one["actor"]["account"]) for one in stored(after).values()}
         assert len(accounts) == 1
         assert b"https://lrs.ent.example" in accounts.pop()
-        assert after.persons.places(family()).own == 3
+        assert after.people.persons.places(family()).own == 3
         after.close()
 
 

@@ -18,12 +18,12 @@ from app.core.errors import (
     PersonRefused,
     SillageError,
 )
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.settings import Settings
 from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.served import statement
 from tests.stores import with_tutor
 
@@ -39,20 +39,20 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
 
 
 def stored(container: Container, **changes: object) -> UUID:
-    if container._presence is None:
-        container.start()
-    source = container.sources_repository.get("tutor")
+    if not container.platform.serving:
+        container.lifecycle.start()
+    source = container.access.sources_repository.get("tutor")
     assert source is not None
-    return container.recorder.record(orjson.dumps(statement(**changes)), source, Version.V1).ids[0]
+    return container.traces.recorder.record(orjson.dumps(statement(**changes)), source, Version.V1).ids[0]
 
 
 def read(container: Container, identity: UUID, *, voided: bool = False) -> dict[str, object]:
-    return orjson.loads(container.library.one(identity, EVERYBODY, voided=voided).body)
+    return orjson.loads(container.traces.library.one(identity, EVERYBODY, voided=voided).body)
 
 
 def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(container: Container) -> None:
     wrong = stored(container, result={"success": True})
-    done = container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     right = read(container, done.statement)
     assert right["result"] == {"success": False}
     assert right["context"] == {"extensions": {RECTIFIES: str(wrong)}}
@@ -60,46 +60,46 @@ def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(container: Cont
     assert read(container, done.voiding)["context"] == {"extensions": {RECTIFIED_BY: str(done.statement)}}
     with pytest.raises(NotFound):
         read(container, wrong)
-    rows = {row.id: row for row in container.statements.some([wrong, done.statement, done.voiding])}
+    rows = {row.id: row for row in container.traces.statements.some([wrong, done.statement, done.voiding])}
     assert {row.source for row in rows.values()} == {"tutor"}
-    entry = container.audit.newest(["statement-rectified"])[0]
+    entry = container.governance.audit.newest(["statement-rectified"])[0]
     assert entry.detail == {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
 
 
 def test_of_two_who_rectify_at_once_one_is_told_to_look(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = stored(container, result={"success": True})
-    seen = container.rectification._wrong(wrong)
-    done = container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
-    monkeypatch.setattr(container.rectification, "_wrong", lambda _: seen)
+    seen = container.people.rectification._wrong(wrong)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    monkeypatch.setattr(container.people.rectification, "_wrong", lambda _: seen)
     with pytest.raises(CaseConflict):
-        container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
-    rows = container.statements.span(None, 1 << 62, 10)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    rows = container.traces.statements.span(None, 1 << 62, 10)
     assert {row.id for row in rows} == {wrong, done.statement, done.voiding}
 
 
 def test_a_request_of_somebody_else_rectifies_nothing(container: Container) -> None:
     wrong = stored(container)
-    case = container.cases.open("rectification", person_of([{"mbox": "mailto:other@ent.example"}]), actor=BY).id
-    container.cases.identify(case, actor=BY)
+    case = container.people.cases.open("rectification", person_of([{"mbox": "mailto:other@ent.example"}]), actor=BY).id
+    container.people.cases.identify(case, actor=BY)
     with pytest.raises(CaseConflict, match="another person"):
-        container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
     assert read(container, wrong)["id"] == str(wrong)
 
 
 def test_what_is_stored_of_a_person_who_objects_to_new_data_can_still_be_put_right(container: Container) -> None:
     wrong = stored(container, result={"success": True})
     actor = statement()["actor"]
-    container.restriction.note_objection(person_of([actor]), refuse_new=True, actor=BY)
+    container.people.restriction.note_objection(person_of([actor]), refuse_new=True, actor=BY)
     with pytest.raises(PersonRefused):
         stored(container)
-    done = container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     assert read(container, done.statement)["result"] == {"success": False}
 
 
 def test_a_copy_of_the_wrong_one_may_be_corrected(container: Container) -> None:
     wrong = stored(container)
     copy = read(container, wrong) | {"result": {"success": False}}
-    done = container.rectification.rectify(wrong, orjson.dumps(copy), actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(copy), actor=BY)
     assert done.statement != wrong
     assert read(container, done.statement)["timestamp"] == copy["timestamp"]
 
@@ -108,7 +108,7 @@ def test_a_command_joins_the_processes_that_stamp_statements(container: Containe
     wrong = stored(container)
     command = Container(container.settings)
     try:
-        done = command.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+        done = command.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     finally:
         command.close()
     assert read(container, done.statement)["result"] == {"success": False}
@@ -138,35 +138,35 @@ def test_what_cannot_take_its_place_changes_nothing(
 ) -> None:
     wrong = stored(container)
     with pytest.raises(refused):
-        container.rectification.rectify(wrong, content, actor=BY)
+        container.people.rectification.rectify(wrong, content, actor=BY)
     assert read(container, wrong)
-    assert container.audit.newest(["statement-rectified"]) == []
+    assert container.governance.audit.newest(["statement-rectified"]) == []
 
 
 def test_only_what_is_there_and_not_voided_is_rectified(container: Container) -> None:
     wrong = stored(container)
-    done = container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     with pytest.raises(CaseConflict, match="voided already"):
-        container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     with pytest.raises(BadRequest, match="voids"):
-        container.rectification.rectify(done.voiding, orjson.dumps(RIGHT), actor=BY)
+        container.people.rectification.rectify(done.voiding, orjson.dumps(RIGHT), actor=BY)
     with pytest.raises(NotFound):
-        container.rectification.rectify(uuid4(), orjson.dumps(RIGHT), actor=BY)
-    container.store.collection("subjects").delete_many({})
-    container.subjects.forget()
+        container.people.rectification.rectify(uuid4(), orjson.dumps(RIGHT), actor=BY)
+    container.platform.store.collection("subjects").delete_many({})
+    container.keys.subjects.forget()
     with pytest.raises(NotFound, match="erased"):
-        container.rectification.rectify(done.statement, orjson.dumps(RIGHT), actor=BY)
+        container.people.rectification.rectify(done.statement, orjson.dumps(RIGHT), actor=BY)
 
 
 def test_a_restricted_person_can_have_a_statement_rectified_for_a_request(container: Container) -> None:
     wrong = stored(container)
     who = person_of([statement()["actor"]])
-    container.restriction.restrict(who, actor=BY)
-    case = container.cases.open("rectification", who, actor=BY).id
+    container.people.restriction.restrict(who, actor=BY)
+    case = container.people.cases.open("rectification", who, actor=BY).id
     with pytest.raises(CaseConflict, match="identify"):
-        container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
-    container.cases.identify(case, actor=BY)
-    done = container.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
-    assert container.cases.show(case, actor=BY).steps[-1].detail["by"] == str(done.statement)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
+    container.people.cases.identify(case, actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
+    assert container.people.cases.show(case, actor=BY).steps[-1].detail["by"] == str(done.statement)
     with pytest.raises(NotFound):
         read(container, done.statement)

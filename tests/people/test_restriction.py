@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from app.access.restrictions.store import NOBODY, PersonStateRepository
 from app.access.store import Source
 from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Person
 from app.people.restriction import Standing
@@ -30,6 +29,7 @@ from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.query import StatementQuery, parse_query
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.research.counted import refreshed, totals
 from tests.served import ACTIVITY, statement
 from tests.stores import with_tutor
@@ -43,7 +43,7 @@ NO_CONDITIONS = Conditions()
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name) as made:
-        made.start()
+        made.lifecycle.start()
         yield made
 
 
@@ -56,7 +56,7 @@ def person(*names: str) -> Person:
 
 
 def record(container: Container, *statements: dict[str, Any]) -> tuple[UUID, ...]:
-    return container.recorder.record(orjson.dumps(list(statements)), SOURCE, Version.V1).ids
+    return container.traces.recorder.record(orjson.dumps(list(statements)), SOURCE, Version.V1).ids
 
 
 def query(**asked: str) -> StatementQuery:
@@ -69,10 +69,10 @@ def ids(bodies: Sequence[bytes]) -> list[UUID]:
 
 def found(container: Container, **asked: str) -> list[UUID]:
     """Everything that a query finds, page by page."""
-    page = container.library.page(query(**asked), EVERYBODY)
+    page = container.traces.library.page(query(**asked), EVERYBODY)
     listed = ids(page.bodies)
     while page.cursor is not None:
-        page = container.library.next_page(page.cursor, EVERYBODY)
+        page = container.traces.library.next_page(page.cursor, EVERYBODY)
         listed += ids(page.bodies)
     return listed
 
@@ -83,15 +83,15 @@ def asked_for(name: str) -> dict[str, str]:
 
 def test_gdpr_18_statements_are_out_of_queries_and_of_readings_by_id_and_still_stored(container: Container) -> None:
     theirs, others = record(container, statement(actor=agent("zoe")), statement(actor=agent("ali")))
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     assert found(container) == [others]
     with pytest.raises(NotFound):
-        container.library.one(theirs, EVERYBODY, voided=False)
+        container.traces.library.one(theirs, EVERYBODY, voided=False)
     # What the person is given on request does not pass here.
-    assert container.reader.one(container.statements.some([theirs])[0]) is not None
-    assert container.restriction.lift(person("zoe"), actor=BY)
+    assert container.traces.reader.one(container.traces.statements.some([theirs])[0]) is not None
+    assert container.people.restriction.lift(person("zoe"), actor=BY)
     assert set(found(container)) == {theirs, others}
-    assert container.library.one(theirs, EVERYBODY, voided=False).body
+    assert container.traces.library.one(theirs, EVERYBODY, voided=False).body
 
 
 def test_a_voided_statement_is_not_given_either(container: Container) -> None:
@@ -100,10 +100,10 @@ def test_a_voided_statement_is_not_given_either(container: Container) -> None:
     record(
         container, statement(actor=agent("ali"), verb=void, object={"objectType": "StatementRef", "id": str(theirs)})
     )
-    assert container.library.one(theirs, EVERYBODY, voided=True).body
-    container.restriction.restrict(person("zoe"), actor=BY)
+    assert container.traces.library.one(theirs, EVERYBODY, voided=True).body
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     with pytest.raises(NotFound):
-        container.library.one(theirs, EVERYBODY, voided=True)
+        container.traces.library.one(theirs, EVERYBODY, voided=True)
 
 
 def voiding(target: UUID, **more: Any) -> dict[str, Any]:
@@ -113,43 +113,43 @@ def voiding(target: UUID, **more: Any) -> dict[str, Any]:
 
 
 def voided(container: Container, identity: UUID) -> bool:
-    return container.statements.some([identity])[0].voided
+    return container.traces.statements.some([identity])[0].voided
 
 
 @pytest.mark.parametrize("any_source", [False, True])
 def test_gdpr_18_a_statement_is_not_voided_while_it_is_only_stored(container: Container, any_source: bool) -> None:
     theirs, others = record(container, statement(actor=agent("zoe")), statement(actor=agent("ali")))
     batch = [statement(id=str(uuid4())), voiding(others), voiding(theirs)]
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
 
     def send() -> None:
-        container.recorder.record(orjson.dumps(batch), SOURCE, Version.V1, void_any=any_source)
+        container.traces.recorder.record(orjson.dumps(batch), SOURCE, Version.V1, void_any=any_source)
 
     with pytest.raises(PersonRestricted) as refused:
         send()
     assert [(fault.pointer, fault.section) for fault in refused.value.faults] == [("/2/object/id", "GDPR art. 18")]
     # All or nothing: the other one is not voided either.
     assert not voided(container, theirs) and not voided(container, others)
-    assert container.statements.some([UUID(one["id"]) for one in batch]) == []
-    container.restriction.lift(person("zoe"), actor=BY)
+    assert container.traces.statements.some([UUID(one["id"]) for one in batch]) == []
+    container.people.restriction.lift(person("zoe"), actor=BY)
     send()
     assert voided(container, theirs) and voided(container, others)
 
 
 def test_one_that_came_with_its_voiding_is_not_stored_in_part(container: Container) -> None:
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     theirs = statement(id=str(uuid4()), actor=agent("zoe"))
     with pytest.raises(PersonRestricted):
         record(container, theirs, voiding(UUID(theirs["id"])))
-    assert container.statements.some([UUID(theirs["id"])]) == []
+    assert container.traces.statements.some([UUID(theirs["id"])]) == []
 
 
 def test_a_source_is_told_nothing_of_statements_that_it_may_not_void(container: Container) -> None:
-    container.sources.add("other", name="Other", activity=ACTIVITY["id"], actor=BY)
+    container.operations.sources.add("other", name="Other", activity=ACTIVITY["id"], actor=BY)
     (theirs,) = record(container, statement(actor=agent("zoe")))
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     with pytest.raises(ScopeMissing):
-        container.recorder.record(orjson.dumps(voiding(theirs)), SOURCE._replace(id="other"), Version.V1)
+        container.traces.recorder.record(orjson.dumps(voiding(theirs)), SOURCE._replace(id="other"), Version.V1)
 
 
 def test_what_voiding_does_not_reach_or_reached_before_is_taken(container: Container) -> None:
@@ -158,7 +158,7 @@ def test_what_voiding_does_not_reach_or_reached_before_is_taken(container: Conta
     of_zoe = {**voiding(uuid4()), "actor": agent("zoe")}
     record(container, before, of_zoe)
     early = statement(id=str(uuid4()), actor=agent("zoe"))
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     # A retry; xAPI-Data 2.3.2: one that voids cannot be voided; one that is not there is of nobody yet.
     record(container, before)
     record(container, voiding(UUID(of_zoe["id"])))
@@ -174,30 +174,30 @@ def test_mentions_in_statements_of_others_stay_but_are_not_found_by_the_person(c
     led = statement(actor=agent("ali"), context={"instructor": agent("zoe")})
     both = set(record(container, about, led))
     assert set(found(container, **asked_for("zoe"))) == both
-    cursor = container.library.page(query(limit="1", **asked_for("zoe")), EVERYBODY).cursor
+    cursor = container.traces.library.page(query(limit="1", **asked_for("zoe")), EVERYBODY).cursor
     assert cursor is not None
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     assert found(container, **asked_for("zoe")) == []
     assert found(container, agent=orjson.dumps(agent("zoe")).decode()) == []
-    page = container.library.next_page(cursor, EVERYBODY)
+    page = container.traces.library.next_page(cursor, EVERYBODY)
     assert (page.bodies, page.cursor) == ((), None)
     assert set(found(container)) == set(found(container, **asked_for("ali"))) == both
 
 
 def test_new_statements_are_stored_and_follow_their_state(container: Container) -> None:
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     (later,) = record(container, statement(actor=agent("zoe")))
     assert found(container) == []
-    assert container.statements.some([later])
+    assert container.traces.statements.some([later])
     assert record(container, statement(actor=agent("zoe"), id=str(uuid4())))
-    container.restriction.lift(person("zoe"), actor=BY)
+    container.people.restriction.lift(person("zoe"), actor=BY)
     assert later in found(container)
 
 
 def test_each_identifier_of_the_person_is_restricted(container: Container) -> None:
     actors = [agent("zoe"), {"mbox": "mailto:zoe@ent.example"}]
     record(container, *[statement(actor=actor) for actor in actors])
-    container.restriction.restrict(person_of(actors), actor=BY)
+    container.people.restriction.restrict(person_of(actors), actor=BY)
     assert found(container) == []
 
 
@@ -215,16 +215,16 @@ def test_pages_give_each_statement_that_may_be_seen_once_in_order(
 ) -> None:
     verb = {"id": f"https://ent.example/verbs/{uuid4()}"}
     stored = record(container, *[statement(actor=agent(owner), verb=verb) for owner in owners])
-    container.restriction.restrict(person(*hidden), actor=BY)
+    container.people.restriction.restrict(person(*hidden), actor=BY)
     try:
         said = {"verb": verb["id"], "limit": str(limit), "ascending": "true" if ascending else "false"}
         wanted = [identity for identity, owner in zip(stored, owners, strict=True) if owner not in hidden]
         assert found(container, **said) == (wanted if ascending else wanted[::-1])
-        first = container.library.page(query(**said), EVERYBODY)
+        first = container.traces.library.page(query(**said), EVERYBODY)
         # Filled up: what is hidden does not make a page shorter, as long as few are.
         assert len(first.bodies) == min(limit, len(wanted))
     finally:
-        container.restriction.lift(person(*hidden), actor=BY)
+        container.people.restriction.lift(person(*hidden), actor=BY)
 
 
 def test_anonymous_groups_of_nobody_else_are_the_person_too(container: Container) -> None:
@@ -233,11 +233,11 @@ def test_anonymous_groups_of_nobody_else_are_the_person_too(container: Container
     together = {"objectType": "Group", "member": both}
     class_ = {"objectType": "Group", "member": [agent("zoe"), agent("ali")]}
     theirs = record(container, *[statement(actor=actor) for actor in (alone, together, class_)])
-    container.restriction.restrict(person_of(both), actor=BY)
+    container.people.restriction.restrict(person_of(both), actor=BY)
     assert found(container) == [theirs[2]]
-    assert len(container.restriction.held()) < 10
-    assert container.restriction.lift(person_of(both), actor=BY)
-    assert container.person_states.current() == NOBODY
+    assert len(container.people.restriction.held()) < 10
+    assert container.people.restriction.lift(person_of(both), actor=BY)
+    assert container.access.person_states.current() == NOBODY
 
 
 def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
@@ -247,29 +247,29 @@ def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
     record(container, *[statement(actor=agent("zoe")) for _ in range(1_000)])
     record(container, statement(actor=agent("ali")))
     pages = 0
-    real = type(container.statements).page
+    real = type(container.traces.statements).page
 
     def counted(*given: Any, **named: Any) -> Any:
         nonlocal pages
         pages += 1
         return real(*given, **named)
 
-    monkeypatch.setattr(type(container.statements), "page", counted)
-    assert len(container.library.page(query(limit="50"), EVERYBODY).bodies) == 50
+    monkeypatch.setattr(type(container.traces.statements), "page", counted)
+    assert len(container.traces.library.page(query(limit="50"), EVERYBODY).bodies) == 50
     assert pages == 1
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     pages = 0
-    page = container.library.page(query(limit="50"), EVERYBODY)
+    page = container.traces.library.page(query(limit="50"), EVERYBODY)
     assert (len(page.bodies), page.cursor, pages) == (2, None, 2)
 
 
 def test_a_page_that_cannot_be_filled_goes_on_through_more(container: Container) -> None:
     names = [f"pupil-{number}" for number in range(60)]
     record(container, statement(actor=agent("ali")), *[statement(actor=agent(name)) for name in names])
-    container.restriction.restrict(person(*names[:20]), actor=BY)
-    container.restriction.restrict(person(*names[20:40]), actor=BY)
-    container.restriction.restrict(person(*names[40:]), actor=BY)
-    page = container.library.page(query(limit="2"), EVERYBODY)
+    container.people.restriction.restrict(person(*names[:20]), actor=BY)
+    container.people.restriction.restrict(person(*names[20:40]), actor=BY)
+    container.people.restriction.restrict(person(*names[40:]), actor=BY)
+    page = container.traces.library.page(query(limit="2"), EVERYBODY)
     assert page.bodies == ()
     assert (page.first, page.last) == (None, None)
     assert page.cursor is not None
@@ -281,13 +281,13 @@ def test_the_agents_resource_tells_no_name_of_or_from_a_restricted_person(contai
     record(
         container, statement(actor=agent("ali"), object=named), statement(actor=named, object=agent("ali", name="Ali"))
     )
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     asked = agent("zoe")
-    assert "name" not in container.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    assert "name" not in container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
     asked = agent("ali")
-    assert "name" not in container.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
-    container.restriction.lift(person("zoe"), actor=BY)
-    assert container.people.person(asked, str(agent_identifier(asked)), EVERYBODY)["name"] == ["Ali"]
+    assert "name" not in container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    container.people.restriction.lift(person("zoe"), actor=BY)
+    assert container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)["name"] == ["Ali"]
 
 
 @pytest.mark.parametrize("resource", [Resource.STATE, Resource.AGENT_PROFILE])
@@ -297,9 +297,9 @@ def test_documents_are_neither_given_nor_changed_nor_deleted(container: Containe
     context = Place(resource, activity=activity, agent=who)
     place = context._replace(id="bookmark")
     first = Content("application/json", b'{"page":1}')
-    documents = container.documents
+    documents = container.traces.documents
     documents.put(place, first, Conditions(None, "*"), Version.V2, source="tutor", actor="sk-writer")
-    container.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
     with pytest.raises(NotFound):
         documents.read(place, actor="sk-reader")
     assert documents.ids(context, actor="sk-reader") == ((), None)
@@ -311,42 +311,45 @@ def test_documents_are_neither_given_nor_changed_nor_deleted(container: Containe
     ):
         with pytest.raises(PersonRestricted):
             change()
-    container.restriction.lift(person("zoe"), actor=BY)
+    container.people.restriction.lift(person("zoe"), actor=BY)
     assert documents.read(place, actor="sk-reader").content == first
 
 
 def test_gdpr_21_who_objects_is_out_of_research_and_in_queries(container: Container) -> None:
     theirs, others = record(container, statement(actor=agent("zoe")), statement(actor=agent("ali")))
-    container.restriction.note_objection(person("zoe"), actor=BY)
+    container.people.restriction.note_objection(person("zoe"), actor=BY)
     assert set(found(container)) == {theirs, others}
-    left_out = container.person_states.current().out_of_research
-    bound = container.reader.consistent_through()
-    assert [plain.id for plain in container.reader.scan(None, bound, 10, left_out)[0]] == [others]
+    left_out = container.access.person_states.current().out_of_research
+    bound = container.traces.reader.consistent_through()
+    assert [plain.id for plain in container.traces.reader.scan(None, bound, 10, left_out)[0]] == [others]
     refreshed(container)
-    assert container.restriction.withdraw_objection(person("zoe"), actor=BY)
-    assert container.person_states.current() == NOBODY
+    assert container.people.restriction.withdraw_objection(person("zoe"), actor=BY)
+    assert container.access.person_states.current() == NOBODY
 
 
 def test_gdpr_21_the_next_run_of_the_job_takes_them_out_of_what_was_counted(container: Container) -> None:
     record(container, *[statement(actor=agent(f"pupil-{number}")) for number in range(13)])
     job = next(job for job in container.jobs if job.name == "aggregate")
     wait = threading.Event()
-    leadership = container.leadership.acquire()
+    leadership = container.platform.leadership.acquire()
     assert leadership is not None
     with leadership as lease:
 
         def counted() -> list[object]:
             job.run(lease)
-            return [row["statements"] for row in totals(AggregateRepository(container.store, container.keys))]
+            return [
+                row["statements"]
+                for row in totals(AggregateRepository(container.platform.store, container.keys.organisation))
+            ]
 
         for _ in range(100):  # until the bound has passed them
             if counted() == [13]:
                 break
             wait.wait(0.05)
         assert counted() == [13]
-        container.restriction.note_objection(person("pupil-0"), actor=BY)
-        container.restriction.restrict(person("pupil-1"), actor=BY)
-        states = PersonStateRepository(container.store)
+        container.people.restriction.note_objection(person("pupil-0"), actor=BY)
+        container.people.restriction.restrict(person("pupil-1"), actor=BY)
+        states = PersonStateRepository(container.platform.store)
         assert len(states.to_take_out()) == 4  # an anonymous group of one each, too
         assert counted() == [11]
         assert states.to_take_out() == []
@@ -354,73 +357,80 @@ def test_gdpr_21_the_next_run_of_the_job_takes_them_out_of_what_was_counted(cont
 
 def test_an_objection_that_refuses_new_ones_closes_the_door_and_says_where(container: Container) -> None:
     (before,) = record(container, statement(actor=agent("zoe")))
-    container.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
+    container.people.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
     with pytest.raises(PersonRefused) as refused:
         record(container, statement(actor=agent("ali")), statement(actor=agent("zoe")))
     assert [(fault.pointer, fault.section) for fault in refused.value.faults] == [("/1/actor", "GDPR art. 21")]
     assert found(container) == [before]
     place = Place(Resource.STATE, activity="https://ent.example/1", agent=agent_identifier(agent("zoe")), id="x")
     with pytest.raises(PersonRefused):
-        container.documents.put(
+        container.traces.documents.put(
             place, Content("text/plain", b"x"), NO_CONDITIONS, Version.V1, source="tutor", actor="sk-writer"
         )
-    container.restriction.withdraw_objection(person("zoe"), actor=BY)
+    container.people.restriction.withdraw_objection(person("zoe"), actor=BY)
     assert record(container, statement(actor=agent("zoe")))
 
 
 def test_objections_are_to_purposes_that_exist(container: Container) -> None:
     for purposes in (["lunch"], []):
         with pytest.raises(BadRequest):
-            container.restriction.note_objection(person("zoe"), purposes=purposes, actor=BY)
-    assert container.person_states.current() == NOBODY
+            container.people.restriction.note_objection(person("zoe"), purposes=purposes, actor=BY)
+    assert container.access.person_states.current() == NOBODY
 
 
 def test_what_holds_for_a_person_is_told_and_on_record(container: Container) -> None:
-    assert container.restriction.standing(person("zoe"), actor=BY) == Standing(None, (), False)
-    container.restriction.restrict(person("zoe"), actor=BY)
-    container.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
-    told = container.restriction.standing(person("zoe", "zoe-2"), actor=BY)
+    assert container.people.restriction.standing(person("zoe"), actor=BY) == Standing(None, (), False)
+    container.people.restriction.restrict(person("zoe"), actor=BY)
+    container.people.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
+    told = container.people.restriction.standing(person("zoe", "zoe-2"), actor=BY)
     assert (told.restricted is not None, told.objects, told.refuses) == (True, ("research",), True)
     kinds = ("person-restricted", "objection-noted", "standing-read")
-    entries = container.audit.newest(kinds)
+    entries = container.governance.audit.newest(kinds)
     assert {entry.kind for entry in entries} == set(kinds)
-    subject = container.keys.subject(str(agent_identifier(agent("zoe")))).hex()
+    subject = container.keys.organisation.subject(str(agent_identifier(agent("zoe")))).hex()
     assert all(subject in entry.detail["subjects"] for entry in entries)
     stored = repr(
-        [*container.store.collection("audit").find({}), *container.store.collection("person_states").find({})]
+        [
+            *container.platform.store.collection("audit").find({}),
+            *container.platform.store.collection("person_states").find({}),
+        ]
     )
     assert "zoe" not in stored
 
 
 def test_acts_name_their_request_and_are_noted_on_it(container: Container) -> None:
-    case = container.cases.open("restriction", person("zoe"), actor=BY).id
+    case = container.people.cases.open("restriction", person("zoe"), actor=BY).id
     with pytest.raises(CaseConflict):
-        container.restriction.restrict(person("zoe"), actor=BY, case=case)
-    assert container.person_states.current() == NOBODY
-    container.cases.identify(case, actor=BY)
+        container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
+    assert container.access.person_states.current() == NOBODY
+    container.people.cases.identify(case, actor=BY)
     with pytest.raises(CaseConflict, match="another person"):
-        container.restriction.restrict(person("ali"), actor=BY, case=case)
-    container.restriction.restrict(person("zoe"), actor=BY, case=case)
-    assert [step.what for step in container.cases.show(case, actor=BY).steps] == ["opened", "identified", "restricted"]
-    assert container.audit.newest(["person-restricted"])[0].detail["case"] == case
+        container.people.restriction.restrict(person("ali"), actor=BY, case=case)
+    container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
+    assert [step.what for step in container.people.cases.show(case, actor=BY).steps] == [
+        "opened",
+        "identified",
+        "restricted",
+    ]
+    assert container.governance.audit.newest(["person-restricted"])[0].detail["case"] == case
 
 
 def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(container: Container) -> None:
     record(container, statement(actor=agent("zoe")))
-    container.restriction.restrict(person("zoe"), actor=BY)
-    case = container.cases.open("erasure", person("zoe"), actor=BY).id
+    container.people.restriction.restrict(person("zoe"), actor=BY)
+    case = container.people.cases.open("erasure", person("zoe"), actor=BY).id
     with pytest.raises(CaseConflict):
-        container.erasures.erase(person("zoe"), actor=BY, case=case)
-    container.cases.identify(case, actor=BY)
-    package = b"".join(container.packages.write(person("zoe"), actor=BY, case=case))
+        container.people.erasures.erase(person("zoe"), actor=BY, case=case)
+    container.people.cases.identify(case, actor=BY)
+    package = b"".join(container.people.packages.write(person("zoe"), actor=BY, case=case))
     with ZipFile(io.BytesIO(package)) as opened:
         about = orjson.loads(opened.read("about.json"))
     # What is restricted is given to whoever it is about.
     assert (about["own"], about["restricted"] is not None) == (1, True)
     with pytest.raises(CaseConflict, match="another person"):
-        container.erasures.erase(person("ali"), actor=BY, case=case)
-    container.erasures.advance(container.erasures.erase(person("zoe"), actor=BY, case=case).id)
-    shown = container.cases.show(case, actor=BY)
+        container.people.erasures.erase(person("ali"), actor=BY, case=case)
+    container.people.erasures.advance(container.people.erasures.erase(person("zoe"), actor=BY, case=case).id)
+    shown = container.people.cases.show(case, actor=BY)
     assert [step.what for step in shown.steps] == [
         "opened",
         "identified",
@@ -429,6 +439,6 @@ def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(cont
         "recipients-listed",
     ]
     assert shown.person == ()
-    assert container.subjects.existing(container.persons.subjects(person("zoe"))) == {}
-    assert container.cases.done(case, actor=BY).status == "done"
-    assert container.subjects.existing(container.persons.subjects(person("zoe"))) == {}
+    assert container.keys.subjects.existing(container.people.persons.subjects(person("zoe"))) == {}
+    assert container.people.cases.done(case, actor=BY).status == "done"
+    assert container.keys.subjects.existing(container.people.persons.subjects(person("zoe"))) == {}

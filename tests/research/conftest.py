@@ -12,6 +12,7 @@ from app.research.aggregates import Aggregates
 from app.research.store import AggregateRepository
 from app.settings import Settings
 from tests.research.statements import MadeUpReader
+from tests.sinks import Everybody
 
 
 @pytest.fixture
@@ -31,6 +32,6 @@ def make(
     """Aggregates on that reader; by default those of ``schemas/aggregates``."""
 
     def made(declared=None, left_out=frozenset) -> Aggregates:
-        return Aggregates(repository, reader, vault, settings, declared, left_out)
+        return Aggregates(repository, reader, vault, settings, Everybody(left_out), declared)
 
     return made

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.factory import Container
 from app.research import refresh
 from app.research.compute import Plan, finalise, merged
 from app.research.definitions import Definition, load_all
 from app.research.refresh import gathered
 from app.research.store import AggregateRepository
+from app.wiring.container import Container
 from tests.stores import settle
 
 
@@ -37,4 +37,4 @@ def totals(
 def refreshed(container: Container) -> refresh.RunSummary:
     """Count what is stored by now: a run leaves out what is so new that something earlier could still come."""
     settle(container)
-    return container.aggregates.run()
+    return container.research.aggregates.run()

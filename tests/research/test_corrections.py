@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.factory import Container
 from app.people.finding.finder import person_of
 from app.research.aggregates import Query
 from app.research.store import AggregateRepository
 from app.settings import Settings
 from app.standards.xapi.versions import Version
+from app.wiring.container import Container
 from tests.research.counted import refreshed, totals
 from tests.served import statement
 from tests.stores import with_tutor
@@ -26,7 +26,7 @@ MONTH = "2026-03"
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with with_tutor(settings, database_name, minimum_group=3) as made:
-        made.start()
+        made.lifecycle.start()
         yield made
 
 
@@ -42,19 +42,19 @@ def attempt(learner: int, success: bool) -> dict[str, object]:
 
 
 def stored(container: Container, *statements: dict[str, object]) -> list[UUID]:
-    source = container.sources_repository.get("tutor")
+    source = container.access.sources_repository.get("tutor")
     assert source is not None
-    return list(container.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
+    return list(container.traces.recorder.record(orjson.dumps(statements), source, Version.V1).ids)
 
 
 def counted(container: Container) -> tuple[int, int, float]:
     """Attempts, learners and share of successes, as counted, whether shown or not."""
-    (row,) = totals(AggregateRepository(container.store, container.keys), "outcomes")
+    (row,) = totals(AggregateRepository(container.platform.store, container.keys.organisation), "outcomes")
     return row["attempts"], row["persons"], row["success_rate"]
 
 
 def shown(container: Container) -> list[dict[str, object]]:
-    return list(container.aggregates.query(Query("outcomes")).rows)
+    return list(container.research.aggregates.query(Query("outcomes")).rows)
 
 
 def test_gdpr_16_wrong_and_right_are_not_counted_together(container: Container) -> None:
@@ -64,7 +64,7 @@ def test_gdpr_16_wrong_and_right_are_not_counted_together(container: Container) 
     assert counted(container) == (16, 16, 9 / 16)
     right = attempt(0, False)
     del right["id"]
-    container.rectification.rectify(ids[0], orjson.dumps(right), actor="cli:test")
+    container.people.rectification.rectify(ids[0], orjson.dumps(right), actor="cli:test")
     assert refreshed(container).corrected == 2  # daily_activity and outcomes
     assert counted(container) == (16, 16, 8 / 16)
     # One pupil's rectification is not to be read from the difference.
@@ -97,9 +97,9 @@ def test_what_is_voided_before_it_is_counted_never_counts(container: Container) 
 def test_months_that_a_deletion_notes_are_counted_again(container: Container) -> None:
     ids = stored(container, *(attempt(learner, True) for learner in range(8)))
     refreshed(container)
-    repository = AggregateRepository(container.store, container.keys)
+    repository = AggregateRepository(container.platform.store, container.keys.organisation)
     repository.note_correction([MONTH, "2020-01"])
-    container.store.collection("statements").delete_many({"_id": {"$in": ids[:3]}})
+    container.platform.store.collection("statements").delete_many({"_id": {"$in": ids[:3]}})
     assert refreshed(container).corrected == 2
     assert counted(container) == (5, 5, 1.0)
     assert repository.corrections().notes == ()
@@ -109,13 +109,13 @@ def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(c
     stored(container, *(attempt(learner, learner < 9) for learner in range(16)))
     refreshed(container)
     before = shown(container)
-    package = container.exports.run(actor="cli:test")
+    package = container.research.exports.run(actor="cli:test")
     agent = {"account": {"homePage": "https://ent.example", "name": "learner-0"}}
-    container.erasures.advance(container.erasures.erase(person_of([agent]), actor="cli:test").id)
+    container.people.erasures.advance(container.people.erasures.erase(person_of([agent]), actor="cli:test").id)
     refreshed(container)
     assert counted(container)[:2] == (15, 15)
     assert shown(container) == before
-    after = container.exports.run(actor="cli:test")
+    after = container.research.exports.run(actor="cli:test")
     tables = [sorted(each.path.glob("data/*.csv")) for each in (package, after)]
     assert [file.read_bytes() for file in tables[0]] == [file.read_bytes() for file in tables[1]] != []
 

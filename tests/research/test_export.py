@@ -14,6 +14,7 @@ import pytest
 from app.core.errors import NotFound, OperatorError
 from app.research.export import Exports
 from tests.research.statements import class_of
+from tests.sinks import Sink
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def exports(make, reader, settings, audited):
     )
     aggregates = make()
     aggregates.run()
-    return Exports(aggregates, lambda *entry: audited.append(entry), settings, "0.1.0")
+    return Exports(aggregates, Sink(lambda *entry: audited.append(entry)), settings, "0.1.0")
 
 
 def test_the_package_validates_and_says_what_it_is(exports, audited):

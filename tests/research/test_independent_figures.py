@@ -58,7 +58,7 @@ def sent(running: Server) -> list[Sent]:
     ]
     Random(1).shuffle(traces)
     credentials = {name: running.source(name) for name in ("ent", "p2ia")}
-    aggregates = running.container.aggregates
+    aggregates = running.container.research.aggregates
 
     class Killed(Exception):
         """The process of the job ends."""
@@ -227,13 +227,13 @@ def compare(name: str, kept: tuple[str, ...], rows: list[dict[str, Any]], expect
 def test_every_visible_cell_of_every_rollup_is_what_was_sent(running: Server, sent: list[Sent], name: str) -> None:
     shown = 0
     for kept, expected in cells(sent, name).items():
-        rows = running.container.aggregates.query(Query(name, by=kept, limit=10_000)).rows
+        rows = running.container.research.aggregates.query(Query(name, by=kept, limit=10_000)).rows
         shown += compare(name, kept, rows, expected)
     assert shown >= 20
 
 
 def test_the_package_says_the_same(running: Server, sent: list[Sent], tmp_path: Path) -> None:
-    package = running.container.exports.run(target=tmp_path, actor="cli:test")
+    package = running.container.research.exports.run(target=tmp_path, actor="cli:test")
     report = frictionless.validate(str(package.path / "datapackage.json"))
     assert report.valid, report.flatten(["type", "message"])
     for name, (_, dimensions, _, figures) in AGGREGATES.items():

@@ -39,7 +39,7 @@ class Desk:
         self.repository = AccountRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
-        self.accounts = Accounts(self.repository, vault, seal, self.audit.append, lambda: NOW)
+        self.accounts = Accounts(self.repository, vault, seal, self.audit, lambda: NOW)
 
     def say(self, *events: Event, source: str = "ent") -> Announced:
         return self.accounts.announce(source, events, actor="sk-test")

@@ -307,7 +307,7 @@ def test_what_a_reader_of_1_0_3_gets(ask: Client, version: str) -> None:
 @requirement("Communication 4.0", "No credentials, wrong or revoked ones: 401, and nothing is stored", [334])
 def test_credentials(server: Server, ask: Client, tutor: NewCredential, version: str, path: str) -> None:
     revoked = server.source()
-    server.container.sources.revoke(revoked.id, actor="cli:test")
+    server.container.operations.sources.revoke(revoked.id, actor="cli:test")
     wrong = tutor._replace(secret="0" * len(tutor.secret))
     for credential in (None, wrong, revoked):
         answer = server.send("GET", path, credential, version=version, params=params_of(path))

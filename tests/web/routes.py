@@ -148,13 +148,13 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
     """Make what a row is about."""
     if CASE in row.path:
         container = server.container
-        container.store.collection("cases").delete_one({"_id": CASE})
+        container.platform.store.collection("cases").delete_one({"_id": CASE})
         # No randomness gives an id that a table can name.
         cases = Cases(
-            CaseRepository(container.store),
-            container.keys,
-            container.person_seal,
-            container.audit,
+            CaseRepository(container.platform.store),
+            container.keys.organisation,
+            container.keys.person_seal,
+            container.governance.audit,
             clock.now_us,
             lambda: TODAY,
             b"\1".__mul__,
@@ -170,4 +170,4 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
 def recorded(server: Server) -> int:
     """The number of entries in the audit log, but for those that each process writes of itself."""
     own = {ANCHOR, CHAIN_OPENED, CHAIN_CLOSED}
-    return sum(entry.kind not in own for entry in server.container.audit.newest((), None, 10_000))
+    return sum(entry.kind not in own for entry in server.container.governance.audit.newest((), None, 10_000))

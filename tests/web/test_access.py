@@ -9,7 +9,7 @@ import pytest
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core.errors import RegisterInvalid
-from app.factory import create_app
+from app.wiring.web_application import create_app
 from tests.served import ACTIVITY, Server, statement
 from tests.web.routes import NOT_TESTED_HERE, OPEN, TABLE, Row, ask, before, named
 
@@ -43,14 +43,14 @@ def test_revocation_works_at_once_in_every_worker(server: Server) -> None:
     tutor = server.source()
     for _ in range(20):  # every worker has it in its cache
         assert server.get(tutor).status_code == 200
-    assert server.container.sources.revoke(tutor.id, actor="cli:test") == 1
+    assert server.container.operations.sources.revoke(tutor.id, actor="cli:test") == 1
     assert {server.get(tutor).status_code for _ in range(20)} == {401}
 
 
 def test_revoking_a_source_revokes_each_of_its_keys(server: Server) -> None:
     first = server.source("two-keys")
     second = server.credential(scopes.WRITE, source="two-keys")
-    assert server.container.sources.revoke("two-keys", actor="cli:test") == 2
+    assert server.container.operations.sources.revoke("two-keys", actor="cli:test") == 2
     assert {server.post(one, statement()).status_code for one in (first, second)} == {401}
 
 
@@ -84,7 +84,7 @@ def strangers(server: Server) -> list[NewCredential | None]:
     revoked = [server.source(scopes=[*scopes.EVERY]), server.credential(*scopes.EVERY)]
     for one in revoked:
         assert server.send("GET", "/xAPI/statements", one).status_code in {200, 403}
-        server.container.sources.revoke(one.id, actor="cli:test")
+        server.container.operations.sources.revoke(one.id, actor="cli:test")
     return [None, known._replace(secret="wrong"), known._replace(id="sk-0000000000000000"), *revoked]
 
 
@@ -229,14 +229,14 @@ def test_a_source_name_is_taken_once(server: Server) -> None:
 
 def test_secrets_are_kept_only_as_digests(server: Server) -> None:
     tutor = server.source()
-    kept = str([*server.container.store.collection("credentials").find({})])
+    kept = str([*server.container.platform.store.collection("credentials").find({})])
     assert tutor.id in kept
     assert tutor.secret not in kept
 
 
 def test_serving_processes_anchor_the_log(server: Server) -> None:
-    openers = {entry.chain for entry in server.container.audit.newest(["anchor"], None, 500)}
-    mine = {entry.chain for entry in server.container.audit.newest(["source-added"], None, 500)}
+    openers = {entry.chain for entry in server.container.governance.audit.newest(["anchor"], None, 500)}
+    mine = {entry.chain for entry in server.container.governance.audit.newest(["source-added"], None, 500)}
     assert len(openers - mine) >= 2  # each worker has, in its first seconds
 
 
@@ -245,10 +245,12 @@ def test_readings_are_audited_before_the_answer(server: Server) -> None:
     (identity,) = server.post(tutor, statement()).json()
     server.get(tutor)
     server.get(tutor, statementId=identity)
-    entries = [one for one in server.container.audit.newest(["statements-read"], None, 200) if one.actor == tutor.id]
+    entries = [
+        one for one in server.container.governance.audit.newest(["statements-read"], None, 200) if one.actor == tutor.id
+    ]
     assert [one.detail["count"] for one in entries] == [1, 1]
     assert "eleve-1" not in str(entries)
-    assert server.container.audit.verify().intact
+    assert server.container.governance.audit.verify().intact
 
 
 def test_what_a_write_tells_of_the_statements_of_others_is_audited_before_the_answer(server: Server) -> None:
@@ -263,9 +265,9 @@ def test_what_a_write_tells_of_the_statements_of_others_is_audited_before_the_an
     assert server.post(guesser, [said, kept[2], statement()]).status_code == 200
     # One's own may be sent again as often as one likes.
     assert server.post(owner, kept).status_code == 200
-    entries = server.container.audit.newest(["statements-read"], None, 200)
+    entries = server.container.governance.audit.newest(["statements-read"], None, 200)
     mine = [one.detail for one in reversed(entries) if one.actor == guesser.id]
-    subject = server.container.keys.subject("account:https://ent.example|eleve-1").hex()
+    subject = server.container.keys.organisation.subject("account:https://ent.example|eleve-1").hex()
     compared = {"compared": True, "activity": ACTIVITY["id"]}
     single = {"statement": kept[0]["id"], "subject": subject, "count": 1, **compared}
     assert mine == [single, single, {"tokens": [subject], "count": 2, **compared}]
@@ -281,6 +283,6 @@ def test_a_right_guess_beside_a_refused_voiding_is_audited_like_a_wrong_one(serv
     )
     refused = server.post(guesser, [kept, voiding])
     assert (refused.status_code, refused.json()["code"]) == (403, "scope-missing")
-    entries = server.container.audit.newest(["statements-read"], None, 200)
+    entries = server.container.governance.audit.newest(["statements-read"], None, 200)
     (mine,) = [one.detail for one in entries if one.actor == guesser.id]
     assert (mine["statement"], mine["compared"]) == (kept["id"], True)

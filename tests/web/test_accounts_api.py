@@ -31,7 +31,7 @@ def test_a_source_says_that_accounts_ended_and_were_opened_again(server: Server)
     assert announce(server, ent, {"agent": one, "event": "reopened"}) == (200, {"closed": 0, "reopened": 1})
     dpo = server.credential(*scopes.ROLES["dpo"])
     report = server.send("GET", "/api/v1/retention", dpo, version=None).json()["lines"]
-    source = server.container.sources_repository.credential(ent.id)
+    source = server.container.access.sources_repository.credential(ent.id)
     assert source is not None
     line = next(line for line in report if line["source"] == source.source)
     assert (line["accounts_closed"], line["account_closed_months"], line["closed_due"]) == (1, None, 0)

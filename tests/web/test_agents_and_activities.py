@@ -66,7 +66,7 @@ def test_asking_about_a_person_is_on_record_without_naming_them(server: Server) 
     credential = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
     agent = _agent()
     _person(server, credential, agent)
-    entries = server.container.audit.newest(["person-read"], None, 10)
+    entries = server.container.governance.audit.newest(["person-read"], None, 10)
     mine = [entry for entry in entries if entry.actor == credential.id]
     assert len(mine) == 1
     assert agent["account"]["name"] not in repr(mine)
@@ -170,7 +170,7 @@ def test_what_is_known_of_activities_is_sealed(server: Server) -> None:
     word = uuid4().hex
     target = {"id": f"https://ent.example/{word}", "definition": {"name": {"fr": word}}}
     assert server.post(credential, statement(object=target)).status_code == 200
-    kept = list(server.container.store.collection("activity_definitions").find({}))
+    kept = list(server.container.platform.store.collection("activity_definitions").find({}))
     assert kept
     assert word not in repr(kept)
 

@@ -27,6 +27,7 @@ from app.web import errors
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate
 from tests.research.statements import MadeUpReader, class_of
+from tests.sinks import Announcing, Everybody
 
 
 @pytest.fixture
@@ -42,12 +43,12 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
         *class_of(5, 100, school="0752524L"),
         *class_of(13, 200, school="0920131T", timestamp="2026-11-04T09:00:00Z"),
     )
-    aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings)  # type: ignore[arg-type]
+    aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings, Everybody())  # type: ignore[arg-type]
     aggregates.run()
     app = Flask("sillage", static_folder=None)
     errors.install(app, errors.Rendering())
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
-    app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit.append), url_prefix="/api/v1")
+    app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit), url_prefix="/api/v1")
     return app.test_client()
 
 
@@ -57,8 +58,8 @@ def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
         SourceRepository(store),
         activity_exists=lambda _: True,
         profile_exists=lambda _: True,
-        audit=audit.append,
-        announce=lambda: None,
+        audit=audit,
+        announcer=Announcing(),
     )
     return lambda role: sources.issue(source=None, label=role, scopes=scopes.ROLES[role], actor="tests")
 

@@ -197,14 +197,16 @@ def test_credentials_count_as_in_a_header(server: Server) -> None:
     answer = ask(server, "GET", own(reader), headers={"Authorization": basic(server.source()), **version})
     assert (answer.status_code, answer.json()["faults"][0]["rule"]) == (400, "alternate-header-twice")
     assert ask(server, "GET", own(reader), headers={"Authorization": basic(reader), **version}).status_code == 200
-    assert server.container.sources.revoke(reader.id, actor="cli:test") == 1
+    assert server.container.operations.sources.revoke(reader.id, actor="cli:test") == 1
     assert ask(server, "GET", own(reader)).status_code == 401
 
 
 def test_a_reading_is_audited_and_logged_as_what_it_is(server: Server) -> None:
     mine = server.source()
     answer = ask(server, "GET", own(mine, limit="7"), headers={"X-Request-ID": f"alternate-{uuid4()}"})
-    entries = [one for one in server.container.audit.newest(["statements-read"], None, 200) if one.actor == mine.id]
+    entries = [
+        one for one in server.container.governance.audit.newest(["statements-read"], None, 200) if one.actor == mine.id
+    ]
     assert [one.detail["count"] for one in entries] == [0]
     lines = [orjson.loads(line) for line in server.log.read_bytes().splitlines() if b"alternate-" in line]
     (line,) = [one for one in lines if one["request"] == answer.headers["X-Request-ID"]]

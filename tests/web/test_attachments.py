@@ -124,7 +124,7 @@ def test_nothing_needs_to_come_for_a_file_elsewhere(server: Server, sender: NewC
 def test_a_retry_stores_nothing_again(server: Server, sender: NewCredential) -> None:
     data = uuid4().bytes
     body = body_of(statement_with(data), part_of(data))
-    collection = server.container.store.collection(NAME)
+    collection = server.container.platform.store.collection(NAME)
     assert _send(server, sender, body).status_code == 200
     kept = collection.count_documents({})
     assert _send(server, sender, body).status_code == 200
@@ -171,7 +171,7 @@ def test_what_is_not_right_is_refused_and_nothing_of_it_kept(
     if rule:
         assert rule in {fault["rule"] for fault in answer.json()["faults"]}
     assert server.get(sender).json()["statements"] == []
-    assert server.container.store.collection(NAME).count_documents({"statements": SENT["id"]}) == 0
+    assert server.container.platform.store.collection(NAME).count_documents({"statements": SENT["id"]}) == 0
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,12 @@ def test_a_conflict_keeps_no_data(server: Server, sender: NewCredential) -> None
     sent = statement_with(DATA)
     assert server.post(sender, statement(id=sent["id"])).status_code == 200
     assert _send(server, sender, body_of(sent, part_of(DATA))).status_code == 409
-    assert server.container.store.collection(NAME).count_documents({"statements": {"$exists": True}, "pending": 1}) == 0
+    assert (
+        server.container.platform.store.collection(NAME).count_documents(
+            {"statements": {"$exists": True}, "pending": 1}
+        )
+        == 0
+    )
     assert received(server.get(sender, statementId=sent["id"], attachments="true"))[1] == {}
 
 
@@ -292,7 +297,7 @@ def test_data_are_sealed_and_go_with_the_learner_and_the_statement(server: Serve
     actor = {"account": {"homePage": "https://ent.example", "name": uuid4().hex}}
     sent = [statement_with(word, actor=actor), statement_with(word)]
     assert _send(server, sender, body_of(sent, part_of(word))).status_code == 200
-    store = server.container.store
+    store = server.container.platform.store
     rows = list(store.collection(NAME).find({"statements": {"$in": [_uuid(each["id"]) for each in sent]}}))
     assert len(rows) == 1
     assert len(rows[0]["keys"]) == 2
@@ -312,20 +317,23 @@ def test_erasing_one_learner_leaves_the_others_their_data(server: Server, sender
     actors = [{"account": {"homePage": "https://ent.example", "name": uuid4().hex}} for _ in range(3)]
     sent = [statement_with(data, actor=actor) for actor in actors]
     assert _send(server, sender, body_of(sent, part_of(data))).status_code == 200
-    store = server.container.store
-    repository, keys = AttachmentRepository(store), server.container.subjects
+    store = server.container.platform.store
+    repository, keys = AttachmentRepository(store), server.container.keys.subjects
     [row] = repository.of([_uuid(sent[0]["id"])])
-    attachments = Attachments(repository, keys, server.container.keys, os.urandom, lambda _: set())
+    attachments = Attachments(repository, keys, server.container.keys.organisation, os.urandom, lambda _: set())
 
     def read(place: int) -> list[bytes]:
         kept = {**sent[place], "stored": ""}
-        subject = server.container.keys.subject(f"account:https://ent.example|{actors[place]['account']['name']}")
+        subject = server.container.keys.organisation.subject(
+            f"account:https://ent.example|{actors[place]['account']['name']}"
+        )
         plain = Plain(_uuid(kept["id"]), 0, "", subject, b"")
         return [b"".join(each.chunks) for each in attachments.of([(plain, kept)])]
 
     assert [read(place) for place in range(3)] == [[data]] * 3
     for gone, subject in enumerate(
-        server.container.keys.subject(f"account:https://ent.example|{actor['account']['name']}") for actor in actors
+        server.container.keys.organisation.subject(f"account:https://ent.example|{actor['account']['name']}")
+        for actor in actors
     ):
         store.collection("subjects").delete_one({"_id": subject})
         keys.forget()
@@ -334,7 +342,7 @@ def test_erasing_one_learner_leaves_the_others_their_data(server: Server, sender
 
 
 def test_data_whose_statements_never_came_are_swept_after_a_day(server: Server, sender: NewCredential) -> None:
-    repository = AttachmentRepository(server.container.store)
+    repository = AttachmentRepository(server.container.platform.store)
     lost, waiting = os.urandom(16), os.urandom(16)
     kept = server.post(sender, statement()).json()[0]
     keys = {b"s" * 16: b"wrapped"}
@@ -349,7 +357,7 @@ def test_data_whose_statements_never_came_are_swept_after_a_day(server: Server, 
     assert repository.sweep(clock.now() + 2 * ABANDONED) >= 1
     assert list(repository.frames(lost)) == []
     assert list(repository.frames(waiting)) == [b"frame"]
-    assert server.container.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
+    assert server.container.platform.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
 
 
 @pytest.fixture(scope="module")
@@ -398,7 +406,7 @@ def test_two_hundred_megabytes_go_through_a_worker_that_never_holds_them(roomy: 
 
 def test_data_that_hundreds_of_learners_share_take_the_place_of_one(roomy: Server) -> None:
     sender = roomy.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-    frames, before = roomy.container.store.collection(FRAMES), _most_memory(roomy)
+    frames, before = roomy.container.platform.store.collection(FRAMES), _most_memory(roomy)
     kept, data = frames.count_documents({}), os.urandom(3 * 1024 * 1024 + 1)
     actors = [{"account": {"homePage": "https://ent.example", "name": f"eleve-{each}"}} for each in range(400)]
     sent = [statement_with(data, actor=actor) for actor in actors]
@@ -419,7 +427,7 @@ def test_attachments_are_limited_in_number_and_a_thousand_are_taken(roomy: Serve
     again = _send(roomy, sender, body_of(statement_with(*data[:2]), *parts))
     assert (again.status_code, again.json()["code"]) == (413, "body-too-large")
     assert roomy.get(sender).json()["statements"] == []
-    assert roomy.container.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
+    assert roomy.container.platform.store.collection(NAME).count_documents({"pending": {"$exists": True}}) == 0
     sent = statement_with(*data[:-1])
     assert _send(roomy, sender, body_of(sent, *map(part_of, data[:-1]))).status_code == 200
     found = received(roomy.get(sender, statementId=sent["id"], attachments="true"))[1]

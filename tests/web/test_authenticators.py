@@ -39,6 +39,7 @@ from app.web.gate import AUTHENTICATORS, Gate
 from app.web.purpose import HEADER, Purposes
 from tests.places import ROOT
 from tests.served import environment, free_port
+from tests.sinks import Announcing
 
 READER = frozenset({scopes.GOVERNANCE_READ})
 TOKENS = {
@@ -88,8 +89,8 @@ def key(store: Store, audit: Audit) -> NewCredential:
         SourceRepository(store),
         activity_exists=lambda _: True,
         profile_exists=lambda _: True,
-        audit=audit.append,
-        announce=lambda: None,
+        audit=audit,
+        announcer=Announcing(),
     )
     return sources.issue(source=None, label="dpo", scopes=[scopes.GOVERNANCE_READ], actor="tests")
 

@@ -117,7 +117,7 @@ def test_a_statement_that_names_too_much_is_refused(server: Server, tutor: NewCr
 
 def test_what_is_refused_leaves_no_learner_key(server: Server) -> None:
     mine = server.source()
-    keys = server.container.store.collection("subjects")
+    keys = server.container.platform.store.collection("subjects")
     before = keys.count_documents({})
     learner = {"account": {"homePage": "https://ent.example", "name": "never-stored"}}
     named = [{"id": f"https://e.example/{n}"} for n in range(20_000)]

@@ -11,6 +11,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from flask import Flask
+from tests.cli.test_check import VALID, of
 
 from app.access import scopes
 from app.access.store import Source
@@ -23,7 +24,6 @@ from app.traces.ingest.checking import MAX_KEPT
 from app.traces.turns import Turns
 from app.web import body as bodies
 from app.web.api import check as check_api
-from tests.cli.test_check import VALID, of
 from tests.served import Server, statement
 
 
@@ -36,7 +36,7 @@ def check(server: Server, credential: Any, content: Any, **options: Any) -> dict
 
 @pytest.fixture(scope="module")
 def profile(server: Server) -> str:
-    return server.container.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes()).id
+    return server.container.traces.profiles.add(contracts.folder("profiles", "p2ia.jsonld").read_bytes()).id
 
 
 NAMED = {**VALID["p2ia-answered"], "actor": {"name": "Camille", "mbox": "mailto:camille@ent.example"}}
@@ -106,9 +106,9 @@ def test_the_policy_about_minors_is_applied_before_the_verdict(server: Server, p
 def test_nothing_is_counted_nor_audited(server: Server, profile: str) -> None:
     tutor = server.source("checking-only", profiles=[profile], minors="strip", patterns="live")
     check(server, tutor, NAMED)
-    server.container.profiles.flush()
+    server.container.traces.profiles.flush()
     assert server.send("GET", "/api/v1/verdicts", tutor).json() == {"verdicts": [], "patterns": [], "breaks": []}
-    entries = server.container.store.collection("audit").count_documents({"actor": "source:checking-only"})
+    entries = server.container.platform.store.collection("audit").count_documents({"actor": "source:checking-only"})
     assert entries == 0
 
 
@@ -142,7 +142,7 @@ def test_people_have_nothing_checked(server: Server) -> None:
 def registered(server: Server, **options: Any) -> Source:
     name = f"source-{uuid4().hex[:8]}"
     server.source(name, **options)
-    return server.container.access.source(name)
+    return server.container.access.credentials.source(name)
 
 
 MEMBERS = [{"mbox": "mailto:a@b"}] * 40_000
@@ -167,7 +167,7 @@ def test_a_wrong_body_as_large_as_may_be_costs_seconds(server: Server, profile: 
     source = registered(server, profiles=[profile], mode="reject")
     sent = b"[" + b",".join([one] * count) + b"]"
     began = time.process_time()
-    told = server.container.checking.check(sent, source, Version.V1)
+    told = server.container.traces.checking.check(sent, source, Version.V1)
     assert time.process_time() - began < 6
     assert told["verdicts"] == {"invalid": count}
     # Past what may be looked at, each is told with its first fault.
@@ -187,7 +187,7 @@ def test_a_small_body_that_unpacks_to_a_large_one_is_answered_soon(server: Serve
 def test_different_faults_are_kept_up_to_a_number(server: Server) -> None:
     source = registered(server)
     sent = [statement(**{f"p{place}-{at}": 1 for at in range(10)}) for place in range(MAX_KEPT // 10 + 100)]
-    told = server.container.checking.check(orjson.dumps(sent), source, Version.V1)
+    told = server.container.traces.checking.check(orjson.dumps(sent), source, Version.V1)
     assert told["verdicts"] == {"invalid": len(sent)}
     assert len(told["faults"]) == 50
 

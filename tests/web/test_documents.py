@@ -465,7 +465,7 @@ def test_each_scope(server: Server, scope: str, path: str) -> None:
 def test_nobody_without_credentials_and_no_person_writes(server: Server, client: Client) -> None:
     client.credential, known = NewCredential("sk-0000000000000000", "wrong"), client.credential
     assert {client.send(method, b"{}").status_code for method in ("GET", "PUT", "POST", "DELETE")} == {401}
-    assert server.container.sources.revoke(known.id, actor="cli:test") == 1
+    assert server.container.operations.sources.revoke(known.id, actor="cli:test") == 1
     client.credential = known
     assert client.send("GET").status_code == 401
     client.credential = server.credential(scopes.ALL)
@@ -477,7 +477,7 @@ def test_readings_and_deletions_leave_an_entry(client: Client) -> None:
     client.send("GET")
     client.ask("GET", client.context)
     client.send("DELETE")
-    entries = client.server.container.audit.newest(["documents-read", "documents-deleted"], None, 100)
+    entries = client.server.container.governance.audit.newest(["documents-read", "documents-deleted"], None, 100)
     mine = [(entry.kind, entry.detail) for entry in entries if entry.actor == client.credential.id]
     assert [kind for kind, _ in mine] == ["documents-deleted"] + ["documents-read"] * 3
     assert "ent.example" not in str(mine)
@@ -487,7 +487,7 @@ def test_readings_and_deletions_leave_an_entry(client: Client) -> None:
 
 def compared(client: Client) -> list[dict[str, object]]:
     """The audit entries on contents that were compared with, the newest first."""
-    entries = client.server.container.audit.newest(["documents-read"], None, 200)
+    entries = client.server.container.governance.audit.newest(["documents-read"], None, 200)
     mine = [dict(entry.detail) for entry in entries if entry.actor == client.credential.id]
     return [detail for detail in mine if detail.get("compared")]
 
@@ -525,14 +525,14 @@ def test_the_entry_is_found_by_a_search_for_the_person(server: Server, version: 
     client.send("PUT", b"{}", "application/json", If_None_Match="*")
     client.send("PUT", b"{}", "application/json", If_Match=ANOTHER)
     wanted = Wanted([orjson.loads(client.context["agent"])], client.credential.id, ("documents-read",))
-    (entry,) = server.container.audit_search.find(wanted, None, 10, who="tests").entries
+    (entry,) = server.container.people.audit_search.find(wanted, None, 10, who="tests").entries
     assert entry.detail["compared"] is True
 
 
 def test_nothing_in_clear_in_the_database(client: Client) -> None:
     client.params[client.key] = "bookmark-7f3a"
     client.created(b"chapter-three-of-fractions", "text/x-clear")
-    batches = client.server.container.store.collection(NAME).find_raw_batches({})
+    batches = client.server.container.platform.store.collection(NAME).find_raw_batches({})
     raw = b"".join(batches)
     for clear in (b"bookmark-7f3a", b"chapter-three", b"text/x-clear", b"ent.example"):
         assert clear not in raw
@@ -554,7 +554,7 @@ def reader(server: Server) -> str:
     concept = {"id": BOOKMARK, "type": "StateResource", "inScheme": f"{raw['id']}/v1"}
     schema = '{"type": "object", "required": ["page"]}'
     raw["concepts"] = [{**concept, "contentType": "application/json", "inlineSchema": schema}]
-    return server.container.profiles.add(orjson.dumps(raw)).id
+    return server.container.traces.profiles.add(orjson.dumps(raw)).id
 
 
 @pytest.mark.parametrize(
@@ -597,8 +597,10 @@ def test_a_list_longer_than_one_answer_may_be_is_refused_and_told_how_to_ask(ser
     client = Client(server, "2.0.0", ACTIVITY)
     client.created()
     before = client.send("GET").headers["Last-Modified"]
-    collection = server.container.store.collection(NAME)
-    (credential,) = server.container.store.collection("credentials").find({"_id": client.credential.id}, {"source": 1})
+    collection = server.container.platform.store.collection(NAME)
+    (credential,) = server.container.platform.store.collection("credentials").find(
+        {"_id": client.credential.id}, {"source": 1}
+    )
     row = collection.find_one({"source": credential["source"]})
     assert row is not None
     rest = [{**row, "_id": number.to_bytes(16, "big")} for number in range(1, MAX_LISTED + 1)]

@@ -39,6 +39,7 @@ from app.web import errors
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
+from tests.sinks import Announcing
 
 ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
@@ -65,7 +66,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     )
     app = Flask("governance-tests")
     errors.install(app, errors.Rendering())
-    search = AuditSearch(audit, lambda: vault)
+    search = AuditSearch(audit, vault)
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(
         governance_api.blueprint(gate, retention, register, audit, search, lambda: str.upper), url_prefix="/api/v1"
@@ -79,8 +80,8 @@ def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
         SourceRepository(store),
         activity_exists=lambda _: True,
         profile_exists=lambda _: True,
-        audit=audit.append,
-        announce=lambda: None,
+        audit=audit,
+        announcer=Announcing(),
     )
     return lambda role: sources.issue(source=None, label=role, scopes=scopes.ROLES[role], actor="tests")
 

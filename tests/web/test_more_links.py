@@ -160,7 +160,7 @@ def test_a_cursor_stays_its_credentials_own_whatever_is_repeated(asked: Asked) -
 
 def test_the_audit_log_says_what_the_cursor_asks_for_and_how_many_were_given(asked: Asked) -> None:
     def last() -> dict[str, Any]:
-        entries = asked.server.container.audit.page(("statements-read",), None, None, 1).entries
+        entries = asked.server.container.governance.audit.page(("statements-read",), None, None, 1).entries
         detail: dict[str, Any] = dict(entries[0].detail)
         return detail
 

@@ -147,7 +147,7 @@ def stored(server: Server) -> set[str]:
     found: set[str] = set()
     position = None
     while True:
-        rows, position = server.container.reader.scan(position, 1 << 62, 5_000)
+        rows, position = server.container.traces.reader.scan(position, 1 << 62, 5_000)
         found.update(str(row.id) for row in rows)
         if position is None:
             return found

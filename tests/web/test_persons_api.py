@@ -47,12 +47,12 @@ def test_an_erasure_is_begun_followed_and_proved(server: Server) -> None:
     dpo = server.credential(scopes.RIGHTS)
     path = f"/api/v1/erasures/{shown['erasure']}"
     assert server.send("GET", f"{path}/receipt", dpo, version=None).status_code == 404
-    server.container.erasures.run()
+    server.container.people.erasures.run()
     done = server.send("GET", path, dpo, version=None).json()
     assert (done["phase"], done["done"], done["counts"]["statements"]) == ("done", True, 1)
     receipt = server.send("GET", f"{path}/receipt", dpo, version=None)
-    assert signing.verified(receipt.content, server.container.signer.public_key).content["case"] == "case-1"
-    assert server.container.persons.places(person(name)).own == 0
+    assert signing.verified(receipt.content, server.container.keys.signer.public_key).content["case"] == "case-1"
+    assert server.container.people.persons.places(person(name)).own == 0
     assert name not in server.log.read_text()
 
 
@@ -104,7 +104,7 @@ def test_other_bodies_and_parameters_are_refused(server: Server) -> None:
 def test_gdpr_15_who_received_is_told_by_name(server: Server) -> None:
     name = uuid4().hex
     server.post(server.source(), named(name))
-    reader = server.container.sources.issue(
+    reader = server.container.operations.sources.issue(
         source=None, label=f"Inspection {name}", scopes=("statements/read",), actor="cli:test"
     )
     agent = {"account": {"homePage": HOME, "name": name}}

@@ -18,7 +18,7 @@ STATE = {"activityId": "https://ent.example/lessons/1", "agent": AGENT}
 
 
 def detail(server: Server, kind: str, credential: NewCredential) -> dict[str, object]:
-    entries = server.container.audit.newest((kind,), None, 200)
+    entries = server.container.governance.audit.newest((kind,), None, 200)
     return dict(next(entry.detail for entry in entries if entry.actor == credential.id))
 
 
@@ -62,7 +62,9 @@ def test_a_purpose_that_is_not_known_is_refused_and_nothing_given(server: Server
         answer = server.send("GET", "/xAPI/statements", reader, headers={HEADER: wrong})
         assert (answer.status_code, answer.json()["code"]) == (400, "bad-parameter"), wrong
         assert "teaching" in answer.json()["detail"] and "Marie" not in answer.text
-    assert not any(entry.actor == reader.id for entry in server.container.audit.newest((STATEMENTS_READ,), None, 200))
+    assert not any(
+        entry.actor == reader.id for entry in server.container.governance.audit.newest((STATEMENTS_READ,), None, 200)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ def test_readings_of_a_person_are_found(server: Server) -> None:
     for path, params in asked:
         assert server.send("GET", path, reader, params=params).status_code == 200, path
     wanted = Wanted([agent], actor=reader.id)
-    page = server.container.audit_search.find(wanted, None, 50, who="tests")
+    page = server.container.people.audit_search.find(wanted, None, 50, who="tests")
     assert len(page.entries) == len(asked)
     other = {"account": {"homePage": "https://ent.example", "name": uuid4().hex}}
-    nobody = server.container.audit_search.find(Wanted([other], actor=reader.id), None, 50, who="tests")
+    nobody = server.container.people.audit_search.find(Wanted([other], actor=reader.id), None, 50, who="tests")
     assert nobody.entries == []
     assert agent["account"]["name"] not in str(page.entries)

@@ -170,5 +170,5 @@ def test_gdpr_21_an_address_holds_at_the_door_of_a_tool_whose_learners_get_pseud
         assert bool(found["entries"]) == entries
     begun = server.send("POST", "/api/v1/erasures", dpo, json={"agents": [who]}, version=None).json()
     assert begun | reached == begun
-    server.container.erasures.run()
+    server.container.people.erasures.run()
     assert act(server, dpo, "places", who).json()["places"]["own"] == 0

@@ -40,8 +40,8 @@ def test_a_dump_of_the_database_holds_no_name_account_answer_or_activity(server:
     agent = orjson.dumps(sent["actor"]).decode()
     assert len(server.get(tutor, agent=agent, limit=1).json()["statements"]) == 1
     assert server.get(tutor, activity=NAMES["activity"]).status_code == 200
-    server.container.aggregates.run()
-    store = server.container.store
+    server.container.research.aggregates.run()
+    store = server.container.platform.store
     dump = b"".join(
         document.raw
         for name in store.db.list_collection_names()

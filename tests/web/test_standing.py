@@ -18,17 +18,18 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry, generate_latest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from app.cli.backup import backup
-from app.cli.jobs import jobs as jobs_command
+from app.commands.backup import backup
+from app.commands.jobs import jobs as jobs_command
 from app.core import clock
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, SillageError
-from app.factory import Container
 from app.operations.measures import BackupMade, Measures
 from app.platform.jobs.store import FAILED, RUNNING, JobRepository, Run
 from app.platform.mongo.connection import Store
+from app.platform.wiring import PlatformServices
 from app.retention.service import DAY_US
 from app.web import operations, standing
 from app.web.standing import Standing
+from app.wiring.container import Container
 from tests.people.people import container, named, person, send
 from tests.places import ROOT
 from tests.served import ACTIVITY, Server
@@ -38,9 +39,9 @@ __all__ = ("container",)
 
 def shown(container: Container) -> dict[str, float]:
     """Every sample by its name and labels, as they stand in the text, read anew."""
-    container.standing._kept = None
+    container.web.standing._kept = None
     registry = CollectorRegistry()
-    registry.register(container.standing)
+    registry.register(container.web.standing)
     text = generate_latest(registry).decode()
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
 
@@ -80,15 +81,15 @@ def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_fai
     def fail(*_: object, **__: object) -> int:
         raise SillageError("out of paper")
 
-    monkeypatch.setattr(container.cases, "remove_old", fail)
+    monkeypatch.setattr(container.people.cases, "remove_old", fail)
     with pytest.raises(SillageError):
         run_job(container, "requests")
     told = shown(container)
     assert told['sillage_job_failures_total{job="requests"}'] == 1
     assert told['sillage_job_last_success_timestamp_seconds{job="requests"}'] == succeeded
     # A day and an hour after it should have been: once a day, at seven.
-    later = container._now_us() + 2 * DAY_US
-    monkeypatch.setattr(Container, "_now_us", lambda _: later)
+    later = container.platform.now_us() + 2 * DAY_US
+    monkeypatch.setattr(PlatformServices, "now_us", lambda _: later)
     late = shown(container)['sillage_job_late_seconds{job="requests"}']
     assert 86_000 < late < 2 * 86_500
 
@@ -114,20 +115,20 @@ def test_a_run_that_was_cut_off_is_a_failure(store: Store) -> None:
 
 
 def test_whether_a_scheduler_leads(container: Container) -> None:
-    with container.leadership.require():
+    with container.platform.leadership.require():
         assert shown(container)["sillage_scheduler_leads"] == 1
     assert shown(container)["sillage_scheduler_leads"] == 0
 
 
 def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_and_shown(container: Container) -> None:
     send(container, named("zoe"), named("tom"))
-    days = container.register.get(ACTIVITY["id"]).retention.active_days
-    stored = container.store.collection("statements")
+    days = container.governance.register.get(ACTIVITY["id"]).retention.active_days
+    stored = container.platform.store.collection("statements")
     run_job(container, "measure")
     assert shown(container)["sillage_retention_overdue_statements"] == 0
     # Due since an hour: the job of the night takes it. Due since three days: two nights did not.
     for age, overdue in ((days * DAY_US + 3_600_000_000, 0), ((days + 3) * DAY_US, 2)):
-        stored.update_many({}, {"$set": {"stored": container._now_us() - age}})
+        stored.update_many({}, {"$set": {"stored": container.platform.now_us() - age}})
         run_job(container, "measure")
         told = shown(container)
         assert told["sillage_retention_overdue_statements"] == overdue
@@ -138,11 +139,11 @@ def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_an
 
 
 def test_requests_reviews_and_erasures(container: Container) -> None:
-    container.cases.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
-    container.cases.open("access", person("tom"), actor="cli:test")
+    container.people.cases.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
+    container.people.cases.open("access", person("tom"), actor="cli:test")
     old = {**ACTIVITY, "id": "old", "in_force_from": "2020-01-01", "review_by": "2021-01-01"}
-    container.register.add(orjson.dumps(old))
-    container.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})
+    container.governance.register.add(orjson.dumps(old))
+    container.platform.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})
     told = shown(container)
     assert told['sillage_person_requests{state="pending"}'] == 2
     assert told['sillage_person_requests{state="overdue"}'] == 1
@@ -150,7 +151,7 @@ def test_requests_reviews_and_erasures(container: Container) -> None:
     assert told["sillage_register_reviews_overdue"] >= 1
     assert told["sillage_erasures_open"] == 1
     assert 0 <= told["sillage_erasure_oldest_open_seconds"] < 600
-    container.register.add(orjson.dumps({**old, "review_by": "2999-01-01"}))
+    container.governance.register.add(orjson.dumps({**old, "review_by": "2999-01-01"}))
     assert shown(container)["sillage_register_reviews_overdue"] == told["sillage_register_reviews_overdue"] - 1
 
 
@@ -158,10 +159,10 @@ def test_how_far_aggregates_are_behind(container: Container, monkeypatch: pytest
     send(container, named("zoe"))
     run_job(container, "aggregate")
     lags = {name: value for name, value in shown(container).items() if name.startswith("sillage_aggregate_lag_seconds")}
-    assert len(lags) == len(container.aggregates.definitions())
+    assert len(lags) == len(container.research.aggregates.definitions())
     assert all(0 <= lag < 300 for lag in lags.values())
-    later = container._now_us() + DAY_US
-    monkeypatch.setattr(Container, "_now_us", lambda _: later)
+    later = container.platform.now_us() + DAY_US
+    monkeypatch.setattr(PlatformServices, "now_us", lambda _: later)
     assert all(shown(container)[name] > 86_000 for name in lags)
 
 
@@ -180,7 +181,7 @@ def test_a_backup_that_succeeded_is_told_and_one_that_failed_is_not(container: C
 def test_keys_still_to_be_wrapped_anew_are_told(container: Container) -> None:
     send(container, named("zoe"))
     assert shown(container)["sillage_key_versions_behind"] == 0
-    container.store.collection("subjects").update_many({}, {"$set": {"version": 7}})
+    container.platform.store.collection("subjects").update_many({}, {"$set": {"version": 7}})
     assert shown(container)["sillage_key_versions_behind"] == 1
 
 
@@ -210,14 +211,14 @@ def test_however_often_it_is_asked_mongodb_is_asked_once_and_no_statement_is_loo
     client = pymongo.MongoClient(container.settings.mongodb_uri, event_listeners=[asked], uuidRepresentation="standard")
     seen = Store(client, container.settings.database)
     watched = Container(container.settings)
-    watched.__dict__["store"] = seen
-    watched._presence = container.presence
+    watched.platform.__dict__["store"] = seen
+    watched.platform._presence = container.platform.presence
     steady = clock.steady()
     monkeypatch.setattr(clock, "steady", lambda: steady)
     registry = CollectorRegistry()
-    registry.register(watched.standing)
+    registry.register(watched.web.standing)
     generate_latest(registry)  # the services are made, the keys opened
-    watched.standing._kept = None
+    watched.web.standing._kept = None
     asked.seen.clear()
     for _ in range(20):
         assert b"sillage_mongodb_up 1.0" in generate_latest(registry)
@@ -326,7 +327,7 @@ def test_who_read_the_metrics_lately_reads_them_while_mongodb_is_away() -> None:
 
 
 def test_the_page_of_a_server_has_every_metric_once(server: Server) -> None:
-    Measures(server.container.store).note_backup(BackupMade(clock.now_us(), 1))
+    Measures(server.container.platform.store).note_backup(BackupMade(clock.now_us(), 1))
     text = server.send("GET", "/metrics", server.credential("metrics/read")).text
     families = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
     assert len(families) == len(set(families))

@@ -338,7 +338,7 @@ def test_a_poller_sees_each_statement_exactly_once(server: Server) -> None:
 
 
 def test_profiles_in_each_mode(server: Server) -> None:
-    profile = server.container.profiles.add(PROFILE).id
+    profile = server.container.traces.profiles.add(PROFILE).id
     good = statement(result={"success": True})
     bad = statement(result={"completion": True})
     other = statement(verb={"id": "https://ent.example/verbs/waved"})
@@ -360,7 +360,9 @@ def test_profiles_in_each_mode(server: Server) -> None:
     counts = {}
     limit = time.monotonic() + 5
     while sum(counts.values()) < 4 and time.monotonic() < limit:
-        counts = {(c.template, c.outcome): c.statements for c in server.container.profiles.counts("strict-source")}
+        counts = {
+            (c.template, c.outcome): c.statements for c in server.container.traces.profiles.counts("strict-source")
+        }
         time.sleep(0.05)
     assert counts[("", "rejected")] == 2
     assert counts[("", "conforms")] == 1
@@ -424,7 +426,7 @@ def test_what_many_refer_to_before_it_comes_is_stored_and_found_through_them(ser
 
     assert len(stored(server, source, registration=registration)) == 2
     limit = time.monotonic() + 30
-    store = server.container.store
+    store = server.container.platform.store
     while store.collection(LINKING).count_documents({}):
         assert time.monotonic() < limit
         time.sleep(0.5)

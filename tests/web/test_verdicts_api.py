@@ -20,7 +20,7 @@ def counts(server: Server, credential: Any, **params: Any) -> dict[tuple[str | N
 
 
 def test_a_source_sees_its_own_counts_and_a_dpo_those_of_any(server: Server) -> None:
-    profile = server.container.profiles.add(PROFILE).id
+    profile = server.container.traces.profiles.add(PROFILE).id
     tutor = server.source("counted-source", profiles=[profile])
     other = server.source(profiles=[profile])
     server.post(tutor, [statement(result={"success": True}), statement()])
@@ -38,7 +38,7 @@ def test_a_source_sees_its_own_counts_and_a_dpo_those_of_any(server: Server) -> 
 
 
 def test_sessions_are_counted_with_where_they_went_wrong(server: Server) -> None:
-    relay = server.container.profiles.add(RELAY).id
+    relay = server.container.traces.profiles.add(RELAY).id
     stadium = server.source("stadium", profiles=[relay], patterns="live")
     one, two = str(uuid4()), str(uuid4())
     server.post(stadium, [step(name, one, at) for at, name in enumerate(("start", "handoff", "placing"))])

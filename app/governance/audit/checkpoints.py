@@ -31,9 +31,9 @@ from app.core.atomic_file import new_file, sweep
 from app.core.errors import FileRefused, SignatureRefused
 from app.core.personal_data import DeclaredFile, Impersonal, PersonalFile
 from app.crypto import signing
-from app.crypto.signing import Signer
 from app.governance.audit.log import AUDIT_CHECKPOINT, Audit, Verification, readable
 from app.governance.audit.store import AuditRepository, Entry, Head
+from app.keys.key_service import KeyService
 
 FORMAT = "sillage-audit-checkpoint"
 
@@ -101,14 +101,12 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """Writes the checkpoints of one organisation's audit log, and holds the log to them."""
 
-    def __init__(
-        self, audit: Audit, repository: AuditRepository, organisation: str, signer: Callable[[], Signer]
-    ) -> None:
+    def __init__(self, audit: Audit, repository: AuditRepository, organisation: str, keys: KeyService) -> None:
         """Nothing is written yet; ``signer`` signs for the organisation."""
         self._audit = audit
         self._repository = repository
         self._organisation = organisation
-        self._signer = signer
+        self._keys = keys
 
     def write(self, destination: Path, *, entries: bool = False, actor: str = "cli:audit checkpoint") -> Path:
         """Write a checkpoint of now; where it is.
@@ -124,7 +122,7 @@ class Checkpoints:
         """
         if entries and not destination.is_dir():
             raise FileRefused("Entries go into a folder that is there, each time beside those of before.")
-        signer = self._signer()
+        signer = self._keys.signer
         self._audit.append(AUDIT_CHECKPOINT, actor, {"key": signer.fingerprint})
         anchor = self._audit.anchored(actor)
         before = self._audit.cuts().before
@@ -187,7 +185,7 @@ class Checkpoints:
             FileRefused: it cannot be read.
             SignatureRefused: it is no checkpoint, was altered, or another key signed it.
         """
-        found = read(file, self._signer().public_key if public_key is None else public_key)
+        found = read(file, self._keys.signer.public_key if public_key is None else public_key)
         if found.organisation != self._organisation:
             raise SignatureRefused("The checkpoint is of another organisation's log.")
         return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -40,6 +40,16 @@ class Removed(NamedTuple):
     damaged: tuple[str, ...]
 
 
+class Condenser(Protocol):
+    """Keeps of entries what is to outlive them."""
+
+    def condense(self, chain: str, last: int) -> None:
+        """Keep what is to outlive a chain's entries up to this place, durably."""
+
+    def settle(self, chains: Sequence[str]) -> None:
+        """The entries of these chains are gone up to the places that were condensed."""
+
+
 class AuditRetention:
     """Removes what is old from the audit log."""
 
@@ -48,8 +58,7 @@ class AuditRetention:
         audit: Audit,
         repository: AuditRepository,
         days: int,
-        condense: Callable[[str, int], object] = lambda chain, last: None,
-        settle: Callable[[Sequence[str]], object] = lambda chains: None,
+        condenser: Condenser | None = None,
     ) -> None:
         """Nothing is removed yet.
 
@@ -57,14 +66,12 @@ class AuditRetention:
             audit: The log.
             repository: Its entries.
             days: How long an entry is kept.
-            condense: ``condense(chain, last)`` keeps what is to outlive a chain's entries up to this place, durably.
-            settle: Told of the chains of which these entries are gone.
+            condenser: Keeps what is to outlive the entries, if anything is.
         """
         self._audit = audit
         self._repository = repository
         self._days = days
-        self._condense = condense
-        self._settle = settle
+        self._condenser = condenser
 
     def apply(
         self,
@@ -127,7 +134,8 @@ class AuditRetention:
             return 0
         if not dry_run:
             for last in fronts:
-                self._condense(last.chain, last.n)
+                if self._condenser is not None:
+                    self._condenser.condense(last.chain, last.n)
             self._say(before, [(last.chain, last.n, last.mac) for last in fronts], actor)
         removed = 0
         for last in fronts:
@@ -136,8 +144,8 @@ class AuditRetention:
                 removed += last.n - (-1 if gone is None else gone.n)
             else:
                 removed += self._repository.remove_front(last.chain, last.n)
-        if not dry_run:
-            self._settle([last.chain for last in fronts])
+        if not dry_run and self._condenser is not None:
+            self._condenser.settle([last.chain for last in fronts])
         return removed
 
     def _say_again(self, before: int, done: set[str], cuts: Cuts, actor: str) -> None:

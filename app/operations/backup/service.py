@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain
@@ -26,6 +26,7 @@ import structlog
 
 from app.core import clock
 from app.core.atomic_file import new_file, sweep
+from app.core.audit_sink import AuditSink
 from app.core.errors import BackupRefused, FileRefused, KeyMissing, KeyRefused, RestoreRefused, SillageError
 from app.core.personal_data import Restored as AfterRestore
 from app.crypto.keys import OrganisationKeys, Wrapped, subject_place
@@ -164,7 +165,7 @@ class Backups:
         organisation: str,
         release: str,
         tombstones_file: Path,
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        audit: AuditSink,
         in_force: Callable[[], None],
         reapply: Callable[[Callable[[int], None]], int],
         clean: Callable[[ProgressCallback], int],
@@ -232,7 +233,7 @@ class Backups:
         )
         with new_file(path) as file:
             # Before the moment that is kept, so that the backup tells of itself.
-            self._audit(BACKUP_WRITTEN, actor, {"backup": heading.id})
+            self._audit.append(BACKUP_WRITTEN, actor, {"backup": heading.id})
             writer = BackupWriter(file, heading)
             done = 0
             with snapshot(store) as moment:
@@ -401,7 +402,7 @@ class Backups:
             latest = RekeyRepository(store).latest()
             rekey = latest is not None and latest.under_way
             counts = {"tombstones": known, "erased": again, "redone": redone, "cleaned": cleaned, "rekey": rekey}
-            self._audit(BACKUP_RESTORED, actor, {**said, **counts})
+            self._audit.append(BACKUP_RESTORED, actor, {**said, **counts})
             steps.finish()
         return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned, rekey)
 
@@ -561,7 +562,7 @@ class Backups:
             FileRefused: it cannot be written.
         """
         store, keys = self._store(), self._keys()
-        self._audit(TOMBSTONES_EXPORTED, actor, {})
+        self._audit.append(TOMBSTONES_EXPORTED, actor, {})
         passes = MinorsRepository(store).begun()
         return tombstone_file.write(file, chain(passes, Tombstones(store).every()), _mac(keys)) - len(passes)
 

@@ -10,15 +10,16 @@ one write; what is left to do is what the values themselves say: after a kill an
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from app.core import clock
+from app.core.audit_sink import AuditSink
 from app.core.errors import DecryptionFailed
 from app.crypto.keys import OrganisationKeys, sealed_by
 from app.governance.audit.log import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETIRED
 from app.keys import organisation as organisation_keys
-from app.keys.keyring import KeyHolding
+from app.keys.key_service import KeyService
 from app.keys.organisation import DocumentsState, Stage
 from app.operations.rotation.shared_seals import KINDS, Change, Kind, Row, SharedSeals
 from app.platform.mongo.connection import Store
@@ -55,22 +56,22 @@ class DocumentsRotation:
     def __init__(
         self,
         store: Store,
-        keyring: Callable[[], KeyHolding],
+        keys: KeyService,
         organisation: str,
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        audit: AuditSink,
         settle_seconds: float,
     ) -> None:
         """Nothing is read yet.
 
         Args:
             store: The store.
-            keyring: What wraps and opens the organisation's keys.
+            keys: What wraps and opens the organisation's keys.
             organisation: Its id.
-            audit: Writes an entry, durable when it returns: kind, actor, detail.
+            audit: Takes an entry for each step.
             settle_seconds: After how long a change is known to every process, and what was begun before it has ended.
         """
         self._store = store
-        self._ring = keyring
+        self._keys = keys
         self._organisation = organisation
         self._audit = audit
         self._settle = settle_seconds
@@ -95,8 +96,8 @@ class DocumentsRotation:
         """
         state = self.status()
         if state.stage is None:
-            self._audit(DOCUMENTS_KEY_GIVEN_OUT, actor, {"generation": state.generation + 1})
-            organisation_keys.begin_documents(self._store, self._ring(), self._organisation, state.generation)
+            self._audit.append(DOCUMENTS_KEY_GIVEN_OUT, actor, {"generation": state.generation + 1})
+            organisation_keys.begin_documents(self._store, self._keys.keyring, self._organisation, state.generation)
         return self.resume(actor, progress, check)
 
     def resume(
@@ -118,7 +119,7 @@ class DocumentsRotation:
             # There is none, or another run has just ended it.
             return Resealed(state.generation, 0, 0, finished=False)
         # Not that of this process, which may have been read before: the generations as they are from now on.
-        keys = organisation_keys.unlock(self._store, self._ring(), self._organisation)
+        keys = organisation_keys.unlock(self._store, self._keys.keyring, self._organisation)
         values = 0
         while True:
             # Asked before the pass: what it does not meet then was sealed by nobody who could still use the old key.
@@ -129,9 +130,9 @@ class DocumentsRotation:
                 break
             check()
             threading.Event().wait(_PAUSE_SECONDS)
-        self._audit(DOCUMENTS_KEY_RETIRED, actor, {"generation": before, "values": values, "unopened": unopened})
+        self._audit.append(DOCUMENTS_KEY_RETIRED, actor, {"generation": before, "values": values, "unopened": unopened})
         finished = organisation_keys.finish_documents(
-            self._store, self._ring(), self._organisation, before, clock.now_us() + _CLOCK_MARGIN_US
+            self._store, self._keys.keyring, self._organisation, before, clock.now_us() + _CLOCK_MARGIN_US
         )
         return Resealed(before + 1, values, unopened, finished)
 

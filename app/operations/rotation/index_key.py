@@ -10,21 +10,26 @@ on. What a process that was paused wrote behind all this is found by the tokens 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from app.access.store import SourceRepository
 from app.core import clock, lossless
+from app.core.audit_sink import AuditSink
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
 from app.governance.audit.log import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
 from app.keys import organisation as organisation_keys
-from app.keys.keyring import KeyHolding
+from app.keys.key_service import KeyService
 from app.keys.organisation import IndexState, Stage
 from app.operations.rotation.index_tokens import Move, Relink, TokenRepository, Unmoved
+from app.people.erasure.store import ErasureRepository
 from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
-from app.traces.statements.store import Plain, Stored
+from app.standards.xapi.identifiers import keys_of
+from app.traces.statements.index_tokens import of_statement
+from app.traces.statements.stock import StatementStock
 
 BATCH = 500
 """Statements opened and written at a time."""
@@ -79,37 +84,34 @@ class IndexRotation:
     def __init__(
         self,
         store: Store,
-        keyring: Callable[[], KeyHolding],
+        keys: KeyService,
         organisation: str,
-        sources: Callable[[], Iterable[str]],
-        opened: Callable[[Sequence[Stored]], Sequence[Plain]],
-        tokens_of: Callable[[IndexKey, str, dict[str, Any]], tuple[bytes, ...]],
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        sources: SourceRepository,
+        stock: StatementStock,
+        audit: AuditSink,
         settle_seconds: float,
-        under_way: Callable[[], bool] = lambda: False,
+        erasures: ErasureRepository,
     ) -> None:
         """Nothing is read yet.
 
         Args:
             store: The store.
-            keyring: What wraps and opens the organisation's keys.
+            keys: What wraps and opens the organisation's keys.
             organisation: Its id.
-            sources: Ids of every source ever registered.
-            opened: Opens statements; those that do not open are left out.
-            tokens_of: The tokens of a statement of a source.
-            audit: Writes an entry, durable when it returns: kind, actor, detail.
+            sources: Every source ever registered.
+            stock: The statements; those that do not open are left out.
+            audit: Takes an entry for each step.
             settle_seconds: After how long a change is known to every process, and what was begun before it has ended.
-            under_way: Whether something goes on, for longer than that, by tokens noted when it began (an erasure).
+            erasures: What goes on, for longer than that, by tokens noted when it began.
         """
         self._store = store
-        self._ring = keyring
+        self._keys = keys
         self._organisation = organisation
         self._sources = sources
-        self._opened = opened
-        self._tokens_of = tokens_of
+        self._stock = stock
         self._audit = audit
         self._settle = settle_seconds
-        self._under_way = under_way
+        self._erasures = erasures
         self._statements = TokenRepository(store)
 
     def status(self, progress: Callable[[int], None] = lambda _: None) -> IndexUse:
@@ -130,8 +132,8 @@ class IndexRotation:
         """
         state = self._state()
         if state.stage is None:
-            self._audit(INDEX_KEY_GIVEN_OUT, actor, {"generation": state.generation + 1})
-            organisation_keys.begin_index(self._store, self._ring(), self._organisation, state.generation)
+            self._audit.append(INDEX_KEY_GIVEN_OUT, actor, {"generation": state.generation + 1})
+            organisation_keys.begin_index(self._store, self._keys.keyring, self._organisation, state.generation)
         self._have_written(lambda: None)
         return state.generation + 1
 
@@ -174,9 +176,9 @@ class IndexRotation:
             check()
             _pause()
         detail = {"generation": state.generation, "statements": run.statements, "unopened": run.unopened}
-        self._audit(INDEX_KEY_RETIRED, actor, detail)
+        self._audit.append(INDEX_KEY_RETIRED, actor, detail)
         finished = organisation_keys.finish_index(
-            self._store, self._ring(), self._organisation, state.generation, self._own(before)
+            self._store, self._keys.keyring, self._organisation, state.generation, self._own(before)
         )
         return run.outcome(finished=finished)
 
@@ -185,7 +187,7 @@ class IndexRotation:
         while (state := self._state()).stage is Stage.GIVEN_OUT:
             check()
             # What begins from now on notes tokens of both keys; what began before knows the old one only.
-            if state.seconds >= self._settle and not self._under_way():
+            if state.seconds >= self._settle and not self._erasures.open():
                 organisation_keys.move_index(self._store, self._organisation, state.generation)
             else:
                 _pause()
@@ -225,9 +227,12 @@ class IndexRotation:
                     break
 
     def _moves(self, rows: Sequence[Unmoved], new: IndexKey) -> tuple[list[Move], int]:
-        bodies = {plain.id: plain.body for plain in self._opened([row.stored for row in rows if row.stored.body])}
+        bodies = {
+            plain.id: plain.body
+            for plain in self._stock.reader.decrypted([row.stored for row in rows if row.stored.body])
+        }
         # Asked after they did not open: an erasure that has just begun finds what it is to delete by these tokens.
-        leave = len(bodies) < len(rows) and self._under_way()
+        leave = len(bodies) < len(rows) and bool(self._erasures.open())
         moves = []
         for row in rows:
             body = bodies.get(row.stored.id)
@@ -238,19 +243,19 @@ class IndexRotation:
                 tokens: tuple[bytes, ...] = (new.token(kinds.SOURCE, row.stored.source),)
                 mark = new.fingerprint(row.fingerprint)
             else:
-                tokens = self._tokens_of(new, row.stored.source, lossless.loads(body))
+                tokens = of_statement(new, row.stored.source, keys_of(lossless.loads(body)))
                 mark = new.fingerprint(members_kept(body))
             moves.append(Move(row.stored.id, row.stored.body, tokens, mark))
         return moves, len(moves) - len(bodies)
 
     def _own(self, index: IndexKey) -> list[bytes]:
-        return [index.token(kinds.SOURCE, source) for source in self._sources()]
+        return [index.token(kinds.SOURCE, source.id) for source in self._sources.list()]
 
     def _state(self) -> IndexState:
         return organisation_keys.index_state(self._store, self._organisation)
 
     def _generations(self) -> dict[int, IndexKey]:
-        index = organisation_keys.index_keys(self._store, self._ring(), self._organisation)
+        index = organisation_keys.index_keys(self._store, self._keys.keyring, self._organisation)
         return {each.generation: each for each in (index.writing, index.other) if each is not None}
 
 

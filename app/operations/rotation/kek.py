@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID
 
 from app.core import clock
+from app.core.audit_sink import AuditSink
 from app.core.counted import counted
 from app.core.errors import (
     DecryptionFailed,
@@ -45,13 +45,14 @@ from app.governance.audit.log import (
 )
 from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository
+from app.keys.key_service import KeyService
 from app.keys.keyring import KeyHolding, Keyring, Listed
 from app.keys.learners import Replacement, WrappedKey, WrappedKeys
-from app.keys.providers import KeyProvider
 from app.keys.providers import file as keyfile
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED, KeySet, KeyVersion
 from app.operations.rotation import key_use
 from app.platform.mongo.connection import Store
+from app.traces.statements.stock import StatementStock
 
 BATCH = 2_000
 """Learners' keys read, wrapped and written at a time."""
@@ -154,30 +155,28 @@ class Keys:
     def __init__(
         self,
         store: Store,
-        keyring: Callable[[], KeyHolding],
-        provider: Callable[[], KeyProvider],
+        keys: KeyService,
         organisation: str,
-        audit: Callable[[str, str, Mapping[str, object]], None],
-        opens: Callable[[UUID], bool],
+        audit: AuditSink,
+        stock: StatementStock,
         process_ttl: float,
     ) -> None:
         """Nothing is read yet.
 
         Args:
             store: The store.
-            keyring: The keys; asked for when they are needed, for a restore has none.
-            provider: Where the keys are; asked for when they are to be changed or copied.
+            keys: The keys, asked for when they are needed, for a restore has none; and where they are, asked for when
+                they are to be changed or copied.
             organisation: Its id.
-            audit: Writes an entry, durable when it returns: kind, actor, detail.
-            opens: Decrypts a statement; false when erased. ``DecryptionFailed`` or ``KeyRefused`` when it cannot.
+            audit: Takes an entry for each step.
+            stock: The statements, of which some are opened to see that the keys do.
             process_ttl: Silence in seconds after which a process is declared dead.
         """
         self._store = store
-        self._ring = keyring
-        self._provider = provider
+        self._keys = keys
         self._organisation = organisation
         self._audit = audit
-        self._opens = opens
+        self._stock = stock
         self._ttl = process_ttl
         self._learners = WrappedKeys(store)
         self._holders = HolderRepository(store)
@@ -191,8 +190,8 @@ class Keys:
             actor: For the audit log.
             progress: Told how many keys were counted, and about how many there are.
         """
-        self._audit(KEYS_SHOWN, actor, {})
-        ring = self._ring()
+        self._audit.append(KEYS_SHOWN, actor, {})
+        ring = self._keys.keyring
         ring.refresh()
         versions, active = {one.number: one for one in ring.listed()}, ring.current.active
         organisation = organisation_keys.versions(self._store)
@@ -230,7 +229,7 @@ class Keys:
             actor: For the audit log.
             progress: Told how many keys were tried, and about how many there are.
         """
-        ring = self._ring()
+        ring = self._keys.keyring
         try:
             organisation_keys.unlock(self._store, ring, self._organisation)
             organisation_opens = True
@@ -250,7 +249,7 @@ class Keys:
         statements, damaged = self._try_statements(sample) if organisation_opens else (0, ())
         found = Verified(organisation_opens, tried, dict(unopened), tuple(subjects), statements, damaged)
         if organisation_opens:
-            self._audit(
+            self._audit.append(
                 KEYS_VERIFIED,
                 actor,
                 {
@@ -278,7 +277,8 @@ class Keys:
         ids = key_use.sampled_statements(self._store, sample) if sample else []
         for id in ids:
             try:
-                self._opens(id)
+                for row in self._stock.statements.some([id]):
+                    self._stock.reader.one(row)
             except (DecryptionFailed, KeyRefused):
                 damaged.append(str(id))
         return len(ids), tuple(damaged)
@@ -296,7 +296,7 @@ class Keys:
         path = self._file()
         with keyfile.locked(path):
             versions = keyfile.read(path)
-            self._ring().refresh()
+            self._keys.keyring.refresh()
             before = versions.active
             if set(organisation_keys.versions(self._store)) - {before}:
                 # Cut off after the new version became active; or a database restored from before it did.
@@ -311,11 +311,11 @@ class Keys:
                 given_out = KeySet((*versions.versions, new))
                 keyfile.replace(path, versions, given_out)
                 versions = given_out
-            self._ring().refresh()
+            self._keys.keyring.refresh()
             self._wait_until_held(new)
-            self._audit(KEYS_ROTATED, actor, {"version": new.number, "before": before})
+            self._audit.append(KEYS_ROTATED, actor, {"version": new.number, "before": before})
             keyfile.replace(path, versions, _activated(versions, new.number))
-            self._ring().refresh()
+            self._keys.keyring.refresh()
             self._rewrap_organisation()
         return Rotated(new.number, before, resumed)
 
@@ -334,13 +334,13 @@ class Keys:
             progress: Told how many learners' keys were gone through, and how many there were to begin with.
             check: Called before each batch; what it raises ends the run.
         """
-        ring = self._ring()
+        ring = self._keys.keyring
         ring.refresh()
         organisation = self._rewrap_organisation()
         stale = self._stale(ring.current)
         if not stale and not organisation:
             return Rewrapped(0, 0, 0, 0)
-        self._audit(KEYS_REWRAP_STARTED, actor, {"version": ring.current.active, "from": stale})
+        self._audit.append(KEYS_REWRAP_STARTED, actor, {"version": ring.current.active, "from": stale})
         total = sum(self._learners.count(version) for version in stale)
         learners = meanwhile = unopened = 0
         while stale:
@@ -362,7 +362,7 @@ class Keys:
             ring.refresh()
             stale = self._stale(ring.current) if changed else []
         outcome = Rewrapped(organisation, learners, meanwhile, unopened)
-        self._audit(KEYS_REWRAPPED, actor, outcome._asdict())
+        self._audit.append(KEYS_REWRAPPED, actor, outcome._asdict())
         return outcome
 
     def _stale(self, keks: KeyCustody) -> list[int]:
@@ -398,7 +398,7 @@ class Keys:
                 raise NotFound(f"There is no version {number} to destroy: `sillage keys status` lists them.")
             self._refuse_in_use(versions, old)
             # Only this command knows of the key from now on: what is under it was just counted as nothing.
-            self._audit(KEY_RETIRED, actor, {"version": number})
+            self._audit.append(KEY_RETIRED, actor, {"version": number})
             gone = replace(old, state=DESTROYED, key=None, since=_now())
             kept = tuple(gone if version.number == number else version for version in versions.versions)
             keyfile.replace(path, versions, KeySet(kept))
@@ -437,9 +437,9 @@ class Keys:
         """
         if len(passphrase) < MIN_PASSPHRASE_LENGTH:
             raise KeyBackupRefused(f"The passphrase must have {MIN_PASSPHRASE_LENGTH} characters or more.")
-        ring = self._ring()
+        ring = self._keys.keyring
         if not isinstance(ring, Keyring):
-            raise SettingsInvalid(self._provider().unchangeable)
+            raise SettingsInvalid(self._keys.provider.unchangeable)
         # As the file is now: a version that was retired is in no copy made afterwards.
         ring.refresh()
         versions = ring.versions
@@ -448,7 +448,7 @@ class Keys:
         numbers = tuple(versions.fingerprints())
         if file.exists():
             raise FileRefused("There is a file of that name already. Nothing was written.")
-        self._audit(KEYS_COPIED, actor, {"versions": list(numbers)})
+        self._audit.append(KEYS_COPIED, actor, {"versions": list(numbers)})
         try:
             written = keyfile.write_new(file, sealed)
             # A copy is worth what can be read back from it.
@@ -495,13 +495,13 @@ class Keys:
             raise there
         numbers = tuple(versions.fingerprints())
         if proved:
-            self._audit(KEYS_RESTORED, actor, {"versions": list(numbers)})
+            self._audit.append(KEYS_RESTORED, actor, {"versions": list(numbers)})
         return numbers, proved
 
     # --- parts ----------------------------------------------------------------------------------
 
     def _file(self) -> Path:
-        provider = self._provider()
+        provider = self._keys.provider
         if provider.file is None:
             raise SettingsInvalid(provider.unchangeable)
         return provider.file
@@ -511,7 +511,7 @@ class Keys:
         return KeyVersion(number, DECRYPT_ONLY, clock.random_bytes(KEY_BYTES), _now(), _now())
 
     def _rewrap_organisation(self) -> int:
-        return organisation_keys.rewrap(self._store, self._ring().current, self._organisation)
+        return organisation_keys.rewrap(self._store, self._keys.keyring.current, self._organisation)
 
     def _living(self) -> list[Holder]:
         return self._holders.living(self._ttl)

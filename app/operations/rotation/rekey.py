@@ -23,20 +23,24 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core import clock
+from app.core.audit_sink import AuditSink
 from app.core.errors import DatabaseUnavailable, DecryptionFailed
 from app.crypto import attachments as attachment_sealing
-from app.crypto.bodies import Bodies
 from app.crypto.documents import decrypt_layers, encrypt_layers
 from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
 from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
+from app.keys.holders import Forgetting
+from app.keys.key_service import KeyService
 from app.keys.keyring import KeyHolding
-from app.keys.learners import SubjectKeys, WrappedKey, WrappedKeys
+from app.keys.learners import WrappedKey, WrappedKeys
 from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage
 from app.operations.rotation.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
 from app.operations.rotation.resealing import Resealed, ResealRepository
+from app.platform.cluster.peers import Peers
 from app.traces.statements import attachment_store as attachments
 from app.traces.statements import store as statements_store
-from app.traces.statements.store import Statements, Stored
+from app.traces.statements.stock import StatementStock
+from app.traces.statements.store import Stored
 
 BATCH = 1_000
 """Statements read at a time, and other documents."""
@@ -90,21 +94,6 @@ class Rekeyed(NamedTuple):
     finished: bool
 
 
-class Processes(NamedTuple):
-    """Announcements to the other processes of the store, and their acknowledgement.
-
-    Attributes:
-        announce: Has every process forget learners' keys; the epoch to wait for.
-        forgotten: Waits until each has; false when one takes too long.
-        settled: A bound: no statement stored at or before it can still appear, and none after it was stamped before
-            now. Raises ``DatabaseUnavailable`` when a write takes too long.
-    """
-
-    announce: Callable[[], int]
-    forgotten: Callable[[int], bool]
-    settled: Callable[[], int]
-
-
 class Rekey:
     """Gives learners of one organisation new keys. One run is at it at a time."""
 
@@ -115,13 +104,12 @@ class Rekey:
         seals: LearnerSeals,
         learners: WrappedKeys,
         bodies_written: ResealRepository,
-        keyring: Callable[[], KeyHolding],
+        keys: KeyService,
         organisation: str,
-        statements: Callable[[], Statements],
-        subjects: Callable[[], SubjectKeys],
-        bodies: Callable[[], Bodies],
-        audit: Callable[[str, str, Mapping[str, object]], None],
-        processes: Processes,
+        stock: StatementStock,
+        audit: AuditSink,
+        processes: Peers,
+        forgetting: Forgetting,
         settle_seconds: float,
     ) -> None:
         """Nothing is read yet.
@@ -133,13 +121,12 @@ class Rekey:
         self._seals = seals
         self._learners = learners
         self._written = bodies_written
-        self._ring = keyring
+        self._keys = keys
         self._organisation = organisation
-        self._statements = statements
-        self._subjects = subjects
-        self._bodies = bodies
+        self._stock = stock
         self._audit = audit
         self._processes = processes
+        self._forgetting = forgetting
         self._settle = settle_seconds
 
     def status(self) -> Rekeying | None:
@@ -148,7 +135,7 @@ class Rekey:
 
     def standing(self) -> Standing:
         """The standing of learners' keys, and about how much a rekey would have to go through. Changes nothing."""
-        ring = self._ring()
+        ring = self._keys.keyring
         ring.refresh()
         return Standing(
             self._repository.latest(), self._learners.total(), self._repository.statements(), ring.current.active
@@ -174,10 +161,10 @@ class Rekey:
         """
         state = self._repository.latest()
         if state is None or not state.under_way:
-            ring = self._ring()
+            ring = self._keys.keyring
             ring.refresh()
             number = 1 if state is None else state.number + 1
-            self._audit(LEARNERS_REKEY_STARTED, actor, {"number": number, "version": ring.current.active})
+            self._audit.append(LEARNERS_REKEY_STARTED, actor, {"number": number, "version": ring.current.active})
             self._repository.begin(number)
         return self.resume(actor, progress, check, share)
 
@@ -239,7 +226,7 @@ class Rekey:
 
     def _give(self, state: Rekeying, run: _Run, actor: str) -> None:
         """Give every learner who is there a second key. Those who come meanwhile have one that nobody has seen."""
-        ring = self._ring()
+        ring = self._keys.keyring
         after, total, done = state.given, self._learners.total(), state.learners
         while True:
             run.keep()
@@ -280,8 +267,8 @@ class Rekey:
 
     def _await_all(self, state: Rekeying, run: _Run) -> None:
         """Wait until every process has looked at learners' keys since this stage was reached."""
-        self._subjects().forget()
-        if not self._processes.forgotten(self._processes.announce()):
+        self._keys.subjects.forget()
+        if not self._forgetting.forgotten(self._forgetting.begin()):
             raise DatabaseUnavailable(_LATE)
         while (now := self._state(state.number)).stage is state.stage and now.seconds < self._settle:
             run.keep()
@@ -307,9 +294,9 @@ class Rekey:
                 run.progress(Stage.CLOSING, min(done, state.learners), state.learners)
         now = self._state(state.number)
         detail = {"number": now.number, "learners": now.learners, "moved": now.moved, "unopened": now.unopened}
-        self._audit(LEARNERS_REKEYED, actor, detail)
+        self._audit.append(LEARNERS_REKEYED, actor, detail)
         self._repository.finish(state.number)
-        self._subjects().forget()
+        self._keys.subjects.forget()
 
     # --- what is sealed with them ---------------------------------------------------------------
 
@@ -338,7 +325,7 @@ class Rekey:
         seen = 0
         while True:
             with run.batch():
-                rows = self._statements().span(last, until + 1, BATCH)
+                rows = self._stock.statements.span(last, until + 1, BATCH)
                 if not rows:
                     return
                 moved, unopened = self._move_bodies(rows, run)
@@ -352,11 +339,11 @@ class Rekey:
         """Of these statements, how many were sealed anew, and how many do not open."""
         done = 0
         while True:
-            keys = self._subjects().both({row.subject for row in rows})
+            keys = self._keys.subjects.both({row.subject for row in rows})
             pairs = {subject: key for subject, key in keys.items() if isinstance(key, KeyPair)}
             # Who has one key alone got it since this began.
             stale = [row for row in rows if row.body and row.subject in pairs]
-            fresh = self._bodies().moved(
+            fresh = self._stock.bodies.moved(
                 [(row.id, row.body) for row in stale],
                 [pairs[row.subject].other for row in stale],
                 [pairs[row.subject].sealing for row in stale],
@@ -373,7 +360,7 @@ class Rekey:
             run.keep()
             # Some were changed meanwhile, or deleted: those that are there are read again.
             wanted: list[UUID] = [row.id for row in rows]
-            rows = self._statements().some(wanted)
+            rows = self._stock.statements.some(wanted)
 
     def _move_kind(self, state: Rekeying, kind: Kind, after: object | None, run: _Run) -> None:
         while True:
@@ -382,7 +369,7 @@ class Rekey:
                 if not rows:
                     return
                 # Read after the rows: what is sealed with a key that lives was sealed with one that is there by now.
-                keys = self._subjects().both({subject for row in rows for subject in row.subjects})
+                keys = self._keys.subjects.both({subject for row in rows for subject in row.subjects})
                 changes = [change for row in rows if (change := self._anew(keys, row)) is not None]
                 moved = self._seals.replace(kind, changes)
                 if moved < len(changes):
@@ -410,7 +397,7 @@ class Rekey:
                 rows = self._seals.attachments(last, BATCH)
                 if not rows:
                     return
-                keys = self._subjects().both({subject for row in rows for subject, _ in row.keys})
+                keys = self._keys.subjects.both({subject for row in rows for subject, _ in row.keys})
                 changes = [(row, fresh) for row in rows if (fresh := self._rewrapped(keys, row)) != row]
                 moved = self._seals.rewrap(changes)
                 if moved < len(changes):

@@ -8,15 +8,17 @@ killed goes on there. A body that somebody changed between its reading and its w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from app.core import clock
-from app.crypto.bodies import Bodies, format_of
+from app.core.audit_sink import AuditSink
+from app.crypto.bodies import format_of
 from app.governance.audit.log import BODIES_RESEALED
-from app.keys.learners import SubjectKeys
+from app.keys.key_service import KeyService
 from app.operations.rotation.resealing import Pass, Resealed, ResealRepository
-from app.traces.statements.store import Statements, Stored
+from app.traces.statements.stock import StatementStock
+from app.traces.statements.store import Stored
 
 BATCH = 1_000
 """Statements read at a time."""
@@ -52,18 +54,14 @@ class Reseal:
     def __init__(
         self,
         repository: ResealRepository,
-        statements: Callable[[], Statements],
-        subjects: Callable[[], SubjectKeys],
-        bodies: Callable[[], Bodies],
-        consistent_through: Callable[[], int],
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        stock: StatementStock,
+        keys: KeyService,
+        audit: AuditSink,
     ) -> None:
-        """``consistent_through``: microseconds below which no statement can still appear."""
+        """Nothing is opened yet."""
         self._repository = repository
-        self._statements = statements
-        self._subjects = subjects
-        self._bodies = bodies
-        self._bound = consistent_through
+        self._stock = stock
+        self._keys = keys
         self._audit = audit
 
     def due(self) -> bool:
@@ -71,7 +69,7 @@ class Reseal:
 
         One in which nothing is found to move is due once, too: what was stored says its format only where it is read.
         """
-        wanted = self._bodies().writing
+        wanted = self._stock.bodies.writing
         if self._repository.latest() == wanted:
             return self._repository.under_way(wanted) is not None
         return self._repository.total() > 0
@@ -91,13 +89,15 @@ class Reseal:
             check: Called before each batch; what it raises ends the run.
             share: Of the time it works; the rest it rests.
         """
-        wanted = self._bodies().writing
-        now = self._repository.under_way(wanted) or self._repository.begin(wanted, self._bound())
+        wanted = self._stock.bodies.writing
+        now = self._repository.under_way(wanted) or self._repository.begin(
+            wanted, self._stock.reader.consistent_through()
+        )
         total, began_at, seconds = self._repository.total(), now.seen, 0.0
         while True:
             check()
             began = clock.steady()
-            rows = self._statements().span(now.after, now.until, BATCH)
+            rows = self._stock.statements.span(now.after, now.until, BATCH)
             if not rows:
                 break
             resealed, unopened = self._reseal(rows, wanted)
@@ -109,7 +109,9 @@ class Reseal:
             took = clock.steady() - began
             seconds += took
             threading.Event().wait(took * (1 / share - 1))
-        self._audit(BODIES_RESEALED, actor, {"format": wanted, "resealed": now.resealed, "unopened": now.unopened})
+        self._audit.append(
+            BODIES_RESEALED, actor, {"format": wanted, "resealed": now.resealed, "unopened": now.unopened}
+        )
         self._repository.mark(wanted, now, finished=True)
         return Done(wanted, now.seen, now.resealed, now.unopened, seconds, now.seen - began_at)
 
@@ -120,15 +122,15 @@ class Reseal:
             stale = [row for row in rows if row.body and format_of(row.body) != wanted]
             if not stale:
                 break
-            keys = self._subjects().existing(row.subject for row in stale)
+            keys = self._keys.subjects.existing(row.subject for row in stale)
             living = [row for row in stale if row.subject in keys]
             each_key = [keys[row.subject] for row in living]
-            plain = list(self._bodies().decrypt([(row.id, row.body) for row in living], each_key))
+            plain = list(self._stock.bodies.decrypt([(row.id, row.body) for row in living], each_key))
             opened = [
                 (row, body, key) for row, body, key in zip(living, plain, each_key, strict=True) if body is not None
             ]
             unopened = len(stale) - len(opened)
-            fresh = self._bodies().encrypt([(row.id, body) for row, body, _ in opened], [key for *_, key in opened])
+            fresh = self._stock.bodies.encrypt([(row.id, body) for row, body, _ in opened], [key for *_, key in opened])
             done = self._repository.write(
                 [Resealed(row.id, row.body, body) for (row, *_), body in zip(opened, fresh, strict=True)]
             )
@@ -136,5 +138,5 @@ class Reseal:
             if done == len(opened):
                 break
             # Some were changed meanwhile, or deleted.
-            rows = self._statements().some([row.id for row, *_ in opened])
+            rows = self._stock.statements.some([row.id for row, *_ in opened])
         return resealed, unopened

@@ -36,6 +36,7 @@ import orjson
 
 from app.access.store import Source
 from app.core import lossless
+from app.core.audit_sink import AuditSink
 from app.core.errors import DecryptionFailed
 from app.core.months import closed_before
 from app.core.personal_data import PersonalDataStore
@@ -218,7 +219,7 @@ class Packages:
         self,
         held: Held,
         *,
-        audit: Callable[[str, str, Mapping[str, object]], object],
+        audit: AuditSink,
         cases: CaseDesk,
         now_us: Callable[[], int],
         random: Callable[[int], bytes],
@@ -270,7 +271,7 @@ class Packages:
             self._cases.require(case, person)
         about = {"subjects": self._held.persons.asked(person)}
         detail = about | ({} if case is None else {"case": case})
-        self._audit(PERSON_ACCESS_STARTED, actor, detail)
+        self._audit.append(PERSON_ACCESS_STARTED, actor, detail)
         return _Package(self, person, case, actor, detail, progress).pieces()
 
     # --- what a package needs of these ----------------------------------------------------------------
@@ -286,7 +287,7 @@ class Packages:
 
     def record(self, actor: str, case: str | None, detail: Mapping[str, object], given: Mapping[str, object]) -> None:
         """Record that a package was made to its end, and what was given."""
-        self._audit(PERSON_ACCESS_GIVEN, actor, {**detail, **given})
+        self._audit.append(PERSON_ACCESS_GIVEN, actor, {**detail, **given})
         if case is not None:
             self._cases.note_act(case, "package-written", actor, given)
 

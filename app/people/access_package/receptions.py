@@ -10,7 +10,7 @@ for each person. Decided in ``docs/adr/0045-recipients.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,7 @@ from app.core import clock
 from app.core.personal_data import Erasing, Gone, PersonalDataStore
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
-from app.governance.audit.store import Entry
+from app.governance.audit.store import AuditRepository, Entry
 from app.people.access_package import reception_store
 from app.people.access_package.person_summary import month_of
 from app.people.access_package.reception_store import ReceptionRepository, ReceptionRow, place
@@ -36,9 +36,6 @@ GONE: Final = "gone"
 
 _PIECE = 20_000
 """Entries condensed in one transaction."""
-
-Readings = Callable[[str, Sequence[str], int, int], Iterator[Entry]]
-"""``readings(chain, kinds, after, last)``: entries of a chain of these kinds beyond a place, up to another."""
 
 
 @dataclass(slots=True)
@@ -88,19 +85,19 @@ class Receptions:
     """Condenses, gives and forgets."""
 
     def __init__(
-        self, repository: ReceptionRepository, keys: OrganisationKeys, readings: Readings, timezone: tzinfo
+        self, repository: ReceptionRepository, keys: OrganisationKeys, log: AuditRepository, timezone: tzinfo
     ) -> None:
         """``timezone``: where months begin."""
         self._repository = repository
         self._keys = keys
-        self._readings = readings
+        self._log = log
         self._timezone = timezone
 
     def condense(self, chain: str, last: int) -> None:
         """Keep what is to be kept of a chain's entries up to a place. May be cut off, and done again."""
         graves = self._repository.graves()
         made = _Piece(self._timezone, graves)
-        for entry in self._readings(chain, KINDS, self._repository.condensed(chain), last):
+        for entry in self._log.readings(chain, KINDS, self._repository.condensed(chain), last):
             made.add(entry)
             if made.entries >= _PIECE:
                 self._keep(made, chain, entry.n)
@@ -189,8 +186,9 @@ class ReceptionData(PersonalDataStore):
     name = reception_store.NAME
 
     def __init__(self, context: DataContext) -> None:
-        # Nothing is condensed by it.
-        self._receptions = Receptions(ReceptionRepository(context.store), context.keys, lambda *_: iter(()), UTC)
+        # Nothing is condensed by it: months are of no importance.
+        log = AuditRepository(context.store)
+        self._receptions = Receptions(ReceptionRepository(context.store), context.keys, log, UTC)
 
     def erase(self, asked: Erasing) -> Iterator[Gone]:
         """Take out what they were asked for by."""

@@ -19,14 +19,18 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from app.access.store import Source, StoredCredential
+from app.access.store import SourceRepository
+from app.core.audit_sink import AuditSink
+from app.crypto import kinds
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
-from app.governance.audit.store import Entry
+from app.governance.audit.store import AuditRepository, Entry
 from app.people.access_package.person_summary import moment
 from app.people.access_package.receptions import Group, Receptions
 from app.people.finding.finder import Persons
 from app.people.finding.pseudonyms import Person
-from app.traces.statements.store import Stored
+from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.statements.store import Statements
 
 ASKED: Final = "asked"
 PASSED: Final = "passed"
@@ -42,9 +46,6 @@ _CREDENTIAL = "sk-"
 
 # The clocks of two hosts may differ by this much without a reading being missed.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
-
-Entries = Callable[[Sequence[str], int], Iterator[Entry]]
-"""``entries(kinds, since)``: the entries of the audit log of these kinds, written at or after an instant, in order."""
 
 
 class Recipient(NamedTuple):
@@ -206,43 +207,37 @@ class Recipients:
     def __init__(
         self,
         *,
-        entries: Entries,
-        oldest: Callable[[], int | None],
+        log: AuditRepository,
         receptions: Receptions,
-        sources: Callable[[], Sequence[Source]],
-        source_tokens: Callable[[str], Sequence[bytes]],
-        credentials: Callable[[], Sequence[StoredCredential]],
+        sources: SourceRepository,
+        keys: OrganisationKeys,
         timezone: tzinfo,
     ) -> None:
         """Nothing is read yet.
 
         Args:
-            entries: Gives the entries of the audit log.
-            oldest: When its oldest entry was written; None when there is none.
+            log: The entries of the audit log.
             receptions: What is kept of readings that are no more in it.
-            sources: The registered sources.
-            source_tokens: The tokens of a source in queries, as the audit log has them.
-            credentials: Every credential ever made.
+            sources: The registered sources, and every credential ever made.
+            keys: Make the token of a source in queries, as the audit log has it.
             timezone: Where days begin.
         """
-        self._entries = entries
-        self._oldest = oldest
+        self._log = log
         self._receptions = receptions
         self._sources = sources
-        self._source_tokens = source_tokens
-        self._credentials = credentials
+        self._keys = keys
         self._timezone = timezone
 
     def trail(self, tokens: Iterable[bytes], documents: Iterable[bytes]) -> Trail:
         """A trail with nothing on it; see ``Trail``."""
-        sources = {token: source.id for source in self._sources() for token in self._source_tokens(source.id)}
+        sources = {self._keys.named(kinds.SOURCE, source.id): source.id for source in self._sources.list()}
         return Trail(tokens, sources, documents)
 
     def labels(self) -> Callable[[str], str]:
         """The labels of the actors of audit entries; one that is no credential is called as it is."""
         called = names(
-            [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._credentials()],
-            {source.id: source.name for source in self._sources()},
+            [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._sources.credentials()],
+            {source.id: source.name for source in self._sources.list()},
         )
         return lambda actor: called.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
 
@@ -270,21 +265,21 @@ class Recipients:
                 for way, times in trail.ways(group).items():
                     count(group.credential, way, (group.purpose, group.activity), times, group.month)
             exports += [_export(one.at, one.detail) for one in kept.exports if _after(trail.first, one.at)]
-        for number, entry in enumerate(_readings(trail, self._entries), 1):
+        for number, entry in enumerate(_readings(trail, self._log), 1):
             if number % 10_000 == 0:
                 progress(number)
             met = trail.way(entry)
             if met is not None:
                 why = (_code(entry.detail.get("purpose")), _code(entry.detail.get("activity")))
                 count(entry.actor, met, why, 1, f"{moment(entry.at).astimezone(self._timezone):%Y-%m-%d}")
-        exports += _exports(trail, self._entries)
+        exports += _exports(trail, self._log)
         readings = tuple(
             Recipient(name, way, purpose, activity, each.count, each.first, each.last)
             for (name, way, purpose, activity), each in sorted(
                 counted.items(), key=lambda item: (WAYS.index(item[0][1]), *(text or "" for text in item[0]))
             )
         )
-        known_since = [at for at in (self._oldest(), self._receptions.since()) if at is not None]
+        known_since = [at for at in (self._log.oldest(), self._receptions.since()) if at is not None]
         return Received(readings, tuple(exports[:MAX_EXPORTS]), min(known_since, default=None))
 
 
@@ -305,12 +300,12 @@ class Disclosures:
         self,
         recipients: Recipients,
         persons: Persons,
-        documents: Callable[[Sequence[bytes]], Iterable[bytes]],
-        statements: Callable[[Iterable[UUID]], Iterable[Stored]],
-        audit: Callable[[str, str, Mapping[str, object]], object],
+        documents: DocumentsByPerson,
+        statements: Statements,
+        audit: AuditSink,
         cases: Requests,
     ) -> None:
-        """``documents(subjects)`` gives the tokens of readings of documents; ``statements(ids)`` statements by id."""
+        """Nothing is read yet."""
         self._recipients = recipients
         self._persons = persons
         self._documents = documents
@@ -336,8 +331,8 @@ class Disclosures:
         subjects = self._persons.subjects(person)
         # Before the answer: whoever learns something of a person leaves a trace of it.
         about = {"subjects": self._persons.asked(person)}
-        self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
-        marks = self._documents((*subjects, *self._persons.own_groups(person)))
+        self._audit.append(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
+        marks = self._documents.marks((*subjects, *self._persons.own_groups(person)))
         trail = self._recipients.trail(self._persons.named(person), marks)
         for batch in self._persons.statements(person):
             for named in batch.statements:
@@ -347,9 +342,9 @@ class Disclosures:
     def of_statement(self, identity: UUID, *, actor: str, case: str | None = None) -> Received:
         """The recipients of one statement; as ``of``."""
         about = {"statement": str(identity)}
-        self._audit(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
+        self._audit.append(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
         trail = self._recipients.trail((), ())
-        for row in self._statements([identity]):
+        for row in self._statements.some([identity]):
             trail.add(row.id, row.stored, row.source)
         return self._told(trail, actor, case)
 
@@ -360,17 +355,17 @@ class Disclosures:
         return found
 
 
-def _readings(trail: Trail, entries: Entries) -> Iterator[Entry]:
+def _readings(trail: Trail, log: AuditRepository) -> Iterator[Entry]:
     # Whoever asks for someone of whom nothing is held reads nothing; of a document only the last writing is dated.
-    yield from entries((PERSON_READ, DOCUMENTS_READ), 0)
+    yield from log.since((PERSON_READ, DOCUMENTS_READ), 0)
     if trail.first is not None:
-        yield from entries((STATEMENTS_READ,), max(trail.first - _CLOCK_MARGIN_US, 0))
+        yield from log.since((STATEMENTS_READ,), max(trail.first - _CLOCK_MARGIN_US, 0))
 
 
-def _exports(trail: Trail, entries: Entries) -> Iterator[Export]:
+def _exports(trail: Trail, log: AuditRepository) -> Iterator[Export]:
     if trail.first is None:
         return
-    for entry in islice(entries((EXPORT_WRITTEN,), trail.first), MAX_EXPORTS):
+    for entry in islice(log.since((EXPORT_WRITTEN,), trail.first), MAX_EXPORTS):
         yield _export(entry.at, entry.detail)
 
 

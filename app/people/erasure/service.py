@@ -16,13 +16,15 @@ What is sent after ``until_stored`` begins anew, under a new key: who is to be k
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from app.access.links import SourceLinks
 from app.core import clock, lossless
+from app.core.audit_sink import AuditSink
 from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound
 from app.core.months import months_after
 from app.core.personal_data import DataSubject, Erasing, PersonalDataStore
@@ -30,19 +32,20 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import OrganisationKeys
-from app.crypto.signing import Signer
 from app.governance.audit.log import (
     ERASURE_FINISHED,
     ERASURE_STARTED,
     ERASURES_REAPPLIED,
     EXPORT_WRITTEN,
-    RETENTION_STARTED,
 )
-from app.governance.audit.store import Entry
-from app.governance.register.service import Activity, SourceLink
+from app.governance.audit.store import AuditRepository
+from app.governance.register.service import Register
+from app.keys.holders import Forgetting
+from app.keys.key_service import KeyService
 from app.keys.learners import SubjectKeys, WrappedKeys
 from app.people.access_package.receptions import Export, Receptions
 from app.people.access_package.recipients import Recipients
+from app.people.counting import Counting
 from app.people.erasure.store import (
     DELETING,
     DONE,
@@ -62,10 +65,11 @@ from app.people.finding.store import PersonRepository, Tokened
 from app.people.requests.service import Cases
 from app.people.requests.steps import Case
 from app.platform.cluster import claims
-from app.platform.cluster.low_watermark import Observer
+from app.platform.cluster.peers import Peers
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
-from app.traces.statements.store import Position, Stored, beyond
+from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.statements.store import Position, Statements, beyond
 
 RECEIPT = "sillage-erasure-receipt"
 """The format that a receipt says it has (``app/crypto/signing.py``)."""
@@ -86,55 +90,35 @@ Told = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and how much there is (0: not known)."""
 
 
-class Months(Protocol):
-    """Aggregate months that counted a person: pairs of aggregate and month (``app.research.refresh``)."""
+class TombstoneFile(Protocol):
+    """Keeps tombstones in another place than the database, for the day that it is lost."""
 
-    @property
-    def recounted(self) -> Sequence[tuple[str, str]]:
-        """Counted again, without them."""
-
-    @property
-    def published(self) -> Sequence[tuple[str, str]]:
-        """Left as they are, without a pseudonym of theirs."""
-
-
-class Processes(NamedTuple):
-    """Announcements to the other processes of the store, and their acknowledgement.
-
-    Attributes:
-        announce: Has every process empty its caches; the epoch to wait for.
-        forgotten: Waits until each has; false when one takes too long.
-        observer: Makes an observer of their stamps.
-    """
-
-    announce: Callable[[], int]
-    forgotten: Callable[[int], bool]
-    observer: Callable[[], Observer]
+    def note_tombstones(self, tombstones: Sequence[Tombstone]) -> None:
+        """Add tombstones to the file, after an erasure."""
 
 
 class Surroundings(NamedTuple):
     """Services of other packages that an erasure uses.
 
     Attributes:
-        recount: Counts aggregates again without people: what gives the subject tokens of each, since when every
-            statement is kept, a check, and who is told whose months are about to change.
-        entries: Entries of the audit log, by kind.
-        activities: Processing activities in force.
+        counting: Counts aggregates again without people.
+        log: Entries of the audit log.
+        register: Processing activities in force.
         links: Sources with their activities.
         recipients: Who received what.
         receptions: What is kept of that beyond the audit log: exports that it tells of.
-        documents: ``documents(subjects)``: the tokens by which readings of these persons' documents are on record.
+        documents: By which tokens readings of persons' documents are on record.
+        outside: Keeps tombstones in another place than the database.
     """
 
-    recount: Callable[
-        [Callable[[], Sequence[Sequence[bytes]]], int, Callable[[], None], Callable[[int, Months], None]], object
-    ]
-    entries: Callable[[Sequence[str]], Iterable[Entry]]
-    activities: Callable[[], Iterable[Activity]]
-    links: Callable[[], Iterable[SourceLink]]
+    counting: Counting
+    log: AuditRepository
+    register: Register
+    links: SourceLinks
     recipients: Recipients
     receptions: Receptions
-    documents: Callable[[Sequence[bytes]], Iterable[bytes]]
+    documents: DocumentsByPerson
+    outside: TombstoneFile
 
 
 class Reapplied(NamedTuple):
@@ -159,22 +143,17 @@ class Erasures:
         learners: WrappedKeys,
         bodies: Bodies,
         keys: OrganisationKeys,
-        signer: Callable[[], Signer],
-        audit: Callable[[str, str, Mapping[str, object]], None],
-        processes: Processes,
+        key_service: KeyService,
+        audit: AuditSink,
+        processes: Peers,
+        forgetting: Forgetting,
         cases: Cases,
         surroundings: Surroundings,
         stores: Sequence[PersonalDataStore],
         home_page: str,
-        scan: Callable[[int | None, int, int], Sequence[Stored]],
-        outside: Callable[[Sequence[Tombstone]], None] = lambda _: None,
+        statements: Statements,
     ) -> None:
-        """``home_page``: of the accounts that stand for erased people; ``stores``: all that keep personal data.
-
-        ``outside`` keeps tombstones in another place than the database, for the day that it is lost.
-
-        ``scan(after, before, limit)`` gives statements in the order of ``stored``, voided ones included.
-        """
+        """``home_page``: of the accounts that stand for erased people; ``stores``: all that keep personal data."""
         self._repository = repository
         self._remains = remains
         self._tombstones = tombstones
@@ -184,15 +163,15 @@ class Erasures:
         self._learners = learners
         self._bodies = bodies
         self._keys = keys
-        self._signer = signer
+        self._key_service = key_service
         self._audit = audit
         self._processes = processes
+        self._key_caches = forgetting
         self._cases = cases
         self._around = surroundings
         self._stores = stores
         self._home = home_page
-        self._scan = scan
-        self._outside = outside
+        self._statements = statements
 
     # --- the destroying step --------------------------------------------------------------------------
 
@@ -275,12 +254,12 @@ class Erasures:
         )
         detail: dict[str, object] = {"erasure": str(identity), "tombstones": [each.id.hex() for each in tombstones]}
         # Before the key goes: no destruction is without its entry.
-        self._audit(ERASURE_STARTED, actor, detail if case is None else {**detail, "case": case})
+        self._audit.append(ERASURE_STARTED, actor, detail if case is None else {**detail, "case": case})
         gone = self._repository.begin(erasure, tombstones, subjects if keys else ())
         self._subjects.forget()
         # Told at once, waited for by whoever goes on.
-        self._processes.announce()
-        self._outside(tombstones)
+        self._key_caches.begin()
+        self._around.outside.note_tombstones(tombstones)
         return erasure._replace(counts={**counts, "keys": gone})
 
     # --- the rest -------------------------------------------------------------------------------------
@@ -372,14 +351,14 @@ class Erasures:
     def _forgetting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
         """Wait until nobody has the keys; find the bound of what was sealed with them, and what there is."""
         keep()
-        if not self._processes.forgotten(self._processes.announce()):
+        if not self._key_caches.forgotten(self._key_caches.begin()):
             raise DatabaseUnavailable(
                 "The key is destroyed, but a process has not emptied its memory in time. The erasure goes on by itself."
             )
         until = self._settled(max(erasure.until_stored, clock.now_us()))
         keep()
         self._tombstones.raise_to(erasure.tombstones, until)
-        self._outside(self._tombstones.some(erasure.tombstones))
+        self._around.outside.note_tombstones(self._tombstones.some(erasure.tombstones))
         found, months = self._found(erasure.tokens, erasure.subjects, until)
         counts = {**erasure.counts, **found}
         recipients = self._recipients(erasure.tokens, erasure.named, erasure.subjects, until, keep)
@@ -396,7 +375,7 @@ class Erasures:
         keep: Callable[[], None] = lambda: None,
     ) -> Sequence[Mapping[str, object]]:
         """The recipients of what is to be erased (GDPR art. 19); known before it goes, as is what reaches it."""
-        trail = self._around.recipients.trail(named, self._around.documents(subjects))
+        trail = self._around.recipients.trail(named, self._around.documents.marks(subjects))
         after: Position | None = None
         flat = [token for pair in tokens for token in pair]
         while page := self._places.page(flat, after=after, until=until, limit=BATCH):
@@ -543,13 +522,13 @@ class Erasures:
 
     def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
         """Count aggregates again without the person, and say what was done."""
-        self.recount((), keep)
+        self._around.counting.without((), keep)
         erasure = self.get(erasure.id)
         finished = clock.now()
         content = self._receipt(erasure, finished)
-        receipt = self._signer().signed(RECEIPT, content)
+        receipt = self._key_service.signer.signed(RECEIPT, content)
         detail = {"erasure": str(erasure.id), "counts": dict(erasure.counts)}
-        self._audit(ERASURE_FINISHED, erasure.actor, detail)
+        self._audit.append(ERASURE_FINISHED, erasure.actor, detail)
         ended = self._repository.finish(erasure, by, finished, receipt)
         if erasure.case is not None:
             # It is done, whatever became of the request meanwhile.
@@ -558,45 +537,12 @@ class Erasures:
                 self._note_recipients(erasure.case, erasure)
         return ended
 
-    def recount(self, subjects: Iterable[bytes], check: Callable[[], None]) -> None:
-        """Count aggregates again without everybody whose erasure is under way, and without these learners.
-
-        Of those under way nobody can read anything: whatever the reason, a month that is counted again goes without
-        them, and their receipts say so. ``check`` is called now and then; what it raises ends it.
-        """
-        others = [(each,) for each in subjects]
-        under_way: list[Erasure] = []
-
-        def people() -> list[tuple[bytes, ...]]:
-            under_way[:] = self._repository.open()
-            return [*(each.subjects for each in under_way), *others]
-
-        def note(person: int, months: Months) -> None:
-            # Before it is done: a recount that was cut off finds nothing of them any more.
-            if person < len(under_way):
-                self._repository.note_months(under_way[person].id, months.recounted, months.published)
-
-        self._around.recount(people, self.kept_since(), check, note)
-
-    def kept_since(self) -> int:
-        """Since when retention cannot have deleted anything, microseconds."""
-        now = clock.now_us()
-        cutoffs = [now - activity.retention.active_days * _DAY_US for activity in self._around.activities()]
-        for entry in self._around.entries((RETENTION_STARTED,)):
-            cutoff = entry.detail.get("stored_before")
-            if isinstance(cutoff, int):
-                cutoffs.append(cutoff)
-            if "accounts" in entry.detail:
-                # Of learners whose account ended, what was stored later went too.
-                cutoffs.append(entry.at)
-        return max(cutoffs, default=0)
-
     # --- the receipt ----------------------------------------------------------------------------------
 
     def _receipt(self, erasure: Erasure, finished: datetime) -> dict[str, object]:
         sources = {str(each["source"]) for each in erasure.months}
-        activities = {activity.id: activity for activity in self._around.activities()}
-        concerned = sorted({link.activity for link in self._around.links() if link.source in sources})
+        activities = {activity.id: activity for activity in self._around.register.list()}
+        concerned = sorted({link.activity for link in self._around.links.list() if link.source in sources})
         return {
             "organisation": self._keys.organisation,
             "erasure": str(erasure.id),
@@ -642,7 +588,9 @@ class Erasures:
         high = months_after(_first(max(theirs)), 1).isoformat()
         found: list[dict[str, object]] = []
         label = self._around.recipients.labels()
-        kept = [Export(entry.at, entry.actor, dict(entry.detail)) for entry in self._around.entries((EXPORT_WRITTEN,))]
+        kept = [
+            Export(entry.at, entry.actor, dict(entry.detail)) for entry in self._around.log.of_kinds((EXPORT_WRITTEN,))
+        ]
         for export in (*(one for each in self._around.receptions.every() for one in each.exports), *kept):
             first, last = export.detail.get("first"), export.detail.get("last")
             written = _EPOCH + timedelta(microseconds=export.at)
@@ -700,7 +648,7 @@ class Erasures:
             erasures.append(self._again(person, until, actor, check))
         lost = self._orphans(graves, check)
         if erasures or lost:
-            self._audit(ERASURES_REAPPLIED, actor, {"erasures": [str(each) for each in erasures], "keys": lost})
+            self._audit.append(ERASURES_REAPPLIED, actor, {"erasures": [str(each) for each in erasures], "keys": lost})
         return Reapplied(looked, tuple(erasures))
 
     def _look(
@@ -719,7 +667,7 @@ class Erasures:
         looked = 0
         while True:
             check()
-            rows = self._scan(after, last + 1, BATCH)
+            rows = self._statements.span(after, last + 1, BATCH)
             if not rows:
                 return looked
             after = rows[-1].stored

@@ -12,10 +12,11 @@ Not found: a person whom free text names, in an answer, a title, an extension or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
+from app.core.audit_sink import AuditSink
 from app.core.errors import BadRequest, Fault
 from app.core.personal_data import DataSubject, PersonalDataStore
 from app.crypto import kinds
@@ -135,7 +136,7 @@ class Persons:
         self,
         repository: PersonRepository,
         keys: OrganisationKeys,
-        audit: Callable[[str, str, Mapping[str, object]], None],
+        audit: AuditSink,
         stores: Sequence[PersonalDataStore],
         whole: Whole = lambda person: person,
     ) -> None:
@@ -269,5 +270,5 @@ class Persons:
         """
         asked = [self._keys.named(kinds.AGENT, identifier).hex() for identifier in person.identifiers]
         # Before the answer: whoever learns something of a person leaves a trace of it.
-        self._audit(PERSON_FOUND, actor, {"tokens": asked})
+        self._audit.append(PERSON_FOUND, actor, {"tokens": asked})
         return self.places(person)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from app.access.credentials import REPLACING
 from app.access.store import Source
+from app.core.audit_sink import AuditSink
 from app.core.counted import agreed, counted
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
@@ -48,7 +49,7 @@ class French:
         self,
         editions: Callable[[], Sequence[Edition]],
         keys: OrganisationKeys,
-        audit: Callable[[str, str, Mapping[str, object]], object],
+        audit: AuditSink,
         count: Callable[[Source, str, int, Mapping[str, int]], None],
         today: Callable[[], date],
         home: Callable[[], str],
@@ -58,7 +59,7 @@ class French:
         Args:
             editions: The nomenclature in force.
             keys: Makes pseudonyms.
-            audit: ``audit(kind, actor, detail)`` records, durably.
+            audit: Takes an entry for each batch that is changed or refused.
             count: Told of each batch in which something was found: source, what became of it (``OUTCOMES``), statements
                 of the batch, what was found by kind.
             today: The date.
@@ -115,7 +116,7 @@ class French:
             "statements": sum(map(bool, found)),
             **{kind: counts[kind] for kind in minors.KINDS},
         }
-        self._audit(AUDIT_KIND, f"source:{source.id}", detail)
+        self._audit.append(AUDIT_KIND, f"source:{source.id}", detail)
         self._count(source, outcome, len(statements), counts)
         if faults:
             naming = sum(map(bool, found))

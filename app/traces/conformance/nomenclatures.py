@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from app.core import clock
+from app.core.announcer import Announcer
+from app.core.audit_sink import AuditSink
 from app.core.errors import FileRefused
 from app.standards.france import mef
 from app.standards.france.mef import Edition, Nomenclature
@@ -32,12 +34,12 @@ class Nomenclatures:
     def __init__(
         self,
         repository: NomenclatureRepository,
-        audit: Callable[[str, str, Mapping[str, object]], object],
-        announce: Callable[[], object],
+        audit: AuditSink,
+        announcer: Announcer,
     ) -> None:
         self._repository = repository
         self._audit = audit
-        self._announce = announce
+        self._announcer = announcer
         self._editions: tuple[Edition, ...] | None = None
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedEdition:
@@ -47,10 +49,10 @@ class Nomenclatures:
             FileRefused: it is not the published CSV file.
         """
         edition = LoadedEdition(since, content, len(read(content).courses), clock.now())
-        self._audit("nomenclature-loaded", actor, {"since": since.isoformat(), "codes": edition.codes})
+        self._audit.append("nomenclature-loaded", actor, {"since": since.isoformat(), "codes": edition.codes})
         self._repository.add(edition)
         self.forget()
-        self._announce()
+        self._announcer.announce()
         return edition
 
     def list(self) -> Sequence[LoadedEdition]:

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from app.access.store import Source
 from app.core import clock
+from app.core.announcer import Announcer
+from app.core.audit_sink import AuditSink
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile
@@ -93,8 +95,8 @@ class Profiles:
     def __init__(
         self,
         repository: ProfileRepository,
-        audit: Callable[[str, str, Mapping[str, object]], object],
-        announce: Callable[[], object],
+        audit: AuditSink,
+        announcer: Announcer,
         lookup: Lookup = lambda source, ids: {},
         schools: Callable[[Sequence[Any]], Sequence[tuple[Fault, ...]]] = lambda statements: ((),) * len(statements),
     ) -> None:
@@ -102,8 +104,8 @@ class Profiles:
 
         Args:
             repository: Profiles and counters.
-            audit: ``audit(kind, actor, detail)`` records.
-            announce: Returns once every process has emptied its caches.
+            audit: Takes an entry for each profile that is added.
+            announcer: Has every process empty its caches.
             lookup: Asked for what statements refer to, once a batch, by profiles that want to know.
             schools: Faults of the schools and courses of study that statements name, statement by statement.
         """
@@ -111,7 +113,7 @@ class Profiles:
         self._schools = schools
         self._lookup = lookup
         self._audit = audit
-        self._announce = announce
+        self._announcer = announcer
         self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
         self._tally: Counter[tuple[str, str, str, str]] = Counter()
         self._lock = threading.Lock()
@@ -126,9 +128,9 @@ class Profiles:
         profile = load(document)
         # Compiled before it is kept: a template that cannot be compiled is refused here, not at the first statement.
         compile([profile])
-        self._audit("profile-added", actor, {"profile": profile.id, "templates": len(profile.templates)})
+        self._audit.append("profile-added", actor, {"profile": profile.id, "templates": len(profile.templates)})
         self._repository.put(LoadedProfile(profile.id, document, clock.now()))
-        self._announce()
+        self._announcer.announce()
         return profile
 
     def list(self) -> Sequence[Profile]:

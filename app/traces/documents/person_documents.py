@@ -123,3 +123,20 @@ class PersonDocuments:
 
     def _context(self, resource: Resource, activity: str | None, identifier: str) -> bytes:
         return sealing.token(self._keys, "document-context", resource.value, activity, identifier, None)
+
+
+class DocumentsByPerson:
+    """The documents of any person."""
+
+    def __init__(self, repository: DocumentRepository, seal: DocumentSeal, keys: OrganisationKeys) -> None:
+        self._repository = repository
+        self._seal = seal
+        self._keys = keys
+
+    def of(self, identifiers: Sequence[str], subjects: Sequence[bytes]) -> PersonDocuments:
+        """Those of the person with these canonical identifiers and subject tokens."""
+        return PersonDocuments(self._repository, self._seal, self._keys, identifiers=identifiers, tokens=subjects)
+
+    def marks(self, subjects: Sequence[bytes]) -> Iterator[bytes]:
+        """The tokens by which readings of the documents of these persons are on record."""
+        return self.of((), subjects).marks()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from app.access.restrictions.store import States
+from app.core.audit_sink import AuditSink
 from app.core.errors import (
     BadParameter,
     BodyTooLarge,
@@ -52,7 +53,6 @@ _MERGED_AT_ONCE = 64
 _ANOTHER = '"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Audit = Callable[[str, str, Mapping[str, object]], object]
 Hold = Callable[[str, Place, Content], tuple[Fault, ...]]
 """``hold(source, place, content)``: what profiles find wrong with a document about to be stored; raises to refuse."""
 
@@ -94,7 +94,7 @@ class Documents:
         repository: DocumentRepository,
         seal: DocumentSeal,
         keys: OrganisationKeys,
-        audit: Audit,
+        audit: AuditSink,
         now_us: Callable[[], int],
         states: Callable[[], States],
         hold: Hold = lambda source, place, content: (),
@@ -102,7 +102,7 @@ class Documents:
         admit: Callable[[str], object] = lambda source: None,
         turns: Turns,
     ) -> None:
-        """``audit(kind, actor, detail)`` records a reading or a deletion, durably.
+        """``audit`` takes an entry for each reading and each deletion.
 
         A change on condition of an entity tag is a reading too: how it ends tells whether the content is the one that
         the tag is of.
@@ -147,7 +147,7 @@ class Documents:
         if row is None or content is None:
             raise NotFound("There is no such document.")
         # Before the answer: whoever got data left a trace of it.
-        self._audit("documents-read", actor, {**self._detail(place), "document": address.id.hex(), "count": 1})
+        self._audit.append("documents-read", actor, {**self._detail(place), "document": address.id.hex(), "count": 1})
         return Found(content, etag(content.body), _moment(row.updated))
 
     def ids(self, place: Place, *, actor: str) -> Listing:
@@ -175,7 +175,9 @@ class Documents:
             name = self._seal.part(subject, row.id, "name", row.name)
             if name is not None:
                 names[name.decode()] = None
-        self._audit("documents-read", actor, {**self._detail(place), "context": group.hex(), "count": len(names)})
+        self._audit.append(
+            "documents-read", actor, {**self._detail(place), "context": group.hex(), "count": len(names)}
+        )
         return Listing(tuple(names), _moment(rows[-1].updated) if rows else None)
 
     def put(
@@ -294,7 +296,7 @@ class Documents:
             if current is None:
                 return
             # Before the deletion: none is without its entry, even when this process is killed in between.
-            self._audit("documents-deleted", actor, {**self._detail(place), "document": address.id.hex()})
+            self._audit.append("documents-deleted", actor, {**self._detail(place), "document": address.id.hex()})
             if self._repository.delete(address.id, expected=current):
                 return
         raise _contended()
@@ -307,7 +309,7 @@ class Documents:
         """
         self._require_unrestricted(self._subject(place))
         group = _group(self._keys, place)
-        self._audit("documents-deleted", actor, {**self._detail(place), "context": group.hex()})
+        self._audit.append("documents-deleted", actor, {**self._detail(place), "context": group.hex()})
         self._repository.delete_group(group)
 
     def _detail(self, place: Place) -> dict[str, object]:
@@ -369,7 +371,7 @@ class Documents:
             if conditions.tags:
                 # Before the answer, whichever it is. `*` tells no more than a change without it.
                 read = {"document": address.id.hex(), "count": 1, "compared": True}
-                self._audit("documents-read", actor, {**self._detail(place), **read})
+                self._audit.append("documents-read", actor, {**self._detail(place), **read})
             # Stored tags are keyed: which of those named is it? Of any other it is enough that it is none of them.
             tag = next((each for each in conditions.tags if self._tag(address.id, each) == current), _ANOTHER)
         if conditions.fail(tag):

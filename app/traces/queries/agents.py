@@ -6,11 +6,12 @@ or to forget to erase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.access.restrictions.store import States
 from app.core import lossless
+from app.core.audit_sink import AuditSink
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.people import names_in, person
@@ -31,10 +32,10 @@ class People:
         statements: Statements,
         reader: SealedReader,
         keys: OrganisationKeys,
-        audit: Callable[[str, str, Mapping[str, object]], object],
+        audit: AuditSink,
         states: Callable[[], States],
     ) -> None:
-        """``audit(kind, actor, detail)`` records a reading, durably; ``states`` says who is restricted."""
+        """``audit`` takes an entry for each reading; ``states`` says who is restricted."""
         self._statements = statements
         self._reader = reader
         self._keys = keys
@@ -70,5 +71,5 @@ class People:
             searched += len(opened)
         # Before the answer: whoever got data left a trace of it.
         named = self._keys.named(kinds.AGENT, identifier).hex()
-        self._audit("person-read", who.credential, {"tokens": [named], "count": searched})
+        self._audit.append("person-read", who.credential, {"tokens": [named], "count": searched})
         return person(agent, names)

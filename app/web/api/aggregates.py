@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.access.scopes import RESEARCH
+from app.core.audit_sink import AuditSink
 from app.core.errors import BadParameter, Fault
 from app.core.given import Day, TextNumber
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, described
@@ -16,8 +16,6 @@ from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
 READ = "aggregate-read"
-
-Audited = Callable[[str, str, Mapping[str, object]], None]
 
 
 class _Parameters(Schema):
@@ -28,8 +26,8 @@ class _Parameters(Schema):
     cursor = fields.String(validate=validate.Length(1, 2_000))
 
 
-def blueprint(gate: Gate, aggregates: Aggregates, audit: Audited) -> Blueprint:
-    """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes (kind, actor, detail)."""
+def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink) -> Blueprint:
+    """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes an entry for each reading."""
     routes = Blueprint("aggregates", __name__)
 
     @routes.get("/aggregates")
@@ -50,7 +48,7 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: Audited) -> Blueprint:
         query = _query(name, dimensions)
         found = aggregates.query(query)
         # Figures go out only once their reading is on record. The values of filters stay out of it.
-        audit(
+        audit.append(
             READ,
             principal.id,
             {

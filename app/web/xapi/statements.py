@@ -13,6 +13,7 @@ from flask import Blueprint, Response, g, request
 from app.access import scopes
 from app.access.credentials import Access
 from app.access.principals import Principal
+from app.core.audit_sink import AuditSink
 from app.core.errors import BadParameter
 from app.standards.xapi import languages
 from app.standards.xapi.query import CURSOR, parse_following, parse_put, parse_query
@@ -38,7 +39,7 @@ def blueprint(
     access: Access,
     recorder: Recorder,
     library: Library,
-    audit: Callable[[str, str, Mapping[str, object]], object],
+    audit: AuditSink,
     metrics: Metrics,
     turns: Turns,
     max_body_bytes: int,
@@ -46,7 +47,7 @@ def blueprint(
     page_limit: int,
     prefix: str,
 ) -> Blueprint:
-    """The routes of the resource. ``audit(kind, actor, detail)`` records a reading, durably."""
+    """The routes of the resource. ``audit`` takes an entry for each reading."""
     routes = Blueprint("xapi_statements", __name__)
 
     def record(address: Callable[[], UUID | None]) -> Recorded:
@@ -68,7 +69,7 @@ def blueprint(
                 only=only,
                 void_any=scopes.ALL in sender.scopes,
                 parts=None if parts is None else awaited(parts, turn, len(content)),
-                compared=lambda foreign: audit(
+                compared=lambda foreign: audit.append(
                     "statements-read", sender.id, {**_named(foreign), "count": len(foreign), "compared": True}
                 ),
             )
@@ -119,7 +120,7 @@ def blueprint(
                 languages=wanted,
                 attachments=query.attachments,
             )
-            audit("statements-read", principal.id, {**_named({single: found.subject}), "count": 1})
+            audit.append("statements-read", principal.id, {**_named({single: found.subject}), "count": 1})
             metrics.returned(1)
             answer = answers.statements(found.body, found.data if query.attachments else None)
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
@@ -130,7 +131,7 @@ def blueprint(
     def listed(page: Page, principal: Principal) -> Response:
         detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
         # Before the answer: whoever got data left a trace of it.
-        audit("statements-read", principal.id, {**detail, "format": page.form})
+        audit.append("statements-read", principal.id, {**detail, "format": page.form})
         metrics.returned(len(page.bodies))
         more = f"{prefix}/statements?cursor={page.cursor}" if page.cursor else ""
         pieces = [b'{"statements":[']

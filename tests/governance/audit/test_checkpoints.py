@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -29,8 +30,9 @@ class House:
         self.repository = AuditRepository(store)
         self._vault = vault
         self.signer = Signer(bytes(32))
+        self.keys = SimpleNamespace(signer=self.signer)
         self.audit = self.process()
-        self.checkpoints = Checkpoints(self.audit, self.repository, "default", lambda: self.signer)
+        self.checkpoints = Checkpoints(self.audit, self.repository, "default", self.keys)  # type: ignore[arg-type]
 
     def process(self) -> Audit:
         return Audit(self.repository, self._vault, lambda: next(self.ticks), os.urandom)
@@ -76,7 +78,7 @@ def test_the_whole_log_cut_back_is_found(house: House, tmp_path: Path) -> None:
     checkpoint = house.checkpoints.read(house.checkpoints.write(tmp_path))
     house.store.collection("audit").delete_many({})
     house.store.collection("audit").insert_many(backup)
-    fresh = Checkpoints(house.process(), house.repository, "default", lambda: house.signer)
+    fresh = Checkpoints(house.process(), house.repository, "default", house.keys)
     assert fresh.verify([]).intact
     outcome = fresh.verify([checkpoint])
     assert {finding.kind for finding in outcome.findings} >= {"anchor-missing", "truncated"}
@@ -125,7 +127,7 @@ def test_another_key_or_another_organisation_is_refused(house: House, tmp_path: 
     with pytest.raises(SignatureRefused):
         house.checkpoints.read(path, Signer(b"1" * 32).public_key)
     with pytest.raises(SignatureRefused, match="another organisation"):
-        Checkpoints(house.audit, house.repository, "other", lambda: house.signer).read(path)
+        Checkpoints(house.audit, house.repository, "other", house.keys).read(path)
 
 
 def test_one_from_before_what_was_removed_for_its_age_asks_for_nothing_more(house: House, tmp_path: Path) -> None:

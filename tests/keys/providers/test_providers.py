@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from app.cli.server import init
 from app.core.errors import KeyMissing, SettingsInvalid
-from app.factory import Container
 from app.keys import providers
 from app.keys.keyring import Keyring
 from app.keys.providers import PROVIDERS, chosen
 from app.settings import Settings, load
+from app.wiring.container import Container
 from tests.keys.providers.test_file import versions
 from tests.stores import lent
 
@@ -63,21 +63,21 @@ def test_a_store_is_made_and_opened_with_one_that_is_added(container: Container)
     assert "key of the fourth" in said
     assert "Key-encryption keys: with the fourth." in said
     assert not container.settings.key_path.exists()
-    container.check()
-    assert [use.number for use in container.key_service.status().versions if use.organisation_keys] == [2]
-    assert container.subjects.ensured([os.urandom(16)])
-    for command in (container.key_service.rotate, lambda: container.key_service.retire(1)):
+    container.lifecycle.check()
+    assert [use.number for use in container.operations.key_service.status().versions if use.organisation_keys] == [2]
+    assert container.keys.subjects.ensured([os.urandom(16)])
+    for command in (container.operations.key_service.rotate, lambda: container.operations.key_service.retire(1)):
         with pytest.raises(SettingsInvalid, match="changes its keys itself"):
             command()
 
 
 def test_no_key_is_made_beside_data_sealed_with_a_lost_one(container: Container) -> None:
-    container.initialise()
-    assert isinstance(container.key_provider, Fourth)
-    container.key_provider.made = False
+    container.lifecycle.initialise()
+    assert isinstance(container.keys.provider, Fourth)
+    container.keys.provider.made = False
     with pytest.raises(KeyMissing):
-        container.initialise()
-    assert not container.key_provider.made
+        container.lifecycle.initialise()
+    assert not container.keys.provider.made
 
 
 def test_the_settings_choose(settings: Settings) -> None:
@@ -114,5 +114,5 @@ def test_what_one_needs_and_is_not_installed_is_named(settings: Settings, monkey
 
 
 def test_what_only_one_needs_is_not_loaded_for_the_others() -> None:
-    loaded = "import sys, app.factory, app.keys.providers.file; print('hvac' in sys.modules)"
+    loaded = "import sys, app.wiring.container, app.keys.providers.file; print('hvac' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"

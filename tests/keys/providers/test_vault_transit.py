@@ -14,11 +14,11 @@ import pytest
 
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable, SettingsInvalid
 from app.crypto.keys import Wrapped
-from app.factory import Container
 from app.keys.learners import WrappedKeys
 from app.keys.providers import vault_transit as transit
 from app.keys.providers.vault_transit import TransitKeys
 from app.settings import Settings
+from app.wiring.container import Container
 from tests.served import serving, statement
 from tests.vaults import BAO, Vault, running
 
@@ -186,32 +186,32 @@ def given(vault: Vault, settings: Settings, database_name: str) -> Settings:
 @pytest.fixture
 def container(given: Settings) -> Iterator[Container]:
     made = Container(given)
-    made.initialise()
+    made.lifecycle.initialise()
     yield made
     made.close()
 
 
 def test_a_store_is_made_opened_rotated_and_verified_with_vault(container: Container, vault: Vault) -> None:
     assert not container.settings.key_path.exists()
-    container.check()
+    container.lifecycle.check()
     subjects = [os.urandom(16) for _ in range(20)]
-    made = container.subjects.ensured(subjects)
+    made = container.keys.subjects.ensured(subjects)
     nonce = bytes(12)
-    before = WrappedKeys(container.store).versions()
+    before = WrappedKeys(container.platform.store).versions()
     vault.root.secrets.transit.rotate_key("sillage")
     again = Container(container.settings)
-    done = again.key_service.rewrap()
+    done = again.operations.key_service.rewrap()
     assert (done.learners, done.organisation_keys, done.unopened) == (20, 6, 0)
-    (after,) = WrappedKeys(container.store).versions()
+    (after,) = WrappedKeys(container.platform.store).versions()
     assert [after] == [before[0] + 1]
-    found = again.key_service.verify(0)
+    found = again.operations.key_service.verify(0)
     assert (found.whole, found.learners) == (True, 20)
-    theirs = again.subjects.existing(subjects)
+    theirs = again.keys.subjects.existing(subjects)
     assert all(theirs[each].decrypt(nonce, made[each].encrypt(nonce, b"x", None), None) == b"x" for each in subjects)
-    use = {one.number: one for one in again.key_service.status().versions}
+    use = {one.number: one for one in again.operations.key_service.status().versions}
     assert (use[after].state, use[after].learners, use[after].organisation_keys) == ("active", 20, 6)
-    container.store.collection("subjects").update_one({"_id": subjects[3]}, {"$set": {"key": bytes(60)}})
-    found = again.key_service.verify(0)
+    container.platform.store.collection("subjects").update_one({"_id": subjects[3]}, {"$set": {"key": bytes(60)}})
+    found = again.operations.key_service.verify(0)
     assert (found.unopened, found.subjects) == ({after: 1}, (subjects[3].hex(),))
     again.close()
 
@@ -219,16 +219,16 @@ def test_a_store_is_made_opened_rotated_and_verified_with_vault(container: Conta
 def test_keys_of_a_batch_are_a_request_for_each_200(container: Container, asked: list[str]) -> None:
     subjects = [os.urandom(16) for _ in range(500)]
     asked.clear()
-    container.subjects.ensured(subjects)
+    container.keys.subjects.ensured(subjects)
     assert asked == ["encrypt"] * 3
-    container.subjects.forget()
-    container.subjects.existing(subjects)
-    container.subjects.existing(subjects)
+    container.keys.subjects.forget()
+    container.keys.subjects.existing(subjects)
+    container.keys.subjects.existing(subjects)
     assert asked == ["encrypt"] * 3 + ["decrypt"] * 3
 
 
 def test_what_vault_does_itself_is_left_to_it(container: Container, tmp_path: Path) -> None:
-    service = container.key_service
+    service = container.operations.key_service
     for act in (
         service.rotate,
         lambda: service.retire(1),
@@ -240,14 +240,14 @@ def test_what_vault_does_itself_is_left_to_it(container: Container, tmp_path: Pa
 
 
 def test_a_process_does_not_start_on_a_key_that_does_not_open_its_store(container: Container, vault: Vault) -> None:
-    container.check()
+    container.lifecycle.check()
     vault.root.secrets.transit.create_key("other", key_type="aes256-gcm96", derived=True)
     root = vault.token_file.parent / "root"
     root.touch(mode=0o600)
     root.write_text("root")
     other = Container(replace(container.settings, vault_key="other", vault_token_file=root))
     with pytest.raises(KeyRefused):
-        other.check()
+        other.lifecycle.check()
     other.close()
 
 
@@ -268,7 +268,7 @@ def test_requests_are_refused_and_nothing_is_lost_while_vault_is_sealed(
             answer = server.post(source, fresh)
             assert (answer.status_code, answer.json()["code"]) == (503, "keys-unavailable")
             assert int(answer.headers["Retry-After"]) > 0
-            assert server.container.store.collection("statements").count_documents({}) == 1
+            assert server.container.platform.store.collection("statements").count_documents({}) == 1
         answer = server.post(source, fresh)
         assert answer.status_code == 200, answer.text
         found = server.get(reader, limit=100).json()["statements"]

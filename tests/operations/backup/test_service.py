@@ -28,7 +28,6 @@ from app.core.errors import (
     SillageError,
 )
 from app.crypto.keys import OrganisationKeys
-from app.factory import Container
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.keys import organisation as organisation_keys
 from app.operations.backup import restoring, tombstone_file
@@ -43,6 +42,7 @@ from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
+from app.wiring.container import Container
 from tests.drills.drilling import until
 from tests.migrations import later
 from tests.stores import own_settings
@@ -61,7 +61,7 @@ class House:
         self.settings: Settings = own_settings(folder, uri)
         self.reapplied: list[int] = []
         self._made: list[Container] = []
-        self.container().initialise()
+        self.container().lifecycle.initialise()
         self.fill(STATEMENTS)
 
     def container(self) -> Container:
@@ -71,11 +71,11 @@ class House:
 
     @property
     def store(self) -> Store:
-        return self._made[0].store
+        return self._made[0].platform.store
 
     def backups(self, reapply: Callable[[Callable[[int], None]], int] | None = None) -> Backups:
         """Those of a new process; ``reapply`` instead of the erasures of the store."""
-        made = self.container().backups
+        made = self.container().operations.backups
         if reapply is not None:
             made._reapply = reapply
         return made
@@ -83,7 +83,7 @@ class House:
     def fill(self, statements: int) -> None:
         """Statements of as many learners, as the store would hold them."""
         subjects = [os.urandom(16) for _ in range(statements)]
-        self._made[0].subjects.ensured(subjects)
+        self._made[0].keys.subjects.ensured(subjects)
         self.store.collection("statements").insert_many(
             [
                 {
@@ -144,9 +144,9 @@ def test_a_lost_database_comes_back_as_it_was(house: House) -> None:
     assert done.documents == written.manifest.documents >= 2 * STATEMENTS
     check_migrations(house.store, COLLECTIONS)
     after = house.container()
-    after.check()
-    assert after.audit.verify().intact
-    kinds = [entry.kind for entry in after.audit.newest((BACKUP_WRITTEN, BACKUP_RESTORED), None, 10)]
+    after.lifecycle.check()
+    assert after.governance.audit.verify().intact
+    kinds = [entry.kind for entry in after.governance.audit.newest((BACKUP_WRITTEN, BACKUP_RESTORED), None, 10)]
     assert kinds == [BACKUP_RESTORED, BACKUP_WRITTEN]
 
 
@@ -185,9 +185,9 @@ def test_a_backup_is_checked_without_a_database_and_without_keys(house: House, t
     path = house.backup()
     alone = {"SILLAGE_ORGANISATION": house.settings.organisation, "SILLAGE_MONGODB_URI": "mongodb://127.0.0.1:1/"}
     with_keys = Container(load({**alone, "SILLAGE_DATA_DIR": str(house.settings.data_dir)}))
-    assert with_keys.backups.verify(path).opens is True
+    assert with_keys.operations.backups.verify(path).opens is True
     without = Container(load({**alone, "SILLAGE_DATA_DIR": str(tmp_path / "empty")}))
-    found = without.backups.verify(path)
+    found = without.operations.backups.verify(path)
     assert found.opens is None
     assert found.manifest.parts["statements"].documents == STATEMENTS
     assert (found.manifest.organisation_versions, found.manifest.learner_versions) == ((1,), (1,))
@@ -302,7 +302,7 @@ def test_a_damaged_backup_changes_nothing(house: House) -> None:
     with pytest.raises(BackupRefused):
         house.backups().restore(path, replace=True)
     assert house.contents() == before
-    house.container().check()
+    house.container().lifecycle.check()
 
 
 def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
@@ -310,7 +310,7 @@ def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
     house.lose()
     kept = house.settings.key_path.read_bytes()
     house.settings.key_path.unlink()
-    house.container().initialise()
+    house.container().lifecycle.initialise()
     before = house.contents()
     with pytest.raises(KeyRefused):
         house.backups().restore(path)
@@ -322,7 +322,7 @@ def test_a_key_that_does_not_open_it_changes_nothing(house: House) -> None:
 
 
 def test_a_version_that_is_not_at_hand_is_named(house: House) -> None:
-    house.container().key_service.rotate()
+    house.container().operations.key_service.rotate()
     path = house.backup()
     kept = orjson.loads(house.settings.key_path.read_bytes())
     kept["keys"] = [{**kept["keys"][0], "state": "active"}]
@@ -335,16 +335,16 @@ def test_a_store_that_holds_something_is_not_replaced_unless_told(house: House) 
     path = house.backup()
     with pytest.raises(RestoreRefused, match="--replace"):
         house.backups().restore(path)
-    house.container().check()
+    house.container().lifecycle.check()
 
 
 def test_a_store_that_serves_is_not_restored(house: House) -> None:
     path = house.backup()
     serving = house.container()
-    serving.start()
+    serving.lifecycle.start()
     with pytest.raises(RestoreRefused, match="Stop all of them"):
         house.backups().restore(path, replace=True)
-    serving.check()
+    serving.lifecycle.check()
     serving.close()
     house.backups().restore(path, replace=True)
 
@@ -355,13 +355,13 @@ def test_one_that_begins_to_serve_just_before_the_note_is_seen(house: House, mon
     begin = Restoring.begin
 
     def after(*given: object) -> object:
-        serving.start()
+        serving.lifecycle.start()
         return begin(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Restoring, "begin", after)
     with pytest.raises(RestoreRefused, match="Stop all of them"):
         house.backups().restore(path, replace=True)
-    serving.check()
+    serving.lifecycle.check()
     assert restoring.state(house.store) is None
 
 
@@ -370,7 +370,13 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
         {"_id": "restore", "phase": "loading", "backup": "b", "created": "c", "parts": [], "loaded": [], "same": False}
     )
     late = house.container()
-    for use in (late.check, late.start, late.initialise, lambda: late.keys, lambda: late.backups.create(house.folder)):
+    for use in (
+        late.lifecycle.check,
+        late.lifecycle.start,
+        late.lifecycle.initialise,
+        lambda: late.keys.organisation,
+        lambda: late.operations.backups.create(house.folder),
+    ):
         with pytest.raises(RestoreUnfinished, match="not finished"):
             use()
     # Nor one that looked just before.
@@ -378,7 +384,7 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
     monkeypatch.setattr(Container, "keys", property(lambda _: None))
     late = house.container()
     with pytest.raises(RestoreUnfinished):
-        late.start()
+        late.lifecycle.start()
     late.close()
 
 
@@ -388,16 +394,16 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
 def test_what_was_stored_since_goes_and_what_was_decided_since_stays(house: House) -> None:
     container = house.container()
     before = house.contents()["statements"]
-    key = container.sources.issue(source=None, label="dpo", scopes=("governance/read",), actor="tests")
+    key = container.operations.sources.issue(source=None, label="dpo", scopes=("governance/read",), actor="tests")
     path = house.backup()
     house.fill(50)
-    container.sources.revoke(key.id, actor="tests")
+    container.operations.sources.revoke(key.id, actor="tests")
     seed_made = house.store.collection("organisation_keys").update_one(
         {}, {"$set": {"keys.signing": {"version": 1, "sealed": b"s"}}}
     )
     assert seed_made.modified_count == 1
-    container.audit.append("audit-read", "tests", {"after": "the backup"})
-    container.audit.close()
+    container.governance.audit.append("audit-read", "tests", {"after": "the backup"})
+    container.governance.audit.close()
     house.backups().restore(path, replace=True)
     assert house.contents()["statements"] == before
     credential = house.store.collection("credentials").find_one({"_id": key.id})
@@ -407,32 +413,34 @@ def test_what_was_stored_since_goes_and_what_was_decided_since_stays(house: Hous
     # The log is never set back.
     house.store.collection("organisation_keys").update_one({}, {"$unset": {"keys.signing": ""}})
     after = house.container()
-    assert {"after": "the backup"} in [entry.detail for entry in after.audit.newest(("audit-read",), None, 5)]
-    assert after.audit.verify().intact
+    assert {"after": "the backup"} in [
+        entry.detail for entry in after.governance.audit.newest(("audit-read",), None, 5)
+    ]
+    assert after.governance.audit.verify().intact
 
 
 def rotated(container: Container, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bring a rotation of the documents key to a stage; ``done`` is its end."""
-    monkeypatch.setattr(container.documents_rotation, "_settle", 0.0)
+    monkeypatch.setattr(container.operations.documents_rotation, "_settle", 0.0)
     organisation = container.settings.organisation
-    generation = container.documents_rotation.status().generation
+    generation = container.operations.documents_rotation.status().generation
     if stage == "done":
-        assert container.documents_rotation.rotate().finished
+        assert container.operations.documents_rotation.rotate().finished
     if stage in {"given-out", "moving"}:
-        organisation_keys.begin_documents(container.store, container.keyring, organisation, generation)
+        organisation_keys.begin_documents(container.platform.store, container.keys.keyring, organisation, generation)
     if stage == "moving":
-        organisation_keys.move_documents(container.store, organisation, generation)
+        organisation_keys.move_documents(container.platform.store, organisation, generation)
 
 
 def written_to(house: House, name: str) -> str:
     """A request, an entry of the log, and a definition, of a new process; the request's id."""
     container = house.container()
-    container.audit.append("audit-read", "tests", {"by": name})
-    container.activities.learn(
+    container.governance.audit.append("audit-read", "tests", {"by": name})
+    container.traces.activities.learn(
         [{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}]
     )
-    case = container.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
-    container.audit.close()
+    case = container.people.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
+    container.governance.audit.close()
     return case.id
 
 
@@ -457,27 +465,27 @@ def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved
     path = house.backup()
     if now != then:
         if then and now == "moving":
-            organisation_keys.move_documents(container.store, container.settings.organisation, 1)
+            organisation_keys.move_documents(container.platform.store, container.settings.organisation, 1)
         else:
             rotated(container, now, monkeypatch)
     since = written_to(house, "since")
     house.backups().restore(path, replace=True)
     for finished in (False, True):
         after = house.container()
-        monkeypatch.setattr(after.documents_rotation, "_settle", 0.0)
+        monkeypatch.setattr(after.operations.documents_rotation, "_settle", 0.0)
         if finished:
-            after.documents_rotation.resume()
-            assert after.documents_rotation.status().stage is None
+            after.operations.documents_rotation.resume()
+            assert after.operations.documents_rotation.status().stage is None
         # Data-subject requests are never set back, nor is the log; definitions are.
-        assert [after.cases.show(case, actor="tests").status for case in (before, since)] == ["open", "open"]
-        known = dict(after.activities.definitions(["https://ent.example/before", "https://ent.example/since"]))
+        assert [after.people.cases.show(case, actor="tests").status for case in (before, since)] == ["open", "open"]
+        known = dict(after.traces.activities.definitions(["https://ent.example/before", "https://ent.example/since"]))
         assert known == {"https://ent.example/before": {"name": {"en": "before"}}}
-        said = [entry.detail for entry in after.audit.newest(("audit-read",), None, 50)]
+        said = [entry.detail for entry in after.governance.audit.newest(("audit-read",), None, 50)]
         assert {"by": "before"} in said and {"by": "since"} in said
-        assert after.audit.verify().intact
-        after.audit.close()
-    assert after.documents_rotation.rotate().finished
-    assert after.audit.verify().intact
+        assert after.governance.audit.verify().intact
+        after.governance.audit.close()
+    assert after.operations.documents_rotation.rotate().finished
+    assert after.governance.audit.verify().intact
 
 
 @pytest.mark.parametrize(("then", "now"), [("moving", "done again"), ("", "mid again")])
@@ -500,14 +508,14 @@ def test_a_backup_that_would_need_a_third_documents_key_is_refused_before_anythi
 def test_the_log_of_another_store_is_not_taken_along(house: House) -> None:
     path = house.backup()
     house.lose()
-    house.container().initialise()  # other keys under the same key-encryption key
+    house.container().lifecycle.initialise()  # other keys under the same key-encryption key
     other = house.container()
-    other.audit.append("audit-read", "tests", {"of": "another store"})
+    other.governance.audit.append("audit-read", "tests", {"of": "another store"})
     other.close()
     house.backups().restore(path)
     after = house.container()
-    assert after.audit.verify().intact
-    assert [entry for entry in after.audit.newest(("audit-read",), None, 5) if "of" in entry.detail] == []
+    assert after.governance.audit.verify().intact
+    assert [entry for entry in after.governance.audit.newest(("audit-read",), None, 5) if "of" in entry.detail] == []
 
 
 # --- cut off ---------------------------------------------------------------------------------------
@@ -557,7 +565,7 @@ def test_one_that_is_cut_off_goes_on_when_run_again(
         patch.setattr(Restoring, step, cut)
         house.backups().restore(path, replace=replace)
     with pytest.raises((RestoreUnfinished, MigrationMissing)):
-        house.container().check()
+        house.container().lifecycle.check()
     if step in {"begin", "stage", "complete"} and replace:
         # Nothing of what is in force was touched yet.
         now = {name: documents for name, documents in house.contents().items() if not name.startswith("restoring.")}
@@ -565,8 +573,8 @@ def test_one_that_is_cut_off_goes_on_when_run_again(
     house.backups().restore(path, replace=replace)
     assert filled(house.contents()) == filled(before)
     after = house.container()
-    after.check()
-    assert after.audit.verify().intact
+    after.lifecycle.check()
+    assert after.governance.audit.verify().intact
 
 
 def test_another_backup_can_be_taken_while_it_loads_and_not_later(
@@ -600,7 +608,7 @@ def test_a_restore_is_given_up_while_it_loads_and_not_later(house: House) -> Non
         house.backups().restore(path, replace=True)
     house.backups().abandon()
     assert house.contents() == before
-    house.container().check()
+    house.container().lifecycle.check()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
         patch.setattr(Restoring, "modernise", lambda *_: (_ for _ in ()).throw(Cut()))
         house.backups().restore(path, replace=True)
@@ -621,7 +629,7 @@ def test_two_restores_at_once(house: House) -> None:
 
     house.backups().restore(path, progress=second)
     assert found
-    house.container().check()
+    house.container().lifecycle.check()
 
 
 def test_a_restore_begun_while_another_checks_does_not_undo_it(house: House) -> None:
@@ -674,7 +682,7 @@ def test_persons_erased_since_are_erased_again_before_anything_serves(house: Hou
     kept.keep([tombstone(2)])
     house.backups().note_tombstones([tombstone(3)])
     given = house.folder / "export.jsonl"
-    mac = house.container().keys
+    mac = house.container().keys.organisation
     tombstone_file.write(given, [tombstone(4)], lambda message: mac.mac("tombstone-file", message))
     seen: list[tuple[set[int], str]] = []
 
@@ -707,7 +715,7 @@ def test_an_erasure_that_is_cut_off_is_done_again(house: House) -> None:
     with pytest.raises(Cut):
         house.backups(fails).restore(path)
     with pytest.raises(RestoreUnfinished):
-        house.container().check()
+        house.container().lifecycle.check()
     again: list[bool] = []
 
     def works(_: object) -> int:
@@ -724,7 +732,7 @@ def test_a_file_of_tombstones_of_another_store_stops_the_restore(house: House) -
     tombstone_file.write(given, [tombstone(4)], lambda _: bytes(32))
     with pytest.raises(FileRefused, match="Line 1"):
         house.backups().restore(path, replace=True, erased=[given])
-    house.container().check()
+    house.container().lifecycle.check()
 
 
 def test_tombstones_are_exported(house: House) -> None:
@@ -751,4 +759,4 @@ def test_a_killed_restore_of_another_process_is_waited_for(house: House) -> None
         )
         until(lambda: holders.count_documents({}) == 1)
         house.backups().restore(path)
-    house.container().check()
+    house.container().lifecycle.check()

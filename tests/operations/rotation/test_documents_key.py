@@ -14,7 +14,6 @@ from app.core import clock
 from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
-from app.factory import Container
 from app.governance.audit.log import _canonical
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
@@ -28,6 +27,7 @@ from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements import activity_store as activity_definitions
+from app.wiring.container import Container
 from tests.research.counted import refreshed
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
@@ -47,9 +47,9 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """A started process over a store of its own that looks after its keys all the time."""
     with initialised(settings, database_name) as made:
         look_after_keys(made)
-        made.register.add(orjson.dumps(ACTIVITY))
-        made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
-        made.start()
+        made.governance.register.add(orjson.dumps(ACTIVITY))
+        made.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
+        made.lifecycle.start()
         yield made
 
 
@@ -58,13 +58,13 @@ def rotation(container: Container, monkeypatch: pytest.MonkeyPatch) -> Documents
     """The rotation, in small batches, without waiting for other processes."""
     monkeypatch.setattr(rules, "BATCH", 2)
     monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(container.documents_rotation, "_settle", 0.0)
-    return container.documents_rotation
+    monkeypatch.setattr(container.operations.documents_rotation, "_settle", 0.0)
+    return container.operations.documents_rotation
 
 
 def send(container: Container, *statements: dict[str, Any]) -> None:
-    (source,) = container.sources_repository.list()
-    container.recorder.record(orjson.dumps(statements), source, Version.V2)
+    (source,) = container.access.sources_repository.list()
+    container.traces.recorder.record(orjson.dumps(statements), source, Version.V2)
 
 
 def defined(number: int) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def fill(container: Container) -> str:
     """One of each kind, and more of some; the id of a request."""
     send(container, *(defined(number) for number in range(1, 6)))
     for number in range(3):
-        container.documents.put(
+        container.traces.documents.put(
             PLACE._replace(id=f"d{number}"),
             Content("text/plain", b"content"),
             Conditions(),
@@ -84,38 +84,40 @@ def fill(container: Container) -> str:
             source="tutor",
             actor="sk-writer",
         )
-    case = container.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
+    case = container.people.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
     refreshed(container)
     # Who received what, once the log is as old as it gets.
-    container.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
-    (read,) = container.audit.newest(["statements-read"], None, 1)
-    container.receptions.condense(read.chain, read.n)
+    container.governance.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
+    (read,) = container.governance.audit.newest(["statements-read"], None, 1)
+    container.people.receptions.condense(read.chain, read.n)
     return case.id
 
 
 def check(container: Container, case: str) -> None:
     """All of what ``fill`` made is there."""
-    named = dict(container.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)]))
+    named = dict(
+        container.traces.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)])
+    )
     assert {each["name"]["fr"] for each in named.values()} == {f"Leçon {number}" for number in range(1, 6)}
     for number in range(3):
-        found = container.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
+        found = container.traces.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
         assert found.content.body == b"content"
-    assert len(container.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
-    assert container.cases.show(case, actor=BY).steps
+    assert len(container.traces.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
+    assert container.people.cases.show(case, actor=BY).steps
     names = [
         part
-        for state in container.aggregates._repository.states()
-        for part in container.aggregates._repository.names(state.id)
+        for state in container.research.aggregates._repository.states()
+        for part in container.research.aggregates._repository.names(state.id)
     ]
     assert names
-    assert container.aggregates._repository.contents(names) is not None
-    assert container.audit.verify().intact
-    assert [group.credential for kept in container.receptions.every() for group in kept.groups] == ["sk-1"]
+    assert container.research.aggregates._repository.contents(names) is not None
+    assert container.governance.audit.verify().intact
+    assert [group.credential for kept in container.people.receptions.every() for group in kept.groups] == ["sk-1"]
 
 
 def generations(container: Container) -> dict[str, set[int]]:
     """Of each kind, the generations that its values are sealed with."""
-    seals = SharedSeals(container.store)
+    seals = SharedSeals(container.platform.store)
     return {
         kind.collection: {sealed_by(value) for row in seals.page(kind, None, 1_000) for value in row.values.values()}
         for kind in KINDS
@@ -123,11 +125,13 @@ def generations(container: Container) -> dict[str, set[int]]:
 
 
 def opened_keys(container: Container) -> dict[str, bytes]:
-    document = container.store.collection("organisation_keys").find_one({})
+    document = container.platform.store.collection("organisation_keys").find_one({})
     assert document is not None
     organisation = container.settings.organisation
     return {
-        name: container.keyring.unwrap(organisation_place(organisation, name), Wrapped(one["version"], one["sealed"]))
+        name: container.keys.keyring.unwrap(
+            organisation_place(organisation, name), Wrapped(one["version"], one["sealed"])
+        )
         for name, one in document["keys"].items()
     }
 
@@ -157,7 +161,9 @@ def test_everything_is_sealed_anew_and_the_old_key_is_gone(container: Container,
     assert after.keys() - before.keys() == {"audit-2", *(name for name in after if "until" in name)}
     (proving,) = [key for name, key in after.items() if name.startswith("audit-1-until-")]
     assert proving == before["audit-1"]
-    kinds = [entry.kind for entry in container.audit.newest(["documents-key-given-out", "documents-key-retired"])]
+    kinds = [
+        entry.kind for entry in container.governance.audit.newest(["documents-key-given-out", "documents-key-retired"])
+    ]
     assert kinds == ["documents-key-retired", "documents-key-given-out"]
     # Once more, from there.
     assert rotation.rotate().generation == 3
@@ -175,7 +181,7 @@ def test_no_kind_of_value_is_forgotten(container: Container) -> None:
     listed = {kind.collection for kind in KINDS}
     seen = {
         name
-        for name in container.store.db.list_collection_names()
+        for name in container.platform.store.db.list_collection_names()
         for document in decode_all(b"".join(each.raw for each in _raw(container, name)))
         for value in bytes_in(document)
         if value[:2] == b"\x00\x01" and len(value) > 2 + 24 + 16
@@ -187,7 +193,7 @@ def _raw(container: Container, name: str) -> Any:
     from bson.codec_options import CodecOptions
     from bson.raw_bson import RawBSONDocument
 
-    return container.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
+    return container.platform.store.db.get_collection(name, codec_options=CodecOptions(RawBSONDocument)).find({})
 
 
 def test_at_each_stage_everything_opens_and_the_right_key_writes(
@@ -197,7 +203,7 @@ def test_at_each_stage_everything_opens_and_the_right_key_writes(
     organisation = container.settings.organisation
 
     def put() -> int:
-        container.documents.put(
+        container.traces.documents.put(
             PLACE._replace(id="d0"),
             Content("text/plain", b"content"),
             OVER,
@@ -205,16 +211,21 @@ def test_at_each_stage_everything_opens_and_the_right_key_writes(
             source="tutor",
             actor="sk-writer",
         )
-        row = container.store.collection("documents").find_one({"subject": {"$exists": False}}, sort=[("updated", -1)])
+        row = container.platform.store.collection("documents").find_one(
+            {"subject": {"$exists": False}}, sort=[("updated", -1)]
+        )
         assert row is not None
         return sealed_by(bytes(row["body"]))
 
-    assert [begin_documents(container.store, container.keyring, organisation, 1) for _ in range(2)] == [True, False]
-    assert documents_state(container.store, organisation).stage is Stage.GIVEN_OUT
-    assert not finish_documents(container.store, container.keyring, organisation, 1, 0)
+    assert [begin_documents(container.platform.store, container.keys.keyring, organisation, 1) for _ in range(2)] == [
+        True,
+        False,
+    ]
+    assert documents_state(container.platform.store, organisation).stage is Stage.GIVEN_OUT
+    assert not finish_documents(container.platform.store, container.keys.keyring, organisation, 1, 0)
     assert put() == 1
     check(container, case)
-    assert [move_documents(container.store, organisation, 1) for _ in range(2)] == [True, False]
+    assert [move_documents(container.platform.store, organisation, 1) for _ in range(2)] == [True, False]
     assert put() == 2
     check(container, case)
     assert rotation.resume().finished
@@ -252,7 +263,7 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(container: Containe
         while not stop.is_set():
             number += 1
             try:
-                container.documents.put(
+                container.traces.documents.put(
                     PLACE._replace(id=f"w{number % 5}"),
                     Content("text/plain", b"%d" % number),
                     OVER,
@@ -283,9 +294,9 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(container: Containe
     generation = rotation.status().generation
     assert all(found == {generation} for found in generations(container).values())
     for number in range(3):
-        assert container.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
-    assert container.cases.show(case, actor=BY).steps
-    assert container.audit.verify().intact
+        assert container.traces.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
+    assert container.people.cases.show(case, actor=BY).steps
+    assert container.governance.audit.verify().intact
 
 
 def test_it_waits_until_every_process_knows_the_next_key(container: Container, rotation: DocumentsRotation) -> None:
@@ -308,7 +319,7 @@ def test_what_a_process_that_did_not_know_yet_sealed_meanwhile_is_moved_too(
     rotation._settle = 1.0
     # Within its lease it goes on with what it knew.
     slow = organisation_keys.unlock(
-        container.store, container.keyring, container.settings.organisation, keep_seconds=60
+        container.platform.store, container.keys.keyring, container.settings.organisation, keep_seconds=60
     )
     late: list[bytes] = []
 
@@ -316,7 +327,7 @@ def test_what_a_process_that_did_not_know_yet_sealed_meanwhile_is_moved_too(
         state = rotation.status()
         if state.stage is Stage.MOVING and state.seconds > 0.5 and not late:
             late.append(slow.encrypt(activity_definitions.place(b"late-token-1"), b"{}"))
-            container.store.collection("activity_definitions").insert_one(
+            container.platform.store.collection("activity_definitions").insert_one(
                 {"_id": b"late-token-1", "body": late[0], "revision": 1}
             )
 
@@ -329,9 +340,9 @@ def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
     container: Container, rotation: DocumentsRotation
 ) -> None:
     fill(container)
-    row = container.store.collection("documents").find_one({"subject": {"$exists": False}})
+    row = container.platform.store.collection("documents").find_one({"subject": {"$exists": False}})
     assert row is not None
-    container.store.collection("documents").update_one(
+    container.platform.store.collection("documents").update_one(
         {"_id": row["_id"]}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}}
     )
     done = rotation.rotate()
@@ -340,24 +351,24 @@ def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
 
 def test_a_cursor_from_before_is_refused_with_the_reason(container: Container, rotation: DocumentsRotation) -> None:
     fill(container)
-    cursor = container.library.page(StatementQuery(limit=2), WHO).cursor
+    cursor = container.traces.library.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
-    assert len(container.library.next_page(cursor, WHO).bodies) == 2
+    assert len(container.traces.library.next_page(cursor, WHO).bodies) == 2
     rotation.rotate()
     with pytest.raises(BadCursor, match="was replaced"):
-        container.library.next_page(cursor, WHO)
+        container.traces.library.next_page(cursor, WHO)
 
 
 def test_a_cursor_grows_old(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(container)
-    cursor = container.library.page(StatementQuery(limit=2), WHO).cursor
+    cursor = container.traces.library.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
     real = clock.today()
     monkeypatch.setattr(clock, "today", lambda: real + 7)
-    assert container.library.next_page(cursor, WHO).bodies
+    assert container.traces.library.next_page(cursor, WHO).bodies
     monkeypatch.setattr(clock, "today", lambda: real + 8)
     with pytest.raises(BadCursor, match="days old"):
-        container.library.next_page(cursor, WHO)
+        container.traces.library.next_page(cursor, WHO)
 
 
 def test_who_has_the_old_audit_key_forges_nothing_that_is_later(
@@ -366,19 +377,19 @@ def test_who_has_the_old_audit_key_forges_nothing_that_is_later(
     fill(container)
     old = opened_keys(container)["audit-1"]
     rotation.rotate()
-    (last,) = container.audit.newest(limit=1)
+    (last,) = container.governance.audit.newest(limit=1)
     for later, intact in ((0, True), (60 * 60 * 1_000_000, False)):
         forged = last._replace(at=last.at + later, actor="nobody")
         mac = MacKey(old, container.settings.organisation).mac("audit", _canonical(forged))
-        assert container.audit.genuine(forged._replace(mac=mac)) is intact
+        assert container.governance.audit.genuine(forged._replace(mac=mac)) is intact
 
 
 def test_the_other_keys_stay(container: Container, rotation: DocumentsRotation) -> None:
     fill(container)
-    keys = container.keys
+    keys = container.keys.organisation
     before = (keys.subject("x"), keys.named("agent", "x"), keys.mac("tombstone", b"x"), keys.pseudonym("s", b"x" * 16))
     rotation.rotate()
-    again = organisation_keys.unlock(container.store, container.keyring, container.settings.organisation)
+    again = organisation_keys.unlock(container.platform.store, container.keys.keyring, container.settings.organisation)
     assert before == (
         again.subject("x"),
         again.named("agent", "x"),
@@ -392,14 +403,14 @@ def test_key_encryption_keys_are_rotated_in_the_midst_of_it(container: Container
     case = fill(container)
     with pytest.raises(KeysBusy):
         rotation.rotate(check=stop_after(3))
-    container.key_service.rotate()
-    container.key_service.rewrap()
+    container.operations.key_service.rotate()
+    container.operations.key_service.rewrap()
     assert rotation.rotate().finished
-    assert set(organisation_keys.versions(container.store)) == {2}
+    assert set(organisation_keys.versions(container.platform.store)) == {2}
     check(container, case)
 
 
 def test_a_value_under_no_key_in_force_is_damaged(container: Container) -> None:
     fill(container)
     with pytest.raises(DecryptionFailed):
-        container.keys.decrypt("case:1", b"\x00\x09" + bytes(60))
+        container.keys.organisation.decrypt("case:1", b"\x00\x09" + bytes(60))

@@ -15,7 +15,6 @@ from app.access.store import Source
 from app.core.errors import BadCursor, KeysBusy, StatementConflict
 from app.crypto import kinds
 from app.crypto.keys import IndexKey
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
 from app.operations.rotation import index_key as rules
@@ -28,6 +27,7 @@ from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.store import MAX_CARRIED
+from app.wiring.container import Container
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
 
@@ -41,18 +41,18 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """A started process over a store of its own that looks after the index key all the time."""
     with initialised(settings, database_name) as made:
         look_after_keys(made)
-        made.register.add(orjson.dumps(ACTIVITY))
-        made.start()
+        made.governance.register.add(orjson.dumps(ACTIVITY))
+        made.lifecycle.start()
         yield made
 
 
 @pytest.fixture
 def source(container: Container) -> Source:
     """A registered source."""
-    container.sources.add(
+    container.operations.sources.add(
         "tutor", name="Tutor", activity=ACTIVITY["id"], profiles=[], scopes=["statements/write"], actor="cli:test"
     )
-    return next(each for each in container.sources_repository.list() if each.id == "tutor")
+    return next(each for each in container.access.sources_repository.list() if each.id == "tutor")
 
 
 @pytest.fixture
@@ -60,21 +60,21 @@ def rotation(container: Container, monkeypatch: pytest.MonkeyPatch) -> IndexRota
     """The rotation, in small batches, without waiting for other processes."""
     monkeypatch.setattr(rules, "BATCH", 3)
     monkeypatch.setattr(rules, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(container.index_rotation, "_settle", 0.0)
-    return container.index_rotation
+    monkeypatch.setattr(container.operations.index_rotation, "_settle", 0.0)
+    return container.operations.index_rotation
 
 
 def send(container: Container, source: Source, *statements: dict[str, Any]) -> tuple[UUID, ...]:
-    return container.recorder.record(orjson.dumps(statements), source, Version.V2).ids
+    return container.traces.recorder.record(orjson.dumps(statements), source, Version.V2).ids
 
 
 def found(container: Container, **query: Any) -> set[UUID]:
-    page = container.library.page(StatementQuery(**{"limit": 500, **query}), WHO)
+    page = container.traces.library.page(StatementQuery(**{"limit": 500, **query}), WHO)
     return {UUID(orjson.loads(body)["id"]) for body in page.bodies}
 
 
 def old_key(container: Container) -> IndexKey:
-    return index_keys(container.store, container.keyring, container.settings.organisation).writing
+    return index_keys(container.platform.store, container.keys.keyring, container.settings.organisation).writing
 
 
 def stop_after(batches: int) -> Callable[[], None]:
@@ -132,7 +132,7 @@ def test_everything_is_found_at_each_stage_of_a_rotation(
 ) -> None:
     queries = some(container, source)
     all_found(container, queries)
-    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
     all_found(container, queries)
     assert rotation.rotate() == 2
     all_found(container, queries)
@@ -151,7 +151,7 @@ def test_what_comes_in_meanwhile_is_found_and_follows(
 ) -> None:
     old = old_key(container)
     send(container, source, *(statement(actor=ANA) for _ in range(7)))
-    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
     (given_out,) = send(container, source, statement(actor=BO))
     rotation.rotate()
     assert rotation.status()[:2] == (1, Stage.MOVING)
@@ -170,11 +170,11 @@ def test_what_comes_in_meanwhile_is_found_and_follows(
 def remains(container: Container, old: IndexKey) -> list[UUID]:
     """Statements that have a token or a fingerprint of this key, or copies of such tokens."""
     left = []
-    rows = {row.id: row for row in container.statements.span(None, 1 << 62, 10_000)}
-    plain = container.reader.decrypted(list(rows.values()))
+    rows = {row.id: row for row in container.traces.statements.span(None, 1 << 62, 10_000)}
+    plain = container.traces.reader.decrypted(list(rows.values()))
     made = {one.id: tokens.of_statement(old, one.source, keys_of(orjson.loads(one.body))) for one in plain}
     anywhere = {token for each in made.values() for token in each}
-    for document in container.store.collection("statements").find({"stored": {"$exists": True}}):
+    for document in container.platform.store.collection("statements").find({"stored": {"$exists": True}}):
         copied = [token for each in document.get("refs", ()) for token in each["t"]]
         if anywhere.intersection(document["t"]) or anywhere.intersection(copied):
             left.append(document["_id"])
@@ -184,22 +184,22 @@ def remains(container: Container, old: IndexKey) -> list[UUID]:
 def test_nothing_of_the_old_key_remains(container: Container, source: Source, rotation: IndexRotation) -> None:
     some(container, source)
     old = old_key(container)
-    before = {each["_id"]: each["print"] for each in container.store.collection("statements").find({})}
+    before = {each["_id"]: each["print"] for each in container.platform.store.collection("statements").find({})}
     assert len(remains(container, old)) == len(before)
     rotation.rotate()
     rotation.reindex()
     new = old_key(container)
     assert new.generation == 2
     assert remains(container, old) == []
-    after = {each["_id"]: each for each in container.store.collection("statements").find({})}
+    after = {each["_id"]: each for each in container.platform.store.collection("statements").find({})}
     assert not {each["print"] for each in after.values()} & set(before.values())
-    plain = container.reader.decrypted(container.statements.span(None, 1 << 62, 10_000))
+    plain = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 10_000))
     for one in plain:
         again = tokens.of_statement(new, one.source, keys_of(orjson.loads(one.body)))
         assert sorted(after[one.id]["t"]) == sorted(again)
         for ref in after[one.id].get("refs", ()):
             assert ref["t"] == after[ref["i"]]["t"]
-    entries = [each.kind for each in reversed(container.audit.newest()) if each.kind.startswith("index")]
+    entries = [each.kind for each in reversed(container.governance.audit.newest()) if each.kind.startswith("index")]
     assert entries == ["index-key-given-out", "index-key-retired"]
 
 
@@ -212,14 +212,14 @@ def test_a_retry_is_recognised_before_during_and_after(
     def repeated() -> int:
         # By its words alone: what is stored is not opened for it.
         with monkeypatch.context() as only:
-            only.setattr(container.recorder, "_opened", None)
-            return len(container.recorder.record(orjson.dumps(sent), source, Version.V2).inserted.repeated)
+            only.setattr(container.traces.recorder, "_opened", None)
+            return len(container.traces.recorder.record(orjson.dumps(sent), source, Version.V2).inserted.repeated)
 
     def another() -> None:
         with pytest.raises(StatementConflict):
             send(container, source, {**sent[-1], "verb": PASSED})
 
-    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
     assert repeated() == 8
     rotation.rotate()
     assert repeated() == 8
@@ -259,7 +259,7 @@ def test_what_a_process_left_behind_wrote_with_the_old_key_is_noticed_and_follow
     (refers,) = send(
         container, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
     )
-    collection = container.store.collection("statements")
+    collection = container.platform.store.collection("statements")
     written = {each["_id"]: each for each in collection.find({})}
     rotation.rotate()
     assert rotation.reindex().finished
@@ -278,16 +278,16 @@ def test_what_does_not_open_is_counted_and_loses_what_it_was_found_by(
     container: Container, source: Source, rotation: IndexRotation
 ) -> None:
     erased, damaged, whole = send(container, source, statement(actor=ANA), statement(actor=BO), statement(actor=BO))
-    container.store.collection("subjects").delete_one(
-        {"_id": container.keys.subject("account:https://ent.example|ana")}
+    container.platform.store.collection("subjects").delete_one(
+        {"_id": container.keys.organisation.subject("account:https://ent.example|ana")}
     )
-    container.subjects.forget()
-    collection = container.store.collection("statements")
+    container.keys.subjects.forget()
+    collection = container.platform.store.collection("statements")
     collection.update_one({"_id": damaged}, {"$set": {"body": b"damaged" * 10}})
     rotation.rotate()
     done = rotation.reindex()
     assert (done.statements, done.unopened, done.finished) == (3, 2, True)
-    index = container.keys.index.writing
+    index = container.keys.organisation.index.writing
     for id in (erased, damaged):
         document = collection.find_one({"_id": id})
         assert document is not None
@@ -301,13 +301,13 @@ def test_what_an_erasure_is_still_to_find_keeps_its_tokens_until_it_has(
     own = send(container, source, *(statement(actor=ANA) for _ in range(4)))
     send(container, source, *(statement(actor=BO) for _ in range(4)))
     rotation.rotate()
-    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
+    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
     # As far as it comes while nobody goes on with the erasure.
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))
     assert rotation.status().left == 4
-    assert container.erasures.advance(erasure.id).phase == "done"
-    assert container.statements.some(own) == []
+    assert container.people.erasures.advance(erasure.id).phase == "done"
+    assert container.traces.statements.some(own) == []
     done = rotation.reindex()
     assert (done.unopened, done.finished) == (0, True)
 
@@ -316,15 +316,15 @@ def test_statements_do_not_move_while_an_erasure_knows_the_old_tokens_only(
     container: Container, source: Source, rotation: IndexRotation
 ) -> None:
     (mention,) = send(container, source, statement(actor=BO, context={"instructor": ANA}))
-    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
-    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
+    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
+    organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))
     assert rotation.status().stage is Stage.GIVEN_OUT
-    assert container.erasures.advance(erasure.id).phase == "done"
+    assert container.people.erasures.advance(erasure.id).phase == "done"
     assert rotation.rotate() == 2
     assert rotation.reindex().finished
-    assert b"/ana" not in container.reader.decrypted(container.statements.some([mention]))[0].body
+    assert b"/ana" not in container.traces.reader.decrypted(container.traces.statements.some([mention]))[0].body
     assert found(container, agent="account:https://ent.example|ana", related_agents=True) == set()
 
 
@@ -336,7 +336,7 @@ def test_what_refers_to_a_statement_that_is_gone_keeps_no_token_of_it(
     (refers,) = send(
         container, source, statement(actor=BO, verb=PASSED, object={"objectType": "StatementRef", "id": str(target)})
     )
-    collection = container.store.collection("statements")
+    collection = container.platform.store.collection("statements")
     collection.delete_one({"_id": target})
     rotation.rotate()
     rotation.reindex()
@@ -351,7 +351,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
 ) -> None:
     ids = send(container, source, *(statement(actor=ANA) for _ in range(5)))
     old = old_key(container)
-    collection = container.store.collection("statements")
+    collection = container.platform.store.collection("statements")
     real = rotation._statements.move
     changed = []
 
@@ -359,11 +359,11 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
         if not changed:
             changed.append(True)
             # A later place in the order, as for a process that had lost touch; the body says another time.
-            row = container.statements.some([ids[0]])[0]
-            plain = container.reader.decrypted([row])[0]
-            sealed = container.bodies.encrypt(
+            row = container.traces.statements.some([ids[0]])[0]
+            plain = container.traces.reader.decrypted([row])[0]
+            sealed = container.traces.bodies.encrypt(
                 [(row.id, plain.body.replace(b'"stored":"20', b'"stored":"30'))],
-                [container.subjects.existing([row.subject])[row.subject]],
+                [container.keys.subjects.existing([row.subject])[row.subject]],
             )
             collection.update_one({"_id": row.id}, {"$set": {"body": sealed[0], "stored": row.stored + 10_000_000}})
         return real(moves)
@@ -372,7 +372,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     rotation.rotate()
     assert rotation.reindex().finished
     assert remains(container, old) == []
-    assert b'"stored":"30' in container.reader.decrypted(container.statements.some([ids[0]]))[0].body
+    assert b'"stored":"30' in container.traces.reader.decrypted(container.traces.statements.some([ids[0]]))[0].body
 
 
 def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(
@@ -380,19 +380,19 @@ def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(
 ) -> None:
     send(container, source, *(statement(actor=ANA) for _ in range(9)))
     query = StatementQuery(agent="account:https://ent.example|ana", limit=4)
-    before = container.library.page(query, WHO).cursor
-    everything = container.library.page(StatementQuery(limit=4), WHO).cursor
+    before = container.traces.library.page(query, WHO).cursor
+    everything = container.traces.library.page(StatementQuery(limit=4), WHO).cursor
     assert before and everything
-    organisation_keys.begin_index(container.store, container.keyring, container.settings.organisation, 1)
-    given_out = container.library.page(query, WHO).cursor
+    organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
+    given_out = container.traces.library.page(query, WHO).cursor
     assert given_out
-    assert len(container.library.next_page(before, WHO).bodies) == 4
+    assert len(container.traces.library.next_page(before, WHO).bodies) == 4
     rotation.rotate()
     with pytest.raises(BadCursor, match="replaced"):
-        container.library.next_page(before, WHO)
+        container.traces.library.next_page(before, WHO)
     rotation.reindex()
     for cursor in (given_out, everything):
-        assert len(container.library.next_page(cursor, WHO).bodies) == 4
+        assert len(container.traces.library.next_page(cursor, WHO).bodies) == 4
 
 
 def test_a_page_misses_nothing_that_moves_while_it_is_read(
@@ -408,7 +408,11 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
             seen, cursor = set(), None
             while True:
                 query = StatementQuery(agent="account:https://ent.example|ana", ascending=True, limit=500)
-                page = container.library.next_page(cursor, WHO) if cursor else container.library.page(query, WHO)
+                page = (
+                    container.traces.library.next_page(cursor, WHO)
+                    if cursor
+                    else container.traces.library.page(query, WHO)
+                )
                 seen |= {UUID(orjson.loads(body)["id"]) for body in page.bodies}
                 cursor = page.cursor
                 if cursor is None:
@@ -437,9 +441,9 @@ def test_retention_counts_and_deletes_under_both_keys(
     send(container, source, statement(actor=ANA))
     assert 0 < rotation.status().left < 7
     now = time.time_ns() // 1_000
-    assert [line.kept for line in container.retention.report(now)] == [8]
-    assert container.retention.apply(now + 20 * 365 * 86_400_000_000, dry_run=False).statements == 8
-    assert container.store.collection("statements").count_documents({}) == 0
+    assert [line.kept for line in container.retention.service.report(now)] == [8]
+    assert container.retention.service.apply(now + 20 * 365 * 86_400_000_000, dry_run=False).statements == 8
+    assert container.platform.store.collection("statements").count_documents({}) == 0
 
 
 def test_what_is_carried_of_a_crowded_statement_stays_bounded_under_another_key(
@@ -451,7 +455,7 @@ def test_what_is_carried_of_a_crowded_statement_stays_bounded_under_another_key(
     (late,) = send(container, source, statement(actor=BO, object=refers))
     rotation.rotate()
     assert rotation.reindex().finished
-    document = container.store.collection("statements").find_one({"_id": late})
+    document = container.platform.store.collection("statements").find_one({"_id": late})
     assert document is not None
     assert [len(each["t"]) for each in document["refs"]] == [MAX_CARRIED]
     assert found(container, verb=PASSED["id"]) == {target, late}

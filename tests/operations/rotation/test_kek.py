@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -25,7 +26,6 @@ from app.core.errors import (
 )
 from app.crypto import key_backup
 from app.crypto.keys import OrganisationKeys, subject_place
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.keys.holders import Holder, HolderRepository, HolderThread
 from app.keys.providers import file as keyfile
@@ -34,6 +34,7 @@ from app.keys.providers.file import KeySet
 from app.operations.rotation import kek as rules
 from app.operations.rotation.kek import Keys, refuse_unopened
 from app.settings import Settings, load
+from app.wiring.container import Container
 from tests.stores import initialised
 
 PASSPHRASE = "une phrase que personne ne devine"
@@ -59,12 +60,12 @@ def service(container: Container, monkeypatch: pytest.MonkeyPatch) -> Keys:
     monkeypatch.setattr(rules, "BATCH", 7)
     monkeypatch.setattr(rules, "RETIREMENT_GRACE", timedelta(0))
     monkeypatch.setattr(rules, "_MARGIN_SECONDS", 0.0)
-    return container.key_service
+    return container.operations.key_service
 
 
 def learners(container: Container, count: int) -> list[bytes]:
     subjects = [os.urandom(16) for _ in range(count)]
-    container.subjects.ensured(subjects)
+    container.keys.subjects.ensured(subjects)
     return subjects
 
 
@@ -77,24 +78,24 @@ def opened(container: Container) -> dict[bytes, bytes]:
     keks = content(container).keks
     return {
         one.subject: keks.unwrap(subject_place(container.settings.organisation, one.subject), one.wrapped)
-        for one in container.key_service._learners.every(None, 10_000)
+        for one in container.operations.key_service._learners.every(None, 10_000)
     }
 
 
 def kinds(container: Container) -> list[str]:
-    return [entry.kind for entry in reversed(container.audit.newest()) if entry.kind.startswith("key")]
+    return [entry.kind for entry in reversed(container.governance.audit.newest()) if entry.kind.startswith("key")]
 
 
 # --- rotation -----------------------------------------------------------------------------------
 
 
 def test_a_rotation_makes_a_version_and_wraps_the_organisations_keys(container: Container, service: Keys) -> None:
-    token = container.keys.index.tokens("agent", "x")
+    token = container.keys.organisation.index.tokens("agent", "x")
     done = service.rotate()
     assert (done.version, done.before, done.resumed) == (2, 1, False)
     assert [version.state for version in content(container).versions] == ["decrypt-only", "active"]
-    assert set(organisation_keys.versions(container.store)) == {2}
-    again = organisation_keys.unlock(container.store, content(container).keks, container.settings.organisation)
+    assert set(organisation_keys.versions(container.platform.store)) == {2}
+    again = organisation_keys.unlock(container.platform.store, content(container).keks, container.settings.organisation)
     assert again.index.tokens("agent", "x") == token
     assert kinds(container) == ["keys-rotated"]
 
@@ -109,7 +110,7 @@ def test_learners_keys_follow_and_stay_the_same(container: Container, service: K
     assert told[-1] == (30, 30)
     assert len(told) == 5
     assert opened(container) == before
-    assert container.key_service._learners.versions() == [2]
+    assert container.operations.key_service._learners.versions() == [2]
     assert kinds(container) == ["keys-rotated", "keys-rewrap-started", "keys-rewrapped"]
 
 
@@ -137,7 +138,7 @@ def test_a_rewrap_that_is_stopped_goes_on_from_there(container: Container, servi
 
 def test_what_does_not_open_is_left_and_counted(container: Container, service: Keys) -> None:
     damaged = learners(container, 20)[7]
-    container.store.collection("subjects").update_one({"_id": damaged}, {"$set": {"key": bytes(60)}})
+    container.platform.store.collection("subjects").update_one({"_id": damaged}, {"$set": {"key": bytes(60)}})
     service.rotate()
     done = service.rewrap()
     assert (done.learners, done.unopened) == (19, 1)
@@ -150,10 +151,10 @@ def test_what_does_not_open_is_left_and_counted(container: Container, service: K
 def test_a_key_destroyed_during_a_rewrap_stays_destroyed(container: Container, service: Keys) -> None:
     subjects = sorted(learners(container, 5))
     service.rotate()
-    replace = container.key_service._learners.replace
+    replace = container.operations.key_service._learners.replace
 
     def slow(ready: object) -> int:
-        container.store.collection("subjects").delete_one({"_id": subjects[2]})
+        container.platform.store.collection("subjects").delete_one({"_id": subjects[2]})
         return replace(ready)  # type: ignore[arg-type]
 
     service._learners.replace = slow  # type: ignore[method-assign]
@@ -168,14 +169,16 @@ def test_keys_made_behind_a_rewrap_by_a_process_that_had_not_noticed_follow_too(
     learners(container, 5)
     late = content(container).keks
     service.rotate()
-    replace, made = container.key_service._learners.replace, [3, 2]
+    replace, made = container.operations.key_service._learners.replace, [3, 2]
 
     def beside(ready: object) -> int:
         done = replace(ready)  # type: ignore[arg-type]
         for _ in range(made.pop() if made else 0):
             subject = os.urandom(16)
             wrapped = late.wrap(subject_place(container.settings.organisation, subject), bytes(32), os.urandom)
-            container.store.collection("subjects").insert_one({"_id": subject, "version": 1, "key": wrapped.sealed})
+            container.platform.store.collection("subjects").insert_one(
+                {"_id": subject, "version": 1, "key": wrapped.sealed}
+            )
         return done
 
     service._learners.replace = beside  # type: ignore[method-assign]
@@ -199,18 +202,18 @@ def test_a_rotation_that_was_cut_off_goes_on(
     monkeypatch.setattr(keyfile, "replace", cut)
     with pytest.raises(InterruptedError):
         service.rotate()
-    container.check()
+    container.lifecycle.check()
     monkeypatch.setattr(keyfile, "replace", replace)
     assert service.rotate().resumed
     assert [version.state for version in content(container).versions] == ["decrypt-only", "active"]
-    assert set(organisation_keys.versions(container.store)) == {2}
+    assert set(organisation_keys.versions(container.platform.store)) == {2}
     assert not service.rotate().resumed
     assert content(container).active == 3
 
 
 def test_nothing_is_wrapped_with_what_another_process_lacks(container: Container, service: Keys) -> None:
     fingerprints = content(container).fingerprints()
-    holders = HolderRepository(container.store)
+    holders = HolderRepository(container.platform.store)
     stop = threading.Event()
 
     def other_host() -> None:
@@ -224,7 +227,7 @@ def test_nothing_is_wrapped_with_what_another_process_lacks(container: Container
         with pytest.raises(KeyNotShared, match="other-host"):
             service.rotate()
         assert content(container).active == 1
-        assert set(organisation_keys.versions(container.store)) == {1}
+        assert set(organisation_keys.versions(container.platform.store)) == {1}
         learners(container, 1)
         assert service._learners.versions() == [1]
         fingerprints.update(content(container).fingerprints())  # the file is copied to the other host
@@ -235,13 +238,13 @@ def test_nothing_is_wrapped_with_what_another_process_lacks(container: Container
 
 
 def test_another_key_under_the_same_number_is_not_the_new_version(container: Container, service: Keys) -> None:
-    HolderRepository(container.store).say(
+    HolderRepository(container.platform.store).say(
         "other", Holder("other-host", 1, {1: content(container).fingerprints()[1], 2: "00"})
     )
     service._ttl = 0.5
 
     def again() -> None:
-        HolderRepository(container.store).say("other", Holder("other-host", 1, {1: "x", 2: "00"}))
+        HolderRepository(container.platform.store).say("other", Holder("other-host", 1, {1: "x", 2: "00"}))
 
     timer = threading.Timer(0.3, again)
     timer.start()
@@ -251,25 +254,25 @@ def test_another_key_under_the_same_number_is_not_the_new_version(container: Con
 
 
 def test_a_process_that_is_gone_is_not_waited_for(container: Container, service: Keys) -> None:
-    HolderRepository(container.store).say("other", Holder("other-host", 1, {}))
+    HolderRepository(container.platform.store).say("other", Holder("other-host", 1, {}))
     assert service.rotate().version == 2
 
 
 def test_a_living_process_takes_up_what_is_rotated(container: Container, service: Keys, mongodb_uri: str) -> None:
     other = Container(container.settings)
-    thread = HolderThread(HolderRepository(other.store), other.keyring, interval=0.05, ttl=1)
+    thread = HolderThread(HolderRepository(other.platform.store), other.keys.keyring, interval=0.05, ttl=1)
     thread.start()
     try:
         service.rotate()
-        (holder,) = HolderRepository(container.store).living(1)
+        (holder,) = HolderRepository(container.platform.store).living(1)
         assert set(holder.fingerprints) == {1, 2}
         learners(container, 1)
         subjects = [one.subject for one in service._learners.every(None, 10)]
-        assert set(other.subjects.existing(subjects)) == set(subjects)
+        assert set(other.keys.subjects.existing(subjects)) == set(subjects)
     finally:
         thread.close()
         other.close()
-    assert HolderRepository(container.store).living(1) == []
+    assert HolderRepository(container.platform.store).living(1) == []
 
 
 def test_two_rotations_at_once_are_one(container: Container, service: Keys) -> None:
@@ -279,12 +282,11 @@ def test_two_rotations_at_once_are_one(container: Container, service: Keys) -> N
 
 def test_keys_of_the_environment_are_not_changed_here(container: Container) -> None:
     service = Keys(
-        container.store,
-        lambda: container.keyring,
-        lambda: EnvironmentProvider(""),
+        container.platform.store,
+        SimpleNamespace(keyring=container.keys.keyring, provider=EnvironmentProvider("")),  # type: ignore[arg-type]
         "x",
-        container._audited,
-        lambda _: True,
+        container.governance.sink,
+        container.traces,
         1,
     )
     for command in (service.rotate, lambda: service.retire(1)):
@@ -312,7 +314,7 @@ def test_status_counts_what_is_wrapped_with_each_version(container: Container, s
 
 
 def test_status_shows_a_version_that_is_not_at_hand(container: Container, service: Keys) -> None:
-    container.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
+    container.platform.store.collection("subjects").insert_one({"_id": bytes(16), "version": 9, "key": b""})
     nine = service.status().versions[-1]
     assert (nine.number, nine.state, nine.learners) == (9, "missing", 1)
 
@@ -329,7 +331,7 @@ def test_a_version_is_destroyed_once_nothing_needs_it(container: Container, serv
     service.retire(1)
     one, two = content(container).versions
     assert (one.state, one.key, two.state) == ("destroyed", None, "active")
-    container.check()
+    container.lifecycle.check()
     assert len(opened(container)) == 3
     with pytest.raises(NotFound):
         service.retire(1)
@@ -346,7 +348,7 @@ def test_the_active_and_unknown_versions_are_not_destroyed(container: Container,
 
 def test_a_version_is_not_destroyed_while_a_process_wraps_with_it(container: Container, service: Keys) -> None:
     service.rotate()
-    HolderRepository(container.store).say("other", Holder("other-host", 1, {}))
+    HolderRepository(container.platform.store).say("other", Holder("other-host", 1, {}))
     with pytest.raises(KeyInUse, match="other-host"):
         service.retire(1)
     assert content(container).get(1) is not None
@@ -370,15 +372,15 @@ def test_a_version_that_another_organisation_needs_is_kept(container: Container,
     }
     second = Container(load(given))
     try:
-        second.initialise()
+        second.lifecycle.initialise()
         service.rotate()
         with pytest.raises(KeyInUse, match=second.settings.organisation):
             service.retire(1)
-        second.key_service.rewrap()
+        second.operations.key_service.rewrap()
         service.retire(1)
-        second.check()
+        second.lifecycle.check()
     finally:
-        second.store.client.drop_database(second.settings.database)
+        second.platform.store.client.drop_database(second.settings.database)
         second.close()
 
 
@@ -392,12 +394,12 @@ def test_a_start_needs_every_version_in_use(container: Container, service: Keys,
     new = container.settings.key_path.read_bytes()
     container.settings.key_path.write_bytes(old)
     with pytest.raises(KeyRefused, match="Version 2"):
-        Container(container.settings).check()
+        Container(container.settings).lifecycle.check()
     container.settings.key_path.write_bytes(keyfile.dump(KeySet(keyfile.load(new).versions[1:])))
     with pytest.raises(KeyRefused, match="version 1"):
-        Container(container.settings).check()
+        Container(container.settings).lifecycle.check()
     container.settings.key_path.write_bytes(new)
-    Container(container.settings).check()
+    Container(container.settings).lifecycle.check()
 
 
 # --- verification -----------------------------------------------------------------------------------
@@ -415,7 +417,7 @@ def test_everything_opens(container: Container, service: Keys) -> None:
 
 def test_organisation_keys_that_do_not_open_are_reported(container: Container, service: Keys) -> None:
     learners(container, 2)
-    container.store.collection("organisation_keys").update_one({}, {"$set": {"keys.index.sealed": bytes(60)}})
+    container.platform.store.collection("organisation_keys").update_one({}, {"$set": {"keys.index.sealed": bytes(60)}})
     found = service.verify()
     assert not found.organisation_opens
     assert found.learners == 2
@@ -437,10 +439,10 @@ def test_a_copy_brings_the_keys_back(container: Container, service: Keys, tmp_pa
         service.restore(copy, PASSPHRASE)
     container.settings.key_path.unlink()
     fresh = Container(container.settings)
-    assert fresh.key_service.restore(copy, PASSPHRASE) == ((1, 2), True)
+    assert fresh.operations.key_service.restore(copy, PASSPHRASE) == ((1, 2), True)
     assert content(container) == before
     assert container.settings.key_path.stat().st_mode & 0o777 == 0o600
-    fresh.check()
+    fresh.lifecycle.check()
     assert kinds(container)[-2:] == ["keys-copied", "keys-restored"]
     fresh.close()
 
@@ -470,14 +472,14 @@ def test_a_copy_that_does_not_open_the_store_is_not_put_in_place(
     container.settings.key_path.unlink()
     fresh = Container(container.settings)
     with pytest.raises(KeyRefused, match="lacks version 2"):
-        fresh.key_service.restore(old, PASSPHRASE)
+        fresh.operations.key_service.restore(old, PASSPHRASE)
     with pytest.raises(KeyBackupRefused, match="passphrase"):
-        fresh.key_service.restore(old, PASSPHRASE + "!")
+        fresh.operations.key_service.restore(old, PASSPHRASE + "!")
     with pytest.raises(FileRefused):
-        fresh.key_service.restore(wrong, PASSPHRASE)
+        fresh.operations.key_service.restore(wrong, PASSPHRASE)
     assert not container.settings.key_path.exists()
     with pytest.raises(KeyMissing, match="keys restore"):
-        fresh.initialise()
+        fresh.lifecycle.initialise()
     fresh.close()
 
 
@@ -489,6 +491,6 @@ def test_no_entry_of_the_audit_log_holds_a_secret(container: Container, service:
     service.verify()
     service.status()
     service.retire(1)
-    text = repr([(entry.kind, entry.actor, dict(entry.detail)) for entry in container.audit.newest()])
+    text = repr([(entry.kind, entry.actor, dict(entry.detail)) for entry in container.governance.audit.newest()])
     assert PASSPHRASE not in text
     assert all(word not in text for word in container.settings.key_path.read_text().split('"') if len(word) > 30)

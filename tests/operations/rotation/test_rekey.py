@@ -20,7 +20,6 @@ from app.crypto import attachments as attachment_sealing
 from app.crypto import documents as sealing
 from app.crypto.documents import Layer, decrypt_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
-from app.factory import Container
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
@@ -36,6 +35,7 @@ from app.standards.xapi.versions import Version
 from app.traces.documents.service import MAX_DOCUMENT_BYTES
 from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
+from app.wiring.container import Container
 from tests.multiparts import attachment_of, sha2_of
 from tests.people.people import SOURCE, container, document, named, person, place, send, with_attachment
 from tests.served import ACTIVITY
@@ -61,8 +61,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rekey(container: Container, monkeypatch: pytest.MonkeyPatch) -> Rekey:
     """The rekey; it waits for the processes that live, and not for commands that nobody told."""
-    monkeypatch.setattr(container.rekey, "_settle", 0.0)
-    return container.rekey
+    monkeypatch.setattr(container.operations.rekey, "_settle", 0.0)
+    return container.operations.rekey
 
 
 class Sealed:
@@ -89,9 +89,9 @@ def fill(container: Container) -> None:
     for name in ("ana", "cem"):
         document(container, Resource.STATE, name)
         document(container, Resource.AGENT_PROFILE, name)
-    ana = container.keys.subject("account:https://ent.example|ana")
-    key = container.subjects.existing([ana])[ana]
-    container.store.collection("pattern_sessions").insert_one(
+    ana = container.keys.organisation.subject("account:https://ent.example|ana")
+    key = container.keys.subjects.existing([ana])[ana]
+    container.platform.store.collection("pattern_sessions").insert_one(
         {
             "_id": SESSION,
             "subject": ana,
@@ -100,61 +100,64 @@ def fill(container: Container) -> None:
             ),
         }
     )
-    container.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
-    case = container.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
-    container.cases.identify(case.id, note="seen", actor=BY)
-    container.restriction.restrict(person("dina"), case=case.id, actor=BY)
-    container.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
+    container.people.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
+    case = container.people.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
+    container.people.cases.identify(case.id, note="seen", actor=BY)
+    container.people.restriction.restrict(person("dina"), case=case.id, actor=BY)
+    container.retention.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
 
 
 def reads(container: Container) -> dict[str, Any]:
     """All that ``fill`` made, as it reads."""
-    container.subjects.forget()
-    plain = container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000))
+    container.keys.subjects.forget()
+    plain = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 1_000))
     organisation = container.settings.organisation
-    ana = container.keys.subject("account:https://ent.example|ana")
-    (session,) = container.store.collection("pattern_sessions").find({})
-    (ended,) = container.store.collection("accounts").find({})
+    ana = container.keys.organisation.subject("account:https://ent.example|ana")
+    (session,) = container.platform.store.collection("pattern_sessions").find({})
+    (ended,) = container.platform.store.collection("accounts").find({})
     eli = bytes.fromhex(ended["_id"].partition("/")[0])
-    page = container.library.page(StatementQuery(limit=500), WHO)
+    page = container.traces.library.page(StatementQuery(limit=500), WHO)
     return {
         "statements": {one.id: one.body for one in plain},
         "page": sorted(page.bodies),
         "documents": {
-            (resource, name): container.documents.read(place(resource, name, "d"), actor="a").content
+            (resource, name): container.traces.documents.read(place(resource, name, "d"), actor="a").content
             for resource in (Resource.STATE, Resource.AGENT_PROFILE)
             for name in ("ana", "cem")
         },
-        "ids": container.documents.ids(place(Resource.STATE, "ana", "d")._replace(id=None), actor="a").ids,
+        "ids": container.traces.documents.ids(place(Resource.STATE, "ana", "d")._replace(id=None), actor="a").ids,
         "attachments": [
             b"".join(data.chunks)
             for one in plain
             if b'"attachments":' in one.body
-            for data in container.attachments.of([(one, orjson.loads(one.body))])
+            for data in container.traces.attachments.of([(one, orjson.loads(one.body))])
         ],
         "session": sealing.decrypt(
-            container.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
+            container.keys.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
         ),
         "cases": [
             (case.person, case.kind, [step.note for step in case.steps])
             for case in sorted(
-                (container.cases.show(one["_id"], actor=BY) for one in container.store.collection("cases").find({})),
+                (
+                    container.people.cases.show(one["_id"], actor=BY)
+                    for one in container.platform.store.collection("cases").find({})
+                ),
                 key=lambda case: case.kind,
             )
         ],
-        "restricted": container.restriction.held(),
-        "ended": container.person_seal.decrypt("account", {eli: ended["who"]}),
+        "restricted": container.people.restriction.held(),
+        "ended": container.keys.person_seal.decrypt("account", {eli: ended["who"]}),
     }
 
 
 def leaked(container: Container) -> dict[bytes, bytes]:
     """Learners' keys of a copy of the database made now, with the key file of now."""
     return {
-        bytes(one["_id"]): container.keyring.unwrap(
+        bytes(one["_id"]): container.keys.keyring.unwrap(
             subject_place(container.settings.organisation, bytes(one["_id"])),
             Wrapped(one["version"], bytes(one["key"])),
         )
-        for one in container.store.collection("subjects").find({})
+        for one in container.platform.store.collection("subjects").find({})
     }
 
 
@@ -162,12 +165,12 @@ def opens_with(container: Container, keys: dict[bytes, bytes]) -> set[str]:
     """Collections in which these keys open something."""
     ciphers = {subject: AESGCM(key) for subject, key in keys.items()}
     organisation, found = container.settings.organisation, set()
-    for row in container.statements.span(None, 1 << 62, 1_000):
-        if row.subject in ciphers and list(container.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])) != [
-            None
-        ]:
+    for row in container.traces.statements.span(None, 1 << 62, 1_000):
+        if row.subject in ciphers and list(
+            container.traces.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])
+        ) != [None]:
             found.add("statements")
-    seals = LearnerSeals(container.store)
+    seals = LearnerSeals(container.platform.store)
     for kind in KINDS:
         for each in seals.page(kind, None, 1_000):
             for layers, sealed in each.values.values():
@@ -208,7 +211,7 @@ def stop_after(batches: int) -> Callable[[], None]:
 
 
 def two_keys(container: Container) -> int:
-    return container.store.collection("subjects").count_documents({"next": {"$exists": True}})
+    return container.platform.store.collection("subjects").count_documents({"next": {"$exists": True}})
 
 
 # --- what it is for --------------------------------------------------------------------------------
@@ -218,18 +221,18 @@ def test_what_leaked_opens_nothing_and_all_reads_as_before(container: Container,
     fill(container)
     before, old = reads(container), leaked(container)
     file = KeyEncryptionKeys(
-        {one.number: one.key for one in container.keyring.versions.versions if one.key is not None}, 1
+        {one.number: one.key for one in container.keys.keyring.versions.versions if one.key is not None}, 1
     )
     assert opens_with(container, old) == EVERYWHERE
-    container.key_service.rotate()
+    container.operations.key_service.rotate()
     done = rekey.run()
     assert (done.number, done.learners, done.unopened, done.finished) == (1, len(old), 0, True)
-    assert done.moved == sum(container.store.collection(name).count_documents({}) for name in EVERYWHERE)
+    assert done.moved == sum(container.platform.store.collection(name).count_documents({}) for name in EVERYWHERE)
     assert opens_with(container, old) == set()
     assert two_keys(container) == 0
     assert set(leaked(container).values()).isdisjoint(old.values())
     # The key file that leaked opens none of the new ones either.
-    for one in container.store.collection("subjects").find({}):
+    for one in container.platform.store.collection("subjects").find({}):
         with pytest.raises(KeyRefused):
             file.unwrap(
                 subject_place(container.settings.organisation, bytes(one["_id"])), Wrapped(one["version"], one["key"])
@@ -239,7 +242,7 @@ def test_what_leaked_opens_nothing_and_all_reads_as_before(container: Container,
     send(container, named("ana"))
     document(container, Resource.STATE, "bo")
     assert opens_with(container, old) == set()
-    kinds = [entry.kind for entry in container.audit.newest(["learners-rekey-started", "learners-rekeyed"])]
+    kinds = [entry.kind for entry in container.governance.audit.newest(["learners-rekey-started", "learners-rekeyed"])]
     assert kinds == ["learners-rekeyed", "learners-rekey-started"]
     # Once more, from there.
     second = leaked(container)
@@ -252,16 +255,16 @@ def test_no_kind_of_value_is_forgotten(container: Container, rekey: Rekey, monke
     monkeypatch.setattr(Sealed, "made", [])
     with monkeypatch.context() as recorded:
         recorded.setattr(subject_keys, "AESGCM", Sealed)
-        container.subjects.forget()
+        container.keys.subjects.forget()
         fill(container)
-    container.subjects.forget()
+    container.keys.subjects.forget()
     made = list(Sealed.made)
 
     def places() -> set[str]:
         return {
             name
-            for name in container.store.db.list_collection_names()
-            for found in container.store.collection(name).find({})
+            for name in container.platform.store.db.list_collection_names()
+            for found in container.platform.store.collection(name).find({})
             for value in bytes_in(found)
             if len(value) >= 28 and any(value.endswith(one) for one in made)
         }
@@ -354,7 +357,7 @@ def test_killed_at_each_write_it_ends_well(
 def other(container: Container) -> Iterator[Container]:
     """Another process that serves the same store."""
     made = Container(container.settings)
-    made.start()
+    made.lifecycle.start()
     yield made
     made.close()
 
@@ -379,7 +382,7 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(
             name = ("ana", "bo", "cem")[number[0] % 3]
             sent.update(send(one, named(name), with_attachment("ana", b"copy"), data=(b"copy",)))
             content = b"%d" % number[0]
-            one.documents.put(
+            one.traces.documents.put(
                 place(Resource.STATE, name, "w"),
                 Content("text/plain", content),
                 Conditions(if_none_match=frozenset({"-"})),
@@ -390,9 +393,10 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(
             kept[name] = content
             for reader in (other, container):
                 # At each moment either process reads what the other one wrote.
-                assert reader.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
+                assert reader.traces.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
                 assert sent <= {
-                    each.id for each in reader.reader.decrypted(reader.statements.span(None, 1 << 62, 9_999))
+                    each.id
+                    for each in reader.traces.reader.decrypted(reader.traces.statements.span(None, 1 << 62, 9_999))
                 }
 
     assert rekey.run(check=write).finished
@@ -402,24 +406,26 @@ def test_others_write_meanwhile_with_warm_caches_and_nothing_is_lost(
     assert stages == {Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING}
     assert opens_with(container, old) == set()
     for one in (container, other):
-        one.subjects.forget()
-        rows = one.statements.span(None, 1 << 62, 9_999)
-        assert {each.id for each in one.reader.decrypted(rows)} == {row.id for row in rows}
+        one.keys.subjects.forget()
+        rows = one.traces.statements.span(None, 1 << 62, 9_999)
+        assert {each.id for each in one.traces.reader.decrypted(rows)} == {row.id for row in rows}
         assert sent <= {row.id for row in rows}
         for name, content in kept.items():
-            assert one.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
+            assert one.traces.documents.read(place(Resource.STATE, name, "w"), actor="a").content.body == content
 
 
 def test_which_key_seals_is_the_same_for_every_process(container: Container, other: Container, rekey: Rekey) -> None:
     fill(container)
-    (ana,) = (container.keys.subject(f"account:https://ent.example|{name}") for name in ("ana",))
+    (ana,) = (container.keys.organisation.subject(f"account:https://ent.example|{name}") for name in ("ana",))
     seen: dict[Stage, set[type]] = {}
 
     def look() -> None:
         state = rekey.status()
         assert state is not None
-        other.subjects.existing([ana])
-        seen.setdefault(state.stage, set()).update(type(one.subjects.renewed([ana])[ana]) for one in (container, other))
+        other.keys.subjects.existing([ana])
+        seen.setdefault(state.stage, set()).update(
+            type(one.keys.subjects.renewed([ana])[ana]) for one in (container, other)
+        )
 
     rekey.run(check=look)
     assert KeyPair in seen[Stage.GIVEN] & seen[Stage.MOVING]
@@ -433,20 +439,20 @@ def test_a_document_written_late_with_an_old_key_is_refused(
 ) -> None:
     """A process that was paused between the sealing and the writing, while the rekey went on without it."""
     fill(container)
-    real = other.documents._repository.replace
+    real = other.traces.documents._repository.replace
     outcome: list[str] = []
 
     def late(row: Any, **given: Any) -> bool:
         # All of the rekey happens in between; or all but the destruction of the old keys.
-        monkeypatch.setattr(other.documents._repository, "replace", real)
+        monkeypatch.setattr(other.traces.documents._repository, "replace", real)
         with monkeypatch.context() as only, suppress(KeysBusy):
             if not destroyed:
                 only.setattr(rekey._repository, "settle", lambda *_: stop_after(0)())
             rekey.run()
-        other.subjects.forget()
+        other.keys.subjects.forget()
         return real(row, **given)
 
-    monkeypatch.setattr(other.documents._repository, "replace", late)
+    monkeypatch.setattr(other.traces.documents._repository, "replace", late)
     try:
         document_again(other)
         outcome.append("stored")
@@ -457,11 +463,11 @@ def test_a_document_written_late_with_an_old_key_is_refused(
         rekey.run()
     # Sent again, as it was asked for, it is there.
     document_again(other)
-    assert container.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
+    assert container.traces.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
 
 
 def document_again(container: Container) -> None:
-    container.documents.put(
+    container.traces.documents.put(
         place(Resource.STATE, "ana", "d"),
         Content("text/plain", b"again"),
         Conditions(if_none_match=frozenset({"-"})),
@@ -483,10 +489,10 @@ def test_data_that_came_in_before_the_new_key_sealed_are_sent_again(
 
     sent = [named("bo", attachments=[attachment_of(b"copy")])]
     with pytest.raises(Unavailable, match="same request again"):
-        other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
+        other.traces.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
     (id,) = send(other, *sent, data=(b"copy",))
-    (plain,) = container.reader.decrypted(container.statements.some([id]))
-    (data,) = container.attachments.of([(plain, orjson.loads(plain.body))])
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([id]))
+    (data,) = container.traces.attachments.of([(plain, orjson.loads(plain.body))])
     assert b"".join(data.chunks) == b"copy"
 
 
@@ -509,7 +515,7 @@ def test_data_that_came_in_while_the_new_key_began_to_seal_are_sent_again(
 
     sent = [named("bo", attachments=[attachment_of(b"copy")])]
     with pytest.raises(Unavailable, match="same request again"):
-        other.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
+        other.traces.recorder.record(orjson.dumps(sent), SOURCE, Version.V2, parts=[Part(sha2_of(b"copy"), slow())])
     assert rekey.run().finished
 
 
@@ -518,7 +524,7 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
 ) -> None:
     """By a process that was paused, and wrote behind what had been looked through."""
     fill(container)
-    ana = container.keys.subject("account:https://ent.example|ana")
+    ana = container.keys.organisation.subject("account:https://ent.example|ana")
     old, organisation = AESGCM(leaked(container)[ana]), container.settings.organisation
     real = rekey._repository.advance
 
@@ -526,20 +532,20 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
         if after is Stage.CLOSING:
             id = b"session-of-ana-2"
             state = sealing.encrypt(old, organisation, sealing.session_place(id), b"late", os.urandom)
-            sessions = container.store.collection("pattern_sessions")
+            sessions = container.platform.store.collection("pattern_sessions")
             sessions.insert_one({"_id": id, "subject": ana, "state": state})
             _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
-            container.store.collection("attachments").insert_one(
+            container.platform.store.collection("attachments").insert_one(
                 {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}
             )
         return real(number, before, after)
 
     monkeypatch.setattr(rekey._repository, "advance", advance)
     rekey.run()
-    key = container.subjects.renewed([ana])[ana]
-    (late,) = container.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
+    key = container.keys.subjects.renewed([ana])[ana]
+    (late,) = container.platform.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
     assert sealing.decrypt(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
-    (attachment,) = container.store.collection("attachments").find({"_id": bytes(16)})
+    (attachment,) = container.platform.store.collection("attachments").find({"_id": bytes(16)})
     assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
 
 
@@ -548,25 +554,25 @@ def test_rows_read_before_they_were_sealed_anew_still_open(
 ) -> None:
     """As a page that goes to a slow client: read from MongoDB long before it is opened."""
     fill(container)
-    rows = other.statements.span(None, 1 << 62, 1_000)
+    rows = other.traces.statements.span(None, 1 << 62, 1_000)
     rekey.run()
-    assert len(other.reader.decrypted(rows)) == len(rows)
+    assert len(other.traces.reader.decrypted(rows)) == len(rows)
 
 
 @pytest.mark.parametrize("stage", [Stage.GIVING, Stage.GIVEN, Stage.MOVING, Stage.CLOSING])
 def test_an_erasure_wins_at_each_stage(container: Container, rekey: Rekey, stage: Stage) -> None:
     fill(container)
-    ana = container.keys.subject("account:https://ent.example|ana")
+    ana = container.keys.organisation.subject("account:https://ent.example|ana")
     keys: list[bytes] = []
     erased: list[bool] = []
 
     def check() -> None:
         state = rekey.status()
         assert state is not None
-        found = container.store.collection("subjects").find_one({"_id": ana})
+        found = container.platform.store.collection("subjects").find_one({"_id": ana})
         if found is not None:
             keys.extend(
-                container.keyring.unwrap(
+                container.keys.keyring.unwrap(
                     subject_place(container.settings.organisation, ana), Wrapped(found["version"], bytes(found[name]))
                 )
                 for name in ("key", "next")
@@ -575,20 +581,20 @@ def test_an_erasure_wins_at_each_stage(container: Container, rekey: Rekey, stage
         ready = stage is not Stage.GIVING or (found is not None and "next" in found)
         if state.stage is stage and ready and not erased:
             erased.append(True)
-            erasure = container.erasures.erase(person("ana"), actor=BY)
+            erasure = container.people.erasures.erase(person("ana"), actor=BY)
             # What is stored is told by neither key, from that moment on.
-            assert container.store.collection("subjects").find_one({"_id": ana}) is None
-            container.erasures.advance(erasure.id)
+            assert container.platform.store.collection("subjects").find_one({"_id": ana}) is None
+            container.people.erasures.advance(erasure.id)
 
     assert rekey.run(check=check).finished
     assert erased
-    assert container.store.collection("subjects").find_one({"_id": ana}) is None
+    assert container.platform.store.collection("subjects").find_one({"_id": ana}) is None
     for key in set(keys):
         assert opens_with(container, {ana: key}) == set()
-    assert all(row.subject != ana for row in container.statements.span(None, 1 << 62, 1_000))
-    assert container.store.collection("documents").count_documents({"subject": ana}) == 0
+    assert all(row.subject != ana for row in container.traces.statements.span(None, 1 << 62, 1_000))
+    assert container.platform.store.collection("documents").count_documents({"subject": ana}) == 0
     # The others read.
-    assert len(container.reader.decrypted(container.statements.span(None, 1 << 62, 1_000))) == 13
+    assert len(container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 1_000))) == 13
 
 
 def test_an_erasure_at_the_very_moment_the_keys_are_given(
@@ -599,12 +605,12 @@ def test_an_erasure_at_the_very_moment_the_keys_are_given(
 
     def give(*given: Any) -> bool:
         if not done:
-            done.append(container.erasures.erase(person("ana"), actor=BY))
+            done.append(container.people.erasures.erase(person("ana"), actor=BY))
         return real(*given)
 
     monkeypatch.setattr(rekey._repository, "give", give)
     assert rekey.run().learners == learners - 1
-    assert container.erasures.advance(done[0].id).phase == "done"
+    assert container.people.erasures.advance(done[0].id).phase == "done"
     assert two_keys(container) == 0
 
 
@@ -618,14 +624,14 @@ def test_key_encryption_keys_are_rotated_in_the_midst_of_it(container: Container
         assert state is not None
         if state.stage not in rotated and (state.stage is not Stage.GIVING or two_keys(container) == 2):
             rotated.append(state.stage)
-            container.key_service.rotate()
-            container.key_service.rewrap()
-            assert container.key_service.verify().whole
+            container.operations.key_service.rotate()
+            container.operations.key_service.rewrap()
+            assert container.operations.key_service.verify().whole
 
     assert rekey.run(check=check).finished
     assert len(rotated) == 4
-    container.key_service.rewrap()
-    assert {one["version"] for one in container.store.collection("subjects").find({})} == {5}
+    container.operations.key_service.rewrap()
+    assert {one["version"] for one in container.platform.store.collection("subjects").find({})} == {5}
     assert reads(container) == before
     assert opens_with(container, old) == set()
 
@@ -635,7 +641,7 @@ def test_two_runs_at_once_do_it_once(
 ) -> None:
     fill(container)
     before, old = reads(container), leaked(container)
-    monkeypatch.setattr(other.rekey, "_settle", 0.0)
+    monkeypatch.setattr(other.operations.rekey, "_settle", 0.0)
     failed: list[Exception] = []
 
     def run(one: Rekey) -> None:
@@ -647,7 +653,7 @@ def test_two_runs_at_once_do_it_once(
         except Exception as problem:
             failed.append(problem)
 
-    threads = [threading.Thread(target=run, args=(one,)) for one in (rekey, other.rekey)]
+    threads = [threading.Thread(target=run, args=(one,)) for one in (rekey, other.operations.rekey)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -679,7 +685,7 @@ def test_a_process_that_knows_the_old_key_alone_holds_it_up(
     container: Container, other: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(container)
-    monkeypatch.setattr(rekey, "_processes", rekey._processes._replace(forgotten=lambda epoch: False))
+    monkeypatch.setattr(container.keys.forgetting, "forgotten", lambda epoch: False)
     with pytest.raises(DatabaseUnavailable):
         rekey.run()
     state = rekey.status()
@@ -689,12 +695,12 @@ def test_a_process_that_knows_the_old_key_alone_holds_it_up(
 
 def test_what_does_not_open_is_left_and_counted(container: Container, rekey: Rekey) -> None:
     fill(container)
-    (row, *_) = container.statements.span(None, 1 << 62, 1)
-    container.store.collection("statements").update_one(
+    (row, *_) = container.traces.statements.span(None, 1 << 62, 1)
+    container.platform.store.collection("statements").update_one(
         {"_id": row.id}, {"$set": {"body": row.body[:-1] + b"\x00\x00"}}
     )
-    bo = container.keys.subject("account:https://ent.example|bo")
-    container.store.collection("subjects").delete_one({"_id": bo})
+    bo = container.keys.organisation.subject("account:https://ent.example|bo")
+    container.platform.store.collection("subjects").delete_one({"_id": bo})
     done = rekey.run()
     assert (done.unopened, done.finished) == (1 + 4, True)
 
@@ -702,7 +708,7 @@ def test_what_does_not_open_is_left_and_counted(container: Container, rekey: Rek
 def test_the_job_goes_on_with_what_was_begun_and_begins_nothing(container: Container, rekey: Rekey) -> None:
     fill(container)
     job = next(job for job in container.jobs if job.name == "rekey")
-    leadership = container.leadership.acquire()
+    leadership = container.platform.leadership.acquire()
     assert leadership is not None
     with leadership as lease:
         assert job.run(lease)["number"] == 0
@@ -722,19 +728,19 @@ def test_learners_who_come_meanwhile_keep_the_key_that_nobody_has_seen(container
         send(container, named(made[-1]))
 
     rekey.run(check=check)
-    opened = container.reader.decrypted(container.statements.span(None, 1 << 62, 10_000))
+    opened = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 10_000))
     assert len(opened) == 17 + len(made)
 
 
 def test_a_cold_process_reads_and_writes_at_each_stage(container: Container, rekey: Rekey) -> None:
     fill(container)
-    ana = container.keys.subject("account:https://ent.example|ana")
+    ana = container.keys.organisation.subject("account:https://ent.example|ana")
 
     def look() -> None:
-        cold = SubjectKeys(container.store, container.keyring, container.settings.organisation)
+        cold = SubjectKeys(container.platform.store, container.keys.keyring, container.settings.organisation)
         key = cold.ensured([ana])[ana]
         sealed = sealing.encrypt(key, container.settings.organisation, "here", b"plain", os.urandom)
-        warm = container.subjects.existing([ana])[ana]
+        warm = container.keys.subjects.existing([ana])[ana]
         assert sealing.decrypt(warm, container.settings.organisation, "here", sealed) == b"plain"
 
     rekey.run(check=look)
@@ -748,11 +754,11 @@ def own(settings: Settings, database_name: str, monkeypatch: pytest.MonkeyPatch)
     """A process of a store of its own, that a restore may stop."""
     organisation = database_name.removeprefix("sillage_")
     made = Container(replace(settings, organisation=organisation, heartbeat_seconds=0.05))
-    made.initialise()
-    made.register.add(orjson.dumps(ACTIVITY))
-    made.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
-    made.start()
-    monkeypatch.setattr(made.rekey, "_settle", 0.0)
+    made.lifecycle.initialise()
+    made.governance.register.add(orjson.dumps(ACTIVITY))
+    made.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], actor=BY)
+    made.lifecycle.start()
+    monkeypatch.setattr(made.operations.rekey, "_settle", 0.0)
     yield made
     made.close()
 
@@ -761,49 +767,49 @@ def restore(container: Container, file: Path, **given: Any) -> Container:
     """By a command of its own, as nobody serves."""
     container.close()
     command = Container(container.settings)
-    done = command.backups.restore(file, **given)
+    done = command.operations.backups.restore(file, **given)
     command.close()
     made = Container(container.settings)
-    made.start()
-    assert done.rekey == ((state := made.rekey.status()) is not None and state.under_way)
+    made.lifecycle.start()
+    assert done.rekey == ((state := made.operations.rekey.status()) is not None and state.under_way)
     return made
 
 
 def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_again(
     own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container, rekey = own, own.rekey
+    container, rekey = own, own.operations.rekey
     fill(container)
     old = leaked(container)
-    file = container.backups.create(tmp_path).path
+    file = container.operations.backups.create(tmp_path).path
     rekey.run()
     # Noted since, under the new keys, of learners of before and of one who came later: none of it is taken back.
-    case = container.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
-    container.cases.identify(case.id, note="seen", actor=BY)
-    container.restriction.restrict(person("cem"), case=case.id, actor=BY)
+    case = container.people.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
+    container.people.cases.identify(case.id, note="seen", actor=BY)
+    container.people.restriction.restrict(person("cem"), case=case.id, actor=BY)
     send(container, named("late"))
-    container.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
-    held = sorted(container.restriction.held())
+    container.retention.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
+    held = sorted(container.people.restriction.held())
     assert len({one.subject for one in held if one.agents}) == len(held) >= 2
-    late = container.keys.subject("account:https://ent.example|late")
+    late = container.keys.organisation.subject("account:https://ent.example|late")
     made = restore(container, file, replace=True)
     try:
-        state = made.rekey.status()
+        state = made.operations.rekey.status()
         assert state is not None
         # The old keys are there again, and it is told: it goes on by itself.
         assert (state.number, state.stage) == (2, Stage.GIVING)
         assert opens_with(made, old) >= {"statements", "documents"}
-        assert sorted(made.restriction.held()) == held
-        assert made.cases.show(case.id, actor=BY).person
-        (ended,) = made.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
-        assert made.person_seal.decrypt("account", {late: ended["who"]})
-        (entry,) = made.audit.newest(["backup-restored"])
+        assert sorted(made.people.restriction.held()) == held
+        assert made.people.cases.show(case.id, actor=BY).person
+        (ended,) = made.platform.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
+        assert made.keys.person_seal.decrypt("account", {late: ended["who"]})
+        (entry,) = made.governance.audit.newest(["backup-restored"])
         assert entry.detail["rekey"] is True
-        monkeypatch.setattr(made.rekey, "_settle", 0.0)
-        assert made.rekey.resume().finished
+        monkeypatch.setattr(made.operations.rekey, "_settle", 0.0)
+        assert made.operations.rekey.resume().finished
         assert opens_with(made, old) == set()
-        assert sorted(made.restriction.held()) == held
-        assert len(made.reader.decrypted(made.statements.span(None, 1 << 62, 1_000))) == 17
+        assert sorted(made.people.restriction.held()) == held
+        assert len(made.traces.reader.decrypted(made.traces.statements.span(None, 1 << 62, 1_000))) == 17
     finally:
         made.close()
 
@@ -812,7 +818,7 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
 def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
     own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
-    container, rekey = own, own.rekey
+    container, rekey = own, own.operations.rekey
     fill(container)
     before, old = reads(container), leaked(container)
     files: list[Path] = []
@@ -821,14 +827,14 @@ def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
         state = rekey.status()
         assert state is not None
         if state.stage is stage and not files and (stage is not Stage.GIVING or two_keys(container) == 2):
-            files.append(container.backups.create(tmp_path).path)
+            files.append(container.operations.backups.create(tmp_path).path)
 
     rekey.run(check=check)
     made = restore(container, files[0], replace=True)
     try:
         assert reads(made) == before
-        monkeypatch.setattr(made.rekey, "_settle", 0.0)
-        made.rekey.resume()
+        monkeypatch.setattr(made.operations.rekey, "_settle", 0.0)
+        made.operations.rekey.resume()
         assert two_keys(made) == 0
         assert opens_with(made, old) == set()
         assert reads(made) == before
@@ -839,14 +845,14 @@ def test_a_backup_made_in_the_midst_of_it_is_restored_and_ends(
 def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_the_later_one_replaced(
     own: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container, rekey = own, own.rekey
+    container, rekey = own, own.operations.rekey
     fill(container)
     files: list[Path] = []
 
     def check() -> None:
         state = rekey.status()
         if state is not None and state.stage is Stage.MOVING and not files:
-            files.append(container.backups.create(tmp_path).path)
+            files.append(container.operations.backups.create(tmp_path).path)
 
     rekey.run(check=check)
     # They leak, and are replaced.
@@ -855,11 +861,11 @@ def test_a_backup_made_in_the_midst_of_an_earlier_one_is_given_newer_keys_than_t
     rekey.run()
     made = restore(container, files[0], replace=True)
     try:
-        monkeypatch.setattr(made.rekey, "_settle", 0.0)
-        made.rekey.resume()
+        monkeypatch.setattr(made.operations.rekey, "_settle", 0.0)
+        made.operations.rekey.resume()
         assert opens_with(made, old)
-        assert made.rekey.resume().finished
-        state = made.rekey.status()
+        assert made.operations.rekey.resume().finished
+        state = made.operations.rekey.status()
         assert state is not None and state.number == 3
         assert opens_with(made, old) == set()
         assert reads(made) == before
@@ -874,7 +880,7 @@ def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
     named_by = Conditions(if_none_match=frozenset({"*"}))
     for name in ("ana", "bo", "cem"):
         where = place(Resource.STATE, name, "large")
-        container.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
+        container.traces.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
     pages: list[int] = []
     page = LearnerSeals.page
 
@@ -889,17 +895,17 @@ def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
     assert opens_with(container, old) == set()
     assert max(pages) < 2 * MAX_BYTES
     for name in ("ana", "bo", "cem"):
-        assert container.documents.read(place(Resource.STATE, name, "large"), actor="a").content == content
+        assert container.traces.documents.read(place(Resource.STATE, name, "large"), actor="a").content == content
 
 
 def test_a_restore_of_a_backup_from_after_says_nothing(own: Container, tmp_path: Path) -> None:
-    container, rekey = own, own.rekey
+    container, rekey = own, own.operations.rekey
     fill(container)
     before = reads(container)
     rekey.run()
-    made = restore(container, container.backups.create(tmp_path).path, replace=True)
+    made = restore(container, container.operations.backups.create(tmp_path).path, replace=True)
     try:
-        state = made.rekey.status()
+        state = made.operations.rekey.status()
         assert state is not None
         assert (state.number, state.stage) == (1, Stage.DONE)
         assert reads(made) == before

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from app.core.personal_data import RIGHTS, DataSubject, Impersonal, Personal, PersonalDataStore, Restored
-from app.factory import Container
 from app.keys import learners
 from app.operations.schema.catalogue import COLLECTIONS, restored
 from app.operations.schema.migrations import NOTES
 from app.platform.mongo.collection import DataContext, Declared
 from app.platform.mongo.learner_collection import LearnerCollection
+from app.wiring.container import Container
 from tests.operations.rotation.test_rekey import Sealed, fill, rekey
 from tests.people.people import container
 from tests.places import ROOT
@@ -65,7 +65,7 @@ def overridden(data: PersonalDataStore, method: str) -> bool:
 )
 def test_each_right_is_done_or_explained(declared: Declared, container: Container) -> None:
     assert isinstance(declared.holds, Personal)
-    context = DataContext(container.store, container.keys, container.subjects)
+    context = DataContext(container.platform.store, container.keys.organisation, container.keys.subjects)
     by_itself, apart = done(declared, context), declared.holds.apart
     assert by_itself | apart.keys() == set(RIGHTS)
     assert by_itself.isdisjoint(apart)
@@ -74,9 +74,9 @@ def test_each_right_is_done_or_explained(declared: Declared, container: Containe
         assert where.startswith("none: ") or (ROOT / where.split("`")[1]).is_file(), where
 
 
-def test_an_index_answers_each_question_for_a_person_or_a_duration(parts: Container) -> None:
+def test_an_index_answers_each_question_for_a_person_or_a_duration(container: Container) -> None:
     looked = []
-    for store in parts.personal_data:
+    for store in container.operations.personal_data:
         if isinstance(store, LearnerCollection):
             queries = [store._find([bytes(16), bytes([1]) * 16])]
             if store.ageing is not None:
@@ -84,7 +84,7 @@ def test_an_index_answers_each_question_for_a_person_or_a_duration(parts: Contai
             looked.append(store.name)
             for query in queries:
                 asked = {"find": store.name, "filter": query}
-                plan = parts.store.db.command("explain", asked, verbosity="queryPlanner")["queryPlanner"]
+                plan = container.platform.store.db.command("explain", asked, verbosity="queryPlanner")["queryPlanner"]
                 assert "COLLSCAN" not in str(plan["winningPlan"]), (store.name, query)
     assert {"documents", "pattern_sessions", "accounts"} <= set(looked)
 
@@ -112,18 +112,18 @@ def test_what_is_said_holds_of_a_store_that_has_seen_everything(
     monkeypatch.setattr(Sealed, "made", [])
     with monkeypatch.context() as recorded:
         recorded.setattr(learners, "AESGCM", Sealed)
-        container.subjects.forget()
+        container.keys.subjects.forget()
         fill(container)
-    container.subjects.forget()
-    subjects = {bytes(one["_id"]) for one in container.store.collection(learners.NAME).find({}, {"_id": 1})}
+    container.keys.subjects.forget()
+    subjects = {bytes(one["_id"]) for one in container.platform.store.collection(learners.NAME).find({}, {"_id": 1})}
     assert len(subjects) > 4
-    names = set(container.store.db.list_collection_names())
+    names = set(container.platform.store.db.list_collection_names())
     # Migrations note themselves before there is anything to declare.
     names -= {NOTES}
     assert names <= DECLARED.keys()
     of_persons, sealed = set(), set()
     for name in names:
-        for found in container.store.collection(name).find({}):
+        for found in container.platform.store.collection(name).find({}):
             for value in bytes_in(found):
                 if value in subjects:
                     of_persons.add(name)

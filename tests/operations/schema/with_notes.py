@@ -14,8 +14,8 @@ from zipfile import ZipFile
 import orjson
 
 from app.core import clock
-from app.factory import Container
 from app.traces.notes_store import NoteRepository
+from app.wiring.container import Container
 from tests.people.people import named, person, send
 from tests.stores import own_settings, with_tutor
 
@@ -28,22 +28,25 @@ class Notes:
 
     def __init__(self, container: Container) -> None:
         self._container = container
-        self._notes = NoteRepository(container.store, container.person_seal)
+        self._notes = NoteRepository(container.platform.store, container.keys.person_seal)
 
     def write(self, name: str, text: str, days_old: int = 0) -> None:
         """A note on somebody."""
         self._notes.write(
-            self._container.keys.subject(*person(name).identifiers), "tutor", clock.now_us() - days_old * DAY_US, text
+            self._container.keys.organisation.subject(*person(name).identifiers),
+            "tutor",
+            clock.now_us() - days_old * DAY_US,
+            text,
         )
 
     def left(self) -> list[str]:
         """The notes that open."""
-        self._container.subjects.forget()
+        self._container.keys.subjects.forget()
         return sorted(self._notes.read())
 
     def stored(self) -> int:
         """The number stored, whether or not they open."""
-        return self._container.store.collection("notes").count_documents({})
+        return self._container.platform.store.collection("notes").count_documents({})
 
 
 def main(folder: Path, uri: str) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def main(folder: Path, uri: str) -> dict[str, Any]:
     settings = own_settings(folder, uri)
     with with_tutor(settings, f"sillage_{settings.organisation}") as container:
         settings = container.settings
-        container.start()
+        container.lifecycle.start()
         notes = Notes(container)
         send(container, named("lea"), named("other"))
         for name, text, age in (
@@ -64,31 +67,31 @@ def main(folder: Path, uri: str) -> dict[str, Any]:
             ("alone", "never sent a statement", 0),
         ):
             notes.write(name, text, age)
-        said["found"] = container.persons.find(person("lea"), actor=BY)["notes"]
-        said["held"] = container.persons.reach(person("alone")).held
+        said["found"] = container.people.persons.find(person("lea"), actor=BY)["notes"]
+        said["held"] = container.people.persons.reach(person("alone")).held
 
-        zipped = ZipFile(io.BytesIO(b"".join(container.packages.write(person("lea"), actor=BY))))
+        zipped = ZipFile(io.BytesIO(b"".join(container.people.packages.write(person("lea"), actor=BY))))
         said["exported"] = sorted(item["note"] for item in orjson.loads(zipped.read("notes/notes-00001.json")))
         said["readme"] = "notes/ " in zipped.read("README.en.txt").decode()
         said["page"] = "notes of teachers" in zipped.read("index.en.html").decode()
 
-        (line,) = container.retention.report(clock.now_us())
+        (line,) = container.retention.service.report(clock.now_us())
         said["due"] = (line.documents, line.documents_due)
-        said["retained"] = container.retention.apply(clock.now_us(), dry_run=False).documents
+        said["retained"] = container.retention.service.apply(clock.now_us(), dry_run=False).documents
         said["after retention"] = notes.left()
 
-        file = container.backups.create(folder).path
+        file = container.operations.backups.create(folder).path
         notes.write("other", "since the backup")
-        started = container.erasures.erase(person("lea"), actor=BY)
+        started = container.people.erasures.erase(person("lea"), actor=BY)
         said["without the key"] = (notes.left(), notes.stored())
-        said["receipt"] = container.erasures.advance(started.id).counts["notes"]
-        container.erasures.advance(container.erasures.erase(person("alone"), actor=BY).id)
+        said["receipt"] = container.people.erasures.advance(started.id).counts["notes"]
+        container.people.erasures.advance(container.people.erasures.erase(person("alone"), actor=BY).id)
         said["erased"] = (notes.left(), notes.stored())
         # The restore is a command of its own, and nothing serves meanwhile.
         container.close()
         command = Container(settings)
         try:
-            said["erased again"] = command.backups.restore(file, replace=True).erased
+            said["erased again"] = command.operations.backups.restore(file, replace=True).erased
             said["restored"] = (Notes(command).left(), Notes(command).stored())
         finally:
             command.close()

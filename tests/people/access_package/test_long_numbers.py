@@ -11,12 +11,12 @@ import orjson
 import pytest
 
 from app.core.lossless import Digits
-from app.factory import Container
 from app.research.facts import extract
 from app.standards.profiles.terms import ATTEMPT, HINTS
 from app.standards.xapi.versions import Version
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Plain
+from app.wiring.container import Container
 from tests.people.people import SOURCE, container, mentions, named, person
 from tests.served import statement
 
@@ -30,19 +30,19 @@ EXPECTED = f'"{EXTENSION}":[{LONG},1e400]'
 def send(container: Container, *statements: dict[str, Any]) -> list[UUID]:
     given = [{**each, "result": {"extensions": {EXTENSION: ["@", "#"]}}} for each in statements]
     body = orjson.dumps(given).replace(b'"@"', LONG.encode()).replace(b'"#"', b"1e400")
-    return list(container.recorder.record(body, SOURCE, Version.V2).ids)
+    return list(container.traces.recorder.record(body, SOURCE, Version.V2).ids)
 
 
 def body(container: Container, identity: UUID) -> str:
-    (plain,) = container.reader.decrypted(container.statements.some([identity]))
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([identity]))
     return plain.body.decode()
 
 
 @pytest.mark.parametrize("place", ["instructor", "member of the actor", "substatement", "object"])
 def test_a_redacted_statement_has_its_digits(container: Container, place: str) -> None:
     (identity,) = send(container, mentions("pupil-gone")[place])
-    started = container.erasures.erase(person("pupil-gone"), actor="cli:test")
-    container.erasures.advance(started.id)
+    started = container.people.erasures.erase(person("pupil-gone"), actor="cli:test")
+    container.people.erasures.advance(started.id)
     told = body(container, identity)
     assert EXPECTED in told and "pupil-gone" not in told
 
@@ -50,7 +50,7 @@ def test_a_redacted_statement_has_its_digits(container: Container, place: str) -
 def test_a_package_of_access_has_their_digits(container: Container) -> None:
     instructor = {"objectType": "Agent", "mbox": "mailto:other@ent.example"}
     send(container, named("own", context={"instructor": instructor}), named("own"), mentions("own")["object"])
-    content = b"".join(container.packages.write(person("own"), actor="cli:test"))
+    content = b"".join(container.people.packages.write(person("own"), actor="cli:test"))
     with ZipFile(io.BytesIO(content)) as package:
         texts = {name: package.read(name).decode() for name in package.namelist() if name.startswith("statements/")}
     assert sum(text.count(EXPECTED) for text in texts.values()) == 3
@@ -59,8 +59,8 @@ def test_a_package_of_access_has_their_digits(container: Container) -> None:
 
 def test_the_summary_of_a_package_says_a_score_of_many_digits(container: Container) -> None:
     written = orjson.dumps(named("own", result={"score": {"raw": "@"}})).replace(b'"@"', LONG.encode())
-    container.recorder.record(written, SOURCE, Version.V2)
-    content = b"".join(container.packages.write(person("own"), actor="cli:test"))
+    container.traces.recorder.record(written, SOURCE, Version.V2)
+    content = b"".join(container.people.packages.write(person("own"), actor="cli:test"))
     with ZipFile(io.BytesIO(content)) as package:
         pages = [package.read(name).decode() for name in package.namelist() if name.endswith(".html")]
     assert any(LONG in page for page in pages)
@@ -68,9 +68,9 @@ def test_the_summary_of_a_package_says_a_score_of_many_digits(container: Contain
 
 def test_they_become_facts_and_are_referred_to_like_others(container: Container) -> None:
     (identity,) = send(container, statement(timestamp="2026-09-07T08:15:00Z"))
-    (plain,) = container.reader.decrypted(container.statements.some([identity]))
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([identity]))
     assert extract([plain], "UTC")["verb"].to_list() == [statement()["verb"]["id"]]
-    (found,) = Referred(container.statements, container.reader).find(SOURCE.id, [identity]).values()
+    (found,) = Referred(container.traces.statements, container.traces.reader).find(SOURCE.id, [identity]).values()
     assert found["result"]["extensions"] == {EXTENSION: [Digits(LONG), Digits("1e400")]}
 
 

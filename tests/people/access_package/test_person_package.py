@@ -16,7 +16,6 @@ import pytest
 
 from app.access.store import Source
 from app.core.errors import CaseConflict, NotFound
-from app.factory import Container
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.people.access_package import person_package
 from app.people.finding import finder as persons
@@ -30,6 +29,7 @@ from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements.attachments import Part
+from app.wiring.container import Container
 from tests.multiparts import attachment_of
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised
@@ -53,29 +53,29 @@ class House:
         self.ent = self._source("ent")
 
     def _source(self, identity: str) -> Source:
-        return self.container.sources.add(
+        return self.container.operations.sources.add(
             identity, name=f"The {identity}", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
         )[0]
 
     def send(self, *statements: dict[str, Any], source: Source | None = None) -> list[str]:
-        recorded = self.container.recorder.record(orjson.dumps(statements), source or self.tutor, Version.V2)
+        recorded = self.container.traces.recorder.record(orjson.dumps(statements), source or self.tutor, Version.V2)
         return [str(identity) for identity in recorded.ids]
 
     def keep(self, resource: Resource, agent: dict[str, Any], name: str, content: bytes, **more: Any) -> None:
         place = Place(resource, agent=agent_identifier(agent), id=name, **more)
-        self.container.documents.put(
+        self.container.traces.documents.put(
             place, Content("application/json", content), Conditions(), Version.V2, source=self.ent.id, actor="sk-writer"
         )
 
     def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:
-        return Package(b"".join(self.container.packages.write(person_of(agents), actor="cli:test", case=case)))
+        return Package(b"".join(self.container.people.packages.write(person_of(agents), actor="cli:test", case=case)))
 
     def reader(self, label: str, *scopes: str) -> str:
         wanted = scopes or ("statements/read",)
-        return self.container.sources.issue(source=None, label=label, scopes=wanted, actor="cli:test").id
+        return self.container.operations.sources.issue(source=None, label=label, scopes=wanted, actor="cli:test").id
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
-        return [dict(entry.detail) for entry in reversed(self.container.audit.newest([kind]))]
+        return [dict(entry.detail) for entry in reversed(self.container.governance.audit.newest([kind]))]
 
 
 class Package:
@@ -113,8 +113,8 @@ class Package:
 @pytest.fixture
 def house(settings: Settings, database_name: str) -> Iterator[House]:
     with initialised(settings, database_name, process_ttl_seconds=2.0) as container:
-        container.register.add(orjson.dumps(ACTIVITY))
-        container.start()
+        container.governance.register.add(orjson.dumps(ACTIVITY))
+        container.lifecycle.start()
         yield House(container)
 
 
@@ -122,10 +122,10 @@ def house(settings: Settings, database_name: str) -> Iterator[House]:
 
 
 def test_gdpr_15_requests_and_ends_of_accounts_are_in_it(house: House) -> None:
-    cases, who = house.container.cases, person_of([ME])
+    cases, who = house.container.people.cases, person_of([ME])
     cases.open("erasure", person_of([PAUL]), note="not to be told", actor="cli:staff")
     case = cases.open("access", who, note="letter of the parents", actor="cli:staff")
-    house.container.accounts.announce(
+    house.container.retention.accounts.announce(
         "ent", [Event(person_of([agent]), "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k"
     )
     found = house.package(ME)
@@ -142,8 +142,8 @@ def test_everything_of_the_person_is_in_it_as_stored(house: House) -> None:
     house.send(statement(actor=PAUL))
     found = house.package(ME)
     assert [one["id"] for one in found.own] == ids
-    stored = house.container.statements.some(map(UUID, ids))
-    assert {plain.body for plain in house.container.reader.decrypted(stored)} == {
+    stored = house.container.traces.statements.some(map(UUID, ids))
+    assert {plain.body for plain in house.container.traces.reader.decrypted(stored)} == {
         line.rstrip(b",") for line in found.bytes("statements/own-00001.json").splitlines()[1:-1]
     }
     assert (found.about["own"], found.about["mentions"], found.mentions) == (3, 0, [])
@@ -230,7 +230,7 @@ def test_attachments_are_in_it_once_and_those_of_others_are_not(house: House) ->
         ]
     )
     parts = [Part(hashlib.sha256(data).hexdigest(), iter([data])) for data in (essay, other)]
-    house.container.recorder.record(body, house.tutor, Version.V2, parts=parts)
+    house.container.traces.recorder.record(body, house.tutor, Version.V2, parts=parts)
     found = house.package(ME)
     (item,) = found.items("attachments/index-")
     # A type that a computer would run has no name of its own.
@@ -242,7 +242,7 @@ def test_attachments_are_in_it_once_and_those_of_others_are_not(house: House) ->
 def test_the_register_is_in_it_with_its_versions(house: House) -> None:
     house.send(statement(actor=ME))
     changed = {**ACTIVITY, "retention": {**ACTIVITY["retention"], "active_days": 400}}
-    house.container.register.add(orjson.dumps(changed))
+    house.container.governance.register.add(orjson.dumps(changed))
     found = house.package(ME)
     assert [one["version"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [1, 2]
     (tool,) = found.about["tools"]
@@ -277,7 +277,7 @@ def test_the_manifest_has_every_other_file_with_its_digest(house: House) -> None
 
 def test_what_does_not_open_is_counted_and_the_rest_is_given(house: House) -> None:
     damaged, whole = house.send(statement(actor=ME), statement(actor=ME))
-    house.container.store.collection("statements").update_one(
+    house.container.platform.store.collection("statements").update_one(
         {"_id": UUID(damaged)}, {"$set": {"body": b"\x01\x00" + bytes(40)}}
     )
     found = house.package(ME)
@@ -308,16 +308,20 @@ def test_an_adversarial_statement_breaks_neither_page_nor_package(house: House) 
 
 def ask(house: House, credential: str, mine: str | None = None, **params: str) -> None:
     """A reading as the statements resource makes it, and records it."""
-    page = house.container.library.page(parse_query(list(params.items()), page_limit=100), Reader(credential, mine))
+    page = house.container.traces.library.page(
+        parse_query(list(params.items()), page_limit=100), Reader(credential, mine)
+    )
     detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}
-    house.container.audit.append("statements-read", credential, {**detail, "format": page.form})
+    house.container.governance.audit.append("statements-read", credential, {**detail, "format": page.form})
 
 
 def test_readers_are_told_apart_by_how_the_data_came_to_them(house: House) -> None:
     house.send(statement(actor=ME, verb={"id": "https://v.example/read"}))
     house.send(statement(actor=PAUL, verb={"id": "https://v.example/other"}), source=house.ent)
     people = {
-        label: house.container.sources.issue(source=None, label=label, scopes=["statements/read"], actor="cli:test").id
+        label: house.container.operations.sources.issue(
+            source=None, label=label, scopes=["statements/read"], actor="cli:test"
+        ).id
         for label in ("inspection", "researcher", "poller", "stranger")
     }
     agent = orjson.dumps({"account": ME["account"]}).decode()
@@ -327,7 +331,7 @@ def test_readers_are_told_apart_by_how_the_data_came_to_them(house: House) -> No
     ask(house, people["researcher"], verb="https://v.example/read")
     ask(house, people["stranger"], verb="https://v.example/nothing")
     ask(house, people["stranger"], mine="ent")
-    (tutor,) = [one.id for one in house.container.sources_repository.credentials("tutor")]
+    (tutor,) = [one.id for one in house.container.access.sources_repository.credentials("tutor")]
     ask(house, tutor, mine="tutor")
     found = house.package(ME).about["readings"]
     assert sorted((one["reader"], one["way"], one["count"]) for one in found) == [
@@ -342,15 +346,15 @@ def test_readings_of_single_statements_and_documents_count(house: House) -> None
     (mine,) = house.send(statement(actor=ME))
     (other,) = house.send(statement(actor=PAUL))
     house.keep(Resource.AGENT_PROFILE, ME, "preferences", b"{}")
-    append = house.container.audit.append
+    append = house.container.governance.audit.append
     who = [house.reader(f"reader {number}") for number in range(6)]
     append("statements-read", who[1], {"statement": mine, "count": 1})
     append("statements-read", who[2], {"statement": other, "count": 1})
     append("statements-read", who[3], {"statement": "not a UUID", "count": 1})
-    house.container.documents.read(
+    house.container.traces.documents.read(
         Place(Resource.AGENT_PROFILE, agent=agent_identifier(ME), id="preferences"), actor=who[4]
     )
-    house.container.people.person(ME, str(agent_identifier(ME)), Reader(who[5], None))
+    house.container.traces.people.person(ME, str(agent_identifier(ME)), Reader(who[5], None))
     found = house.package(ME).about["readings"]
     assert {(one["reader"], one["way"]) for one in found} == {
         ("reader 1", "asked"),
@@ -360,9 +364,13 @@ def test_readings_of_single_statements_and_documents_count(house: House) -> None
 
 
 def test_exports_since_the_first_statement_are_told(house: House) -> None:
-    house.container.audit.append("export-written", "job:export", {"package": "before", "aggregates": ["a@1"]})
+    house.container.governance.audit.append(
+        "export-written", "job:export", {"package": "before", "aggregates": ["a@1"]}
+    )
     house.send(statement(actor=ME))
-    house.container.audit.append("export-written", "job:export", {"package": "after", "aggregates": ["b@1", "a@1"]})
+    house.container.governance.audit.append(
+        "export-written", "job:export", {"package": "after", "aggregates": ["b@1", "a@1"]}
+    )
     found = house.package(ME).about["exports"]
     assert [(one["package"], one["aggregates"]) for one in found] == [("after", ["a@1", "b@1"])]
 
@@ -373,8 +381,8 @@ def test_exports_since_the_first_statement_are_told(house: House) -> None:
 def test_it_is_on_record_before_the_first_byte(house: House) -> None:
     house.send(statement(actor=ME))
     person = person_of([ME])
-    pieces = house.container.packages.write(person, actor="sk-dpo")
-    subjects = house.container.persons.asked(person)
+    pieces = house.container.people.packages.write(person, actor="sk-dpo")
+    subjects = house.container.people.persons.asked(person)
     assert house.entries(PERSON_ACCESS_STARTED) == [{"subjects": subjects}]
     assert house.entries(PERSON_ACCESS_GIVEN) == []
     for _ in pieces:
@@ -385,7 +393,7 @@ def test_it_is_on_record_before_the_first_byte(house: House) -> None:
 
 def test_one_that_is_not_read_to_its_end_is_not_given(house: House) -> None:
     house.send(statement(actor=ME))
-    pieces = house.container.packages.write(person_of([ME]), actor="sk-dpo")
+    pieces = house.container.people.packages.write(person_of([ME]), actor="sk-dpo")
     next(pieces)
     del pieces
     assert house.entries(PERSON_ACCESS_GIVEN) == []
@@ -394,19 +402,19 @@ def test_one_that_is_not_read_to_its_end_is_not_given(house: House) -> None:
 def test_nothing_personal_is_in_the_audit_log(house: House) -> None:
     house.send(statement(actor=ME))
     house.package(ME)
-    written = str([entry.detail for entry in house.container.audit.newest((), None, 1_000)])
+    written = str([entry.detail for entry in house.container.governance.audit.newest((), None, 1_000)])
     assert "pupil-own" not in written and "Own Pupil" not in written
 
 
 def test_a_request_that_is_not_there_stops_it_before_anything_is_read(house: House) -> None:
     with pytest.raises(NotFound):
-        house.container.packages.write(person_of([ME]), actor="sk-dpo", case="r-000000000000")
+        house.container.people.packages.write(person_of([ME]), actor="sk-dpo", case="r-000000000000")
     assert house.entries(PERSON_ACCESS_STARTED) == []
 
 
 def test_the_case_says_what_was_given(house: House) -> None:
     house.send(statement(actor=ME))
-    cases = house.container.cases
+    cases = house.container.people.cases
     case = cases.open("access", person_of([ME]), actor="sk-dpo").id
     with pytest.raises(CaseConflict):  # nobody knows yet who asks
         house.package(ME, case=case)
@@ -422,8 +430,8 @@ def test_the_case_says_what_was_given(house: House) -> None:
 
 def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
     house.send(statement(actor=ME))
-    house.container.restriction.restrict(person_of([ME]), actor="sk-dpo")
-    house.container.restriction.note_objection(person_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.restrict(person_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.note_objection(person_of([ME]), actor="sk-dpo")
     house.send(statement(actor=ME))
     found = house.package(ME)
     assert (len(found.own), found.about["objects"]) == (2, ["research"])
@@ -434,18 +442,18 @@ def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
 def test_no_day_of_deletion_is_promised_while_data_are_restricted(house: House) -> None:
     house.send(statement(actor=ME))
     assert house.package(ME).about["tools"][0]["until"] is not None
-    house.container.restriction.restrict(person_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.restrict(person_of([ME]), actor="sk-dpo")
     assert house.package(ME).about["tools"][0]["until"] is None
 
 
 def test_the_end_of_an_account_brings_the_day_of_deletion_forward(house: House) -> None:
     rule = {**ACTIVITY["retention"], "basis": "account-closed", "account_closed_months": 3}
-    house.container.register.add(orjson.dumps({**ACTIVITY, "retention": rule}))
+    house.container.governance.register.add(orjson.dumps({**ACTIVITY, "retention": rule}))
     house.send(statement(actor=ME))
     (tool,) = house.package(ME).about["tools"]
     assert (tool["closed_months"], tool["ended"]) == (3, None)
     closed = tool["last"] + 1
-    house.container.accounts.announce("tutor", [Event(person_of([ME]), "closed", closed)], actor="k")
+    house.container.retention.accounts.announce("tutor", [Event(person_of([ME]), "closed", closed)], actor="k")
     (after,) = house.package(ME).about["tools"]
     assert (after["ended"], after["until"]) == (closed, after["ended_before"])
     assert after["until"] < tool["until"]
@@ -458,7 +466,7 @@ def test_a_version_that_is_not_in_force_is_in_it_and_is_not_what_holds(house: Ho
     house.send(statement(actor=ME))
     later = {**ACTIVITY, "in_force_from": "2999-01-01", "review_by": "2999-02-01"}
     later["retention"] = {**ACTIVITY["retention"], "active_days": 1}
-    house.container.register.add(orjson.dumps(later))
+    house.container.governance.register.add(orjson.dumps(later))
     found = house.package(ME)
     assert [one["in_force"] for one in found.json(f"register/{ACTIVITY['id']}.json")] == [True, False]
     assert found.about["tools"][0]["processing_activity"] == ACTIVITY
@@ -481,7 +489,7 @@ def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytes
         gc.collect()
         tracemalloc.start()
         try:
-            length = sum(map(len, house.container.packages.write(person_of([me]), actor="cli:test")))
+            length = sum(map(len, house.container.people.packages.write(person_of([me]), actor="cli:test")))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -11,7 +11,6 @@ import pytest
 
 from app.core import clock
 from app.core.errors import SillageError
-from app.factory import Container
 from app.governance.audit.log import Audit
 from app.governance.audit.retention import DAY_US, AuditRetention
 from app.governance.audit.store import AuditRepository
@@ -20,6 +19,7 @@ from app.people.access_package.recipients import Received
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.query import parse_query
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.people.people import account, container, document, named, person, place, send
 
 __all__ = ["container"]
@@ -28,17 +28,17 @@ DAYS = 365
 
 
 def reader(container: Container, label: str) -> str:
-    return container.sources.issue(source=None, label=label, scopes=["statements/read"], actor="cli:test").id
+    return container.operations.sources.issue(source=None, label=label, scopes=["statements/read"], actor="cli:test").id
 
 
 def ask(
     container: Container, credential: str, purpose: str | None = None, mine: str | None = None, **params: str
 ) -> None:
     """A reading as the statements resource makes it, and records it."""
-    page = container.library.page(parse_query(list(params.items()), page_limit=100), Reader(credential, mine))
+    page = container.traces.library.page(parse_query(list(params.items()), page_limit=100), Reader(credential, mine))
     detail: dict[str, Any] = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first}
     detail |= {"last": page.last} | ({} if purpose is None else {"purpose": purpose})
-    container.audit.append("statements-read", credential, detail)
+    container.governance.audit.append("statements-read", credential, detail)
 
 
 def agent(name: str) -> str:
@@ -48,22 +48,21 @@ def agent(name: str) -> str:
 def remover(container: Container) -> AuditRetention:
     """Whoever removes what is old."""
     return AuditRetention(
-        container.audit,
-        AuditRepository(container.store),
+        container.governance.audit,
+        AuditRepository(container.platform.store),
         DAYS,
-        container.receptions.condense,
-        container.receptions.settle,
+        container.people.receptions,
     )
 
 
 def trim(container: Container, days: float = DAYS + 2) -> None:
     """Remove the log as it is some days from now; this process goes on in another chain."""
-    container.audit.close()
+    container.governance.audit.close()
     remover(container).apply(clock.now_us() + round(days * DAY_US), dry_run=False)
 
 
 def told(container: Container, *names: str) -> Received:
-    return container.disclosures.of(person(*names), actor="cli:test")
+    return container.people.disclosures.of(person(*names), actor="cli:test")
 
 
 def seen(found: Received) -> list[tuple[str, str, str | None, int]]:
@@ -83,9 +82,9 @@ def read_by_all(container: Container) -> None:
     ask(container, who["verbs"], verb="http://adlnet.gov/expapi/verbs/experienced")
     ask(container, who["stranger"], verb="https://v.example/nothing")
     ask(container, who["stranger"], mine="nobody")
-    container.audit.append("statements-read", who["single"], {"statement": str(mine), "count": 1})
-    container.documents.read(place(Resource.AGENT_PROFILE, "alice", "d"), actor=who["files"])
-    container.audit.append(
+    container.governance.audit.append("statements-read", who["single"], {"statement": str(mine), "count": 1})
+    container.traces.documents.read(place(Resource.AGENT_PROFILE, "alice", "d"), actor=who["files"])
+    container.governance.audit.append(
         "export-written", "job:export", {"package": "p-1", "aggregates": ["a@1"], "recipients": ["The ministry"]}
     )
 
@@ -102,7 +101,9 @@ def test_what_the_log_said_of_recipients_is_said_without_it(container: Container
         ("verbs", "possible", None, 1),
     ]
     trim(container)
-    assert not [*AuditRepository(container.store).of_kinds(["statements-read", "export-written", "documents-read"])]
+    assert not [
+        *AuditRepository(container.platform.store).of_kinds(["statements-read", "export-written", "documents-read"])
+    ]
     after = told(container, "alice")
     assert seen(after) == seen(before)
     # By the month, and no more by the day.
@@ -136,25 +137,25 @@ def test_a_run_that_was_cut_off_counts_nothing_twice(
         raise Cut
 
     place = (Audit, "append") if cut == "after condensing" else (AuditRepository, "remove_front")
-    container.audit.close()
+    container.governance.audit.close()
     with monkeypatch.context() as patch:
         patch.setattr(*place, stop)
         with pytest.raises(Cut):
             remover(container).apply(clock.now_us() + (DAYS + 2) * DAY_US, dry_run=False)
     trim(container)
     assert seen(told(container, "alice")) == [("poller", "passed", "support", 1)]
-    assert container.store.collection("reception_marks").count_documents({}) == 0
+    assert container.platform.store.collection("reception_marks").count_documents({}) == 0
 
 
 def test_entries_that_a_restore_brings_back_are_not_counted_twice(container: Container) -> None:
     send(container, named("alice"))
     ask(container, reader(container, "poller"), "support")
-    back = [*container.store.collection("audit").find({"kind": "statements-read"})]
+    back = [*container.platform.store.collection("audit").find({"kind": "statements-read"})]
     trim(container)
-    container.store.collection("audit").insert_many(back)
+    container.platform.store.collection("audit").insert_many(back)
     for entry in back:
-        container.receptions.condense(entry["_id"]["chain"], entry["_id"]["n"] + 5)
-    assert [each.count for kept in container.receptions.every() for each in kept.groups] == [1]
+        container.people.receptions.condense(entry["_id"]["chain"], entry["_id"]["n"] + 5)
+    assert [each.count for kept in container.people.receptions.every() for each in kept.groups] == [1]
 
 
 def test_much_is_condensed_piece_by_piece(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,24 +165,24 @@ def test_much_is_condensed_piece_by_piece(container: Container, monkeypatch: pyt
     for _ in range(10):
         ask(container, poller, "support")
     trim(container)
-    assert container.store.collection("receptions").count_documents({}) > 2
+    assert container.platform.store.collection("receptions").count_documents({}) > 2
     assert seen(told(container, "alice")) == [("poller", "passed", "support", 10)]
 
 
 def test_a_dry_run_condenses_nothing(container: Container) -> None:
     send(container, named("alice"))
     ask(container, reader(container, "poller"))
-    container.audit.close()
+    container.governance.audit.close()
     remover(container).apply(clock.now_us() + (DAYS + 2) * DAY_US, dry_run=True)
-    assert container.store.collection("receptions").count_documents({}) == 0
+    assert container.platform.store.collection("receptions").count_documents({}) == 0
 
 
 def test_nothing_personal_is_in_clear_in_it_and_readings_cost_no_writing(container: Container) -> None:
     read_by_all(container)
     # Nothing is written when statements are read, but for the log.
-    assert container.store.collection("receptions").count_documents({}) == 0
+    assert container.platform.store.collection("receptions").count_documents({}) == 0
     trim(container)
-    kept = [*container.store.collection("receptions").find({})]
+    kept = [*container.platform.store.collection("receptions").find({})]
     assert kept
     assert set().union(*kept) <= {"_id", "since", "until", "tokens", "documents", "sealed"}
     for word in ("alice", "inspection", "support", "ent.example"):
@@ -192,8 +193,8 @@ def test_it_follows_the_documents_key(container: Container, monkeypatch: pytest.
     read_by_all(container)
     trim(container)
     before = seen(told(container, "alice"))
-    monkeypatch.setattr(container.documents_rotation, "_settle", 0.0)
-    done = container.documents_rotation.rotate()
+    monkeypatch.setattr(container.operations.documents_rotation, "_settle", 0.0)
+    done = container.operations.documents_rotation.rotate()
     assert (done.unopened, done.finished) == (0, True)
     # Another process: this one is not waited for here, and may have the old key in mind.
     other = Container(container.settings)
@@ -209,16 +210,16 @@ def test_it_follows_the_documents_key(container: Container, monkeypatch: pytest.
 def test_it_goes_with_the_last_of_the_data(container: Container) -> None:
     read_by_all(container)
     trim(container)
-    collection = container.store.collection("receptions")
-    container.receptions.prune(0)
+    collection = container.platform.store.collection("receptions")
+    container.people.receptions.prune(0)
     assert collection.count_documents({}) == 2
-    container.store.collection("documents").delete_many({})
-    container.receptions.prune(0)
+    container.platform.store.collection("documents").delete_many({})
+    container.people.receptions.prune(0)
     assert [one.get("documents", False) for one in collection.find({})] == [False]
     # Something that came in after all these readings is left.
-    container.store.collection("statements").delete_many({})
+    container.platform.store.collection("statements").delete_many({})
     send(container, named("carol"))
-    container.receptions.prune(0)
+    container.people.receptions.prune(0)
     assert collection.count_documents({}) == 0
 
 
@@ -229,8 +230,8 @@ ACTS: dict[str, Callable[[Container], None]] = {
 
 
 def erase(container: Container) -> dict[str, Any]:
-    erasure = container.erasures.erase(person("alice"), actor="cli:test")
-    done = container.erasures.advance(erasure.id)
+    erasure = container.people.erasures.erase(person("alice"), actor="cli:test")
+    done = container.people.erasures.advance(erasure.id)
     assert done.receipt is not None
     content: dict[str, Any] = orjson.loads(done.receipt)["content"]
     return content
@@ -239,12 +240,14 @@ def erase(container: Container) -> dict[str, Any]:
 @pytest.mark.parametrize("order", ACTS)
 def test_gdpr_17_an_erased_person_is_asked_for_nowhere_in_it(container: Container, order: str) -> None:
     read_by_all(container)
-    sought = set(container.persons.named(person("alice")))
+    sought = set(container.people.persons.named(person("alice")))
     ACTS[order](container)
-    container.receptions.prune(0)
-    kept = {bytes(token) for row in container.store.collection("receptions").find({}) for token in row["tokens"]}
+    container.people.receptions.prune(0)
+    kept = {
+        bytes(token) for row in container.platform.store.collection("receptions").find({}) for token in row["tokens"]
+    }
     assert not kept & sought
-    for piece in container.receptions.every():
+    for piece in container.people.receptions.every():
         assert not {token for group in piece.groups for token in group.tokens} & {each.hex() for each in sought}
     # What the pages gave of others is told of them as before, and not as more than it was.
     assert seen(told(container, "bob")) == [("poller", "passed", "research", 1), ("verbs", "possible", None, 1)]
@@ -256,11 +259,11 @@ def test_gdpr_17_an_erased_person_is_asked_for_nowhere_in_it(container: Containe
 def test_graves_go_with_the_entries_that_they_are_for(container: Container) -> None:
     send(container, named("alice"))
     erase(container)
-    graves = container.store.collection("reception_graves")
+    graves = container.platform.store.collection("reception_graves")
     assert graves.count_documents({}) > 0
-    container.receptions.prune(clock.now_us() - DAY_US)
+    container.people.receptions.prune(clock.now_us() - DAY_US)
     assert graves.count_documents({}) > 0
-    container.receptions.prune(clock.now_us() + DAY_US)
+    container.people.receptions.prune(clock.now_us() + DAY_US)
     assert graves.count_documents({}) == 0
 
 
@@ -286,10 +289,10 @@ def test_gdpr_19_the_receipt_of_an_erasure_names_who_received(container: Contain
 def test_an_act_on_a_case_writes_the_recipients_on_it(container: Container) -> None:
     send(container, named("alice"))
     ask(container, reader(container, "Inspection"), agent=agent("alice"))
-    case = container.cases.open("objection", person("alice"), actor="cli:test").id
-    container.cases.identify(case, actor="cli:test")
-    container.disclosures.of(person("alice"), actor="cli:test", case=case)
-    last = container.cases.show(case, actor="cli:test").steps[-1]
+    case = container.people.cases.open("objection", person("alice"), actor="cli:test").id
+    container.people.cases.identify(case, actor="cli:test")
+    container.people.disclosures.of(person("alice"), actor="cli:test", case=case)
+    last = container.people.cases.show(case, actor="cli:test").steps[-1]
     assert (last.what, last.detail) == ("recipients-listed", {"recipients": ["Inspection"]})
 
 

@@ -13,13 +13,13 @@ import pytest
 import structlog
 
 from app.core.errors import DecryptionFailed, NotFound
-from app.factory import Container
 from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
 from app.people.finding.pseudonyms import Person
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.people.people import container, document, mentions, named, person, place, send, with_attachment
 
 __all__ = ("container",)
@@ -33,33 +33,33 @@ class Stopped(Exception):
 
 def begun(container: Container, until: str = FORGETTING) -> Erasure:
     """The erasure of ``lea``, up to the beginning of a step."""
-    started = container.erasures.erase(person("lea"), actor="cli:test")
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
 
     def stop() -> None:
-        if container.erasures.get(started.id).phase == until:
+        if container.people.erasures.get(started.id).phase == until:
             raise Stopped
 
     if until != FORGETTING:
         with pytest.raises(Stopped):
-            container.erasures.advance(started.id, check=stop)
-    return container.erasures.get(started.id)
+            container.people.erasures.advance(started.id, check=stop)
+    return container.people.erasures.get(started.id)
 
 
 def page(container: Container) -> list[str]:
-    found = container.library.page(StatementQuery(limit=100), READER)
+    found = container.traces.library.page(StatementQuery(limit=100), READER)
     return [orjson.loads(body)["id"] for body in found.bodies]
 
 
 def about(container: Container, who: Person) -> Any:
-    content = b"".join(container.packages.write(who, actor="cli:test"))
+    content = b"".join(container.people.packages.write(who, actor="cli:test"))
     return orjson.loads(ZipFile(io.BytesIO(content)).read("about.json"))
 
 
 def damage(container: Container, identity: UUID) -> None:
     """Alter the last byte of a body."""
-    body = bytearray(container.store.collection("statements").find_one({"_id": identity})["body"])
+    body = bytearray(container.platform.store.collection("statements").find_one({"_id": identity})["body"])
     body[-1] ^= 1
-    container.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": bytes(body)}})
+    container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": bytes(body)}})
 
 
 @pytest.fixture(params=[FORGETTING, DELETING])
@@ -75,10 +75,10 @@ def test_old_statements_are_erased_though_there_is_a_new_key(anew: tuple[Contain
     with structlog.testing.capture_logs() as logged:
         for identity in old:
             with pytest.raises(NotFound):
-                container.library.one(identity, READER, voided=False)
+                container.traces.library.one(identity, READER, voided=False)
         assert page(container) == [str(fresh[0])]
-        assert [plain.id for plain in container.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
-        assert container.key_service.verify().damaged == ()
+        assert [plain.id for plain in container.traces.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
+        assert container.operations.key_service.verify().damaged == ()
         said = about(container, person("lea"))
     assert (said["unreadable"], said["own"]) == (0, 1)
     assert [line for line in logged if line["log_level"] == "error"] == []
@@ -89,47 +89,47 @@ def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(container: C
     (others,) = send(container, named("other"))
     erasure = begun(container, DELETING)
     (fresh,) = send(container, named("lea"))
-    assert container.statements.some([fresh])[0].stored > erasure.until_stored
+    assert container.traces.statements.some([fresh])[0].stored > erasure.until_stored
     for identity, name in ((others, "other"), (fresh, "lea")):
         damage(container, identity)
         with structlog.testing.capture_logs() as logged, pytest.raises(DecryptionFailed):
-            container.library.one(identity, READER, voided=False)
+            container.traces.library.one(identity, READER, voided=False)
         assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(identity)]]
         assert about(container, person(name))["unreadable"] == 1
     assert page(container) == []
 
 
 def test_what_an_erasure_deleted_since_it_was_read_is_erased(container: Container) -> None:
-    old = container.statements.some(send(container, named("lea")))
-    done = container.erasures.advance(begun(container).id)
+    old = container.traces.statements.some(send(container, named("lea")))
+    done = container.people.erasures.advance(begun(container).id)
     send(container, named("lea"))
     assert done.phase == DONE
-    assert container.reader.one(old[0]) is None
-    assert container.reader.decrypted_within(old, None).damaged == ()
+    assert container.traces.reader.one(old[0]) is None
+    assert container.traces.reader.decrypted_within(old, None).damaged == ()
 
 
 def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(container: Container) -> None:
     send(container, named("lea"))
-    subject = container.keys.subject(person("lea").identifiers[0])
-    old_keys, _ = container.subjects._cache[subject]
+    subject = container.keys.organisation.subject(person("lea").identifiers[0])
+    old_keys, _ = container.keys.subjects._cache[subject]
     begun(container)
     (fresh,) = send(container, named("lea"))
     # As in another process, which nobody has told yet.
-    container.subjects._cache[subject] = (old_keys, float("inf"))
+    container.keys.subjects._cache[subject] = (old_keys, float("inf"))
     with structlog.testing.capture_logs() as logged:
         assert page(container) == [str(fresh)]
-        assert container.library.one(fresh, READER, voided=False).stored
+        assert container.traces.library.one(fresh, READER, voided=False).stored
     assert [line for line in logged if line["log_level"] == "error"] == []
 
 
 def test_pages_cut_by_bytes_go_on_after_the_erased(container: Container) -> None:
-    rows = container.statements.some(send(container, named("other"), named("lea"), named("other"), named("lea")))
+    rows = container.traces.statements.some(send(container, named("other"), named("lea"), named("other"), named("lea")))
     begun(container)
     send(container, named("lea"))
     rows.sort(key=lambda row: row.stored)
     found = []
     while rows:
-        opened = container.reader.decrypted_within(rows, 1)
+        opened = container.traces.reader.decrypted_within(rows, 1)
         found += opened.plain
         rows = rows[opened.gone :]
         assert (len(opened.plain) <= 1, opened.damaged) == (True, ())
@@ -142,7 +142,7 @@ def test_statements_of_others_and_their_data_are_read_meanwhile(container: Conta
     send(container, with_attachment("lea", b"copy"), with_attachment("other", b"copy"), data=(b"copy",))
     begun(container)
     send(container, named("lea"))
-    asked = container.library.page(StatementQuery(limit=100, attachments=True), READER)
+    asked = container.traces.library.page(StatementQuery(limit=100, attachments=True), READER)
     assert len(asked.bodies) == len(kept) + 2
     assert [b"".join(each.chunks) for each in asked.data or ()] == [b"copy"]
 
@@ -150,19 +150,19 @@ def test_statements_of_others_and_their_data_are_read_meanwhile(container: Conta
 def test_data_wrapped_with_the_old_key_are_left_out(container: Container) -> None:
     """The statement was opened before the key was destroyed, its data are asked for afterwards."""
     (own,) = send(container, with_attachment("lea", b"copy"), data=(b"copy",))
-    (plain,) = container.reader.decrypted(container.statements.some([own]))
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([own]))
     opened = [(plain, orjson.loads(plain.body))]
     begun(container)
     send(container, named("lea"))
-    assert container.attachments.of(opened) == []
+    assert container.traces.attachments.of(opened) == []
 
 
 def _read(container: Container) -> Content:
-    return container.documents.read(place(Resource.STATE, "lea", "d"), actor="a").content
+    return container.traces.documents.read(place(Resource.STATE, "lea", "d"), actor="a").content
 
 
 def _merged(container: Container) -> Content:
-    container.documents.merge(
+    container.traces.documents.merge(
         place(Resource.STATE, "lea", "d"),
         Content("application/json", b'{"b":2}'),
         Conditions(),
@@ -177,8 +177,8 @@ def test_a_damaged_document_is_told_and_not_merged_over(
     container: Container, ask: Callable[[Container], Content]
 ) -> None:
     document(container, Resource.STATE, "lea")
-    row = container.store.collection("documents").find_one({})
-    container.store.collection("documents").update_one({}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}})
+    row = container.platform.store.collection("documents").find_one({})
+    container.platform.store.collection("documents").update_one({}, {"$set": {"body": row["body"][:-1] + b"\x00\x00"}})
     with pytest.raises(DecryptionFailed):
         ask(container)
     assert about(container, person("lea"))["unreadable"] == 1
@@ -192,7 +192,7 @@ def test_an_old_document_is_erased_and_what_is_merged_begins_anew(container: Con
         _read(container)
     assert about(container, person("lea"))["unreadable"] == 0
     assert _merged(container).body == b'{"b":2}'
-    container.documents.put(
+    container.traces.documents.put(
         place(Resource.STATE, "lea", "d"),
         Content("text/plain", b"x"),
         Conditions(),

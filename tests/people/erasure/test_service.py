@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,6 @@ import pytest
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
 from app.crypto import signing
-from app.factory import Container
 from app.governance.audit.store import Entry
 from app.people.erasure import service as rules
 from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
@@ -27,6 +27,7 @@ from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import MAX_CARRIED
+from app.wiring.container import Container
 from tests.multiparts import attachment_of
 from tests.people.people import (
     HOME,
@@ -44,6 +45,7 @@ from tests.people.people import (
 )
 from tests.research.counted import refreshed, totals
 from tests.served import statement
+from tests.sinks import Sink
 
 __all__ = ("container",)
 
@@ -59,13 +61,13 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def erase(container: Container, *names: str) -> Erasure:
-    started = container.erasures.erase(person(*names), actor="cli:test")
-    return container.erasures.advance(started.id)
+    started = container.people.erasures.erase(person(*names), actor="cli:test")
+    return container.people.erasures.advance(started.id)
 
 
 def tokens(container: Container, who: Person) -> set[bytes]:
     """Everything in the database that could stand for a person."""
-    persons = container.persons
+    persons = container.people.persons
     return {*persons.flat(who), *persons.subjects(who), *persons.own_groups(who)}
 
 
@@ -74,7 +76,7 @@ def dump(container: Container) -> bytes:
     from bson.codec_options import CodecOptions
     from bson.raw_bson import RawBSONDocument
 
-    store = container.store
+    store = container.platform.store
     return b"".join(
         each.raw
         for name in sorted(store.db.list_collection_names())
@@ -94,12 +96,12 @@ def require_nothing_of(container: Container, who: Person) -> None:
 
 def test_the_key_goes_at_once_and_nothing_is_read_any_more(container: Container) -> None:
     own = send(container, named("lea"), named("lea"))
-    container.reader.decrypted(container.statements.some(own))
-    started = container.erasures.erase(person("lea"), actor="cli:test")
+    container.traces.reader.decrypted(container.traces.statements.some(own))
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
     assert (started.phase, started.counts) == (FORGETTING, {"keys": 1})
-    assert container.statements.some(own)
-    assert container.reader.decrypted(container.statements.some(own)) == []
-    assert container.store.collection("subjects").count_documents({}) == 0
+    assert container.traces.statements.some(own)
+    assert container.traces.reader.decrypted(container.traces.statements.some(own)) == []
+    assert container.platform.store.collection("subjects").count_documents({}) == 0
 
 
 def test_everything_of_a_person_goes_and_what_is_anothers_stays(container: Container) -> None:
@@ -122,10 +124,10 @@ def test_everything_of_a_person_goes_and_what_is_anothers_stays(container: Conta
     }
     for identity, body in after.items():
         assert (body["id"], body["stored"]) == (before[identity]["id"], before[identity]["stored"])
-    assert container.store.collection("documents").count_documents({}) == 1
-    assert container.store.collection("attachments").count_documents({}) == 0
-    assert container.store.collection("attachment_frames").count_documents({}) == 0
-    assert container.key_service.verify().whole
+    assert container.platform.store.collection("documents").count_documents({}) == 1
+    assert container.platform.store.collection("attachments").count_documents({}) == 0
+    assert container.platform.store.collection("attachment_frames").count_documents({}) == 0
+    assert container.operations.key_service.verify().whole
 
 
 def test_one_placeholder_stands_for_one_person_and_it_can_be_searched(container: Container) -> None:
@@ -142,7 +144,7 @@ def test_one_placeholder_stands_for_one_person_and_it_can_be_searched(container:
     assert home == f"{container.settings.public_url}/erased"
     from app.people.finding.finder import person_of
 
-    places = container.persons.places(person_of([{"account": {"homePage": home, "name": name}}]))
+    places = container.people.persons.places(person_of([{"account": {"homePage": home, "name": name}}]))
     assert (places.own, places.mentions) == (0, 9)
 
 
@@ -181,10 +183,10 @@ def test_statements_in_version_1_0_3_are_redacted_too(container: Container) -> N
 
 def test_twice_is_harmless_and_one_under_way_is_gone_on_with(container: Container) -> None:
     send(container, named("lea"))
-    started = container.erasures.erase(person("lea"), actor="cli:test")
-    assert container.erasures.erase(person("lea"), actor="cli:test").id == started.id
-    done = container.erasures.advance(started.id)
-    assert container.erasures.advance(started.id) == done
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
+    assert container.people.erasures.erase(person("lea"), actor="cli:test").id == started.id
+    done = container.people.erasures.advance(started.id)
+    assert container.people.erasures.advance(started.id) == done
     again = erase(container, "lea")
     assert (again.id != done.id, again.counts["keys"], again.counts["statements"]) == (True, 0, 0)
 
@@ -192,15 +194,15 @@ def test_twice_is_harmless_and_one_under_way_is_gone_on_with(container: Containe
 def test_one_under_way_is_noted_once_on_another_request_that_asks_for_it(container: Container) -> None:
     lea = person("lea")
     send(container, named("lea"))
-    requests = [container.cases.open("erasure", lea, actor=BY).id for _ in range(2)]
+    requests = [container.people.cases.open("erasure", lea, actor=BY).id for _ in range(2)]
     for each in requests:
-        container.cases.identify(each, actor=BY)
-    started = container.erasures.erase(lea, actor=BY, case=requests[0])
+        container.people.cases.identify(each, actor=BY)
+    started = container.people.erasures.erase(lea, actor=BY, case=requests[0])
     for each in (*requests, requests[1]):
-        assert container.erasures.erase(lea, actor=BY, case=each).id == started.id
-    container.erasures.advance(started.id)
+        assert container.people.erasures.erase(lea, actor=BY, case=each).id == started.id
+    container.people.erasures.advance(started.id)
     for each in requests:
-        steps = container.cases.show(each, actor=BY).steps
+        steps = container.people.cases.show(each, actor=BY).steps
         erased = [step for step in steps[2:] if step.what != "recipients-listed"]
         assert [(step.what, step.detail.get("erasure")) for step in erased] == [("erased", str(started.id))]
 
@@ -210,10 +212,10 @@ def test_what_comes_afterwards_begins_anew(container: Container) -> None:
     done = erase(container, "lea")
     (fresh,) = send(container, named("lea"))
     document(container, Resource.STATE, "lea")
-    assert container.statements.some([fresh])[0].stored > done.until_stored
-    assert container.erasures.advance(done.id).phase == DONE
+    assert container.traces.statements.some([fresh])[0].stored > done.until_stored
+    assert container.people.erasures.advance(done.id).phase == DONE
     assert list(bodies(container)) == [fresh]
-    assert container.documents.read(place(Resource.STATE, "lea", "d"), actor="sk-x").content.body == b'{"a":1}'
+    assert container.traces.documents.read(place(Resource.STATE, "lea", "d"), actor="sk-x").content.body == b'{"a":1}'
 
 
 @pytest.mark.parametrize("phase", PHASES[:-1])
@@ -222,8 +224,8 @@ def test_cut_off_after_any_step_it_goes_on(container: Container, phase: str, mon
     send(container, *(named("lea") for _ in range(7)), own, *mentions("lea").values())
     send(container, refers("other", own["id"]))
     document(container, Resource.STATE, "lea")
-    started = container.erasures.erase(person("lea"), actor="cli:test")
-    real = type(container.erasures._repository).advance
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
+    real = type(container.people.erasures._repository).advance
 
     def dying(repository: Any, erasure: Erasure, *given: Any, **named: Any) -> Erasure:
         if erasure.phase == phase:
@@ -232,25 +234,27 @@ def test_cut_off_after_any_step_it_goes_on(container: Container, phase: str, mon
 
     if phase != PHASES[-2]:
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(type(container.erasures._repository), "advance", dying)
-            container.erasures.advance(started.id)
+            patched.setattr(type(container.people.erasures._repository), "advance", dying)
+            container.people.erasures.advance(started.id)
     else:
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(
-                type(container.erasures._repository), "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+                type(container.people.erasures._repository),
+                "finish",
+                lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
             )
-            container.erasures.advance(started.id)
-    assert container.erasures.get(started.id).phase == phase
-    assert container.erasures.run() == {"finished": 1, "left": 0}
-    done = container.erasures.get(started.id)
+            container.people.erasures.advance(started.id)
+    assert container.people.erasures.get(started.id).phase == phase
+    assert container.people.erasures.run() == {"finished": 1, "left": 0}
+    done = container.people.erasures.get(started.id)
     assert (done.counts["statements"], done.counts["mentions"], done.counts["documents"]) == (8, 9, 1)
     require_nothing_of(container, person("lea"))
-    assert "tokens" not in container.store.collection("erasures").find_one({})
+    assert "tokens" not in container.platform.store.collection("erasures").find_one({})
 
 
 def test_cut_off_within_a_step_it_goes_on(container: Container) -> None:
     send(container, *(named("lea") for _ in range(9)), *mentions("lea").values())
-    started = container.erasures.erase(person("lea"), actor="cli:test")
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
     for budget in (2, 5, 8):
         left = budget
 
@@ -261,8 +265,8 @@ def test_cut_off_within_a_step_it_goes_on(container: Container) -> None:
                 raise LeaseLost
 
         with pytest.raises(LeaseLost):
-            container.erasures.advance(started.id, check=lost)
-    done = container.erasures.advance(started.id)
+            container.people.erasures.advance(started.id, check=lost)
+    done = container.people.erasures.advance(started.id)
     assert (done.counts["statements"], done.counts["mentions"]) == (9, 9)
     require_nothing_of(container, person("lea"))
 
@@ -271,60 +275,59 @@ def test_another_process_at_it_is_waited_for_or_left_alone(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(container, named("lea"))
-    started = container.erasures.erase(person("lea"), actor="cli:test")
-    repository = container.erasures._repository
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
+    repository = container.people.erasures._repository
     assert repository.claims.take(started.id, b"another!", 0.6)
-    assert container.erasures.run() == {"finished": 0, "left": 1}
-    assert container.erasures.advance(started.id).phase == DONE
+    assert container.people.erasures.run() == {"finished": 0, "left": 1}
+    assert container.people.erasures.advance(started.id).phase == DONE
 
 
 def test_a_process_that_has_not_forgotten_holds_the_deletion_back(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = send(container, named("lea"))
-    started = container.erasures.erase(person("lea"), actor="cli:test")
-    stuck = container.erasures._processes._replace(forgotten=lambda epoch: False)
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
     with monkeypatch.context() as patched:
-        patched.setattr(container.erasures, "_processes", stuck)
+        patched.setattr(container.keys.forgetting, "forgotten", lambda epoch: False)
         with pytest.raises(DatabaseUnavailable, match="goes on by itself"):
-            container.erasures.advance(started.id)
-    assert container.statements.some(own)
-    assert container.erasures.advance(started.id).phase == DONE
+            container.people.erasures.advance(started.id)
+    assert container.traces.statements.some(own)
+    assert container.people.erasures.advance(started.id).phase == DONE
 
 
 def test_a_statement_stamped_before_and_stored_after_the_keys_are_forgotten_does_not_stay(container: Container) -> None:
     """The writer has the old key in hand and its stamp reserved while the key is destroyed and forgotten."""
     send(container, named("lea"))
     ready, go = threading.Event(), threading.Event()
-    real = container.statements.insert
+    real = container.traces.statements.insert
 
     def slow(*given: Any, **named: Any) -> Any:
         ready.set()
         go.wait(20)
         return real(*given, **named)
 
-    container.recorder._statements.insert = slow  # type: ignore[method-assign]
+    container.traces.recorder._statements.insert = slow  # type: ignore[method-assign]
     late = named("lea")
     writer = threading.Thread(target=send, args=(container, late))
     writer.start()
     assert ready.wait(20)
-    container.recorder._statements.insert = real  # type: ignore[method-assign]
-    started = container.erasures.erase(person("lea"), actor="cli:test")
-    eraser = threading.Thread(target=container.erasures.advance, args=(started.id,))
+    container.traces.recorder._statements.insert = real  # type: ignore[method-assign]
+    started = container.people.erasures.erase(person("lea"), actor="cli:test")
+    eraser = threading.Thread(target=container.people.erasures.advance, args=(started.id,))
     eraser.start()
     eraser.join(0.5)
     assert eraser.is_alive(), "it did not wait for the write under way"
     go.set()
     writer.join()
     eraser.join()
-    assert container.erasures.get(started.id).counts["statements"] == 2
-    assert container.statements.some([UUID(late["id"])]) == []
+    assert container.people.erasures.get(started.id).counts["statements"] == 2
+    assert container.traces.statements.some([UUID(late["id"])]) == []
     require_nothing_of(container, person("lea"))
 
 
 def test_a_writer_that_had_the_key_in_hand_before_its_stamp_seals_with_a_new_one(container: Container) -> None:
     send(container, named("lea"))
-    real = container.presence.writing
+    real = container.platform.presence.writing
     erased: list[Erasure] = []
 
     def late(count: int) -> Any:
@@ -333,16 +336,16 @@ def test_a_writer_that_had_the_key_in_hand_before_its_stamp_seals_with_a_new_one
             erased.append(erase(container, "lea"))
         return real(count)
 
-    container.presence.writing = late  # type: ignore[method-assign]
+    container.platform.presence.writing = late  # type: ignore[method-assign]
     (fresh,) = send(container, named("lea"))
-    container.presence.writing = real  # type: ignore[method-assign]
-    assert container.statements.some([fresh])[0].stored > erased[0].until_stored
+    container.platform.presence.writing = real  # type: ignore[method-assign]
+    assert container.traces.statements.some([fresh])[0].stored > erased[0].until_stored
     assert list(bodies(container)) == [fresh]
 
 
 def test_data_that_came_in_under_the_old_key_are_asked_for_again(container: Container) -> None:
     send(container, named("lea"))
-    real = container.presence.writing
+    real = container.platform.presence.writing
     erased: list[Erasure] = []
 
     def late(count: int) -> Any:
@@ -350,29 +353,29 @@ def test_data_that_came_in_under_the_old_key_are_asked_for_again(container: Cont
             erased.append(erase(container, "lea"))
         return real(count)
 
-    container.presence.writing = late  # type: ignore[method-assign]
+    container.platform.presence.writing = late  # type: ignore[method-assign]
     sent = with_attachment("lea", b"copy")
     with pytest.raises(Unavailable, match="Send the same request again"):
         send(container, sent, data=(b"copy",))
-    container.presence.writing = real  # type: ignore[method-assign]
-    assert container.store.collection("attachments").count_documents({}) == 0
+    container.platform.presence.writing = real  # type: ignore[method-assign]
+    assert container.platform.store.collection("attachments").count_documents({}) == 0
     send(container, sent, data=(b"copy",))
     assert len(bodies(container)) == 1
 
 
 def test_a_document_sealed_with_a_key_that_is_gone_is_taken_back(container: Container) -> None:
     document(container, Resource.STATE, "lea")
-    repository = container.documents._repository
+    repository = container.traces.documents._repository
     real = repository.replace
 
     def late(row: Any, **named: Any) -> bool:
-        container.store.collection("subjects").delete_many({})
-        container.subjects.forget()
+        container.platform.store.collection("subjects").delete_many({})
+        container.keys.subjects.forget()
         return real(row, **named)
 
     repository.replace = late  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
-        container.documents.put(
+        container.traces.documents.put(
             place(Resource.STATE, "lea", "d"),
             Content("a/b", b"new"),
             Conditions(),
@@ -380,25 +383,25 @@ def test_a_document_sealed_with_a_key_that_is_gone_is_taken_back(container: Cont
             source="tutor",
             actor="sk-writer",
         )
-    assert container.store.collection("documents").count_documents({}) == 0
+    assert container.platform.store.collection("documents").count_documents({}) == 0
 
 
 def test_a_statement_that_changes_meanwhile_is_read_again(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (identity,) = send(container, named("other", context={"instructor": account("lea")}))
-    remains = container.erasures._remains
+    remains = container.people.erasures._remains
     real = remains.redact
     moved: list[int] = []
 
     def raced(redactions: Any) -> int:
         if not moved:
             # A writer that was declared dead moves its statement to a later place, sealed anew.
-            row = container.statements.some([identity])[0]
-            plain = container.reader.decrypted([row])[0].body
-            key = container.subjects.existing([row.subject])[row.subject]
-            (again,) = container.bodies.encrypt([(identity, plain)], [key])
-            container.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": again}})
+            row = container.traces.statements.some([identity])[0]
+            plain = container.traces.reader.decrypted([row])[0].body
+            key = container.keys.subjects.existing([row.subject])[row.subject]
+            (again,) = container.traces.bodies.encrypt([(identity, plain)], [key])
+            container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": again}})
             moved.append(real(redactions))
             return moved[0]
         return real(redactions)
@@ -411,22 +414,22 @@ def test_a_statement_that_changes_meanwhile_is_read_again(
 
 def subject_of(container: Container, name: str) -> bytes:
     """The subject token of an account by itself."""
-    return container.keys.subject(f"account:{HOME}|{name}")
+    return container.keys.organisation.subject(f"account:{HOME}|{name}")
 
 
 def grave_mark(container: Container, name: str) -> bytes:
     """The mark of the subject token in the tombstone of an account."""
-    return container.keys.mac("tombstone-mark", subject_of(container, name))[:16]
+    return container.keys.organisation.mac("tombstone-mark", subject_of(container, name))[:16]
 
 
 def test_a_mention_that_nobody_can_open_loses_its_tokens(container: Container) -> None:
     (identity,) = send(container, named("other", context={"instructor": account("lea")}))
-    container.store.collection("subjects").delete_one({"_id": subject_of(container, "other")})
-    container.subjects.forget()
+    container.platform.store.collection("subjects").delete_one({"_id": subject_of(container, "other")})
+    container.keys.subjects.forget()
     assert erase(container, "lea").counts["unopened"] == 1
     raw = dump(container)
     assert not any(token in raw for token in tokens(container, person("lea")))
-    assert container.statements.some([identity])
+    assert container.traces.statements.some([identity])
 
 
 def test_a_signature_that_holds_a_copy_of_the_statement_goes_with_its_data(container: Container) -> None:
@@ -434,26 +437,26 @@ def test_a_signature_that_holds_a_copy_of_the_statement_goes_with_its_data(conta
     sent = named("other", context={"instructor": account("lea")}, attachments=[attachment_of(data)])
     (identity,) = send(container, sent, data=(data,))
     # As if it had been sent as a signature, whose data only a real one would be let in.
-    row = container.statements.some([identity])[0]
-    body = orjson.loads(container.reader.decrypted([row])[0].body)
+    row = container.traces.statements.some([identity])[0]
+    body = orjson.loads(container.traces.reader.decrypted([row])[0].body)
     body["attachments"][0]["usageType"] = SIGNATURE
-    key = container.subjects.existing([row.subject])[row.subject]
-    (sealed,) = container.bodies.encrypt([(identity, orjson.dumps(body))], [key])
-    container.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": sealed}})
+    key = container.keys.subjects.existing([row.subject])[row.subject]
+    (sealed,) = container.traces.bodies.encrypt([(identity, orjson.dumps(body))], [key])
+    container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": sealed}})
     assert erase(container, "lea").counts["signatures"] == 1
     assert "attachments" not in bodies(container)[identity]
-    assert container.store.collection("attachments").count_documents({}) == 0
+    assert container.platform.store.collection("attachments").count_documents({}) == 0
 
 
 def test_shared_data_stay_for_the_others_who_declare_them(container: Container) -> None:
     send(container, with_attachment("lea", b"copy"), with_attachment("other", b"copy"), data=(b"copy",))
     erase(container, "lea")
-    (kept,) = container.store.collection("attachments").find({})
+    (kept,) = container.platform.store.collection("attachments").find({})
     assert [each["subject"] for each in kept["keys"]] == [subject_of(container, "other")]
     require_nothing_of(container, person("lea"))
     ((identity, body),) = bodies(container).items()
-    plain = container.reader.decrypted(container.statements.some([identity]))[0]
-    (data,) = container.attachments.of([(plain, body)])
+    plain = container.traces.reader.decrypted(container.traces.statements.some([identity]))[0]
+    (data,) = container.traces.attachments.of([(plain, body)])
     assert b"".join(data.chunks) == b"copy"
 
 
@@ -463,7 +466,7 @@ def test_referring_statements_carry_what_their_targets_have(container: Container
     (first,) = send(container, refers("other", mention["id"]))
     send(container, refers("other", first), refers("other", own["id"]))
     erase(container, "lea")
-    statements = container.store.collection("statements")
+    statements = container.platform.store.collection("statements")
     now = {each["_id"]: each["t"] for each in statements.find({})}
     for each in statements.find({"refs": {"$exists": True}}):
         assert all(carried["t"] == now[carried["i"]] for carried in each["refs"])
@@ -472,9 +475,9 @@ def test_referring_statements_carry_what_their_targets_have(container: Container
 
 
 def test_sessions_go_with_the_learner_whose_key_seals_them(container: Container) -> None:
-    subject = container.persons.subjects(person("lea"))[0]
-    container.subjects.ensured([subject])
-    sessions = container.store.collection("pattern_sessions")
+    subject = container.people.persons.subjects(person("lea"))[0]
+    container.keys.subjects.ensured([subject])
+    sessions = container.platform.store.collection("pattern_sessions")
     sessions.insert_many([{"_id": bytes([n] * 16), "subject": subject, "state": b"x" * 40} for n in range(5)])
     sessions.insert_one({"_id": bytes([9] * 16), "subject": bytes(16), "state": b"x" * 40})
     assert erase(container, "lea").counts["sessions"] == 5
@@ -482,11 +485,11 @@ def test_sessions_go_with_the_learner_whose_key_seals_them(container: Container)
 
 
 def test_what_is_noted_of_a_person_goes_but_an_objection(container: Container) -> None:
-    subjects = container.persons.subjects(person("lea", "lea-2"))
-    states = container.store.collection("person_states")
+    subjects = container.people.persons.subjects(person("lea", "lea-2"))
+    states = container.platform.store.collection("person_states")
     states.insert_one({"_id": subjects[0], "restricted": clock.now()})
     states.insert_one({"_id": subjects[1], "restricted": clock.now(), "objects": ["research"]})
-    accounts = container.store.collection("accounts")
+    accounts = container.platform.store.collection("accounts")
     for subject in (*subjects, bytes(16)):
         accounts.insert_one({"_id": f"{subject.hex()}/tutor", "source": "tutor", "closed": 1})
     erase(container, "lea", "lea-2")
@@ -496,8 +499,10 @@ def test_what_is_noted_of_a_person_goes_but_an_objection(container: Container) -
 
 def test_the_destroying_step_and_the_end_are_on_record_without_a_name(container: Container) -> None:
     send(container, named("lea"))
-    done = container.erasures.advance(container.erasures.erase(person("lea"), actor="sk-1", case="case-7").id)
-    entries = {entry.kind: entry for entry in container.audit.newest() if entry.kind.startswith("erasure")}
+    done = container.people.erasures.advance(
+        container.people.erasures.erase(person("lea"), actor="sk-1", case="case-7").id
+    )
+    entries = {entry.kind: entry for entry in container.governance.audit.newest() if entry.kind.startswith("erasure")}
     begun, ended = entries["erasure-started"], entries["erasure-finished"]
     assert begun.actor == ended.actor == "sk-1"
     assert (begun.detail["erasure"], begun.detail["case"]) == (str(done.id), "case-7")
@@ -512,15 +517,15 @@ def test_nothing_is_destroyed_when_it_cannot_be_recorded(container: Container, m
     def away(*_: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(container.erasures, "_audit", away)
+    monkeypatch.setattr(container.people.erasures, "_audit", Sink(away))
     with pytest.raises(DatabaseUnavailable):
-        container.erasures.erase(person("lea"), actor="cli:test")
-    assert len(container.reader.decrypted(container.statements.some(own))) == 1
+        container.people.erasures.erase(person("lea"), actor="cli:test")
+    assert len(container.traces.reader.decrypted(container.traces.statements.some(own))) == 1
 
 
 def test_an_unknown_erasure_is_not_found(container: Container) -> None:
     with pytest.raises(NotFound):
-        container.erasures.get(uuid4())
+        container.people.erasures.get(uuid4())
 
 
 # --- aggregates, exports, receipts ------------------------------------------------------------------
@@ -529,13 +534,13 @@ def test_an_unknown_erasure_is_not_found(container: Container) -> None:
 def test_the_receipt_says_what_was_done_and_verifies(container: Container) -> None:
     send(container, *(named("lea") for _ in range(4)), named("other", context={"instructor": account("lea")}))
     refreshed(container)
-    package = container.exports.run(actor="cli:export")
-    container.exports.run(
+    package = container.research.exports.run(actor="cli:export")
+    container.research.exports.run(
         ["daily_activity"], first=clock.now().date().replace(year=2020), last=None, actor="cli:export"
     )
     done = erase(container, "lea")
     assert done.receipt is not None
-    signed = signing.verified(done.receipt, container.signer.public_key)
+    signed = signing.verified(done.receipt, container.keys.signer.public_key)
     content = signed.content
     assert signed.format == "sillage-erasure-receipt"
     assert (content["erasure"], content["organisation"]) == (str(done.id), container.settings.organisation)
@@ -552,20 +557,20 @@ def test_exports_of_other_periods_are_not_listed(container: Container) -> None:
     send(container, named("lea"))
     refreshed(container)
     old = clock.now().date().replace(year=2020)
-    container.exports.run(["daily_activity"], first=None, last=old, actor="cli:export")
+    container.research.exports.run(["daily_activity"], first=None, last=old, actor="cli:export")
     done = erase(container, "lea")
-    assert signing.verified(done.receipt or b"", container.signer.public_key).content["exports"] == []
+    assert signing.verified(done.receipt or b"", container.keys.signer.public_key).content["exports"] == []
 
 
 def listed(container: Container, erasure: Erasure, written: datetime, first: str | None, last: str | None) -> bool:
     at = round(written.timestamp() * 1_000_000)
     entry = Entry("c", 1, at, "export-written", BY, {"package": "p", "first": first, "last": last}, b"", b"")
-    around = container.erasures._around
-    container.erasures._around = around._replace(entries=lambda kinds: [entry])
+    around = container.people.erasures._around
+    container.people.erasures._around = around._replace(log=SimpleNamespace(of_kinds=lambda kinds: [entry]))
     try:
-        return bool(container.erasures._exports(erasure))
+        return bool(container.people.erasures._exports(erasure))
     finally:
-        container.erasures._around = around
+        container.people.erasures._around = around
 
 
 @pytest.mark.parametrize(
@@ -587,7 +592,7 @@ def test_gdpr_19_packages_that_may_have_counted_the_person_are_listed(
     container: Container, published: str | None, written: datetime, first: str | None, last: str | None, expected: bool
 ) -> None:
     send(container, named("lea"))
-    begun = container.erasures.erase(person("lea"), actor=BY)
+    begun = container.people.erasures.erase(person("lea"), actor=BY)
     aggregates = {} if published is None else {"published": [{"aggregate": "daily_activity@2", "month": published}]}
     erasure = begun._replace(months=({"source": "tutor", "month": "2026-11", "statements": 1},), aggregates=aggregates)
     assert listed(container, erasure, written, first, last) is expected
@@ -596,7 +601,7 @@ def test_gdpr_19_packages_that_may_have_counted_the_person_are_listed(
 def test_aggregates_do_not_count_the_person_any_more(container: Container) -> None:
     send(container, *(named(f"pupil-{number}") for number in range(12)), named("lea"))
     refreshed(container)
-    repository = AggregateRepository(container.store, container.keys)
+    repository = AggregateRepository(container.platform.store, container.keys.organisation)
     (before,) = totals(repository)
     erase(container, "lea")
     (after,) = totals(repository)
@@ -606,7 +611,7 @@ def test_aggregates_do_not_count_the_person_any_more(container: Container) -> No
 
 def recounted(container: Container, erasure: Erasure) -> set[str]:
     """The aggregates that the receipt says were counted again."""
-    receipt = signing.verified(erasure.receipt or b"", container.signer.public_key).content
+    receipt = signing.verified(erasure.receipt or b"", container.keys.signer.public_key).content
     return {each["aggregate"].partition("@")[0] for each in receipt["aggregates"].get("recounted", ())}
 
 
@@ -615,28 +620,28 @@ def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
 ) -> None:
     send(container, named("lea"), named("tom"))
     refreshed(container)
-    first = container.erasures.erase(person("lea"), actor=BY)
+    first = container.people.erasures.erase(person("lea"), actor=BY)
     scan = SealedReader.scan
     begun: list[Erasure] = []
 
     def late(*given: Any) -> Any:
         if not begun:
-            begun.append(container.erasures.erase(person("tom"), actor=BY))
+            begun.append(container.people.erasures.erase(person("tom"), actor=BY))
         return scan(*given)
 
     monkeypatch.setattr(SealedReader, "scan", late)
-    assert "daily_activity" in recounted(container, container.erasures.advance(first.id))
-    assert "daily_activity" in recounted(container, container.erasures.advance(begun[0].id))
+    assert "daily_activity" in recounted(container, container.people.erasures.advance(first.id))
+    assert "daily_activity" in recounted(container, container.people.erasures.advance(begun[0].id))
 
 
 def test_who_is_erased_is_told_of_a_month_that_another_left(container: Container) -> None:
     send(container, named("lea"), named("tom"))
     refreshed(container)
-    begun = container.erasures.erase(person("lea"), actor=BY)
-    container.restriction.note_objection(person("tom"), actor=BY)
+    begun = container.people.erasures.erase(person("lea"), actor=BY)
+    container.people.restriction.note_objection(person("tom"), actor=BY)
     # Takes the one who objects out, and with the month everybody whose statements cannot be read.
     refreshed(container)
-    assert "daily_activity" in recounted(container, container.erasures.advance(begun.id))
+    assert "daily_activity" in recounted(container, container.people.erasures.advance(begun.id))
 
 
 # --- after a restore --------------------------------------------------------------------------------
@@ -645,18 +650,18 @@ def test_who_is_erased_is_told_of_a_month_that_another_left(container: Container
 def saved(container: Container) -> dict[str, list[Any]]:
     """A backup: every document of the database."""
     return {
-        name: list(container.store.collection(name).find({}))
-        for name in container.store.db.list_collection_names()
+        name: list(container.platform.store.collection(name).find({}))
+        for name in container.platform.store.db.list_collection_names()
         if name not in {"processes", "fences", "key_holders", "audit", "leases"}
     }
 
 
 def restore(container: Container, backup: dict[str, list[Any]]) -> None:
     for name, documents in backup.items():
-        container.store.collection(name).delete_many({})
+        container.platform.store.collection(name).delete_many({})
         if documents:
-            container.store.collection(name).insert_many(documents)
-    container.subjects.forget()
+            container.platform.store.collection(name).insert_many(documents)
+    container.keys.subjects.forget()
 
 
 def test_a_restore_brings_nobody_back(container: Container) -> None:
@@ -668,18 +673,18 @@ def test_a_restore_brings_nobody_back(container: Container) -> None:
     backup = saved(container)
     erase(container, "lea")
     erase(container, "silent")
-    kept = list(Tombstones(container.store).every())
+    kept = list(Tombstones(container.platform.store).every())
     restore(container, backup)
     assert len(bodies(container)) == 13
-    done = container.erasures.reapply(kept)
+    done = container.people.erasures.reapply(kept)
     assert (done.statements, len(done.erasures)) == (13, 1)
     for name in ("lea", "silent"):
         require_nothing_of(container, person(name))
     assert len(bodies(container)) == 12
-    assert container.store.collection("documents").count_documents({}) == 0
-    (entry,) = container.audit.newest(["erasures-reapplied"])
+    assert container.platform.store.collection("documents").count_documents({}) == 0
+    (entry,) = container.governance.audit.newest(["erasures-reapplied"])
     assert entry.detail["keys"] == 1
-    assert container.erasures.reapply(kept).erasures == ()
+    assert container.people.erasures.reapply(kept).erasures == ()
 
 
 def test_a_tombstone_spares_what_came_after_it(container: Container) -> None:
@@ -688,21 +693,21 @@ def test_a_tombstone_spares_what_came_after_it(container: Container) -> None:
     (fresh,) = send(container, named("lea"))
     document(container, Resource.STATE, "lea")
     restore(container, saved(container))
-    assert container.erasures.reapply().erasures == ()
+    assert container.people.erasures.reapply().erasures == ()
     assert list(bodies(container)) == [fresh]
-    assert container.store.collection("documents").count_documents({}) == 1
+    assert container.platform.store.collection("documents").count_documents({}) == 1
 
 
 def test_a_key_made_since_the_erasure_outlives_it_being_done_again(container: Container) -> None:
     (mention,) = send(container, named("other", context={"instructor": account("lea")}))
-    statements = container.store.collection("statements")
+    statements = container.platform.store.collection("statements")
     before = statements.find_one({"_id": mention})
     erase(container, "lea")
     (fresh,) = send(container, named("lea"))
     # As a backup made in the midst of the erasure has it.
     statements.replace_one({"_id": mention}, before)
-    (again,) = container.erasures.reapply().erasures
-    counts = container.erasures.get(again).counts
+    (again,) = container.people.erasures.reapply().erasures
+    counts = container.people.erasures.get(again).counts
     assert (counts["keys"], counts["statements"], counts["mentions"]) == (0, 0, 1)
     found = bodies(container)
     assert found.keys() == {mention, fresh}
@@ -713,16 +718,16 @@ def test_a_tombstone_has_no_identity_and_outlives_the_index_key(container: Conta
     send(container, named("lea"))
     erase(container, "lea")
     # Its own, and one of the pseudonym that the source may have had of it.
-    assert container.store.collection("tombstones").count_documents({}) == 2
-    (grave,) = container.store.collection("tombstones").find({"mark": grave_mark(container, "lea")})
+    assert container.platform.store.collection("tombstones").count_documents({}) == 2
+    (grave,) = container.platform.store.collection("tombstones").find({"mark": grave_mark(container, "lea")})
     assert set(grave) == {"_id", "mark", "erased", "until_stored", "erasure"}
     assert not tokens(container, person("lea")) & {bytes(grave["_id"]), bytes(grave["mark"])}
-    assert bytes(grave["_id"]) == container.keys.mac("tombstone", f"account:{HOME}|lea".encode())[:16]
+    assert bytes(grave["_id"]) == container.keys.organisation.mac("tombstone", f"account:{HOME}|lea".encode())[:16]
 
 
 def test_the_later_bound_of_two_erasures_stays(container: Container) -> None:
     first = erase(container, "lea")
-    tombstones = Tombstones(container.store)
+    tombstones = Tombstones(container.platform.store)
     (grave,) = (each for each in tombstones.every() if each.mark == grave_mark(container, "lea"))
     second = erase(container, "lea")
     tombstones.keep([grave])
@@ -737,7 +742,7 @@ def test_what_is_carried_of_a_crowded_statement_stays_bounded_when_a_person_leav
     send(container, sent)
     (late,) = send(container, refers("other", sent["id"]))
     erase(container, "lea")
-    statements = container.store.collection("statements")
+    statements = container.platform.store.collection("statements")
     document = statements.find_one({"_id": late})
     target = statements.find_one({"_id": UUID(sent["id"])})
     assert document is not None

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from app.core.errors import BadRequest
-from app.factory import Container
 from app.people.finding import finder as rules
 from app.people.finding.finder import MENTION, OWN, Named, person_of
 from app.standards.xapi.documents import Resource
+from app.wiring.container import Container
 from tests.people.people import (
     HOME,
     account,
@@ -66,7 +66,7 @@ def test_what_names_nobody_is_refused_without_repeating_it(agents: list[Any]) ->
 
 
 def everything(container: Container, *names: str) -> list[Named]:
-    return [each for batch in container.persons.statements(person(*names)) for each in batch.statements]
+    return [each for batch in container.people.persons.statements(person(*names)) for each in batch.statements]
 
 
 def test_every_place_that_names_a_person_is_found_with_its_role(container: Container) -> None:
@@ -99,11 +99,13 @@ def test_batches_go_on_from_a_place_and_miss_none(container: Container, monkeypa
     for _ in range(4):
         send(container, *(named("lea") for _ in range(2)))
     # Two statements of one microsecond, of two processes.
-    some = container.statements.span(None, 1 << 62, 10)
-    container.store.collection("statements").update_one({"_id": some[3].id}, {"$set": {"stored": some[2].stored}})
-    batches = list(container.persons.statements(person("lea")))
+    some = container.traces.statements.span(None, 1 << 62, 10)
+    container.platform.store.collection("statements").update_one(
+        {"_id": some[3].id}, {"$set": {"stored": some[2].stored}}
+    )
+    batches = list(container.people.persons.statements(person("lea")))
     assert [len(batch.statements) for batch in batches] == [3, 3, 2]
-    rest = list(container.persons.statements(person("lea"), after=batches[0].place))
+    rest = list(container.people.persons.statements(person("lea"), after=batches[0].place))
     ids = [each.row.id for batch in (batches[0], *rest) for each in batch.statements]
     assert len(ids) == len(set(ids)) == 8
 
@@ -116,7 +118,7 @@ def test_places_are_counted_and_the_question_is_on_record(container: Container) 
     document(container, Resource.STATE, "lea", "e")
     document(container, Resource.AGENT_PROFILE, "lea")
     document(container, Resource.STATE, "other")
-    found = container.persons.find(person("lea"), actor="cli:test")
+    found = container.people.persons.find(person("lea"), actor="cli:test")
     assert {name: number for name, number in found.items() if number} == {
         "own": 1,
         "mentions": 9,
@@ -125,13 +127,13 @@ def test_places_are_counted_and_the_question_is_on_record(container: Container) 
         "agent_profiles": 1,
         "attachments": 1,
     }
-    (entry,) = container.audit.newest(["person-found"])
-    agents = [container.keys.named("agent", identifier).hex() for identifier in person("lea").identifiers]
+    (entry,) = container.governance.audit.newest(["person-found"])
+    agents = [container.keys.organisation.named("agent", identifier).hex() for identifier in person("lea").identifiers]
     assert (entry.actor, entry.detail) == ("cli:test", {"tokens": agents})
 
 
 def test_of_somebody_unknown_there_is_nothing(container: Container) -> None:
-    assert set(container.persons.places(person("nobody")).values()) == {0}
+    assert set(container.people.persons.places(person("nobody")).values()) == {0}
 
 
 def test_finding_documents_and_sessions_uses_their_indexes(container: Container) -> None:
@@ -140,5 +142,7 @@ def test_finding_documents_and_sessions_uses_their_indexes(container: Container)
         ("pattern_sessions", {"subject": {"$in": [bytes(16)]}}),
         ("attachments", {"keys.subject": {"$in": [bytes(16)]}}),
     ):
-        plan = container.store.db.command("explain", {"count": collection, "query": query}, verbosity="queryPlanner")
+        plan = container.platform.store.db.command(
+            "explain", {"count": collection, "query": query}, verbosity="queryPlanner"
+        )
         assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), collection

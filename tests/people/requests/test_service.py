@@ -9,15 +9,14 @@ from datetime import date, timedelta
 import pytest
 from structlog.testing import CapturingLogger
 
-from app import factory
 from app.core import clock
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
-from app.factory import Container
 from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
+from app.people import wiring
 from app.people.finding.finder import person_of
 from app.people.finding.pseudonyms import Person
 from app.people.requests import service as cases
@@ -26,6 +25,7 @@ from app.people.requests.service import Cases, Standing
 from app.people.requests.store import CaseRepository
 from app.platform.mongo.connection import Store
 from app.settings import Settings
+from app.wiring.container import Container
 from tests.stores import initialised
 
 WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
@@ -264,12 +264,12 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
 def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
+    container.people.cases.open("access", WHO, received=date(2023, 1, 2), actor=BY)
     job = next(job for job in container.jobs if job.name == "requests")
-    leadership = container.leadership.acquire()
+    leadership = container.platform.leadership.acquire()
     assert leadership is not None
     log = CapturingLogger()
-    monkeypatch.setattr(factory, "_log", log)
+    monkeypatch.setattr(wiring, "_log", log)
     with leadership as lease:
         assert job.run(lease) == {
             "pending": 1,

@@ -19,9 +19,8 @@ from click.testing import CliRunner
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from app.cli.jobs import jobs
+from app.commands.jobs import jobs
 from app.core.errors import KeyInUse
-from app.factory import Container
 from app.keys import organisation as organisation_keys
 from app.people.finding.finder import person_of
 from app.platform.mongo.embedded.server import find_binary
@@ -29,6 +28,7 @@ from app.settings import load
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.served import ACTIVITY, free_port, serving, statement
 
 ORGANISATION = "small"
@@ -100,51 +100,53 @@ def _empty(uri: str) -> None:
 
 def test_the_account_is_as_small_as_it_is_said_to_be(container: Container) -> None:
     for forbidden in (
-        lambda: container.store.client["sillage_other"]["x"].insert_one({}),
-        lambda: container.store.client.admin.command("replSetGetStatus"),
-        lambda: container.store.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1),
-        lambda: container.store.db.command("createUser", "x", pwd="x", roles=[]),
+        lambda: container.platform.store.client["sillage_other"]["x"].insert_one({}),
+        lambda: container.platform.store.client.admin.command("replSetGetStatus"),
+        lambda: container.platform.store.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1),
+        lambda: container.platform.store.db.command("createUser", "x", pwd="x", roles=[]),
     ):
         with pytest.raises(OperationFailure):
             forbidden()
 
 
 def test_everything_works_with_it(container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    container.initialise()
+    container.lifecycle.initialise()
     # Keys are replaced below without waiting for who knows of it: this process looks each time.
-    container.__dict__["keys"] = organisation_keys.unlock(
-        container.store, container.keyring, ORGANISATION, keep_seconds=0
+    container.keys.__dict__["organisation"] = organisation_keys.unlock(
+        container.platform.store, container.keys.keyring, ORGANISATION, keep_seconds=0
     )
-    container.register.add(orjson.dumps(ACTIVITY))
-    source, _ = container.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test")
-    container.start()
+    container.governance.register.add(orjson.dumps(ACTIVITY))
+    source, _ = container.operations.sources.add(
+        "tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
+    )
+    container.lifecycle.start()
     sent = [statement(id=str(uuid4()), actor=ANA) for _ in range(5)]
-    container.recorder.record(orjson.dumps(sent), source, Version.V2)
-    assert len(container.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
+    container.traces.recorder.record(orjson.dumps(sent), source, Version.V2)
+    assert len(container.traces.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
     for job in container.jobs:
         assert f"{job.name}: succeeded" in _run(container, job.name)
-    container.key_service.status()
-    assert container.key_service.verify().whole
-    container.key_service.rotate()
-    container.key_service.rewrap()
+    container.operations.key_service.status()
+    assert container.operations.key_service.verify().whole
+    container.operations.key_service.rotate()
+    container.operations.key_service.rewrap()
     monkeypatch.setattr("app.operations.rotation.kek.RETIREMENT_GRACE", timedelta(0))
     # Once what this process says of itself has been renewed.
-    _again(lambda: container.key_service.retire(1), KeyInUse)
-    for rotation in (container.index_rotation, container.documents_rotation):
+    _again(lambda: container.operations.key_service.retire(1), KeyInUse)
+    for rotation in (container.operations.index_rotation, container.operations.documents_rotation):
         monkeypatch.setattr(rotation, "_settle", 0.0)
-    container.index_rotation.rotate()
-    assert container.index_rotation.reindex().finished
-    assert container.documents_rotation.rotate().finished
-    written = container.backups.create(tmp_path)
-    erasure = container.erasures.erase(person_of([ANA]), actor="cli:test")
-    assert container.erasures.advance(erasure.id).receipt
-    assert container.audit.verify().intact
+    container.operations.index_rotation.rotate()
+    assert container.operations.index_rotation.reindex().finished
+    assert container.operations.documents_rotation.rotate().finished
+    written = container.operations.backups.create(tmp_path)
+    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
+    assert container.people.erasures.advance(erasure.id).receipt
+    assert container.governance.audit.verify().intact
     container.close()
     again = Container(container.settings)
     try:
-        restored = again.backups.restore(written.path, replace=True)
+        restored = again.operations.backups.restore(written.path, replace=True)
         assert (restored.tombstones, restored.erased) == (2, 1)
-        assert again.audit.verify().intact
+        assert again.governance.audit.verify().intact
     finally:
         again.close()
 

@@ -14,12 +14,12 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Container
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.traces.conformance import sessions as following
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.statements.store import Filter, Rows, Statements
+from app.wiring.container import Container
 from tests.served import statement
 from tests.stores import started
 
@@ -68,7 +68,7 @@ SOURCE = Source("stadium", "Stadium", "p2ia", (P,), "observe", datetime.now(UTC)
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with started(settings, database_name) as made:
-        made.profiles.add(PROFILE)
+        made.traces.profiles.add(PROFILE)
         yield made
 
 
@@ -85,11 +85,11 @@ def step(name: str, registration: str, second: int | None = None, **more: Any) -
 
 
 def send(container: Container, *statements: dict[str, Any], source: Source = SOURCE) -> None:
-    container.recorder.record(orjson.dumps(statements), source, Version.V1)
+    container.traces.recorder.record(orjson.dumps(statements), source, Version.V1)
 
 
 def stands(container: Container, live: bool) -> dict[str, int]:
-    return {each.outcome: each.sessions for each in container.sessions.standings("stadium") if each.live is live}
+    return {each.outcome: each.sessions for each in container.traces.sessions.standings("stadium") if each.live is live}
 
 
 def follow(container: Container, statements: int) -> tuple[int, int]:
@@ -98,7 +98,7 @@ def follow(container: Container, statements: int) -> tuple[int, int]:
     limit = time.monotonic() + 20
     while read < statements:
         assert time.monotonic() < limit, read
-        done = container.sessions.run([SOURCE])
+        done = container.traces.sessions.run([SOURCE])
         read, changed, reordered = read + done.statements, changed + done.sessions, reordered + done.reordered
         time.sleep(0.02)
     return changed, reordered
@@ -110,10 +110,10 @@ def test_live_sessions_go_on_from_batch_to_batch_and_through_a_restart(container
     send(container, step("handoff", one, 2), step("start", one, 1), step("start", two, 1))
     assert stands(container, live=True) == {"partial": 2}
     again = Container(container.settings)
-    again.start()
+    again.lifecycle.start()
     send(again, step("placing", one, 3), step("placing", two, 2))
     assert stands(again, live=True) == {"success": 1, "failure": 1}
-    (broken,) = again.sessions.breaks("stadium")
+    (broken,) = again.traces.sessions.breaks("stadium")
     assert (broken.wanted, broken.found, broken.sessions) == ((f"{P}/handoff",), (f"{P}/placing",), 1)
     again.close()
 
@@ -128,7 +128,7 @@ def test_a_retry_is_not_followed_twice(container: Container) -> None:
 def test_a_statement_that_fails_its_template_breaks_its_session(container: Container) -> None:
     one = str(uuid4())
     send(container, step("start", one, 1), step("handoff", one, 2, result={"success": True}), step("placing", one, 3))
-    assert container.sessions.breaks("stadium")[0].found == ()
+    assert container.traces.sessions.breaks("stadium")[0].found == ()
 
 
 def test_writers_of_one_session_do_not_lose_each_others_statements(container: Container) -> None:
@@ -138,14 +138,14 @@ def test_writers_of_one_session_do_not_lose_each_others_statements(container: Co
         list(pool.map(lambda at: send(container, step("handoff", one, 2)), range(24)))
     send(container, step("placing", one, 3))
     assert stands(container, live=True) == {"success": 1}
-    (document,) = container.store.collection("pattern_sessions").find({})
+    (document,) = container.platform.store.collection("pattern_sessions").find({})
     assert document["n"] == 26
 
 
 def test_nothing_is_kept_of_a_source_that_is_not_followed_live(container: Container) -> None:
     for source in (SOURCE._replace(patterns="job"), SOURCE._replace(patterns="off"), SOURCE._replace(profiles=())):
         send(container, step("start", str(uuid4())), source=source)
-    assert container.store.collection("pattern_sessions").count_documents({}) == 0
+    assert container.platform.store.collection("pattern_sessions").count_documents({}) == 0
 
 
 def test_the_job_follows_in_the_order_of_timestamps(container: Container) -> None:
@@ -163,7 +163,7 @@ def test_what_comes_late_is_put_in_order_anew_and_nothing_is_taken_twice(contain
     send(container, step("start", one, 1), step("placing", one, 9))
     follow(container, 2)
     assert stands(container, live=False) == {"failure": 1}
-    marks = container.store.collection("pattern_marks")
+    marks = container.platform.store.collection("pattern_marks")
     before = marks.find_one({})
     send(container, step("handoff", one, 5))
     assert follow(container, 1) == (1, 1)
@@ -180,8 +180,8 @@ def test_changed_patterns_are_followed_from_the_beginning(container: Container) 
     follow(container, 3)
     changed = orjson.loads(PROFILE)
     changed["patterns"][0]["sequence"].reverse()
-    container.profiles.add(orjson.dumps(changed))
-    container.profiles.forget()
+    container.traces.profiles.add(orjson.dumps(changed))
+    container.traces.profiles.forget()
     follow(container, 3)
     assert stands(container, live=False) == {"failure": 1}
 
@@ -190,7 +190,7 @@ def test_a_session_is_sealed(container: Container) -> None:
     one = str(uuid4())
     race = [step("start", one, 1), step("placing", one, 2)]
     send(container, *race)
-    (document,) = container.store.collection("pattern_sessions").find({})
+    (document,) = container.platform.store.collection("pattern_sessions").find({})
     kept = repr(document)
     assert one not in kept and "eleve-1" not in kept and race[1]["id"] not in kept
     fields = {"_id", "source", "live", "profile", "pattern", "outcome", "wanted", "found", "at", "subject"}
@@ -200,26 +200,26 @@ def test_a_session_is_sealed(container: Container) -> None:
 def test_an_erased_learner_leaves_no_state_that_opens(container: Container) -> None:
     one = str(uuid4())
     send(container, step("start", one, 1))
-    container.store.collection("subjects").delete_many({})
+    container.platform.store.collection("subjects").delete_many({})
     again = Container(container.settings)
-    again.start()
+    again.lifecycle.start()
     send(again, step("handoff", one, 2))
-    (document,) = again.store.collection("pattern_sessions").find({})
+    (document,) = again.platform.store.collection("pattern_sessions").find({})
     assert document["outcome"] == "failure"  # it began anew
     again.close()
 
 
 def test_retention_takes_sessions_with_it(container: Container) -> None:
     send(container, step("start", str(uuid4()), 1))
-    assert container.sessions.forget("stadium", 1) == 0
-    assert container.sessions.forget("stadium", 1 << 62) == 1
+    assert container.traces.sessions.forget("stadium", 1) == 0
+    assert container.traces.sessions.forget("stadium", 1 << 62) == 1
 
 
 def test_a_template_may_ask_for_the_template_of_a_stored_statement(container: Container) -> None:
     raw = orjson.loads(PROFILE)
     raw["templates"][2]["contextStatementRefTemplate"] = [f"{P}/start"]
-    container.profiles.add(orjson.dumps(raw))
-    container.profiles.forget()
+    container.traces.profiles.add(orjson.dumps(raw))
+    container.traces.profiles.forget()
     one, first = str(uuid4()), step("start", str(uuid4()), 1)
     send(container, first, other := step("handoff", one, 1))
 
@@ -229,10 +229,10 @@ def test_a_template_may_ask_for_the_template_of_a_stored_statement(container: Co
         return made
 
     placings = [refers(first["id"]), refers(other["id"]), refers(str(uuid4()))]
-    verdicts = container.profiles.verdicts(SOURCE, placings)
+    verdicts = container.traces.profiles.verdicts(SOURCE, placings)
     assert [verdict.outcome.value for verdict in verdicts] == ["conforms", "fails", "conforms"]
     # What another source has stored is not looked into.
-    foreign = container.profiles.verdicts(SOURCE._replace(id="other"), placings)
+    foreign = container.traces.profiles.verdicts(SOURCE._replace(id="other"), placings)
     assert Counter(verdict.outcome.value for verdict in foreign) == {"conforms": 3}
 
 
@@ -246,7 +246,7 @@ def test_the_job_goes_on_from_chunk_to_chunk_and_splits_no_moment(
     send(container, *(step(name, one, at) for at, name in enumerate(names)))
     send(container, *(step(name, two, at) for at, name in enumerate(names)))
     # Two processes may stamp the same microsecond: here the last four of the second race.
-    statements = container.store.collection("statements")
+    statements = container.platform.store.collection("statements")
     last = [each["_id"] for each in statements.find({}, {"_id": 1}).sort("stored", -1).limit(4)]
     stored = statements.find_one({"_id": last[0]}, {"stored": 1})
     assert stored is not None

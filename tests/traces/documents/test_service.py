@@ -24,6 +24,7 @@ from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
 from app.traces.turns import Turns
+from tests.sinks import Sink
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 
@@ -104,7 +105,7 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
         repository=repository,
         seal=DocumentSeal(repository, subjects, vault, ErasureRepository(store).under_way, clock.random_bytes),
         keys=vault,
-        audit=lambda *_: None,
+        audit=Sink(),
         now_us=lambda: next(ticks),
         states=lambda: NOBODY,
         turns=Turns(8),

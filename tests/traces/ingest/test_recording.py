@@ -14,7 +14,6 @@ from pymongo.client_session import ClientSession
 
 from app.access.store import Source
 from app.core.errors import DatabaseUnavailable, DecryptionFailed, StatementConflict
-from app.factory import Container
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Writing
 from app.platform.mongo.connection import Document, Store
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.standards.xapi.timestamps import render
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.keys.test_learners import Commands
 from tests.served import statement
 from tests.stores import started
@@ -41,7 +41,7 @@ def batch(count: int) -> bytes:
 
 
 def stored(container: Container) -> int:
-    return container.store.collection("statements").count_documents({})
+    return container.platform.store.collection("statements").count_documents({})
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -61,11 +61,11 @@ def test_what_was_written_after_losing_touch_moves_to_a_later_place(
     monkeypatch.setattr(Writing, "lapsed", lambda writing: count == 1)
     monkeypatch.setattr(Writing, "fence", fence)
     body = orjson.dumps([statement(id=str(uuid4())) for _ in range(count)])
-    container.recorder.record(body, SOURCE, Version.V1)
-    found = container.reader.scan(None, 1 << 62, 10)[0]
+    container.traces.recorder.record(body, SOURCE, Version.V1)
+    found = container.traces.reader.scan(None, 1 << 62, 10)[0]
     assert [plain.stored for plain in found] == [reserved[1] + place for place in range(count)]
     assert [orjson.loads(plain.body)["stored"] for plain in found] == [render(plain.stored) for plain in found]
-    assert container.recorder.record(body, SOURCE, Version.V1).inserted.repeated
+    assert container.traces.recorder.record(body, SOURCE, Version.V1).inserted.repeated
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -79,26 +79,26 @@ def test_one_who_never_regains_touch_says_so_and_a_retry_is_safe(
     monkeypatch.setattr(Writing, "fence", fence)
     body = orjson.dumps([statement(id=str(uuid4())) for _ in range(count)])
     with pytest.raises(DatabaseUnavailable) as refused:
-        container.recorder.record(body, SOURCE, Version.V1)
+        container.traces.recorder.record(body, SOURCE, Version.V1)
     assert refused.value.retry_after
     monkeypatch.undo()
-    assert len(container.recorder.record(body, SOURCE, Version.V1).ids) == count
+    assert len(container.traces.recorder.record(body, SOURCE, Version.V1).ids) == count
     assert stored(container) == count
 
 
 def test_a_damaged_body_does_not_hide_the_others(container: Container) -> None:
-    ids = container.recorder.record(batch(5), SOURCE, Version.V1).ids
-    container.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
-    assert [plain.id for plain in container.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
+    ids = container.traces.recorder.record(batch(5), SOURCE, Version.V1).ids
+    container.platform.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
+    assert [plain.id for plain in container.traces.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
     with pytest.raises(DecryptionFailed):
-        container.library.one(ids[2], Reader("k", None), voided=False)
+        container.traces.library.one(ids[2], Reader("k", None), voided=False)
 
 
 def test_a_failed_write_leaves_nothing_and_can_be_sent_again(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = batch(5)
-    collection = type(container.store.collection("statements"))
+    collection = type(container.platform.store.collection("statements"))
     real = collection.insert_many
 
     def broken(self, documents, *args, **kwargs):
@@ -107,10 +107,10 @@ def test_a_failed_write_leaves_nothing_and_can_be_sent_again(
 
     monkeypatch.setattr(collection, "insert_many", broken)
     with pytest.raises(DatabaseUnavailable):
-        container.recorder.record(body, SOURCE, Version.V1)
+        container.traces.recorder.record(body, SOURCE, Version.V1)
     monkeypatch.undo()
     assert stored(container) == 0
-    container.recorder.record(body, SOURCE, Version.V1)
+    container.traces.recorder.record(body, SOURCE, Version.V1)
     assert stored(container) == 5
 
 
@@ -124,49 +124,49 @@ def again(sent: dict[str, Any]) -> dict[str, Any]:
 
 def test_data_2_3_1_a_retry_in_other_words_is_a_retry(container: Container) -> None:
     sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(3)]
-    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.traces.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
     body = orjson.dumps([*map(again, sent[:2]), statement(id=str(uuid4())), sent[2]])
-    recorded = container.recorder.record(body, SOURCE, Version.V2)
+    recorded = container.traces.recorder.record(body, SOURCE, Version.V2)
     assert [str(id) for id in recorded.inserted.repeated] == [each["id"] for each in (*sent[:2], sent[2])]
     assert stored(container) == 4
 
 
 def test_one_that_differs_among_retries_in_other_words_is_a_conflict(container: Container) -> None:
     sent = [statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z") for _ in range(2)]
-    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.traces.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
     other = {**again(sent[1]), "object": {"id": "https://ent.example/other"}}
     with pytest.raises(StatementConflict) as refused:
-        container.recorder.record(orjson.dumps([again(sent[0]), other, statement()]), SOURCE, Version.V1)
+        container.traces.recorder.record(orjson.dumps([again(sent[0]), other, statement()]), SOURCE, Version.V1)
     assert [fault.pointer for fault in refused.value.faults] == ["/1/id"]
     assert stored(container) == 2
 
 
 def test_what_no_key_opens_any_more_is_taken_for_another_statement(container: Container) -> None:
     sent = statement(id=str(uuid4()), timestamp="2026-11-22T10:00:00Z")
-    container.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
-    container.store.collection("subjects").delete_many({})
-    container.subjects.forget()
+    container.traces.recorder.record(orjson.dumps(sent), SOURCE, Version.V1)
+    container.platform.store.collection("subjects").delete_many({})
+    container.keys.subjects.forget()
     with pytest.raises(StatementConflict):
-        container.recorder.record(orjson.dumps(again(sent)), SOURCE, Version.V1)
+        container.traces.recorder.record(orjson.dumps(again(sent)), SOURCE, Version.V1)
 
 
 def test_an_empty_batch_is_accepted_and_stores_nothing(container: Container) -> None:
-    assert container.recorder.record(b"[]", SOURCE, Version.V1).ids == ()
+    assert container.traces.recorder.record(b"[]", SOURCE, Version.V1).ids == ()
     assert stored(container) == 0
 
 
 def test_one_learner_one_key(container: Container) -> None:
-    container.recorder.record(batch(5), SOURCE, Version.V1)
-    container.recorder.record(batch(5), SOURCE, Version.V1)
-    assert container.store.collection("subjects").count_documents({}) == 1
+    container.traces.recorder.record(batch(5), SOURCE, Version.V1)
+    container.traces.recorder.record(batch(5), SOURCE, Version.V1)
+    assert container.platform.store.collection("subjects").count_documents({}) == 1
 
 
 def test_a_destroyed_key_erases_its_statements(container: Container) -> None:
-    container.recorder.record(batch(3), SOURCE, Version.V1)
-    assert len(container.reader.scan(None, 1 << 62, 10)[0]) == 3
-    container.store.collection("subjects").delete_many({})
-    container.subjects.forget()
-    assert container.reader.scan(None, 1 << 62, 10)[0] == []
+    container.traces.recorder.record(batch(3), SOURCE, Version.V1)
+    assert len(container.traces.reader.scan(None, 1 << 62, 10)[0]) == 3
+    container.platform.store.collection("subjects").delete_many({})
+    container.keys.subjects.forget()
+    assert container.traces.reader.scan(None, 1 << 62, 10)[0] == []
 
 
 def test_a_batch_of_500_new_learners_makes_one_read_and_one_write_of_keys(container: Container) -> None:
@@ -176,13 +176,13 @@ def test_a_batch_of_500_new_learners_makes_one_read_and_one_write_of_keys(contai
     )
     with client:
         subjects = SubjectKeys(
-            Store(client, container.settings.database), container.keyring, container.settings.organisation
+            Store(client, container.settings.database), container.keys.keyring, container.settings.organisation
         )
-        container.__dict__["subjects"] = subjects
+        container.keys.__dict__["subjects"] = subjects
         crowd = [
             statement(actor={"account": {"homePage": "https://ent.example", "name": f"pupil-{number}"}})
             for number in range(500)
         ]
-        container.recorder.record(orjson.dumps(crowd), SOURCE, Version.V1)
+        container.traces.recorder.record(orjson.dumps(crowd), SOURCE, Version.V1)
     assert commands.seen == ["find", "insert"]
-    assert container.store.collection("subjects").count_documents({}) == 500
+    assert container.platform.store.collection("subjects").count_documents({}) == 500

@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.factory import Container
 from app.settings import Settings
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
+from app.wiring.container import Container
 from tests.served import statement
 from tests.stores import started
 
@@ -30,10 +30,10 @@ def test_one_statement_is_held_decoded_at_a_time(container: Container) -> None:
     source = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
     for number in range(6):
         named = {**large["actor"], "name": str(number)}
-        container.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
+        container.traces.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
     tracemalloc.start()
     try:
-        told = container.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
+        told = container.traces.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from app.core.errors import StatementConflict
-from app.factory import Container
 from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
@@ -20,6 +19,7 @@ from app.traces.queries.statements import MAX_BYTES, MAX_TOLD_BYTES, Page, Reade
 from app.traces.statements import attachments
 from app.traces.statements.activities import MAX_BYTES as MAX_OF_A_DEFINITION
 from app.traces.statements.referred import Referred
+from app.wiring.container import Container
 from tests.people.people import container, send, with_attachment
 from tests.served import statement
 
@@ -40,10 +40,10 @@ def learn(container: Container, count: int) -> list[dict[str, str]]:
 
 
 def pages(container: Container, **asked: Any) -> Iterator[Page]:
-    page = container.library.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
+    page = container.traces.library.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
     yield page
     while page.cursor is not None:
-        page = container.library.next_page(page.cursor, WHO, languages=Languages(["fr"]))
+        page = container.traces.library.next_page(page.cursor, WHO, languages=Languages(["fr"]))
         yield page
 
 
@@ -86,7 +86,9 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     (body,) = page.bodies
-    assert body == container.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
+    assert (
+        body == container.traces.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
+    )
     assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
     listed = orjson.loads(body)["context"]["contextActivities"]["other"]
@@ -121,14 +123,14 @@ def test_however_short_pages_are_cut_each_statement_comes_once(
     sent = send(container, *(statement(context=new) for _ in range(7)))
     monkeypatch.setattr(querying, "MAX_BYTES", 1)
     who = Reader("sk-reader", None, version)
-    page = container.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
+    page = container.traces.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
     seen = []
     while True:
         (body,) = page.bodies
         seen.append(UUID(orjson.loads(body)["id"]))
         if page.cursor is None:
             break
-        page = container.library.next_page(page.cursor, who)
+        page = container.traces.library.next_page(page.cursor, who)
     assert tuple(seen) == sent
 
 
@@ -166,7 +168,7 @@ def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(container: Cont
     for start in range(0, 60, 15):
         send(container, *sent[start : start + 15])
     ids = [UUID(each["id"]) for each in sent]
-    lookup = Referred(container.statements, container.reader)
+    lookup = Referred(container.traces.statements, container.traces.reader)
     tracemalloc.start()
     given = lookup.find("tutor", ids)
     assert [given.get(id) is not None for id in given] == [True] * len(given)

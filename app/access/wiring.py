@@ -1,0 +1,62 @@
+"""The services of ``access/``, each built when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+from app.access.credentials import Access
+from app.access.links import Admission, SourceLinks
+from app.access.restrictions.store import PersonStateRepository, PersonStates
+from app.access.store import SourceRepository
+from app.governance import wiring
+from app.governance.wiring import GovernanceServices
+
+
+class Needs(wiring.Needs, Protocol):
+    """The container, as far as these services see it."""
+
+    @property
+    def governance(self) -> GovernanceServices:
+        """The register."""
+
+
+class AccessServices:
+    """Sources and their credentials, and whose data may only be stored."""
+
+    def __init__(self, container: Needs) -> None:
+        """Nothing is connected yet."""
+        self._platform = container.platform
+        self._governance = container.governance
+
+    @cached_property
+    def sources_repository(self) -> SourceRepository:
+        """Sources and credentials as stored."""
+        return SourceRepository(self._platform.store)
+
+    @cached_property
+    def credentials(self) -> Access:
+        """Verifies credentials."""
+        return Access(self.sources_repository, self._platform.trusted)
+
+    @cached_property
+    def person_states(self) -> PersonStates:
+        """Restrictions and objections of persons."""
+        return PersonStates(PersonStateRepository(self._platform.store), self._platform.trusted)
+
+    def forget(self) -> None:
+        """Empty the caches."""
+        self.credentials.forget()
+        self.person_states.forget()
+
+    # --- sources and their processing activities ----------------------------------------------------
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Admits data of sources whose processing activity is in force."""
+        return Admission(self.credentials, self._governance.register)
+
+    @cached_property
+    def links(self) -> SourceLinks:
+        """The sources, each under its processing activity."""
+        return SourceLinks(self.sources_repository, self._governance.register)

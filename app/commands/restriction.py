@@ -1,0 +1,200 @@
+"""``sillage person restrict``, ``unrestrict``, ``object``, ``withdraw-objection``, ``standing`` and ``rectify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from app.access.restrictions.store import PURPOSES, RESEARCH
+from app.commands.container import Container
+from app.commands.person import (
+    CaseOf,
+    Meant,
+    case_options,
+    for_each,
+    in_short,
+    in_words,
+    people_options,
+    person,
+    show_reach,
+    show_received,
+)
+from app.commands.purpose import purpose_option
+from app.commands.screen import out
+from app.core.errors import FileRefused
+from app.people.finding.pseudonyms import Person
+
+case_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
+"""Of an act on a statement; those on a person take ``case_options``."""
+
+
+@person.command("restrict")
+@people_options
+@case_options
+@purpose_option
+@click.pass_obj
+def restrict(container: Container, who: Meant, case: CaseOf) -> None:
+    """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
+
+    def act(one: Person, request: str | None) -> None:
+        container.people.restriction.restrict(one, actor="cli:person restrict", case=request)
+
+    if who.each:
+        for_each(who, lambda place, one: _with_recipients(container, "restricted", act, one, case.at(place)))
+        return
+    act(who.one, case.one)
+    out().print("Restricted, in every process that serves. Jobs follow with their next step.")
+    _tell(container, who.one, "cli:person restrict", case.one)
+
+
+@person.command("unrestrict")
+@people_options
+@case_options
+@purpose_option
+@click.pass_obj
+def unrestrict(container: Container, who: Meant, case: CaseOf) -> None:
+    """End a restriction; tell the person before (GDPR art. 18(3))."""
+
+    def act(one: Person, request: str | None) -> str:
+        lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", case=request)
+        return "The restriction is lifted." if lifted else "This person was not restricted."
+
+    _act(container, who, case, act)
+
+
+@person.command("object")
+@people_options
+@click.option(
+    "--against",
+    "purposes",
+    multiple=True,
+    type=click.Choice(PURPOSES),
+    default=(RESEARCH,),
+    show_default=True,
+    help="What the person objects to. Repeatable.",
+)
+@click.option("--refuse-new", is_flag=True, help="Refuse new statements and documents of this person at the door.")
+@case_options
+@purpose_option
+@click.pass_obj
+def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: CaseOf) -> None:
+    """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
+
+    def act(one: Person, request: str | None) -> None:
+        container.people.restriction.note_objection(
+            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=request
+        )
+
+    said = f"objects to {', '.join(purposes)}"
+    if who.each:
+        for_each(who, lambda place, one: _with_recipients(container, said, act, one, case.at(place), "they received"))
+    else:
+        act(who.one, case.one)
+        out().print(f"The objection to {', '.join(purposes)} is noted.")
+        # GDPR art. 19 is on rectification, erasure and restriction.
+        out().print("These received the data; whether to tell them of an objection is for the controller to say:")
+        show_received(container.people.disclosures.of(who.one, actor="cli:person object", case=case.one))
+        show_reach(container.people.persons.reach(who.one))
+    if refuse_new:
+        out().print(
+            "New statements are refused, and with each the whole batch that it came in (403, with its place): the tool "
+            "sends the others again without it. Tell whoever runs the tool."
+        )
+
+
+@person.command("withdraw-objection")
+@people_options
+@case_options
+@purpose_option
+@click.pass_obj
+def withdraw_objection(container: Container, who: Meant, case: CaseOf) -> None:
+    """Take back what a person objected to; new statements are taken again."""
+
+    def act(one: Person, request: str | None) -> str:
+        withdrawn = container.people.restriction.withdraw_objection(
+            one, actor="cli:person withdraw-objection", case=request
+        )
+        return "The objection is withdrawn." if withdrawn else "This person had not objected."
+
+    _act(container, who, case, act)
+
+
+@person.command("standing")
+@people_options
+@purpose_option
+@click.pass_obj
+def standing(container: Container, who: Meant) -> None:
+    """Show whether a person is restricted, and what they object to."""
+
+    def lines(one: Person) -> list[tuple[str, str]]:
+        found = container.people.restriction.standing(one, actor="cli:person standing")
+        since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
+        return [
+            ("restricted", since),
+            ("objects to", ", ".join(found.objects) or "nothing"),
+            ("new statements", "refused" if found.refuses else "stored"),
+        ]
+
+    if who.each:
+        for_each(
+            who,
+            lambda _, one: (
+                "; ".join(f"{name}: {value}" for name, value in lines(one))
+                + in_short(container.people.persons.reach(one))
+            ),
+        )
+        return
+    for name, value in lines(who.one):
+        out().print(f"{name:14}  {value}")
+    show_reach(container.people.persons.reach(who.one))
+
+
+def _act(container: Container, who: Meant, case: CaseOf, act: Callable[[Person, str | None], str]) -> None:
+    if who.each:
+        for_each(who, lambda place, one: act(one, case.at(place)) + in_short(container.people.persons.reach(one)))
+    else:
+        out().print(act(who.one, case.one))
+        show_reach(container.people.persons.reach(who.one))
+
+
+def _with_recipients(
+    container: Container,
+    done: str,
+    act: Callable[[Person, str | None], None],
+    one: Person,
+    case: str | None,
+    told: str = "to be told",
+) -> str:
+    act(one, case)
+    found = container.people.disclosures.of(one, actor="cli:person recipients", case=case)
+    return f"{done}; {told}: {in_words(found)}{in_short(container.people.persons.reach(one))}"
+
+
+def _tell(container: Container, who: Person, actor: str, case: str | None) -> None:
+    show_reach(container.people.persons.reach(who))
+    out().print("Tell whoever received the data (GDPR art. 19):")
+    show_received(container.people.disclosures.of(who, actor=actor, case=case))
+
+
+@person.command("rectify")
+@click.argument("statement", metavar="STATEMENT_ID", type=click.UUID)
+@click.argument("file", type=click.Path(path_type=Path))
+@case_option
+@purpose_option
+@click.pass_obj
+def rectify(container: Container, statement: UUID, file: Path, case: str | None) -> None:
+    """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR art. 16)."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        raise FileRefused("The file of the right statement cannot be read.") from None
+    done = container.people.rectification.rectify(statement, content, actor="cli:person rectify", case=case)
+    out().print(f"Stored as {done.statement}; {done.voiding} voids the wrong one.")
+    out().print("Tell whoever received the wrong one (GDPR art. 19):")
+    show_received(container.people.disclosures.of_statement(statement, actor="cli:person rectify", case=case))
+
+
+COMMANDS = ()

@@ -1,0 +1,223 @@
+"""``sillage source …`` and ``sillage credential …``: who may send, who may read."""
+
+from __future__ import annotations
+
+import click
+
+from app.access import scopes
+from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
+from app.access.store import StoredCredential
+from app.commands.container import Container
+from app.commands.screen import instant, out, table
+from app.core.counted import counted
+
+_out = out()
+_MATCHING = "When several templates match: each must be followed, or one is enough."
+_PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
+_MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
+_MINORS_DEFAULT = (
+    f"{_MINORS} Default: pseudonymise when the register says that the processing activity concerns minors, else off."
+)
+_REASON = (
+    "Why another policy than pseudonymise, under a processing activity that concerns minors. Kept, with no person's "
+    "name."
+)
+
+
+def _show(credential: NewCredential) -> None:
+    _out.print(f"key     {credential.id}")
+    _out.print(f"secret  {credential.secret}")
+    _out.print("Keep the secret now: it is shown this once. / Conservez le secret : il n'est montré qu'une fois.")
+
+
+@click.group()
+def source() -> None:
+    """Producers of statements: digital workspaces, adaptive tutors, any EdTech tool."""
+
+
+@source.command("add")
+@click.argument("id", metavar="ID")
+@click.option("--name", required=True, help="What people call it.")
+@click.option("--processing-activity", "activity", required=True, help="Processing activity it belongs to.")
+@click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile it promises. Repeatable.")
+@click.option("--mode", type=click.Choice(MODES), default="observe", show_default=True, help="On a failed profile.")
+@click.option("--matching", type=click.Choice(MATCHINGS), default="every", show_default=True, help=_MATCHING)
+@click.option("--patterns", type=click.Choice(PATTERNS), default="job", show_default=True, help=_PATTERNS)
+@click.option("--minors", type=click.Choice(MINORS), help=_MINORS_DEFAULT)
+@click.option("--reason", default="", help=_REASON)
+@click.option("--scope", "wanted", multiple=True, help=f"Default: {', '.join(scopes.SOURCE_DEFAULT)}. Repeatable.")
+@click.pass_obj
+def add(
+    container: Container,
+    id: str,
+    name: str,
+    activity: str,
+    profiles: tuple[str, ...],
+    mode: str,
+    matching: str,
+    patterns: str,
+    minors: str | None,
+    reason: str,
+    wanted: tuple[str, ...],
+) -> None:
+    """Register a source and print its first credential."""
+    registered, credential = container.operations.sources.add(
+        id,
+        name=name,
+        activity=activity,
+        profiles=profiles,
+        mode=mode,
+        matching=matching,
+        patterns=patterns,
+        minors=minors,
+        reason=reason,
+        scopes=wanted or scopes.SOURCE_DEFAULT,
+        actor="cli:source add",
+    )
+    _out.print(
+        f"Source {registered.id} is registered under {registered.activity}; policy about minors: {registered.minors}."
+    )
+    _show(credential)
+
+
+@source.command("set")
+@click.argument("id", metavar="ID")
+@click.option("--profile", "profiles", multiple=True, help="IRI of a loaded xAPI Profile; replaces the list.")
+@click.option("--no-profile", is_flag=True, help="It promises none any more.")
+@click.option("--mode", type=click.Choice(MODES), help="On a failed profile.")
+@click.option("--matching", type=click.Choice(MATCHINGS), help=_MATCHING)
+@click.option("--patterns", type=click.Choice(PATTERNS), help=_PATTERNS)
+@click.option("--minors", type=click.Choice(MINORS), help=_MINORS)
+@click.option("--reason", default="", help=_REASON)
+@click.pass_obj
+def change(
+    container: Container,
+    id: str,
+    profiles: tuple[str, ...],
+    no_profile: bool,
+    mode: str | None,
+    matching: str | None,
+    patterns: str | None,
+    minors: str | None,
+    reason: str,
+) -> None:
+    """Change the promised profiles, or what becomes of statements; in force everywhere when this returns."""
+    if profiles and no_profile:
+        raise click.UsageError("Give --profile or --no-profile, not both.")
+    promised = () if no_profile else profiles or None
+    changed = container.operations.sources.change(
+        id,
+        profiles=promised,
+        mode=mode,
+        matching=matching,
+        patterns=patterns,
+        minors=minors,
+        reason=reason,
+        actor="cli:source set",
+    )
+    _out.print(
+        f"Source {changed.id}: mode {changed.mode}, matching {changed.matching}, patterns {changed.patterns}, "
+        f"minors {changed.minors}, profiles {', '.join(changed.profiles) or 'none'}.",
+        markup=False,
+    )
+
+
+@source.command("list")
+@click.pass_obj
+def list_sources(container: Container) -> None:
+    """Show every source with its credentials."""
+    rows = table(
+        "source", "name", "processing activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked"
+    )
+    for registered, credentials in container.operations.sources.list():
+        for place, credential in enumerate(credentials):
+            closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
+            head = (registered.id, registered.name, registered.activity, registered.mode, registered.minors, closed)
+            rows.add_row(*(head if place == 0 else ("",) * len(head)), credential.id, *_standing(credential))
+    _out.print(rows)
+
+
+@source.command("show")
+@click.argument("id", metavar="ID")
+@click.pass_obj
+def show(container: Container, id: str) -> None:
+    """Show one source: what it promises, and what becomes of its statements."""
+    shown = container.operations.sources.get(id)
+    rows = table("", "")
+    for name, value in (
+        ("source", shown.id),
+        ("name", shown.name),
+        ("processing activity", shown.activity),
+        ("registered", instant(round(shown.created.timestamp() * 1_000_000))),
+        ("profiles", ", ".join(shown.profiles) or "none"),
+        ("mode", shown.mode),
+        ("matching", shown.matching),
+        ("patterns", shown.patterns),
+        ("minors", shown.minors),
+        ("closed", f"{shown.closed:%Y-%m-%d}" if shown.closed else "-"),
+        ("reason", shown.minors_reason or ("-" if shown.minors == PSEUDONYMISE else "none on record")),
+    ):
+        rows.add_row(name, value)
+    _out.print(rows)
+
+
+@source.command("revoke")
+@click.argument("id", metavar="KEY|SOURCE")
+@click.pass_obj
+def revoke(container: Container, id: str) -> None:
+    """Revoke one key, or every key of a source; no process accepts it when this returns."""
+    count = container.operations.sources.revoke(id, actor="cli:source revoke")
+    _out.print(f"{counted(count, 'credential')} revoked.")
+
+
+@click.group()
+def credential() -> None:
+    """Credentials of people and of sources."""
+
+
+@credential.command("add")
+@click.option("--role", type=click.Choice(sorted(scopes.ROLES)), help="For a person: researcher, dpo, operator.")
+@click.option("--source", "owner", help="One more key for this source.")
+@click.option("--scope", "wanted", multiple=True, help="Instead of the role's or the source's scopes. Repeatable.")
+@click.option("--label", default="", help="Whose it is, for the list; a function rather than a name.")
+@click.pass_obj
+def add_credential(
+    container: Container, role: str | None, owner: str | None, wanted: tuple[str, ...], label: str
+) -> None:
+    """Make a credential for a role or a source, and print it once."""
+    if role is None and owner is None and not wanted:
+        raise click.UsageError("Give --role, --source or --scope.")
+    granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
+    _show(
+        container.operations.sources.issue(
+            source=owner, label=label or role or "", scopes=granted, actor="cli:credential add"
+        )
+    )
+
+
+@credential.command("list")
+@click.pass_obj
+def list_credentials(container: Container) -> None:
+    """Show the credentials that belong to no source."""
+    rows = table("key", "label", "scopes", "created", "revoked")
+    for kept in container.operations.sources.people():
+        rows.add_row(kept.id, kept.label, *_standing(kept))
+    _out.print(rows)
+
+
+@credential.command("revoke")
+@click.argument("id", metavar="KEY")
+@click.pass_obj
+def revoke_credential(container: Container, id: str) -> None:
+    """Revoke one key; no process accepts it when this returns."""
+    count = container.operations.sources.revoke(id, actor="cli:credential revoke")
+    _out.print(f"{counted(count, 'credential')} revoked.")
+
+
+def _standing(credential: StoredCredential) -> tuple[str, str, str]:
+    """Scopes of a credential, the day it was created, and the instant it was revoked, if it was."""
+    revoked = f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else ""
+    return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", revoked
+
+
+COMMANDS = (source, credential)

@@ -1,0 +1,337 @@
+"""The services of ``people/``, each built when it is first asked for, and its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from app.access.restrictions.store import PersonStateRepository
+from app.core import clock
+from app.core.errors import NotFound
+from app.core.personal_data import PersonalDataStore
+from app.core.release import RELEASE
+from app.governance.audit.store import AuditRepository
+from app.keys.learners import WrappedKeys
+from app.keys.wiring import RestoreGuard
+from app.people.access_package.person_package import Held, Packages
+from app.people.access_package.reception_store import ReceptionRepository
+from app.people.access_package.receptions import Receptions
+from app.people.access_package.recipients import Disclosures, Recipients
+from app.people.audit_search import AuditSearch
+from app.people.counting import Counting
+from app.people.erasure.service import Erasures, Surroundings, TombstoneFile
+from app.people.erasure.store import ErasureRepository, Remains
+from app.people.erasure.tombstones import Tombstones
+from app.people.finding.finder import Persons
+from app.people.finding.pseudonyms import Pseudonyms
+from app.people.finding.store import PersonRepository
+from app.people.rectification import Rectification
+from app.people.requests.service import SOON_DAYS, Cases
+from app.people.requests.store import CaseRepository
+from app.people.restriction import Restriction
+from app.platform.jobs.lease import Lease
+from app.platform.jobs.run import Job
+from app.research import wiring
+from app.research.wiring import ResearchServices
+from app.standards.xapi.versions import Version
+from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.documents.store import DocumentRepository
+
+_log = structlog.stdlib.get_logger("sillage.people")
+
+
+class ClosedAccounts(Protocol):
+    """The ends of accounts."""
+
+    def of(self, subjects: Iterable[bytes]) -> list[tuple[str, int]]:
+        """The ends of accounts of these subjects: source, and when."""
+
+
+class ClosingAccounts(Protocol):
+    """The services of ``retention/`` that these ask."""
+
+    @property
+    def account_repository(self) -> ClosedAccounts:
+        """The ends of accounts."""
+
+
+class KeepingOutside(Protocol):
+    """The services of ``operations/`` that these ask."""
+
+    @property
+    def personal_data(self) -> Sequence[PersonalDataStore]:
+        """The part of each collection in the rights of persons."""
+
+    @property
+    def backups(self) -> TombstoneFile:
+        """The file of tombstones outside the database."""
+
+
+class Starting(RestoreGuard, Protocol):
+    """The life of this process, as these services and those below see it."""
+
+    def start(self) -> None:
+        """Join the processes that serve."""
+
+
+class Needs(wiring.Needs, Protocol):
+    """The container, as far as these services see it."""
+
+    @property
+    def research(self) -> ResearchServices:
+        """Aggregates, which are counted again after an erasure."""
+
+    @property
+    def retention(self) -> ClosingAccounts:
+        """The ends of accounts."""
+
+    @property
+    def operations(self) -> KeepingOutside:
+        """Files outside the database."""
+
+    @property
+    def lifecycle(self) -> Starting:
+        """The life of this process, which may join those that serve."""
+
+
+class PeopleServices:
+    """Rights of data subjects: finding, requests, access, rectification, restriction, erasure."""
+
+    def __init__(self, container: Needs) -> None:
+        """Nothing is connected yet."""
+        self._container = container
+        self._settings = container.settings
+        self._platform = container.platform
+        self._keys = container.keys
+        self._governance = container.governance
+        self._access = container.access
+        self._traces = container.traces
+
+    def _today(self) -> date:
+        return clock.now().astimezone(ZoneInfo(self._settings.timezone)).date()
+
+    # --- finding ------------------------------------------------------------------------------------
+
+    @cached_property
+    def persons(self) -> Persons:
+        """Finds persons."""
+        return Persons(
+            PersonRepository(self._platform.store),
+            self._keys.organisation,
+            self._governance.sink,
+            self._container.operations.personal_data,
+            self.pseudonyms.whole,
+        )
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """The pseudonyms that this store makes of persons' identifiers."""
+        traces = self._traces
+        return Pseudonyms(
+            lambda source, identifier: traces.french.forms(source, identifier), self._access.sources_repository.list
+        )
+
+    @cached_property
+    def audit_search(self) -> AuditSearch:
+        """Looks for entries of the audit log."""
+        return AuditSearch(self._governance.audit, self._keys.organisation, self.pseudonyms.whole)
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    @cached_property
+    def cases(self) -> Cases:
+        """The requests of persons."""
+        return Cases(
+            CaseRepository(self._platform.store),
+            self._keys.organisation,
+            self._keys.person_seal,
+            self._governance.audit,
+            self._platform.now_us,
+            self._today,
+            clock.random_bytes,
+            self.pseudonyms.whole,
+        )
+
+    # --- access -------------------------------------------------------------------------------------
+
+    @cached_property
+    def receptions(self) -> Receptions:
+        """Disclosures, beyond the audit log."""
+        store, zone = self._platform.store, ZoneInfo(self._settings.timezone)
+        return Receptions(ReceptionRepository(store), self._keys.organisation, AuditRepository(store), zone)
+
+    @cached_property
+    def recipients(self) -> Recipients:
+        """Recipients and what they received."""
+        return Recipients(
+            log=AuditRepository(self._platform.store),
+            receptions=self.receptions,
+            sources=self._access.sources_repository,
+            keys=self._keys.organisation,
+            timezone=ZoneInfo(self._settings.timezone),
+        )
+
+    @cached_property
+    def disclosures(self) -> Disclosures:
+        """Recipients of the data of a person."""
+        return Disclosures(
+            self.recipients,
+            self.persons,
+            self.documents,
+            self._traces.statements,
+            self._governance.sink,
+            self.cases,
+        )
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Packages of everything that is held about one person."""
+        traces = self._traces
+        held = Held(
+            persons=self.persons,
+            reader=traces.reader,
+            documents=self.documents.of,
+            attachments=traces.attachments.of,
+            stores=self._container.operations.personal_data,
+            ends=self._container.retention.account_repository.of,
+            sources=self._access.sources_repository.list,
+            register=self._governance.register,
+            recipients=self.recipients,
+            standing=lambda person, actor: self.restriction.standing(person, actor=actor),
+        )
+        return Packages(
+            held,
+            audit=self._governance.sink,
+            cases=self.cases,
+            now_us=self._platform.now_us,
+            random=clock.random_bytes,
+            organisation=self._settings.organisation,
+            version=RELEASE,
+            timezone=self._settings.timezone,
+        )
+
+    @cached_property
+    def documents(self) -> DocumentsByPerson:
+        """The documents of any person."""
+        repository = DocumentRepository(self._platform.store)
+        return DocumentsByPerson(repository, self._traces.document_seal, self._keys.organisation)
+
+    # --- restriction, rectification -----------------------------------------------------------------
+
+    @cached_property
+    def restriction(self) -> Restriction:
+        """Restriction of persons' data, and objection."""
+        return Restriction(
+            PersonStateRepository(self._platform.store),
+            self._keys.organisation,
+            self._keys.person_seal,
+            self._governance.audit,
+            self.cases,
+            self._platform.processes,
+            clock.now,
+            self.pseudonyms.whole,
+        )
+
+    @cached_property
+    def rectification(self) -> Rectification:
+        """Rectification of statements."""
+
+        def record(body: bytes, source: str, version: Version) -> None:
+            found = self._access.sources_repository.get(source)
+            if found is None:
+                raise NotFound("The source of this statement is not registered.")
+            if not self._platform.serving:
+                # A command: it stamps statements like a process that serves, for as long as it takes.
+                self._container.lifecycle.start()
+            self._traces.recorder.record(body, found, version, void_any=True, rectifies=True)
+
+        return Rectification(
+            self._traces.statements,
+            self._traces.reader,
+            record,
+            self._governance.audit,
+            self.cases,
+            clock.random_bytes,
+            self._keys.organisation,
+            self._settings.public_url,
+            self._settings.statement_bytes,
+        )
+
+    # --- erasure ------------------------------------------------------------------------------------
+
+    @cached_property
+    def erasure_repository(self) -> ErasureRepository:
+        """Erasures as stored."""
+        return ErasureRepository(self._platform.store)
+
+    @cached_property
+    def remains(self) -> Remains:
+        """The remains of a person, for whoever deletes them."""
+        return Remains(self._platform.store, self._traces.attachment_repository)
+
+    @cached_property
+    def counting(self) -> Counting:
+        """Aggregates counted with those who take part."""
+        states = PersonStateRepository(self._platform.store)
+        return Counting(self._container.research, self.erasure_repository, states, self._governance.kept_since)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Erases people."""
+        store, keys = self._platform.store, self._keys
+        return Erasures(
+            repository=self.erasure_repository,
+            remains=self.remains,
+            stores=self._container.operations.personal_data,
+            tombstones=Tombstones(store),
+            persons=self.persons,
+            places=PersonRepository(store),
+            subjects=keys.subjects,
+            learners=WrappedKeys(store),
+            bodies=self._traces.bodies,
+            keys=keys.organisation,
+            key_service=keys,
+            audit=self._governance.sink,
+            cases=self.cases,
+            processes=self._platform.processes,
+            forgetting=keys.forgetting,
+            surroundings=Surroundings(
+                counting=self.counting,
+                log=AuditRepository(store),
+                register=self._governance.register,
+                links=self._access.links,
+                recipients=self.recipients,
+                receptions=self.receptions,
+                documents=self.documents,
+                outside=self._container.operations.backups,
+            ),
+            home_page=f"{self._settings.public_url.rstrip('/')}/erased",
+            statements=self._traces.statements,
+        )
+
+    # --- jobs ---------------------------------------------------------------------------------------
+
+    def jobs(self) -> Sequence[Job]:
+        """Its jobs."""
+        return (
+            Job("aggregate", self._settings.aggregate_cron, self._aggregate),
+            Job("requests", self._settings.requests_cron, self._requests),
+        )
+
+    def _aggregate(self, lease: Lease) -> Mapping[str, object]:
+        return self.counting.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
+
+    def _requests(self, lease: Lease) -> Mapping[str, object]:
+        removed = self.cases.remove_old(self._settings.request_days, actor="job:requests", check=lease.check)
+        standing = self.cases.standing()
+        # GDPR art. 12(3): whoever reads the log is told, numbers alone.
+        if standing.overdue:
+            _log.warning("requests of persons are overdue", overdue=standing.overdue)
+        if standing.due_soon:
+            _log.info("requests of persons are due soon", days=SOON_DAYS, due=standing.due_soon)
+        return {**standing._asdict(), "removed": removed}

@@ -1,0 +1,341 @@
+"""The services of ``traces/``, each built when it is first asked for, and its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from threading import Event
+from typing import Protocol
+
+from app.access import wiring
+from app.access.store import Source
+from app.access.wiring import AccessServices
+from app.core import clock, contracts
+from app.core.errors import FileRefused, SettingsInvalid
+from app.crypto import kinds
+from app.crypto.bodies import DICTIONARIES, Bodies
+from app.governance.wiring import RequestPurpose
+from app.platform.jobs.lease import Lease
+from app.platform.jobs.run import Job
+from app.settings import Settings
+from app.standards.xapi.identifiers import VOIDED
+from app.traces.conformance.french import OUTCOMES, French
+from app.traces.conformance.nomenclature_store import NomenclatureRepository
+from app.traces.conformance.nomenclatures import Nomenclatures
+from app.traces.conformance.profile_store import ProfileRepository
+from app.traces.conformance.pseudonym_home_store import PseudonymHome
+from app.traces.conformance.session_store import SessionRepository
+from app.traces.conformance.sessions import Sessions
+from app.traces.conformance.verdicts import Profiles
+from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.service import Documents
+from app.traces.documents.store import DocumentRepository
+from app.traces.ingest.checking import Checking
+from app.traces.ingest.recording import Recorder
+from app.traces.queries.agents import People
+from app.traces.queries.statements import Library
+from app.traces.statements.activities import Activities
+from app.traces.statements.activity_store import DefinitionRepository
+from app.traces.statements.attachment_store import AttachmentRepository
+from app.traces.statements.attachments import Attachments
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.referred import Referred
+from app.traces.statements.store import Statements
+from app.traces.turns import Turns
+
+# How often a process looks for references that are still to be linked, and how many times it goes on at once.
+_LINKING_SECONDS = 5.0
+_LINKED_IN_A_ROW = 20
+
+
+class ErasuresUnderWay(Protocol):
+    """Erasures under way."""
+
+    def under_way(self, subjects: Iterable[bytes]) -> Mapping[bytes, int | None]:
+        """Those of these subjects whose erasure is under way, and up to which ``stored`` what is theirs is erased.
+
+        None for the bound: it is not known yet.
+        """
+
+
+class ErasingPeople(Protocol):
+    """The services of ``people/`` that these ask."""
+
+    @property
+    def erasure_repository(self) -> ErasuresUnderWay:
+        """Erasures under way."""
+
+
+class RefusalCounter(Protocol):
+    """Counts refusals."""
+
+    def refused(self, reason: str, statements: int) -> None:
+        """Statements were refused for a reason."""
+
+
+class CountingWeb(RequestPurpose, Protocol):
+    """The services of ``web/`` that these, and those below, ask."""
+
+    @property
+    def metrics(self) -> RefusalCounter:
+        """Counters of this process."""
+
+
+class Needs(wiring.Needs, Protocol):
+    """The container, as far as these services see it."""
+
+    @property
+    def access(self) -> AccessServices:
+        """Sources, and whose data may only be stored."""
+
+    @property
+    def people(self) -> ErasingPeople:
+        """Erasures under way."""
+
+    @property
+    def web(self) -> CountingWeb:
+        """Counts refusals."""
+
+
+def require_statement_format(settings: Settings) -> None:
+    """Refuse a format to write statements in that there is not.
+
+    Raises:
+        SettingsInvalid: it is not known.
+    """
+    if settings.statement_format not in DICTIONARIES:
+        known = ", ".join(map(str, sorted(DICTIONARIES)))
+        raise SettingsInvalid(f"SILLAGE_STATEMENT_FORMAT is no format that this version knows ({known}).")
+
+
+class TraceServices:
+    """Statements and documents: taken in, checked, kept, read."""
+
+    def __init__(self, container: Needs) -> None:
+        """Nothing is connected yet."""
+        self._container = container
+        self._settings = container.settings
+        self._platform = container.platform
+        self._keys = container.keys
+        self._governance = container.governance
+        self._access = container.access
+        self._linking_due = 0.0
+
+    # --- statements ---------------------------------------------------------------------------------
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        """Seals and opens statements."""
+        require_statement_format(self._settings)
+        try:
+            dictionaries = {
+                number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()
+            }
+        except OSError:
+            raise FileRefused("A compression dictionary is missing in schemas/sillage: statement-….zdict.") from None
+        settings = self._settings
+        return Bodies(settings.organisation, dictionaries, clock.random_bytes, writing=settings.statement_format)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """The stored statements."""
+        keys = self._keys
+        return Statements(self._platform.store, lambda: keys.organisation.index.tokens(kinds.VERB, VOIDED))
+
+    @cached_property
+    def reader(self) -> SealedReader:
+        """Opens stored statements."""
+        erasing = self._container.people.erasure_repository.under_way
+        return SealedReader(
+            self.statements, self._keys.subjects, self.bodies, self._platform.processes.observer(), erasing
+        )
+
+    @cached_property
+    def attachment_repository(self) -> AttachmentRepository:
+        """The sealed data of attachments."""
+        return AttachmentRepository(self._platform.store)
+
+    @cached_property
+    def attachments(self) -> Attachments:
+        """Takes the data of attachments in and gives them out."""
+        return Attachments(
+            self.attachment_repository,
+            self._keys.subjects,
+            self._keys.organisation,
+            clock.random_bytes,
+            self._container.people.erasure_repository.under_way,
+        )
+
+    @cached_property
+    def activities(self) -> Activities:
+        """Definitions of activities."""
+        return Activities(DefinitionRepository(self._platform.store), self._keys.organisation)
+
+    # --- profiles, nomenclatures, French checks -----------------------------------------------------
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """Loaded profiles and verdicts."""
+        # The reader only when a profile asks: most commands need no key.
+        return Profiles(
+            ProfileRepository(self._platform.store),
+            self._governance.sink,
+            self._platform.processes,
+            lambda source, identities: Referred(self.statements, self.reader).find(source, identities),
+            lambda statements: self.french.schools(statements),
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions held to the patterns of profiles."""
+        return Sessions(
+            repository=SessionRepository(self._platform.store),
+            profiles=self.profiles,
+            statements=self.statements,
+            reader=self.reader,
+            subjects=self._keys.subjects,
+            keys=self._keys.organisation,
+            random=clock.random_bytes,
+            now_us=self._platform.now_us,
+        )
+
+    @cached_property
+    def nomenclatures(self) -> Nomenclatures:
+        """The nomenclature of courses of study, with its history."""
+        repository = NomenclatureRepository(self._platform.store)
+        return Nomenclatures(repository, self._governance.sink, self._platform.processes)
+
+    @cached_property
+    def french(self) -> French:
+        """The French checks."""
+
+        def count(source: Source, outcome: str, statements: int, found: Mapping[str, int]) -> None:
+            self.profiles.count_protected(source, outcome, found)
+            if outcome == OUTCOMES["refuse"]:
+                self._container.web.metrics.refused("rejected", statements)
+
+        return French(
+            self.nomenclatures.editions,
+            self._keys.organisation,
+            self._governance.sink,
+            count,
+            lambda: clock.now().date(),
+            self.pseudonym_home,
+        )
+
+    @cached_property
+    def pseudonym_home(self) -> PseudonymHome:
+        """The home page of the accounts that replace addresses."""
+        return PseudonymHome(self._platform.store, self._settings.public_url)
+
+    @cached_property
+    def checking(self) -> Checking:
+        """Tells what would become of statements."""
+        return Checking(self.profiles, self.french, self._settings.max_batch, self._settings.statement_bytes)
+
+    # --- taking in, answering -----------------------------------------------------------------------
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Takes statements in."""
+        return Recorder(
+            statements=self.statements,
+            attachments=self.attachments,
+            subjects=self._keys.subjects,
+            bodies=self.bodies,
+            opened=self.reader.each,
+            keys=self._keys.organisation,
+            presence=self._platform.presence,
+            profiles=self.profiles,
+            protect=self.french.protect,
+            states=self._access.person_states.current,
+            public_url=self._settings.public_url,
+            max_batch=self._settings.max_batch,
+            max_statement_bytes=self._settings.statement_bytes,
+            refused=self._container.web.metrics.refused,
+            learn=self.activities.learn,
+            follow=self.sessions.receive,
+            admit=self._governance.register.require,
+        )
+
+    @cached_property
+    def library(self) -> Library:
+        """Answers queries."""
+        sources = self._access.sources_repository
+        return Library(
+            statements=self.statements,
+            reader=self.reader,
+            keys=self._keys.organisation,
+            presence=self._platform.presence,
+            sources=lambda: [source.id for source in sources.list()],
+            public_url=self._settings.public_url,
+            page_limit=self._settings.page_limit,
+            definitions=self.activities.definitions,
+            attachments=self.attachments,
+            states=self._access.person_states.current,
+            turns=self.turns,
+        )
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The turns of large bodies and answers."""
+        return Turns(self._settings.threads, self._platform.presence.require)
+
+    @cached_property
+    def people(self) -> People:
+        """The Person Objects of agents."""
+        audit, states = self._governance.audit, self._access.person_states.current
+        return People(self.statements, self.reader, self._keys.organisation, audit, states)
+
+    # --- documents ----------------------------------------------------------------------------------
+
+    @cached_property
+    def document_seal(self) -> DocumentSeal:
+        """Seals and opens documents."""
+        erasing = self._container.people.erasure_repository.under_way
+        repository = DocumentRepository(self._platform.store)
+        return DocumentSeal(repository, self._keys.subjects, self._keys.organisation, erasing, clock.random_bytes)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """Keeps the documents of State, Activity Profile and Agent Profile."""
+        source_of = self._access.credentials.source
+        return Documents(
+            repository=DocumentRepository(self._platform.store),
+            seal=self.document_seal,
+            keys=self._keys.organisation,
+            audit=self._governance.audit,
+            now_us=self._platform.now_us,
+            states=self._access.person_states.current,
+            hold=lambda source, place, content: self.profiles.document(source_of(source), place, content),
+            misfit=self.profiles.count_document,
+            admit=self._access.admission.require,
+            turns=self.turns,
+        )
+
+    # --- beside requests ----------------------------------------------------------------------------
+
+    def keep(self, stop: Event) -> None:
+        """Write the verdict counters; link references, now and then."""
+        self.profiles.flush()
+        if stop.is_set() or clock.steady() < self._linking_due:
+            return
+        self._linking_due = clock.steady() + _LINKING_SECONDS
+        for _ in range(_LINKED_IN_A_ROW):
+            if stop.is_set() or not self.statements.link_some():
+                return
+        self._linking_due = 0.0
+
+    def forget(self) -> None:
+        """Empty the caches."""
+        self.profiles.forget()
+        self.nomenclatures.forget()
+
+    # --- jobs ---------------------------------------------------------------------------------------
+
+    def jobs(self) -> Sequence[Job]:
+        """Its job."""
+        return (Job("patterns", self._settings.patterns_cron, self._patterns),)
+
+    def _patterns(self, lease: Lease) -> Mapping[str, object]:
+        return self.sessions.run(self._access.sources_repository.list(), lease.check)._asdict()

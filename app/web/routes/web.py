@@ -1,0 +1,48 @@
+"""Routes of no other package: what the store takes and answers, health, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.access import scopes
+from app.standards.xapi.decode import MAX_VALUES
+from app.standards.xapi.identifiers import MAX_IDENTIFIER_LENGTH
+from app.traces.statements.attachments import MAX_ATTACHMENTS
+from app.web import operations
+from app.web.gate import Gate
+from app.web.mounting import XAPI, Mounted
+from app.web.wiring import Needs
+from app.web.xapi import about
+
+
+def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
+    """The blueprints."""
+    settings, lifecycle = container.settings, container.lifecycle
+    limits = {
+        "bodyBytes": settings.max_body_bytes,
+        "attachmentsBytes": settings.max_attachments_bytes,
+        "attachmentsPerRequest": MAX_ATTACHMENTS,
+        "statementsPerRequest": settings.max_batch,
+        "statementBytes": settings.statement_bytes,
+        "valuesPerRequest": MAX_VALUES,
+        "identifierCharacters": MAX_IDENTIFIER_LENGTH,
+        "statementsPerPage": settings.page_limit,
+    }
+    ready = {
+        "database": lifecycle.reach,
+        "clock": container.platform.store.clock.require,
+        "migrations": operations.remembered(lifecycle.recheck, 5.0),
+    }
+    return (
+        Mounted(about.blueprint(limits), XAPI),
+        Mounted(
+            operations.blueprint(
+                container.web.metrics,
+                ready,
+                lambda: gate.principal(scopes.METRICS),
+                trust_host=not settings.behind_tls,
+                standing=container.web.standing,
+            ),
+            "",
+        ),
+    )

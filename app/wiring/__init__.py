@@ -1,0 +1,1 @@
+"""The wiring: the list of features, the container of their services, its life, the web application."""

@@ -1,0 +1,46 @@
+"""Small objects that stand for others, for tests of services made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+
+from app.traces.statements.store import Plain
+
+
+class Sink:
+    """The audit log: has a function take each entry."""
+
+    def __init__(self, take: Callable[[str, str, Mapping[str, object]], object] = lambda *_: None) -> None:
+        self._take = take
+
+    def append(self, kind: str, actor: str, detail: Mapping[str, object]) -> object:
+        return self._take(kind, actor, detail)
+
+
+class Announcing:
+    """The processes, as one who announces: has a function told."""
+
+    def __init__(self, told: Callable[[], object] = lambda: None) -> None:
+        self._told = told
+
+    def announce(self) -> None:
+        self._told()
+
+
+class Everybody:
+    """The scope of research where nobody has left it, and nothing was voided or deleted."""
+
+    def __init__(self, left_out: Callable[[], frozenset[bytes]] = frozenset) -> None:
+        self._left_out = left_out
+
+    def left_out(self) -> frozenset[bytes]:
+        return self._left_out()
+
+    def pupils_only(self) -> Set[str]:
+        return frozenset()
+
+    def kept_since(self) -> int:
+        return 0
+
+    def voided(self, since: int, before: int) -> Iterator[Sequence[Plain]]:
+        return iter(())
