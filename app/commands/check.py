@@ -26,7 +26,7 @@ from app.standards.profiles.document import Profile
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.decode import MAX_STATEMENT_BYTES, decode
 from app.standards.xapi.versions import SUPPORTED, of_statement
-from app.traces.conformance.french import KEYS
+from app.traces.conformance.school_checks import KEYS
 from app.traces.ingest.checking import INVALID, Judge, Tally
 
 _PAGE = 500

@@ -38,7 +38,7 @@ from app.standards.france import minors
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.timestamps import parse
-from app.traces.conformance.french import French
+from app.traces.conformance.minors_policy import MinorsPolicy
 from app.traces.conformance.sessions import Sessions
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
@@ -95,7 +95,7 @@ class Surroundings(NamedTuple):
     """Services of other packages that a pass uses.
 
     Attributes:
-        french: The French checks, which clean statements.
+        policy: The policies of sources, by which statements are cleaned.
         processes: Those that write: a bound below which no statement can still appear.
         states: Who is restricted, and who objects.
         erasures: Who is being erased.
@@ -106,7 +106,7 @@ class Surroundings(NamedTuple):
         outside: Keeps what a restore must know of a pass in another place than the database.
     """
 
-    french: French
+    policy: MinorsPolicy
     processes: Peers
     states: PersonStateRepository
     erasures: ErasureRepository
@@ -332,7 +332,7 @@ class MinorsPass:
                     counts["held"] += 1
                     continue
             kept.append((row, statement, listed))
-        cleaned = self._around.french.cleaned(
+        cleaned = self._around.policy.cleaned(
             source, [_without_authority(statement) for _, statement, _ in kept], [listed for *_, listed in kept]
         )
         changes = []

@@ -119,7 +119,7 @@ class OperationServices:
             random=clock.random_bytes,
             zone=ZoneInfo(self._settings.timezone),
             around=Surroundings(
-                french=traces.french,
+                policy=traces.minors_policy,
                 processes=self._platform.processes,
                 states=PersonStateRepository(store),
                 erasures=self._people.erasure_repository,

@@ -133,7 +133,8 @@ class PeopleServices:
         """The pseudonyms that this store makes of persons' identifiers."""
         traces = self._traces
         return Pseudonyms(
-            lambda source, identifier: traces.french.forms(source, identifier), self._access.sources_repository.list
+            lambda source, identifier: traces.minors_policy.forms(source, identifier),
+            self._access.sources_repository.list,
         )
 
     @cached_property

@@ -19,11 +19,12 @@ from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.settings import Settings
 from app.standards.xapi.identifiers import VOIDED
-from app.traces.conformance.french import OUTCOMES, French
+from app.traces.conformance.minors_policy import OUTCOMES, MinorsPolicy
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures
 from app.traces.conformance.profile_store import ProfileRepository
 from app.traces.conformance.pseudonym_home_store import PseudonymHome
+from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Profiles
@@ -171,7 +172,7 @@ class TraceServices:
         """Definitions of activities."""
         return Activities(DefinitionRepository(self._platform.store), self._keys.organisation)
 
-    # --- profiles, nomenclatures, French checks -----------------------------------------------------
+    # --- profiles, nomenclatures, minors ------------------------------------------------------------
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -182,7 +183,7 @@ class TraceServices:
             self._governance.sink,
             self._platform.processes,
             lambda source, identities: Referred(self.statements, self.reader).find(source, identities),
-            lambda statements: self.french.schools(statements),
+            lambda statements: self.school_checks.faults(statements),
         )
 
     @cached_property
@@ -206,22 +207,20 @@ class TraceServices:
         return Nomenclatures(repository, self._governance.sink, self._platform.processes)
 
     @cached_property
-    def french(self) -> French:
-        """The French checks."""
+    def school_checks(self) -> SchoolChecks:
+        """Checks of schools and courses of study."""
+        return SchoolChecks(self.nomenclatures.editions, lambda: clock.now().date())
+
+    @cached_property
+    def minors_policy(self) -> MinorsPolicy:
+        """The policies of sources about minors."""
 
         def count(source: Source, outcome: str, statements: int, found: Mapping[str, int]) -> None:
             self.profiles.count_protected(source, outcome, found)
             if outcome == OUTCOMES["refuse"]:
                 self._container.web.metrics.refused("rejected", statements)
 
-        return French(
-            self.nomenclatures.editions,
-            self._keys.organisation,
-            self._governance.sink,
-            count,
-            lambda: clock.now().date(),
-            self.pseudonym_home,
-        )
+        return MinorsPolicy(self._keys.organisation, self._governance.sink, count, self.pseudonym_home)
 
     @cached_property
     def pseudonym_home(self) -> PseudonymHome:
@@ -231,7 +230,13 @@ class TraceServices:
     @cached_property
     def checking(self) -> Checking:
         """Tells what would become of statements."""
-        return Checking(self.profiles, self.french, self._settings.max_batch, self._settings.statement_bytes)
+        return Checking(
+            self.profiles,
+            self.school_checks,
+            self.minors_policy,
+            self._settings.max_batch,
+            self._settings.statement_bytes,
+        )
 
     # --- taking in, answering -----------------------------------------------------------------------
 
@@ -247,7 +252,7 @@ class TraceServices:
             keys=self._keys.organisation,
             presence=self._platform.presence,
             profiles=self.profiles,
-            protect=self.french.protect,
+            protect=self.minors_policy.protect,
             states=self._access.person_states.current,
             public_url=self._settings.public_url,
             max_batch=self._settings.max_batch,

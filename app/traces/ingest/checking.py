@@ -1,7 +1,7 @@
 """Statements judged as the way in would judge them, and nothing stored: what a producer is told before it sends.
 
-The functions are those of the way in: ``decode``, ``validate``, ``normalise``, the checks of ``French``, the verdicts
-of the profiles. Where the way in stops at the first thing that refuses a batch, this looks at the rest too.
+The functions are those of the way in: ``decode``, ``validate``, ``normalise``, ``MinorsPolicy``, ``SchoolChecks``, the
+verdicts of the profiles. Where the way in stops at the first thing that refuses a batch, this looks at the rest too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from app.standards.xapi.timestamps import parse
 from app.standards.xapi.validate import MAX_STEPS, validate
 from app.standards.xapi.versions import Version
 from app.standards.xapi.wording import Work
-from app.traces.conformance.french import French, refusals
+from app.traces.conformance.minors_policy import MinorsPolicy, refusals
+from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.conformance.verdicts import EXTENSIONS, SCHOOLS, Profiles
 
 Statement = dict[str, Any]
@@ -225,9 +226,17 @@ def structure(
 class Checking:
     """Judges batches as the way in would. Safe to share between threads."""
 
-    def __init__(self, profiles: Profiles, french: French, max_batch: int, max_statement_bytes: int) -> None:
+    def __init__(
+        self,
+        profiles: Profiles,
+        schools: SchoolChecks,
+        minors_policy: MinorsPolicy,
+        max_batch: int,
+        max_statement_bytes: int,
+    ) -> None:
         self._profiles = profiles
-        self._french = french
+        self._schools = schools
+        self._minors_policy = minors_policy
         self._max_batch = max_batch
         self._max_statement_bytes = max_statement_bytes
 
@@ -247,9 +256,9 @@ class Checking:
         tally = Tally(
             Judge(
                 lambda given: self._profiles.verdicts(source, given),
-                self._french.schools if source.profiles else lambda given: ((),) * len(given),
+                self._schools.faults if source.profiles else lambda given: ((),) * len(given),
                 held.extensions,
-                lambda given, found: self._french.cleaned(source, given, found),
+                lambda given, found: self._minors_policy.cleaned(source, given, found),
                 held.followers,
                 Mode(source.matching),
             )
@@ -275,7 +284,7 @@ class Checking:
         found = [minors.find(statement) for statement in given]
         reasons = refusals(source.minors, given, found, many=many)
         if not reasons and source.mode == "reject":
-            checked = self._profiles.check(source, self._french.cleaned(source, given, found), many=many)
+            checked = self._profiles.check(source, self._minors_policy.cleaned(source, given, found), many=many)
             reasons = list(checked.faults) if checked.failing else []
         return _told(reasons)
 

@@ -34,7 +34,7 @@ from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
-from app.traces.conformance.french import Protect
+from app.traces.conformance.minors_policy import Protect
 from app.traces.conformance.verdicts import Checked, Profiles
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.attachment_store import Attachment

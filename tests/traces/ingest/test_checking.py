@@ -10,7 +10,7 @@ from app.standards.france import minors
 from app.standards.profiles.checker import Mode, Outcome, Verdict
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.versions import Version
-from app.traces.conformance.french import MAX_REFUSALS, refusals
+from app.traces.conformance.minors_policy import MAX_REFUSALS, refusals
 from app.traces.ingest.checking import MAX_FAULTS, Judge, Tally
 from tests.served import statement
 

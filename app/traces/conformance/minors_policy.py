@@ -1,9 +1,8 @@
-"""French checks of statements: valid schools and courses, and nothing that names a minor."""
+"""The policy of a source about minors, applied on the way in: refuse, strip, pseudonymise, or keep and count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -14,17 +13,12 @@ from app.core.audit_sink import AuditSink
 from app.core.counted import agreed, counted
 from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
-from app.standards.france import minors, schools
-from app.standards.france.mef import Edition
-from app.standards.france.schools import Keys
-from app.standards.profiles import terms
+from app.standards.france import minors
 from app.standards.xapi.identifiers import agent_identifier, agent_of
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
 OUTCOMES = {"off": "kept", "refuse": "refused", "strip": "stripped", "pseudonymise": "pseudonymised"}
-KEYS = Keys(terms.SCHOOL, terms.LEVEL)
-"""Extensions in which statements say their school and course of study."""
 
 MAX_REFUSALS = 50
 """Of what is worded, of a batch that may have a million."""
@@ -34,7 +28,7 @@ _SCOPE = "minors"
 
 
 class Protect(Protocol):
-    """Protocol of ``French.protect``."""
+    """Protocol of ``MinorsPolicy.protect``."""
 
     def __call__(
         self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
@@ -42,46 +36,29 @@ class Protect(Protocol):
         """The batch after the policy of a source about minors."""
 
 
-class French:
-    """Applies the French checks. Safe to share between threads."""
+class MinorsPolicy:
+    """Applies the policies of sources. Safe to share between threads."""
 
     def __init__(
         self,
-        editions: Callable[[], Sequence[Edition]],
         keys: OrganisationKeys,
         audit: AuditSink,
         count: Callable[[Source, str, int, Mapping[str, int]], None],
-        today: Callable[[], date],
         home: Callable[[], str],
     ) -> None:
         """Make the service.
 
         Args:
-            editions: The nomenclature in force.
             keys: Makes pseudonyms.
             audit: Takes an entry for each batch that is changed or refused.
             count: Told of each batch in which something was found: source, what became of it (``OUTCOMES``), statements
                 of the batch, what was found by kind.
-            today: The date.
             home: Gives the home page of the accounts that replace addresses: the same in every process, for good.
         """
-        self._editions = editions
         self._keys = keys
         self._audit = audit
         self._count = count
-        self._today = today
         self._home = home
-        self._checks: tuple[Sequence[Edition], schools.Checks] = ((), schools.Checks(KEYS, ()))
-
-    def schools(self, statements: Sequence[Statement]) -> Sequence[tuple[Fault, ...]]:
-        """The faults of the schools and courses that statements name, statement by statement."""
-        editions, today = self._editions(), self._today()
-        # A new nomenclature is another object.
-        known, checks = self._checks
-        if known is not editions:
-            checks = schools.Checks(KEYS, editions)
-            self._checks = (editions, checks)
-        return [checks.faults(each, today) for each in statements]
 
     def protect(
         self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
