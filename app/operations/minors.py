@@ -30,7 +30,7 @@ from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.operations.minors_store import Cleaning, MinorsRepository, Pass, Rewritten
 from app.operations.rotation.index_tokens import TokenRepository
-from app.people.erasure.store import ErasureRepository, Remains
+from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.platform.cluster.peers import Peers
 from app.research.store import AggregateRepository
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
@@ -135,7 +135,7 @@ class MinorsPass:
         repository: MinorsRepository,
         statements: Statements,
         placed: TokenRepository,
-        remains: Remains,
+        remains: ErasureTargets,
         attachments: AttachmentRepository,
         accounts: AccountRepository,
         subjects: SubjectKeys,

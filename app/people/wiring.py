@@ -25,7 +25,7 @@ from app.people.access_package.recipients import Disclosures, Recipients
 from app.people.audit_search import AuditSearch
 from app.people.counting import Counting
 from app.people.erasure.service import Erasures, Surroundings, TombstoneFile
-from app.people.erasure.store import ErasureRepository, Remains
+from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import Persons
 from app.people.finding.pseudonyms import Pseudonyms
@@ -271,9 +271,9 @@ class PeopleServices:
         return ErasureRepository(self._platform.store)
 
     @cached_property
-    def remains(self) -> Remains:
+    def remains(self) -> ErasureTargets:
         """The remains of a person, for whoever deletes them."""
-        return Remains(self._platform.store, self._traces.attachment_repository)
+        return ErasureTargets(self._platform.store, self._traces.attachment_repository)
 
     @cached_property
     def counting(self) -> Counting:

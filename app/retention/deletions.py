@@ -25,7 +25,7 @@ from app.core.personal_data import PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
-from app.people.erasure.store import Remains
+from app.people.erasure.store import ErasureTargets
 from app.platform.cluster import claims
 from app.platform.cluster.peers import Peers
 from app.retention.certificate_store import (
@@ -77,7 +77,7 @@ class Deletions:
         certificates: Certificates,
         removal: Removal,
         retained: RetentionRepository,
-        remains: Remains,
+        remains: ErasureTargets,
         stores: Sequence[PersonalDataStore],
         sources: SourceRepository,
         statements: Statements,
@@ -309,7 +309,7 @@ class Deletions:
     def _delete_statements(
         self, act: Act, held: Sequence[Restricted], keep: Callable[[], None], progress: Callable[[int, int], None]
     ) -> None:
-        if not self._processes.observer().wait_for_floor((act.until or 0) - 1):
+        if not self._processes.observer().wait_for_low_watermark((act.until or 0) - 1):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
         kept, again = self._without(act, held), act.document is not None
         done = act.counts.get("statements", 0)
@@ -347,7 +347,7 @@ class Deletions:
     def _refer(self, act: Act, keep: Callable[[], None]) -> None:
         """Take out of referring statements what they carry of those that went, once nobody can copy it any more."""
         keep()
-        if not self._processes.observer().wait_for_floor(clock.now_us()):
+        if not self._processes.observer().wait_for_low_watermark(clock.now_us()):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
         after: Position | None = None
         while (done := self._remains.refresh_referring(self._tokens(act), after, _REFERRING)).seen:

@@ -27,14 +27,14 @@ from app.traces.conformance.pseudonym_home_store import PseudonymHome
 from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.conformance.sessions import Sessions
-from app.traces.conformance.verdicts import Profiles
+from app.traces.conformance.verdicts import ConformanceService
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
 from app.traces.ingest.checking import Checking
 from app.traces.ingest.recording import Recorder
 from app.traces.queries.agents import People
-from app.traces.queries.statements import Library
+from app.traces.queries.statements import StatementQueries
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
@@ -175,10 +175,10 @@ class TraceServices:
     # --- profiles, nomenclatures, minors ------------------------------------------------------------
 
     @cached_property
-    def profiles(self) -> Profiles:
+    def profiles(self) -> ConformanceService:
         """Loaded profiles and verdicts."""
         # The reader only when a profile asks: most commands need no key.
-        return Profiles(
+        return ConformanceService(
             ProfileRepository(self._platform.store),
             self._governance.sink,
             self._platform.processes,
@@ -264,10 +264,10 @@ class TraceServices:
         )
 
     @cached_property
-    def library(self) -> Library:
+    def statement_queries(self) -> StatementQueries:
         """Answers queries."""
         sources = self._access.sources_repository
-        return Library(
+        return StatementQueries(
             statements=self.statements,
             reader=self.reader,
             keys=self._keys.organisation,

@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     # What a client may send at all; each resource has its own, lower or equal, limit.
     app.config["MAX_FORM_MEMORY_SIZE"] = 0
     app.json.sort_keys = False  # type: ignore[attr-defined] # the default provider has it
-    metrics, library = container.web.metrics, container.traces.library
+    metrics, statement_queries = container.web.metrics, container.traces.statement_queries
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     authenticators = Authenticators((Basic(container.access.credentials),))
     app.extensions[AUTHENTICATORS] = authenticators
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     cors.install(app, origins, prefixes)
     app.extensions[operations.EXTENSION] = metrics
     app.extensions[EXTENSION] = Refusal(
-        headers.headers_outside(XAPI, chosen.default_version, library.consistent_through),
+        headers.headers_outside(XAPI, chosen.default_version, statement_queries.consistent_through),
         cors.headers_outside(origins, prefixes),
         rendering=rendering,
         count=metrics.shed,
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
         CrossSite(origins).require,
         writing=container.platform.presence.require_right_clock,
     )
-    headers.install(app, XAPI, chosen.default_version, library.consistent_through)
+    headers.install(app, XAPI, chosen.default_version, statement_queries.consistent_through)
     for feature in features_of(kind):
         for mounted in feature.routes(container, gate):
             app.register_blueprint(mounted.blueprint, url_prefix=mounted.prefix or None)

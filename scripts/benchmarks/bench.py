@@ -105,10 +105,10 @@ def with_constant(settings: Settings) -> Flask:
     def unaudited() -> Response:
         who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1)
         if "statementId" in request.args:
-            body = container.traces.library.one(UUID(request.args["statementId"]), who, voided=False).body
+            body = container.traces.statement_queries.one(UUID(request.args["statementId"]), who, voided=False).body
         else:
             asked = parse_query(list(request.args.items()), page_limit=settings.page_limit)
-            body = b'{"statements":[' + b",".join(container.traces.library.page(asked, who).bodies) + b"]}"
+            body = b'{"statements":[' + b",".join(container.traces.statement_queries.page(asked, who).bodies) + b"]}"
         return Response(body, content_type="application/json")
 
     return app

@@ -17,7 +17,7 @@ from app.core.errors import FileRefused, LeaseHeld, NotFound, ProfileInvalid
 from app.standards.profiles import terms
 from app.traces.conformance.profile_store import ProfileRepository
 from app.traces.conformance.session_store import Fault, SessionRepository, SessionRow
-from app.traces.conformance.verdicts import Profiles
+from app.traces.conformance.verdicts import ConformanceService
 from app.wiring.container import Container
 from tests.sinks import Announcing, Sink
 
@@ -31,7 +31,7 @@ def repository(store):
 def run(repository, store):
     audited = []
     traces = SimpleNamespace(
-        profiles=Profiles(repository, Sink(lambda *entry: audited.append(entry)), Announcing()),
+        profiles=ConformanceService(repository, Sink(lambda *entry: audited.append(entry)), Announcing()),
         sessions=SimpleNamespace(standings=SessionRepository(store).standings, breaks=SessionRepository(store).breaks),
     )
     container = SimpleNamespace(traces=traces)

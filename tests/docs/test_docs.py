@@ -184,7 +184,9 @@ def test_every_scope_and_role_is_named() -> None:
 def test_every_route_is_named() -> None:
     none: Any = None
     app = Flask("routes", static_folder=None)
-    options: dict[str, Any] = dict.fromkeys(("gate", "access", "recorder", "library", "audit", "metrics", "turns"))
+    options: dict[str, Any] = dict.fromkeys(
+        ("gate", "access", "recorder", "statement_queries", "audit", "metrics", "turns")
+    )
     app.register_blueprint(
         statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
         url_prefix="/xAPI",

@@ -143,7 +143,7 @@ from app.cli import main
 from app.people.erasure import service as erasure
 from app.platform.cluster import claims
 from app.people.access_package.receptions import Receptions
-from app.people.erasure.store import ErasureRepository, Remains
+from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.traces.statements.personal_data import AttachmentData, StatementData
 
 moment, name = sys.argv[1:]
@@ -170,7 +170,7 @@ elif moment == "between":
 elif moment == "deleted":
     dying(Receptions, "forget_person")
 elif moment == "redacting":
-    dying(Remains, "redact")
+    dying(ErasureTargets, "redact")
 elif moment == "recounted":
     dying(ErasureRepository, "note_months")
 sys.argv = ["sillage", "person", "erase", "--yes", "--account", "https://ent.example", name]

@@ -329,10 +329,10 @@ class Rights(RuleBasedStateMachine):
         agent = orjson.dumps(self.agents[person]).decode()
         query = parse_query([("agent", agent), ("related_agents", "true"), ("limit", "7")], page_limit=100)
         reader = Reader("sk-test", None)
-        page = self.container.traces.library.page(query, reader)
+        page = self.container.traces.statement_queries.page(query, reader)
         found = [*page.bodies]
         while page.cursor is not None:
-            page = self.container.traces.library.next_page(page.cursor, reader)
+            page = self.container.traces.statement_queries.next_page(page.cursor, reader)
             found += page.bodies
         ids = [orjson.loads(body)["id"] for body in found]
         assert len(ids) == len(set(ids))

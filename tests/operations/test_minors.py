@@ -79,7 +79,7 @@ def audited(container: Container, kind: str) -> list[dict[str, Any]]:
 
 def asked(container: Container, agent: str, *, related: bool = False) -> int:
     wanted = StatementQuery(agent=agent, related_agents=related, limit=100)
-    return len(container.traces.library.page(wanted, Reader("a", None)).bodies)
+    return len(container.traces.statement_queries.page(wanted, Reader("a", None)).bodies)
 
 
 def test_what_is_stored_becomes_what_it_would_have_been(container: Container) -> None:

@@ -106,10 +106,10 @@ def stored(container: Container) -> dict[str, dict[str, Any]]:
 
 def read(container: Container) -> set[str]:
     """The ids that a reader of everything gets."""
-    page = container.traces.library.page(StatementQuery(), EVERYBODY)
+    page = container.traces.statement_queries.page(StatementQuery(), EVERYBODY)
     found = [*page.bodies]
     while page.cursor is not None:
-        page = container.traces.library.next_page(page.cursor, EVERYBODY)
+        page = container.traces.statement_queries.next_page(page.cursor, EVERYBODY)
         found += page.bodies
     return {orjson.loads(body)["id"] for body in found}
 

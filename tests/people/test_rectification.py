@@ -47,7 +47,7 @@ def stored(container: Container, **changes: object) -> UUID:
 
 
 def read(container: Container, identity: UUID, *, voided: bool = False) -> dict[str, object]:
-    return orjson.loads(container.traces.library.one(identity, EVERYBODY, voided=voided).body)
+    return orjson.loads(container.traces.statement_queries.one(identity, EVERYBODY, voided=voided).body)
 
 
 def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(container: Container) -> None:

@@ -69,10 +69,10 @@ def ids(bodies: Sequence[bytes]) -> list[UUID]:
 
 def found(container: Container, **asked: str) -> list[UUID]:
     """Everything that a query finds, page by page."""
-    page = container.traces.library.page(query(**asked), EVERYBODY)
+    page = container.traces.statement_queries.page(query(**asked), EVERYBODY)
     listed = ids(page.bodies)
     while page.cursor is not None:
-        page = container.traces.library.next_page(page.cursor, EVERYBODY)
+        page = container.traces.statement_queries.next_page(page.cursor, EVERYBODY)
         listed += ids(page.bodies)
     return listed
 
@@ -86,12 +86,12 @@ def test_gdpr_18_statements_are_out_of_queries_and_of_readings_by_id_and_still_s
     container.people.restriction.restrict(person("zoe"), actor=BY)
     assert found(container) == [others]
     with pytest.raises(NotFound):
-        container.traces.library.one(theirs, EVERYBODY, voided=False)
+        container.traces.statement_queries.one(theirs, EVERYBODY, voided=False)
     # What the person is given on request does not pass here.
     assert container.traces.reader.one(container.traces.statements.some([theirs])[0]) is not None
     assert container.people.restriction.lift(person("zoe"), actor=BY)
     assert set(found(container)) == {theirs, others}
-    assert container.traces.library.one(theirs, EVERYBODY, voided=False).body
+    assert container.traces.statement_queries.one(theirs, EVERYBODY, voided=False).body
 
 
 def test_a_voided_statement_is_not_given_either(container: Container) -> None:
@@ -100,10 +100,10 @@ def test_a_voided_statement_is_not_given_either(container: Container) -> None:
     record(
         container, statement(actor=agent("ali"), verb=void, object={"objectType": "StatementRef", "id": str(theirs)})
     )
-    assert container.traces.library.one(theirs, EVERYBODY, voided=True).body
+    assert container.traces.statement_queries.one(theirs, EVERYBODY, voided=True).body
     container.people.restriction.restrict(person("zoe"), actor=BY)
     with pytest.raises(NotFound):
-        container.traces.library.one(theirs, EVERYBODY, voided=True)
+        container.traces.statement_queries.one(theirs, EVERYBODY, voided=True)
 
 
 def voiding(target: UUID, **more: Any) -> dict[str, Any]:
@@ -174,12 +174,12 @@ def test_mentions_in_statements_of_others_stay_but_are_not_found_by_the_person(c
     led = statement(actor=agent("ali"), context={"instructor": agent("zoe")})
     both = set(record(container, about, led))
     assert set(found(container, **asked_for("zoe"))) == both
-    cursor = container.traces.library.page(query(limit="1", **asked_for("zoe")), EVERYBODY).cursor
+    cursor = container.traces.statement_queries.page(query(limit="1", **asked_for("zoe")), EVERYBODY).cursor
     assert cursor is not None
     container.people.restriction.restrict(person("zoe"), actor=BY)
     assert found(container, **asked_for("zoe")) == []
     assert found(container, agent=orjson.dumps(agent("zoe")).decode()) == []
-    page = container.traces.library.next_page(cursor, EVERYBODY)
+    page = container.traces.statement_queries.next_page(cursor, EVERYBODY)
     assert (page.bodies, page.cursor) == ((), None)
     assert set(found(container)) == set(found(container, **asked_for("ali"))) == both
 
@@ -220,7 +220,7 @@ def test_pages_give_each_statement_that_may_be_seen_once_in_order(
         said = {"verb": verb["id"], "limit": str(limit), "ascending": "true" if ascending else "false"}
         wanted = [identity for identity, owner in zip(stored, owners, strict=True) if owner not in hidden]
         assert found(container, **said) == (wanted if ascending else wanted[::-1])
-        first = container.traces.library.page(query(**said), EVERYBODY)
+        first = container.traces.statement_queries.page(query(**said), EVERYBODY)
         # Filled up: what is hidden does not make a page shorter, as long as few are.
         assert len(first.bodies) == min(limit, len(wanted))
     finally:
@@ -255,11 +255,11 @@ def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
         return real(*given, **named)
 
     monkeypatch.setattr(type(container.traces.statements), "page", counted)
-    assert len(container.traces.library.page(query(limit="50"), EVERYBODY).bodies) == 50
+    assert len(container.traces.statement_queries.page(query(limit="50"), EVERYBODY).bodies) == 50
     assert pages == 1
     container.people.restriction.restrict(person("zoe"), actor=BY)
     pages = 0
-    page = container.traces.library.page(query(limit="50"), EVERYBODY)
+    page = container.traces.statement_queries.page(query(limit="50"), EVERYBODY)
     assert (len(page.bodies), page.cursor, pages) == (2, None, 2)
 
 
@@ -269,7 +269,7 @@ def test_a_page_that_cannot_be_filled_goes_on_through_more(container: Container)
     container.people.restriction.restrict(person(*names[:20]), actor=BY)
     container.people.restriction.restrict(person(*names[20:40]), actor=BY)
     container.people.restriction.restrict(person(*names[40:]), actor=BY)
-    page = container.traces.library.page(query(limit="2"), EVERYBODY)
+    page = container.traces.statement_queries.page(query(limit="2"), EVERYBODY)
     assert page.bodies == ()
     assert (page.first, page.last) == (None, None)
     assert page.cursor is not None

@@ -55,8 +55,8 @@ from app.people.erasure.store import (
     REFERRING,
     Erasure,
     ErasureRepository,
+    ErasureTargets,
     Redaction,
-    Remains,
 )
 from app.people.erasure.tombstones import Tombstone, Tombstones
 from app.people.finding.finder import Persons
@@ -135,7 +135,7 @@ class Erasures:
         self,
         *,
         repository: ErasureRepository,
-        remains: Remains,
+        remains: ErasureTargets,
         tombstones: Tombstones,
         persons: Persons,
         places: PersonRepository,
@@ -401,7 +401,7 @@ class Erasures:
         """A bound: no statement stored at or before it can still appear, and none after it was stamped before now."""
         observer = self._processes.observer()
         until = max(least, observer.highest())
-        if not observer.wait_for_floor(until):
+        if not observer.wait_for_low_watermark(until):
             raise DatabaseUnavailable("A write under way takes long. The erasure goes on by itself.")
         return until
 

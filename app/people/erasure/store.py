@@ -284,7 +284,7 @@ class ErasureRepository:
                 )
 
 
-class Remains:
+class ErasureTargets:
     """Statements of others that name a person, or refer to theirs; and what is told of theirs before they go.
 
     What is kept of the person goes by the collections themselves (``app/core/personal_data.py``). Statements alone are

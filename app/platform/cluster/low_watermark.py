@@ -95,7 +95,7 @@ class Observer:
         reserved = [int(document["last"] if "last" in document else document["floor"]) for document in entries.values()]
         return max([self.last_stored(), *reserved])
 
-    def wait_for_floor(self, stamp: int) -> bool:
+    def wait_for_low_watermark(self, stamp: int) -> bool:
         """Wait until no statement with this stamp or an earlier one can still appear; false when it takes too long."""
         limit = clock.steady() + self._ttl + 8 * self._interval
         while True:

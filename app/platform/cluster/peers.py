@@ -50,6 +50,6 @@ class Peers:
         """
         observer = self.observer()
         until = max(clock.now_us(), observer.highest()) + 1
-        if not observer.wait_for_floor(until):
+        if not observer.wait_for_low_watermark(until):
             raise DatabaseUnavailable("A write under way takes long. Run the command again.")
         return until

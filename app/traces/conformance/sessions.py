@@ -25,7 +25,7 @@ from app.standards.profiles.checker import Mode, Verdict, followed
 from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
 from app.traces.conformance.session_store import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
-from app.traces.conformance.verdicts import Checked, Held, Profiles
+from app.traces.conformance.verdicts import Checked, ConformanceService, Held
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Plain, Position, Statements, Stored, beyond
 
@@ -80,7 +80,7 @@ class Sessions:
         self,
         *,
         repository: SessionRepository,
-        profiles: Profiles,
+        profiles: ConformanceService,
         statements: Statements,
         reader: SealedReader,
         subjects: SubjectKeys,

@@ -89,7 +89,7 @@ Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
 """Gives the statements of these ids that a source has stored, by id."""
 
 
-class Profiles:
+class ConformanceService:
     """Loaded profiles and their verdicts. Safe to share between threads."""
 
     def __init__(

@@ -25,7 +25,7 @@ from app.standards.xapi.versions import Version
 from app.standards.xapi.wording import Work
 from app.traces.conformance.minors_policy import MinorsPolicy, refusals
 from app.traces.conformance.school_checks import SchoolChecks
-from app.traces.conformance.verdicts import EXTENSIONS, SCHOOLS, Profiles
+from app.traces.conformance.verdicts import EXTENSIONS, SCHOOLS, ConformanceService
 
 Statement = dict[str, Any]
 INVALID = "invalid"
@@ -228,7 +228,7 @@ class Checking:
 
     def __init__(
         self,
-        profiles: Profiles,
+        profiles: ConformanceService,
         schools: SchoolChecks,
         minors_policy: MinorsPolicy,
         max_batch: int,

@@ -35,7 +35,7 @@ from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from app.traces.conformance.minors_policy import Protect
-from app.traces.conformance.verdicts import Checked, Profiles
+from app.traces.conformance.verdicts import Checked, ConformanceService
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.attachment_store import Attachment
 from app.traces.statements.attachments import Attachments, Batch, Part
@@ -97,7 +97,7 @@ class Recorder:
         opened: Callable[[Sequence[Stored]], Iterable[Plain]],
         keys: OrganisationKeys,
         presence: Presence,
-        profiles: Profiles,
+        profiles: ConformanceService,
         protect: Protect,
         states: Callable[[], States],
         public_url: str,

@@ -144,7 +144,7 @@ class Page(NamedTuple):
     data: Sequence[Data] | None
 
 
-class Library:
+class StatementQueries:
     """Answers queries for statements. Safe to share between threads."""
 
     def __init__(

@@ -11,7 +11,7 @@ from app.access import scopes
 from app.core.errors import BadParameter, ScopeMissing
 from app.core.given import Day
 from app.traces.conformance.sessions import Sessions
-from app.traces.conformance.verdicts import Profiles
+from app.traces.conformance.verdicts import ConformanceService
 from app.web.api.answers import answer
 from app.web.gate import Gate
 
@@ -23,7 +23,7 @@ class _Parameters(Schema):
     source = fields.String(load_default=None)
 
 
-def blueprint(gate: Gate, profiles: Profiles, sessions: Sessions) -> Blueprint:
+def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> Blueprint:
     """The route: a source sees its own counts; a DPO those of any source, named by ``source``."""
     routes = Blueprint("verdicts", __name__)
 

@@ -22,7 +22,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
                 gate=gate,
                 access=credentials,
                 recorder=traces.recorder,
-                library=traces.library,
+                statement_queries=traces.statement_queries,
                 audit=container.governance.audit,
                 metrics=container.web.metrics,
                 turns=traces.turns,

@@ -18,7 +18,7 @@ from app.core.errors import BadParameter
 from app.standards.xapi import languages
 from app.standards.xapi.query import CURSOR, parse_following, parse_put, parse_query
 from app.traces.ingest.recording import Recorded, Recorder
-from app.traces.queries.statements import Library, Page
+from app.traces.queries.statements import Page, StatementQueries
 from app.traces.statements.attachments import Part
 from app.traces.turns import Turns
 from app.web import body, parameters
@@ -38,7 +38,7 @@ def blueprint(
     gate: Gate,
     access: Access,
     recorder: Recorder,
-    library: Library,
+    statement_queries: StatementQueries,
     audit: AuditSink,
     metrics: Metrics,
     turns: Turns,
@@ -101,17 +101,17 @@ def blueprint(
         principal = gate.principal(scopes.READ, scopes.READ_MINE)
         spoken = headers.version()
         # Read before the query: the answer holds everything stored up to this.
-        g.consistent_through = library.consistent_through()
+        g.consistent_through = statement_queries.consistent_through()
         who = reader(principal, spoken)
         given = parameters.given()
         wanted = languages.parse(request.headers.get("Accept-Language"))
         if any(name == CURSOR for name, _ in given):
             cursor, repeated = parse_following(given, page_limit=page_limit)
-            return listed(library.next_page(cursor, who, repeated=repeated, languages=wanted), principal)
+            return listed(statement_queries.next_page(cursor, who, repeated=repeated, languages=wanted), principal)
         query = parse_query(given, page_limit=page_limit)
         single = query.statement_id or query.voided_statement_id
         if single is not None:
-            found = library.one(
+            found = statement_queries.one(
                 single,
                 who,
                 voided=query.statement_id is None,
@@ -126,7 +126,7 @@ def blueprint(
             # IEEE 9274.1.1 4.1.6.1: the instant in `stored`, to the second as HTTP has it.
             answer.last_modified = datetime.fromtimestamp(found.stored // 1_000_000, UTC)
             return answer
-        return listed(library.page(query, who, languages=wanted), principal)
+        return listed(statement_queries.page(query, who, languages=wanted), principal)
 
     def listed(page: Page, principal: Principal) -> Response:
         detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}

@@ -351,24 +351,24 @@ def test_what_is_damaged_is_counted_and_does_not_hold_the_rotation_up(
 
 def test_a_cursor_from_before_is_refused_with_the_reason(container: Container, rotation: DocumentsRotation) -> None:
     fill(container)
-    cursor = container.traces.library.page(StatementQuery(limit=2), WHO).cursor
+    cursor = container.traces.statement_queries.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
-    assert len(container.traces.library.next_page(cursor, WHO).bodies) == 2
+    assert len(container.traces.statement_queries.next_page(cursor, WHO).bodies) == 2
     rotation.rotate()
     with pytest.raises(BadCursor, match="was replaced"):
-        container.traces.library.next_page(cursor, WHO)
+        container.traces.statement_queries.next_page(cursor, WHO)
 
 
 def test_a_cursor_grows_old(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(container)
-    cursor = container.traces.library.page(StatementQuery(limit=2), WHO).cursor
+    cursor = container.traces.statement_queries.page(StatementQuery(limit=2), WHO).cursor
     assert cursor is not None
     real = clock.today()
     monkeypatch.setattr(clock, "today", lambda: real + 7)
-    assert container.traces.library.next_page(cursor, WHO).bodies
+    assert container.traces.statement_queries.next_page(cursor, WHO).bodies
     monkeypatch.setattr(clock, "today", lambda: real + 8)
     with pytest.raises(BadCursor, match="days old"):
-        container.traces.library.next_page(cursor, WHO)
+        container.traces.statement_queries.next_page(cursor, WHO)
 
 
 def test_who_has_the_old_audit_key_forges_nothing_that_is_later(

@@ -69,7 +69,7 @@ def send(container: Container, source: Source, *statements: dict[str, Any]) -> t
 
 
 def found(container: Container, **query: Any) -> set[UUID]:
-    page = container.traces.library.page(StatementQuery(**{"limit": 500, **query}), WHO)
+    page = container.traces.statement_queries.page(StatementQuery(**{"limit": 500, **query}), WHO)
     return {UUID(orjson.loads(body)["id"]) for body in page.bodies}
 
 
@@ -380,19 +380,19 @@ def test_a_cursor_goes_on_where_its_tokens_still_serve_and_says_so_where_not(
 ) -> None:
     send(container, source, *(statement(actor=ANA) for _ in range(9)))
     query = StatementQuery(agent="account:https://ent.example|ana", limit=4)
-    before = container.traces.library.page(query, WHO).cursor
-    everything = container.traces.library.page(StatementQuery(limit=4), WHO).cursor
+    before = container.traces.statement_queries.page(query, WHO).cursor
+    everything = container.traces.statement_queries.page(StatementQuery(limit=4), WHO).cursor
     assert before and everything
     organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
-    given_out = container.traces.library.page(query, WHO).cursor
+    given_out = container.traces.statement_queries.page(query, WHO).cursor
     assert given_out
-    assert len(container.traces.library.next_page(before, WHO).bodies) == 4
+    assert len(container.traces.statement_queries.next_page(before, WHO).bodies) == 4
     rotation.rotate()
     with pytest.raises(BadCursor, match="replaced"):
-        container.traces.library.next_page(before, WHO)
+        container.traces.statement_queries.next_page(before, WHO)
     rotation.reindex()
     for cursor in (given_out, everything):
-        assert len(container.traces.library.next_page(cursor, WHO).bodies) == 4
+        assert len(container.traces.statement_queries.next_page(cursor, WHO).bodies) == 4
 
 
 def test_a_page_misses_nothing_that_moves_while_it_is_read(
@@ -409,9 +409,9 @@ def test_a_page_misses_nothing_that_moves_while_it_is_read(
             while True:
                 query = StatementQuery(agent="account:https://ent.example|ana", ascending=True, limit=500)
                 page = (
-                    container.traces.library.next_page(cursor, WHO)
+                    container.traces.statement_queries.next_page(cursor, WHO)
                     if cursor
-                    else container.traces.library.page(query, WHO)
+                    else container.traces.statement_queries.page(query, WHO)
                 )
                 seen |= {UUID(orjson.loads(body)["id"]) for body in page.bodies}
                 cursor = page.cursor

@@ -116,7 +116,7 @@ def reads(container: Container) -> dict[str, Any]:
     (session,) = container.platform.store.collection("pattern_sessions").find({})
     (ended,) = container.platform.store.collection("accounts").find({})
     eli = bytes.fromhex(ended["_id"].partition("/")[0])
-    page = container.traces.library.page(StatementQuery(limit=500), WHO)
+    page = container.traces.statement_queries.page(StatementQuery(limit=500), WHO)
     return {
         "statements": {one.id: one.body for one in plain},
         "page": sorted(page.bodies),

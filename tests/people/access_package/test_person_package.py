@@ -308,7 +308,7 @@ def test_an_adversarial_statement_breaks_neither_page_nor_package(house: House) 
 
 def ask(house: House, credential: str, mine: str | None = None, **params: str) -> None:
     """A reading as the statements resource makes it, and records it."""
-    page = house.container.traces.library.page(
+    page = house.container.traces.statement_queries.page(
         parse_query(list(params.items()), page_limit=100), Reader(credential, mine)
     )
     detail = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first, "last": page.last}

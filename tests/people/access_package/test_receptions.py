@@ -35,7 +35,9 @@ def ask(
     container: Container, credential: str, purpose: str | None = None, mine: str | None = None, **params: str
 ) -> None:
     """A reading as the statements resource makes it, and records it."""
-    page = container.traces.library.page(parse_query(list(params.items()), page_limit=100), Reader(credential, mine))
+    page = container.traces.statement_queries.page(
+        parse_query(list(params.items()), page_limit=100), Reader(credential, mine)
+    )
     detail: dict[str, Any] = {"tokens": [*page.tokens], "count": len(page.bodies), "first": page.first}
     detail |= {"last": page.last} | ({} if purpose is None else {"purpose": purpose})
     container.governance.audit.append("statements-read", credential, detail)

@@ -46,7 +46,7 @@ def begun(container: Container, until: str = FORGETTING) -> Erasure:
 
 
 def page(container: Container) -> list[str]:
-    found = container.traces.library.page(StatementQuery(limit=100), READER)
+    found = container.traces.statement_queries.page(StatementQuery(limit=100), READER)
     return [orjson.loads(body)["id"] for body in found.bodies]
 
 
@@ -75,7 +75,7 @@ def test_old_statements_are_erased_though_there_is_a_new_key(anew: tuple[Contain
     with structlog.testing.capture_logs() as logged:
         for identity in old:
             with pytest.raises(NotFound):
-                container.traces.library.one(identity, READER, voided=False)
+                container.traces.statement_queries.one(identity, READER, voided=False)
         assert page(container) == [str(fresh[0])]
         assert [plain.id for plain in container.traces.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
         assert container.operations.key_service.verify().damaged == ()
@@ -93,7 +93,7 @@ def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(container: C
     for identity, name in ((others, "other"), (fresh, "lea")):
         damage(container, identity)
         with structlog.testing.capture_logs() as logged, pytest.raises(DecryptionFailed):
-            container.traces.library.one(identity, READER, voided=False)
+            container.traces.statement_queries.one(identity, READER, voided=False)
         assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(identity)]]
         assert about(container, person(name))["unreadable"] == 1
     assert page(container) == []
@@ -118,7 +118,7 @@ def test_a_process_with_the_old_key_at_hand_reads_what_came_under_the_new_one(co
     container.keys.subjects._cache[subject] = (old_keys, float("inf"))
     with structlog.testing.capture_logs() as logged:
         assert page(container) == [str(fresh)]
-        assert container.traces.library.one(fresh, READER, voided=False).stored
+        assert container.traces.statement_queries.one(fresh, READER, voided=False).stored
     assert [line for line in logged if line["log_level"] == "error"] == []
 
 
@@ -142,7 +142,7 @@ def test_statements_of_others_and_their_data_are_read_meanwhile(container: Conta
     send(container, with_attachment("lea", b"copy"), with_attachment("other", b"copy"), data=(b"copy",))
     begun(container)
     send(container, named("lea"))
-    asked = container.traces.library.page(StatementQuery(limit=100, attachments=True), READER)
+    asked = container.traces.statement_queries.page(StatementQuery(limit=100, attachments=True), READER)
     assert len(asked.bodies) == len(kept) + 2
     assert [b"".join(each.chunks) for each in asked.data or ()] == [b"copy"]
 

@@ -377,9 +377,9 @@ def test_a_low_watermark_is_waited_for_until_the_write_under_way_has_ended(store
     with present(store) as one:
         with one.writing(1) as writing:
             beats()
-            assert not observer(store).wait_for_floor(writing.first)
-        assert observer(store).wait_for_floor(writing.first)
-    assert observer(store).wait_for_floor(1 << 62), "nobody is there to write"
+            assert not observer(store).wait_for_low_watermark(writing.first)
+        assert observer(store).wait_for_low_watermark(writing.first)
+    assert observer(store).wait_for_low_watermark(1 << 62), "nobody is there to write"
 
 
 def test_without_anybody_the_highest_is_what_is_stored(store: Store) -> None:

@@ -122,7 +122,7 @@ def test_everything_works_with_it(container: Container, tmp_path: Path, monkeypa
     container.lifecycle.start()
     sent = [statement(id=str(uuid4()), actor=ANA) for _ in range(5)]
     container.traces.recorder.record(orjson.dumps(sent), source, Version.V2)
-    assert len(container.traces.library.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
+    assert len(container.traces.statement_queries.page(StatementQuery(limit=10), Reader("a", None)).bodies) == 5
     for job in container.jobs:
         assert f"{job.name}: succeeded" in _run(container, job.name)
     container.operations.key_service.status()

@@ -91,7 +91,7 @@ def test_a_damaged_body_does_not_hide_the_others(container: Container) -> None:
     container.platform.store.collection("statements").update_one({"_id": ids[2]}, {"$set": {"body": b"damaged" * 10}})
     assert [plain.id for plain in container.traces.reader.scan(None, 1 << 62, 10)[0]] == [*ids[:2], *ids[3:]]
     with pytest.raises(DecryptionFailed):
-        container.traces.library.one(ids[2], Reader("k", None), voided=False)
+        container.traces.statement_queries.one(ids[2], Reader("k", None), voided=False)
 
 
 def test_a_failed_write_leaves_nothing_and_can_be_sent_again(

@@ -40,10 +40,10 @@ def learn(container: Container, count: int) -> list[dict[str, str]]:
 
 
 def pages(container: Container, **asked: Any) -> Iterator[Page]:
-    page = container.traces.library.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
+    page = container.traces.statement_queries.page(StatementQuery(**asked), WHO, languages=Languages(["fr"]))
     yield page
     while page.cursor is not None:
-        page = container.traces.library.next_page(page.cursor, WHO, languages=Languages(["fr"]))
+        page = container.traces.statement_queries.next_page(page.cursor, WHO, languages=Languages(["fr"]))
         yield page
 
 
@@ -87,7 +87,10 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
     tracemalloc.stop()
     (body,) = page.bodies
     assert (
-        body == container.traces.library.one(id, WHO, voided=False, form="canonical", languages=Languages(["fr"])).body
+        body
+        == container.traces.statement_queries.one(
+            id, WHO, voided=False, form="canonical", languages=Languages(["fr"])
+        ).body
     )
     assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
@@ -123,14 +126,14 @@ def test_however_short_pages_are_cut_each_statement_comes_once(
     sent = send(container, *(statement(context=new) for _ in range(7)))
     monkeypatch.setattr(querying, "MAX_BYTES", 1)
     who = Reader("sk-reader", None, version)
-    page = container.traces.library.page(StatementQuery(format=form, limit=5, ascending=True), who)
+    page = container.traces.statement_queries.page(StatementQuery(format=form, limit=5, ascending=True), who)
     seen = []
     while True:
         (body,) = page.bodies
         seen.append(UUID(orjson.loads(body)["id"]))
         if page.cursor is None:
             break
-        page = container.traces.library.next_page(page.cursor, who)
+        page = container.traces.statement_queries.next_page(page.cursor, who)
     assert tuple(seen) == sent
 
 
