@@ -67,9 +67,9 @@ class Server:
 
     def source(self, name: str = "", **options: Any) -> NewCredential:
         """Register a source; its first credential."""
-        identity = name or f"source-{uuid4().hex[:8]}"
-        wanted = {"name": identity, "activity": ACTIVITY["id"], "actor": "cli:test", **options}
-        return self.container.operations.sources.add(identity, **wanted)[1]
+        id = name or f"source-{uuid4().hex[:8]}"
+        wanted = {"name": id, "activity": ACTIVITY["id"], "actor": "cli:test", **options}
+        return self.container.operations.sources.add(id, **wanted)[1]
 
     def credential(self, *scopes: str, source: str | None = None) -> NewCredential:
         """A credential with these scopes."""

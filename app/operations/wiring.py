@@ -94,9 +94,9 @@ class OperationServices:
             profile_exists=self._traces.profiles.exists,
             audit=self._governance.sink,
             announcer=self._platform.processes,
-            activity_ended=lambda identity: retention.contracts.ended(identity),
+            activity_ended=lambda id: retention.contracts.ended(id),
             # The newest version, even one that is not in force yet: what is sent under it is to be looked at too.
-            about_minors=lambda identity: register.history(identity)[-1].minors,
+            about_minors=lambda id: register.history(id)[-1].minors,
             replacing=lambda source: people.restriction.cover(people.pseudonyms.of_new(source)),
         )
 

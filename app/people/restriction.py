@@ -105,10 +105,10 @@ class Restriction:
             raise BadRequest(f"`purposes` {message}.", faults=[Fault("/purposes", "purpose", "GDPR art. 21", message)])
         more = {"purposes": [*purposes], "refuse_new": refuse_new}
         self._begin(OBJECTION_NOTED, person, actor, case, more)
-        identities, now = self._identities(person), self._now()
-        self._repository.note_objection(identities, now, purposes)
+        ids, now = self._identities(person), self._now()
+        self._repository.note_objection(ids, now, purposes)
         if refuse_new:
-            self._repository.refuse(identities, now)
+            self._repository.refuse(ids, now)
         self._end("objection-noted", person, actor, case)
 
     def withdraw_objection(self, person: Person, *, actor: str, case: str | None = None) -> bool:
@@ -148,27 +148,26 @@ class Restriction:
             }
             state = states[subject]
             sealed = self._seal.encrypt(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
-            identities = [Identity(each, value) for each, value in sealed.items()]
-            if not identities:
+            ids = [Identity(each, value) for each, value in sealed.items()]
+            if not ids:
                 continue
-            covered += len(identities)
+            covered += len(ids)
             if state.restricted is not None:
-                self._repository.restrict(identities, state.restricted)
+                self._repository.restrict(ids, state.restricted)
             if state.objects:
-                self._repository.note_objection(identities, state.since, state.objects)
+                self._repository.note_objection(ids, state.since, state.objects)
             if state.refuses:
-                self._repository.refuse(identities, state.since)
+                self._repository.refuse(ids, state.since)
         if covered:
             self._announcer.announce()
         return covered
 
     def held(self) -> list[Restricted]:
         """Everybody who is restricted, for those who delete."""
-        identities = self._repository.restricted()
-        known = self._seal.decrypt(PLACE, {one.subject: one.who for one in identities})
+        ids = self._repository.restricted()
+        known = self._seal.decrypt(PLACE, {one.subject: one.who for one in ids})
         return [
-            Restricted(one.subject, self._agents(known[one.subject]) if one.subject in known else ())
-            for one in identities
+            Restricted(one.subject, self._agents(known[one.subject]) if one.subject in known else ()) for one in ids
         ]
 
     def _agents(self, who: bytes) -> tuple[bytes, ...]:

@@ -130,10 +130,10 @@ class CertificateRepository:
             done = self._collection.update_one({"_id": act.id}, {"$setOnInsert": _document(act)}, upsert=True)
         return done.upserted_id is not None
 
-    def get(self, identity: UUID) -> Act | None:
+    def get(self, id: UUID) -> Act | None:
         """One act."""
         with translated():
-            found = self._collection.find_one({"_id": identity})
+            found = self._collection.find_one({"_id": id})
         return None if found is None else _act(found)
 
     def newest(self, limit: int, *, activity: str | None = None) -> list[Act]:
@@ -167,39 +167,39 @@ class CertificateRepository:
             found = self._collection.find({"kind": ACTIVITY_ENDED}, {"activity": 1, "on": 1}).sort("at", 1)
             return {str(each["activity"]): str(each["on"]) for each in found}
 
-    def begin_batch(self, identity: UUID, batch: Batch, months: Iterable[str]) -> None:
+    def begin_batch(self, id: UUID, batch: Batch, months: Iterable[str]) -> None:
         """Note what is about to be deleted, so that whoever goes on after a kill does all that belongs to it."""
         noted = {"ids": list(batch.ids), "voided": list(batch.voided)}
         with translated():
             self._collection.update_one(
-                {"_id": identity}, {"$set": {"batch": noted}, "$addToSet": {"months": {"$each": sorted(months)}}}
+                {"_id": id}, {"$set": {"batch": noted}, "$addToSet": {"months": {"$each": sorted(months)}}}
             )
 
-    def end_batch(self, identity: UUID, batch: Batch, counts: Mapping[str, int]) -> None:
+    def end_batch(self, id: UUID, batch: Batch, counts: Mapping[str, int]) -> None:
         """End a batch that was noted and is deleted: counted once, whoever did it."""
         with translated():
             self._collection.update_one(
-                {"_id": identity, "batch.ids.0": batch.ids[0]},
+                {"_id": id, "batch.ids.0": batch.ids[0]},
                 {"$inc": {f"counts.{name}": count for name, count in counts.items()}, "$unset": {"batch": ""}},
             )
 
-    def count(self, identity: UUID, counts: Mapping[str, int]) -> None:
+    def count(self, id: UUID, counts: Mapping[str, int]) -> None:
         """Set counts."""
         with translated():
             self._collection.update_one(
-                {"_id": identity}, {"$set": {f"counts.{name}": count for name, count in counts.items()}}
+                {"_id": id}, {"$set": {f"counts.{name}": count for name, count in counts.items()}}
             )
 
-    def reopen(self, identity: UUID) -> None:
+    def reopen(self, id: UUID) -> None:
         """A deletion is to be done again; its certificate stays as it is."""
         with translated():
-            self._collection.update_one({"_id": identity}, {"$set": {"phase": DELETING}})
+            self._collection.update_one({"_id": id}, {"$set": {"phase": DELETING}})
 
-    def finish(self, identity: UUID, finished: datetime, document: bytes | None) -> None:
+    def finish(self, id: UUID, finished: datetime, document: bytes | None) -> None:
         """It is done. ``document``: its certificate; None: it has one already."""
         said: Document = {"phase": DONE} if document is None else {"document": document, "finished": finished}
         with translated():
-            self._collection.update_one({"_id": identity}, {"$set": {**said, "phase": DONE}, "$unset": {"claim": ""}})
+            self._collection.update_one({"_id": id}, {"$set": {**said, "phase": DONE}, "$unset": {"claim": ""}})
 
 
 class Removal:

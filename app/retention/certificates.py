@@ -36,13 +36,13 @@ class Certificates:
         self._keys = keys
         self._organisation = organisation
 
-    def get(self, identity: UUID) -> Act:
+    def get(self, id: UUID) -> Act:
         """An act.
 
         Raises:
             NotFound: there is none.
         """
-        found = self._repository.get(identity)
+        found = self._repository.get(id)
         if found is None:
             raise NotFound("There is no such certificate. `sillage certificate list` shows those that exist.")
         return found

@@ -147,5 +147,5 @@ def _id(source: str, subject: bytes) -> str:
 
 
 def _replacement(source: str, one: Closing) -> tuple[Document, Document]:
-    identity = _id(source, one.subject)
-    return {"_id": identity}, {"_id": identity, "source": source, "closed": one.closed, "who": one.who}
+    id = _id(source, one.subject)
+    return {"_id": id}, {"_id": id, "source": source, "closed": one.closed, "who": one.who}

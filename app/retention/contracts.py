@@ -237,8 +237,8 @@ class Contracts:
 
     # --- steps ------------------------------------------------------------------------------------------
 
-    def _source(self, identity: str) -> Source:
-        found = self._sources.get(identity)
+    def _source(self, id: str) -> Source:
+        found = self._sources.get(id)
         if found is None:
             raise NotFound("No such source. `sillage source list` shows those that exist.")
         return found
@@ -256,8 +256,8 @@ class Contracts:
 
 
 def _act(kind: str, actor: str, word: str, reason: str, activity: str, source: str | None = None) -> Act:
-    identity = UUID(bytes=clock.random_bytes(16), version=4)
-    return Act(identity, kind, clock.now(), actor, word, reason, activity, source, phase=DONE)
+    id = UUID(bytes=clock.random_bytes(16), version=4)
+    return Act(id, kind, clock.now(), actor, word, reason, activity, source, phase=DONE)
 
 
 def _where(act: Act) -> dict[str, object]:

@@ -128,14 +128,14 @@ class Deletions:
         until = _bounded(since, until)
         return self._planned(source, since, until, self._held())
 
-    def statement(self, identity: UUID) -> Stored:
+    def statement(self, id: UUID) -> Stored:
         """The statement that ``delete_statement`` would delete.
 
         Raises:
             NotFound: there is none of this id.
             PersonRestricted: it stays as it is.
         """
-        found = self._statements.get(identity)
+        found = self._statements.get(id)
         if found is None:
             raise NotFound("No statement has this id.")
         if found.subject in {one.subject for one in self._held()}:
@@ -205,7 +205,7 @@ class Deletions:
         return self.advance(act.id, progress=progress, check=check)
 
     def delete_statement(
-        self, identity: UUID, *, word: str, reason: str, actor: str, check: Callable[[], None] = lambda: None
+        self, id: UUID, *, word: str, reason: str, actor: str, check: Callable[[], None] = lambda: None
     ) -> Act:
         """Delete one statement; returns when it is done, with the certificate. Arguments as of ``delete_data``.
 
@@ -218,9 +218,9 @@ class Deletions:
         """
         require_words(word, reason)
         for other in self._repository.open(DELETING):
-            if other.statement == identity:
+            if other.statement == id:
                 return self.advance(other.id, check=check)
-        found = self.statement(identity)
+        found = self.statement(id)
         act = Act(
             UUID(bytes=clock.random_bytes(16), version=4),
             STATEMENT_DELETED,
@@ -230,13 +230,13 @@ class Deletions:
             reason,
             self._activity(found.source),
             found.source,
-            statement=identity,
+            statement=id,
             since=found.stored,
             until=max(clock.now_us(), found.stored + 1),
             phase=DELETING,
             counts={"statements": 0},
         )
-        self._begin(act, {"statement": str(identity), "due": 1})
+        self._begin(act, {"statement": str(id), "due": 1})
         return self.advance(act.id, check=check)
 
     def run(self, check: Callable[[], None] = lambda: None) -> int:
@@ -253,7 +253,7 @@ class Deletions:
 
     def advance(
         self,
-        identity: UUID,
+        id: UUID,
         *,
         progress: Callable[[int, int], None] = lambda done, total: None,
         check: Callable[[], None] = lambda: None,
@@ -262,7 +262,7 @@ class Deletions:
         """Go on with a deletion to its end. May be cut off anywhere and called again.
 
         Args:
-            identity: Of the act.
+            id: Of the act.
             progress: As of ``delete_data``.
             check: As of ``delete_data``.
             wait: When another process is at it: wait until it has ended, rather than give it back as it is.
@@ -271,14 +271,14 @@ class Deletions:
             DatabaseUnavailable: it cannot go on now.
         """
         by = clock.random_bytes(8)
-        while not claims.take(self._repository.claims, identity, by):
-            act = self._certificates.get(identity)
+        while not claims.take(self._repository.claims, id, by):
+            act = self._certificates.get(id)
             if act.phase != DELETING or not wait:
                 return act
             check()
             threading.Event().wait(_LOOK_SECONDS)
-        with claims.kept(self._repository.claims, identity, by, check, "deletion") as keep:
-            act = self._certificates.get(identity)
+        with claims.kept(self._repository.claims, id, by, check, "deletion") as keep:
+            act = self._certificates.get(id)
             if act.phase != DELETING:
                 return act
             held = self._held()

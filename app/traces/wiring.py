@@ -182,7 +182,7 @@ class TraceServices:
             ProfileRepository(self._platform.store),
             self._governance.sink,
             self._platform.processes,
-            lambda source, identities: Referred(self.statements, self.reader).find(source, identities),
+            lambda source, ids: Referred(self.statements, self.reader).find(source, ids),
             lambda statements: self.school_checks.faults(statements),
         )
 

@@ -98,13 +98,13 @@ def test_a_statement_is_stored_and_read_by_id(client: Client) -> None:
 
 def test_a_statement_of_a_chosen_id(client: Client) -> None:
     # With an id, the client PUTs.
-    identity = str(uuid4())
-    assert str(client.saved(id=identity).id) == identity
-    assert client.lrs.save_statement(client.statement(id=identity)).success
-    other = client.statement(id=identity, verb={"id": "http://adlnet.gov/expapi/verbs/completed"})
+    id = str(uuid4())
+    assert str(client.saved(id=id).id) == id
+    assert client.lrs.save_statement(client.statement(id=id)).success
+    other = client.statement(id=id, verb={"id": "http://adlnet.gov/expapi/verbs/completed"})
     refused = client.lrs.save_statement(other)
     assert not refused.success and refused.response.status == 409
-    assert orjson.loads(client.lrs.retrieve_statement(identity).data)["verb"]["id"] == EXPERIENCED
+    assert orjson.loads(client.lrs.retrieve_statement(id).data)["verb"]["id"] == EXPERIENCED
 
 
 def test_a_batch(client: Client) -> None:

@@ -91,7 +91,7 @@ class Record:
     @property
     def ids(self) -> list[str]:
         """Every acknowledged id."""
-        return [identity for ids in self.acknowledged.values() for identity in ids]
+        return [id for ids in self.acknowledged.values() for id in ids]
 
     def refused(self) -> int:
         """The number of answers that were 503."""
@@ -230,7 +230,7 @@ def reckon(server: Server, *records: Record) -> set[str]:
         assert record.acknowledged
         for label, acknowledged in record.acknowledged.items():
             assert len(acknowledged) == size[label]
-            assert {ids.get(identity) for identity in acknowledged} == {label}, "an acknowledged statement is lost"
+            assert {ids.get(id) for id in acknowledged} == {label}, "an acknowledged statement is lost"
         assert len(set(record.ids)) == len(record.ids)
     partial = {label: stored for label, stored in labels.items() if stored != size.get(label)}
     assert not partial, f"batches stored in part, or twice: {partial}"
@@ -241,7 +241,7 @@ def reckon(server: Server, *records: Record) -> set[str]:
 def followed(server: Server, poller: Poller, *records: Record) -> None:
     """``reckon``; and one who follows the store saw all that was acknowledged once, and nothing that is not there."""
     stored = reckon(server, *records)
-    poller.saw_once([identity for record in records for identity in record.ids])
+    poller.saw_once([id for record in records for id in record.ids])
     assert set(poller.seen) <= stored, "a statement was shown that is not stored"
 
 

@@ -73,7 +73,7 @@ def stamps(server: Server, ids: list[str]) -> list[int]:
     """``stored`` of these statements, in this order."""
     found = server.container.platform.store.collection("statements").find({}, {"stored": 1})
     stored = {str(each["_id"]): int(each["stored"]) for each in found}
-    return [stored[identity] for identity in ids]
+    return [stored[id] for id in ids]
 
 
 @pytest.mark.parametrize("steps", [(-SOME,), (SOME, 0)], ids=["back", "ahead-and-back"])

@@ -94,7 +94,7 @@ def test_a_deletion_that_is_killed_again_and_again_deletes_all_it_said_and_nothi
         assert min(left.values()) >= until
         (act,) = server.container.retention.certificates.newest()
         assert act.phase == DONE
-        sent = {str(identity) for identity in leaving.record.ids}
+        sent = {str(id) for id in leaving.record.ids}
         assert set(left) <= sent
         # Each that went was counted once, however often the command was killed.
         assert act.counts["statements"] == len(sent - set(left))

@@ -116,9 +116,9 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
         )
         assert all(each["stored"] > done.until_stored for each in own)
         # What was sent after the end is there, whole; of what was sent before, a batch is there or was erased.
-        afterwards = [identity for began, ids in writers.acknowledged if began > ended for identity in ids]
+        afterwards = [id for began, ids in writers.acknowledged if began > ended for id in ids]
         assert afterwards
-        assert {UUID(identity) for identity in afterwards} <= stored.keys()
+        assert {UUID(id) for id in afterwards} <= stored.keys()
         # Nothing of others was lost.
         for body in map(
             orjson.loads,
@@ -359,7 +359,7 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
     assert found.keys() == {UUID(each["id"]) for each in others}
     now = {each["_id"]: each["body"] for each in standing if isinstance(each.get("_id"), UUID) and "print" in each}
     assert now.keys() == found.keys()
-    for plain in opened([{"_id": identity, "body": body} for identity, body in now.items()], keys, bodies).values():
+    for plain in opened([{"_id": id, "body": body} for id, body in now.items()], keys, bodies).values():
         assert b"Name of lea" not in plain[0]
     assert not any(b"le chat dort" in plain for some in found.values() for plain in some)
     # What docs/threat-model.md says: until its version is retired, the log of operations still holds the wrapped key.

@@ -112,7 +112,7 @@ def test_backed_up_under_writers_and_restored_elsewhere_by_killed_commands(tmp_p
         restored.lifecycle.start()
         there = stored(restored)
         assert set(before) <= set(there), "acknowledged before the backup, and lost"
-        assert there == {identity: here[identity] for identity in there}
+        assert there == {id: here[id] for id in there}
         # A batch that was under way is in it whole, or not at all.
         assert torn(there, known) == {}
         assert restored.governance.audit.verify().intact

@@ -174,11 +174,11 @@ class Rights(RuleBasedStateMachine):
         return person_of([self.agents[number]])
 
     def send(self, content: dict[str, Any], tool: str) -> str:
-        identity = str(uuid4())
-        body = orjson.dumps({"id": identity, **content})
+        id = str(uuid4())
+        body = orjson.dumps({"id": id, **content})
         recorded = self.container.traces.recorder.record(body, self.sources[tool], Version.V2, void_any=True)
-        assert [str(one) for one in recorded.ids] == [identity]
-        return identity
+        assert [str(one) for one in recorded.ids] == [id]
+        return id
 
     # --- acts -----------------------------------------------------------------------------------------
 

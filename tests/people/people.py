@@ -98,17 +98,17 @@ def with_attachment(name: str, data: bytes, **changes: Any) -> dict[str, Any]:
     return named(name, attachments=[attachment_of(data)], **changes)
 
 
-def place(resource: Resource, name: str, identity: str) -> Place:
+def place(resource: Resource, name: str, id: str) -> Place:
     """The place of a document of somebody."""
     activity = "https://ent.example/lessons/1" if resource is Resource.STATE else None
-    return Place(resource, activity, f"account:{HOME}|{name}", None, identity, None)
+    return Place(resource, activity, f"account:{HOME}|{name}", None, id, None)
 
 
-def document(container: Container, resource: Resource, name: str, identity: str = "d") -> None:
+def document(container: Container, resource: Resource, name: str, id: str = "d") -> None:
     """Store a document of somebody."""
     content = Content("application/json", b'{"a":1}')
     container.traces.documents.put(
-        place(resource, name, identity), content, Conditions(), Version.V2, source="tutor", actor="sk-writer"
+        place(resource, name, id), content, Conditions(), Version.V2, source="tutor", actor="sk-writer"
     )
 
 

@@ -46,8 +46,8 @@ def stored(container: Container, **changes: object) -> UUID:
     return container.traces.recorder.record(orjson.dumps(statement(**changes)), source, Version.V1).ids[0]
 
 
-def read(container: Container, identity: UUID, *, voided: bool = False) -> dict[str, object]:
-    return orjson.loads(container.traces.statement_queries.one(identity, EVERYBODY, voided=voided).body)
+def read(container: Container, id: UUID, *, voided: bool = False) -> dict[str, object]:
+    return orjson.loads(container.traces.statement_queries.one(id, EVERYBODY, voided=voided).body)
 
 
 def test_the_wrong_one_is_voided_and_the_right_one_stored_linked(container: Container) -> None:

@@ -112,8 +112,8 @@ def voiding(target: UUID, **more: Any) -> dict[str, Any]:
     return statement(id=str(uuid4()), actor=agent("ali"), verb=void, object=ref, **more)
 
 
-def voided(container: Container, identity: UUID) -> bool:
-    return container.traces.statements.some([identity])[0].voided
+def voided(container: Container, id: UUID) -> bool:
+    return container.traces.statements.some([id])[0].voided
 
 
 @pytest.mark.parametrize("any_source", [False, True])
@@ -218,7 +218,7 @@ def test_pages_give_each_statement_that_may_be_seen_once_in_order(
     container.people.restriction.restrict(person(*hidden), actor=BY)
     try:
         said = {"verb": verb["id"], "limit": str(limit), "ascending": "true" if ascending else "false"}
-        wanted = [identity for identity, owner in zip(stored, owners, strict=True) if owner not in hidden]
+        wanted = [id for id, owner in zip(stored, owners, strict=True) if owner not in hidden]
         assert found(container, **said) == (wanted if ascending else wanted[::-1])
         first = container.traces.statement_queries.page(query(**said), EVERYBODY)
         # Filled up: what is hidden does not make a page shorter, as long as few are.

@@ -28,8 +28,8 @@ SAID: dict[str, Any] = {"word": "head of digital services", "reason": "the contr
 ENTRY = str(ACTIVITY["id"])
 
 
-def another(container: Container, identity: str = "other", days: int = 5) -> str:
-    content = orjson.loads(orjson.dumps(ACTIVITY)) | {"id": identity}
+def another(container: Container, id: str = "other", days: int = 5) -> str:
+    content = orjson.loads(orjson.dumps(ACTIVITY)) | {"id": id}
     content["retention"]["active_days"] = days
     return container.governance.register.add(orjson.dumps(content)).id
 

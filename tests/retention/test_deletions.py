@@ -33,8 +33,8 @@ def entries(container: Container, kind: str) -> list[dict[str, Any]]:
     return [entry.detail for entry in reversed(container.governance.audit.newest([kind]))]  # type: ignore[misc]
 
 
-def stored(container: Container, identity: object) -> dict[str, Any] | None:
-    return container.platform.store.collection("statements").find_one({"_id": UUID(str(identity))})
+def stored(container: Container, id: object) -> dict[str, Any] | None:
+    return container.platform.store.collection("statements").find_one({"_id": UUID(str(id))})
 
 
 def test_what_a_source_sent_in_a_time_goes_and_nothing_else(container: Container) -> None:

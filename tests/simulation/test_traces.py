@@ -75,7 +75,7 @@ def test_extensions_stand_at_their_place_and_follow_their_schema(traces):
 def test_ids_are_unique_version_4_uuids_and_times_are_in_order_in_utc(traces):
     ids = [UUID(trace.statement["id"]) for trace in traces]
     assert len(set(ids)) == len(ids)
-    assert {(identity.version, identity.variant) for identity in ids} == {(4, "specified in RFC 4122")}
+    assert {(id.version, id.variant) for id in ids} == {(4, "specified in RFC 4122")}
     times = [trace.statement["timestamp"] for trace in traces]
     assert times == sorted(times)
     assert all(text.endswith("Z") for text in times)

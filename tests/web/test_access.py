@@ -242,9 +242,9 @@ def test_serving_processes_anchor_the_log(server: Server) -> None:
 
 def test_readings_are_audited_before_the_answer(server: Server) -> None:
     tutor = server.source()
-    (identity,) = server.post(tutor, statement()).json()
+    (id,) = server.post(tutor, statement()).json()
     server.get(tutor)
-    server.get(tutor, statementId=identity)
+    server.get(tutor, statementId=id)
     entries = [
         one for one in server.container.governance.audit.newest(["statements-read"], None, 200) if one.actor == tutor.id
     ]

@@ -33,7 +33,7 @@ def ask(server: Server, credential: NewCredential | None, body: Any, **options: 
 
 def test_a_zip_of_everything_comes_as_it_is_read(server: Server, dpo: NewCredential, pupil: dict[str, Any]) -> None:
     source = server.source()
-    (identity,) = server.post(source, statement(actor=pupil)).json()
+    (id,) = server.post(source, statement(actor=pupil)).json()
     answer = ask(server, dpo, {"agents": [pupil]})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/zip"
@@ -41,7 +41,7 @@ def test_a_zip_of_everything_comes_as_it_is_read(server: Server, dpo: NewCredent
     assert "Content-Length" not in answer.headers
     with ZipFile(io.BytesIO(answer.content)) as package:
         assert package.testzip() is None
-        assert [one["id"] for one in orjson.loads(package.read("statements/own-00001.json"))] == [identity]
+        assert [one["id"] for one in orjson.loads(package.read("statements/own-00001.json"))] == [id]
 
 
 def test_nothing_held_is_an_answer(server: Server, dpo: NewCredential, pupil: dict[str, Any]) -> None:

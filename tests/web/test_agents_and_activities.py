@@ -25,8 +25,8 @@ def _person(server: Server, credential: Any, agent: dict[str, Any], **options: A
     return server.send("GET", AGENTS, credential, params={"agent": orjson.dumps(agent).decode()}, **options)
 
 
-def _activity(server: Server, credential: Any, identity: str, **options: Any) -> requests.Response:
-    return server.send("GET", ACTIVITIES, credential, params={"activityId": identity}, **options)
+def _activity(server: Server, credential: Any, id: str, **options: Any) -> requests.Response:
+    return server.send("GET", ACTIVITIES, credential, params={"activityId": id}, **options)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -107,11 +107,11 @@ def test_who_may_not_read_statements_may_not_ask(server: Server, path: str) -> N
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_activity_has_what_all_statements_say_of_it(server: Server, version: str) -> None:
     credential = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-    identity = f"https://ent.example/{uuid4()}"
-    known = _activity(server, credential, identity, version=version)
-    assert (known.status_code, known.json()) == (200, {"objectType": "Activity", "id": identity})
-    first = {"id": identity, "definition": {"name": {"fr": "Leçon"}, "type": "https://ent.example/t"}}
-    second = {"id": identity, "definition": {"name": {"en": "Lesson"}, "description": {"en": "A lesson"}}}
+    id = f"https://ent.example/{uuid4()}"
+    known = _activity(server, credential, id, version=version)
+    assert (known.status_code, known.json()) == (200, {"objectType": "Activity", "id": id})
+    first = {"id": id, "definition": {"name": {"fr": "Leçon"}, "type": "https://ent.example/t"}}
+    second = {"id": id, "definition": {"name": {"en": "Lesson"}, "description": {"en": "A lesson"}}}
     assert server.post(credential, statement(object=first), version=version).status_code == 200
     parent = statement(context={"contextActivities": {"parent": [second]}})
     assert server.post(credential, [parent], version=version).status_code == 200
@@ -120,13 +120,13 @@ def test_an_activity_has_what_all_statements_say_of_it(server: Server, version: 
         "type": "https://ent.example/t",
         "description": {"en": "A lesson"},
     }
-    assert _activity(server, credential, identity, version=version).json()["definition"] == expected
+    assert _activity(server, credential, id, version=version).json()["definition"] == expected
     canonical = server.send(
         "GET",
         "/xAPI/statements",
         credential,
         version=version,
-        params={"activity": identity, "format": "canonical"},
+        params={"activity": id, "format": "canonical"},
         headers={"Accept-Language": "fr;q=0, en"},
     ).json()["statements"]
     assert [each["object"]["definition"]["name"] for each in canonical] == [{"en": "Lesson"}]
@@ -134,25 +134,25 @@ def test_an_activity_has_what_all_statements_say_of_it(server: Server, version: 
 
 def test_the_extensions_of_one_statement_are_not_given_with_another(server: Server) -> None:
     writer, other = (server.source(scopes=[scopes.WRITE, scopes.READ_MINE]) for _ in range(2))
-    identity = f"https://ent.example/{uuid4()}"
+    id = f"https://ent.example/{uuid4()}"
     extensions = {"https://ent.example/pupil": "Camille"}
-    target = {"id": identity, "definition": {"name": {"fr": "Leçon"}, "extensions": extensions}}
+    target = {"id": id, "definition": {"name": {"fr": "Leçon"}, "extensions": extensions}}
     assert server.post(writer, statement(object=target)).status_code == 200
-    assert server.post(other, statement(object={"id": identity})).status_code == 200
+    assert server.post(other, statement(object={"id": id})).status_code == 200
     # xAPI-Communication 2.5: the complete Activity Object.
-    assert _activity(server, other, identity).json()["definition"] == target["definition"]
+    assert _activity(server, other, id).json()["definition"] == target["definition"]
     for credential, definition in ((writer, target["definition"]), (other, {"name": {"fr": "Leçon"}})):
-        [found] = server.get(credential, activity=identity, format="canonical").json()["statements"]
+        [found] = server.get(credential, activity=id, format="canonical").json()["statements"]
         assert found["object"]["definition"] == definition
 
 
 def test_writers_that_learn_at_the_same_time_lose_no_language(server: Server) -> None:
     credential = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-    identity = f"https://ent.example/{uuid4()}"
+    id = f"https://ent.example/{uuid4()}"
     languages = ["fr", "en", "de", "es", "it", "pt", "nl", "pl"]
 
     def tell(language: str) -> None:
-        target = {"id": identity, "definition": {"name": {language: language.upper()}}}
+        target = {"id": id, "definition": {"name": {language: language.upper()}}}
         assert server.post(credential, statement(object=target)).status_code == 200
 
     tellers = [threading.Thread(target=tell, args=(language,)) for language in languages]
@@ -160,7 +160,7 @@ def test_writers_that_learn_at_the_same_time_lose_no_language(server: Server) ->
         teller.start()
     for teller in tellers:
         teller.join()
-    definition = _activity(server, credential, identity).json()["definition"]
+    definition = _activity(server, credential, id).json()["definition"]
     assert definition == {"name": {language: language.upper() for language in sorted(definition["name"])}}
     assert sorted(definition["name"]) == sorted(languages)
 
@@ -177,7 +177,7 @@ def test_what_is_known_of_activities_is_sealed(server: Server) -> None:
 
 def test_a_single_statement_says_when_it_was_stored(server: Server) -> None:
     credential = server.source(scopes=[scopes.WRITE, scopes.READ_MINE])
-    identity = server.post(credential, statement()).json()[0]
-    answer = server.get(credential, statementId=identity)
+    id = server.post(credential, statement()).json()[0]
+    answer = server.get(credential, statementId=id)
     seconds = answer.json()["stored"][17:19]
     assert answer.headers["Last-Modified"].endswith(f":{seconds} GMT")

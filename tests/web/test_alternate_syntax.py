@@ -46,16 +46,16 @@ def own(credential: NewCredential, **fields: str) -> dict[str, str]:
 
 def test_the_example_of_the_standard(server: Server, tutor: NewCredential) -> None:
     # xAPI-Communication, Appendix C
-    identity = str(uuid4())
+    id = str(uuid4())
     content = said(statement(result={"response": "a+b & c = 100 % « été » 😀"}))
-    fields = own(tutor, statementId=identity, content=content)
+    fields = own(tutor, statementId=id, content=content)
     fields |= {"Content-Type": "application/json", "Content-Length": str(len(content.encode()))}
     answer = ask(server, "PUT", fields)
     assert (answer.status_code, answer.headers["X-Experience-API-Version"]) == (204, "1.0.3")
-    found = ask(server, "GET", own(tutor, statementId=identity))
+    found = ask(server, "GET", own(tutor, statementId=id))
     assert found.status_code == 200
     assert found.json()["result"]["response"] == "a+b & c = 100 % « été » 😀"
-    plain = server.get(tutor, statementId=identity)
+    plain = server.get(tutor, statementId=id)
     assert plain.content == found.content
     assert found.headers["X-Experience-API-Consistent-Through"]
 
@@ -253,5 +253,5 @@ def test_escapes_at_the_borders_of_what_is_decoded_at_once(server: Server, tutor
         text = "x" * more + "é" * 60_000
         content = said([statement(result={"response": text})]).encode()
         form = urlencode(own(tutor)).encode() + b"&content=" + "".join(f"%{byte:02x}" for byte in content).encode()
-        (identity,) = ask(server, "POST", form).json()
-        assert server.get(tutor, statementId=identity).json()["result"]["response"] == text
+        (id,) = ask(server, "POST", form).json()
+        assert server.get(tutor, statementId=id).json()["result"]["response"] == text

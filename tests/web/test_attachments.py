@@ -80,18 +80,18 @@ def test_put_takes_data_and_substatements_have_some(server: Server, sender: NewC
         **statement(),
         "attachments": [attachment_of(data, sha2=sha2_of(data).upper())],
     }
-    identity = str(uuid4())
+    id = str(uuid4())
     answer = server.send(
         "PUT",
         "/xAPI/statements",
         sender,
-        params={"statementId": identity},
+        params={"statementId": id},
         data=body_of(statement(object=inner), part_of(data)),
         headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"'},
     )
     assert answer.status_code == 204, answer.text
     # xAPI-Communication 1.5.2: the hash of the part matches the `sha2` of the attachment.
-    assert received(server.get(sender, statementId=identity, attachments="true"))[1] == {sha2_of(data).upper(): data}
+    assert received(server.get(sender, statementId=id, attachments="true"))[1] == {sha2_of(data).upper(): data}
 
 
 @pytest.mark.parametrize("algorithm", ["sha224", "sha384", "sha512"])

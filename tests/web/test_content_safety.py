@@ -106,9 +106,9 @@ BAD_IRIS = [
 
 @pytest.mark.parametrize("iri", GOOD_IRIS)
 def test_iris_of_any_script_come_back_and_are_found(server: Server, mine: NewCredential, iri: str) -> None:
-    (identity,) = server.post(mine, statement(object={"id": iri})).json()
-    assert server.get(mine, statementId=identity).json()["object"]["id"] == iri
-    assert [one["id"] for one in server.get(mine, activity=iri).json()["statements"]] == [identity]
+    (id,) = server.post(mine, statement(object={"id": iri})).json()
+    assert server.get(mine, statementId=id).json()["object"]["id"] == iri
+    assert [one["id"] for one in server.get(mine, activity=iri).json()["statements"]] == [id]
 
 
 @pytest.mark.parametrize("iri", BAD_IRIS)

@@ -299,9 +299,9 @@ def test_registrations_are_contexts_of_their_own(state: Client) -> None:
     for number, place in enumerate(places):
         assert state.ask("GET", {**state.params, **place}).content == b"%d" % number
     assert state.ask("GET", {**state.params, "registration": one.upper()}).content == b"1"
-    identity = state.params["stateId"]
-    assert state.ask("GET", {**state.context, "registration": one}).json() == [identity]
-    assert state.ask("GET", state.context).json() == [identity]
+    id = state.params["stateId"]
+    assert state.ask("GET", {**state.context, "registration": one}).json() == [id]
+    assert state.ask("GET", state.context).json() == [id]
     assert state.ask("DELETE", {**state.context, "registration": one}).status_code == 204
     assert [state.ask("GET", {**state.params, **place}).status_code for place in places] == [200, 404, 200]
     assert state.ask("DELETE", state.context).status_code == 204

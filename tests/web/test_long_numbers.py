@@ -42,7 +42,7 @@ def send(server: Server, who: NewCredential, body: bytes, method: str = "POST", 
     return server.send(method, "/xAPI/statements", who, data=body, **options)
 
 
-def identity(body: bytes) -> str:
+def id(body: bytes) -> str:
     return str(re.search(rb'"id":"([0-9a-f-]{36})"', body)[1].decode())  # type: ignore[index]
 
 
@@ -59,7 +59,7 @@ def test_the_digits_come_back_in_every_form(server: Server, tutor: NewCredential
                 "GET",
                 "/xAPI/statements",
                 tutor,
-                params={"statementId": identity(body), "format": form},
+                params={"statementId": id(body), "format": form},
                 version=version,
             )
             page = server.send(
@@ -70,7 +70,7 @@ def test_the_digits_come_back_in_every_form(server: Server, tutor: NewCredential
     # IEEE 9274.1.1 4.2.2.5: to a reader in 1.0.3 a statement is written anew.
     newer = text_of(number, context={"contextAgents": [{"objectType": "contextAgent", "agent": statement()["actor"]}]})
     assert send(server, tutor, newer, version="2.0.0").status_code == 200
-    told = server.get(tutor, statementId=identity(newer))
+    told = server.get(tutor, statementId=id(newer))
     assert expected in told.text and "contextAgents" not in told.text
     # xAPI-Communication 2.5: the activity, as its definitions say it.
     activity = server.send("GET", "/xAPI/activities", tutor, params={"activityId": target["id"]})
@@ -81,7 +81,7 @@ def test_the_digits_come_back_in_every_form(server: Server, tutor: NewCredential
 def test_they_come_in_by_every_way(server: Server, tutor: NewCredential, number: str) -> None:
     expected = f'"{EXTENSION}":{number}'
     put, packed, parts, form = (text_of(number) for _ in range(4))
-    assert send(server, tutor, put, "PUT", params={"statementId": identity(put)}).status_code == 204
+    assert send(server, tutor, put, "PUT", params={"statementId": id(put)}).status_code == 204
     assert send(server, tutor, gzip.compress(packed), headers={"Content-Encoding": "gzip"}).status_code == 200
     data = b"of an attachment"
     whole = parts[:-1] + b',"attachments":' + orjson.dumps([attachment_of(data)]) + b"}"
@@ -96,7 +96,7 @@ def test_they_come_in_by_every_way(server: Server, tutor: NewCredential, number:
         "Authorization": f"Basic {credentials}",
         "X-Experience-API-Version": "1.0.3",
         "Content-Type": "application/json",
-        "statementId": identity(form),
+        "statementId": id(form),
         "content": form.decode(),
     }
     sent = server.send(
@@ -105,7 +105,7 @@ def test_they_come_in_by_every_way(server: Server, tutor: NewCredential, number:
     )  # fmt: skip
     assert sent.status_code == 204
     for each in (put, packed, parts, form):
-        assert expected in server.get(tutor, statementId=identity(each)).text
+        assert expected in server.get(tutor, statementId=id(each)).text
 
 
 def test_a_retry_is_the_same_statement_and_another_digit_is_another(server: Server, tutor: NewCredential) -> None:
@@ -124,7 +124,7 @@ def test_a_score_of_many_digits_is_a_number_of_them(server: Server, tutor: NewCr
     score = {"raw": "@", "min": 0, "max": 10**19 - 1}
     good = text_of(LONG, result={"score": {**score, "max": "@"}})
     assert send(server, tutor, good).status_code == 200
-    assert f'"raw":{LONG}' in server.get(tutor, statementId=identity(good)).text
+    assert f'"raw":{LONG}' in server.get(tutor, statementId=id(good)).text
     refused = send(server, tutor, text_of(LONG, result={"score": score}))
     assert (refused.status_code, [fault["pointer"] for fault in refused.json()["faults"]]) == (
         400,
@@ -139,7 +139,7 @@ def test_a_policy_about_minors_changes_no_digit(server: Server) -> None:
         for more in ({}, {"https://ent.example/y": "123456789AB"}):
             body = text_of(LONG, actor=who, result={"extensions": {EXTENSION: "@", **more}})
             assert send(server, source, body).status_code == 200
-            told = server.get(source, statementId=identity(body)).text
+            told = server.get(source, statementId=id(body)).text
             assert f'"{EXTENSION}":{LONG}' in told and "Camille" not in told and "123456789AB" not in told
 
 
@@ -148,7 +148,7 @@ def test_a_rectified_statement_has_its_digits(server: Server, tutor: NewCredenti
     wrong = text_of("1")
     assert send(server, tutor, wrong).status_code == 200
     right = re.sub(rb'"id":"[0-9a-f-]{36}",', b"", text_of(LONG), count=1)
-    asked = b'{"statement":"' + identity(wrong).encode() + b'","corrected":' + right + b"}"
+    asked = b'{"statement":"' + id(wrong).encode() + b'","corrected":' + right + b"}"
     done = server.send("POST", f"{ACTS}/rectify", dpo, data=asked, version=None).json()
     assert f'"{EXTENSION}":{LONG}' in server.get(tutor, statementId=done["statement"]).text
 
@@ -187,7 +187,7 @@ def test_a_statement_over_its_limit_is_413_and_nothing_is_stored(server: Server,
         assert [(fault["pointer"], fault["rule"]) for fault in told["faults"]] == [(pointer, "statement-size")]
     checked = server.send("POST", "/api/v1/check", tutor, data=large)
     assert (checked.status_code, checked.json()["code"]) == (413, "statement-too-large")
-    assert server.get(tutor, statementId=identity(small)).status_code == 404
+    assert server.get(tutor, statementId=id(small)).status_code == 404
     limits = server.send("GET", "/xAPI/about").json()["extensions"]["urn:sillage:limits"]
     assert limits["statementBytes"] == 1024 * 1024
 
@@ -213,13 +213,13 @@ def test_the_limit_is_a_setting(wide: Server) -> None:
     largest = text_of(noise)
     assert len(largest) <= 8 * 1024 * 1024
     assert send(wide, tutor, largest).status_code == 200
-    assert noise in wide.get(tutor, statementId=identity(largest)).text
+    assert noise in wide.get(tutor, statementId=id(largest)).text
     assert noise in wide.get(tutor, format="canonical").text
     refused = send(wide, tutor, text_of('"' + "x" * 8 * 1024 * 1024 + '"'))
     assert (refused.status_code, refused.json()["code"]) == (413, "statement-too-large")
     dpo = wide.credential(*scopes.ROLES["dpo"])
     right = re.sub(rb'"id":"[0-9a-f-]{36}",', b"", text_of('"' + "x" * 5_000_000 + '"'), count=1)
-    asked = b'{"statement":"' + identity(largest).encode() + b'","corrected":' + right + b"}"
+    asked = b'{"statement":"' + id(largest).encode() + b'","corrected":' + right + b"}"
     done = wide.send("POST", f"{ACTS}/rectify", dpo, data=asked, version=None)
     assert done.status_code == 200
     assert "x" * 5_000_000 in wide.get(tutor, statementId=done.json()["statement"]).text

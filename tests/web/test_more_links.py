@@ -92,7 +92,7 @@ def test_a_limit_beside_a_cursor_counts_from_there_on(asked: Asked, limit: str, 
             break
         answer = asked.server.send("GET", answer.json()["more"], asked.tutor)
     assert [len(each) for each in found] == lengths
-    assert [identity for each in found for identity in each] == asked.ids[3:]
+    assert [id for each in found for id in each] == asked.ids[3:]
 
 
 def test_the_same_said_otherwise_is_the_same(asked: Asked) -> None:

@@ -117,7 +117,7 @@ class Crew:
     def _run(self, client: Client) -> None:
         while not self._stop.is_set():
             ids = [str(uuid4()) for _ in range(self._size)]
-            body = orjson.dumps([statement(id=identity) for identity in ids])
+            body = orjson.dumps([statement(id=id) for id in ids])
             before = self._beside.served if self._beside else 0
             answer = client.send("POST", "/xAPI/statements", body)
             with self._lock:

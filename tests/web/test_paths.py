@@ -63,12 +63,12 @@ def raw(server: Server, target: str, method: str = "GET", **fields: str) -> tupl
 
 @pytest.mark.parametrize("path", SPELLINGS)
 def test_statements_are_sent_and_read_under_every_spelling(open_server: Server, unit: NewCredential, path: str) -> None:
-    identity = str(uuid4())
-    sent = open_server.send("PUT", path, unit, json=statement(), params={"statementId": identity})
+    id = str(uuid4())
+    sent = open_server.send("PUT", path, unit, json=statement(), params={"statementId": id})
     assert sent.status_code == 204
     assert open_server.send("POST", path, unit, json=[statement(), statement()]).status_code == 200
-    got = open_server.send("GET", path, unit, params={"statementId": identity})
-    assert (got.status_code, got.json()["id"]) == (200, identity)
+    got = open_server.send("GET", path, unit, params={"statementId": id})
+    assert (got.status_code, got.json()["id"]) == (200, id)
     assert headers.CONSISTENT_THROUGH in got.headers
     assert open_server.send("HEAD", path, unit).status_code == 200
     page = open_server.send("GET", path, unit, params={"limit": 1}).json()

@@ -48,8 +48,8 @@ def test_the_purpose_of_looking_for_a_person_is_kept(server: Server) -> None:
 
 def test_a_source_reads_for_its_processing_activity(server: Server) -> None:
     source = server.source()
-    identity = server.post(source, statement()).json()[0]
-    assert server.get(source, statementId=identity).status_code == 200
+    id = server.post(source, statement()).json()[0]
+    assert server.get(source, statementId=id).status_code == 200
     assert detail(server, STATEMENTS_READ, source)["activity"] == ACTIVITY["id"]
     person = server.credential(scopes.READ)
     server.get(person)

@@ -15,11 +15,11 @@ def test_readings_of_a_person_are_found(server: Server) -> None:
     source, reader = server.source(), server.credential(scopes.ALL)
     agent = {"account": {"homePage": "https://ent.example", "name": uuid4().hex}}
     said = orjson.dumps(agent).decode()
-    (identity,) = server.post(source, statement(actor=agent)).json()
+    (id,) = server.post(source, statement(actor=agent)).json()
     place = {"activityId": "https://ent.example/lessons/1", "agent": said}
     asked = [
         ("/xAPI/statements", {"agent": said}),
-        ("/xAPI/statements", {"statementId": identity}),
+        ("/xAPI/statements", {"statementId": id}),
         ("/xAPI/agents", {"agent": said}),
         ("/xAPI/activities/state", place),
         ("/xAPI/agents/profile", {"agent": said}),

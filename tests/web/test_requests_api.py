@@ -42,20 +42,20 @@ def opened(server: Server, dpo: NewCredential, **changes: Any) -> str:
 
 def test_a_request_from_receipt_to_answer(server: Server, dpo: NewCredential) -> None:
     who = agent()
-    identity = opened(server, dpo, agents=[who], received="2026-01-31", note="by letter")
+    id = opened(server, dpo, agents=[who], received="2026-01-31", note="by letter")
     for step, said, status in (
         ("identify", {"note": "at the counter"}, 200),
         ("extend", {"reason": REASON}, 409),  # the first month is over
         ("done", {}, 200),
         ("refuse", {"reason": REASON}, 409),
     ):
-        assert post(server, dpo, f"{PATH}/{identity}/{step}", said).status_code == status
-    shown = get(server, dpo, f"{PATH}/{identity}").json()
+        assert post(server, dpo, f"{PATH}/{id}/{step}", said).status_code == status
+    shown = get(server, dpo, f"{PATH}/{id}").json()
     assert shown["status"] == "done"
     # It was due in February: answered late it stays.
     assert shown["late"] and shown["answered"] > shown["due"]
     listing = get(server, dpo, PATH, status="done").json()
-    assert [one["late"] for one in listing["requests"] if one["id"] == identity] == [True]
+    assert [one["late"] for one in listing["requests"] if one["id"] == id] == [True]
     assert listing["standing"]["answered_late"] >= 1
     assert {step["by_label"] for step in shown["steps"]} == {"test"}
     assert (shown["received"], shown["due"], shown["extended"]) == ("2026-01-31", "2026-02-28", None)
@@ -118,9 +118,9 @@ def test_it_is_json_and_nothing_in_the_address(server: Server, dpo: NewCredentia
 
 
 def test_a_refusal_without_reason_and_a_request_that_is_not_there(server: Server, dpo: NewCredential) -> None:
-    identity = opened(server, dpo)
+    id = opened(server, dpo)
     for said in ({}, {"reason": " "}):
-        answer = post(server, dpo, f"{PATH}/{identity}/refuse", said)
+        answer = post(server, dpo, f"{PATH}/{id}/refuse", said)
         assert (answer.status_code, [fault["pointer"] for fault in answer.json()["faults"]]) == (400, ["/reason"])
     assert get(server, dpo, f"{PATH}/r-none").status_code == 404
     assert post(server, dpo, f"{PATH}/r-none/done", {}).status_code == 404

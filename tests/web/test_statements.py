@@ -32,11 +32,11 @@ def test_one_statement_there_and_back(server: Server, version: str) -> None:
     sent = statement(result={"score": {"scaled": 0.5}, "response": "42"})
     answer = server.post(tutor, sent, version=version)
     assert answer.status_code == 200
-    (identity,) = answer.json()
+    (id,) = answer.json()
     assert answer.headers["X-Experience-API-Version"] == version
-    got = server.send("GET", "/xAPI/statements", tutor, version=version, params={"statementId": identity}).json()
+    got = server.send("GET", "/xAPI/statements", tutor, version=version, params={"statementId": id}).json()
     assert got.items() >= sent.items()
-    assert got["id"] == identity
+    assert got["id"] == id
     assert got["authority"]["account"]["homePage"] == server.url
     assert got["timestamp"] == got["stored"]
 
@@ -44,8 +44,8 @@ def test_one_statement_there_and_back(server: Server, version: str) -> None:
 def test_the_authority_is_the_stores_own(server: Server) -> None:
     tutor = server.source("authority-tutor")
     forged = statement(authority={"mbox": "mailto:minister@education.example"})
-    (identity,) = server.post(tutor, forged).json()
-    got = server.get(tutor, statementId=identity).json()
+    (id,) = server.post(tutor, forged).json()
+    got = server.get(tutor, statementId=id).json()
     assert got["authority"]["account"] == {"homePage": server.url, "name": "authority-tutor"}
 
 
@@ -87,9 +87,9 @@ def test_a_batch_with_one_bad_statement_stores_nothing_and_says_where(server: Se
 
 def test_a_reused_id_stores_nothing_of_the_batch(server: Server) -> None:
     tutor = server.source()
-    identity = str(uuid4())
-    assert server.post(tutor, statement(id=identity)).status_code == 200
-    batch = [statement(), statement(id=identity, object={"id": "https://ent.example/other"})]
+    id = str(uuid4())
+    assert server.post(tutor, statement(id=id)).status_code == 200
+    batch = [statement(), statement(id=id, object={"id": "https://ent.example/other"})]
     answer = server.post(tutor, batch)
     assert answer.status_code == 409
     assert answer.json()["faults"][0]["pointer"] == "/1/id"
@@ -114,7 +114,7 @@ def test_a_page_of_large_statements_is_cut_and_the_next_goes_on(server: Server) 
     ids = [str(uuid4()) for _ in range(40)]
     context = {"extensions": {"https://ent.example/ext/text": "a" * 900_000}}
     for place in range(0, 40, 10):
-        batch = [statement(id=identity, context=context) for identity in ids[place : place + 10]]
+        batch = [statement(id=id, context=context) for id in ids[place : place + 10]]
         packed = gzip.compress(orjson.dumps(batch), 1)
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         assert server.send("POST", "/xAPI/statements", tutor, data=packed, headers=headers).status_code == 200
@@ -262,35 +262,35 @@ def test_formats(server: Server) -> None:
             "definition": {"name": {"fr": "Leçon", "en": "Lesson"}, "description": {"en": "A lesson"}},
         },
     )
-    (identity,) = server.post(tutor, rich).json()
-    ids = server.get(tutor, statementId=identity, format="ids").json()
+    (id,) = server.post(tutor, rich).json()
+    ids = server.get(tutor, statementId=id, format="ids").json()
     assert ids["actor"] == {"objectType": "Agent", "mbox": "mailto:ada@ent.example"}
     assert "definition" not in ids["object"]
     canonical = server.send(
         "GET",
         "/xAPI/statements",
         tutor,
-        params={"statementId": identity, "format": "canonical"},
+        params={"statementId": id, "format": "canonical"},
         headers={"Accept-Language": "fr"},
     ).json()
     assert canonical["object"]["definition"]["name"] == {"fr": "Leçon"}
-    assert server.get(tutor, statementId=identity, format="exact").json()["object"] == rich["object"]
+    assert server.get(tutor, statementId=id, format="exact").json()["object"] == rich["object"]
 
 
 def test_a_source_reads_its_own_statements_and_a_wider_scope_all(server: Server) -> None:
     one, other = server.source(), server.source()
-    (identity,) = server.post(one, statement()).json()
+    (id,) = server.post(one, statement()).json()
     assert stored(server, other) == []
-    assert server.get(other, statementId=identity).status_code == 404
+    assert server.get(other, statementId=id).status_code == 404
     reader = server.credential(scopes.READ)
-    assert server.get(reader, statementId=identity).status_code == 200
+    assert server.get(reader, statementId=id).status_code == 200
 
 
 def test_consistent_through_on_every_answer_and_never_too_late(server: Server) -> None:
     tutor = server.source()
     header = "X-Experience-API-Consistent-Through"
-    (identity,) = server.post(tutor, statement()).json()
-    at = server.get(tutor, statementId=identity).json()["stored"]
+    (id,) = server.post(tutor, statement()).json()
+    at = server.get(tutor, statementId=id).json()["stored"]
     limit = time.monotonic() + 5
     while server.get(tutor).headers[header] <= at:
         assert time.monotonic() < limit

@@ -70,9 +70,9 @@ def read(server: Server, source: NewCredential, version: str, **params: str) -> 
 def test_the_version_of_a_statement_is_kept(server: Server, header: str, said: str | None, kept: str) -> None:
     # xAPI-Data 2.4.10; IEEE 9274.1.1 4.2.4.3
     mine = server.source()
-    (identity,) = write(server, mine, statement(**({"version": said} if said else {})), header)
+    (id,) = write(server, mine, statement(**({"version": said} if said else {})), header)
     for version in ("1.0.3", "2.0.0"):
-        assert read(server, mine, version, statementId=identity)["version"] == kept
+        assert read(server, mine, version, statementId=id)["version"] == kept
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_a_1_0_3_reader_gets_what_it_knows(server: Server, form: str) -> None:
 
 def test_a_2_0_reader_gets_all(server: Server) -> None:
     mine = server.source()
-    (identity,) = write(server, mine, statement(context=NEW))
-    assert read(server, mine, "2.0.0", statementId=identity)["context"] == NEW
+    (id,) = write(server, mine, statement(context=NEW))
+    assert read(server, mine, "2.0.0", statementId=id)["context"] == NEW
     (one,) = read(server, mine, "2.0.0")["statements"]
     assert one["context"] == NEW
 
@@ -173,17 +173,17 @@ def test_a_signed_statement_is_given_whole(server: Server) -> None:
     body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
     kind = {"Content-Type": "multipart/mixed; boundary=b"}
     answer = server.send("POST", "/xAPI/statements", mine, version="2.0.0", data=body, headers=kind)
-    (identity,) = answer.json()
-    assert read(server, mine, "1.0.3", statementId=identity)["context"] == NEW
-    assert read(server, mine, "1.0.3", statementId=identity, format="canonical")["context"] == NEW
+    (id,) = answer.json()
+    assert read(server, mine, "1.0.3", statementId=id)["context"] == NEW
+    assert read(server, mine, "1.0.3", statementId=id, format="canonical")["context"] == NEW
 
 
 def test_words_that_look_like_it_are_left_alone(server: Server) -> None:
     mine = server.source()
     extensions = {"https://ent.example/x": {"contextAgents": ["mine"], "version": "2.0.0"}}
     sent = statement(result={"response": '"contextAgents":', "extensions": extensions}, context={"revision": "1"})
-    (identity,) = write(server, mine, sent, "1.0.3")
-    assert read(server, mine, "1.0.3", statementId=identity).items() >= sent.items()
+    (id,) = write(server, mine, sent, "1.0.3")
+    assert read(server, mine, "1.0.3", statementId=id).items() >= sent.items()
 
 
 def test_what_is_not_shown_is_still_found(server: Server) -> None:

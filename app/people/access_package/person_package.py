@@ -167,10 +167,10 @@ class Standing(Protocol):
 class CaseDesk(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, identity: str, person: Person | None = None) -> object:
+    def require(self, id: str, person: Person | None = None) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
 
-    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
+    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
 
 
@@ -579,12 +579,12 @@ class _Package:
         # Each pseudonym of an account has its end, too: what was given is what is counted.
         given = Counter(source_id for source_id, _ in self._held.ends(self._given))
         tools = []
-        for identity, tool in sorted(summary.tools.items()):
-            source = self._sources.get(identity)
+        for id, tool in sorted(summary.tools.items()):
+            source = self._sources.get(id)
             entry = None if source is None else activities.get(source.activity)
             until = before = None
             months = None if entry is None else entry.retention.account_closed_months
-            closed = ends.get(identity, [])
+            closed = ends.get(id, [])
             ended = max(closed, default=None) if months is not None else None
             if months is not None and ended is not None:
                 before = closed_before(ended, months)
@@ -592,12 +592,12 @@ class _Package:
                 until = tool.last + entry.retention.active_days * _DAY_US
                 # What came in later than that stays for the whole duration: somebody uses the account.
                 # Of somebody with several accounts, one that goes on may have sent the last one.
-                every = given[identity] >= len(self._person.identifiers)
+                every = given[id] >= len(self._person.identifiers)
                 until = min(until, before) if before is not None and tool.last < before and every else until
             tools.append(
                 {
-                    "source": identity,
-                    "name": identity if source is None else source.name,
+                    "source": id,
+                    "name": id if source is None else source.name,
                     "own": tool.own,
                     "voided": tool.voided,
                     "mentions": tool.mentions,

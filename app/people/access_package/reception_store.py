@@ -47,7 +47,7 @@ COLLECTIONS = (
             },
         ),
         (Index("tokens", (("tokens", 1),)), Index("until", (("until", 1),))),
-        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda id, _: place(id)),
         restored=Restored.IN_FORCE,
     ),
     Declared(MARKS, Impersonal("how far each chain of the audit log was condensed")),
@@ -180,9 +180,9 @@ class ReceptionRepository:
             self._graves.delete_many({"until": {"$lt": before}})
 
 
-def place(identity: str) -> str:
+def place(id: str) -> str:
     """The place that the readings of a row are sealed for."""
-    return f"reception:{identity}"
+    return f"reception:{id}"
 
 
 def _document(row: ReceptionRow) -> Document:

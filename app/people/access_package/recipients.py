@@ -119,10 +119,10 @@ class Trail:
         self._ids = array("Q")
         self._sorted = True
 
-    def add(self, identity: UUID, stored: int, source: str) -> None:
+    def add(self, id: UUID, stored: int, source: str) -> None:
         """A statement that is the person's, or names them."""
         self._stored.setdefault(source, array("q")).append(stored)
-        self._ids.append(identity.int >> 64)
+        self._ids.append(id.int >> 64)
         self._sorted = False
 
     @property
@@ -286,10 +286,10 @@ class Recipients:
 class Requests(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, identity: str, person: Person | None = None, *, after_answer: bool = False) -> object:
+    def require(self, id: str, person: Person | None = None, *, after_answer: bool = False) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
 
-    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
+    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
 
 
@@ -339,12 +339,12 @@ class Disclosures:
                 trail.add(named.row.id, named.row.stored, named.row.source)
         return self._told(trail, actor, case)
 
-    def of_statement(self, identity: UUID, *, actor: str, case: str | None = None) -> Received:
+    def of_statement(self, id: UUID, *, actor: str, case: str | None = None) -> Received:
         """The recipients of one statement; as ``of``."""
-        about = {"statement": str(identity)}
+        about = {"statement": str(id)}
         self._audit.append(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
         trail = self._recipients.trail((), ())
-        for row in self._statements.some([identity]):
+        for row in self._statements.some([id]):
             trail.add(row.id, row.stored, row.source)
         return self._told(trail, actor, case)
 
@@ -398,7 +398,4 @@ def names(credentials: Collection[tuple[str, str | None, str]], sources: Mapping
         credentials: Id, source if it has one, and label of each.
         sources: Names of the sources, by id.
     """
-    return {
-        identity: sources.get(source, source) if source is not None else label or identity
-        for identity, source, label in credentials
-    }
+    return {id: sources.get(source, source) if source is not None else label or id for id, source, label in credentials}

@@ -227,13 +227,13 @@ class Erasures:
         if until is not None:
             counts, months = self._found(tokens, subjects, until)
             recipients = self._recipients(tokens, named, subjects, until)
-        identity = UUID(bytes=clock.random_bytes(16), version=4)
+        id = UUID(bytes=clock.random_bytes(16), version=4)
         tombstones = [
-            Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, identity)
+            Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, id)
             for identifier in person.every
         ]
         erasure = Erasure(
-            identity,
+            id,
             FORGETTING if until is None else DELETING,
             now,
             actor,
@@ -252,7 +252,7 @@ class Erasures:
             tuple(recipients),
             self._persons.reach(person).sources,
         )
-        detail: dict[str, object] = {"erasure": str(identity), "tombstones": [each.id.hex() for each in tombstones]}
+        detail: dict[str, object] = {"erasure": str(id), "tombstones": [each.id.hex() for each in tombstones]}
         # Before the key goes: no destruction is without its entry.
         self._audit.append(ERASURE_STARTED, actor, detail if case is None else {**detail, "case": case})
         gone = self._repository.begin(erasure, tombstones, subjects if keys else ())
@@ -264,13 +264,13 @@ class Erasures:
 
     # --- the rest -------------------------------------------------------------------------------------
 
-    def get(self, identity: UUID) -> Erasure:
+    def get(self, id: UUID) -> Erasure:
         """An erasure.
 
         Raises:
             NotFound: there is none.
         """
-        found = self._repository.get(identity)
+        found = self._repository.get(id)
         if found is None:
             raise NotFound("There is no such erasure.")
         return found
@@ -306,7 +306,7 @@ class Erasures:
 
     def advance(
         self,
-        identity: UUID,
+        id: UUID,
         *,
         check: Callable[[], None] = lambda: None,
         progress: Told = lambda *_: None,
@@ -315,7 +315,7 @@ class Erasures:
         """Go on with an erasure to its end. May be cut off anywhere and called again; twice is harmless.
 
         Args:
-            identity: Of the erasure.
+            id: Of the erasure.
             check: Called before each batch; what it raises ends this.
             progress: See ``Told``.
             wait: When another process is at it: wait until it has ended, rather than give it back as it is.
@@ -325,15 +325,15 @@ class Erasures:
             DatabaseUnavailable: it cannot go on now; the job does, later.
         """
         by = clock.random_bytes(8)
-        while not claims.take(self._repository.claims, identity, by):
-            erasure = self.get(identity)
+        while not claims.take(self._repository.claims, id, by):
+            erasure = self.get(id)
             if erasure.phase == DONE or not wait:
                 return erasure
             check()
             progress(erasure.phase, 0, 0)
             threading.Event().wait(_LOOK_SECONDS)
-        with claims.kept(self._repository.claims, identity, by, check, "erasure") as keep:
-            erasure = self.get(identity)
+        with claims.kept(self._repository.claims, id, by, check, "erasure") as keep:
+            erasure = self.get(id)
             # A process that had the key before must not seal or open with it again.
             self._subjects.forget()
             steps = {
@@ -450,8 +450,8 @@ class Erasures:
                 self._erase(erasure, keep, progress)
                 continue
             redactions, signatures = self._redactions(page, new, is_theirs, account)
-            for identity, digests in signatures:
-                self._remains.release_data(identity, [self._attachment_mark(digest) for digest in digests])
+            for id, digests in signatures:
+                self._remains.release_data(id, [self._attachment_mark(digest) for digest in digests])
             changed = self._remains.redact(redactions)
             unopened = sum(each.body is None for each in redactions)
             self._repository.add(erasure.id, {"unopened": unopened, "signatures": len(signatures)})
@@ -477,16 +477,16 @@ class Erasures:
         bodies = {each.row.id: plain for each, plain in zip(living, opened, strict=True) if plain is not None}
         signatures = []
         changed: list[tuple[UUID, bytes]] = []
-        for identity, plain in bodies.items():
+        for id, plain in bodies.items():
             outcome = redacted(lossless.loads(plain), is_theirs, account)
-            changed.append((identity, lossless.dumps(outcome.statement)))
+            changed.append((id, lossless.dumps(outcome.statement)))
             if outcome.signatures:
-                signatures.append((identity, outcome.signatures))
+                signatures.append((id, outcome.signatures))
         subject_of = {each.row.id: each.row.subject for each in living}
         sealed = dict(
             zip(
-                (identity for identity, _ in changed),
-                self._bodies.encrypt(changed, [owners[subject_of[identity]] for identity, _ in changed]),
+                (id for id, _ in changed),
+                self._bodies.encrypt(changed, [owners[subject_of[id]] for id, _ in changed]),
                 strict=True,
             )
         )
@@ -562,13 +562,13 @@ class Erasures:
             "received": [dict(each) for each in erasure.recipients],
             "recipients": [
                 {
-                    "activity": identity,
-                    "controller": activities[identity].controller,
-                    "purposes": activities[identity].document.get("purposes", []),
-                    "recipients": activities[identity].document.get("recipients", []),
+                    "activity": id,
+                    "controller": activities[id].controller,
+                    "purposes": activities[id].document.get("purposes", []),
+                    "recipients": activities[id].document.get("recipients", []),
                 }
-                for identity in concerned
-                if identity in activities
+                for id in concerned
+                if id in activities
             ],
         }
 

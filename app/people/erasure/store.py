@@ -179,10 +179,10 @@ class ErasureRepository:
                     raise
         raise DatabaseUnavailable("Others write the same keys. Ask again.")
 
-    def get(self, identity: UUID) -> Erasure | None:
+    def get(self, id: UUID) -> Erasure | None:
         """One erasure."""
         with translated():
-            found = self._collection.find_one({"_id": identity})
+            found = self._collection.find_one({"_id": id})
         return None if found is None else _erasure(found)
 
     def open(self) -> list[Erasure]:
@@ -260,13 +260,11 @@ class ErasureRepository:
             raise DatabaseUnavailable("Another process goes on with this erasure.")
         return _erasure(found)
 
-    def note_months(
-        self, identity: UUID, recounted: Sequence[tuple[str, str]], published: Sequence[tuple[str, str]]
-    ) -> None:
+    def note_months(self, id: UUID, recounted: Sequence[tuple[str, str]], published: Sequence[tuple[str, str]]) -> None:
         """Note what becomes of months of aggregates, as pairs of aggregate and month; each once."""
         with translated():
             self._collection.update_one(
-                {"_id": identity},
+                {"_id": id},
                 {
                     "$addToSet": {
                         f"aggregates.{name}": {"$each": [{"aggregate": one, "month": month} for one, month in pairs]}
@@ -275,12 +273,12 @@ class ErasureRepository:
                 },
             )
 
-    def add(self, identity: UUID, counts: Mapping[str, int]) -> None:
+    def add(self, id: UUID, counts: Mapping[str, int]) -> None:
         """Add to the counts."""
         if any(counts.values()):
             with translated():
                 self._collection.update_one(
-                    {"_id": identity}, {"$inc": {f"counts.{name}": number for name, number in counts.items()}}
+                    {"_id": id}, {"$inc": {f"counts.{name}": number for name, number in counts.items()}}
                 )
 
 

@@ -84,15 +84,15 @@ class Tombstones:
         with translated():
             self._collection.bulk_write(changes, ordered=False, session=session)
 
-    def raise_to(self, identities: Sequence[bytes], until_stored: int) -> None:
+    def raise_to(self, ids: Sequence[bytes], until_stored: int) -> None:
         """Move the bound of tombstones up."""
         with translated():
-            self._collection.update_many({"_id": {"$in": list(identities)}}, {"$max": {"until_stored": until_stored}})
+            self._collection.update_many({"_id": {"$in": list(ids)}}, {"$max": {"until_stored": until_stored}})
 
-    def some(self, identities: Sequence[bytes]) -> list[Tombstone]:
+    def some(self, ids: Sequence[bytes]) -> list[Tombstone]:
         """Those of these ids, in any order."""
         with translated():
-            return [_tombstone(each) for each in self._collection.find({"_id": {"$in": list(identities)}})]
+            return [_tombstone(each) for each in self._collection.find({"_id": {"$in": list(ids)}})]
 
     def every(self) -> Iterator[Tombstone]:
         """All of them, in no promised order."""

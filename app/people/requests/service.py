@@ -108,51 +108,51 @@ class Cases:
             BadRequest: no such kind, or a day that cannot be.
         """
         today = self._today()
-        identity = _OURS + self._random(6).hex()
+        id = _OURS + self._random(6).hex()
         step = Step(self._now_us(), "opened", actor, note)
-        case = case_steps.opened(identity, kind, received or today, person.identifiers, today, step)
-        self._audit.append(REQUEST_OPENED, actor, {"case": identity, "request": kind, "due": case.due.isoformat()})
+        case = case_steps.opened(id, kind, received or today, person.identifiers, today, step)
+        self._audit.append(REQUEST_OPENED, actor, {"case": id, "request": kind, "due": case.due.isoformat()})
         if not self._repository.insert(self._row(case, 1, self._subjects(person))):
             raise Unavailable("The id of the new request is taken. Send the same again.", retry_after=1)
         return case
 
-    def identify(self, identity: str, *, note: str = "", actor: str) -> Case:
+    def identify(self, id: str, *, note: str = "", actor: str) -> Case:
         """It was checked who makes the request; ``note`` says how (sealed)."""
 
         def step(case: Case) -> Case:
             return case_steps.identified(case, Step(self._now_us(), "identified", actor, note))
 
-        return self._take(identity, step, REQUEST_IDENTIFIED, actor)
+        return self._take(id, step, REQUEST_IDENTIFIED, actor)
 
-    def extend(self, identity: str, *, reason: str, actor: str) -> Case:
+    def extend(self, id: str, *, reason: str, actor: str) -> Case:
         """Take two further months; the person is to be told, with the reason, within the first (GDPR art. 12(3))."""
 
         def step(case: Case) -> Case:
             return case_steps.extended(case, self._today(), Step(self._now_us(), "extended", actor, reason))
 
-        return self._take(identity, step, REQUEST_EXTENDED, actor)
+        return self._take(id, step, REQUEST_EXTENDED, actor)
 
-    def done(self, identity: str, *, note: str = "", actor: str) -> Case:
+    def done(self, id: str, *, note: str = "", actor: str) -> Case:
         """Close a case as done: what was asked was done, and the person told."""
 
         def step(case: Case) -> Case:
             return case_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
 
-        return self._take(identity, step, REQUEST_DONE, actor)
+        return self._take(id, step, REQUEST_DONE, actor)
 
-    def refuse(self, identity: str, *, reason: str, actor: str) -> Case:
+    def refuse(self, id: str, *, reason: str, actor: str) -> Case:
         """It will not be done; the person was told why, and where to complain (GDPR art. 12(4))."""
 
         def step(case: Case) -> Case:
             return case_steps.refused(case, self._today(), Step(self._now_us(), "refused", actor, reason))
 
-        return self._take(identity, step, REQUEST_REFUSED, actor)
+        return self._take(id, step, REQUEST_REFUSED, actor)
 
-    def require(self, identity: str, person: Person | None = None, *, after_answer: bool = False) -> Case | None:
+    def require(self, id: str, person: Person | None = None, *, after_answer: bool = False) -> Case | None:
         """The case that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
-            identity: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
+            id: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
                 in the audit log as it is given, and nothing is looked up.
             person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
             after_answer: Whether the act may follow a case that is done, too.
@@ -162,34 +162,34 @@ class Cases:
             NotFound: no such case.
             CaseConflict: it is not the time for it, or the case is about somebody else.
         """
-        if _ID.fullmatch(identity) is None:
+        if _ID.fullmatch(id) is None:
             # It goes into the audit log: nothing that could name somebody.
             raise BadRequest("The id of a request has 64 letters, digits and dashes at most.")
-        if not identity.startswith(_OURS):
+        if not id.startswith(_OURS):
             return None
-        row = self._found(identity)
+        row = self._found(id)
         case = self._case(row)
         case_steps.require_acting(case, after_answer=after_answer)
         if person is not None and not self._same(person, case, row):
             raise CaseConflict("This request is about another person.")
         return case
 
-    def person(self, identity: str) -> Person:
+    def person(self, id: str) -> Person:
         """The person that a case is about.
 
         Raises:
             NotFound: no such case, or the person was erased.
         """
-        known = self._case(self._found(identity)).person
+        known = self._case(self._found(id)).person
         if not known:
             raise NotFound("The person of this request was erased: say who is meant.")
         return Person(known)
 
-    def note_act(self, identity: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
+    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
         """Write on a case what was done for it.
 
         Args:
-            identity: The case's id; what is not one of ours is left alone, as in ``require``.
+            id: The case's id; what is not one of ours is left alone, as in ``require``.
             act: A word: ``erased``, ``restricted``, ``package-written``.
             actor: Who did it, as in the audit log.
             detail: Tokens, counts, digests; no personal data.
@@ -198,25 +198,25 @@ class Cases:
             NotFound: no such case.
             CaseConflict: it was refused, or the identity was not checked.
         """
-        if not identity.startswith(_OURS):
+        if not id.startswith(_OURS):
             return None
 
         def step(case: Case) -> Case:
             return case_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
 
-        return self._take(identity, step, REQUEST_ACT, actor, {"act": act})
+        return self._take(id, step, REQUEST_ACT, actor, {"act": act})
 
     def whole(self, case: Case) -> frozenset[str]:
         """Every identifier under which a case's person may stand."""
         return frozenset(self._whole(Person(case.person)).every)
 
-    def show(self, identity: str, *, actor: str) -> Case:
+    def show(self, id: str, *, actor: str) -> Case:
         """One case, in full: a reading that the audit log keeps.
 
         Raises:
             NotFound: no such case.
         """
-        case = self._case(self._found(identity))
+        case = self._case(self._found(id))
         self._audit.append(REQUEST_READ, actor, {"case": case.id})
         return case
 
@@ -271,17 +271,17 @@ class Cases:
 
     def _take(
         self,
-        identity: str,
+        id: str,
         step: Callable[[Case], Case],
         kind: str,
         actor: str,
         detail: Mapping[str, object] = {},
     ) -> Case:
         for _ in range(_TRIES):
-            row = self._found(identity)
+            row = self._found(id)
             case = step(self._case(row))
             # First: a step without a trace is worse than a trace without a step.
-            self._audit.append(kind, actor, {"case": identity, **detail, "due": case.due.isoformat()})
+            self._audit.append(kind, actor, {"case": id, **detail, "due": case.due.isoformat()})
             changed = self._row(case, row.n + 1, row.subjects)
             if case.person and not self._told(row):
                 # Erased since it was read: who it was must not go into a key that was made since.
@@ -290,8 +290,8 @@ class Cases:
                 return case
         raise Unavailable("Others change this request at the same moment. Look at it, then try again.", retry_after=1)
 
-    def _found(self, identity: str) -> CaseRow:
-        row = self._repository.get(identity)
+    def _found(self, id: str) -> CaseRow:
+        row = self._repository.get(id)
         if row is None:
             raise NotFound("No request has this id. `sillage request list` shows those that wait.")
         return row

@@ -88,7 +88,7 @@ class Case:
         return self.pending and today > self.due
 
 
-def opened(identity: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> Case:
+def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> Case:
     """A new request.
 
     Raises:
@@ -100,7 +100,7 @@ def opened(identity: str, kind: str, received: date, person: tuple[str, ...], to
         raise _bad("received", "must not be after today")
     if received < months_after(today, -12 * _MAX_AGE_YEARS):
         raise _bad("received", f"must be within the last {_MAX_AGE_YEARS} years")
-    return Case(identity, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
+    return Case(id, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
 
 
 def identified(case: Case, step: Step) -> Case:

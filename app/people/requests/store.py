@@ -100,16 +100,16 @@ COLLECTIONS = (
         ),
         # Empty: the person was erased, and nothing of them is in it.
         under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
-        under_documents_key=UnderDocumentsKey(("sealed",), lambda identity, _: place(identity)),
+        under_documents_key=UnderDocumentsKey(("sealed",), lambda id, _: place(id)),
         data=CaseData,
         restored=Restored.IN_FORCE,
     ),
 )
 
 
-def place(identity: str) -> str:
+def place(id: str) -> str:
     """The place that the sealed parts of a case are bound to."""
-    return f"case:{identity}"
+    return f"case:{id}"
 
 
 class CaseRow(NamedTuple):
@@ -158,10 +158,10 @@ class CaseRepository:
             outcome = self._collection.replace_one({"_id": row.id, "n": row.n - 1}, _document(row))
         return outcome.matched_count == 1
 
-    def get(self, identity: str) -> CaseRow | None:
+    def get(self, id: str) -> CaseRow | None:
         """One case."""
         with translated():
-            found = self._collection.find_one({"_id": identity})
+            found = self._collection.find_one({"_id": id})
         return _row(found) if found else None
 
     def list(self, statuses: Sequence[str], due_until: date | None, limit: int) -> Sequence[CaseRow]:
@@ -213,10 +213,10 @@ class CaseRepository:
         with translated():
             return [one["_id"] for one in self._collection.find(asked, {"_id": 1}).limit(limit)]
 
-    def delete(self, identities: Sequence[str]) -> None:
+    def delete(self, ids: Sequence[str]) -> None:
         """Delete these cases."""
         with translated():
-            self._collection.delete_many({"_id": {"$in": [*identities]}})
+            self._collection.delete_many({"_id": {"$in": [*ids]}})
 
     def count_of(self, subjects: Iterable[bytes]) -> int:
         """The number of cases of a person, by any of their subject tokens."""

@@ -129,10 +129,9 @@ class AttachmentData(PersonalDataStore):
             # Read after the rows: what is sealed with a key that lives was sealed with one that is there by now.
             living = self._learners.existing({subject for _, subject, _ in wrapped})
             dead = [
-                (identity, subject, key)
-                for identity, subject, key in wrapped
-                if subject not in living
-                or not attachment_sealing.unwraps(living[subject], self._organisation, identity, key)
+                (id, subject, key)
+                for id, subject, key in wrapped
+                if subject not in living or not attachment_sealing.unwraps(living[subject], self._organisation, id, key)
             ]
             yield Gone(self._unwrap(dead))
             after = rows[-1]["_id"]
@@ -149,14 +148,11 @@ class AttachmentData(PersonalDataStore):
         if not dead:
             return 0
         changes = [
-            UpdateOne({"_id": identity}, {"$pull": {"keys": {"subject": subject, "key": key}}})
-            for identity, subject, key in dead
+            UpdateOne({"_id": id}, {"$pull": {"keys": {"subject": subject, "key": key}}}) for id, subject, key in dead
         ]
         with translated():
             self._attachments.bulk_write(changes, ordered=False)
-            found = self._attachments.find(
-                {"_id": {"$in": [identity for identity, *_ in dead]}, "keys": []}, {"_id": 1}
-            )
+            found = self._attachments.find({"_id": {"$in": [id for id, *_ in dead]}, "keys": []}, {"_id": 1})
             unreadable = [bytes(each["_id"]) for each in found]
         self._repository.drop(unreadable)
         return len(unreadable)

@@ -56,17 +56,17 @@ def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Dis
         made.status_code = 202
         return made
 
-    @routes.get("/erasures/<uuid:identity>")
-    def _erasure(identity: UUID) -> Response:
+    @routes.get("/erasures/<uuid:id>")
+    def _erasure(id: UUID) -> Response:
         gate.principal(RIGHTS)
         _refuse_parameters()
-        return answer(_shown(erasures.get(identity)))
+        return answer(_shown(erasures.get(id)))
 
-    @routes.get("/erasures/<uuid:identity>/receipt")
-    def _receipt(identity: UUID) -> Response:
+    @routes.get("/erasures/<uuid:id>/receipt")
+    def _receipt(id: UUID) -> Response:
         gate.principal(RIGHTS)
         _refuse_parameters()
-        receipt = erasures.get(identity).receipt
+        receipt = erasures.get(id).receipt
         if receipt is None:
             raise NotFound("There is no receipt yet: the erasure is under way.")
         return Response(receipt, content_type="application/json")

@@ -23,10 +23,10 @@ def blueprint(gate: Gate, activities: Activities) -> Blueprint:
     def described() -> Response:
         gate.principal(scopes.READ, scopes.READ_MINE)
         headers.version()
-        identity = parse_activity(parameters.given())
+        id = parse_activity(parameters.given())
         # IEEE 9274.1.1 4.1.6.4: an Activity that nothing is known of is answered all the same.
-        activity: dict[str, Any] = {"objectType": "Activity", "id": identity}
-        for _, definition in activities.definitions([identity]):
+        activity: dict[str, Any] = {"objectType": "Activity", "id": id}
+        for _, definition in activities.definitions([id]):
             activity["definition"] = definition
         return Response(lossless.dumps(activity), content_type="application/json")
 

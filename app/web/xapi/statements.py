@@ -87,9 +87,7 @@ def blueprint(
     @routes.post("/statements")
     def post() -> Response:
         recorded = record(_unaddressed)
-        return _told(
-            Response(orjson.dumps([str(identity) for identity in recorded.ids]), content_type="application/json")
-        )
+        return _told(Response(orjson.dumps([str(id) for id in recorded.ids]), content_type="application/json"))
 
     @routes.put("/statements")
     def put() -> Response:
@@ -147,8 +145,8 @@ def blueprint(
 def _named(statements: Mapping[UUID, bytes]) -> dict[str, object]:
     """Statements by ids, and the tokens of their learners, as the audit log names them."""
     if len(statements) == 1:
-        ((identity, subject),) = statements.items()
-        return {"statement": str(identity), "subject": subject.hex()}
+        ((id, subject),) = statements.items()
+        return {"statement": str(id), "subject": subject.hex()}
     return {"tokens": sorted({subject.hex() for subject in statements.values()})}
 
 

@@ -33,17 +33,17 @@ def send(container: Container, *statements: dict[str, Any]) -> list[UUID]:
     return list(container.traces.recorder.record(body, SOURCE, Version.V2).ids)
 
 
-def body(container: Container, identity: UUID) -> str:
-    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([identity]))
+def body(container: Container, id: UUID) -> str:
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([id]))
     return plain.body.decode()
 
 
 @pytest.mark.parametrize("place", ["instructor", "member of the actor", "substatement", "object"])
 def test_a_redacted_statement_has_its_digits(container: Container, place: str) -> None:
-    (identity,) = send(container, mentions("pupil-gone")[place])
+    (id,) = send(container, mentions("pupil-gone")[place])
     started = container.people.erasures.erase(person("pupil-gone"), actor="cli:test")
     container.people.erasures.advance(started.id)
-    told = body(container, identity)
+    told = body(container, id)
     assert EXPECTED in told and "pupil-gone" not in told
 
 
@@ -67,10 +67,10 @@ def test_the_summary_of_a_package_says_a_score_of_many_digits(container: Contain
 
 
 def test_they_become_facts_and_are_referred_to_like_others(container: Container) -> None:
-    (identity,) = send(container, statement(timestamp="2026-09-07T08:15:00Z"))
-    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([identity]))
+    (id,) = send(container, statement(timestamp="2026-09-07T08:15:00Z"))
+    (plain,) = container.traces.reader.decrypted(container.traces.statements.some([id]))
     assert extract([plain], "UTC")["verb"].to_list() == [statement()["verb"]["id"]]
-    (found,) = Referred(container.traces.statements, container.traces.reader).find(SOURCE.id, [identity]).values()
+    (found,) = Referred(container.traces.statements, container.traces.reader).find(SOURCE.id, [id]).values()
     assert found["result"]["extensions"] == {EXTENSION: [Digits(LONG), Digits("1e400")]}
 
 

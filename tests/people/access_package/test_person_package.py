@@ -52,14 +52,14 @@ class House:
         self.tutor = self._source("tutor")
         self.ent = self._source("ent")
 
-    def _source(self, identity: str) -> Source:
+    def _source(self, id: str) -> Source:
         return self.container.operations.sources.add(
-            identity, name=f"The {identity}", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
+            id, name=f"The {id}", activity=ACTIVITY["id"], scopes=["all"], actor="cli:test"
         )[0]
 
     def send(self, *statements: dict[str, Any], source: Source | None = None) -> list[str]:
         recorded = self.container.traces.recorder.record(orjson.dumps(statements), source or self.tutor, Version.V2)
-        return [str(identity) for identity in recorded.ids]
+        return [str(id) for id in recorded.ids]
 
     def keep(self, resource: Resource, agent: dict[str, Any], name: str, content: bytes, **more: Any) -> None:
         place = Place(resource, agent=agent_identifier(agent), id=name, **more)

@@ -55,11 +55,11 @@ def about(container: Container, who: Person) -> Any:
     return orjson.loads(ZipFile(io.BytesIO(content)).read("about.json"))
 
 
-def damage(container: Container, identity: UUID) -> None:
+def damage(container: Container, id: UUID) -> None:
     """Alter the last byte of a body."""
-    body = bytearray(container.platform.store.collection("statements").find_one({"_id": identity})["body"])
+    body = bytearray(container.platform.store.collection("statements").find_one({"_id": id})["body"])
     body[-1] ^= 1
-    container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": bytes(body)}})
+    container.platform.store.collection("statements").update_one({"_id": id}, {"$set": {"body": bytes(body)}})
 
 
 @pytest.fixture(params=[FORGETTING, DELETING])
@@ -73,9 +73,9 @@ def anew(request: pytest.FixtureRequest, container: Container) -> tuple[Containe
 def test_old_statements_are_erased_though_there_is_a_new_key(anew: tuple[Container, list[UUID], list[UUID]]) -> None:
     container, old, fresh = anew
     with structlog.testing.capture_logs() as logged:
-        for identity in old:
+        for id in old:
             with pytest.raises(NotFound):
-                container.traces.statement_queries.one(identity, READER, voided=False)
+                container.traces.statement_queries.one(id, READER, voided=False)
         assert page(container) == [str(fresh[0])]
         assert [plain.id for plain in container.traces.reader.scan(None, 1 << 62, 100)[0]] == list(fresh)
         assert container.operations.key_service.verify().damaged == ()
@@ -90,11 +90,11 @@ def test_a_damaged_body_is_told_as_damaged_while_an_erasure_goes_on(container: C
     erasure = begun(container, DELETING)
     (fresh,) = send(container, named("lea"))
     assert container.traces.statements.some([fresh])[0].stored > erasure.until_stored
-    for identity, name in ((others, "other"), (fresh, "lea")):
-        damage(container, identity)
+    for id, name in ((others, "other"), (fresh, "lea")):
+        damage(container, id)
         with structlog.testing.capture_logs() as logged, pytest.raises(DecryptionFailed):
-            container.traces.statement_queries.one(identity, READER, voided=False)
-        assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(identity)]]
+            container.traces.statement_queries.one(id, READER, voided=False)
+        assert [line["statements"] for line in logged if line["log_level"] == "error"] == [[str(id)]]
         assert about(container, person(name))["unreadable"] == 1
     assert page(container) == []
 

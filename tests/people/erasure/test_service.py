@@ -120,10 +120,10 @@ def test_everything_of_a_person_goes_and_what_is_anothers_stays(container: Conta
     require_nothing_of(container, person("lea"))
     after = bodies(container)
     assert before.keys() - after.keys() == {UUID(own["id"])} | {
-        identity for identity, body in before.items() if "attachments" in body
+        id for id, body in before.items() if "attachments" in body
     }
-    for identity, body in after.items():
-        assert (body["id"], body["stored"]) == (before[identity]["id"], before[identity]["stored"])
+    for id, body in after.items():
+        assert (body["id"], body["stored"]) == (before[id]["id"], before[id]["stored"])
     assert container.platform.store.collection("documents").count_documents({}) == 1
     assert container.platform.store.collection("attachments").count_documents({}) == 0
     assert container.platform.store.collection("attachment_frames").count_documents({}) == 0
@@ -173,9 +173,9 @@ def test_several_identifiers_go_together(container: Container) -> None:
 
 
 def test_statements_in_version_1_0_3_are_redacted_too(container: Container) -> None:
-    (identity,) = send(container, named("other", context={"instructor": account("lea")}), version=Version.V1)
+    (id,) = send(container, named("other", context={"instructor": account("lea")}), version=Version.V1)
     erase(container, "lea")
-    body = bodies(container)[identity]
+    body = bodies(container)[id]
     assert body["version"] == "1.0.0"
     assert body["context"]["instructor"]["account"]["homePage"].endswith("/erased")
     require_nothing_of(container, person("lea"))
@@ -389,7 +389,7 @@ def test_a_document_sealed_with_a_key_that_is_gone_is_taken_back(container: Cont
 def test_a_statement_that_changes_meanwhile_is_read_again(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (identity,) = send(container, named("other", context={"instructor": account("lea")}))
+    (id,) = send(container, named("other", context={"instructor": account("lea")}))
     remains = container.people.erasures._remains
     real = remains.redact
     moved: list[int] = []
@@ -397,11 +397,11 @@ def test_a_statement_that_changes_meanwhile_is_read_again(
     def raced(redactions: Any) -> int:
         if not moved:
             # A writer that was declared dead moves its statement to a later place, sealed anew.
-            row = container.traces.statements.some([identity])[0]
+            row = container.traces.statements.some([id])[0]
             plain = container.traces.reader.decrypted([row])[0].body
             key = container.keys.subjects.existing([row.subject])[row.subject]
-            (again,) = container.traces.bodies.encrypt([(identity, plain)], [key])
-            container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": again}})
+            (again,) = container.traces.bodies.encrypt([(id, plain)], [key])
+            container.platform.store.collection("statements").update_one({"_id": id}, {"$set": {"body": again}})
             moved.append(real(redactions))
             return moved[0]
         return real(redactions)
@@ -423,28 +423,28 @@ def grave_mark(container: Container, name: str) -> bytes:
 
 
 def test_a_mention_that_nobody_can_open_loses_its_tokens(container: Container) -> None:
-    (identity,) = send(container, named("other", context={"instructor": account("lea")}))
+    (id,) = send(container, named("other", context={"instructor": account("lea")}))
     container.platform.store.collection("subjects").delete_one({"_id": subject_of(container, "other")})
     container.keys.subjects.forget()
     assert erase(container, "lea").counts["unopened"] == 1
     raw = dump(container)
     assert not any(token in raw for token in tokens(container, person("lea")))
-    assert container.traces.statements.some([identity])
+    assert container.traces.statements.some([id])
 
 
 def test_a_signature_that_holds_a_copy_of_the_statement_goes_with_its_data(container: Container) -> None:
     data = b"x" * 40
     sent = named("other", context={"instructor": account("lea")}, attachments=[attachment_of(data)])
-    (identity,) = send(container, sent, data=(data,))
+    (id,) = send(container, sent, data=(data,))
     # As if it had been sent as a signature, whose data only a real one would be let in.
-    row = container.traces.statements.some([identity])[0]
+    row = container.traces.statements.some([id])[0]
     body = orjson.loads(container.traces.reader.decrypted([row])[0].body)
     body["attachments"][0]["usageType"] = SIGNATURE
     key = container.keys.subjects.existing([row.subject])[row.subject]
-    (sealed,) = container.traces.bodies.encrypt([(identity, orjson.dumps(body))], [key])
-    container.platform.store.collection("statements").update_one({"_id": identity}, {"$set": {"body": sealed}})
+    (sealed,) = container.traces.bodies.encrypt([(id, orjson.dumps(body))], [key])
+    container.platform.store.collection("statements").update_one({"_id": id}, {"$set": {"body": sealed}})
     assert erase(container, "lea").counts["signatures"] == 1
-    assert "attachments" not in bodies(container)[identity]
+    assert "attachments" not in bodies(container)[id]
     assert container.platform.store.collection("attachments").count_documents({}) == 0
 
 
@@ -454,8 +454,8 @@ def test_shared_data_stay_for_the_others_who_declare_them(container: Container) 
     (kept,) = container.platform.store.collection("attachments").find({})
     assert [each["subject"] for each in kept["keys"]] == [subject_of(container, "other")]
     require_nothing_of(container, person("lea"))
-    ((identity, body),) = bodies(container).items()
-    plain = container.traces.reader.decrypted(container.traces.statements.some([identity]))[0]
+    ((id, body),) = bodies(container).items()
+    plain = container.traces.reader.decrypted(container.traces.statements.some([id]))[0]
     (data,) = container.traces.attachments.of([(plain, body)])
     assert b"".join(data.chunks) == b"copy"
 

@@ -171,9 +171,9 @@ def test_an_act_names_a_request_of_the_same_person_that_is_identified(office: Of
 def test_a_number_in_the_controllers_own_files_is_taken_as_it_is_given(office: Office) -> None:
     assert office.cases.require("2026-117", WHO) is None
     assert office.cases.note_act("2026-117", "erased", BY, {}) is None
-    for identity in ("Paul Untel", "x" * 65, ""):
+    for id in ("Paul Untel", "x" * 65, ""):
         with pytest.raises(BadRequest):
-            office.cases.require(identity, WHO)
+            office.cases.require(id, WHO)
     assert office.entries() == []
 
 
@@ -210,15 +210,15 @@ def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(
     kept = office.identified()
     answered = [office.identified() for _ in range(3)]
     office.cases.refuse(answered[0], reason="manifestly unfounded", actor=BY)
-    for identity in answered[1:]:
-        office.cases.done(identity, actor=BY)
+    for id in answered[1:]:
+        office.cases.done(id, actor=BY)
     office.day += timedelta(days=1_826)
     assert office.cases.remove_old(1_826, actor=BY) == 0
     office.day += timedelta(days=1)
     assert office.cases.remove_old(1_826, actor=BY) == 3
     assert [one.id for one in office.cases.list(case_steps.STATUSES)] == [kept]
     said = office.audit.newest(["requests-removed"])
-    assert sorted(identity for entry in said for identity in entry.detail["cases"]) == sorted(answered)
+    assert sorted(id for entry in said for id in entry.detail["cases"]) == sorted(answered)
     assert office.cases.remove_old(1_826, actor=BY) == 0
 
 
