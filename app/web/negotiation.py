@@ -1,4 +1,4 @@
-"""Choice of the form of an answer: the ``Accept`` header (RFC 9110 12.5.1).
+"""Choice of the form and the language of an answer: ``Accept`` and ``Accept-Language`` (RFC 9110 12.5).
 
 Browsers send ten ranges, and anybody may send a thousand: the header is read to a bound, as ``Accept-Language`` is
 (``app/standards/xapi/languages.py``).
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import Final
+
+from app.standards.xapi.languages import Languages
 
 MAX_CHARACTERS: Final = 8_192
 """Of one header."""
@@ -28,6 +30,11 @@ _RANGE: Final = re.compile(
     r"(?:;[ \t]*q=([01](?:\.[0-9]{0,3})?)[ \t]*(?:;.*)?)?",
     re.ASCII | re.IGNORECASE | re.DOTALL,
 )
+
+
+def in_french(wanted: Languages) -> bool:
+    """True if a reader of these languages prefers French to English."""
+    return wanted.chosen({"en": "", "fr": ""}) == "fr"
 
 
 def wants_page(accept: str | None) -> bool:

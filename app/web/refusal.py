@@ -16,7 +16,7 @@ from gunicorn.http import errors as parser
 from app.core import clock
 from app.core.errors import AddressTooLong, BadRequest, CodingUnknown, ExpectationFailed, HeadTooLarge, SillageError
 from app.web import caching, logs
-from app.web.errors import Rendering
+from app.web.problem_details import Rendering
 
 _ASKED = re.compile(r"([A-Z]+) ([^ ?\r\n]*)")
 _FIELDS = re.compile(r"\n(accept|accept-language|origin|x-request-id)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)

@@ -10,7 +10,7 @@ from flask import Flask
 from app.access.authenticators import Authenticators
 from app.access.basic import Basic
 from app.settings import Settings, load, split_origins, split_purposes
-from app.web import body, caching, compression, cors, errors, logs, operations, paths
+from app.web import body, caching, compression, cors, logs, operations, paths, problem_details
 from app.web.cross_site import CrossSite
 from app.web.gate import AUTHENTICATORS, Gate
 from app.web.mounting import API, XAPI
@@ -46,8 +46,8 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     logs.install(app, metrics.answered, quiet=operations.ENDPOINTS)
     authenticators = Authenticators((Basic(container.access.credentials),))
     app.extensions[AUTHENTICATORS] = authenticators
-    rendering = errors.Rendering(XAPI)
-    errors.install(app, rendering, authenticators.challenges)
+    rendering = problem_details.Rendering(XAPI)
+    problem_details.install(app, rendering, authenticators.challenges)
     compression.install(app)
     caching.install(app, {about.ENDPOINT})
     body.install(app)

@@ -23,7 +23,7 @@ from app.platform.mongo.connection import Store
 from app.research.aggregates import Aggregates
 from app.research.store import AggregateRepository
 from app.settings import Settings
-from app.web import errors
+from app.web import problem_details
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate
 from tests.research.statements import MadeUpReader, class_of
@@ -46,7 +46,7 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
     aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings, Everybody())  # type: ignore[arg-type]
     aggregates.run()
     app = Flask("sillage", static_folder=None)
-    errors.install(app, errors.Rendering())
+    problem_details.install(app, problem_details.Rendering())
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit), url_prefix="/api/v1")
     return app.test_client()

@@ -29,7 +29,7 @@ from app.governance.audit.log import AUDIT_READ, Audit
 from app.governance.audit.store import AuditRepository
 from app.keys.organisation import OrganisationKeys
 from app.platform.mongo.connection import Store
-from app.web import errors
+from app.web import problem_details
 from app.web.admission.admission import Admission, Limits
 from app.web.admission.client_socket import ClientSocket
 from app.web.admission.request_head import Heads
@@ -100,7 +100,7 @@ def application(audit: Audit, *ways: Authenticator) -> FlaskClient:
     nothing: Any = None
     authenticators = Authenticators(ways)
     app = Flask("authenticators")
-    errors.install(app, errors.Rendering(), authenticators.challenges)
+    problem_details.install(app, problem_details.Rendering(), authenticators.challenges)
     purposes = Purposes(("support", "teaching"), required=False, activity=lambda source: f"activity of {source}")
     gate = Gate(authenticators, note=purposes.note, own_site=CrossSite(()).require)
     app.register_blueprint(
@@ -215,14 +215,14 @@ from flask import Flask
 from app.access.authenticators import Authenticators
 from app.serve.server import serve
 from app.settings import load
-from app.web import errors
+from app.web import problem_details
 from app.web.gate import AUTHENTICATORS, Gate
 from tests.web.test_authenticators import Session
 
 def build(settings):
     app = Flask("fairness")
     authenticators = app.extensions[AUTHENTICATORS] = Authenticators([Session()])
-    errors.install(app, errors.Rendering())
+    problem_details.install(app, problem_details.Rendering())
     gate = Gate(authenticators)
     @app.post("/slow")
     def slow():

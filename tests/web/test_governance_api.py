@@ -35,7 +35,7 @@ from app.retention.service import DAY_US, Retention
 from app.retention.store import RetentionRepository
 from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
-from app.web import errors
+from app.web import problem_details
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
@@ -65,7 +65,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         years=RetentionYears(store),
     )
     app = Flask("governance-tests")
-    errors.install(app, errors.Rendering())
+    problem_details.install(app, problem_details.Rendering())
     search = AuditSearch(audit, vault)
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(

@@ -10,7 +10,7 @@ import requests
 
 from app.core.errors import Overloaded, RequestTimeout, SillageError
 from app.web.error_page import HEADERS
-from app.web.errors import Rendering
+from app.web.problem_details import Rendering
 from app.web.refusal import Refusal
 from tests.served import Server, statement
 

@@ -21,7 +21,6 @@ from app.core.errors import (
     UnsupportedContentType,
 )
 from app.standards.xapi import languages
-from app.standards.xapi.languages import Languages
 from app.web import error_page, negotiation
 
 CONTENT_TYPE = "application/problem+json"
@@ -34,11 +33,6 @@ _BY_STATUS: dict[int, tuple[type[SillageError], str]] = {
 }
 
 _log = structlog.get_logger("sillage.web")
-
-
-def in_french(wanted: Languages) -> bool:
-    """True if a reader of these languages prefers French to English."""
-    return wanted.chosen({"en": "", "fr": ""}) == "fr"
 
 
 def document(error: SillageError, *, french: bool, request_id: str) -> dict[str, Any]:
@@ -77,7 +71,7 @@ class Rendering:
         self, error: SillageError, path: str, accept: str | None, accept_language: str | None, request_id: str
     ) -> Rendered:
         """The answer to a request for a path, with these headers; an empty path is one that is not known."""
-        french = in_french(languages.parse(accept_language))
+        french = negotiation.in_french(languages.parse(accept_language))
         headers = {"Content-Language": "fr" if french else "en"}
         if path.startswith("/") and path != self._xapi and not path.startswith(f"{self._xapi}/"):
             headers["Vary"] = "Accept, Accept-Language"
