@@ -17,6 +17,7 @@ from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.retention import deletions
 from app.retention.certificate_store import DELETING, DONE
 from app.retention.certificates import CERTIFICATE, act_of
+from app.retention.closed_account_store import AccountRepository, Closing
 from app.standards.xapi.documents import Resource
 from app.standards.xapi.versions import Version
 from app.traces.statements.store import Filter
@@ -100,6 +101,20 @@ def test_gdpr_18_what_is_of_restricted_persons_stays(container: Container) -> No
     assert set(bodies(container)) == {kept}
     assert container.platform.store.collection("documents").count_documents({}) == 1
     assert (act.counts["statements"], act.counts["restricted"]) == (1, 1)
+
+
+def test_ends_of_accounts_go_when_nothing_is_left_of_before_them(container: Container) -> None:
+    send(container, named("lea"))
+    since, hour = clock.now_us(), 3_600_000_000
+    ends = AccountRepository(container.platform.store)
+    lea, tom = (container.people.persons.subjects(person(name))[0] for name in ("lea", "tom"))
+    ends.close("tutor", [Closing(lea, since, b"x"), Closing(tom, since + hour, b"x")])
+    ends.close("other", [Closing(lea, since, b"x")])
+    send(container, named("lea"))
+    container.retention.deletions.delete_data("tutor", since, **SAID)
+    assert sorted(ends.of([lea, tom])) == [("other", since), ("tutor", since), ("tutor", since + hour)]
+    container.retention.deletions.delete_data("tutor", **SAID)
+    assert sorted(ends.of([lea, tom])) == [("other", since), ("tutor", since + hour)]
 
 
 def test_statements_that_refer_to_it_are_found_by_it_no_more_until_it_comes_again(container: Container) -> None:

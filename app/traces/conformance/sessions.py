@@ -185,10 +185,6 @@ class Sessions:
         """The commonest ways in which sessions went wrong."""
         return self._repository.breaks(source, since)
 
-    def forget(self, source: str, before: int) -> int:
-        """Delete the sessions of a source that did not change since (microseconds): retention."""
-        return self._repository.forget(source, before)
-
     # --- the job --------------------------------------------------------------------------------------
 
     def _follow(

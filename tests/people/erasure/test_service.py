@@ -14,17 +14,22 @@ import pytest
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
+from app.core.personal_data import DataSubject, Erasing
 from app.crypto import signing
+from app.crypto.documents import encrypt, session_place
 from app.governance.audit.store import Entry
 from app.people.erasure import service as rules
 from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.pseudonyms import Person
 from app.research.store import AggregateRepository
+from app.retention.closed_account_store import PLACE as ACCOUNT
+from app.retention.closed_account_store import AccountRepository, Closing
 from app.standards.xapi.attachments import SIGNATURE
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
+from app.traces.conformance.session_store import SESSIONS
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import MAX_CARRIED
 from app.wiring.container import Container
@@ -495,6 +500,58 @@ def test_what_is_noted_of_a_person_goes_but_an_objection(container: Container) -
     erase(container, "lea", "lea-2")
     assert [each["_id"] for each in accounts.find({})] == [f"{bytes(16).hex()}/tutor"]
     assert list(states.find({})) == [{"_id": subjects[1], "objects": ["research"]}]
+
+
+def test_what_came_under_a_new_key_before_the_rest_is_deleted_stays(container: Container) -> None:
+    subject = container.keys.organisation.subject(*person("lea").identifiers)
+
+    def keep(day: int) -> None:
+        document(container, Resource.STATE, "lea", f"d{day}")
+        who = container.keys.person_seal.encrypt(ACCOUNT, {subject: b"[]"})[subject]
+        AccountRepository(container.platform.store).close(f"tool-{day}", [Closing(subject, day, who)])
+        session = bytes([day] * 16)
+        key = container.keys.subjects.ensured([subject])[subject]
+        state = encrypt(
+            key, container.keys.organisation.organisation, session_place(session), b"[]", clock.random_bytes
+        )
+        container.platform.store.collection(SESSIONS).insert_one({"_id": session, "subject": subject, "state": state})
+
+    keep(1)
+    begun = container.people.erasures.erase(person("lea"), actor=BY)
+    # Who comes back does not wait for the end of it.
+    keep(2)
+    counts = container.people.erasures.advance(begun.id).counts
+    assert (counts["documents"], counts["accounts"], counts["sessions"]) == (1, 1, 1)
+    assert [each["source"] for each in container.platform.store.collection("accounts").find({})] == ["tool-2"]
+    assert [bytes(each["_id"]) for each in container.platform.store.collection(SESSIONS).find({})] == [bytes([2] * 16)]
+    assert container.traces.documents.ids(place(Resource.STATE, "lea", "")._replace(id=None), actor=BY).ids == ("d2",)
+
+
+def test_what_is_sealed_with_a_key_in_hand_after_the_first_pass_goes_in_the_second(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = container.people.persons.subjects(person("lea"))[0]
+    sessions = container.platform.store.collection(SESSIONS)
+    redacting = rules.Erasures._redacting
+
+    def late(self: rules.Erasures, *given: Any) -> Erasure:
+        sessions.insert_one({"_id": bytes(16), "subject": subject, "state": b"x" * 40})
+        return redacting(self, *given)
+
+    monkeypatch.setattr(rules.Erasures, "_redacting", late)
+    assert erase(container, "lea").counts["sessions"] == 1
+    assert sessions.count_documents({}) == 0
+
+
+def test_the_second_pass_leaves_what_is_noted_of_who_came_back(container: Container) -> None:
+    subject = container.people.persons.subjects(person("lea"))[0]
+    states = container.platform.store.collection("person_states")
+    states.insert_one({"_id": subject, "restricted": clock.now()})
+    asked = Erasing(DataSubject((subject,), named=(subject,)), clock.now_us(), 10, again=True)
+    assert not [gone for store in container.operations.personal_data for gone in store.erase(asked)]
+    assert states.count_documents({"restricted": {"$exists": True}}) == 1
+    # Nor are readings of since then to be forgotten.
+    assert container.platform.store.collection("reception_graves").count_documents({}) == 0
 
 
 def test_the_destroying_step_and_the_end_are_on_record_without_a_name(container: Container) -> None:

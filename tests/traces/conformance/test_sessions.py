@@ -17,7 +17,7 @@ from app.access.store import Source
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.traces.conformance import sessions as following
-from app.traces.conformance.session_store import SessionRepository
+from app.traces.conformance.session_store import SESSIONS, SessionRepository
 from app.traces.statements.store import Filter, Rows, Statements
 from app.wiring.container import Container
 from tests.served import statement
@@ -211,8 +211,12 @@ def test_an_erased_learner_leaves_no_state_that_opens(container: Container) -> N
 
 def test_retention_takes_sessions_with_it(container: Container) -> None:
     send(container, step("start", str(uuid4()), 1))
-    assert container.traces.sessions.forget("stadium", 1) == 0
-    assert container.traces.sessions.forget("stadium", 1 << 62) == 1
+    (kept,) = [store for store in container.operations.personal_data if store.name == SESSIONS]
+    sessions = container.platform.store.collection(SESSIONS)
+    kept.expire("stadium", 1)
+    assert sessions.count_documents({}) == 1
+    kept.expire("stadium", 1 << 62)
+    assert sessions.count_documents({}) == 0
 
 
 def test_a_template_may_ask_for_the_template_of_a_stored_statement(container: Container) -> None:
