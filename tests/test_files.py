@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,7 +25,10 @@ OTHERS = {
     "app.platform.jobs.scheduler": "a file of /proc",
     "app.cli": "the null device",
     "app.operations.backup.service": "what backup_file declares",
+    "app.people.access_package.package_zip": "members of an archive in memory",
 }
+# Modes of ``open``, of a path's and of ``click.File``: text or binary, made, replaced, added to or changed.
+_WRITING = re.compile(r"'(?:[wxa][bt]?\+?[bt]?|r[bt]?\+[bt]?)'")
 
 
 def writing(module: Path) -> bool:
@@ -41,13 +45,39 @@ def _writes(node: ast.AST) -> bool:
         return True
     if called == "os.open":
         return not any("O_RDONLY" in each for each in words)
-    return called.endswith(".open") and any(each in {f"'{mode}b'" for mode in "wxa"} for each in words)
+    return called.rpartition(".")[2] in {"open", "File"} and any(map(_WRITING.fullmatch, words))
 
 
 def modules() -> Iterator[tuple[str, Path]]:
     for path in sorted((ROOT / "app").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         yield name, path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "new_file(path)",
+        "path.write_text('lea')",
+        "tempfile.mkdtemp()",
+        "os.open(path, os.O_WRONLY)",
+        *("open(path, 'w')", "path.open('a')", "path.open(mode='xb')", "gzip.open(path, 'wt')", "open(path, 'r+')"),
+        "click.File('w')",
+    ],
+)
+def test_whatever_writes_is_seen(tmp_path: Path, text: str) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(text)
+    assert writing(module)
+
+
+@pytest.mark.parametrize(
+    "text", ["path.open()", "path.open('rb')", "store.open('a name')", "os.open(path, os.O_RDONLY)"]
+)
+def test_what_reads_does_not_write(tmp_path: Path, text: str) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(text)
+    assert not writing(module)
 
 
 def test_each_module_that_writes_a_file_declares_it() -> None:
