@@ -315,6 +315,9 @@ _PERSONAL_FILES = """
 ## Files
 
 Every kind of file that the product writes (`app/files.py`).
+Subject access exports, backups, lists of tombstones and copies of the audit log are `.NAME.part`, mode 0600, until they
+are whole. A process that is killed leaves that behind: it is to be deleted like the file. The next backup, or
+checkpoint, deletes its own.
 
 | file | in | holds | kept | erasure | restore |
 | --- | --- | --- | --- | --- | --- |
