@@ -19,7 +19,7 @@ from app.commands.purpose import purpose_option
 from app.commands.screen import out, table
 from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound
-from app.people.erasure.service import RECEIPT, Told
+from app.people.erasure.service import RECEIPT, ProgressCallback
 from app.people.erasure.store import DONE
 from app.people.finding.pseudonyms import Person
 
@@ -178,7 +178,7 @@ def _show(content: Any) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Told]:
+def _progress() -> Iterator[ProgressCallback]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = out()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

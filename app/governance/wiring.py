@@ -17,7 +17,7 @@ from app.governance.audit.store import AuditRepository
 from app.governance.kept_since import KeptSince
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register
-from app.governance.register.store import ActivityRepository
+from app.governance.register.store import ProcessingActivityRepository
 from app.keys import wiring
 from app.keys.wiring import KeyServices
 from app.platform.jobs.lease import Lease
@@ -95,7 +95,9 @@ class GovernanceServices:
     def register(self) -> Register:
         """The register of processing activities."""
         store = self._platform.store
-        return Register(ActivityRepository(store), self.audit, store.clock.now_us, ZoneInfo(self._settings.timezone))
+        return Register(
+            ProcessingActivityRepository(store), self.audit, store.clock.now_us, ZoneInfo(self._settings.timezone)
+        )
 
     def keep(self, stop: Event) -> None:
         """Anchor the audit log, now and then; its end anchors it when the process ends."""

@@ -18,7 +18,7 @@ from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
 from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
-from app.governance.register.service import Activity, Register
+from app.governance.register.service import ProcessingActivity, Register
 from app.retention import certificate_store as acts
 from app.retention.certificate_store import DELETIONS, DONE, WAITING, Act, CertificateRepository
 from app.retention.certificates import Certificates, require_words
@@ -36,8 +36,8 @@ class Move(NamedTuple):
     """
 
     source: Source
-    before: Activity
-    after: Activity
+    before: ProcessingActivity
+    after: ProcessingActivity
     now: RetentionLine
     then: RetentionLine
 
@@ -141,7 +141,7 @@ class Contracts:
         """True if a day has begun, in the organisation's time zone."""
         return day <= self._today()
 
-    def of(self, activity: str) -> tuple[Activity, list[Source]]:
+    def of(self, activity: str) -> tuple[ProcessingActivity, list[Source]]:
         """An entry of the register, and its sources.
 
         Raises:

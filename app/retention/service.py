@@ -26,7 +26,7 @@ from app.core.personal_data import Ended, PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
-from app.governance.register.service import Activity, Register, RetentionRule, SourceLink, version_on
+from app.governance.register.service import ProcessingActivity, Register, RetentionRule, SourceLink, version_on
 from app.keys.person_seal import PersonSeal
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.documents import AgeingDocuments
@@ -196,11 +196,11 @@ class Retention:
             for activity, link in self._governed(now)
         ]
 
-    def line(self, activity: Activity, source: str, now: int) -> RetentionLine:
+    def line(self, activity: ProcessingActivity, source: str, now: int) -> RetentionLine:
         """The line of the report on a source, were it under this processing activity."""
         return self._line(activity, source, now, self._held())
 
-    def _line(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> RetentionLine:
+    def _line(self, activity: ProcessingActivity, source: str, now: int, held: Sequence[Restricted]) -> RetentionLine:
         cutoff = _cutoff(activity, now)
         overdue = cutoff - GRACE_HOURS * 3_600_000_000
         tokens = self._tokens(source)
@@ -228,7 +228,7 @@ class Retention:
             activity.minors,
         )
 
-    def effect(self, draft: Activity, now: int) -> Effect:
+    def effect(self, draft: ProcessingActivity, now: int) -> Effect:
         """The effect of a version that is about to be added, from when it is in force, or from ``now``.
 
         Only a shorter duration is counted: of any other nothing becomes due.
@@ -242,7 +242,7 @@ class Retention:
         due = max(self._due(draft, at) - self._due(governing, at), 0) if shorter else 0
         return Effect(governing.retention, shorter, at, due)
 
-    def _due(self, activity: Activity, at: int) -> int:
+    def _due(self, activity: ProcessingActivity, at: int) -> int:
         """The number of statements stored now that are due at an instant, by one version of a processing activity."""
         held, cutoff, total = self._held(), _cutoff(activity, at), 0
         for source in sorted(link.source for link in self._sources() if link.activity == activity.id):
@@ -398,7 +398,9 @@ class Retention:
     def _year(self, now: int) -> tuple[int, datetime]:
         return self._register.day(now).year, datetime.fromtimestamp(now / 1_000_000, UTC)
 
-    def _ended(self, activity: Activity, source: str, now: int, held: Sequence[Restricted]) -> Iterator[list[Ended]]:
+    def _ended(
+        self, activity: ProcessingActivity, source: str, now: int, held: Sequence[Restricted]
+    ) -> Iterator[list[Ended]]:
         """The learners of a source whose account ended long enough ago, some at a time."""
         months = activity.retention.account_closed_months
         if months is None:
@@ -424,7 +426,7 @@ class Retention:
             if chunk:
                 yield chunk
 
-    def _governed(self, now: int) -> list[tuple[Activity, SourceLink]]:
+    def _governed(self, now: int) -> list[tuple[ProcessingActivity, SourceLink]]:
         activities = {activity.id: activity for activity in self._register.list(now)}
         links = sorted(self._sources(), key=lambda link: (link.activity, link.source))
         return [(activities[link.activity], link) for link in links if link.activity in activities]
@@ -437,5 +439,5 @@ def _subjects(held: Sequence[Restricted]) -> list[bytes]:
     return [one.subject for one in held]
 
 
-def _cutoff(activity: Activity, now: int) -> int:
+def _cutoff(activity: ProcessingActivity, now: int) -> int:
     return now - activity.retention.active_days * DAY_US

@@ -30,7 +30,7 @@ from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
-from app.governance.register.store import ActivityRepository
+from app.governance.register.store import ProcessingActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
@@ -72,7 +72,7 @@ class Container:
             purpose=purpose,
             audit=audit,
             checkpoints=Checkpoints(audit, log, "default", self.keys),
-            register=Register(ActivityRepository(store), audit, clock.now_us),
+            register=Register(ProcessingActivityRepository(store), audit, clock.now_us),
         )
         self.people = SimpleNamespace(
             audit_search=AuditSearch(audit, vault),

@@ -31,7 +31,10 @@ def test_in_french_what_is_less_than_two_is_singular() -> None:
     assert [is_singular(number) for number in (0, 1, 2)] == [False, True, False]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "app" / "cli").glob("*.py")), ids=lambda path: path.name)
+COMMANDS = [path for folder in ("cli", "commands") for path in sorted((ROOT / "app" / folder).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
 def test_no_command_puts_a_plural_behind_a_number_of_any_size(path: Path) -> None:
     for text in ast.walk(ast.parse(path.read_text())):
         if isinstance(text, ast.JoinedStr):

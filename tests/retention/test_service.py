@@ -18,7 +18,7 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
-from app.governance.register.store import ActivityRepository
+from app.governance.register.store import ProcessingActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
@@ -45,7 +45,7 @@ class House:
         self.store = store
         self.vault = vault
         self.audit = Audit(AuditRepository(store), vault, lambda: next(ticks), os.urandom)
-        self.register = Register(ActivityRepository(store), self.audit, lambda: NOW)
+        self.register = Register(ProcessingActivityRepository(store), self.audit, lambda: NOW)
         for name, days in (("ent", 10), ("p2ia", 100)):
             content = json.loads((EXAMPLES / f"{name}.json").read_bytes())
             content["retention"]["active_days"] = days

@@ -23,7 +23,7 @@ from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
-from app.governance.register.store import ActivityRepository
+from app.governance.register.store import ProcessingActivityRepository
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
@@ -51,7 +51,7 @@ def audit(store: Store, vault: OrganisationKeys) -> Audit:
 
 @pytest.fixture
 def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit: Audit) -> FlaskClient:
-    register = Register(ActivityRepository(store), audit, clock.now_us)
+    register = Register(ProcessingActivityRepository(store), audit, clock.now_us)
     register.add(ENT.read_bytes())
     retention = Retention(
         RetentionRepository(store, AttachmentRepository(store)),

@@ -21,7 +21,7 @@ from jsonschema.exceptions import ValidationError
 from app.core import contracts
 from app.core.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit.log import ACTIVITY_ADDED, Audit
-from app.governance.register.store import ActivityRepository, StoredActivity
+from app.governance.register.store import ProcessingActivityRepository, StoredProcessingActivity
 
 _SCHEMA = ("sillage", "processing-activity.schema.json")
 _MAX_BYTES = 1_000_000
@@ -62,7 +62,7 @@ class RetentionRule(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
+class ProcessingActivity:
     """A version of a processing activity.
 
     Attributes:
@@ -112,7 +112,7 @@ class SourceLink(NamedTuple):
     minors_reason: str = ""
 
 
-def version_on(versions: Sequence[Activity], day: date) -> Activity | None:
+def version_on(versions: Sequence[ProcessingActivity], day: date) -> ProcessingActivity | None:
     """The version of one activity that governs on a day; None when none is in force yet.
 
     Args:
@@ -127,7 +127,7 @@ class Register:
     """Adds and finds processing activities. Safe to share between threads."""
 
     def __init__(
-        self, repository: ActivityRepository, audit: Audit, clock: Callable[[], int], timezone: tzinfo = UTC
+        self, repository: ProcessingActivityRepository, audit: Audit, clock: Callable[[], int], timezone: tzinfo = UTC
     ) -> None:
         """``clock`` gives microseconds since 1970 UTC; ``timezone``: where days begin, as the controller has them."""
         self._repository = repository
@@ -138,7 +138,7 @@ class Register:
         # Activities that were found in force, and on which day.
         self._known: dict[str, date] = {}
 
-    def draft(self, document: bytes) -> Activity:
+    def draft(self, document: bytes) -> ProcessingActivity:
         """The version that a document would be, if it were added now; nothing is stored.
 
         Args:
@@ -151,7 +151,7 @@ class Register:
         latest = self._repository.latest(content["id"])
         return _activity(latest if latest is not None and latest.document == content else self._next(content, latest))
 
-    def add(self, document: bytes, actor: str = "cli:processing-activity add") -> Activity:
+    def add(self, document: bytes, actor: str = "cli:processing-activity add") -> ProcessingActivity:
         """Add an activity, or a new version of one; a document equal to the version added last changes nothing.
 
         Args:
@@ -182,13 +182,13 @@ class Register:
         """The instant at which a day begins where the controller is, in microseconds since 1970 UTC."""
         return round(datetime(day.year, day.month, day.day, tzinfo=self._timezone).timestamp()) * 1_000_000
 
-    def list(self, at: int | None = None) -> tuple[Activity, ...]:
+    def list(self, at: int | None = None) -> tuple[ProcessingActivity, ...]:
         """The version in force of every activity that has one, by id; at an instant (microseconds), or now."""
         day = self.day(at)
         found = (version_on(versions, day) for versions in _by_id(self._repository.every()).values())
         return tuple(activity for activity in found if activity is not None)
 
-    def planned(self) -> tuple[Activity, ...]:
+    def planned(self) -> tuple[ProcessingActivity, ...]:
         """The versions that are to come into force, by id and day, those of new activities too."""
         today = self.day()
         return tuple(
@@ -203,14 +203,14 @@ class Register:
             )
         )
 
-    def overdue_reviews(self) -> tuple[Activity, ...]:
+    def overdue_reviews(self) -> tuple[ProcessingActivity, ...]:
         """The versions in force whose day of review has passed, and that nothing planned takes the place of."""
         today, replaced = self.day(), {one.id for one in self.planned()}
         return tuple(
             one for one in self.list() if one.review_by is not None and one.review_by < today and one.id not in replaced
         )
 
-    def get(self, identifier: str, at: int | None = None) -> Activity:
+    def get(self, identifier: str, at: int | None = None) -> ProcessingActivity:
         """The version in force of one activity, at an instant (microseconds), or now.
 
         Raises:
@@ -226,7 +226,7 @@ class Register:
             )
         raise NotFound(_not_yet(versions))
 
-    def history(self, identifier: str) -> tuple[Activity, ...]:
+    def history(self, identifier: str) -> tuple[ProcessingActivity, ...]:
         """Every version of one activity, oldest first; empty when there is none."""
         return tuple(_activity(stored) for stored in self._repository.history(identifier))
 
@@ -259,8 +259,10 @@ class Register:
         """Look anew at what is in force."""
         self._known = {}
 
-    def _next(self, content: Mapping[str, Any], latest: StoredActivity | None) -> StoredActivity:
-        return StoredActivity(content["id"], 1 if latest is None else latest.version + 1, self._clock(), content)
+    def _next(self, content: Mapping[str, Any], latest: StoredProcessingActivity | None) -> StoredProcessingActivity:
+        return StoredProcessingActivity(
+            content["id"], 1 if latest is None else latest.version + 1, self._clock(), content
+        )
 
     def _checked(self, document: bytes) -> Any:
         content = _decoded(document)
@@ -384,14 +386,14 @@ def _dates(content: Mapping[str, object]) -> Iterator[Fault]:
         yield Fault("/review_by", "date-order", "GDPR art. 5(2)", "must be after in_force_from")
 
 
-def _by_id(every: Sequence[StoredActivity]) -> dict[str, list[Activity]]:
-    found: dict[str, list[Activity]] = {}
+def _by_id(every: Sequence[StoredProcessingActivity]) -> dict[str, list[ProcessingActivity]]:
+    found: dict[str, list[ProcessingActivity]] = {}
     for stored in every:
         found.setdefault(stored.id, []).append(_activity(stored))
     return found
 
 
-def _not_yet(versions: Sequence[Activity]) -> str:
+def _not_yet(versions: Sequence[ProcessingActivity]) -> str:
     first = min(versions, key=lambda one: one.in_force_from)
     return (
         f"The processing activity {first.id} is in force from {first.in_force_from} on: until then nothing is stored "
@@ -405,9 +407,9 @@ def _rule(said: Mapping[str, Any]) -> RetentionRule:
     return RetentionRule(said["active_days"], Text(**said["justification"]), months)
 
 
-def _activity(stored: StoredActivity) -> Activity:
+def _activity(stored: StoredProcessingActivity) -> ProcessingActivity:
     entry: dict[str, Any] = dict(stored.document)  # it kept the schema when it was added
-    return Activity(
+    return ProcessingActivity(
         id=stored.id,
         version=stored.version,
         added=stored.added,

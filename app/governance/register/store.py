@@ -17,7 +17,7 @@ NAME = "activities"
 COLLECTIONS = (Declared(NAME, Impersonal("processing activities; contacts of the controller, as published")),)
 
 
-class StoredActivity(NamedTuple):
+class StoredProcessingActivity(NamedTuple):
     """One version of an entry: ``added`` in microseconds since 1970 UTC, the document as it was checked."""
 
     id: str
@@ -26,7 +26,7 @@ class StoredActivity(NamedTuple):
     document: Mapping[str, object]
 
 
-class ActivityRepository:
+class ProcessingActivityRepository:
     """Processing activities by id and version (1, 2, …). Which one governs on a day:
     ``app/governance/register/service.py``.
     """
@@ -34,7 +34,7 @@ class ActivityRepository:
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def insert(self, activity: StoredActivity) -> bool:
+    def insert(self, activity: StoredProcessingActivity) -> bool:
         """Store a version; False when that version is already taken by another writer."""
         document = {
             "_id": SON([("activity", activity.id), ("version", activity.version)]),
@@ -48,18 +48,18 @@ class ActivityRepository:
                 return False
         return True
 
-    def latest(self, identifier: str) -> StoredActivity | None:
+    def latest(self, identifier: str) -> StoredProcessingActivity | None:
         """The version added last, in force or not."""
         with translated():
             document = self._collection.find_one(_versions(identifier), sort=[("_id", -1)])
         return _activity(document) if document else None
 
-    def history(self, identifier: str) -> list[StoredActivity]:
+    def history(self, identifier: str) -> list[StoredProcessingActivity]:
         """Every version of one activity, oldest first."""
         with translated():
             return [_activity(d) for d in self._collection.find(_versions(identifier)).sort("_id", 1)]
 
-    def every(self) -> list[StoredActivity]:
+    def every(self) -> list[StoredProcessingActivity]:
         """Every version of every activity, by id, each oldest first."""
         with translated():
             return [_activity(d) for d in self._collection.find({}).sort("_id", 1)]
@@ -74,6 +74,8 @@ def _versions(identifier: str) -> Document:
     }
 
 
-def _activity(document: Document) -> StoredActivity:
+def _activity(document: Document) -> StoredProcessingActivity:
     place = document["_id"]
-    return StoredActivity(place["activity"], int(place["version"]), int(document["added"]), document["document"])
+    return StoredProcessingActivity(
+        place["activity"], int(place["version"]), int(document["added"]), document["document"]
+    )

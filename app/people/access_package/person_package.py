@@ -41,7 +41,7 @@ from app.core.errors import DecryptionFailed
 from app.core.months import closed_before
 from app.core.personal_data import PersonalDataStore
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
-from app.governance.register.service import Activity, Register, version_on
+from app.governance.register.service import ProcessingActivity, Register, version_on
 from app.people.access_package import person_page
 from app.people.access_package.package_zip import ZipStream
 from app.people.access_package.person_summary import Named as NamedThing
@@ -209,7 +209,7 @@ class Progress(NamedTuple):
     done: int
 
 
-Told = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 class Packages:
@@ -249,7 +249,7 @@ class Packages:
         self._timezone = ZoneInfo(timezone)
 
     def write(
-        self, person: Person, *, actor: str, case: str | None = None, progress: Told = lambda _: None
+        self, person: Person, *, actor: str, case: str | None = None, progress: ProgressCallback = lambda _: None
     ) -> Iterator[bytes]:
         """The package of one person, as the bytes of a zip, in pieces.
 
@@ -316,7 +316,7 @@ class _Package:
         case: str | None,
         actor: str,
         detail: Mapping[str, object],
-        progress: Told,
+        progress: ProgressCallback,
     ) -> None:
         self._packages = packages
         self._held = packages.held
@@ -543,10 +543,10 @@ class _Package:
                 self._summary.kept += self._parts[part.path]
             yield self._zip.taken()
 
-    def _register(self) -> dict[str, Activity]:
+    def _register(self) -> dict[str, ProcessingActivity]:
         """The entries of the register that the tools concerned belong to, written; those in force by id."""
         concerned = {self._sources[tool].activity for tool in self._summary.tools if tool in self._sources}
-        entries: dict[str, Activity] = {}
+        entries: dict[str, ProcessingActivity] = {}
         for identifier in sorted(concerned):
             versions = self._held.register.history(identifier)
             governing = version_on(versions, self._held.register.day(self._made))
@@ -568,7 +568,7 @@ class _Package:
 
     # --- what the package says of itself --------------------------------------------------------------
 
-    def _about(self, activities: Mapping[str, Activity], read: Received) -> dict[str, Any]:
+    def _about(self, activities: Mapping[str, ProcessingActivity], read: Received) -> dict[str, Any]:
         """The content of the pages, as JSON values; instants in microseconds since 1970 UTC."""
         summary = self._summary
         standing = self._held.standing(self._person, self._actor)
@@ -685,7 +685,7 @@ class _Package:
             "exports": [each._asdict() for each in read.exports],
         }
 
-    def _contacts(self, activities: Mapping[str, Activity]) -> list[dict[str, Any]]:
+    def _contacts(self, activities: Mapping[str, ProcessingActivity]) -> list[dict[str, Any]]:
         """The contacts: controllers and their officers, by the entries concerned; by all when nothing is held."""
         listed = [*activities.values()] or [*self._held.register.list(self._made)]
         contacts: list[dict[str, Any]] = []

@@ -86,7 +86,7 @@ _KNOWN_AT_MOST = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US = 86_400_000_000
 
-Told = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and how much there is (0: not known)."""
 
 
@@ -309,7 +309,7 @@ class Erasures:
         id: UUID,
         *,
         check: Callable[[], None] = lambda: None,
-        progress: Told = lambda *_: None,
+        progress: ProgressCallback = lambda *_: None,
         wait: bool = True,
     ) -> Erasure:
         """Go on with an erasure to its end. May be cut off anywhere and called again; twice is harmless.
@@ -317,7 +317,7 @@ class Erasures:
         Args:
             id: Of the erasure.
             check: Called before each batch; what it raises ends this.
-            progress: See ``Told``.
+            progress: See ``ProgressCallback``.
             wait: When another process is at it: wait until it has ended, rather than give it back as it is.
 
         Raises:
@@ -348,7 +348,7 @@ class Erasures:
                 erasure = steps[erasure.phase](erasure, by, keep, progress)
         return erasure
 
-    def _forgetting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
+    def _forgetting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: ProgressCallback) -> Erasure:
         """Wait until nobody has the keys; find the bound of what was sealed with them, and what there is."""
         keep()
         if not self._key_caches.forgotten(self._key_caches.begin()):
@@ -405,13 +405,18 @@ class Erasures:
             raise DatabaseUnavailable("A write under way takes long. The erasure goes on by itself.")
         return until
 
-    def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+    def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
         """Delete what is sealed for the person, wherever it is kept."""
         self._erase(erasure, keep, progress)
         return self._repository.advance(erasure, by, REDACTING)
 
     def _erase(
-        self, erasure: Erasure, keep: Callable[[], None], progress: Told = lambda *_: None, *, again: bool = False
+        self,
+        erasure: Erasure,
+        keep: Callable[[], None],
+        progress: ProgressCallback = lambda *_: None,
+        *,
+        again: bool = False,
     ) -> None:
         """Have each collection delete what is the person's; ``again``: what came of keys that were in hand."""
         agents = tuple(agent for agent, _ in erasure.tokens)
@@ -426,7 +431,7 @@ class Erasures:
                 progress(DELETING, done, max(total, done))
                 keep()
 
-    def _redacting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+    def _redacting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
         """Put an anonymous account in the person's place, in statements of others."""
         theirs = frozenset(erasure.tombstones)
         own = set(erasure.subjects)
@@ -501,7 +506,7 @@ class Erasures:
             for each in page
         ], signatures
 
-    def _referring(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: Told) -> Erasure:
+    def _referring(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
         """Refresh the tokens that referring statements carry, once nobody can copy what they were before."""
         keep()
         # Who links a chain reads and writes in the transaction that stores, under a stamp of before this bound.
@@ -520,7 +525,7 @@ class Erasures:
         self._erase(erasure, keep, again=True)
         return self._repository.advance(erasure, by, RECOUNTING)
 
-    def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: Told) -> Erasure:
+    def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: ProgressCallback) -> Erasure:
         """Count aggregates again without the person, and say what was done."""
         self._around.counting.without((), keep)
         erasure = self.get(erasure.id)

@@ -15,7 +15,7 @@ from app.core.errors import BadParameter, Fault
 from app.core.given import Instant, Number, TextNumber
 from app.governance.audit.log import AUDIT_READ, KINDS, Audit, readable
 from app.governance.audit.store import Entry
-from app.governance.register.service import Activity, Register
+from app.governance.register.service import ProcessingActivity, Register
 from app.people.audit_search import MAX_AGENT_BYTES, AuditSearch, Wanted
 from app.retention.service import Retention
 from app.web.api import asked
@@ -180,7 +180,7 @@ def _us(moment: datetime | None) -> int | None:
     return None if moment is None else round(moment.timestamp() * 1_000_000)
 
 
-def _entry_of_register(activity: Activity) -> dict[str, object]:
+def _entry_of_register(activity: ProcessingActivity) -> dict[str, object]:
     return {
         "id": activity.id,
         "version": activity.version,

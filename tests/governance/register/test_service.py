@@ -18,8 +18,8 @@ from app.core.errors import ActivityNotInForce, NotFound, RegisterInvalid
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACTIVITY_ADDED, Audit
 from app.governance.audit.store import AuditRepository
-from app.governance.register.service import Activity, Register
-from app.governance.register.store import ActivityRepository
+from app.governance.register.service import ProcessingActivity, Register
+from app.governance.register.store import ProcessingActivityRepository
 from app.platform.mongo.connection import Store
 from tests.places import ROOT
 
@@ -30,7 +30,7 @@ EXAMPLES = ROOT / "docs" / "examples" / "processing-activities"
 def register(store: Store, vault: OrganisationKeys) -> Register:
     ticks = count(1_790_000_000_000_000)
     clock = lambda: next(ticks)  # noqa: E731
-    return Register(ActivityRepository(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
+    return Register(ProcessingActivityRepository(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def unplugged() -> Register:
     store = Store.open("mongodb://127.0.0.1:1", "nowhere", timeout_seconds=0.5)
     keys = OrganisationKeys("default", dict.fromkeys(OrganisationKeys.PURPOSES, bytes(32)), os.urandom)
     audit = Audit(AuditRepository(store), keys, lambda: 0, os.urandom)
-    return Register(ActivityRepository(store), audit, lambda: 0)
+    return Register(ProcessingActivityRepository(store), audit, lambda: 0)
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_an_unknown_activity_is_not_found(register: Register) -> None:
 
 
 def test_two_who_add_at_once_get_two_versions(store: Store, vault: OrganisationKeys, register: Register) -> None:
-    class Late(ActivityRepository):
+    class Late(ProcessingActivityRepository):
         """Another writer comes between this one's look and its insert."""
 
         def latest(self, identifier: str) -> Any:
@@ -228,13 +228,13 @@ class Calendar:
         self.now = self.at("2026-10-01T12:00:00+02:00")
         clock = lambda: self.now  # noqa: E731
         audit = Audit(AuditRepository(store), vault, clock, os.urandom)
-        self.register = Register(ActivityRepository(store), audit, clock, ZoneInfo("Europe/Paris"))
+        self.register = Register(ProcessingActivityRepository(store), audit, clock, ZoneInfo("Europe/Paris"))
 
     @staticmethod
     def at(text: str) -> int:
         return round(datetime.fromisoformat(text).timestamp() * 1_000_000)
 
-    def add(self, days: int, day: str, **changes: Any) -> Activity:
+    def add(self, days: int, day: str, **changes: Any) -> ProcessingActivity:
         content = document(in_force_from=day, **changes)
         content["retention"] = content["retention"] | {"active_days": days}
         return self.register.add(json.dumps(content).encode())
@@ -297,7 +297,7 @@ def test_under_an_activity_that_is_not_in_force_nothing_is_stored(calendar: Cale
 def test_whether_an_activity_is_in_force_is_asked_once_a_day(calendar: Calendar, store: Store) -> None:
     asked = []
 
-    class Counting(ActivityRepository):
+    class Counting(ProcessingActivityRepository):
         def history(self, identifier: str) -> Any:
             asked.append(identifier)
             return super().history(identifier)
