@@ -19,7 +19,7 @@ leave some out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo import UpdateOne
@@ -32,6 +32,7 @@ from app.platform.mongo.connection import Document, Store, translated
 NAME = "person_states"
 PLACE = "person-state"
 """Place that the identifiers of data subjects are sealed for."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
@@ -52,16 +53,16 @@ class PersonStateData(PersonalDataStore):
             return {"restrictions": self._collection.count_documents({"_id": {"$in": list(who.subjects)}})}
 
     def erase(self, asked: Erasing) -> Iterator[Gone]:
-        """Delete what is noted of them, but for an objection, which is to hold if they come back."""
-        # What is noted later is of who came back: it stays.
-        if asked.again:
-            return
-        theirs: Document = {"_id": {"$in": list(asked.who.subjects)}}
+        """Delete what was noted of them up to the bound, but for an objection, which is to hold if they come back."""
+        # A restriction of later is of who came back, and holds, however often this is done again.
+        until = _EPOCH + timedelta(microseconds=asked.until)
+        theirs: Document = {"_id": {"$in": list(asked.who.subjects)}, "restricted": {"$not": {"$gt": until}}}
         with translated():
             lasting = {"objects": {"$exists": False}, "refuse": {"$exists": False}}
-            gone = self._collection.delete_many({**theirs, **lasting})
+            gone = self._collection.delete_many({**theirs, **lasting}).deleted_count
             self._collection.update_many(theirs, {"$unset": {"restricted": ""}})
-        yield Gone(gone.deleted_count)
+        if gone:
+            yield Gone(gone)
 
 
 COLLECTIONS = (

@@ -715,11 +715,11 @@ class Erasures:
                 if grave is not None and self._learners.destroy(row.subject, made_before=grave.erased):
                     gone += 1
                     self._subjects.forget()
-                    self._erase_orphan(row.subject, check)
+                    self._erase_orphan(row.subject, grave.until_stored, check)
         return gone
 
-    def _erase_orphan(self, subject: bytes, check: Callable[[], None]) -> None:
-        bare = Erasure(UUID(int=0), DELETING, _EPOCH, "", None, (), (subject,), (), "", 0, {}, (), {}, None, None)
+    def _erase_orphan(self, subject: bytes, until: int, check: Callable[[], None]) -> None:
+        bare = Erasure(UUID(int=0), DELETING, _EPOCH, "", None, (), (subject,), (), "", until, {}, (), {}, None, None)
         self._erase(bare, check, again=True)
 
     # --- tokens ---------------------------------------------------------------------------------------

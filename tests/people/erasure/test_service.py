@@ -543,15 +543,17 @@ def test_what_is_sealed_with_a_key_in_hand_after_the_first_pass_goes_in_the_seco
     assert sessions.count_documents({}) == 0
 
 
-def test_the_second_pass_leaves_what_is_noted_of_who_came_back(container: Container) -> None:
-    subject = container.people.persons.subjects(person("lea"))[0]
+@pytest.mark.parametrize("again", [False, True])
+def test_a_restriction_of_who_came_back_outlives_each_pass(container: Container, again: bool) -> None:
+    subject = subject_of(container, "lea")
+    until = clock.now_us()
     states = container.platform.store.collection("person_states")
-    states.insert_one({"_id": subject, "restricted": clock.now()})
-    asked = Erasing(DataSubject((subject,), named=(subject,)), clock.now_us(), 10, again=True)
+    states.insert_one({"_id": subject, "restricted": clock.now() + timedelta(seconds=1)})
+    asked = Erasing(DataSubject((subject,), named=(subject,)), until, 10, again)
     assert not [gone for store in container.operations.personal_data for gone in store.erase(asked)]
     assert states.count_documents({"restricted": {"$exists": True}}) == 1
-    # Nor are readings of since then to be forgotten.
-    assert container.platform.store.collection("reception_graves").count_documents({}) == 0
+    # In the second pass, readings of since then are not to be forgotten either.
+    assert container.platform.store.collection("reception_graves").count_documents({}) == (0 if again else 1)
 
 
 def test_the_destroying_step_and_the_end_are_on_record_without_a_name(container: Container) -> None:
@@ -727,6 +729,8 @@ def test_a_restore_brings_nobody_back(container: Container) -> None:
     send(container, refers("other", own["id"]))
     document(container, Resource.STATE, "lea")
     document(container, Resource.STATE, "silent")
+    states = container.platform.store.collection("person_states")
+    states.insert_many([{"_id": subject_of(container, name), "restricted": clock.now()} for name in ("lea", "silent")])
     backup = saved(container)
     erase(container, "lea")
     erase(container, "silent")
@@ -738,7 +742,7 @@ def test_a_restore_brings_nobody_back(container: Container) -> None:
     for name in ("lea", "silent"):
         require_nothing_of(container, person(name))
     assert len(bodies(container)) == 12
-    assert container.platform.store.collection("documents").count_documents({}) == 0
+    assert container.platform.store.collection("documents").count_documents({}) == states.count_documents({}) == 0
     (entry,) = container.governance.audit.newest(["erasures-reapplied"])
     assert entry.detail["keys"] == 1
     assert container.people.erasures.reapply(kept).erasures == ()
