@@ -274,7 +274,7 @@ def test_links_and_files_named_exist(path: Path) -> None:
 
 
 def test_decisions_are_numbered_and_listed() -> None:
-    assert len({path.name[:4] for path in ADRS}) == len(ADRS)
+    assert [path.name[:4] for path in ADRS] == [f"{number:04}" for number in range(1, len(ADRS) + 1)]
     index = page("README.md")
     for path in ADRS:
         text = path.read_text()
