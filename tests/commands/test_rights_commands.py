@@ -245,7 +245,7 @@ def test_a_terminal_shows_whose_each_request_is(container: Container, tmp_path: 
 def test_requests_of_a_file_are_as_many_as_the_agents(container: Container, tmp_path: Path) -> None:
     file = tmp_path / "cases.txt"
     file.write_text("r-0123456789ab\n")
-    with pytest.raises(BadRequest, match="1 requests for 2 agents"):
+    with pytest.raises(BadRequest, match="1 request for 2 agents"):
         run(container, person.person, "object", *a_class(tmp_path, "ada", "bo"), "--cases", str(file))
     with pytest.raises(click.UsageError):
         run(container, person.person, "object", *ZOE, "--cases", str(file))
