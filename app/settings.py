@@ -326,7 +326,7 @@ class Settings:
         "When erasures under way go on, if there are any (cron).", form.String(validate=_cron), "* * * * *"
     )
     requests_cron: str = _setting(
-        "When the log is told how many requests of persons are overdue or due soon, and old ones are removed (cron).",
+        "When the log is told how many data-subject requests are overdue or due soon, and old ones are removed (cron).",
         form.String(validate=_cron),
         "0 7 * * *",
     )

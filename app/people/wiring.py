@@ -146,7 +146,7 @@ class PeopleServices:
 
     @cached_property
     def cases(self) -> Cases:
-        """The requests of persons."""
+        """The data-subject requests."""
         return Cases(
             CaseRepository(self._platform.store),
             self._keys.organisation,
@@ -332,7 +332,7 @@ class PeopleServices:
         standing = self.cases.standing()
         # GDPR art. 12(3): whoever reads the log is told, numbers alone.
         if standing.overdue:
-            _log.warning("requests of persons are overdue", overdue=standing.overdue)
+            _log.warning("data-subject requests are overdue", overdue=standing.overdue)
         if standing.due_soon:
-            _log.info("requests of persons are due soon", days=SOON_DAYS, due=standing.due_soon)
+            _log.info("data-subject requests are due soon", days=SOON_DAYS, due=standing.due_soon)
         return {**standing._asdict(), "removed": removed}

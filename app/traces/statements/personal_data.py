@@ -23,7 +23,7 @@ _COUNT_SECONDS = 600.0
 
 
 class StatementData(PersonalDataStore):
-    """Statements, by their blind tokens; their own are sealed for one of the person's subject tokens."""
+    """Statements, by their blind index entries; own ones are sealed for one of the person's subject tokens."""
 
     name = store.NAME
 

@@ -278,7 +278,7 @@ def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
             "answered_late": 0,
             "removed": 0,
         }
-    assert [tuple(call) for call in log.calls] == [("warning", ("requests of persons are overdue",), {"overdue": 1})]
+    assert [tuple(call) for call in log.calls] == [("warning", ("data-subject requests are overdue",), {"overdue": 1})]
 
 
 def test_gdpr_12_what_was_answered_late_stays_told_as_late(office: Office) -> None:
