@@ -26,6 +26,9 @@ _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 # RFC 9112 3.2.2: a request may name its whole address.
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
+# Characters of a request line that gunicorn takes.
+_MAX_SERVED = 8_190
+
 
 def meant(path: str, prefix: str) -> str:
     """The path of the resource that a path means: slashes are taken together under ``prefix``, and before it."""
@@ -37,6 +40,16 @@ def meant(path: str, prefix: str) -> str:
     plain = _SLASHES.sub("/", path).rstrip("/")
     # The prefix alone is no resource; its slash says that answers are those of what is under it.
     return plain if plain != prefix else f"{prefix}/"
+
+
+def meant_by(sent: str, prefix: str) -> str:
+    """``meant``, of a path as it is sent, percent-encoded; of one too long to be served, of its beginning."""
+    return meant(_decoded(sent[:_MAX_SERVED]), prefix)
+
+
+def _decoded(sent: str) -> str:
+    # What was no slash stays as it was sent.
+    return unquote_to_bytes(_ENCODED_SLASH.sub("%252F", sent)).decode("latin-1")
 
 
 class Paths:
@@ -51,10 +64,9 @@ class Paths:
         """Serve one request."""
         raw = environ.get("RAW_URI", "")
         if "%2" in raw and _ENCODED_SLASH.search(raw):
-            # The server has decoded it already. Decoded anew, what was no slash stays as it was sent.
+            # The server has decoded it already, slashes too.
             path = re.split("[?#]", _ORIGIN.sub("", raw, count=1), maxsplit=1)[0]
-            path = _ENCODED_SLASH.sub("%252F", path.removeprefix(environ.get("SCRIPT_NAME", "")))
-            environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1")
+            environ["PATH_INFO"] = _decoded(path.removeprefix(environ.get("SCRIPT_NAME", "")))
         environ["PATH_INFO"] = meant(environ["PATH_INFO"], self._prefix)
         return self._application(environ, start_response)
 

@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
         cors.headers_outside(origins, prefixes),
         rendering=rendering,
         count=metrics.shed,
-        meant=partial(paths.meant, prefix=XAPI),
+        meant=partial(paths.meant_by, prefix=XAPI),
     )
     purposes = Purposes(
         split_purposes(chosen.purposes),

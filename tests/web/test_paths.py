@@ -166,12 +166,16 @@ def test_an_answer_made_without_the_application_has_the_same_headers() -> None:
     refusal = Refusal(
         headers.headers_outside("/xAPI", "1.0.3", lambda: 1_700_000_000_000_000),
         cors.headers_outside([ORIGIN], ["/xAPI"]),
-        meant=partial(paths.meant, prefix="/xAPI"),
+        meant=partial(paths.meant_by, prefix="/xAPI"),
     )
-    for path in ("/xAPI/statements", *SPELLINGS):
+    for path in ("/xAPI/statements", *SPELLINGS, "/%78API/statements", "//x%41P%49//statements"):
         head = f"GET {path}?limit=1 HTTP/1.1\r\nOrigin: {ORIGIN}\r\n\r\n"
         answer = refusal(bytearray(head.encode()), Overloaded("x"), keep=True).decode()
         assert all(name in answer for name in (headers.VERSION, headers.CONSISTENT_THROUGH, f"Origin: {ORIGIN}")), path
+    # An encoded slash is none: as for the application, this is no path under that of xAPI.
+    assert (
+        headers.VERSION not in refusal(b"GET /xAPI%2Fstatements HTTP/1.1\r\n\r\n", Overloaded("x"), keep=True).decode()
+    )
 
 
 @given(st.text(alphabet="/xAPIst.%2F", max_size=30))
