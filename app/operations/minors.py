@@ -135,7 +135,7 @@ class MinorsPass:
         repository: MinorsRepository,
         statements: Statements,
         placed: TokenRepository,
-        remains: ErasureTargets,
+        erasure_targets: ErasureTargets,
         attachments: AttachmentRepository,
         accounts: AccountRepository,
         subjects: SubjectKeys,
@@ -151,7 +151,7 @@ class MinorsPass:
         self._repository = repository
         self._statements = statements
         self._placed = placed
-        self._remains = remains
+        self._erasure_targets = erasure_targets
         self._attachments = attachments
         self._accounts = accounts
         self._subjects = subjects
@@ -425,7 +425,9 @@ class MinorsPass:
         after: Position | None = None
         while True:
             check()
-            done = self._remains.refresh_referring(self._keys.index.tokens(kinds.SOURCE, source.id), after, BATCH)
+            done = self._erasure_targets.refresh_referring(
+                self._keys.index.tokens(kinds.SOURCE, source.id), after, BATCH
+            )
             if not done.seen:
                 return
             after = done.place

@@ -108,7 +108,7 @@ class OperationServices:
             repository=MinorsRepository(store),
             statements=traces.statements,
             placed=TokenRepository(store),
-            remains=self._people.remains,
+            erasure_targets=self._people.erasure_targets,
             attachments=traces.attachment_repository,
             accounts=self._retention.account_repository,
             subjects=self._keys.subjects,

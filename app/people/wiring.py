@@ -271,8 +271,8 @@ class PeopleServices:
         return ErasureRepository(self._platform.store)
 
     @cached_property
-    def remains(self) -> ErasureTargets:
-        """The remains of a person, for whoever deletes them."""
+    def erasure_targets(self) -> ErasureTargets:
+        """The data of a person that are to be erased, for whoever deletes them."""
         return ErasureTargets(self._platform.store, self._traces.attachment_repository)
 
     @cached_property
@@ -287,7 +287,7 @@ class PeopleServices:
         store, keys = self._platform.store, self._keys
         return Erasures(
             repository=self.erasure_repository,
-            remains=self.remains,
+            erasure_targets=self.erasure_targets,
             stores=self._container.operations.personal_data,
             tombstones=Tombstones(store),
             persons=self.persons,

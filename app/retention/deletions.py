@@ -77,7 +77,7 @@ class Deletions:
         certificates: Certificates,
         removal: Removal,
         retained: RetentionRepository,
-        remains: ErasureTargets,
+        erasure_targets: ErasureTargets,
         stores: Sequence[PersonalDataStore],
         sources: SourceRepository,
         statements: Statements,
@@ -97,7 +97,7 @@ class Deletions:
         self._certificates = certificates
         self._removal = removal
         self._retained = retained
-        self._remains = remains
+        self._erasure_targets = erasure_targets
         self._stores = stores
         self._written = AgeingDocuments(stores)
         self._sources = sources
@@ -350,7 +350,7 @@ class Deletions:
         if not self._processes.observer().wait_for_low_watermark(clock.now_us()):
             raise DatabaseUnavailable("A write under way takes long. The deletion goes on by itself.")
         after: Position | None = None
-        while (done := self._remains.refresh_referring(self._tokens(act), after, _REFERRING)).seen:
+        while (done := self._erasure_targets.refresh_referring(self._tokens(act), after, _REFERRING)).seen:
             keep()
             after = done.place
 

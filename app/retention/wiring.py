@@ -38,7 +38,7 @@ class Needs(wiring.Needs, Protocol):
 
     @property
     def people(self) -> PeopleServices:
-        """Restrictions, and the remains of persons."""
+        """Restrictions, and what erasures delete of persons."""
 
 
 class RetentionServices:
@@ -127,7 +127,7 @@ class RetentionServices:
             certificates=self.certificates,
             removal=Removal(store, traces.attachment_repository),
             retained=self.repository,
-            remains=people.remains,
+            erasure_targets=people.erasure_targets,
             stores=self._container.operations.personal_data,
             sources=self._access.sources_repository,
             statements=traces.statements,

@@ -17,7 +17,7 @@ from app.settings import load
 from app.wiring.container import Container
 from tests.drills.drilling import Senders, impatient, own_mongodb, reckon, until
 from tests.drills.test_keys import command
-from tests.operations.rotation.test_index_key import remains
+from tests.operations.rotation.test_index_key import erasure_targets
 from tests.served import environment, serving
 
 # ``sillage keys …`` in a process that is gone at one moment of it.
@@ -144,7 +144,7 @@ def test_a_reindex_killed_under_writers_goes_on_and_loses_nothing(tmp_path: Path
             senders.acknowledged(3)
             senders.finish()
         reckon(server, senders.record)
-        assert remains(container, old) == []
+        assert erasure_targets(container, old) == []
         # Each learner's statements are found, all of them.
         rows = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 1_000_000))
         actors = Counter(orjson.dumps(orjson.loads(row.body)["actor"]) for row in rows)

@@ -135,7 +135,7 @@ class Erasures:
         self,
         *,
         repository: ErasureRepository,
-        remains: ErasureTargets,
+        erasure_targets: ErasureTargets,
         tombstones: Tombstones,
         persons: Persons,
         places: PersonRepository,
@@ -155,7 +155,7 @@ class Erasures:
     ) -> None:
         """``home_page``: of the accounts that stand for erased people; ``stores``: all that keep personal data."""
         self._repository = repository
-        self._remains = remains
+        self._erasure_targets = erasure_targets
         self._tombstones = tombstones
         self._persons = persons
         self._places = places
@@ -389,7 +389,7 @@ class Erasures:
         self, tokens: Sequence[tuple[bytes, bytes]], subjects: Sequence[bytes], until: int
     ) -> tuple[Mapping[str, int], Sequence[Mapping[str, object]]]:
         """The counts of what is to go and to be changed. Known before any is: a kill does not make it less."""
-        months = self._remains.months([agent for agent, _ in tokens], subjects, until)
+        months = self._erasure_targets.months([agent for agent, _ in tokens], subjects, until)
         own = sum(each["statements"] for each in months if isinstance(each["statements"], int))
         named = self._places.count([token for pair in tokens for token in pair], until=until)
         counts = {"statements": own, "mentions": max(named - own, 0)}
@@ -456,8 +456,8 @@ class Erasures:
                 continue
             redactions, signatures = self._redactions(page, new, is_theirs, account)
             for id, digests in signatures:
-                self._remains.release_data(id, [self._attachment_mark(digest) for digest in digests])
-            changed = self._remains.redact(redactions)
+                self._erasure_targets.release_data(id, [self._attachment_mark(digest) for digest in digests])
+            changed = self._erasure_targets.redact(redactions)
             unopened = sum(each.body is None for each in redactions)
             self._repository.add(erasure.id, {"unopened": unopened, "signatures": len(signatures)})
             contended = 0 if changed else contended + 1
@@ -515,7 +515,7 @@ class Erasures:
         seen = changed = 0
         while True:
             keep()
-            done = self._remains.refresh_referring(erasure.flat, after, BATCH)
+            done = self._erasure_targets.refresh_referring(erasure.flat, after, BATCH)
             if not done.seen:
                 break
             after, seen, changed = done.place, seen + done.seen, changed + done.changed

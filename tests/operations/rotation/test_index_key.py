@@ -164,10 +164,10 @@ def test_what_comes_in_meanwhile_is_found_and_follows(
     assert (done.statements, done.unopened, done.finished) == (8, 0, True)
     assert told[-1] == (8, 8)
     assert found(container, agent="account:https://ent.example|bo") == {given_out, moving}
-    assert remains(container, old) == []
+    assert erasure_targets(container, old) == []
 
 
-def remains(container: Container, old: IndexKey) -> list[UUID]:
+def erasure_targets(container: Container, old: IndexKey) -> list[UUID]:
     """Statements that have a token or a fingerprint of this key, or copies of such tokens."""
     left = []
     rows = {row.id: row for row in container.traces.statements.span(None, 1 << 62, 10_000)}
@@ -185,12 +185,12 @@ def test_nothing_of_the_old_key_remains(container: Container, source: Source, ro
     some(container, source)
     old = old_key(container)
     before = {each["_id"]: each["print"] for each in container.platform.store.collection("statements").find({})}
-    assert len(remains(container, old)) == len(before)
+    assert len(erasure_targets(container, old)) == len(before)
     rotation.rotate()
     rotation.reindex()
     new = old_key(container)
     assert new.generation == 2
-    assert remains(container, old) == []
+    assert erasure_targets(container, old) == []
     after = {each["_id"]: each for each in container.platform.store.collection("statements").find({})}
     assert not {each["print"] for each in after.values()} & set(before.values())
     plain = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 10_000))
@@ -266,10 +266,10 @@ def test_what_a_process_left_behind_wrote_with_the_old_key_is_noticed_and_follow
     # As if the process had been paused for longer than anybody waited, and stored these just now.
     collection.replace_one({"_id": paused}, written[paused])
     collection.update_one({"_id": refers}, {"$set": {"refs": written[refers]["refs"]}})
-    assert remains(container, old) == [paused, refers]
+    assert erasure_targets(container, old) == [paused, refers]
     done = rotation.reindex("job:reindex")
     assert (done.statements, done.referring, done.finished) == (1, 1, False)
-    assert remains(container, old) == []
+    assert erasure_targets(container, old) == []
     assert paused in found(container, agent="account:https://ent.example|ana")
     assert rotation.reindex("job:reindex").statements == 0
 
@@ -371,7 +371,7 @@ def test_a_statement_changed_between_its_reading_and_its_writing_is_read_again(
     monkeypatch.setattr(rotation._statements, "move", move)
     rotation.rotate()
     assert rotation.reindex().finished
-    assert remains(container, old) == []
+    assert erasure_targets(container, old) == []
     assert b'"stored":"30' in container.traces.reader.decrypted(container.traces.statements.some([ids[0]]))[0].body
 
 

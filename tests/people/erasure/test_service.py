@@ -395,8 +395,8 @@ def test_a_statement_that_changes_meanwhile_is_read_again(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (id,) = send(container, named("other", context={"instructor": account("lea")}))
-    remains = container.people.erasures._remains
-    real = remains.redact
+    erasure_targets = container.people.erasures._erasure_targets
+    real = erasure_targets.redact
     moved: list[int] = []
 
     def raced(redactions: Any) -> int:
@@ -411,7 +411,7 @@ def test_a_statement_that_changes_meanwhile_is_read_again(
             return moved[0]
         return real(redactions)
 
-    monkeypatch.setattr(remains, "redact", raced)
+    monkeypatch.setattr(erasure_targets, "redact", raced)
     erase(container, "lea")
     assert moved == [0]
     require_nothing_of(container, person("lea"))
