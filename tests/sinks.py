@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
+from app.access.restrictions.store import NOBODY, States
 from app.traces.statements.store import Plain
 
 
@@ -44,3 +45,43 @@ class Everybody:
 
     def voided(self, since: int, before: int) -> Iterator[Sequence[Plain]]:
         return iter(())
+
+
+class Rules:
+    """The rules that sources must fit: which entries and profiles there are, and which entries are about minors."""
+
+    def __init__(
+        self, activities: Sequence[str] = (), profiles: Sequence[str] = (), about_minors: Sequence[str] = ()
+    ) -> None:
+        self._activities = activities
+        self._profiles = profiles
+        self._minors = about_minors
+
+    def activity_exists(self, activity: str) -> bool:
+        return activity in self._activities
+
+    def activity_ended(self, activity: str) -> bool:
+        return False
+
+    def about_minors(self, activity: str) -> bool:
+        return activity in self._minors
+
+    def profile_exists(self, profile: str) -> bool:
+        return profile in self._profiles
+
+    def cover(self, source: str) -> None:
+        pass
+
+
+class NoErasures:
+    """A store where nobody is being erased."""
+
+    def under_way(self, subjects: Iterable[bytes]) -> dict[bytes, int | None]:
+        return {}
+
+
+class Unrestricted:
+    """A store where nobody is restricted."""
+
+    def current(self) -> States:
+        return NOBODY

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.access import scopes as scope
 from app.access.principals import Kind, Principal
@@ -105,6 +105,29 @@ class Access:
         return source
 
 
+class SourceRules(Protocol):
+    """Rules that a source must fit, of layers above: the register, profiles, persons' rights."""
+
+    def activity_exists(self, activity: str) -> bool:
+        """Tell if the register has an entry of that id.
+
+        Raises:
+            RegisterInvalid: it is there, and not in force.
+        """
+
+    def activity_ended(self, activity: str) -> bool:
+        """Tell if an entry has ended."""
+
+    def about_minors(self, activity: str) -> bool:
+        """Tell if an entry that exists says that it concerns minors."""
+
+    def profile_exists(self, profile: str) -> bool:
+        """Tell if a profile is loaded."""
+
+    def cover(self, source: str) -> None:
+        """Have what holds for persons hold for the pseudonyms that a source is about to make of them."""
+
+
 class Sources:
     """Registers sources and issues or revokes credentials: each change is audited and noticed everywhere."""
 
@@ -112,28 +135,18 @@ class Sources:
         self,
         repository: SourceRepository,
         *,
-        activity_exists: Callable[[str], bool],
-        profile_exists: Callable[[str], bool],
+        rules: SourceRules,
         audit: AuditSink,
         announcer: Announcer,
-        activity_ended: Callable[[str], bool] = lambda activity: False,
-        about_minors: Callable[[str], bool] = lambda activity: False,
-        replacing: Callable[[str], object] = lambda source: None,
     ) -> None:
         """``audit`` takes an entry for each change; ``announcer``: of what every process is to take notice.
 
-        ``activity_exists`` raises RegisterInvalid for one that is there and not in force; ``about_minors`` says of one
-        that exists whether its entry in the register says that it concerns minors. ``replacing`` is told of a source
-        that is about to have a policy under which identifiers are replaced.
+        ``rules``: of the register, of profiles and of persons' rights, which a source must fit.
         """
         self._repository = repository
-        self._activity_exists = activity_exists
-        self._profile_exists = profile_exists
+        self._rules = rules
         self._audit = audit
         self._announcer = announcer
-        self._activity_ended = activity_ended
-        self._about_minors = about_minors
-        self._replacing = replacing
 
     def add(
         self,
@@ -172,13 +185,13 @@ class Sources:
         if not _SLUG.match(id):
             raise RegisterInvalid("A source id is lower-case letters, digits and dashes, 48 at most.")
         # GDPR art. 30: nothing is processed outside a registered activity.
-        if not self._activity_exists(activity):
+        if not self._rules.activity_exists(activity):
             raise RegisterInvalid("No such processing activity. Add it first: `sillage processing-activity add FILE`.")
-        if self._activity_ended(activity):
+        if self._rules.activity_ended(activity):
             raise RegisterInvalid(
                 "This processing activity has ended: nothing comes under it any more. Choose another."
             )
-        policy = minors or (PSEUDONYMISE if self._about_minors(activity) else OFF)
+        policy = minors or (PSEUDONYMISE if self._rules.about_minors(activity) else OFF)
         source = self._with_reason(
             Source(id, name, activity, tuple(profiles), mode, clock.now(), matching, patterns, policy), reason
         )
@@ -190,7 +203,7 @@ class Sources:
         self._repository.add(source)
         # Before it has a credential, and so sends anything.
         if source.minors in REPLACING:
-            self._replacing(id)
+            self._rules.cover(id)
         return source, self.issue(source=id, label="first", scopes=scopes, actor=actor)
 
     def change(
@@ -228,11 +241,11 @@ class Sources:
         self._audit.append("configuration-changed", actor, {"source": id, **_configuration(changed)})
         begins = changed.minors in REPLACING and source.minors not in REPLACING
         if begins:
-            self._replacing(id)
+            self._rules.cover(id)
         self._repository.replace(changed)
         if begins:
             # Again, for whoever objected in between.
-            self._replacing(id)
+            self._rules.cover(id)
         self._announcer.announce()
         return changed
 
@@ -305,7 +318,7 @@ class Sources:
         kept = " ".join(reason.split())
         if source.minors == PSEUDONYMISE:
             kept = ""
-        elif not kept and self._about_minors(source.activity):
+        elif not kept and self._rules.about_minors(source.activity):
             raise RegisterInvalid(
                 f"The register says that activity {source.activity} concerns minors: its sources have the policy "
                 f'`{PSEUDONYMISE}`. To choose another, say why: --minors {source.minors} --reason "…".'
@@ -324,7 +337,7 @@ class Sources:
             if value not in known:
                 raise RegisterInvalid(f"{name} is one of: {', '.join(known)}.")
         for profile in source.profiles:
-            if not self._profile_exists(profile):
+            if not self._rules.profile_exists(profile):
                 raise RegisterInvalid(
                     f"Profile {profile} is not loaded: `sillage profile list` shows those that are, "
                     "`sillage profile add FILE` adds one."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.access.credentials import Access
-from app.access.store import SourceRepository
+from app.access.store import Source, SourceRepository
 from app.governance.register.service import Register, SourceLink
 
 
@@ -41,3 +41,7 @@ class Admission:
             RegisterInvalid: it is not.
         """
         self._register.require(self._credentials.source(source).activity)
+
+    def source(self, source: str) -> Source:
+        """The source of that id."""
+        return self._credentials.source(source)

@@ -11,6 +11,7 @@ from app.access.restrictions.store import PersonStateRepository, PersonStates
 from app.access.store import SourceRepository
 from app.governance import wiring
 from app.governance.wiring import GovernanceServices
+from app.platform.feature_services import FeatureServices
 
 
 class Needs(wiring.Needs, Protocol):
@@ -21,7 +22,7 @@ class Needs(wiring.Needs, Protocol):
         """The register."""
 
 
-class AccessServices:
+class AccessServices(FeatureServices):
     """Sources and their credentials, and whose data may only be stored."""
 
     def __init__(self, container: Needs) -> None:

@@ -5,7 +5,43 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A clock: microseconds since 1970-01-01T00:00:00Z."""
+
+    def __call__(self) -> int:
+        """Read it."""
+
+
+class Now(Protocol):
+    """A clock: the time, aware."""
+
+    def __call__(self) -> datetime:
+        """Read it."""
+
+
+class Today(Protocol):
+    """A calendar: the date where the organisation is."""
+
+    def __call__(self) -> date:
+        """Read it."""
+
+
+class SteadyClock(Protocol):
+    """A clock that never steps back: seconds, of which only differences mean something."""
+
+    def __call__(self) -> float:
+        """Read it."""
+
+
+class RandomBytes(Protocol):
+    """A source of randomness, fit for keys and nonces."""
+
+    def __call__(self, count: int, /) -> bytes:
+        """Draw so many bytes."""
 
 
 def now_us() -> int:

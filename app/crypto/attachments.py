@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.core.clock import RandomBytes
 from app.core.errors import DecryptionFailed
-from app.crypto.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
+from app.crypto.keys import KEY_BYTES, NONCE_BYTES, Cipher, OrganisationKeys
 
 FRAME_BYTES = 1024 * 1024
 MARK_BYTES = 16

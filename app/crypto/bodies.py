@@ -22,7 +22,8 @@ from uuid import UUID
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from app.crypto.keys import NONCE_BYTES, Cipher, RandomBytes
+from app.core.clock import RandomBytes
+from app.crypto.keys import NONCE_BYTES, Cipher
 
 DICTIONARIES: Final[Mapping[int, str]] = MappingProxyType({2: "statement-2.zdict"})
 """Files of the dictionaries by format. One that was ever written with stays: bodies open with their own only."""

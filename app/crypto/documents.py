@@ -13,7 +13,8 @@ import orjson
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from app.crypto.keys import NONCE_BYTES, Cipher, OrganisationKeys, RandomBytes
+from app.core.clock import RandomBytes
+from app.crypto.keys import NONCE_BYTES, Cipher, OrganisationKeys
 
 TOKEN_BYTES = 16
 

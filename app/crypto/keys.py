@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.core.clock import RandomBytes
 from app.core.errors import BadCursor, DecryptionFailed, KeyMissing, KeyRefused
 from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
 
@@ -44,8 +45,6 @@ REMEMBERED = 32_768
 """Texts whose tokens are at hand, of each generation of the index key."""
 MAX_REMEMBERED_LENGTH = 128
 """Characters of such a text: together they take 30 MiB at most, whatever senders write."""
-
-RandomBytes = Callable[[int], bytes]
 
 
 class Cipher(Protocol):

@@ -20,6 +20,7 @@ from app.governance.register.service import Register
 from app.governance.register.store import ProcessingActivityRepository
 from app.keys import wiring
 from app.keys.wiring import KeyServices
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.settings import split_purposes
@@ -44,7 +45,7 @@ class Needs(wiring.Needs, Protocol):
         """The request that is answered."""
 
 
-class GovernanceServices:
+class GovernanceServices(FeatureServices):
     """The audit log and its checkpoints, the register of processing activities, the purpose of a command."""
 
     def __init__(self, container: Needs) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
+from app.core.clock import RandomBytes, SteadyClock
 from app.core.errors import SillageError
-from app.crypto.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, RandomBytes, Wrapped
+from app.crypto.keys import KeyCustody, KeyEncryptionKeys, KeyWrapping, Wrapped
 
 if TYPE_CHECKING:
     from app.keys.providers.file import KeySet
@@ -63,7 +64,7 @@ class KeyHolding(KeyWrapping, Protocol):
 class Keyring:
     """The keys as they are now. Wraps and opens like ``KeyEncryptionKeys``; safe to share between threads."""
 
-    def __init__(self, read: Callable[[], KeySet], stamp: Callable[[], object], steady: Callable[[], float]) -> None:
+    def __init__(self, read: Callable[[], KeySet], stamp: Callable[[], object], steady: SteadyClock) -> None:
         """Read the keys a first time.
 
         Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from app.core.clock import RandomBytes
 from app.crypto import documents
-from app.crypto.keys import RandomBytes
 from app.keys.learners import SubjectKeys
 
 

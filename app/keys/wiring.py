@@ -16,6 +16,7 @@ from app.keys.person_seal import PersonSeal
 from app.keys.providers import KeyProvider
 from app.platform import wiring
 from app.platform.cluster.processes import current_epoch
+from app.platform.feature_services import FeatureServices
 from app.platform.wiring import PlatformServices
 
 
@@ -42,7 +43,7 @@ class Needs(wiring.Needs, Protocol):
         """The life of this process: may the database be used?"""
 
 
-class KeyServices:
+class KeyServices(FeatureServices):
     """Key-encryption keys, the organisation's and the learners' keys, and what they encrypt for a person."""
 
     def __init__(self, container: Needs) -> None:

@@ -6,13 +6,14 @@ deleted (counted by year). What each number counts, and why: ``docs/adr/0054-yea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.access.restrictions.store import PersonStateRepository
+from app.core.clock import Now
 from app.core.errors import BadRequest, Fault
 from app.core.months import months_after
 from app.people.erasure.store import ErasureRepository
@@ -99,7 +100,7 @@ class Figures:
         certificates: CertificateRepository,
         retention: RetentionYears,
         zone: ZoneInfo,
-        now: Callable[[], datetime],
+        now: Now,
         request_days: int,
     ) -> None:
         """``zone``: the controller's, in which a year begins; ``request_days``: how long answered requests are kept."""

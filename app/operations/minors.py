@@ -20,11 +20,12 @@ from app.access.restrictions.store import PersonStateRepository
 from app.access.store import Source, SourceRepository
 from app.core import lossless
 from app.core.audit_sink import AuditSink
+from app.core.clock import RandomBytes
 from app.core.errors import DatabaseUnavailable, DecryptionFailed, RegisterInvalid
 from app.crypto import attachments as attachment_sealing
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
-from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
 from app.keys.learners import SubjectKeys
 from app.keys.person_seal import PersonSeal

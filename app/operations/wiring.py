@@ -17,6 +17,7 @@ from app.core.release import RELEASE
 from app.keys.learners import KEEP_SECONDS, WrappedKeys
 from app.keys.rekeying import RekeyRepository
 from app.operations.backup.service import Backups
+from app.operations.decisions import Decisions
 from app.operations.figures import Figures
 from app.operations.measures import Measures, RetentionCounted
 from app.operations.minors import MinorsPass, Surroundings
@@ -30,8 +31,10 @@ from app.operations.rotation.rekey import Rekey
 from app.operations.rotation.reseal import Reseal
 from app.operations.rotation.resealing import ResealRepository
 from app.operations.schema.catalogue import personal_data
+from app.operations.source_rules import SourceRules
 from app.people.requests.store import CaseRepository
 from app.people.wiring import Starting
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.platform.mongo.collection import DataContext
@@ -62,7 +65,7 @@ class Needs(wiring.Needs, Protocol):
         """The life of this process, which is told of a restore."""
 
 
-class OperationServices:
+class OperationServices(FeatureServices):
     """Services for operators of a whole store: sources, backups, rotations, policies about minors, figures."""
 
     def __init__(self, container: Needs) -> None:
@@ -87,17 +90,12 @@ class OperationServices:
     @cached_property
     def sources(self) -> Sources:
         """Registers sources, issues and revokes credentials."""
-        register, people, retention = self._governance.register, self._people, self._retention
+        rules = SourceRules(self._governance.register, self._traces.profiles, self._people, self._retention)
         return Sources(
             self._access.sources_repository,
-            activity_exists=register.takes_sources,
-            profile_exists=self._traces.profiles.exists,
+            rules=rules,
             audit=self._governance.sink,
             announcer=self._platform.processes,
-            activity_ended=lambda id: retention.contracts.ended(id),
-            # The newest version, even one that is not in force yet: what is sent under it is to be looked at too.
-            about_minors=lambda id: register.history(id)[-1].minors,
-            replacing=lambda source: people.restriction.cover(people.pseudonyms.of_new(source)),
         )
 
     @cached_property
@@ -136,19 +134,15 @@ class OperationServices:
     @cached_property
     def backups(self) -> Backups:
         """Backups and restores."""
-        platform, keys, people, retention = self._platform, self._keys, self._people, self._retention
         return Backups(
-            store=lambda: platform.store,
-            keyring=lambda: keys.keyring,
-            keys=lambda: keys.organisation,
+            database=self._platform,
+            keys=self._keys,
             organisation=self._settings.organisation,
             release=RELEASE,
             tombstones_file=self._settings.tombstones_path,
             audit=self._governance.sink,
-            in_force=self._container.lifecycle.restored,
-            reapply=lambda told: len(people.erasures.reapply(actor="cli:restore", progress=told).erasures),
-            clean=lambda told: self.minors_pass.reapply(actor="cli:restore", progress=told),
-            redo=lambda: len(retention.contracts.reapply(actor="cli:restore")),
+            lifecycle=self._container.lifecycle,
+            decisions=Decisions(self._people, self._retention, self),
             heartbeat_seconds=self._settings.heartbeat_seconds,
             process_ttl_seconds=self._settings.process_ttl_seconds,
         )

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core import lossless
+from app.core.clock import RandomBytes
 from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
-from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import STATEMENT_RECTIFIED, Audit
 from app.people.requests.service import Cases
 from app.standards.xapi.decode import decode

@@ -6,7 +6,7 @@ that serves when the call returns; jobs follow with their next step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import orjson
 
 from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository, Restricted
 from app.core.announcer import Announcer
+from app.core.clock import Now
 from app.core.errors import BadRequest, Fault
 from app.crypto.keys import OrganisationKeys
 from app.crypto.kinds import AGENT
@@ -49,7 +50,7 @@ class Restriction:
         audit: Audit,
         cases: Cases,
         announcer: Announcer,
-        now: Callable[[], datetime],
+        now: Now,
         whole: Whole = lambda person: person,
     ) -> None:
         """``announcer``: of what every process is to take notice; ``whole`` adds pseudonyms."""

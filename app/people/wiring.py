@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Protocol
@@ -18,7 +18,7 @@ from app.core.release import RELEASE
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import WrappedKeys
 from app.keys.wiring import RestoreGuard
-from app.people.access_package.person_package import Held, Packages
+from app.people.access_package.person_package import ClosedAccounts, Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Disclosures, Recipients
@@ -34,6 +34,7 @@ from app.people.rectification import Rectification
 from app.people.requests.service import SOON_DAYS, Cases
 from app.people.requests.store import CaseRepository
 from app.people.restriction import Restriction
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research import wiring
@@ -43,13 +44,6 @@ from app.traces.documents.person_documents import DocumentsByPerson
 from app.traces.documents.store import DocumentRepository
 
 _log = structlog.stdlib.get_logger("sillage.people")
-
-
-class ClosedAccounts(Protocol):
-    """The ends of accounts."""
-
-    def of(self, subjects: Iterable[bytes]) -> list[tuple[str, int]]:
-        """The ends of accounts of these subjects: source, and when."""
 
 
 class ClosingAccounts(Protocol):
@@ -99,7 +93,7 @@ class Needs(wiring.Needs, Protocol):
         """The life of this process, which may join those that serve."""
 
 
-class PeopleServices:
+class PeopleServices(FeatureServices):
     """Rights of data subjects: finding, requests, access, rectification, restriction, erasure."""
 
     def __init__(self, container: Needs) -> None:
@@ -196,14 +190,14 @@ class PeopleServices:
         held = Held(
             persons=self.persons,
             reader=traces.reader,
-            documents=self.documents.of,
-            attachments=traces.attachments.of,
+            documents=self.documents,
+            attachments=traces.attachments,
             stores=self._container.operations.personal_data,
-            ends=self._container.retention.account_repository.of,
-            sources=self._access.sources_repository.list,
+            ends=self._container.retention.account_repository,
+            sources=self._access.sources_repository,
             register=self._governance.register,
             recipients=self.recipients,
-            standing=lambda person, actor: self.restriction.standing(person, actor=actor),
+            restriction=self.restriction,
         )
         return Packages(
             held,

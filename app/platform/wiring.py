@@ -13,6 +13,7 @@ from app.core import clock
 from app.core.errors import SillageError
 from app.platform.cluster.membership import Presence
 from app.platform.cluster.peers import Peers
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Leadership
 from app.platform.jobs.store import JobRepository, LeaseRepository
 from app.platform.mongo.connection import Store
@@ -32,7 +33,7 @@ class Needs(Protocol):
         """The stack of what is to be closed, the last first."""
 
 
-class PlatformServices:
+class PlatformServices(FeatureServices):
     """The database, this process among the others, leadership and history of jobs."""
 
     def __init__(self, container: Needs) -> None:

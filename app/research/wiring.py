@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Protocol
 
 from app.core.release import RELEASE
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research.aggregates import Aggregates
@@ -25,7 +26,7 @@ class Needs(wiring.Needs, Protocol):
         """The statements that are counted."""
 
 
-class ResearchServices:
+class ResearchServices(FeatureServices):
     """Aggregates, and data packages of them."""
 
     def __init__(self, container: Needs) -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from app.core import given
 from app.core.audit_sink import AuditSink
+from app.core.clock import Clock
 from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
@@ -62,7 +63,7 @@ class Accounts:
         keys: OrganisationKeys,
         seal: PersonSeal,
         audit: AuditSink,
-        now_us: Callable[[], int],
+        now_us: Clock,
         admit: Callable[[str], object] = lambda source: None,
         of_source: Callable[[str], Whole] = lambda source: lambda person: person,
     ) -> None:

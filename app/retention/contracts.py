@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app.access.store import Source, SourceRepository
 from app.core import clock
 from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
+from app.core.clock import Today
 from app.core.errors import NotFound, RegisterInvalid
 from app.governance.audit.log import ACTIVITY_ENDED, CERTIFICATES_REAPPLIED, SOURCE_CLOSED, SOURCE_MOVED
 from app.governance.register.service import ProcessingActivity, Register
@@ -42,6 +43,18 @@ class Move(NamedTuple):
     then: RetentionLine
 
 
+class RetentionRules(Protocol):
+    """Retention and deletions, made when they are first asked for."""
+
+    @property
+    def service(self) -> Retention:
+        """Retention."""
+
+    @property
+    def deletions(self) -> Deletions:
+        """Deletes on the operator's word."""
+
+
 class Contracts:
     """Closes and moves sources, and ends entries of the register."""
 
@@ -52,19 +65,17 @@ class Contracts:
         certificates: Certificates,
         sources: SourceRepository,
         register: Register,
-        retention: Callable[[], Retention],
-        deletions: Callable[[], Deletions],
+        rules: RetentionRules,
         audit: AuditSink,
         announcer: Announcer,
-        today: Callable[[], date],
+        today: Today,
     ) -> None:
         """``announcer``: of what every process is to take notice; ``today`` is the organisation's."""
         self._repository = repository
         self._certificates = certificates
         self._sources = sources
         self._register = register
-        self._retention = retention
-        self._deletions = deletions
+        self._rules = rules
         self._audit = audit
         self._announcer = announcer
         self._today = today
@@ -111,7 +122,7 @@ class Contracts:
         if self.ended(to):
             raise RegisterInvalid(f"The entry {to} has ended: nothing comes under it any more.")
         before = self._register.get(found.activity)
-        retention, now = self._retention(), clock.now_us()
+        retention, now = self._rules.service, clock.now_us()
         return Move(found, before, after, retention.line(before, source, now), retention.line(after, source, now))
 
     def move(self, source: str, to: str, *, word: str, reason: str, actor: str) -> Act:
@@ -224,7 +235,7 @@ class Contracts:
         check()
         source = None if act.source is None else self._sources.get(act.source)
         if act.kind in DELETIONS:
-            return self._deletions().again(act, check)
+            return self._rules.deletions.again(act, check)
         if source is None:
             return False
         if act.kind == acts.SOURCE_CLOSED and source.closed is None:

@@ -26,6 +26,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.people.erasure.store import ErasureTargets
+from app.people.restriction import Restriction
 from app.platform.cluster import claims
 from app.platform.cluster.peers import Peers
 from app.retention.certificate_store import (
@@ -40,6 +41,7 @@ from app.retention.certificate_store import (
 from app.retention.certificates import Certificates, require_words
 from app.retention.documents import AgeingDocuments
 from app.retention.store import RetentionRepository
+from app.traces.conformance.sessions import Sessions
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
 
@@ -83,9 +85,9 @@ class Deletions:
         statements: Statements,
         reader: SealedReader,
         keys: OrganisationKeys,
-        figures: Callable[[], Figures],
-        sessions: Callable[[str, int], int],
-        held: Callable[[], Sequence[Restricted]],
+        figures: Figures,
+        sessions: Sessions,
+        restriction: Restriction,
         audit: AuditSink,
         processes: Peers,
     ) -> None:
@@ -106,7 +108,7 @@ class Deletions:
         self._keys = keys
         self._figures = figures
         self._sessions = sessions
-        self._held = held
+        self._restriction = restriction
         self._audit = audit
         self._processes = processes
 
@@ -126,7 +128,7 @@ class Deletions:
         """
         self._activity(source)
         until = _bounded(since, until)
-        return self._planned(source, since, until, self._held())
+        return self._planned(source, since, until, self._restriction.held())
 
     def statement(self, id: UUID) -> Stored:
         """The statement that ``delete_statement`` would delete.
@@ -138,7 +140,7 @@ class Deletions:
         found = self._statements.get(id)
         if found is None:
             raise NotFound("No statement has this id.")
-        if found.subject in {one.subject for one in self._held()}:
+        if found.subject in {one.subject for one in self._restriction.held()}:
             raise PersonRestricted("The data of this person are restricted: nothing is deleted until that ends.")
         return found
 
@@ -182,7 +184,7 @@ class Deletions:
                 other.until,
             ):
                 return self.advance(other.id, progress=progress, check=check)
-        held = self._held()
+        held = self._restriction.held()
         bound = _bounded(since, until)
         planned = self._planned(source, since, bound, held)
         act = Act(
@@ -281,7 +283,7 @@ class Deletions:
             act = self._certificates.get(id)
             if act.phase != DELETING:
                 return act
-            held = self._held()
+            held = self._restriction.held()
             self._delete_statements(act, held, keep, progress)
             if act.kind == DATA_DELETED:
                 self._delete_documents(act, held, keep)
@@ -291,7 +293,7 @@ class Deletions:
     def again(self, act: Act, check: Callable[[], None] = lambda: None) -> bool:
         """Carry out a deletion anew, in a database that was restored; whether there was anything to delete."""
         if act.phase != DELETING:
-            held = self._without(act, self._held())
+            held = self._without(act, self._restriction.held())
             documents = self._documents(act, held) if act.kind == DATA_DELETED else 0
             if not documents and not self._next(act, held):
                 return False
@@ -324,8 +326,8 @@ class Deletions:
                 rows = self._statements.some(ids)
                 if not rows:
                     continue  # gone meanwhile, for their age or with their learner
-                months = self._figures().months_counted(self._reader.decrypted(rows))
-                self._figures().note_correction(sorted(months))
+                months = self._figures.months_counted(self._reader.decrypted(rows))
+                self._figures.note_correction(sorted(months))
                 batch = Batch(tuple(row.id for row in rows), tuple(row.id for row in rows if row.voided))
                 self._repository.begin_batch(act.id, batch, months)
             self._removal.delete(batch, act.until or 0)
@@ -355,14 +357,14 @@ class Deletions:
             after = done.place
 
     def _finish(self, act: Act) -> Act:
-        sessions = self._sessions(act.source or "", act.since or 0)
+        sessions = self._sessions.take_out(act.source or "", act.since or 0)
         if act.kind == DATA_DELETED and act.since == 0:
             for store in self._stores:
                 # Nothing that was stored before is left for it to lead to.
                 store.expire(act.source or "", act.until or 0)
         act = self._certificates.get(act.id)
         # Once more: whoever counted meanwhile may have counted them.
-        self._figures().note_correction(act.months)
+        self._figures.note_correction(act.months)
         ended = act
         if act.document is None:
             ended = self._certificates.finished(act, sessions=sessions)

@@ -15,6 +15,7 @@ from app.governance.audit.retention import AuditRetention
 from app.governance.audit.store import AuditRepository
 from app.people import wiring
 from app.people.wiring import PeopleServices
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research.facts import months_counted
@@ -41,7 +42,7 @@ class Needs(wiring.Needs, Protocol):
         """Restrictions, and what erasures delete of persons."""
 
 
-class RetentionServices:
+class RetentionServices(FeatureServices):
     """Durations of what is kept, and its end."""
 
     def __init__(self, container: Needs) -> None:
@@ -133,9 +134,9 @@ class RetentionServices:
             statements=traces.statements,
             reader=traces.reader,
             keys=self._keys.organisation,
-            figures=lambda: _Figures(self._research, self._settings.timezone),
-            sessions=lambda source, since: traces.sessions.take_out(source, since),
-            held=lambda: people.restriction.held(),
+            figures=_Figures(self._research, self._settings.timezone),
+            sessions=traces.sessions,
+            restriction=people.restriction,
             audit=self._governance.sink,
             processes=self._platform.processes,
         )
@@ -148,8 +149,7 @@ class RetentionServices:
             certificates=self.certificates,
             sources=self._access.sources_repository,
             register=self._governance.register,
-            retention=lambda: self.service,
-            deletions=lambda: self.deletions,
+            rules=self,
             audit=self._governance.sink,
             announcer=self._platform.processes,
             today=self._today,

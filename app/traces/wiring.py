@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from threading import Event
 from typing import Protocol
@@ -15,6 +15,7 @@ from app.core.errors import FileRefused, SettingsInvalid
 from app.crypto import kinds
 from app.crypto.bodies import DICTIONARIES, Bodies
 from app.governance.wiring import RequestPurpose
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.settings import Settings
@@ -31,8 +32,9 @@ from app.traces.conformance.verdicts import ConformanceService
 from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
+from app.traces.erasures import ErasuresUnderWay
 from app.traces.ingest.checking import Checking
-from app.traces.ingest.recording import Recorder
+from app.traces.ingest.recording import Recorder, RefusalCounter
 from app.traces.queries.agents import People
 from app.traces.queries.statements import StatementQueries
 from app.traces.statements.activities import Activities
@@ -49,29 +51,12 @@ _LINKING_SECONDS = 5.0
 _LINKED_IN_A_ROW = 20
 
 
-class ErasuresUnderWay(Protocol):
-    """Erasures under way."""
-
-    def under_way(self, subjects: Iterable[bytes]) -> Mapping[bytes, int | None]:
-        """Those of these subjects whose erasure is under way, and up to which ``stored`` what is theirs is erased.
-
-        None for the bound: it is not known yet.
-        """
-
-
 class ErasingPeople(Protocol):
     """The services of ``people/`` that these ask."""
 
     @property
     def erasure_repository(self) -> ErasuresUnderWay:
         """Erasures under way."""
-
-
-class RefusalCounter(Protocol):
-    """Counts refusals."""
-
-    def refused(self, reason: str, statements: int) -> None:
-        """Statements were refused for a reason."""
 
 
 class CountingWeb(RequestPurpose, Protocol):
@@ -109,7 +94,7 @@ def require_statement_format(settings: Settings) -> None:
         raise SettingsInvalid(f"SILLAGE_STATEMENT_FORMAT is no format that this version knows ({known}).")
 
 
-class TraceServices:
+class TraceServices(FeatureServices):
     """Statements and documents: taken in, checked, kept, read."""
 
     def __init__(self, container: Needs) -> None:
@@ -146,7 +131,7 @@ class TraceServices:
     @cached_property
     def reader(self) -> SealedReader:
         """Opens stored statements."""
-        erasing = self._container.people.erasure_repository.under_way
+        erasing = self._container.people.erasure_repository
         return SealedReader(
             self.statements, self._keys.subjects, self.bodies, self._platform.processes.observer(), erasing
         )
@@ -164,7 +149,7 @@ class TraceServices:
             self._keys.subjects,
             self._keys.organisation,
             clock.random_bytes,
-            self._container.people.erasure_repository.under_way,
+            self._container.people.erasure_repository,
         )
 
     @cached_property
@@ -209,7 +194,7 @@ class TraceServices:
     @cached_property
     def school_checks(self) -> SchoolChecks:
         """Checks of schools and courses of study."""
-        return SchoolChecks(self.nomenclatures.editions, lambda: clock.now().date())
+        return SchoolChecks(self.nomenclatures, lambda: clock.now().date())
 
     @cached_property
     def minors_policy(self) -> MinorsPolicy:
@@ -248,36 +233,35 @@ class TraceServices:
             attachments=self.attachments,
             subjects=self._keys.subjects,
             bodies=self.bodies,
-            opened=self.reader.each,
+            reader=self.reader,
             keys=self._keys.organisation,
             presence=self._platform.presence,
             profiles=self.profiles,
             protect=self.minors_policy.protect,
-            states=self._access.person_states.current,
+            states=self._access.person_states,
             public_url=self._settings.public_url,
             max_batch=self._settings.max_batch,
             max_statement_bytes=self._settings.statement_bytes,
-            refused=self._container.web.metrics.refused,
-            learn=self.activities.learn,
-            follow=self.sessions.receive,
-            admit=self._governance.register.require,
+            counter=self._container.web.metrics,
+            activities=self.activities,
+            sessions=self.sessions,
+            register=self._governance.register,
         )
 
     @cached_property
     def statement_queries(self) -> StatementQueries:
         """Answers queries."""
-        sources = self._access.sources_repository
         return StatementQueries(
             statements=self.statements,
             reader=self.reader,
             keys=self._keys.organisation,
             presence=self._platform.presence,
-            sources=lambda: [source.id for source in sources.list()],
+            sources=self._access.sources_repository,
             public_url=self._settings.public_url,
             page_limit=self._settings.page_limit,
-            definitions=self.activities.definitions,
+            activities=self.activities,
             attachments=self.attachments,
-            states=self._access.person_states.current,
+            states=self._access.person_states,
             turns=self.turns,
         )
 
@@ -289,7 +273,7 @@ class TraceServices:
     @cached_property
     def people(self) -> People:
         """The Person Objects of agents."""
-        audit, states = self._governance.audit, self._access.person_states.current
+        audit, states = self._governance.audit, self._access.person_states
         return People(self.statements, self.reader, self._keys.organisation, audit, states)
 
     # --- documents ----------------------------------------------------------------------------------
@@ -297,24 +281,22 @@ class TraceServices:
     @cached_property
     def document_seal(self) -> DocumentSeal:
         """Seals and opens documents."""
-        erasing = self._container.people.erasure_repository.under_way
+        erasing = self._container.people.erasure_repository
         repository = DocumentRepository(self._platform.store)
         return DocumentSeal(repository, self._keys.subjects, self._keys.organisation, erasing, clock.random_bytes)
 
     @cached_property
     def documents(self) -> Documents:
         """Keeps the documents of State, Activity Profile and Agent Profile."""
-        source_of = self._access.credentials.source
         return Documents(
             repository=DocumentRepository(self._platform.store),
             seal=self.document_seal,
             keys=self._keys.organisation,
             audit=self._governance.audit,
             now_us=self._platform.now_us,
-            states=self._access.person_states.current,
-            hold=lambda source, place, content: self.profiles.document(source_of(source), place, content),
-            misfit=self.profiles.count_document,
-            admit=self._access.admission.require,
+            states=self._access.person_states,
+            rules=self.profiles,
+            sources=self._access.admission,
             turns=self.turns,
         )
 

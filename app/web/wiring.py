@@ -14,6 +14,7 @@ from app.keys.providers.file import STATES
 from app.operations import wiring
 from app.operations.measures import Measures
 from app.operations.wiring import OperationServices
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import late_seconds
 from app.platform.jobs.store import LeaseRepository
@@ -52,7 +53,7 @@ class Needs(wiring.Needs, Protocol):
         """The jobs of every feature."""
 
 
-class WebServices:
+class WebServices(FeatureServices):
     """Services that HTTP adds to those that it offers."""
 
     def __init__(self, container: Needs) -> None:

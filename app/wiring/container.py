@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import cached_property
 from threading import Event
 from zoneinfo import ZoneInfo
 
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.run import Job
 from app.platform.jobs.scheduler import Scheduler
 from app.settings import Settings
-from app.wiring.feature import features_of
+from app.wiring.feature import Feature, features_of
 from app.wiring.features import Features
 from app.wiring.lifecycle import Lifecycle
 
@@ -38,21 +39,16 @@ class Container(Features):
     @cached_property
     def jobs(self) -> Sequence[Job]:
         """The jobs of every feature."""
-        return [job for feature in features_of(type(self)) for job in feature.jobs(self.__dict__[feature.name])]
+        return [job for feature in features_of(type(self)) for job in self._services(feature).jobs()]
 
     def keeping(self) -> Sequence[tuple[str, Callable[[Event], None]]]:
         """The work of a process that serves at each heartbeat, by feature."""
-        return [
-            (feature.name, partial(feature.keep, self.__dict__[feature.name]))
-            for feature in features_of(type(self))
-            if feature.keep is not None
-        ]
+        return [(feature.name, self._services(feature).keep) for feature in features_of(type(self))]
 
     def forget(self) -> None:
         """Empty the caches: another process has changed what they hold."""
         for feature in features_of(type(self)):
-            if feature.forget is not None:
-                feature.forget(self.__dict__[feature.name])
+            self._services(feature).forget()
 
     @cached_property
     def scheduler(self) -> Scheduler:
@@ -67,6 +63,10 @@ class Container(Features):
             timezone=ZoneInfo(self.settings.timezone),
             grace_seconds=self.settings.graceful_seconds,
         )
+
+    def _services(self, feature: Feature[FeatureServices]) -> FeatureServices:
+        services: FeatureServices = self.__dict__[feature.name]
+        return services
 
     def close(self) -> None:
         """Write what is pending and let go of everything. Safe to call twice."""

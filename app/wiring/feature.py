@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import click
 
-from app.platform.jobs.run import Job
+from app.platform.feature_services import FeatureServices
 from app.web.gate import Gate
 from app.web.mounting import Mounted
 
 if TYPE_CHECKING:
     from app.wiring.container import Container
 
-Services = TypeVar("Services")
-
-
-def _no_jobs(_: object) -> Sequence[Job]:
-    return ()
+Services = TypeVar("Services", bound=FeatureServices)
 
 
 def _no_routes(_: Container, __: Gate) -> Iterable[Mounted]:
@@ -33,9 +28,6 @@ class Feature(Generic[Services]):
         self,
         build: Callable[[Container], Services],
         *,
-        jobs: Callable[[Services], Sequence[Job]] = _no_jobs,
-        keep: Callable[[Services, Event], None] | None = None,
-        forget: Callable[[Services], None] | None = None,
         routes: Callable[[Container, Gate], Iterable[Mounted]] = _no_routes,
         commands: Sequence[click.Command] = (),
     ) -> None:
@@ -43,17 +35,10 @@ class Feature(Generic[Services]):
 
         Args:
             build: Its services; nothing is connected or opened before one of them is asked for.
-            jobs: What the scheduler runs of it.
-            keep: What a process that serves does at each heartbeat, beside requests, and once more when it ends: the
-                event is set then.
-            forget: Empties its caches, when another process has changed what they hold.
             routes: Its routes; the gate tells who may use them.
             commands: Its commands; they get the container.
         """
         self.build = build
-        self.jobs = jobs
-        self.keep = keep
-        self.forget = forget
         self.routes = routes
         self.commands = tuple(commands)
         self.name = ""

@@ -43,32 +43,24 @@ class Features:
     """Every feature, in the order in which it is built: each from those above it, and what its ``Needs`` names."""
 
     platform: Feature[PlatformServices] = Feature(PlatformServices, commands=jobs.COMMANDS)
-    keys: Feature[KeyServices] = Feature(KeyServices, forget=KeyServices.forget, commands=key_commands.COMMANDS)
+    keys: Feature[KeyServices] = Feature(KeyServices, commands=key_commands.COMMANDS)
     governance: Feature[GovernanceServices] = Feature(
         GovernanceServices,
-        jobs=GovernanceServices.jobs,
-        keep=GovernanceServices.keep,
-        forget=GovernanceServices.forget,
         commands=governance_commands.COMMANDS,
     )
-    access: Feature[AccessServices] = Feature(AccessServices, forget=AccessServices.forget, commands=sources.COMMANDS)
+    access: Feature[AccessServices] = Feature(AccessServices, commands=sources.COMMANDS)
     traces: Feature[TraceServices] = Feature(
         TraceServices,
-        jobs=TraceServices.jobs,
-        keep=TraceServices.keep,
-        forget=TraceServices.forget,
         routes=trace_routes.routes,
         commands=(*profile.COMMANDS, *nomenclature.COMMANDS, *simulate.COMMANDS),
     )
     research: Feature[ResearchServices] = Feature(
         ResearchServices,
-        jobs=ResearchServices.jobs,
         routes=research_routes.routes,
         commands=research_commands.COMMANDS,
     )
     people: Feature[PeopleServices] = Feature(
         PeopleServices,
-        jobs=PeopleServices.jobs,
         routes=people_routes.routes,
         commands=(
             *person.COMMANDS,
@@ -80,13 +72,11 @@ class Features:
     )
     retention: Feature[RetentionServices] = Feature(
         RetentionServices,
-        jobs=RetentionServices.jobs,
         routes=retention_routes.routes,
         commands=(*contracts.COMMANDS, *accounts.COMMANDS),
     )
     operations: Feature[OperationServices] = Feature(
         OperationServices,
-        jobs=OperationServices.jobs,
         commands=(*minors.COMMANDS, *backup.COMMANDS),
     )
     web: Feature[WebServices] = Feature(WebServices, routes=web_routes.routes)

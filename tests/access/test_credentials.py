@@ -17,7 +17,7 @@ from app.access.principals import Kind, Principal
 from app.access.store import SourceRepository
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.platform.mongo.connection import Store
-from tests.sinks import Announcing, Sink
+from tests.sinks import Announcing, Rules, Sink
 
 
 class Counting(SourceRepository):
@@ -44,11 +44,9 @@ def log() -> list[tuple[str, str]]:
 def sources(repository: Counting, log: list[tuple[str, str]]) -> Iterator[Sources]:
     yield Sources(
         repository,
-        activity_exists=lambda name: name in ("p2ia", "pupils"),
-        profile_exists=lambda name: name == "https://e.example/profile",
+        rules=Rules(("p2ia", "pupils"), ("https://e.example/profile",), ("pupils",)),
         audit=Sink(lambda kind, actor, detail: log.append((kind, actor))),
         announcer=Announcing(lambda: log.append(("announced", ""))),
-        about_minors=lambda name: name == "pupils",
     )
 
 
@@ -209,7 +207,7 @@ def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> N
     def refuse(kind: str, actor: str, detail: object) -> None:
         raise DatabaseUnavailable
 
-    quiet = {"activity_exists": lambda name: True, "profile_exists": lambda name: True, "announcer": Announcing()}
+    quiet = {"rules": Rules(("p2ia",)), "announcer": Announcing()}
     _, key = Sources(repository, audit=Sink(), **quiet).add("tutor", name="T", activity="p2ia", actor="t")
     silent = Sources(repository, audit=Sink(refuse), **quiet)
     for attempt in (

@@ -27,7 +27,7 @@ from app.web import problem_details
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate
 from tests.research.statements import MadeUpReader, class_of
-from tests.sinks import Announcing, Everybody
+from tests.sinks import Announcing, Everybody, Rules
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
 def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
     sources = Sources(
         SourceRepository(store),
-        activity_exists=lambda _: True,
-        profile_exists=lambda _: True,
+        rules=Rules(),
         audit=audit,
         announcer=Announcing(),
     )

@@ -26,6 +26,7 @@ from app.traces.statements.attachments import MAX_ATTACHMENTS, Attachments
 from app.traces.statements.store import Plain
 from tests.multiparts import BOUNDARY, JSON, attachment_of, body_of, part_of, received, sha2_of, statement_with
 from tests.served import Server, serving, statement
+from tests.sinks import NoErasures
 
 VERSIONS = ["1.0.3", "2.0.0"]
 
@@ -320,7 +321,7 @@ def test_erasing_one_learner_leaves_the_others_their_data(server: Server, sender
     store = server.container.platform.store
     repository, keys = AttachmentRepository(store), server.container.keys.subjects
     [row] = repository.of([_uuid(sent[0]["id"])])
-    attachments = Attachments(repository, keys, server.container.keys.organisation, os.urandom, lambda _: set())
+    attachments = Attachments(repository, keys, server.container.keys.organisation, os.urandom, NoErasures())
 
     def read(place: int) -> list[bytes]:
         kept = {**sent[place], "stored": ""}

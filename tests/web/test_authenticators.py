@@ -39,7 +39,7 @@ from app.web.gate import AUTHENTICATORS, Gate
 from app.web.purpose import HEADER, Purposes
 from tests.places import ROOT
 from tests.served import environment, free_port
-from tests.sinks import Announcing
+from tests.sinks import Announcing, Rules
 
 READER = frozenset({scopes.GOVERNANCE_READ})
 TOKENS = {
@@ -87,8 +87,7 @@ def audit(store: Store, vault: OrganisationKeys) -> Audit:
 def key(store: Store, audit: Audit) -> NewCredential:
     sources = Sources(
         SourceRepository(store),
-        activity_exists=lambda _: True,
-        profile_exists=lambda _: True,
+        rules=Rules(),
         audit=audit,
         announcer=Announcing(),
     )

@@ -39,7 +39,7 @@ from app.web import problem_details
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
-from tests.sinks import Announcing
+from tests.sinks import Announcing, Rules
 
 ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
@@ -78,8 +78,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
 def issue(store: Store, audit: Audit) -> Callable[[str], NewCredential]:
     sources = Sources(
         SourceRepository(store),
-        activity_exists=lambda _: True,
-        profile_exists=lambda _: True,
+        rules=Rules(),
         audit=audit,
         announcer=Announcing(),
     )

@@ -15,6 +15,7 @@ from flask import Blueprint
 from app.access import scopes
 from app.cli import command_line
 from app.commands.jobs import jobs as jobs_command
+from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.settings import Settings, env_name, load
@@ -29,7 +30,7 @@ from tests.places import ROOT
 # --- a feature, with all that one can bring ---------------------------------------------------------------
 
 
-class ShelfServices:
+class ShelfServices(FeatureServices):
     """Services of a feature that is not of this product."""
 
     def __init__(self, container: Container) -> None:
@@ -79,9 +80,6 @@ class WithShelf(Container):
 
     shelf: Feature[ShelfServices] = Feature(
         ShelfServices,
-        jobs=ShelfServices.jobs,
-        keep=ShelfServices.keep,
-        forget=ShelfServices.forget,
         routes=shelf_routes,
         commands=(books,),
     )

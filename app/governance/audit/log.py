@@ -33,7 +33,7 @@ from typing import NamedTuple
 import orjson
 import structlog
 
-from app.core.clock import today
+from app.core.clock import Clock, RandomBytes, today
 from app.core.counted import counted
 from app.core.errors import BadCursor, DatabaseUnavailable, DecryptionFailed
 from app.crypto.keys import OrganisationKeys
@@ -327,8 +327,8 @@ class Audit:
         self,
         repository: AuditRepository,
         keys: OrganisationKeys,
-        clock: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
+        clock: Clock,
+        random_bytes: RandomBytes,
         context: Callable[[], Detail] = dict,
     ) -> None:
         """``clock`` gives microseconds since 1970 UTC. Nothing is read or written before the first entry.

@@ -9,7 +9,7 @@ whoever stores, deletes, counts or tells (``version_on``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from itertools import islice
@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
 from app.core import contracts
+from app.core.clock import Clock
 from app.core.errors import ActivityNotInForce, Fault, NotFound, RegisterInvalid, pointer
 from app.governance.audit.log import ACTIVITY_ADDED, Audit
 from app.governance.register.store import ProcessingActivityRepository, StoredProcessingActivity
@@ -127,7 +128,7 @@ class Register:
     """Adds and finds processing activities. Safe to share between threads."""
 
     def __init__(
-        self, repository: ProcessingActivityRepository, audit: Audit, clock: Callable[[], int], timezone: tzinfo = UTC
+        self, repository: ProcessingActivityRepository, audit: Audit, clock: Clock, timezone: tzinfo = UTC
     ) -> None:
         """``clock`` gives microseconds since 1970 UTC; ``timezone``: where days begin, as the controller has them."""
         self._repository = repository

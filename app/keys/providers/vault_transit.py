@@ -25,8 +25,9 @@ import requests
 import structlog
 from hvac.exceptions import InvalidPath, InvalidRequest, VaultError
 
+from app.core.clock import RandomBytes
 from app.core.errors import KeyMissing, KeyRefused, KeysUnavailable
-from app.crypto.keys import RandomBytes, Wrapped
+from app.crypto.keys import Wrapped
 from app.keys.keyring import Listed
 from app.keys.providers.file import ACTIVE, DECRYPT_ONLY, DESTROYED
 from app.settings import Settings

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import structlog
@@ -35,7 +35,7 @@ from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys import rekeying
 from app.keys.holders import HolderRepository, HolderThread
-from app.keys.keyring import KeyHolding
+from app.keys.key_service import KeyService
 from app.keys.rekeying import RekeyRepository
 from app.operations import minors_store as minors_passes
 from app.operations.backup import restoring, tombstone_file
@@ -153,57 +153,80 @@ class _Captured:
             ]
 
 
+class Database(Protocol):
+    """The database, connected when it is first asked for."""
+
+    @property
+    def store(self) -> Store:
+        """The connection."""
+
+
+class RestoredStore(Protocol):
+    """The life of the store that is restored."""
+
+    def restored(self) -> None:
+        """Note that the restored database is in force."""
+
+
+class DecisionsSince(Protocol):
+    """Carries out again what was decided since a backup."""
+
+    def erase_again(self, progress: Callable[[int], None]) -> int:
+        """Erase again whoever has a tombstone in the database in force; how many persons.
+
+        ``progress`` is told how many statements were looked through.
+        """
+
+    def clean_again(self, progress: ProgressCallback) -> int:
+        """Apply policies about minors again, as ``minors_passes`` notes them; how many statements that changed.
+
+        ``progress`` is told how many were looked through, and how many there are.
+        """
+
+    def redo(self) -> int:
+        """Carry out again what was done on the operator's word; how many acts it was."""
+
+
 class Backups:
     """Makes, checks and restores the backups of one organisation."""
 
     def __init__(
         self,
         *,
-        store: Callable[[], Store],
-        keyring: Callable[[], KeyHolding],
-        keys: Callable[[], OrganisationKeys],
+        database: Database,
+        keys: KeyService,
         organisation: str,
         release: str,
         tombstones_file: Path,
         audit: AuditSink,
-        in_force: Callable[[], None],
-        reapply: Callable[[Callable[[int], None]], int],
-        clean: Callable[[ProgressCallback], int],
-        redo: Callable[[], int],
+        lifecycle: RestoredStore,
+        decisions: DecisionsSince,
         heartbeat_seconds: float,
         process_ttl_seconds: float,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
-            store: Connects; a check of a file needs no database.
-            keyring: The key-encryption keys.
-            keys: The organisation's keys, of the database in force.
+            database: Connects when it is asked for; a check of a file needs no database.
+            keys: The key-encryption keys, and the organisation's, of the database in force.
             organisation: Its id.
             release: The version of Sillage.
             tombstones_file: The file of tombstones outside the database.
-            audit: Writes an entry, durable when it returns: kind, actor, detail.
-            in_force: Told in a restore that the restored database is in force: ``audit``, ``keys`` and ``reapply`` are
-                called after that alone, and may work on a database whose restore is not finished.
-            reapply: Erases again whoever has a tombstone in the database in force; how many persons. It tells what it
-                is given how many statements it has looked through.
-            clean: Applies policies about minors again, as ``minors_passes`` notes them; how many statements it changed.
-                It tells what it is given how many it has looked through, and how many there are.
-            redo: Carries out again what was done on the operator's word since the backup; how many acts it was.
+            audit: Takes an entry for each step.
+            lifecycle: Told in a restore that the restored database is in force: ``audit``, ``keys`` and ``decisions``
+                are asked after that alone, and may work on a database whose restore is not finished.
+            decisions: Carries out again what was decided since the backup.
             heartbeat_seconds: How often processes say that they live.
             process_ttl_seconds: Silence after which one is declared dead.
         """
-        self._store = store
-        self._ring = keyring
+        self._database = database
         self._keys = keys
         self._organisation = organisation
         self._release = release
         self._tombstones_file = tombstones_file
         self._audit = audit
-        self._in_force = in_force
-        self._reapply = reapply
-        self._clean = clean
-        self._redo = redo
+        self._lifecycle = lifecycle
+        self._decisions = decisions
         self._interval = heartbeat_seconds
         self._ttl = process_ttl_seconds
 
@@ -222,7 +245,7 @@ class Backups:
             BackupFailed: MongoDB did not keep that moment for long enough.
             RestoreUnfinished: the database is being restored.
         """
-        store, keys = self._store(), self._keys()
+        store, keys = self._database.store, self._keys.organisation
         created = clock.now()
         path = self._named(destination, created)
         heading = Heading(
@@ -276,7 +299,7 @@ class Backups:
         with reading(file) as backup:
             self._require_ours(backup.heading)
             try:
-                self._ring()
+                _ = self._keys.keyring
             except KeyMissing:
                 return Checked(_verified(backup, progress, lambda _: None), None)
             manifest, _ = self._proved(backup, progress)
@@ -291,7 +314,7 @@ class Backups:
         """
         captured = _Captured()
         manifest = _verified(backup, progress, lambda chunk: captured.see(chunk, self._organisation))
-        ring = self._ring()
+        ring = self._keys.keyring
         needed = {*manifest.organisation_versions, *manifest.learner_versions}
         lacking = sorted(needed - set(ring.current.opening()))
         if lacking:
@@ -354,7 +377,7 @@ class Backups:
                 backup cannot be kept together.
             FileRefused: a file of tombstones is not this store's.
         """
-        store = self._store()
+        store = self._database.store
         store.require_transactions()
         # Now, and not when all is in place but its entry in the audit log.
         store.clock.require()
@@ -387,16 +410,16 @@ class Backups:
                 steps.swap()
             step("erase")
             applied = steps.modernise()
-            self._in_force()
+            self._lifecycle.restored()
             total = Restoring(store).statements()
             again = self._erase_again(progress, total)
             step("clean")
-            cleaned = self._clean(progress)
+            cleaned = self._decisions.clean_again(progress)
             if cleaned:
                 # Whoever was erased after that is known by what they are now.
                 step("erase")
                 again += self._erase_again(progress, total)
-            redone = self._redo()
+            redone = self._decisions.redo()
             known = sum(1 for _ in Tombstones(store).every())
             said = {"backup": backup.heading.id, "created": backup.heading.created}
             latest = RekeyRepository(store).latest()
@@ -407,7 +430,7 @@ class Backups:
         return Restored(backup.heading, documents, known, again, tuple(applied), redone, cleaned, rekey)
 
     def _erase_again(self, progress: ProgressCallback, total: int) -> int:
-        return self._reapply(lambda looked: progress(looked, max(looked, total)))
+        return self._decisions.erase_again(lambda looked: progress(looked, max(looked, total)))
 
     def abandon(self) -> None:
         """Give a restore up that is still loading: what was there before is in force again.
@@ -415,14 +438,14 @@ class Backups:
         Raises:
             RestoreRefused: there is none, it is too late, or the command that restores still runs.
         """
-        store = self._store()
+        store = self._database.store
         self._refuse_living(store)
         Restoring(store).abandon()
 
     @contextmanager
     def _alive(self, store: Store) -> Iterator[str]:
         """Be among the processes that live, under the name given, so that no other command restores here meanwhile."""
-        thread = HolderThread(HolderRepository(store), self._ring(), interval=self._interval, ttl=self._ttl)
+        thread = HolderThread(HolderRepository(store), self._keys.keyring, interval=self._interval, ttl=self._ttl)
         thread.start()
         try:
             yield thread.id
@@ -466,9 +489,9 @@ class Backups:
             if rekeying.NAME not in manifest.parts:
                 steps.stage(rekeying.NAME)
             steps.rekey_again()
-            encrypt_kept(store, self._ring(), steps, self._organisation, _NEVER_TAKEN_BACK)
+            encrypt_kept(store, self._keys.keyring, steps, self._organisation, _NEVER_TAKEN_BACK)
             steps.keep_key(organisation_keys.SIGNING, self._organisation)
-            steps.merge_keys(self._ring(), self._organisation)
+            steps.merge_keys(self._keys.keyring, self._organisation)
             outside += Tombstones(store).every()
             passes += MinorsRepository(store).begun()
         for name in (tombstones.NAME, minors_passes.NAME):
@@ -518,7 +541,7 @@ class Backups:
             RestoreRefused: it is, and what stays of it would not open with the keys of the backup.
         """
         try:
-            there = organisation_keys.unlock(store, self._ring(), self._organisation)
+            there = organisation_keys.unlock(store, self._keys.keyring, self._organisation)
         except (KeyMissing, KeyRefused):
             return False
         if not hmac.compare_digest(there.mac(MAC, b""), keys.mac(MAC, b"")):
@@ -561,7 +584,7 @@ class Backups:
         Raises:
             FileRefused: it cannot be written.
         """
-        store, keys = self._store(), self._keys()
+        store, keys = self._database.store, self._keys.organisation
         self._audit.append(TOMBSTONES_EXPORTED, actor, {})
         passes = MinorsRepository(store).begun()
         return tombstone_file.write(file, chain(passes, Tombstones(store).every()), _mac(keys)) - len(passes)
@@ -579,11 +602,11 @@ class Backups:
         Raises:
             FileRefused: it cannot be written. Nothing was changed yet, so nothing is to be.
         """
-        tombstone_file.append(self._tombstones_file, [cleaning], _mac(self._keys()))
+        tombstone_file.append(self._tombstones_file, [cleaning], _mac(self._keys.organisation))
 
     def _note_outside(self, lines: Sequence[tombstone_file.Line]) -> None:
         try:
-            tombstone_file.append(self._tombstones_file, lines, _mac(self._keys()))
+            tombstone_file.append(self._tombstones_file, lines, _mac(self._keys.organisation))
         except FileRefused as refused:
             _log.error("tombstones are not kept outside the database", code=refused.code, detail=refused.detail)
 

@@ -34,9 +34,10 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from app.access.store import Source
+from app.access.store import SourceRepository
 from app.core import lossless
 from app.core.audit_sink import AuditSink
+from app.core.clock import Clock, RandomBytes
 from app.core.errors import DecryptionFailed
 from app.core.months import closed_before
 from app.core.personal_data import PersonalDataStore
@@ -50,12 +51,15 @@ from app.people.access_package.person_words import LANGUAGES, README
 from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, Named, Persons
 from app.people.finding.pseudonyms import Person
+from app.people.restriction import Restriction
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
 from app.standards.xapi.documents import Content, Place
 from app.standards.xapi.masking import Mask, Masked
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
+from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.statements.attachments import Attachments
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Plain, Stored
 
@@ -174,32 +178,39 @@ class CaseDesk(Protocol):
         """Write on a request what was done for it."""
 
 
+class ClosedAccounts(Protocol):
+    """The ends of accounts."""
+
+    def of(self, subjects: Iterable[bytes]) -> list[tuple[str, int]]:
+        """The ends of accounts of these subjects: source, and when, microseconds since 1970 UTC."""
+
+
 class Held(NamedTuple):
     """Sources of an export: services and repositories that hold data of persons.
 
     Attributes:
         persons: Finds statements.
         reader: Opens statements.
-        documents: ``documents(identifiers, subjects)``: the person's documents.
+        documents: The documents of any person.
         attachments: The data of opened statements, each digest once.
         stores: All that keep personal data: each gives its part.
-        ends: ``ends(subjects)``: the ends of accounts of these subjects, as source and when (microseconds).
+        ends: The ends of accounts.
         sources: The registered sources.
         register: The register of processing activities.
         recipients: Who received what.
-        standing: ``standing(person, actor)``: what holds for a person.
+        restriction: Tells what holds for a person.
     """
 
     persons: Persons
     reader: SealedReader
-    documents: Callable[[Sequence[str], Sequence[bytes]], HeldDocuments]
-    attachments: Callable[[Sequence[tuple[Plain, Statement]]], Sequence[Attached]]
+    documents: DocumentsByPerson
+    attachments: Attachments
     stores: Sequence[PersonalDataStore]
-    ends: Callable[[Sequence[bytes]], Iterable[tuple[str, int]]]
-    sources: Callable[[], Sequence[Source]]
+    ends: ClosedAccounts
+    sources: SourceRepository
     register: Register
     recipients: Recipients
-    standing: Callable[[Person, str], Standing]
+    restriction: Restriction
 
 
 class Progress(NamedTuple):
@@ -221,8 +232,8 @@ class Packages:
         *,
         audit: AuditSink,
         cases: CaseDesk,
-        now_us: Callable[[], int],
-        random: Callable[[int], bytes],
+        now_us: Clock,
+        random: RandomBytes,
         organisation: str,
         version: str,
         timezone: str,
@@ -344,8 +355,8 @@ class _Package:
         self._given_apart = [(store, part) for store, part in made if part is not None]
         self._given = persons.subjects(Person(person.identifiers, ()))
         self._reach = persons.reach(person)
-        self._documents = self._held.documents(person.every, subjects)
-        self._sources = {source.id: source for source in self._held.sources()}
+        self._documents = self._held.documents.of(person.every, subjects)
+        self._sources = {source.id: source for source in self._held.sources.list()}
         self._trail = self._held.recipients.trail(persons.named(person), self._documents.marks())
 
     def pieces(self) -> Iterator[bytes]:
@@ -466,7 +477,7 @@ class _Package:
 
     def _data(self, mine: Sequence[tuple[Plain, Statement]]) -> Iterator[bytes]:
         declared = {each["sha2"].lower(): (plain, each) for plain, one in mine for each in _attachments(one)}
-        for data in self._held.attachments(mine):
+        for data in self._held.attachments.of(mine):
             digest = data.sha2.lower()
             if digest in self._digests or digest not in declared:
                 continue
@@ -571,13 +582,13 @@ class _Package:
     def _about(self, activities: Mapping[str, ProcessingActivity], read: Received) -> dict[str, Any]:
         """The content of the pages, as JSON values; instants in microseconds since 1970 UTC."""
         summary = self._summary
-        standing = self._held.standing(self._person, self._actor)
+        standing = self._held.restriction.standing(self._person, actor=self._actor)
         restricted = standing.restricted
         ends: dict[str, list[int]] = {}
-        for source_id, at in self._held.ends(self._who.subjects):
+        for source_id, at in self._held.ends.of(self._who.subjects):
             ends.setdefault(source_id, []).append(at)
         # Each pseudonym of an account has its end, too: what was given is what is counted.
-        given = Counter(source_id for source_id, _ in self._held.ends(self._given))
+        given = Counter(source_id for source_id, _ in self._held.ends.of(self._given))
         tools = []
         for id, tool in sorted(summary.tools.items()):
             source = self._sources.get(id)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import orjson
 
+from app.core.clock import Clock, RandomBytes, Today
 from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
-from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import (
     REQUEST_ACT,
     REQUEST_DONE,
@@ -68,8 +69,8 @@ class Cases:
         keys: OrganisationKeys,
         seal: PersonSeal,
         audit: Audit,
-        now_us: Callable[[], int],
-        today: Callable[[], date],
+        now_us: Clock,
+        today: Today,
         random: RandomBytes,
         whole: Whole = lambda person: person,
     ) -> None:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 import structlog
 
+from app.core.clock import SteadyClock
 from app.core.errors import LeaseHeld, LeaseLost, SillageError
 from app.platform.jobs.store import Held, LeaseRepository
 
@@ -32,7 +33,7 @@ class Lease:
         fence: int,
         seconds: float,
         asked_at: float,
-        steady: Callable[[], float],
+        steady: SteadyClock,
         right: Callable[[], object] = lambda: None,
     ) -> None:
         self.fence = fence
@@ -116,7 +117,7 @@ class Leadership:
         repository: LeaseRepository,
         holder: str,
         seconds: float,
-        steady: Callable[[], float],
+        steady: SteadyClock,
         *,
         look: Callable[[], object] = lambda: None,
         right: Callable[[], object] = lambda: None,

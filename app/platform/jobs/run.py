@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from app.core import errors
+from app.core.clock import Clock
 from app.core.errors import LeaseLost, SillageError, Unavailable
 from app.platform.jobs import store as stored
 from app.platform.jobs.lease import Lease
@@ -40,7 +41,7 @@ def transient(outcome: str | None, error: Mapping[str, str] | None) -> bool:
     return outcome == stored.FAILED and error is not None and error["code"] in _TRANSIENT
 
 
-def execute(job: Job, lease: Lease, repository: JobRepository, clock: Callable[[], int]) -> Run:
+def execute(job: Job, lease: Lease, repository: JobRepository, clock: Clock) -> Run:
     """Run a job and record it; a failure of the job is an outcome, not an exception.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -14,6 +14,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from app.core.clock import Clock
 from app.core.errors import SillageError, Unavailable
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job, execute, transient
@@ -63,7 +64,7 @@ class Scheduler:
         jobs: Sequence[Job],
         leadership: Leadership,
         repository: JobRepository,
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         timezone: tzinfo = UTC,
         grace_seconds: float = 20.0,

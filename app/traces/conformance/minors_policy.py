@@ -15,6 +15,7 @@ from app.core.errors import Fault, PersonalDataRefused
 from app.crypto.keys import OrganisationKeys
 from app.standards.france import minors
 from app.standards.xapi.identifiers import agent_identifier, agent_of
+from app.traces.conformance.pseudonym_home_store import PseudonymHome
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
@@ -44,7 +45,7 @@ class MinorsPolicy:
         keys: OrganisationKeys,
         audit: AuditSink,
         count: Callable[[Source, str, int, Mapping[str, int]], None],
-        home: Callable[[], str],
+        home: PseudonymHome,
     ) -> None:
         """Make the service.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Sequence
 from typing import Any
 
+from app.core.clock import Today
 from app.core.errors import Fault
 from app.standards.france import schools
 from app.standards.france.mef import Edition
 from app.standards.france.schools import Keys
 from app.standards.profiles import terms
+from app.traces.conformance.nomenclatures import Nomenclatures
 
 KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 """Extensions in which statements say their school and course of study."""
@@ -19,20 +20,20 @@ KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 class SchoolChecks:
     """Checks batches. Safe to share between threads."""
 
-    def __init__(self, editions: Callable[[], Sequence[Edition]], today: Callable[[], date]) -> None:
+    def __init__(self, nomenclatures: Nomenclatures, today: Today) -> None:
         """Make the service.
 
         Args:
-            editions: The nomenclature in force.
+            nomenclatures: The nomenclature in force.
             today: The date.
         """
-        self._editions = editions
+        self._nomenclatures = nomenclatures
         self._today = today
         self._checks: tuple[Sequence[Edition], schools.Checks] = ((), schools.Checks(KEYS, ()))
 
     def faults(self, statements: Sequence[dict[str, Any]]) -> Sequence[tuple[Fault, ...]]:
         """The faults of the schools and courses that statements name, statement by statement."""
-        editions, today = self._editions(), self._today()
+        editions, today = self._nomenclatures.editions(), self._today()
         # A new nomenclature is another object.
         known, checks = self._checks
         if known is not editions:

@@ -15,10 +15,11 @@ import structlog
 
 from app.access.store import Source
 from app.core import lossless
+from app.core.clock import Clock, RandomBytes
 from app.core.errors import SillageError
 from app.crypto import documents as sealing
 from app.crypto import kinds
-from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Verdict, followed
@@ -86,7 +87,7 @@ class Sessions:
         subjects: SubjectKeys,
         keys: OrganisationKeys,
         random: RandomBytes,
-        now_us: Callable[[], int],
+        now_us: Clock,
     ) -> None:
         self._repository = repository
         self._profiles = profiles

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-
 import structlog
 
+from app.core.clock import RandomBytes
 from app.core.errors import DecryptionFailed
 from app.crypto import documents as sealing
-from app.crypto.keys import OrganisationKeys, RandomBytes
+from app.crypto.keys import OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.standards.xapi.documents import Content
 from app.traces.documents.store import DocumentRepository, DocumentRow
+from app.traces.erasures import ErasuresUnderWay
 
 _log = structlog.stdlib.get_logger("sillage.documents")
 
@@ -24,14 +24,14 @@ class DocumentSeal:
         repository: DocumentRepository,
         subjects: SubjectKeys,
         keys: OrganisationKeys,
-        erasing: Callable[[Iterable[bytes]], Collection[bytes]],
+        erasures: ErasuresUnderWay,
         random: RandomBytes,
     ) -> None:
-        """``erasing``: those of these subjects whose erasure is under way."""
+        """``erasures``: those of these subjects whose erasure is under way."""
         self._repository = repository
         self._subjects = subjects
         self._keys = keys
-        self._erasing = erasing
+        self._erasures = erasures
         self._random = random
 
     def encrypt(self, subject: bytes | None, place: str, plain: bytes) -> bytes:
@@ -80,7 +80,7 @@ class DocumentSeal:
             DecryptionFailed: it is damaged. It is there as it was read, and nobody is erasing its learner.
         """
         subject = row.subject
-        if subject is None or subject not in self._subjects.existing([subject]) or self._erasing([subject]):
+        if subject is None or subject not in self._subjects.existing([subject]) or self._erasures.under_way([subject]):
             return
         # Asked last: of an erasure that ended since it was read, nothing is there any more.
         if self._repository.get(row.id) == row:

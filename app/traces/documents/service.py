@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.access.restrictions.store import States
+from app.access.store import Source
 from app.core.audit_sink import AuditSink
+from app.core.clock import Clock
 from app.core.errors import (
     BadParameter,
     BodyTooLarge,
@@ -53,9 +54,6 @@ _MERGED_AT_ONCE = 64
 _ANOTHER = '"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Hold = Callable[[str, Place, Content], tuple[Fault, ...]]
-"""``hold(source, place, content)``: what profiles find wrong with a document about to be stored; raises to refuse."""
-
 
 class Found(NamedTuple):
     """A document as given: content, entity tag without quotes, when it was last written (UTC)."""
@@ -81,6 +79,33 @@ class _Address(NamedTuple):
     name: str
 
 
+class CurrentStates(Protocol):
+    """States of persons."""
+
+    def current(self) -> States:
+        """Restrictions and objections as they are now."""
+
+
+class SourceInForce(Protocol):
+    """Admits sources."""
+
+    def require(self, source: str) -> None:
+        """Refuse a source for which nothing may be stored now."""
+
+    def source(self, source: str) -> Source:
+        """The source of that id."""
+
+
+class DocumentRules(Protocol):
+    """Rules of profiles about documents."""
+
+    def document(self, source: Source, place: Place, content: Content) -> tuple[Fault, ...]:
+        """The faults of a document about to be stored; raises to refuse it."""
+
+    def count_document(self, source: str, faults: tuple[Fault, ...]) -> None:
+        """Count a document that was stored with faults."""
+
+
 class Documents:
     """Keeps documents. Safe to share between threads.
 
@@ -95,11 +120,10 @@ class Documents:
         seal: DocumentSeal,
         keys: OrganisationKeys,
         audit: AuditSink,
-        now_us: Callable[[], int],
-        states: Callable[[], States],
-        hold: Hold = lambda source, place, content: (),
-        misfit: Callable[[str, tuple[Fault, ...]], None] = lambda source, faults: None,
-        admit: Callable[[str], object] = lambda source: None,
+        now_us: Clock,
+        states: CurrentStates,
+        sources: SourceInForce | None = None,
+        rules: DocumentRules | None = None,
         turns: Turns,
     ) -> None:
         """``audit`` takes an entry for each reading and each deletion.
@@ -109,9 +133,9 @@ class Documents:
 
         ``states`` says who is restricted (GDPR art. 18): their documents are neither given, nor changed, nor deleted.
 
-        ``admit(source)`` raises when nothing may be stored for this source now.
+        ``sources`` refuses those for which nothing may be stored now.
 
-        ``misfit`` is told of what ``hold`` found wrong with a document, once that is stored.
+        ``rules`` are told of what they found wrong with a document, once that is stored.
 
         ``turns`` are those of large bodies and answers.
         """
@@ -121,11 +145,23 @@ class Documents:
         self._audit = audit
         self._now_us = now_us
         self._states = states
-        self._hold = hold
-        self._misfit = misfit
-        self._admit = admit
+        self._sources = sources
+        self._rules = rules
         self._turns = turns
         self._merging = [threading.Lock() for _ in range(_MERGED_AT_ONCE)]
+
+    def _require_in_force(self, source: str) -> None:
+        if self._sources is not None:
+            self._sources.require(source)
+
+    def _hold(self, source: str, place: Place, content: Content) -> tuple[Fault, ...]:
+        if self._rules is None or self._sources is None:
+            return ()
+        return self._rules.document(self._sources.source(source), place, content)
+
+    def _note_misfit(self, source: str, faults: tuple[Fault, ...]) -> None:
+        if self._rules is not None:
+            self._rules.count_document(source, faults)
 
     def read(self, place: Place, *, actor: str) -> Found:
         """A document.
@@ -139,7 +175,7 @@ class Documents:
             DecryptionFailed: it is damaged.
         """
         address = self._address(place)
-        row = None if address.subject in self._states().restricted else self._repository.get(address.id)
+        row = None if address.subject in self._states.current().restricted else self._repository.get(address.id)
         content = None
         if row is not None:
             with self._turns.answer(len(row.body)):
@@ -162,7 +198,7 @@ class Documents:
         """
         group = _group(self._keys, place)
         subject = self._subject(place)
-        restricted = subject in self._states().restricted
+        restricted = subject in self._states.current().restricted
         rows = [] if restricted else self._repository.listed(group, after=place.since, limit=MAX_LISTED + 1)
         if len(rows) > MAX_LISTED or sum(len(row.name) for row in rows) > MAX_LISTED_BYTES:
             message = (
@@ -205,12 +241,12 @@ class Documents:
             PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
             ActivityNotInForce: nothing may be stored for this source now.
         """
-        self._admit(source)
+        self._require_in_force(source)
         _require_size(content)
         faults = self._hold(source, place, content)
         self._put(place, content, conditions, version, source, actor)
         if faults:
-            self._misfit(source, faults)
+            self._note_misfit(source, faults)
         return faults
 
     def _put(
@@ -251,7 +287,7 @@ class Documents:
             DecryptionFailed: what is there is damaged, and cannot be merged with; nothing changed.
             ActivityNotInForce: nothing may be stored for this source now.
         """
-        self._admit(source)
+        self._require_in_force(source)
         check_posted(content)
         address = self._address(place)
         self._require_free(address.subject)
@@ -272,7 +308,7 @@ class Documents:
                     renewed = self._row(address, merged, source)
                 if self._stored(renewed, current):
                     if faults:
-                        self._misfit(source, faults)
+                        self._note_misfit(source, faults)
                     return faults
         raise _contended()
 
@@ -323,11 +359,11 @@ class Documents:
 
     def _require_free(self, subject: bytes | None) -> None:
         self._require_unrestricted(subject)
-        if subject in self._states().refusing:
+        if subject in self._states.current().refusing:
             raise PersonRefused("This person objects to new data, so none is taken; nothing was stored.")
 
     def _require_unrestricted(self, subject: bytes | None) -> None:
-        if subject in self._states().restricted:
+        if subject in self._states.current().restricted:
             raise PersonRestricted(
                 "The data of this person are restricted: documents stay as they are until the restriction ends."
             )

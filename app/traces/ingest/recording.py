@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
 
-from app.access.restrictions.store import States
+from app.access.restrictions.store import PersonStates
 from app.access.store import Source
 from app.core import clock, lossless
 from app.core.counted import agreed, counted
@@ -27,6 +27,7 @@ from app.core.errors import (
 )
 from app.crypto.bodies import Bodies
 from app.crypto.keys import Cipher, OrganisationKeys
+from app.governance.register.service import Register
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Presence, Writing
 from app.standards.xapi.content import members, normalise, same, stamp
@@ -35,16 +36,16 @@ from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
 from app.traces.conformance.minors_policy import Protect
+from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Checked, ConformanceService
 from app.traces.statements import index_tokens as tokens
+from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import Attachment
 from app.traces.statements.attachments import Attachments, Batch, Part
-from app.traces.statements.store import Clash, Foreign, Inserted, Plain, Row, Spared, Statements, Stored, Voiding
+from app.traces.statements.reader import SealedReader
+from app.traces.statements.store import Clash, Foreign, Inserted, Row, Spared, Statements, Voiding
 
 Statement = dict[str, Any]
-Follow = Callable[[Source, Sequence[Statement], Sequence[bytes], Checked, Sequence[bool]], None]
-"""Told of each batch that is stored: its source, its statements as normalised, the tokens of their learners, their
-verdicts, and which are new."""
 _STAMPED_AGAIN_AT_MOST = 3
 _COMPARED_AGAIN_AT_MOST = 3
 _COMPARED_TOGETHER = 100
@@ -84,6 +85,13 @@ class _Batch(NamedTuple):
     sent: Sequence[Statement]
 
 
+class RefusalCounter(Protocol):
+    """Counts refusals."""
+
+    def refused(self, outcome: str, statements: int) -> None:
+        """Statements of a batch that was not stored."""
+
+
 class Recorder:
     """Records batches of statements. Safe to share between threads."""
 
@@ -94,48 +102,48 @@ class Recorder:
         attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
-        opened: Callable[[Sequence[Stored]], Iterable[Plain]],
+        reader: SealedReader,
         keys: OrganisationKeys,
         presence: Presence,
         profiles: ConformanceService,
         protect: Protect,
-        states: Callable[[], States],
+        states: PersonStates,
         public_url: str,
         max_batch: int,
         max_statement_bytes: int,
-        refused: Callable[[str, int], None] = lambda outcome, statements: None,
-        learn: Callable[[Sequence[Statement]], None] = lambda statements: None,
-        follow: Follow = lambda *batch: None,
-        admit: Callable[[str], object] = lambda activity: None,
+        counter: RefusalCounter,
+        activities: Activities,
+        sessions: Sessions,
+        register: Register,
     ) -> None:
-        """``opened`` opens stored statements, those of erased learners left out.
+        """``reader`` opens stored statements, those of erased learners left out.
 
         ``protect`` applies the source's policy about minors before anything else looks at the statements. ``states``
         says whose statements are refused.
 
-        ``refused`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
+        ``counter`` is told of each batch that was ``rejected`` by its profiles, or in ``conflict``.
 
-        ``admit(activity)`` raises when nothing may be stored under this processing activity now.
+        ``register`` refuses what is under a processing activity under which nothing may be stored now.
 
-        ``learn`` gets the statements of each batch that is stored, ``follow`` what ``Follow`` says; neither must fail.
+        ``activities`` and ``sessions`` are told of each batch that is stored; neither must fail.
         """
         self._statements = statements
         self._attachments = attachments
         self._subjects = subjects
         self._bodies = bodies
-        self._opened = opened
+        self._reader = reader
         self._keys = keys
         self._presence = presence
         self._profiles = profiles
         self._public_url = public_url
         self._max_batch = max_batch
         self._max_statement_bytes = max_statement_bytes
-        self._refused = refused
-        self._learn = learn
+        self._counter = counter
+        self._activities = activities
         self._protect = protect
         self._states = states
-        self._follow = follow
-        self._admit = admit
+        self._sessions = sessions
+        self._register = register
 
     def record(
         self,
@@ -176,7 +184,7 @@ class Recorder:
             DatabaseUnavailable, StorageFull: try again later.
         """
         if not rectifies:
-            self._admit(source.activity)
+            self._register.require(source.activity)
         decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
         statements = decoded.statements
         if only is not None:
@@ -193,7 +201,7 @@ class Recorder:
         # A statement that no template describes breaks no rule: only a failed template is refused.
         if source.mode == "reject" and checked.failing:
             self._profiles.count_rejected(source, len(statements))
-            self._refused("rejected", len(statements))
+            self._counter.refused("rejected", len(statements))
             raise ProfileRejected(
                 f"{checked.failing} of {counted(len(statements), 'statement')} "
                 f"{agreed(checked.failing, 'fails', 'fail')} the profiles of source {source.id}; "
@@ -202,11 +210,11 @@ class Recorder:
             )
         batch = _Batch(statements, parts_of, source, version, checked, decoded.many, normal)
         ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies, compared=compared)
-        self._learn(statements)
+        self._activities.learn(statements)
         stored = set(inserted.stored)
         fresh = [id in stored for id in ids]
         self._profiles.count(source, checked, fresh)
-        self._follow(source, statements, subjects, checked, fresh)
+        self._sessions.receive(source, statements, subjects, checked, fresh)
         return Recorded(ids, inserted, checked.tally)
 
     def authority(self, source: Source) -> Statement:
@@ -232,7 +240,7 @@ class Recorder:
         ids = _ids(statements)
         subjects = [keys.subject(one.subject) for one in found]
         if not rectifies:
-            refusing = self._states().refusing
+            refusing = self._states.current().refusing
             if refusing:
                 _refuse_persons(subjects, self._before(batch), refusing, batch.many)
         authority = orjson.dumps(self.authority(source))
@@ -301,7 +309,7 @@ class Recorder:
                     self._attachments.drop(attached)
                     raise
                 # GDPR art. 18(2): what is restricted is stored, and nothing else is done with it, such as hiding it.
-                spared = self._states().restricted if voidings and not rectifies else frozenset[bytes]()
+                spared = self._states.current().restricted if voidings and not rectifies else frozenset[bytes]()
                 outcome = self._insert(sealed, voidings, batch, writing, spared)
                 lapsed = isinstance(outcome, Inserted) and bool(outcome.stored) and writing.lapsed()
                 break
@@ -313,7 +321,7 @@ class Recorder:
         if outcome.foreign:
             compared(outcome.foreign)
         if isinstance(outcome, Clash):
-            self._refused("conflict", len(ids))
+            self._counter.refused("conflict", len(ids))
             raise _conflict(ids, outcome, batch.many)
         if isinstance(outcome, Foreign):
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
@@ -356,7 +364,7 @@ class Recorder:
             alike: dict[UUID, bytes] = {}
             while some := list(islice(taken, _COMPARED_TOGETHER)):
                 # One opened at a time: what was sent may be short, and what is kept under its id long.
-                for plain in self._opened(self._statements.some(some)):
+                for plain in self._reader.each(self._statements.some(some)):
                     if same(sent[plain.id], lossless.loads(plain.body)):
                         alike[plain.id] = fingerprints[plain.id]
             if len(alike) < len(outcome.fingerprints):

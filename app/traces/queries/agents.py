@@ -6,10 +6,10 @@ or to forget to erase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from app.access.restrictions.store import States
+from app.access.restrictions.store import PersonStates
 from app.core import lossless
 from app.core.audit_sink import AuditSink
 from app.crypto import kinds
@@ -33,7 +33,7 @@ class People:
         reader: SealedReader,
         keys: OrganisationKeys,
         audit: AuditSink,
-        states: Callable[[], States],
+        states: PersonStates,
     ) -> None:
         """``audit`` takes an entry for each reading; ``states`` says who is restricted."""
         self._statements = statements
@@ -54,7 +54,7 @@ class People:
         wanted = (index.tokens(kinds.AGENT, identifier) + index.tokens(kinds.RELATED_AGENT, identifier),)
         mine = () if who.mine is None else index.tokens(kinds.SOURCE, who.mine)
         asked = Filter(wanted, mine=mine, through=False, moving=index.moving)
-        states = self._states()
+        states = self._states.current()
         rows: Sequence[Stored] = ()
         if self._keys.subject(identifier) not in states.restricted:
             found = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows

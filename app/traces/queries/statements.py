@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
-from app.access.restrictions.store import States
+from app.access.restrictions.store import PersonStates
+from app.access.store import SourceRepository
 from app.core import clock, lossless
 from app.core.errors import BadCursor, DecryptionFailed, NotFound
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.platform.cluster.membership import Presence
 from app.standards.xapi import Statement
-from app.standards.xapi.activities import Definition, activities_in
+from app.standards.xapi.activities import activities_in
 from app.standards.xapi.formats import as_canonical, as_ids, described, exceeds, within
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.languages import ANY, Languages
 from app.standards.xapi.query import Repeated, StatementQuery, refuse_other
 from app.standards.xapi.versions import NEWEST, Version
 from app.traces.statements import index_tokens as tokens
-from app.traces.statements.activities import AT_ONCE
+from app.traces.statements.activities import AT_ONCE, Activities
 from app.traces.statements.attachments import Attachments, Data
 from app.traces.statements.reader import SealedReader
 from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
@@ -154,12 +155,12 @@ class StatementQueries:
         reader: SealedReader,
         keys: OrganisationKeys,
         presence: Presence,
-        sources: Callable[[], Sequence[str]],
+        sources: SourceRepository,
         public_url: str,
         page_limit: int,
-        definitions: Callable[[Iterable[str]], Iterator[tuple[str, Definition]]],
+        activities: Activities,
         attachments: Attachments,
-        states: Callable[[], States],
+        states: PersonStates,
         turns: Turns,
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
@@ -174,7 +175,7 @@ class StatementQueries:
         self._sources = sources
         self._public_url = public_url
         self._page_limit = page_limit
-        self._definitions = definitions
+        self._activities = activities
         self._attachments = attachments
         self._states = states
         self._turns = turns
@@ -204,7 +205,7 @@ class StatementQueries:
         if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
             raise NotFound("No such statement, or not one that these credentials may see.")
         # GDPR art. 18(2): what is restricted is stored, and no more.
-        plain = None if found.subject in self._states().restricted else self._reader.one(found)
+        plain = None if found.subject in self._states.current().restricted else self._reader.one(found)
         if plain is None:
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._attachments.first_of([plain])[0] if attachments else ()
@@ -312,7 +313,7 @@ class StatementQueries:
         return self._turns.answer(sum(map(len, bodies)) * (1 if form == "exact" else _DECODED_TIMES))
 
     def _found(self, asked: Asked, after: Position | None) -> _Found:
-        states = self._states()
+        states = self._states.current()
         if asked.subject is not None and bytes.fromhex(asked.subject) in states.restricted:
             # Whoever asks for a restricted person learns nothing, where others mention them neither.
             return _Found([], None, True)
@@ -358,7 +359,7 @@ class StatementQueries:
                 at_hand, held = {}, 0
             sought = [id for id in named if id not in at_hand]
             looked_up = 0
-            for id, definition in self._definitions(sought):
+            for id, definition in self._activities.definitions(sought):
                 written = described(definition, languages)
                 at_hand[id] = written
                 looked_up += len(written)
@@ -375,7 +376,7 @@ class StatementQueries:
         # The queried agent is an authority exactly when it is this store's account of a source.
         if query.agent is None or not query.related_agents:
             return None
-        for source in self._sources():
+        for source in (each.id for each in self._sources.list()):
             if query.agent == agent_identifier({"account": {"homePage": self._public_url, "name": source}}):
                 return source
         return None

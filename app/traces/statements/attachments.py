@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
@@ -10,13 +10,15 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core import lossless
+from app.core.clock import RandomBytes
 from app.core.errors import BodyTooLarge, DecryptionFailed, Fault, InvalidStatement, SillageError
 from app.crypto.attachments import FRAME_BYTES, FrameSealer, decrypted, mark, new_key, unwrapped
-from app.crypto.keys import Cipher, OrganisationKeys, RandomBytes, sealing_alone
+from app.crypto.keys import Cipher, OrganisationKeys, sealing_alone
 from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
 from app.standards.xapi.signatures import signature_faults
+from app.traces.erasures import ErasuresUnderWay
 from app.traces.statements.attachment_store import Attachment, AttachmentRepository
 from app.traces.statements.store import Plain
 
@@ -71,14 +73,14 @@ class Attachments:
         subjects: SubjectKeys,
         keys: OrganisationKeys,
         random: RandomBytes,
-        erasing: Callable[[Iterable[bytes]], Collection[bytes]],
+        erasures: ErasuresUnderWay,
     ) -> None:
-        """``erasing``: those of these subjects whose erasure is under way."""
+        """``erasures``: those of these subjects whose erasure is under way."""
         self._repository = repository
         self._subjects = subjects
         self._keys = keys
         self._random = random
-        self._erasing = erasing
+        self._erasures = erasures
 
     def receive(self, parts: Iterable[Part], batch: Batch) -> list[Attachment]:
         """Store the data that a batch declares; until ``settle`` they are pending.
@@ -209,7 +211,7 @@ class Attachments:
             try:
                 return unwrapped(present, organisation, attachment, wrapped)
             except DecryptionFailed:
-                if self._erasing([subject]):
+                if self._erasures.under_way([subject]):
                     return None
                 raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from app.core.errors import DecryptionFailed
 from app.crypto.bodies import Bodies
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.low_watermark import Observer
+from app.traces.erasures import ErasuresUnderWay
 from app.traces.statements.store import Plain, Statements, Stored
 
 _NAMED_AT_MOST = 20
@@ -50,16 +51,16 @@ class SealedReader:
         subjects: SubjectKeys,
         bodies: Bodies,
         observer: Observer,
-        erasing: Callable[[Iterable[bytes]], Mapping[bytes, int | None]],
+        erasures: ErasuresUnderWay,
     ) -> None:
-        """``erasing``: of these subjects those whose erasure is under way, and up to which ``stored`` theirs is
+        """``erasures``: of these subjects those whose erasure is under way, and up to which ``stored`` theirs is
         erased.
         """
         self._statements = statements
         self._subjects = subjects
         self._bodies = bodies
         self._observer = observer
-        self._erasing = erasing
+        self._erasures = erasures
 
     def decrypted(self, rows: Sequence[Stored]) -> list[Plain]:
         """Decrypt a batch; a statement whose learner's key was destroyed is erased, and left out.
@@ -129,7 +130,7 @@ class SealedReader:
         """Of what the present keys of its learners do not open, what is not erased; the log is told of it."""
         if not closed:
             return ()
-        bounds = self._erasing({row.subject for row in closed})
+        bounds = self._erasures.under_way({row.subject for row in closed})
         left = [row for row in closed if row.subject not in bounds or _beyond(row, bounds[row.subject])]
         if not left:
             return ()

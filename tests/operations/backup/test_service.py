@@ -30,6 +30,7 @@ from app.core.errors import (
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import BACKUP_RESTORED, BACKUP_WRITTEN
 from app.keys import organisation as organisation_keys
+from app.keys.wiring import KeyServices
 from app.operations.backup import restoring, tombstone_file
 from app.operations.backup.backup_file import BackupWriter, Heading
 from app.operations.backup.restoring import Restoring
@@ -43,6 +44,7 @@ from app.people.finding.finder import person_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from app.wiring.container import Container
+from app.wiring.lifecycle import Lifecycle
 from tests.drills.drilling import until
 from tests.migrations import later
 from tests.stores import own_settings
@@ -77,7 +79,7 @@ class House:
         """Those of a new process; ``reapply`` instead of the erasures of the store."""
         made = self.container().operations.backups
         if reapply is not None:
-            made._reapply = reapply
+            made._decisions.erase_again = reapply  # type: ignore[method-assign]
         return made
 
     def fill(self, statements: int) -> None:
@@ -380,8 +382,8 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
         with pytest.raises(RestoreUnfinished, match="not finished"):
             use()
     # Nor one that looked just before.
-    monkeypatch.setattr(Container, "check", lambda _: None)
-    monkeypatch.setattr(Container, "keys", property(lambda _: None))
+    monkeypatch.setattr(Lifecycle, "check", lambda _: None)
+    monkeypatch.setattr(KeyServices, "organisation", property(lambda _: None))
     late = house.container()
     with pytest.raises(RestoreUnfinished):
         late.lifecycle.start()

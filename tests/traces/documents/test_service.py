@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.access.restrictions.store import NOBODY
 from app.core import clock
 from app.core.errors import DecryptionFailed, PreconditionFailed
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
@@ -24,7 +23,7 @@ from app.traces.documents.seal import DocumentSeal
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
 from app.traces.turns import Turns
-from tests.sinks import Sink
+from tests.sinks import Sink, Unrestricted
 
 ID, GROUP = bytes(16), bytes([1] * 16)
 
@@ -103,11 +102,11 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
     repository = DocumentRepository(store)
     return Documents(
         repository=repository,
-        seal=DocumentSeal(repository, subjects, vault, ErasureRepository(store).under_way, clock.random_bytes),
+        seal=DocumentSeal(repository, subjects, vault, ErasureRepository(store), clock.random_bytes),
         keys=vault,
         audit=Sink(),
         now_us=lambda: next(ticks),
-        states=lambda: NOBODY,
+        states=Unrestricted(),
         turns=Turns(8),
     )
 

@@ -1,0 +1,66 @@
+"""Rules that a source must fit: a use case of access, of the register, of profiles, and of persons' rights.
+
+Who sends must be under an entry of the register in force, may promise profiles that are loaded, and makes pseudonyms of
+persons for whom something may hold already. Access knows none of these; what needs them all is here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.governance.register.service import Register
+from app.people.finding.pseudonyms import Pseudonyms
+from app.people.restriction import Restriction
+from app.retention.contracts import Contracts
+from app.traces.conformance.verdicts import ConformanceService
+
+
+class People(Protocol):
+    """The services of ``people/`` that are asked when a source begins to make pseudonyms."""
+
+    @property
+    def restriction(self) -> Restriction:
+        """Restriction of persons' data, and objection."""
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """The pseudonyms that this store makes of persons' identifiers."""
+
+
+class Retention(Protocol):
+    """The services of ``retention/`` that are asked when a source is registered."""
+
+    @property
+    def contracts(self) -> Contracts:
+        """Ends of entries of the register."""
+
+
+class SourceRules:
+    """Rules of the register, of profiles and of persons' rights."""
+
+    def __init__(self, register: Register, profiles: ConformanceService, people: People, retention: Retention) -> None:
+        self._register = register
+        self._profiles = profiles
+        self._people = people
+        self._retention = retention
+
+    def activity_exists(self, activity: str) -> bool:
+        """Tell if the register has an entry of that id; raises if it is not in force."""
+        return self._register.takes_sources(activity)
+
+    def activity_ended(self, activity: str) -> bool:
+        """Tell if an entry has ended."""
+        return self._retention.contracts.ended(activity)
+
+    def about_minors(self, activity: str) -> bool:
+        """Tell if an entry says that it concerns minors."""
+        # The newest version, even one that is not in force yet: what is sent under it is to be looked at too.
+        return self._register.history(activity)[-1].minors
+
+    def profile_exists(self, profile: str) -> bool:
+        """Tell if a profile is loaded."""
+        return self._profiles.exists(profile)
+
+    def cover(self, source: str) -> None:
+        """Have what holds for persons hold for the pseudonyms that a source is about to make of them."""
+        self._people.restriction.cover(self._people.pseudonyms.of_new(source))
