@@ -116,7 +116,7 @@ class Bodies:
         return sealed
 
     def decrypt(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
-        """Undo ``seal``, in order.
+        """Undo ``encrypt``, in order.
 
         None stands for a body that does not open: damaged, moved, under another key, or of a format that this version
         does not know. One such body does not keep the others from being read.

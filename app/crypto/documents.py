@@ -96,7 +96,7 @@ def encrypt(key: Cipher, organisation: str, place: str, plain: bytes, random: Ra
 
 
 def decrypt(key: Cipher, organisation: str, place: str, sealed: bytes) -> bytes | None:
-    """Undo ``seal``; None for what does not open: damaged, moved, or sealed with another key."""
+    """Undo ``encrypt``; None for what does not open: damaged, moved, or sealed with another key."""
     try:
         packed = key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(organisation, place))
     except (InvalidTag, ValueError):

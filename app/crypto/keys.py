@@ -374,7 +374,7 @@ class OrganisationKeys:
         return header + key.encrypt(place.partition(":")[0], header + self._place(place), plain, self._random)
 
     def decrypt(self, place: str, sealed: bytes) -> bytes:
-        """Undo ``seal``.
+        """Undo ``encrypt``.
 
         Raises:
             DecryptionFailed: damaged, moved from its place, or sealed with another key.

@@ -74,7 +74,7 @@ class SealingKey:
         return nonce + self._of(purpose, nonce).encrypt(nonce[SALT_BYTES:], zstandard.compress(plain, 3), bound)
 
     def decrypt(self, purpose: str, bound: bytes, sealed: bytes) -> bytes:
-        """Undo ``seal``.
+        """Undo ``encrypt``.
 
         Raises:
             DecryptionFailed: damaged, moved from its place, or sealed with another key.

@@ -30,7 +30,7 @@ class PersonSeal:
         }
 
     def decrypt(self, place: str, sealed: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Undo ``seal``; what was sealed with a key that was destroyed is left out."""
+        """Undo ``encrypt``; what was sealed with a key that was destroyed is left out."""
         keys = self._subjects.existing(sealed)
         opened = {
             subject: documents.decrypt(keys[subject], self._organisation, _bound(place, subject), value)
