@@ -32,16 +32,44 @@ MARKED_BY_FOLDER = {
     "clients": "client",
     "costs": "cost",
 }
+# Files that take more than some ten seconds of a processor, or wait for as long.
+SLOW = {
+    "operations/backup/test_service.py",
+    "operations/rotation/test_rekey.py",
+    "operations/test_minors_restored.py",
+    "governance/audit/test_retention.py",
+    "people/access_package/test_person_package.py",
+    "people/erasure/test_service.py",
+    "people/test_pseudonyms.py",
+    "platform/cluster/test_membership.py",
+    "platform/jobs/test_scheduler.py",
+    "platform/jobs/test_takeover_drill.py",
+    "platform/mongo/embedded/test_server.py",
+    "platform/mongo/test_account.py",
+    "research/test_independent_figures.py",
+    "research/test_publication.py",
+    "research/test_refresh.py",
+    "serve/test_server.py",
+    "simulation/test_traces.py",
+    "standards/profiles/test_profile_costs.py",
+    "standards/xapi/test_decode_cost.py",
+    "web/test_overload.py",
+    "web/test_slow_clients.py",
+    "web/test_slow_forms.py",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder, for ``scripts/test --fast``."""
+    """Mark tests by their folder or file, for ``scripts/test --fast``."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            marker = MARKED_BY_FOLDER.get(item.path.relative_to(here).parts[0])
+            place = item.path.relative_to(here)
+            marker = MARKED_BY_FOLDER.get(place.parts[0])
             if marker is not None:
                 item.add_marker(getattr(pytest.mark, marker))
+            if place.as_posix() in SLOW:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

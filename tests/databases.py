@@ -51,8 +51,11 @@ class Databases:
     def _emptied(self, store: Store) -> bool:
         """True if it could be made as it was: a test may have dropped an index, or a note of a migration."""
         applied = sorted(note["_id"] for note in store.db[NOTES].find({}, {"_id": 1}))
-        if applied != names() or _layout(store) != self._layout:
+        found = _layout(store)
+        if applied != names() or {name: found.get(name) for name in self._layout} != self._layout:
             return False
+        for name in found.keys() - self._layout.keys():
+            store.db.drop_collection(name)
         # In one question, what there is to empty: most of them are as they were.
         others = [{"$unionWith": {"coll": name, "pipeline": _FILLED}} for name in self._layout if name != NOTES]
         for found in list(store.db[NOTES].aggregate([*_FILLED, *others])):

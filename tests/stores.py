@@ -19,13 +19,16 @@ from app.wiring.container import Container
 from tests.served import ACTIVITY
 
 
-def own_settings(folder: Path, uri: str) -> Settings:
-    """Settings of an organisation that no other test has, with processes that are soon declared dead."""
+def own_settings(folder: Path, uri: str, database_name: str = "") -> Settings:
+    """Settings of an organisation that no other test has, with processes that are soon declared dead.
+
+    Its database is the one that is lent, if any is; else whoever makes it drops it.
+    """
     return load(
         {
             "SILLAGE_DATA_DIR": str(folder / "data"),
             "SILLAGE_MONGODB_URI": uri,
-            "SILLAGE_ORGANISATION": f"t{uuid4().hex[:10]}",
+            "SILLAGE_ORGANISATION": database_name.removeprefix("sillage_") or f"t{uuid4().hex[:10]}",
             "SILLAGE_HEARTBEAT_SECONDS": "0.05",
             "SILLAGE_PROCESS_TTL_SECONDS": "1",
         }

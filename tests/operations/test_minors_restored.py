@@ -39,9 +39,9 @@ class Cut(Exception):
 class Organisation:
     """An organisation and its commands, each with a container of its own; statements are sent while it serves."""
 
-    def __init__(self, folder: Path, uri: str) -> None:
+    def __init__(self, folder: Path, uri: str, database_name: str) -> None:
         self.folder = folder
-        self.settings: Settings = own_settings(folder, uri)
+        self.settings: Settings = own_settings(folder, uri, database_name)
         with self.command() as container:
             container.lifecycle.initialise()
             container.governance.register.add(orjson.dumps(ACTIVITY))
@@ -98,10 +98,9 @@ class Organisation:
 
 
 @pytest.fixture
-def house(tmp_path: Path, mongodb_uri: str) -> Iterator[Organisation]:
-    made = Organisation(tmp_path, mongodb_uri)
+def house(tmp_path: Path, mongodb_uri: str, database_name: str) -> Iterator[Organisation]:
+    made = Organisation(tmp_path, mongodb_uri, database_name)
     yield made
-    made.lose()
 
 
 def said(actor: dict[str, Any] = CHILD, **more: Any) -> dict[str, Any]:

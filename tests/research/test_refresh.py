@@ -64,13 +64,13 @@ def test_gdpr_21_who_objects_is_out_of_the_next_run(make, reader):
 
 
 def test_a_learner_in_many_runs_counts_once(make, reader, small_steps):
-    aggregates = make()
-    for start in range(100, 1000, 100):
+    aggregates = make([item for item in load_all() if item.name == "daily_activity"])
+    for start in range(100, 700, 100):
         reader.store(*class_of(11, start))
         aggregates.run()
     assert aggregates.run().statements == 0
     (row,) = rows(aggregates)
-    assert (row["statements"], row["learners"]) == (99, 11)
+    assert (row["statements"], row["learners"]) == (66, 11)
 
 
 def test_a_run_killed_between_commits_goes_on_exactly_once(make, reader, repository, small_steps, monkeypatch):

@@ -58,9 +58,10 @@ CODEC: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.S
 class House:
     """A store of its own, made anew as often as asked, as by commands one after the other."""
 
-    def __init__(self, folder: Path, uri: str) -> None:
+    def __init__(self, folder: Path, uri: str, database_name: str = "") -> None:
         self.folder = folder
-        self.settings: Settings = own_settings(folder, uri)
+        self.settings: Settings = own_settings(folder, uri, database_name)
+        self._lent = bool(database_name)
         self.reapplied: list[int] = []
         self._made: list[Container] = []
         self.container().lifecycle.initialise()
@@ -116,14 +117,15 @@ class House:
         }
 
     def close(self) -> None:
-        self.lose()
+        if not self._lent:
+            self.lose()
         for made in self._made:
             made.close()
 
 
 @pytest.fixture
-def house(tmp_path: Path, mongodb_uri: str) -> Iterator[House]:
-    made = House(tmp_path, mongodb_uri)
+def house(tmp_path: Path, mongodb_uri: str, database_name: str) -> Iterator[House]:
+    made = House(tmp_path, mongodb_uri, database_name)
     yield made
     made.close()
 

@@ -80,17 +80,17 @@ def until_steps(store: Store, number: int, seconds: float) -> None:
 def test_a_leader_that_ends_in_mid_job_is_replaced_and_its_job_resumed(
     store: Store, processes: dict[str, subprocess.Popen[bytes]], number: int
 ) -> None:
-    until_steps(store, 5, 20)
+    until_steps(store, 5, 60)
     first = leader(store)
     assert first is not None
     os.kill(processes[first].pid, number)
     ended = time.monotonic()
     before = store.collection("steps").count_documents({})
-    until_steps(store, before + 2, 20)
-    # The lease, and the pause between two attempts of who waits for it.
-    assert time.monotonic() - ended < LEASE_SECONDS * 4 / 3 + 3
-    until_steps(store, 20, 20)
-    deadline = time.monotonic() + 10
+    until_steps(store, before + 2, 60)
+    # The lease, the pause between two attempts of who waits for it, and much for a busy machine.
+    assert time.monotonic() - ended < LEASE_SECONDS * 4 / 3 + 15
+    until_steps(store, 20, 60)
+    deadline = time.monotonic() + 60
     repository = JobRepository(store)
     while repository.history("count", 1)[0].outcome != SUCCEEDED:
         assert time.monotonic() < deadline
