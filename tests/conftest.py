@@ -53,6 +53,7 @@ SLOW = {
     "simulation/test_traces.py",
     "standards/profiles/test_profile_costs.py",
     "standards/xapi/test_decode_cost.py",
+    "web/test_many_at_once.py",
     "web/test_overload.py",
     "web/test_slow_clients.py",
     "web/test_slow_forms.py",

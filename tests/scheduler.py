@@ -15,6 +15,7 @@ class Apart(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
     """The first process takes the files of ``APART``, one after the other, the others all the rest.
 
     Whoever is done first helps: so nobody works alone for long at the end, and drills are beside each other only then.
+    Of the rest the files with many tests come first, as everywhere: those at the end are short.
     """
 
     def _assign_work_unit(self, node: Any) -> None:
