@@ -11,7 +11,6 @@ from uuid import uuid4
 import orjson
 import pytest
 from flask import Flask
-from tests.cli.test_check import VALID, of
 
 from app.access import scopes
 from app.access.store import Source
@@ -24,6 +23,7 @@ from app.traces.ingest.checking import MAX_KEPT
 from app.traces.turns import Turns
 from app.web import body as bodies
 from app.web.api import check as check_api
+from tests.commands.test_check import VALID, of
 from tests.served import Server, statement
 
 

@@ -212,7 +212,7 @@ def test_a_retry_is_recognised_before_during_and_after(
     def repeated() -> int:
         # By its words alone: what is stored is not opened for it.
         with monkeypatch.context() as only:
-            only.setattr(container.traces.recorder, "_opened", None)
+            only.setattr(container.traces.recorder, "_reader", None)
             return len(container.traces.recorder.record(orjson.dumps(sent), source, Version.V2).inserted.repeated)
 
     def another() -> None:
