@@ -82,10 +82,8 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
 
 
 @pytest.fixture
-def house(tmp_path: Path, mongodb_uri: str) -> Iterator[Organisation]:
-    made = Organisation(tmp_path, mongodb_uri)
-    yield made
-    made.lose()
+def house(tmp_path: Path, mongodb_uri: str, database_name: str) -> Organisation:
+    return Organisation(tmp_path, mongodb_uri, database_name)
 
 
 def family() -> Person:

@@ -50,6 +50,7 @@ def test_the_same_load_goes_to_any_store(server: Server, tmp_path: Path) -> None
     assert "`more`, limit 100" in named and "State PUT, 16 connections" not in named
 
 
+@pytest.mark.long
 def test_two_stores_in_turn_are_told_by_their_ratios(server: Server, tmp_path: Path) -> None:
     tutor = server.source(scopes=scopes.XAPI)
     one = ["--against", f"{server.url}/xAPI", "--user", f"{tutor.id}:{tutor.secret}"]

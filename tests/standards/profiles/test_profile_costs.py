@@ -105,6 +105,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_document_takes_long(name):
     raw = json.dumps(HOSTILE[name], separators=(",", ":")).encode()
