@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from threading import Event
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from app.core import clock
 from app.core.audit_sink import AuditSink
@@ -96,9 +95,7 @@ class GovernanceServices(FeatureServices):
     def register(self) -> Register:
         """The register of processing activities."""
         store = self._platform.store
-        return Register(
-            ProcessingActivityRepository(store), self.audit, store.clock.now_us, ZoneInfo(self._settings.timezone)
-        )
+        return Register(ProcessingActivityRepository(store), self.audit, store.clock.now_us, self._platform.zone)
 
     def keep(self, stop: Event) -> None:
         """Anchor the audit log, now and then; its end anchors it when the process ends."""

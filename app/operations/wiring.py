@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -115,7 +114,7 @@ class OperationServices(FeatureServices):
             keys=self._keys.organisation,
             audit=self._governance.sink,
             random=clock.random_bytes,
-            zone=ZoneInfo(self._settings.timezone),
+            zone=self._platform.zone,
             around=Surroundings(
                 policy=traces.minors_policy,
                 processes=self._platform.processes,
@@ -157,7 +156,7 @@ class OperationServices(FeatureServices):
             states=PersonStateRepository(store),
             certificates=CertificateRepository(store),
             retention=RetentionYears(store),
-            zone=ZoneInfo(self._settings.timezone),
+            zone=self._platform.zone,
             now=clock.now,
             request_days=self._settings.request_days,
         )

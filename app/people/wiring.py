@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from functools import cached_property
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -106,9 +104,6 @@ class PeopleServices(FeatureServices):
         self._access = container.access
         self._traces = container.traces
 
-    def _today(self) -> date:
-        return clock.now().astimezone(ZoneInfo(self._settings.timezone)).date()
-
     # --- finding ------------------------------------------------------------------------------------
 
     @cached_property
@@ -147,7 +142,7 @@ class PeopleServices(FeatureServices):
             self._keys.person_seal,
             self._governance.audit,
             self._platform.now_us,
-            self._today,
+            self._platform.today,
             clock.random_bytes,
             self.pseudonyms.whole,
         )
@@ -157,7 +152,7 @@ class PeopleServices(FeatureServices):
     @cached_property
     def receptions(self) -> Receptions:
         """Disclosures, beyond the audit log."""
-        store, zone = self._platform.store, ZoneInfo(self._settings.timezone)
+        store, zone = self._platform.store, self._platform.zone
         return Receptions(ReceptionRepository(store), self._keys.organisation, AuditRepository(store), zone)
 
     @cached_property
@@ -168,7 +163,7 @@ class PeopleServices(FeatureServices):
             receptions=self.receptions,
             sources=self._access.sources_repository,
             keys=self._keys.organisation,
-            timezone=ZoneInfo(self._settings.timezone),
+            timezone=self._platform.zone,
         )
 
     @cached_property

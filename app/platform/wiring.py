@@ -6,8 +6,10 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import date
 from functools import cached_property
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from app.core import clock
 from app.core.errors import SillageError
@@ -54,6 +56,15 @@ class PlatformServices(FeatureServices):
     def now_us(self) -> int:
         """Microseconds since 1970 UTC; not by this host's clock while that is off."""
         return self.store.clock.now_us()
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The time zone of the organisation: of its days, weeks and months."""
+        return ZoneInfo(self._settings.timezone)
+
+    def today(self) -> date:
+        """The date where the organisation is."""
+        return clock.now().astimezone(self.zone).date()
 
     # --- this process among the others --------------------------------------------------------------
 

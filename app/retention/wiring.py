@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from functools import cached_property
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -56,9 +54,6 @@ class RetentionServices(FeatureServices):
         self._traces = container.traces
         self._research = container.research
         self._people = container.people
-
-    def _today(self) -> date:
-        return clock.now().astimezone(ZoneInfo(self._settings.timezone)).date()
 
     # --- by age -------------------------------------------------------------------------------------
 
@@ -152,7 +147,7 @@ class RetentionServices(FeatureServices):
             rules=self,
             audit=self._governance.sink,
             announcer=self._platform.processes,
-            today=self._today,
+            today=self._platform.today,
         )
 
     # --- jobs ---------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from app.core.release import RELEASE
 from app.keys.learners import WrappedKeys
@@ -94,7 +93,7 @@ class WebServices(FeatureServices):
         }
 
     def _jobs(self) -> Figures:
-        platform, zone = self._container.platform, ZoneInfo(self._container.settings.timezone)
+        platform, zone = self._container.platform, self._container.platform.zone
         now = platform.now_us()
         known = {job.name for job in self._container.jobs}
         states = [state for state in platform.job_repository.states() if state.name in known]

@@ -673,6 +673,8 @@ def paired(first: Target, second: Target, count: int, rounds: int, quick: bool) 
                 if turn and one is not None and other is not None:
                     pair.first.append(rate(kinds[0][place], one))
                     pair.second.append(rate(kinds[1][place], other))
+    if not any(pair.first for pair in found):
+        raise SystemExit("Nothing was measured: at least one of the stores refused every kind of request.")
     return [pair for pair in found if pair.first]
 
 
