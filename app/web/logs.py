@@ -106,6 +106,8 @@ def configure(level: str, form: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, writer],
         )
     )
+    # Where a line can't be written, logging would print a traceback there with the messages of every error in hand.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

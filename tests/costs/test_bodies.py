@@ -28,6 +28,7 @@ def test_statements(worker: Measured, case: Case, record_property: Callable[[str
     hold(worker, case, record_property)
 
 
+@pytest.mark.long
 def test_identifiers_are_not_kept_for_ever(worker: Measured) -> None:
     # What is remembered of them saves time, and is bounded by bytes: they may be long, and always others.
     before = 0.0

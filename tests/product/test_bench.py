@@ -39,6 +39,7 @@ def test_every_figure_stands_beside_its_limit(tmp_path: Path) -> None:
     assert all(row["ratio"] is not None for row in rows if row["aim"])
 
 
+@pytest.mark.long
 def test_the_same_load_goes_to_any_store(server: Server, tmp_path: Path) -> None:
     tutor = server.source(scopes=["statements/write", "statements/read/mine"])  # none for documents: that is told
     user = f"{tutor.id}:{tutor.secret}"

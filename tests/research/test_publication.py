@@ -82,7 +82,7 @@ def changed_people(before, after, cells):
     return {learner for learner in old.keys() | new.keys() if old.get(learner) != new.get(learner)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(tables, st.sets(st.integers(0, 12), min_size=1, max_size=MINIMUM - 1), tables)
 def test_gdpr_17_what_fewer_than_the_minimum_do_changes_nothing_that_is_shown(rows, few, new):
     shown = following(None, state_of(rows))
@@ -98,7 +98,7 @@ def test_gdpr_17_what_fewer_than_the_minimum_do_changes_nothing_that_is_shown(ro
         assert {after[cell] for cell in after.keys() - before.keys()} <= {None}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(tables, tables)
 def test_a_figure_that_changes_stands_for_enough_who_changed(rows, later):
     shown = following(None, state_of(rows))

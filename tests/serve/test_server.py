@@ -348,7 +348,7 @@ def until(holds: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
 def test_a_worker_above_its_memory_is_replaced_and_no_request_is_lost(tmp_path: Path, workers: str) -> None:
     # Threads enough that no request waits for a slow one.
     given = {"workers": workers, "threads": "8", "max_worker_memory_mb": "400"}

@@ -475,6 +475,7 @@ def test_a_version_that_is_not_in_force_is_in_it_and_is_not_what_holds(house: Ho
 # --- how much it takes ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # Small pages and files: either peak has many of them.
     monkeypatch.setattr(person_package, "MAX_ITEMS", 100)
