@@ -46,7 +46,7 @@ SLOW = {
     "operations/schema/test_added_store.py",
     "operations/test_minors.py",
     "operations/test_minors_restored.py",
-    "people/access_package/test_person_package.py",
+    "people/access_package/test_subject_access_export.py",
     "people/access_package/test_receptions.py",
     "people/erasure/test_service.py",
     "people/test_pseudonyms.py",

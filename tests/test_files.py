@@ -25,7 +25,7 @@ OTHERS = {
     "app.platform.jobs.scheduler": "a file of /proc",
     "app.cli": "the null device",
     "app.operations.backup.service": "what backup_file declares",
-    "app.people.access_package.package_zip": "members of an archive in memory",
+    "app.people.access_package.export_zip": "members of an archive in memory",
 }
 # Modes of ``open``, of a path's and of ``click.File``: text or binary, made, replaced, added to or changed.
 _WRITING = re.compile(r"'(?:[wxa][bt]?\+?[bt]?|r[bt]?\+[bt]?)'")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.access.credentials import Access
 from app.access.links import Admission, SourceLinks
-from app.access.restrictions.store import PersonStateRepository, PersonStates
+from app.access.restrictions.store import DataSubjectStateRepository, DataSubjectStates
 from app.access.store import SourceRepository
 from app.governance import wiring
 from app.governance.wiring import GovernanceServices
@@ -41,14 +41,14 @@ class AccessServices(FeatureServices):
         return Access(self.sources_repository, self._platform.trusted)
 
     @cached_property
-    def person_states(self) -> PersonStates:
+    def data_subject_states(self) -> DataSubjectStates:
         """Restrictions and objections of persons."""
-        return PersonStates(PersonStateRepository(self._platform.store), self._platform.trusted)
+        return DataSubjectStates(DataSubjectStateRepository(self._platform.store), self._platform.trusted)
 
     def forget(self) -> None:
         """Empty the caches."""
         self.credentials.forget()
-        self.person_states.forget()
+        self.data_subject_states.forget()
 
     # --- sources and their processing activities ----------------------------------------------------
 

@@ -12,7 +12,7 @@ from app.commands.given import Moment
 from app.commands.screen import out
 from app.core.counted import counted
 from app.core.errors import FileRefused, RegisterInvalid
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.retention.closed_accounts import CLOSED, REOPENED, Announced, Event, of_csv, of_json
 
 _source = click.option("--source", required=True, metavar="ID", help="Whose accounts they are.")
@@ -66,7 +66,7 @@ def _announce(
     _require_source(container, source)
     moment = None if on is None else round(on.replace(tzinfo=UTC).timestamp() * 1_000_000)
     agent = {"account": {"homePage": home_page, "name": name}}
-    _told(container.retention.accounts.announce(source, [Event(person_of([agent]), event, moment)], actor=actor))
+    _told(container.retention.accounts.announce(source, [Event(data_subject_of([agent]), event, moment)], actor=actor))
 
 
 def _require_source(container: Container, source: str) -> None:

@@ -14,14 +14,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.commands import signed
 from app.commands.container import Container
 from app.commands.given import Number
-from app.commands.person import CaseOf, Meant, case_options, for_each, in_short, people_options, person, show_reach
+from app.commands.person import (
+    Meant,
+    RequestOf,
+    data_subject_options,
+    for_each,
+    in_short,
+    person,
+    request_options,
+    show_reach,
+)
 from app.commands.purpose import purpose_option
 from app.commands.screen import out, table
 from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound
 from app.people.erasure.service import RECEIPT, ProgressCallback
 from app.people.erasure.store import DONE
-from app.people.finding.pseudonyms import Person
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 _PHASES = {
     "forgetting": "Waiting until every process has forgotten the keys",
@@ -33,8 +42,8 @@ _PHASES = {
 
 
 @person.command("erase")
-@people_options
-@case_options
+@data_subject_options
+@request_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="End once the keys are destroyed; the job `erasure` does the rest.")
 @click.option(
@@ -45,7 +54,7 @@ _PHASES = {
 )
 @purpose_option
 @click.pass_obj
-def erase(container: Container, who: Meant, case: CaseOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+def erase(container: Container, who: Meant, case: RequestOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.
 
     Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
@@ -81,11 +90,11 @@ def erase(container: Container, who: Meant, case: CaseOf, yes: bool, no_wait: bo
 
 
 def _erase_each(
-    container: Container, who: Meant, case: CaseOf, *, yes: bool, no_wait: bool, folder: Path | None
+    container: Container, who: Meant, case: RequestOf, *, yes: bool, no_wait: bool, folder: Path | None
 ) -> None:
     if folder is not None and not folder.is_dir():
         raise FileRefused("With --each, --receipt is a folder that is there.")
-    people = {one for one in who.people if isinstance(one, Person)}
+    people = {one for one in who.people if isinstance(one, IdentifiedDataSubject)}
     if not yes:
         counts = [container.people.persons.find(one, actor="cli:person erase") for one in people]
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
@@ -95,7 +104,7 @@ def _erase_each(
         )
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 
-    def act(place: int, one: Person) -> str:
+    def act(place: int, one: IdentifiedDataSubject) -> str:
         reach = container.people.persons.reach(one)
         erasure = container.people.erasures.erase(one, actor="cli:person erase", case=case.at(place))
         if no_wait:

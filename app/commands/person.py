@@ -24,8 +24,8 @@ from app.commands.screen import instant, out, table
 from app.core.counted import counted
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Received, recipients_in
-from app.people.finding.finder import Reach, person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import Reach, data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 _MAX_BYTES = 1_000_000
 
@@ -44,12 +44,12 @@ class Meant(NamedTuple):
         given: Each as it was given, for the screen.
     """
 
-    people: tuple[Person | SillageError, ...]
+    people: tuple[IdentifiedDataSubject | SillageError, ...]
     each: bool
     given: tuple[str, ...] = ()
 
     @property
-    def one(self) -> Person:
+    def one(self) -> IdentifiedDataSubject:
         """The only person."""
         (only,) = self.people
         if isinstance(only, SillageError):
@@ -57,16 +57,16 @@ class Meant(NamedTuple):
         return only
 
 
-def people_options(command: Callable[..., object]) -> Callable[..., Any]:
+def data_subject_options(command: Callable[..., object]) -> Callable[..., Any]:
     """Options that say who is meant, with ``--each``; the command gets ``Meant`` as its argument ``who``."""
 
     @wraps(command)
-    def with_people(*given: object, each: bool, **named: object) -> object:
+    def with_data_subjects(*given: object, each: bool, **named: object) -> object:
         said = _said(named)
-        people = tuple(map(_one_of, said)) if each else (person_of(said),)
+        people = tuple(map(_one_of, said)) if each else (data_subject_of(said),)
         return command(*given, who=Meant(people, each, tuple(map(_as_given, said))), **named)
 
-    made: Callable[..., Any] = with_people
+    made: Callable[..., Any] = with_data_subjects
     for option in (
         click.option(
             "--each",
@@ -93,29 +93,29 @@ def people_options(command: Callable[..., object]) -> Callable[..., Any]:
     return made
 
 
-def case_options(command: Callable[..., object]) -> Callable[..., Any]:
-    """Options that say which requests an act is for; the command gets ``CaseOf`` as its argument ``case``.
+def request_options(command: Callable[..., object]) -> Callable[..., Any]:
+    """Options that say which requests an act is for; the command gets ``RequestOf`` as its argument ``case``.
 
     Inside of ``people_options``, whose ``who`` it reads.
     """
 
     @wraps(command)
-    def with_cases(*given: object, who: Meant, case: str | None, cases: Path | None, **named: object) -> object:
+    def with_requests(*given: object, who: Meant, case: str | None, cases: Path | None, **named: object) -> object:
         if case is not None and who.each:
             raise click.UsageError("A request is of one person: give --cases FILE with --each, or act for that person.")
         if cases is None:
-            return command(*given, who=who, case=CaseOf(case), **named)
+            return command(*given, who=who, case=RequestOf(case), **named)
         if not who.each:
             raise click.UsageError("--cases goes with --each; for one person give --case.")
-        listed = read_cases(cases)
+        listed = read_request_ids(cases)
         if len(listed) != len(who.people):
             raise BadRequest(
                 f"{counted(len(listed), 'request')} for {counted(len(who.people), 'agent')}. One a line, in the order "
                 "of the agents; a dash where there is none."
             )
-        return command(*given, who=who, case=CaseOf(None, listed), **named)
+        return command(*given, who=who, case=RequestOf(None, listed), **named)
 
-    made: Callable[..., Any] = with_cases
+    made: Callable[..., Any] = with_requests
     for option in (
         click.option(
             "--cases",
@@ -129,7 +129,7 @@ def case_options(command: Callable[..., object]) -> Callable[..., Any]:
     return made
 
 
-class CaseOf(NamedTuple):
+class RequestOf(NamedTuple):
     """The data-subject request of an act: the only one, or by the place of the agent."""
 
     one: str | None
@@ -143,16 +143,16 @@ class CaseOf(NamedTuple):
         """
         if self.listed is None:
             return self.one
-        if self.listed[place - 1] == NO_CASE:
+        if self.listed[place - 1] == NO_REQUEST:
             raise BadRequest("There is no request for this agent in the file of requests.")
         return self.listed[place - 1]
 
 
-NO_CASE = "-"
+NO_REQUEST = "-"
 """Stands in a file of requests for an agent who has none."""
 
 
-def read_cases(file: Path) -> tuple[str, ...]:
+def read_request_ids(file: Path) -> tuple[str, ...]:
     """The ids of requests in a file, one a line.
 
     Raises:
@@ -162,12 +162,12 @@ def read_cases(file: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
         raise FileRefused("The file of requests cannot be read.") from None
-    if not all(line == NO_CASE or re.fullmatch(r"[0-9A-Za-z-]{1,64}", line) for line in lines):
+    if not all(line == NO_REQUEST or re.fullmatch(r"[0-9A-Za-z-]{1,64}", line) for line in lines):
         raise FileRefused("The file of requests has something else in it than one id a line.")
     return tuple(lines)
 
 
-def for_each(who: Meant, act: Callable[[int, Person], str], *, shown: bool = False) -> None:
+def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, shown: bool = False) -> None:
     """Act for each person, and print a line of what became of it; what fails for one is done for the others.
 
     Args:
@@ -180,7 +180,7 @@ def for_each(who: Meant, act: Callable[[int, Person], str], *, shown: bool = Fal
     """
     console = out()
     failed: list[int] = []
-    done: dict[Person, int] = {}
+    done: dict[IdentifiedDataSubject, int] = {}
     for place, one in enumerate(who.people, 1):
         try:
             if isinstance(one, SillageError):
@@ -228,9 +228,9 @@ def in_short(found: Reach) -> str:
     return held + (f"; under pseudonyms of {', '.join(found.sources)}" if found.sources else "")
 
 
-def _one_of(said: object) -> Person | SillageError:
+def _one_of(said: object) -> IdentifiedDataSubject | SillageError:
     try:
-        return person_of(said if isinstance(said, list) else [said])
+        return data_subject_of(said if isinstance(said, list) else [said])
     except BadRequest as refused:
         return refused
 
@@ -274,14 +274,14 @@ def _listed(path: Path) -> list[object]:
 
 
 @person.command("find")
-@people_options
+@data_subject_options
 @purpose_option
 @click.pass_obj
 def find(container: Container, who: Meant) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""
     if who.each:
 
-        def told(_: int, one: Person) -> str:
+        def told(_: int, one: IdentifiedDataSubject) -> str:
             found = container.people.persons.find(one, actor="cli:person find")
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
             reach = container.people.persons.reach(one)
@@ -298,11 +298,11 @@ def find(container: Container, who: Meant) -> None:
 
 
 @person.command("recipients")
-@people_options
-@case_options
+@data_subject_options
+@request_options
 @purpose_option
 @click.pass_obj
-def recipients(container: Container, who: Meant, case: CaseOf) -> None:
+def recipients(container: Container, who: Meant, case: RequestOf) -> None:
     """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19).
 
     With --case their names go on the request.

@@ -9,15 +9,24 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.commands.container import Container
-from app.commands.person import CaseOf, Meant, case_options, for_each, in_short, people_options, person, show_reach
+from app.commands.person import (
+    Meant,
+    RequestOf,
+    data_subject_options,
+    for_each,
+    in_short,
+    person,
+    request_options,
+    show_reach,
+)
 from app.commands.purpose import purpose_option
 from app.commands.screen import out
 from app.core.atomic_file import new_file
 from app.core.counted import counted
 from app.core.errors import FileRefused
 from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
-from app.people.access_package.person_package import Progress as Stage
-from app.people.finding.pseudonyms import Person
+from app.people.access_package.subject_access_export import Progress as Stage
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 _STAGES = {
     "statements": "statements",
@@ -42,7 +51,7 @@ FILES = (
 
 
 @person.command("access")
-@people_options
+@data_subject_options
 @click.option(
     "--to",
     "target",
@@ -51,17 +60,17 @@ FILES = (
     metavar="DEST.zip",
     help="Zip to write; with --each, a folder that is there. A file that is there is never overwritten.",
 )
-@case_options
+@request_options
 @purpose_option
 @click.pass_obj
-def access(container: Container, who: Meant, target: Path, case: CaseOf) -> None:
+def access(container: Container, who: Meant, target: Path, case: RequestOf) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""
     console = out()
     if who.each:
         if not target.is_dir():
             raise FileRefused("With --each, --to is a folder that is there.")
 
-        def act(place: int, one: Person) -> str:
+        def act(place: int, one: IdentifiedDataSubject) -> str:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
             length = _write(container, one, file, case.at(place))
@@ -81,7 +90,7 @@ def access(container: Container, who: Meant, target: Path, case: CaseOf) -> None
     )
 
 
-def _write(container: Container, who: Person, target: Path, case: str | None) -> int:
+def _write(container: Container, who: IdentifiedDataSubject, target: Path, case: str | None) -> int:
     """Write the zip of one person; how many bytes."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     length = 0

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from app.commands.container import Container
 from app.commands.given import Moment, Number
-from app.commands.person import NO_CASE, Meant, for_each, people_options, read_cases
+from app.commands.person import NO_REQUEST, Meant, data_subject_options, for_each, read_request_ids
 from app.commands.purpose import purpose_option
 from app.commands.screen import instant, out, table
 from app.core.atomic_file import new_file
@@ -22,8 +22,8 @@ from app.core.counted import counted
 from app.core.errors import PartlyDone, SillageError
 from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.operations.figures import YearFigures
-from app.people.finding.pseudonyms import Person
-from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
+from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.people.requests.steps import KINDS, PENDING, STATUSES, DataSubjectRequest
 
 _day = Moment()
 
@@ -38,7 +38,7 @@ def request() -> None:
 
 @request.command("open")
 @click.argument("kind", type=click.Choice(KINDS))
-@people_options
+@data_subject_options
 @click.option("--received", type=_day, help="The day it came: the month runs from it.  [default: today]")
 @click.option("--note", default="", help="How it came. Sealed; the person is given it with their data.")
 @click.option(
@@ -59,10 +59,10 @@ def open_request(
     """
     day = None if received is None else received.date()
 
-    def act(one: Person) -> Case:
+    def act(one: IdentifiedDataSubject) -> DataSubjectRequest:
         return container.people.cases.open(kind, one, received=day, note=note, actor="cli:request open")
 
-    def told(case: Case) -> str:
+    def told(case: DataSubjectRequest) -> str:
         return f"Request {case.id} is open; its answer is due by {case.due}."
 
     if not who.each:
@@ -76,10 +76,15 @@ def open_request(
     _warn(note)
 
 
-def _open_each(who: Meant, act: Callable[[Person], Case], told: Callable[[Case], str], file: Path) -> None:
-    listed = [NO_CASE] * len(who.people)
+def _open_each(
+    who: Meant,
+    act: Callable[[IdentifiedDataSubject], DataSubjectRequest],
+    told: Callable[[DataSubjectRequest], str],
+    file: Path,
+) -> None:
+    listed = [NO_REQUEST] * len(who.people)
 
-    def opened(place: int, one: Person) -> str:
+    def opened(place: int, one: IdentifiedDataSubject) -> str:
         case = act(one)
         listed[place - 1] = case.id
         return told(case)
@@ -102,7 +107,7 @@ def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_ids(*given: object, ids: tuple[str, ...], cases: Path | None, **named: object) -> object:
-        listed = () if cases is None else tuple(one for one in read_cases(cases) if one != NO_CASE)
+        listed = () if cases is None else tuple(one for one in read_request_ids(cases) if one != NO_REQUEST)
         if bool(ids) == (cases is not None):
             raise click.UsageError("Give the ids of requests, or --cases FILE.")
         return command(*given, ids=tuple(dict.fromkeys(ids or listed)), **named)
@@ -165,7 +170,7 @@ def refuse(container: Container, ids: tuple[str, ...], reason: str) -> None:
     _take(ids, lambda one: container.people.cases.refuse(one, reason=reason, actor="cli:request refuse"), reason)
 
 
-def _take(ids: Sequence[str], step: Callable[[str], Case], note: str) -> None:
+def _take(ids: Sequence[str], step: Callable[[str], DataSubjectRequest], note: str) -> None:
     """Take a step for each request; what fails for one of several is told, and done for the others."""
     if len(ids) == 1:
         _told(step(ids[0]))
@@ -320,7 +325,7 @@ def _warn(note: str) -> None:
         out().print("What you noted is personal data: it is handed over with the person's subject access export.")
 
 
-def _told(case: Case) -> None:
+def _told(case: DataSubjectRequest) -> None:
     until = f"; its answer is due by {case.due}" if case.pending else ""
     late = f", answered late: it was due by {case.due}" if case.late and not case.pending else ""
     out().print(f"Request {case.id} is {case.status}{until}{late}.")

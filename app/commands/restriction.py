@@ -11,35 +11,35 @@ import click
 from app.access.restrictions.store import PURPOSES, RESEARCH
 from app.commands.container import Container
 from app.commands.person import (
-    CaseOf,
     Meant,
-    case_options,
+    RequestOf,
+    data_subject_options,
     for_each,
     in_short,
     in_words,
-    people_options,
     person,
+    request_options,
     show_reach,
     show_received,
 )
 from app.commands.purpose import purpose_option
 from app.commands.screen import out
 from app.core.errors import FileRefused
-from app.people.finding.pseudonyms import Person
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 
-case_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
+request_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
 """Of an act on a statement; those on a person take ``case_options``."""
 
 
 @person.command("restrict")
-@people_options
-@case_options
+@data_subject_options
+@request_options
 @purpose_option
 @click.pass_obj
-def restrict(container: Container, who: Meant, case: CaseOf) -> None:
+def restrict(container: Container, who: Meant, case: RequestOf) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
 
-    def act(one: Person, request: str | None) -> None:
+    def act(one: IdentifiedDataSubject, request: str | None) -> None:
         container.people.restriction.restrict(one, actor="cli:person restrict", case=request)
 
     if who.each:
@@ -51,14 +51,14 @@ def restrict(container: Container, who: Meant, case: CaseOf) -> None:
 
 
 @person.command("unrestrict")
-@people_options
-@case_options
+@data_subject_options
+@request_options
 @purpose_option
 @click.pass_obj
-def unrestrict(container: Container, who: Meant, case: CaseOf) -> None:
+def unrestrict(container: Container, who: Meant, case: RequestOf) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
 
-    def act(one: Person, request: str | None) -> str:
+    def act(one: IdentifiedDataSubject, request: str | None) -> str:
         lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", case=request)
         return "The restriction is lifted." if lifted else "This person was not restricted."
 
@@ -66,7 +66,7 @@ def unrestrict(container: Container, who: Meant, case: CaseOf) -> None:
 
 
 @person.command("object")
-@people_options
+@data_subject_options
 @click.option(
     "--against",
     "purposes",
@@ -77,13 +77,13 @@ def unrestrict(container: Container, who: Meant, case: CaseOf) -> None:
     help="What the person objects to. Repeatable.",
 )
 @click.option("--refuse-new", is_flag=True, help="Refuse new statements and documents of this person at the door.")
-@case_options
+@request_options
 @purpose_option
 @click.pass_obj
-def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: CaseOf) -> None:
+def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: RequestOf) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
 
-    def act(one: Person, request: str | None) -> None:
+    def act(one: IdentifiedDataSubject, request: str | None) -> None:
         container.people.restriction.note_objection(
             one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=request
         )
@@ -106,14 +106,14 @@ def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refus
 
 
 @person.command("withdraw-objection")
-@people_options
-@case_options
+@data_subject_options
+@request_options
 @purpose_option
 @click.pass_obj
-def withdraw_objection(container: Container, who: Meant, case: CaseOf) -> None:
+def withdraw_objection(container: Container, who: Meant, case: RequestOf) -> None:
     """Take back what a person objected to; new statements are taken again."""
 
-    def act(one: Person, request: str | None) -> str:
+    def act(one: IdentifiedDataSubject, request: str | None) -> str:
         withdrawn = container.people.restriction.withdraw_objection(
             one, actor="cli:person withdraw-objection", case=request
         )
@@ -123,13 +123,13 @@ def withdraw_objection(container: Container, who: Meant, case: CaseOf) -> None:
 
 
 @person.command("standing")
-@people_options
+@data_subject_options
 @purpose_option
 @click.pass_obj
 def standing(container: Container, who: Meant) -> None:
     """Show whether a person is restricted, and what they object to."""
 
-    def lines(one: Person) -> list[tuple[str, str]]:
+    def lines(one: IdentifiedDataSubject) -> list[tuple[str, str]]:
         found = container.people.restriction.standing(one, actor="cli:person standing")
         since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
         return [
@@ -152,7 +152,9 @@ def standing(container: Container, who: Meant) -> None:
     show_reach(container.people.persons.reach(who.one))
 
 
-def _act(container: Container, who: Meant, case: CaseOf, act: Callable[[Person, str | None], str]) -> None:
+def _act(
+    container: Container, who: Meant, case: RequestOf, act: Callable[[IdentifiedDataSubject, str | None], str]
+) -> None:
     if who.each:
         for_each(who, lambda place, one: act(one, case.at(place)) + in_short(container.people.persons.reach(one)))
     else:
@@ -163,8 +165,8 @@ def _act(container: Container, who: Meant, case: CaseOf, act: Callable[[Person, 
 def _with_recipients(
     container: Container,
     done: str,
-    act: Callable[[Person, str | None], None],
-    one: Person,
+    act: Callable[[IdentifiedDataSubject, str | None], None],
+    one: IdentifiedDataSubject,
     case: str | None,
     told: str = "to be told",
 ) -> str:
@@ -173,7 +175,7 @@ def _with_recipients(
     return f"{done}; {told}: {in_words(found)}{in_short(container.people.persons.reach(one))}"
 
 
-def _tell(container: Container, who: Person, actor: str, case: str | None) -> None:
+def _tell(container: Container, who: IdentifiedDataSubject, actor: str, case: str | None) -> None:
     show_reach(container.people.persons.reach(who))
     out().print("Tell whoever received the data (GDPR art. 19):")
     show_received(container.people.disclosures.of(who, actor=actor, case=case))
@@ -182,7 +184,7 @@ def _tell(container: Container, who: Person, actor: str, case: str | None) -> No
 @person.command("rectify")
 @click.argument("statement", metavar="STATEMENT_ID", type=click.UUID)
 @click.argument("file", type=click.Path(path_type=Path))
-@case_option
+@request_option
 @purpose_option
 @click.pass_obj
 def rectify(container: Container, statement: UUID, file: Path, case: str | None) -> None:

@@ -223,7 +223,7 @@ class ActivityNotInForce(SillageError):
     title_fr = "Écriture refusée : le traitement dont relève la source n'est pas en vigueur"
 
 
-class PersonRestricted(SillageError):
+class DataSubjectRestricted(SillageError):
     """The data of this person are restricted (GDPR art. 18): what is stored of them is neither changed nor deleted."""
 
     code = "person-restricted"
@@ -232,7 +232,7 @@ class PersonRestricted(SillageError):
     title_fr = "Modification refusée : les données de la personne font l'objet d'une limitation (RGPD, art. 18)"
 
 
-class PersonRefused(SillageError):
+class DataSubjectRefused(SillageError):
     """A person objects to new data (GDPR art. 21), and the controller has it refused; nothing was stored."""
 
     code = "person-refused"
@@ -286,7 +286,7 @@ class DocumentConflict(SillageError):
     title_fr = "Document refusé : un autre est enregistré ; envoyez If-Match avec son ETag pour le remplacer"
 
 
-class CaseConflict(SillageError):
+class DataSubjectRequestConflict(SillageError):
     """A data-subject request is not at the point where this step can be taken; it stays as it is."""
 
     code = "case-conflict"

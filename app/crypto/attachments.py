@@ -73,7 +73,7 @@ def rewrapped(
     return nonce + other.encrypt(nonce, _opened(learner, wrapped, place), place)
 
 
-class FrameSealer:
+class FrameEncryptor:
     """Encrypts the data of one attachment, frame by frame, as they come."""
 
     def __init__(self, key: AESGCM, organisation: str, attachment: bytes, random: RandomBytes) -> None:

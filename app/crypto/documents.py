@@ -62,7 +62,7 @@ class Layer(NamedTuple):
     place: str
 
 
-def person_layer(place: str, subject: bytes) -> Layer:
+def data_subject_layer(place: str, subject: bytes) -> Layer:
     """The layer of what governance keeps of a person, for one place."""
     return Layer(subject, f"{place}:{subject.hex()}")
 

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core.clock import RandomBytes
 from app.core.errors import BadCursor, DecryptionFailed, KeyMissing, KeyRefused
-from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
+from app.crypto.purposes import AuditKey, AuditKeys, EncryptionKey, EncryptionKeys, MacKey
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -273,7 +273,7 @@ class Current:
     """The keys of an organisation that are replaced now and then, as they are at one moment."""
 
     index: IndexKeys
-    documents: SealingKeys
+    documents: EncryptionKeys
     audit: AuditKeys
 
 
@@ -317,7 +317,7 @@ class OrganisationKeys:
         return self._now().index
 
     @property
-    def documents(self) -> SealingKeys:
+    def documents(self) -> EncryptionKeys:
         """The generations of the documents key as they are now; raises as ``index``."""
         return self._now().documents
 
@@ -439,7 +439,7 @@ def first_generations(organisation: str, keys: Mapping[str, bytes]) -> Current:
     audit = AuditKey(1, None, MacKey(keys["audit-1"], organisation))
     return Current(
         IndexKeys(IndexKey(1, keys["index"])),
-        SealingKeys(SealingKey(1, keys["documents"], organisation)),
+        EncryptionKeys(EncryptionKey(1, keys["documents"], organisation)),
         AuditKeys(audit, (audit,)),
     )
 

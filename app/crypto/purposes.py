@@ -53,7 +53,7 @@ class MacKey:
         return hmac.digest(self._derived(f"mac:{purpose}"), message, "sha256")
 
 
-class SealingKey:
+class EncryptionKey:
     """One generation of the documents key, which seals what is no single learner's. Holds a secret.
 
     Attributes:
@@ -92,7 +92,7 @@ class SealingKey:
 
 
 @dataclass(frozen=True, slots=True)
-class SealingKeys:
+class EncryptionKeys:
     """The generations of the documents key that are in force at one moment.
 
     Attributes:
@@ -100,15 +100,15 @@ class SealingKeys:
         other: The generation that some values are still, or may already be, sealed with; None but during a rotation.
     """
 
-    writing: SealingKey
-    other: SealingKey | None = None
+    writing: EncryptionKey
+    other: EncryptionKey | None = None
 
     @property
     def fingerprints(self) -> frozenset[bytes]:
         """Those of the keys in force."""
         return frozenset(key.fingerprint for key in (self.writing, self.other) if key is not None)
 
-    def of(self, generation: int) -> SealingKey | None:
+    def of(self, generation: int) -> EncryptionKey | None:
         """The key of a generation, if it is in force."""
         for key in (self.writing, self.other):
             if key is not None and key.generation == generation:

@@ -45,7 +45,7 @@ from app.crypto.keys import (
     new_keys,
     organisation_place,
 )
-from app.crypto.purposes import AuditKey, AuditKeys, MacKey, SealingKey, SealingKeys
+from app.crypto.purposes import AuditKey, AuditKeys, EncryptionKey, EncryptionKeys, MacKey
 from app.crypto.signing import SEED_BYTES
 from app.platform.mongo.collection import Declared
 from app.platform.mongo.connection import Document, Store, translated
@@ -408,18 +408,20 @@ def finish_documents(store: Store, keks: KeyWrapping, organisation: str, generat
     raise DatabaseUnavailable("The organisation's keys are being wrapped by another command. Run it again.")
 
 
-def _documents_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> SealingKeys:
+def _documents_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> EncryptionKeys:
     generation, stage = document["documents"]["generation"], document["documents"].get("stage")
 
-    def key(number: int, purpose: str) -> SealingKey:
+    def key(number: int, purpose: str) -> EncryptionKey:
         held = None if known is None else known.documents.of(number)
-        return held or SealingKey(number, _opened(keks, organisation, purpose, document["keys"][purpose]), organisation)
+        return held or EncryptionKey(
+            number, _opened(keks, organisation, purpose, document["keys"][purpose]), organisation
+        )
 
     before = key(generation, DOCUMENTS)
     if stage is None:
-        return SealingKeys(before)
+        return EncryptionKeys(before)
     after = key(document["documents"]["next"], DOCUMENTS_NEXT)
-    return SealingKeys(after, before) if stage == Stage.MOVING else SealingKeys(before, after)
+    return EncryptionKeys(after, before) if stage == Stage.MOVING else EncryptionKeys(before, after)
 
 
 def _audit_of(document: Document, keks: KeyWrapping, organisation: str, known: Current | None) -> AuditKeys:
@@ -441,7 +443,7 @@ def _audit_of(document: Document, keks: KeyWrapping, organisation: str, known: C
     return AuditKeys(writing[0], tuple(proving))
 
 
-def require_two(before: SealingKeys, there: SealingKeys) -> None:
+def require_two(before: EncryptionKeys, there: EncryptionKeys) -> None:
     """Refuse to restore a backup with the keys ``before`` over a database with those ``there``, of the same store.
 
     Raises:

@@ -9,10 +9,10 @@ from app.core import clock
 from app.crypto.keys import OrganisationKeys
 from app.crypto.signing import Signer
 from app.keys import organisation, providers
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.holders import Forgetting, HolderRepository, HolderThread
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.keys.providers import KeyProvider
 from app.platform import wiring
 from app.platform.cluster.processes import current_epoch
@@ -84,9 +84,9 @@ class KeyServices(FeatureServices):
         return SubjectKeys(self._platform.store, self.keyring, self._settings.organisation)
 
     @cached_property
-    def person_seal(self) -> PersonSeal:
+    def data_subject_cipher(self) -> DataSubjectCipher:
         """Seals what governance keeps of a person."""
-        return PersonSeal(self.subjects, self._settings.organisation, clock.random_bytes)
+        return DataSubjectCipher(self.subjects, self._settings.organisation, clock.random_bytes)
 
     @cached_property
     def signer(self) -> Signer:

@@ -12,13 +12,13 @@ from statistics import median
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.core.clock import Now
 from app.core.errors import BadRequest, Fault
 from app.core.months import months_after
 from app.people.erasure.store import ErasureRepository
 from app.people.requests.steps import DONE, KINDS, MONTHS_EXTENDED, REFUSED
-from app.people.requests.store import CaseDates, CaseRepository
+from app.people.requests.store import DataSubjectRequestDates, DataSubjectRequestRepository
 from app.retention.certificate_store import DELETIONS, CertificateRepository
 from app.retention.yearly_store import RetentionYear, RetentionYears
 
@@ -94,9 +94,9 @@ class Figures:
     def __init__(
         self,
         *,
-        cases: CaseRepository,
+        cases: DataSubjectRequestRepository,
         erasures: ErasureRepository,
-        states: PersonStateRepository,
+        states: DataSubjectStateRepository,
         certificates: CertificateRepository,
         retention: RetentionYears,
         zone: ZoneInfo,
@@ -154,7 +154,7 @@ class Figures:
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC)
 
 
-def _of_kind(kind: str, cases: Sequence[CaseDates], first: date, until: date) -> OfKind:
+def _of_kind(kind: str, cases: Sequence[DataSubjectRequestDates], first: date, until: date) -> OfKind:
     opened = [case for case in cases if first <= case.received <= until]
     answered = [case for case in cases if case.answered is not None and first <= case.answered <= until]
     waiting = [case for case in cases if case.received <= until and (case.answered is None or case.answered > until)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.access.store import Source, SourceRepository
 from app.core import lossless
 from app.core.audit_sink import AuditSink
@@ -27,8 +27,8 @@ from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import MINORS_APPLIED, MINORS_APPLY_STARTED
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.operations.minors_store import Cleaning, MinorsRepository, Pass, Rewritten
 from app.operations.rotation.index_tokens import TokenRepository
 from app.people.erasure.store import ErasureRepository, ErasureTargets
@@ -109,7 +109,7 @@ class Surroundings(NamedTuple):
 
     policy: MinorsPolicy
     processes: Peers
-    states: PersonStateRepository
+    states: DataSubjectStateRepository
     erasures: ErasureRepository
     figures: AggregateRepository
     activities: Activities
@@ -140,7 +140,7 @@ class MinorsPass:
         attachments: AttachmentRepository,
         accounts: AccountRepository,
         subjects: SubjectKeys,
-        seal: PersonSeal,
+        seal: DataSubjectCipher,
         bodies: Bodies,
         keys: OrganisationKeys,
         audit: AuditSink,

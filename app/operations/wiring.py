@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from app.access.credentials import Sources
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.core import clock
 from app.core.personal_data import PersonalDataStore
 from app.core.release import RELEASE
@@ -31,7 +31,7 @@ from app.operations.rotation.reseal import Reseal
 from app.operations.rotation.resealing import ResealRepository
 from app.operations.schema.catalogue import personal_data
 from app.operations.source_rules import SourceRules
-from app.people.requests.store import CaseRepository
+from app.people.requests.store import DataSubjectRequestRepository
 from app.people.wiring import Starting
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
@@ -109,7 +109,7 @@ class OperationServices(FeatureServices):
             attachments=traces.attachment_repository,
             accounts=self._retention.account_repository,
             subjects=self._keys.subjects,
-            seal=self._keys.person_seal,
+            seal=self._keys.data_subject_cipher,
             bodies=traces.bodies,
             keys=self._keys.organisation,
             audit=self._governance.sink,
@@ -118,7 +118,7 @@ class OperationServices(FeatureServices):
             around=Surroundings(
                 policy=traces.minors_policy,
                 processes=self._platform.processes,
-                states=PersonStateRepository(store),
+                states=DataSubjectStateRepository(store),
                 erasures=self._people.erasure_repository,
                 figures=self._container.research.aggregate_repository,
                 activities=traces.activities,
@@ -151,9 +151,9 @@ class OperationServices(FeatureServices):
         """Yearly figures."""
         store = self._platform.store
         return Figures(
-            cases=CaseRepository(store),
+            cases=DataSubjectRequestRepository(store),
             erasures=self._people.erasure_repository,
-            states=PersonStateRepository(store),
+            states=DataSubjectStateRepository(store),
             certificates=CertificateRepository(store),
             retention=RetentionYears(store),
             zone=self._platform.zone,

@@ -15,7 +15,7 @@ from app.core.errors import BadRequest
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, Asked, Audit, Page
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.people.finding.pseudonyms import Whole
 
 MAX_AGENT_BYTES = 64 * 1024
@@ -69,14 +69,14 @@ class AuditSearch:
         detail: dict[str, object] = {"kinds": sorted(wanted.kinds), "limit": limit}
         if wanted.agents is not None:
             # As given: the log must not put an address and a pseudonym together.
-            detail["tokens"] = [*self._of(person_of(wanted.agents).identifiers)]
+            detail["tokens"] = [*self._of(data_subject_of(wanted.agents).identifiers)]
         if wanted.actor is not None:
             detail["searched"] = wanted.actor
         self._audit.append(AUDIT_READ, who, detail)
         return self._audit.search(asked, cursor, limit)
 
     def _tokens(self, agents: Sequence[object], *, pseudonyms: bool) -> tuple[str, ...]:
-        person = person_of(agents)
+        person = data_subject_of(agents)
         return self._of(self._whole(person).every if pseudonyms else person.identifiers)
 
     def _of(self, identifiers: Sequence[str]) -> tuple[str, ...]:

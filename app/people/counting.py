@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.core import clock
 from app.governance.kept_since import KeptSince
 from app.people.erasure.store import Erasure, ErasureRepository
@@ -29,7 +29,7 @@ class Counting:
     """Counts what is new, and counts again without those who are not to be counted."""
 
     def __init__(
-        self, figures: Figures, erasures: ErasureRepository, states: PersonStateRepository, kept: KeptSince
+        self, figures: Figures, erasures: ErasureRepository, states: DataSubjectStateRepository, kept: KeptSince
     ) -> None:
         """Nothing is counted yet."""
         self._figures = figures

@@ -8,16 +8,16 @@ from uuid import UUID
 
 from app.core import lossless
 from app.core.clock import RandomBytes
-from app.core.errors import BadRequest, CaseConflict, NotFound, StatementConflict
+from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound, StatementConflict
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import STATEMENT_RECTIFIED, Audit
-from app.people.requests.service import Cases
+from app.people.requests.service import DataSubjectRequests
 from app.standards.xapi.decode import decode
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.rectification import rectifying, voiding
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version, of_statement
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Statements
 
 Record = Callable[[bytes, str, Version], object]
@@ -36,10 +36,10 @@ class Rectification:
     def __init__(
         self,
         statements: Statements,
-        reader: SealedReader,
+        reader: StatementReader,
         record: Record,
         audit: Audit,
-        cases: Cases,
+        cases: DataSubjectRequests,
         random: RandomBytes,
         keys: OrganisationKeys,
         public_url: str,
@@ -68,14 +68,15 @@ class Rectification:
 
         Raises:
             NotFound: no such statement or request, or its learner was erased.
-            CaseConflict: it is voided already; it is not the time for the request, or that is about another person.
+            DataSubjectRequestConflict: it is voided already; it is not the time for the request, or that is about
+                another data subject.
             BadRequest, MalformedJSON, InvalidStatement: the right one is not a statement that can be stored.
             ProfileRejected, PersonalDataRefused: its source's profiles or policies refuse it.
         """
         asked = None if case is None else self._cases.require(case)
         source, kept_version, named = self._wrong(wrong)
         if asked is not None and named.isdisjoint(self._cases.whole(asked)):
-            raise CaseConflict("This request is about another person.")
+            raise DataSubjectRequestConflict("This request is about another person.")
         decoded = decode(content, max_statements=1, max_statement_bytes=self._max_statement_bytes)
         if decoded.many:
             raise BadRequest("Give one statement, not an array.")
@@ -99,7 +100,7 @@ class Rectification:
         try:
             self._record(body, source, version)
         except StatementConflict:
-            raise CaseConflict(
+            raise DataSubjectRequestConflict(
                 "This statement was rectified at this moment: rectify the one that took its place."
             ) from None
         if case is not None:
@@ -112,7 +113,7 @@ class Rectification:
         if found is None:
             raise NotFound("No statement has this id.")
         if found.voided:
-            raise CaseConflict("This statement is voided already: rectify the one that took its place.")
+            raise DataSubjectRequestConflict("This statement is voided already: rectify the one that took its place.")
         plain = self._reader.one(found)
         if plain is None:
             raise NotFound("The learner of this statement was erased.")

@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import orjson
 
-from app.access.restrictions.store import PLACE, PURPOSES, RESEARCH, Identity, PersonStateRepository, Restricted
+from app.access.restrictions.store import (
+    PLACE,
+    PURPOSES,
+    RESEARCH,
+    DataSubjectStateRepository,
+    Restricted,
+    SubjectIdentifiers,
+)
 from app.core.announcer import Announcer
 from app.core.clock import Now
 from app.core.errors import BadRequest, Fault
@@ -26,9 +33,9 @@ from app.governance.audit.log import (
     STANDING_READ,
     Audit,
 )
-from app.keys.person_seal import PersonSeal
-from app.people.finding.pseudonyms import Person, Whole, groups_of
-from app.people.requests.service import Cases
+from app.keys.data_subject_cipher import DataSubjectCipher
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole, groups_of
+from app.people.requests.service import DataSubjectRequests
 
 
 class Standing(NamedTuple):
@@ -44,11 +51,11 @@ class Restriction:
 
     def __init__(
         self,
-        repository: PersonStateRepository,
+        repository: DataSubjectStateRepository,
         keys: OrganisationKeys,
-        seal: PersonSeal,
+        seal: DataSubjectCipher,
         audit: Audit,
-        cases: Cases,
+        cases: DataSubjectRequests,
         announcer: Announcer,
         now: Now,
         whole: Whole = lambda person: person,
@@ -63,7 +70,7 @@ class Restriction:
         self._now = now
         self._whole = whole
 
-    def restrict(self, person: Person, *, actor: str, case: str | None = None) -> None:
+    def restrict(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> None:
         """Have a person's data only kept, until ``lift``.
 
         Args:
@@ -72,14 +79,14 @@ class Restriction:
             case: The request that it is done for.
 
         Raises:
-            NotFound, CaseConflict: there is no such request, or it is not the time for it; nothing changed.
+            NotFound, DataSubjectRequestConflict: there is no such request, or it is not its time; nothing changed.
             DatabaseUnavailable: a process has not taken notice; run it again.
         """
         self._begin(PERSON_RESTRICTED, person, actor, case)
-        self._repository.restrict(self._identities(person), self._now())
+        self._repository.restrict(self._sealed_identifiers(person), self._now())
         self._end("restricted", person, actor, case)
 
-    def lift(self, person: Person, *, actor: str, case: str | None = None) -> bool:
+    def lift(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> bool:
         """End a restriction; the person is to be told before (GDPR art. 18(3)). Whether there was one."""
         # As a rule when the request was answered long ago.
         self._begin(PERSON_UNRESTRICTED, person, actor, case, after_answer=True)
@@ -89,7 +96,7 @@ class Restriction:
 
     def note_objection(
         self,
-        person: Person,
+        person: IdentifiedDataSubject,
         *,
         purposes: Sequence[str] = (RESEARCH,),
         refuse_new: bool = False,
@@ -106,20 +113,20 @@ class Restriction:
             raise BadRequest(f"`purposes` {message}.", faults=[Fault("/purposes", "purpose", "GDPR art. 21", message)])
         more = {"purposes": [*purposes], "refuse_new": refuse_new}
         self._begin(OBJECTION_NOTED, person, actor, case, more)
-        ids, now = self._identities(person), self._now()
+        ids, now = self._sealed_identifiers(person), self._now()
         self._repository.note_objection(ids, now, purposes)
         if refuse_new:
             self._repository.refuse(ids, now)
         self._end("objection-noted", person, actor, case)
 
-    def withdraw_objection(self, person: Person, *, actor: str, case: str | None = None) -> bool:
+    def withdraw_objection(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> bool:
         """Take a person's objections back, the refusal of new statements with them. Whether there were any."""
         self._begin(OBJECTION_WITHDRAWN, person, actor, case, after_answer=True)
         withdrawn = self._repository.withdraw(self._actors(person))
         self._end("objection-withdrawn", person, actor, case)
         return withdrawn > 0
 
-    def standing(self, person: Person, *, actor: str) -> Standing:
+    def standing(self, person: IdentifiedDataSubject, *, actor: str) -> Standing:
         """The standing of a person now: a reading that the audit log keeps."""
         self._audit.append(STANDING_READ, actor, {"subjects": self._named(person)})
         states = self._repository.of(self._actors(person))
@@ -140,7 +147,7 @@ class Restriction:
             if len(members) != 1 or subject != self._keys.subject(members[0]):
                 # An anonymous group: each of its members has a state of their own.
                 continue
-            made = pseudonyms(Person((members[0],)))
+            made = pseudonyms(IdentifiedDataSubject((members[0],)))
             wanted = {self._keys.subject(one): one for one in made.every if one != members[0]}
             wanted |= {
                 self._keys.subject(group): one[0]
@@ -149,7 +156,7 @@ class Restriction:
             }
             state = states[subject]
             sealed = self._seal.encrypt(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
-            ids = [Identity(each, value) for each, value in sealed.items()]
+            ids = [SubjectIdentifiers(each, value) for each, value in sealed.items()]
             if not ids:
                 continue
             covered += len(ids)
@@ -178,7 +185,7 @@ class Restriction:
     def _begin(
         self,
         kind: str,
-        person: Person,
+        person: IdentifiedDataSubject,
         actor: str,
         case: str | None,
         more: dict[str, object] | None = None,
@@ -191,22 +198,22 @@ class Restriction:
         # On record first: nobody is left out, or taken in again, unseen.
         self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))
 
-    def _end(self, act: str, person: Person, actor: str, case: str | None) -> None:
+    def _end(self, act: str, person: IdentifiedDataSubject, actor: str, case: str | None) -> None:
         self._announcer.announce()
         if case is not None:
             self._cases.note_act(case, act, actor, {"identifiers": len(person.identifiers)})
 
-    def _named(self, person: Person) -> list[str]:
+    def _named(self, person: IdentifiedDataSubject) -> list[str]:
         # As given: the log must not put an address and a pseudonym together.
         return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
 
-    def _actors(self, person: Person) -> dict[bytes, tuple[str, ...]]:
+    def _actors(self, person: IdentifiedDataSubject) -> dict[bytes, tuple[str, ...]]:
         """Subjects that a person is: each identifier, and anonymous groups of nobody else; with their identifiers."""
         person = self._whole(person)
         actors = {self._keys.subject(identifier): (identifier,) for identifier in person.every}
         return actors | {self._keys.subject(group): members for group, members in groups_of(person)}
 
-    def _identities(self, person: Person) -> list[Identity]:
+    def _sealed_identifiers(self, person: IdentifiedDataSubject) -> list[SubjectIdentifiers]:
         person = self._whole(person)
         actors = self._actors(person)
         likely = person.likely
@@ -217,4 +224,4 @@ class Restriction:
         kept = {
             subject: orjson.dumps(members) for subject, members in actors.items() if subject in sure or subject in known
         }
-        return [Identity(subject, who) for subject, who in self._seal.encrypt(PLACE, kept).items()]
+        return [SubjectIdentifiers(subject, who) for subject, who in self._seal.encrypt(PLACE, kept).items()]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.core import clock
 from app.core.errors import NotFound
 from app.core.personal_data import PersonalDataStore
@@ -16,21 +16,21 @@ from app.core.release import RELEASE
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import WrappedKeys
 from app.keys.wiring import RestoreGuard
-from app.people.access_package.person_package import ClosedAccounts, Held, Packages
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Disclosures, Recipients
+from app.people.access_package.subject_access_export import ClosedAccounts, Held, SubjectAccessExports
 from app.people.audit_search import AuditSearch
 from app.people.counting import Counting
 from app.people.erasure.service import Erasures, Surroundings, TombstoneFile
 from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.people.erasure.tombstones import Tombstones
-from app.people.finding.finder import Persons
+from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
-from app.people.finding.store import PersonRepository
+from app.people.finding.store import DataSubjectRepository
 from app.people.rectification import Rectification
-from app.people.requests.service import SOON_DAYS, Cases
-from app.people.requests.store import CaseRepository
+from app.people.requests.service import SOON_DAYS, DataSubjectRequests
+from app.people.requests.store import DataSubjectRequestRepository
 from app.people.restriction import Restriction
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
@@ -38,7 +38,7 @@ from app.platform.jobs.run import Job
 from app.research import wiring
 from app.research.wiring import ResearchServices
 from app.standards.xapi.versions import Version
-from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.documents.store import DocumentRepository
 
 _log = structlog.stdlib.get_logger("sillage.people")
@@ -107,10 +107,10 @@ class PeopleServices(FeatureServices):
     # --- finding ------------------------------------------------------------------------------------
 
     @cached_property
-    def persons(self) -> Persons:
+    def persons(self) -> DataSubjectFinder:
         """Finds persons."""
-        return Persons(
-            PersonRepository(self._platform.store),
+        return DataSubjectFinder(
+            DataSubjectRepository(self._platform.store),
             self._keys.organisation,
             self._governance.sink,
             self._container.operations.personal_data,
@@ -134,12 +134,12 @@ class PeopleServices(FeatureServices):
     # --- requests -----------------------------------------------------------------------------------
 
     @cached_property
-    def cases(self) -> Cases:
+    def cases(self) -> DataSubjectRequests:
         """The data-subject requests."""
-        return Cases(
-            CaseRepository(self._platform.store),
+        return DataSubjectRequests(
+            DataSubjectRequestRepository(self._platform.store),
             self._keys.organisation,
-            self._keys.person_seal,
+            self._keys.data_subject_cipher,
             self._governance.audit,
             self._platform.now_us,
             self._platform.today,
@@ -179,7 +179,7 @@ class PeopleServices(FeatureServices):
         )
 
     @cached_property
-    def packages(self) -> Packages:
+    def packages(self) -> SubjectAccessExports:
         """Packages of everything that is held about one person."""
         traces = self._traces
         held = Held(
@@ -194,7 +194,7 @@ class PeopleServices(FeatureServices):
             recipients=self.recipients,
             restriction=self.restriction,
         )
-        return Packages(
+        return SubjectAccessExports(
             held,
             audit=self._governance.sink,
             cases=self.cases,
@@ -206,10 +206,10 @@ class PeopleServices(FeatureServices):
         )
 
     @cached_property
-    def documents(self) -> DocumentsByPerson:
+    def documents(self) -> DocumentsByDataSubject:
         """The documents of any person."""
         repository = DocumentRepository(self._platform.store)
-        return DocumentsByPerson(repository, self._traces.document_seal, self._keys.organisation)
+        return DocumentsByDataSubject(repository, self._traces.document_cipher, self._keys.organisation)
 
     # --- restriction, rectification -----------------------------------------------------------------
 
@@ -217,9 +217,9 @@ class PeopleServices(FeatureServices):
     def restriction(self) -> Restriction:
         """Restriction of persons' data, and objection."""
         return Restriction(
-            PersonStateRepository(self._platform.store),
+            DataSubjectStateRepository(self._platform.store),
             self._keys.organisation,
-            self._keys.person_seal,
+            self._keys.data_subject_cipher,
             self._governance.audit,
             self.cases,
             self._platform.processes,
@@ -267,7 +267,7 @@ class PeopleServices(FeatureServices):
     @cached_property
     def counting(self) -> Counting:
         """Aggregates counted with those who take part."""
-        states = PersonStateRepository(self._platform.store)
+        states = DataSubjectStateRepository(self._platform.store)
         return Counting(self._container.research, self.erasure_repository, states, self._governance.kept_since)
 
     @cached_property
@@ -280,7 +280,7 @@ class PeopleServices(FeatureServices):
             stores=self._container.operations.personal_data,
             tombstones=Tombstones(store),
             persons=self.persons,
-            places=PersonRepository(store),
+            places=DataSubjectRepository(store),
             subjects=keys.subjects,
             learners=WrappedKeys(store),
             bodies=self._traces.bodies,

@@ -28,7 +28,7 @@ from app.research.refresh import CELLS, ROLLUP, SHOWN, AggregateJob, Progress, R
 from app.research.scope import Scope
 from app.research.store import AggregateRepository, AggregateState, PartName
 from app.settings import Settings
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 
 CACHED_BUCKETS = 24
 READ_ATTEMPTS = 5
@@ -105,7 +105,7 @@ class Aggregates:
     def __init__(
         self,
         repository: AggregateRepository,
-        reader: SealedReader,
+        reader: StatementReader,
         keys: OrganisationKeys,
         settings: Settings,
         scope: Scope,

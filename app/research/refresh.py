@@ -26,7 +26,7 @@ from app.research.facts import extract
 from app.research.publication import shown_next
 from app.research.scope import Scope
 from app.research.store import AggregateRepository, AggregateState, PartName, Piece, Shown
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 
 PARTITION = 1_000
 """Statements read and opened at a time. More gain nothing: they live long enough for the garbage collector to visit
@@ -118,7 +118,7 @@ class AggregateJob:
         self,
         parts: AggregateRepository,
         keys: OrganisationKeys,
-        reader: SealedReader,
+        reader: StatementReader,
         definitions: Sequence[Definition],
         *,
         timezone: str,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
 
 from app.access.links import SourceLinks
-from app.access.restrictions.store import PersonStates
+from app.access.restrictions.store import DataSubjectStates
 from app.governance.kept_since import KeptSince
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Plain
 
 
@@ -31,7 +31,7 @@ class Scope(Protocol):
 class ResearchScope:
     """The scope of research, as the register, the rights of persons and the audit log have it."""
 
-    def __init__(self, states: PersonStates, links: SourceLinks, kept: KeptSince, reader: SealedReader) -> None:
+    def __init__(self, states: DataSubjectStates, links: SourceLinks, kept: KeptSince, reader: StatementReader) -> None:
         self._states = states
         self._links = links
         self._kept = kept

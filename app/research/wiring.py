@@ -44,7 +44,7 @@ class ResearchServices(FeatureServices):
     def aggregates(self) -> Aggregates:
         """Aggregates: computed by the job, read by researchers."""
         access, reader = self._container.access, self._container.traces.reader
-        scope = ResearchScope(access.person_states, access.links, self._container.governance.kept_since, reader)
+        scope = ResearchScope(access.data_subject_states, access.links, self._container.governance.kept_since, reader)
         return Aggregates(self.aggregate_repository, reader, self._keys.organisation, self._settings, scope)
 
     @cached_property

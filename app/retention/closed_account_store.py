@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pymongo import DeleteOne, ReplaceOne
 
 from app.core.personal_data import Personal, Restored
-from app.crypto.documents import Layer, person_layer
+from app.crypto.documents import Layer, data_subject_layer
 from app.platform.mongo.collection import DataContext, Declared, Index, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 from app.platform.mongo.learner_collection import Export, LearnerCollection
@@ -30,7 +30,7 @@ PLACE = "account"
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
-    return (person_layer(PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
+    return (data_subject_layer(PLACE, bytes.fromhex(str(found["_id"]).partition("/")[0])),)
 
 
 def _of_learners(subjects: Sequence[bytes]) -> Document:

@@ -17,9 +17,9 @@ from app.core.clock import Clock
 from app.core.errors import BadRequest, Fault, MalformedJSON
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
-from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person, Whole
+from app.keys.data_subject_cipher import DataSubjectCipher
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
@@ -42,7 +42,7 @@ class Event(NamedTuple):
         on: When, in microseconds since 1970 UTC; None: now.
     """
 
-    account: Person
+    account: IdentifiedDataSubject
     event: str
     on: int | None
 
@@ -61,7 +61,7 @@ class Accounts:
         self,
         repository: AccountRepository,
         keys: OrganisationKeys,
-        seal: PersonSeal,
+        seal: DataSubjectCipher,
         audit: AuditSink,
         now_us: Clock,
         admit: Callable[[str], object] = lambda source: None,
@@ -198,7 +198,7 @@ def _event(one: object, pointer: str, faults: list[Fault]) -> Event | None:
         faults.append(Fault(f"{pointer}/agent", "accounts", _SECTION, "Must be an xAPI Agent."))
         return None
     try:
-        return Event(person_of([one["agent"]]), str(event), moment)
+        return Event(data_subject_of([one["agent"]]), str(event), moment)
     except BadRequest as refused:
         # Its pointers begin with the place in a list of one.
         faults += [fault._replace(pointer=f"{pointer}/agent{fault.pointer[2:]}") for fault in refused.faults]

@@ -20,7 +20,7 @@ from app.access.restrictions.store import Restricted
 from app.access.store import SourceRepository
 from app.core import clock
 from app.core.audit_sink import AuditSink
-from app.core.errors import BadRequest, DatabaseUnavailable, NotFound, PersonRestricted
+from app.core.errors import BadRequest, DatabaseUnavailable, DataSubjectRestricted, NotFound
 from app.core.personal_data import PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
@@ -42,7 +42,7 @@ from app.retention.certificates import Certificates, require_words
 from app.retention.documents import AgeingDocuments
 from app.retention.store import RetentionRepository
 from app.traces.conformance.sessions import Sessions
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Plain, Position, Statements, Stored
 
 BATCH = 500
@@ -83,7 +83,7 @@ class Deletions:
         stores: Sequence[PersonalDataStore],
         sources: SourceRepository,
         statements: Statements,
-        reader: SealedReader,
+        reader: StatementReader,
         keys: OrganisationKeys,
         figures: Figures,
         sessions: Sessions,
@@ -135,13 +135,13 @@ class Deletions:
 
         Raises:
             NotFound: there is none of this id.
-            PersonRestricted: it stays as it is.
+            DataSubjectRestricted: it stays as it is.
         """
         found = self._statements.get(id)
         if found is None:
             raise NotFound("No statement has this id.")
         if found.subject in {one.subject for one in self._restriction.held()}:
-            raise PersonRestricted("The data of this person are restricted: nothing is deleted until that ends.")
+            raise DataSubjectRestricted("The data of this person are restricted: nothing is deleted until that ends.")
         return found
 
     # --- deleting ---------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Deletions:
         A statement that voids another may be deleted; that other one stays voided.
 
         Raises:
-            NotFound, PersonRestricted: as ``statement``.
+            NotFound, DataSubjectRestricted: as ``statement``.
             BadRequest: a word or a reason is missing.
             DatabaseUnavailable: it cannot go on now; the job does, later.
         """

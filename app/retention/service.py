@@ -27,7 +27,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION_STARTED, Audit
 from app.governance.register.service import ProcessingActivity, Register, RetentionRule, SourceLink, version_on
-from app.keys.person_seal import PersonSeal
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 from app.retention.documents import AgeingDocuments
 from app.retention.store import RetentionRepository
@@ -167,7 +167,7 @@ class Retention:
         *,
         stores: Sequence[PersonalDataStore],
         accounts: AccountRepository,
-        seal: PersonSeal,
+        seal: DataSubjectCipher,
         years: RetentionYears,
         held: Callable[[], Sequence[Restricted]] = tuple,
     ) -> None:

@@ -74,7 +74,7 @@ class RetentionServices(FeatureServices):
             self._keys.organisation,
             stores=self._container.operations.personal_data,
             accounts=self.account_repository,
-            seal=self._keys.person_seal,
+            seal=self._keys.data_subject_cipher,
             years=RetentionYears(store),
             held=lambda: people.restriction.held(),
         )
@@ -100,7 +100,7 @@ class RetentionServices(FeatureServices):
         return Accounts(
             self.account_repository,
             self._keys.organisation,
-            self._keys.person_seal,
+            self._keys.data_subject_cipher,
             self._governance.sink,
             self._platform.now_us,
             self._access.admission.require,

@@ -29,7 +29,7 @@ from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.conformance.session_store import SessionRepository
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import ConformanceService
-from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
 from app.traces.erasures import ErasuresUnderWay
@@ -41,7 +41,7 @@ from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.attachments import Attachments
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Statements
 from app.traces.turns import Turns
@@ -51,7 +51,7 @@ _LINKING_SECONDS = 5.0
 _LINKED_IN_A_ROW = 20
 
 
-class ErasingPeople(Protocol):
+class ErasingServices(Protocol):
     """The services of ``people/`` that these ask."""
 
     @property
@@ -75,7 +75,7 @@ class Needs(wiring.Needs, Protocol):
         """Sources, and whose data may only be stored."""
 
     @property
-    def people(self) -> ErasingPeople:
+    def people(self) -> ErasingServices:
         """Erasures under way."""
 
     @property
@@ -129,10 +129,10 @@ class TraceServices(FeatureServices):
         return Statements(self._platform.store, lambda: keys.organisation.index.tokens(kinds.VERB, VOIDED))
 
     @cached_property
-    def reader(self) -> SealedReader:
+    def reader(self) -> StatementReader:
         """Opens stored statements."""
         erasing = self._container.people.erasure_repository
-        return SealedReader(
+        return StatementReader(
             self.statements, self._keys.subjects, self.bodies, self._platform.processes.observer(), erasing
         )
 
@@ -238,7 +238,7 @@ class TraceServices(FeatureServices):
             presence=self._platform.presence,
             profiles=self.profiles,
             protect=self.minors_policy.protect,
-            states=self._access.person_states,
+            states=self._access.data_subject_states,
             public_url=self._settings.public_url,
             max_batch=self._settings.max_batch,
             max_statement_bytes=self._settings.statement_bytes,
@@ -261,7 +261,7 @@ class TraceServices(FeatureServices):
             page_limit=self._settings.page_limit,
             activities=self.activities,
             attachments=self.attachments,
-            states=self._access.person_states,
+            states=self._access.data_subject_states,
             turns=self.turns,
         )
 
@@ -273,28 +273,28 @@ class TraceServices(FeatureServices):
     @cached_property
     def people(self) -> People:
         """The Person Objects of agents."""
-        audit, states = self._governance.audit, self._access.person_states
+        audit, states = self._governance.audit, self._access.data_subject_states
         return People(self.statements, self.reader, self._keys.organisation, audit, states)
 
     # --- documents ----------------------------------------------------------------------------------
 
     @cached_property
-    def document_seal(self) -> DocumentSeal:
+    def document_cipher(self) -> DocumentCipher:
         """Seals and opens documents."""
         erasing = self._container.people.erasure_repository
         repository = DocumentRepository(self._platform.store)
-        return DocumentSeal(repository, self._keys.subjects, self._keys.organisation, erasing, clock.random_bytes)
+        return DocumentCipher(repository, self._keys.subjects, self._keys.organisation, erasing, clock.random_bytes)
 
     @cached_property
     def documents(self) -> Documents:
         """Keeps the documents of State, Activity Profile and Agent Profile."""
         return Documents(
             repository=DocumentRepository(self._platform.store),
-            seal=self.document_seal,
+            seal=self.document_cipher,
             keys=self._keys.organisation,
             audit=self._governance.audit,
             now_us=self._platform.now_us,
-            states=self._access.person_states,
+            states=self._access.data_subject_states,
             rules=self.profiles,
             sources=self._access.admission,
             turns=self.turns,

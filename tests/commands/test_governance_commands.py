@@ -31,8 +31,8 @@ from app.governance.audit.store import AuditRepository
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ProcessingActivityRepository
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
@@ -95,7 +95,7 @@ class Container:
                 vault,
                 stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
                 accounts=AccountRepository(store),
-                seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
+                seal=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
                 years=RetentionYears(store),
             ),
         )

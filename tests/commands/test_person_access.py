@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from app.commands.person import person
 from app.core.errors import DatabaseUnavailable, FileRefused
 from app.governance.register.purposes import Purpose
-from app.people.access_package.person_package import Progress
+from app.people.access_package.subject_access_export import Progress
 from app.people.finding.finder import Reach
-from app.people.finding.pseudonyms import Person
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 ME = ["--account", "https://ent.example", "p-1"]
 
@@ -25,9 +25,11 @@ class Made:
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
-        self.asked: list[tuple[Person, str, str | None]] = []
+        self.asked: list[tuple[IdentifiedDataSubject, str, str | None]] = []
 
-    def write(self, person: Person, *, actor: str, case: str | None, progress: object) -> Iterator[bytes]:
+    def write(
+        self, person: IdentifiedDataSubject, *, actor: str, case: str | None, progress: object
+    ) -> Iterator[bytes]:
         self.asked.append((person, actor, case))
         assert callable(progress)
         progress(Progress("statements", 1))
@@ -56,7 +58,7 @@ def test_the_zip_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     assert "Nothing is held under these identifiers" in told
     assert target.read_bytes() == b"onetwo"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert made.asked == [(Person(("account:https://ent.example|p-1",)), "cli:person access", "r-1")]
+    assert made.asked == [(IdentifiedDataSubject(("account:https://ent.example|p-1",)), "cli:person access", "r-1")]
 
 
 def test_a_file_that_is_there_is_not_overwritten_and_nothing_is_read(tmp_path: Path) -> None:

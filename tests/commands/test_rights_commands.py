@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from app.access.restrictions.store import NOBODY
 from app.commands import accounts, person, person_access, requests
-from app.core.errors import BadRequest, CaseConflict, FileRefused, RegisterInvalid, SillageError
+from app.core.errors import BadRequest, DataSubjectRequestConflict, FileRefused, RegisterInvalid, SillageError
 from app.settings import Settings
 from app.standards.xapi.versions import Version
 from app.wiring.container import Container
@@ -48,7 +48,7 @@ def test_a_request_is_opened_worked_on_and_closed(container: Container) -> None:
     assert f"{case}" in run(container, requests.request, "list")
     assert "2026-02-28 (late)" in run(container, requests.request, "list", "--due-within", "7d")
     assert case not in run(container, requests.request, "list", "--status", "done")
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         run(container, person.person, "restrict", *ZOE, "--case", case)
     assert "identified" in run(container, requests.request, "identify", case, "--note", "at the counter")
     assert "Restricted" in run(container, person.person, "restrict", *ZOE, "--case", case)
@@ -81,7 +81,7 @@ def test_a_person_is_restricted_and_objects_and_all_of_it_is_undone(container: C
     assert "is withdrawn" in run(container, person.person, "withdraw-objection", *ZOE)
     assert "had not objected" in run(container, person.person, "withdraw-objection", *ZOE)
     assert "objects to      nothing" in run(container, person.person, "standing", *ZOE)
-    assert container.access.person_states.current() == NOBODY
+    assert container.access.data_subject_states.current() == NOBODY
 
 
 def test_a_statement_is_rectified_from_a_file(container: Container, tmp_path: Path) -> None:
@@ -319,11 +319,11 @@ def test_an_act_may_follow_the_answer_and_is_told_as_that(container: Container) 
     assert "recipients-listed (after the answer)" in shown
     assert "done (after" not in shown
     # What answers a request is not done for one that is answered.
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         run(container, person.person, "restrict", *ZOE, "--case", case)
     refused = open_request(container, "restriction")
     run(container, requests.request, "refuse", refused, "--reason", "not founded")
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         run(container, person.person, "unrestrict", *ZOE, "--case", refused)
 
 

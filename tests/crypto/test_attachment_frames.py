@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import DecryptionFailed
-from app.crypto.attachments import FRAME_BYTES, FrameSealer, decrypted, new_key, unwrapped
+from app.crypto.attachments import FRAME_BYTES, FrameEncryptor, decrypted, new_key, unwrapped
 
 KEY, ID = AESGCM(bytes(32)), b"i" * 16
 
 
 def _frames(*chunks: bytes, attachment: bytes = ID) -> list[bytes]:
-    sealer = FrameSealer(KEY, "org", attachment, os.urandom)
+    sealer = FrameEncryptor(KEY, "org", attachment, os.urandom)
     frames = [frame for chunk in chunks for frame in sealer.feed(chunk)]
     return [*frames, sealer.finish()]
 
@@ -49,7 +49,7 @@ def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
 def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None:
     learners = {bytes([each]) * 16: AESGCM(bytes([each]) * 32) for each in (1, 2)}
     key, wrapped = new_key(learners, "org", ID, os.urandom)
-    sealer = FrameSealer(key, "org", ID, os.urandom)
+    sealer = FrameEncryptor(key, "org", ID, os.urandom)
     frames = [*sealer.feed(b"data"), sealer.finish()]
     assert wrapped.keys() == learners.keys()
     for subject, learner in learners.items():

@@ -15,7 +15,7 @@ from app.core.errors import BadCursor, DecryptionFailed
 from app.crypto import keys as rules
 from app.crypto import purposes
 from app.crypto.keys import CURSOR_DAYS, AuditKey, AuditKeys, Current, OrganisationKeys, first_generations, sealed_by
-from app.crypto.purposes import MacKey, SealingKey, SealingKeys, derived
+from app.crypto.purposes import EncryptionKey, EncryptionKeys, MacKey, derived
 
 ROOTS = {purpose: bytes([number]) * 32 for number, purpose in enumerate(OrganisationKeys.PURPOSES, 1)}
 KEYS = OrganisationKeys("org", ROOTS, os.urandom)
@@ -25,12 +25,12 @@ DAY = 20_000
 def of_generations(writing: int, other: int | None = None) -> OrganisationKeys:
     """Keys in the midst of rotations: each generation has a root of its own."""
 
-    def key(number: int) -> SealingKey:
-        return SealingKey(number, bytes([100 + number]) * 32, "org")
+    def key(number: int) -> EncryptionKey:
+        return EncryptionKey(number, bytes([100 + number]) * 32, "org")
 
     present = Current(
         first_generations("org", ROOTS).index,
-        SealingKeys(key(writing), None if other is None else key(other)),
+        EncryptionKeys(key(writing), None if other is None else key(other)),
         first_generations("org", ROOTS).audit,
     )
     return OrganisationKeys("org", ROOTS, os.urandom, lambda: present)

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from app.core.errors import RestoreUnfinished
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.settings import Settings, env_name, load
 from app.wiring.container import Container
 from tests.drills.drilling import LABEL, Senders, own_mongodb, reckon, until
@@ -129,7 +129,7 @@ def test_who_was_erased_after_the_backup_stays_erased(tmp_path: Path, mongodb_ur
         others = server.post(source, [statement(), statement(actor={"mbox": "mailto:b@ent.example"})]).json()
         (mention,) = server.post(source, statement(object={"objectType": "Agent", **gone})).json()
         backup = server.container.operations.backups.create(tmp_path).path
-        server.container.people.erasures.erase(person_of([gone]), actor="cli:test")
+        server.container.people.erasures.erase(data_subject_of([gone]), actor="cli:test")
         settings = server.settings
         subject = server.container.keys.organisation.subject("account:https://ent.example|gone")
     container = Container(settings)

@@ -29,10 +29,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from pymongo import MongoClient
 
 from app.access.store import Source
-from app.core.errors import PersonRestricted
+from app.core.errors import DataSubjectRestricted
 from app.operations.rotation.index_key import IndexRotation
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.settings import load
 from app.standards.xapi.documents import ANY, Conditions, Content, Place, Resource
 from app.standards.xapi.identifiers import VOIDED, agent_identifier
@@ -170,8 +170,8 @@ class Rights(RuleBasedStateMachine):
         self.restores = 0
         self.rotations = 0
 
-    def person(self, number: int) -> Person:
-        return person_of([self.agents[number]])
+    def person(self, number: int) -> IdentifiedDataSubject:
+        return data_subject_of([self.agents[number]])
 
     def send(self, content: dict[str, Any], tool: str) -> str:
         id = str(uuid4())
@@ -224,7 +224,7 @@ class Rights(RuleBasedStateMachine):
             self.container.traces.documents.put, place, content, etags, Version.V2, source="ent", actor="sk-ent"
         )
         if person in self.model.restricted:
-            with pytest.raises(PersonRestricted):
+            with pytest.raises(DataSubjectRestricted):
                 put()
             return
         put()

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 
-from app.access.restrictions.store import PersonStateRepository
+from app.access.restrictions.store import DataSubjectStateRepository
 from app.commands import requests
 from app.core.errors import BadRequest
 from app.operations.figures import BY_A_RESTORE, Figures
 from app.people.erasure.store import ErasureRepository
-from app.people.requests.store import CaseRepository, CaseRow
+from app.people.requests.store import DataSubjectRequestRepository, DataSubjectRequestRow
 from app.platform.mongo.connection import Store
 from app.retention.certificate_store import DELETIONS, CertificateRepository
 from app.retention.yearly_store import RetentionYears
@@ -32,9 +32,9 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
 
 def figures(store: Store) -> Figures:
     return Figures(
-        cases=CaseRepository(store),
+        cases=DataSubjectRequestRepository(store),
         erasures=ErasureRepository(store),
-        states=PersonStateRepository(store),
+        states=DataSubjectStateRepository(store),
         certificates=CertificateRepository(store),
         retention=RetentionYears(store),
         zone=ZoneInfo("Europe/Paris"),
@@ -44,7 +44,7 @@ def figures(store: Store) -> Figures:
 
 
 def case(store: Store, kind: str, status: str, received: str, due: str, answered: str | None = None) -> None:
-    row = CaseRow(
+    row = DataSubjectRequestRow(
         f"r-{uuid4().hex[:12]}",
         kind,
         status,
@@ -56,7 +56,7 @@ def case(store: Store, kind: str, status: str, received: str, due: str, answered
         b"",
         None if answered is None else date.fromisoformat(answered),
     )
-    assert CaseRepository(store).insert(row)
+    assert DataSubjectRequestRepository(store).insert(row)
 
 
 def test_requests_are_counted_by_kind_in_the_year_of_what_became_of_them(store: Store) -> None:

@@ -15,7 +15,7 @@ from app.access.store import Source
 from app.commands import minors as command
 from app.core.errors import DatabaseUnavailable, FileRefused, RegisterInvalid
 from app.crypto import kinds
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.research.store import AggregateRepository
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import CLOSED, Event
@@ -136,7 +136,7 @@ def test_the_learner_is_found_erased_and_given_access_by_the_account_alone(conta
         container.platform.store.collection("statements").count_documents({"$or": [{"t": old[0]}, {"refs.t": old[0]}]})
         == 0
     )
-    person = person_of([{"account": account}])
+    person = data_subject_of([{"account": account}])
     erasure = container.people.erasures.erase(person, actor=BY)
     container.people.erasures.advance(erasure.id)
     assert set(stored(container)) == {referring["id"]}
@@ -151,7 +151,7 @@ def test_what_is_signed_and_whose_person_is_restricted_stays_and_is_told(contain
     restricted = named(actor={"mbox": "mailto:zoe@ent.example"})
     elsewhere = {"usageType": "https://ent.example/other", "fileUrl": "https://ent.example/f"}
     send(container, restricted, named(attachments=[{**SIGNATURE, **elsewhere}]))
-    container.people.restriction.restrict(person_of([restricted["actor"]]), actor=BY)
+    container.people.restriction.restrict(data_subject_of([restricted["actor"]]), actor=BY)
     before = raw(container, restricted["id"]), raw(container, vouched["id"])
     done = container.operations.minors_pass.apply(tutor(container), dry_run=False)
     assert (done.signed, done.held, done.changed, done.attachments) == (1, 1, 1, 1)
@@ -201,7 +201,7 @@ def test_cut_off_it_goes_on_where_it_was(container: Container, monkeypatch: pyte
 def test_months_of_aggregates_are_counted_again_and_ends_of_accounts_carried(container: Container) -> None:
     sent = named()
     send(container, sent)
-    event = Event(person_of([{"mbox": NAMED["mbox"]}]), CLOSED, None)
+    event = Event(data_subject_of([{"mbox": NAMED["mbox"]}]), CLOSED, None)
     container.retention.accounts.announce("tutor", [event], actor=BY)
     container.operations.minors_pass.apply(tutor(container), dry_run=False)
     assert AggregateRepository(container.platform.store, container.keys.organisation).corrections().months == {
@@ -216,7 +216,7 @@ def test_it_asks_for_a_policy_and_waits_for_erasures(container: Container) -> No
     with pytest.raises(RegisterInvalid, match="off"):
         container.operations.minors_pass.apply(container.operations.sources.get("tutor"))
     source = tutor(container, "refuse")
-    container.people.erasures.erase(person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY)
+    container.people.erasures.erase(data_subject_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY)
     with pytest.raises(DatabaseUnavailable, match="erasure"):
         container.operations.minors_pass.apply(source, dry_run=False)
     # Nothing stored can be refused any more.

@@ -14,8 +14,8 @@ import pytest
 from app.core.errors import RestoreUnfinished
 from app.operations.backup.service import Restored
 from app.operations.minors_store import MinorsRepository
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
@@ -74,7 +74,7 @@ class Organisation:
                 container.operations.sources.change("tutor", minors="pseudonymise", actor=BY), dry_run=False
             )
 
-    def erase(self, person: Person) -> None:
+    def erase(self, person: IdentifiedDataSubject) -> None:
         with self.command() as container:
             container.people.erasures.advance(container.people.erasures.erase(person, actor=BY).id)
 
@@ -121,7 +121,7 @@ def test_a_child_erased_by_the_new_account_is_erased_again(house: Organisation) 
     before = house.backup()
     house.apply()
     child = account_of(house, own)
-    house.erase(person_of([{"account": child}]))
+    house.erase(data_subject_of([{"account": child}]))
     assert set(house.stored()) == {other["id"], naming["id"]}
     after = house.stored()
     done = house.restore(before)
@@ -133,7 +133,9 @@ def test_a_child_erased_by_the_new_account_is_erased_again(house: Organisation) 
     assert b"amille" not in orjson.dumps(kept)
     assert house.count("attachments") == 0
     with house.command() as container:
-        assert not container.keys.subjects.existing(container.people.persons.subjects(person_of([{"account": child}])))
+        assert not container.keys.subjects.existing(
+            container.people.persons.subjects(data_subject_of([{"account": child}]))
+        )
         assert (
             container.operations.minors_pass.apply(
                 container.operations.sources.change("tutor", minors="pseudonymise", actor=BY)
@@ -158,7 +160,7 @@ def test_documents_of_the_new_account_go_too(house: Organisation) -> None:
     # Cleaned by the restore already: the statement and the document are of one account, the address is in neither.
     assert account_of(house, own) == child
     second = house.backup()
-    house.erase(person_of([{"account": child}]))
+    house.erase(data_subject_of([{"account": child}]))
     assert (house.count("documents"), house.stored()) == (0, {})
     for file in (second, first):
         assert house.restore(file).erased == 1
@@ -170,7 +172,7 @@ def test_the_file_beside_the_key_file_tells_after_the_loss_of_the_database(house
     house.send(own, said(SISTER))
     before = house.backup()
     house.apply()
-    house.erase(person_of([{"account": account_of(house, own)}]))
+    house.erase(data_subject_of([{"account": account_of(house, own)}]))
     left = house.stored()
     house.lose()
     done = house.restore(before, replace=False)
@@ -183,7 +185,7 @@ def test_an_export_tells_when_that_file_is_lost_too(house: Organisation) -> None
     house.send(own)
     before = house.backup()
     house.apply()
-    house.erase(person_of([{"account": account_of(house, own)}]))
+    house.erase(data_subject_of([{"account": account_of(house, own)}]))
     export = house.folder / "export.jsonl"
     with house.command() as container:
         assert container.operations.backups.export_tombstones(export) == 1
@@ -199,9 +201,9 @@ def test_whoever_was_erased_by_the_address_before_the_pass_is_found_by_it(house:
     own, other = said(), said(SISTER)
     house.send(own, other, said(TEACHER))
     before = house.backup()
-    house.erase(person_of([{"mbox": CHILD["mbox"]}]))
+    house.erase(data_subject_of([{"mbox": CHILD["mbox"]}]))
     house.apply()
-    house.erase(person_of([{"account": account_of(house, other)}]))
+    house.erase(data_subject_of([{"account": account_of(house, other)}]))
     left = house.stored()
     assert len(left) == 1
     assert house.restore(before).erased == 2
@@ -214,7 +216,7 @@ def test_a_restore_cut_off_in_the_pass_goes_on(house: Organisation, monkeypatch:
     house.send(*sent, said(SISTER))
     before = house.backup()
     house.apply()
-    house.erase(person_of([{"account": account_of(house, sent[0])}]))
+    house.erase(data_subject_of([{"account": account_of(house, sent[0])}]))
     left = house.stored()
 
     def fails(*_: object) -> None:

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
@@ -40,9 +40,9 @@ def account(name: str) -> dict[str, Any]:
     return {"objectType": "Agent", "name": f"Name of {name}", "account": {"homePage": HOME, "name": name}}
 
 
-def person(*names: str) -> Person:
+def person(*names: str) -> IdentifiedDataSubject:
     """The person with these accounts."""
-    return person_of([{"account": {"homePage": HOME, "name": name}} for name in names])
+    return data_subject_of([{"account": {"homePage": HOME, "name": name}} for name in names])
 
 
 def send(

@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from app.commands import erasure, restriction
 from app.commands import minors as minors_command
 from app.commands import person as person_command
-from app.core.errors import CaseConflict, PersonRefused
+from app.core.errors import DataSubjectRefused, DataSubjectRequestConflict
 from app.governance.audit.log import PERSON_ACCESS_STARTED
 from app.people.audit_search import Wanted
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person, Pseudonym, groups_of
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Pseudonym, groups_of
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import CLOSED, REOPENED, Event
 from app.settings import Settings
@@ -86,8 +86,8 @@ def house(tmp_path: Path, mongodb_uri: str, database_name: str) -> Organisation:
     return Organisation(tmp_path, mongodb_uri, database_name)
 
 
-def family() -> Person:
-    return person_of([{"mbox": ADDRESS}])
+def family() -> IdentifiedDataSubject:
+    return data_subject_of([{"mbox": ADDRESS}])
 
 
 def said(actor: dict[str, Any] = CHILD, **more: Any) -> dict[str, Any]:
@@ -135,9 +135,9 @@ def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(
     own, naming = said(sent), said({"account": {"homePage": HOME, "name": "42"}}, context={"instructor": sent})
     send(container, own, naming, said({"mbox": "mailto:zoe@ent.example"}))
     assert agent_identifier(stored(container)[own["id"]]["actor"]) != agent_identifier(known)
-    found = container.people.persons.find(person_of([known]), actor=BY)
+    found = container.people.persons.find(data_subject_of([known]), actor=BY)
     assert (found.own, found.mentions) == (1, 1)
-    reach = container.people.persons.reach(person_of([known]))
+    reach = container.people.persons.reach(data_subject_of([known]))
     assert reach.held
     assert {(one.source, one.identifier) for one in reach.pseudonyms} == {
         ("tutor", agent_identifier(stored(container)[own["id"]]["actor"]))
@@ -216,7 +216,7 @@ def test_a_restore_erases_both_again(house: Organisation, by: str) -> None:
     house.send(clear)
     before = house.backup()
     account = house.stored()[own["id"]]["actor"]
-    house.erase(family() if by == "address" else person_of([{"account": account["account"]}, {"mbox": ADDRESS}]))
+    house.erase(family() if by == "address" else data_subject_of([{"account": account["account"]}, {"mbox": ADDRESS}]))
     assert house.stored() == {}
     house.restore(before)
     assert house.stored() == {}
@@ -239,7 +239,7 @@ def test_a_restriction_holds_for_it_and_ends(container: Container) -> None:
 def test_new_statements_are_refused_at_the_way_in(container: Container) -> None:
     container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
     other = said({"mbox": "mailto:zoe@ent.example"})
-    with pytest.raises(PersonRefused) as refused:
+    with pytest.raises(DataSubjectRefused) as refused:
         send(container, other, said())
     assert [fault.pointer for fault in refused.value.faults] == ["/1/actor"]
     assert stored(container) == {}
@@ -250,7 +250,7 @@ def test_new_statements_are_refused_at_the_way_in(container: Container) -> None:
 def test_of_a_source_that_came_after_the_objection_too(container: Container) -> None:
     container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
     container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
-    with pytest.raises(PersonRefused):
+    with pytest.raises(DataSubjectRefused):
         send(container, said(), source="later")
 
 
@@ -259,7 +259,7 @@ def test_an_objection_outlives_an_erasure_and_holds_for_sources_that_come_later(
     container.people.restriction.note_objection(family(), refuse_new=True, actor=BY)
     container.people.erasures.advance(container.people.erasures.erase(family(), actor=BY).id)
     container.operations.sources.add("later", name="Later", activity=ACTIVITY["id"], minors="pseudonymise", actor=BY)
-    with pytest.raises(PersonRefused):
+    with pytest.raises(DataSubjectRefused):
         send(container, said(), source="later")
 
 
@@ -280,8 +280,8 @@ def test_who_is_restricted_is_so_under_a_source_that_pseudonymises_from_then_on(
     own = said()
     send(container, own, source="later")
     subject = container.keys.organisation.subject(str(agent_identifier(stored(container)[own["id"]]["actor"])))
-    assert subject in container.access.person_states.current().restricted
-    assert subject in container.access.person_states.current().objecting
+    assert subject in container.access.data_subject_states.current().restricted
+    assert subject in container.access.data_subject_states.current().objecting
     assert read(container) == set()
 
 
@@ -291,7 +291,7 @@ def test_no_keys_are_made_for_pseudonyms_that_no_source_makes(container: Contain
             f"plain-{number}", name="Plain", activity=ACTIVITY["id"], minors="off", actor=BY
         )
     container.people.restriction.restrict(
-        person_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY
+        data_subject_of([{"account": {"homePage": HOME, "name": "camille.exemple"}}]), actor=BY
     )
     # The account and the group of it alone, and both as the one source has them.
     assert container.platform.store.collection("person_states").count_documents({}) == 4
@@ -306,16 +306,18 @@ def test_a_statement_is_rectified_for_a_request_by_the_address(container: Contai
     account = stored(container)[own["id"]]["actor"]
     done = container.people.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
     assert stored(container)[str(done.statement)]["actor"] == account
-    other = container.people.cases.open("rectification", person_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY).id
+    other = container.people.cases.open(
+        "rectification", data_subject_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY
+    ).id
     container.people.cases.identify(other, actor=BY)
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         container.people.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
 
 
 def test_a_request_by_the_address_is_worked_on_by_either_and_keeps_one(container: Container) -> None:
     own = said()
     send(container, own)
-    account = person_of([{"account": stored(container)[own["id"]]["actor"]["account"]}])
+    account = data_subject_of([{"account": stored(container)[own["id"]]["actor"]["account"]}])
     case = container.people.cases.open("restriction", family(), actor=BY).id
     container.people.cases.identify(case, actor=BY)
     container.people.restriction.restrict(family(), actor=BY, case=case)
@@ -423,7 +425,7 @@ def test_identifiers_become_agents_again() -> None:
 
 def test_groups_are_of_one_source_and_not_without_end() -> None:
     """Members that a policy replaced are those of that source; many identifiers make no millions of groups."""
-    two = Person(
+    two = IdentifiedDataSubject(
         ("a", "b"),
         (
             Pseudonym("x", "a", "s", True, True),
@@ -435,5 +437,5 @@ def test_groups_are_of_one_source_and_not_without_end() -> None:
     wanted = [("a",), ("b",), ("a", "b"), ("x",), ("x", "b"), ("y",), ("y", "z"), ("y", "b"), ("z",)]
     assert groups == {group_identifier(members) for members in wanted}
     names = [os.urandom(4).hex() for _ in range(60)]
-    many = Person(tuple(names), tuple(Pseudonym(f"{one}'", one, "s", True, False) for one in names))
+    many = IdentifiedDataSubject(tuple(names), tuple(Pseudonym(f"{one}'", one, "s", True, False) for one in names))
     assert sum(any(each.endswith("'") for each in members) for _, members in groups_of(many)) == 60

@@ -11,14 +11,14 @@ import pytest
 
 from app.core.errors import (
     BadRequest,
-    CaseConflict,
+    DataSubjectRefused,
+    DataSubjectRequestConflict,
     InvalidStatement,
     MalformedJSON,
     NotFound,
-    PersonRefused,
     SillageError,
 )
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.settings import Settings
 from app.standards.xapi.rectification import RECTIFIED_BY, RECTIFIES
 from app.standards.xapi.versions import Version
@@ -71,7 +71,7 @@ def test_of_two_who_rectify_at_once_one_is_told_to_look(container: Container, mo
     seen = container.people.rectification._wrong(wrong)
     done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     monkeypatch.setattr(container.people.rectification, "_wrong", lambda _: seen)
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     rows = container.traces.statements.span(None, 1 << 62, 10)
     assert {row.id for row in rows} == {wrong, done.statement, done.voiding}
@@ -79,9 +79,11 @@ def test_of_two_who_rectify_at_once_one_is_told_to_look(container: Container, mo
 
 def test_a_request_of_somebody_else_rectifies_nothing(container: Container) -> None:
     wrong = stored(container)
-    case = container.people.cases.open("rectification", person_of([{"mbox": "mailto:other@ent.example"}]), actor=BY).id
+    case = container.people.cases.open(
+        "rectification", data_subject_of([{"mbox": "mailto:other@ent.example"}]), actor=BY
+    ).id
     container.people.cases.identify(case, actor=BY)
-    with pytest.raises(CaseConflict, match="another person"):
+    with pytest.raises(DataSubjectRequestConflict, match="another person"):
         container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
     assert read(container, wrong)["id"] == str(wrong)
 
@@ -89,8 +91,8 @@ def test_a_request_of_somebody_else_rectifies_nothing(container: Container) -> N
 def test_what_is_stored_of_a_person_who_objects_to_new_data_can_still_be_put_right(container: Container) -> None:
     wrong = stored(container, result={"success": True})
     actor = statement()["actor"]
-    container.people.restriction.note_objection(person_of([actor]), refuse_new=True, actor=BY)
-    with pytest.raises(PersonRefused):
+    container.people.restriction.note_objection(data_subject_of([actor]), refuse_new=True, actor=BY)
+    with pytest.raises(DataSubjectRefused):
         stored(container)
     done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     assert read(container, done.statement)["result"] == {"success": False}
@@ -146,7 +148,7 @@ def test_what_cannot_take_its_place_changes_nothing(
 def test_only_what_is_there_and_not_voided_is_rectified(container: Container) -> None:
     wrong = stored(container)
     done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
-    with pytest.raises(CaseConflict, match="voided already"):
+    with pytest.raises(DataSubjectRequestConflict, match="voided already"):
         container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY)
     with pytest.raises(BadRequest, match="voids"):
         container.people.rectification.rectify(done.voiding, orjson.dumps(RIGHT), actor=BY)
@@ -160,10 +162,10 @@ def test_only_what_is_there_and_not_voided_is_rectified(container: Container) ->
 
 def test_a_restricted_person_can_have_a_statement_rectified_for_a_request(container: Container) -> None:
     wrong = stored(container)
-    who = person_of([statement()["actor"]])
+    who = data_subject_of([statement()["actor"]])
     container.people.restriction.restrict(who, actor=BY)
     case = container.people.cases.open("rectification", who, actor=BY).id
-    with pytest.raises(CaseConflict, match="identify"):
+    with pytest.raises(DataSubjectRequestConflict, match="identify"):
         container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
     container.people.cases.identify(case, actor=BY)
     done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)

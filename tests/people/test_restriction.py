@@ -16,11 +16,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.access.restrictions.store import NOBODY, PersonStateRepository
+from app.access.restrictions.store import NOBODY, DataSubjectStateRepository
 from app.access.store import Source
-from app.core.errors import BadRequest, CaseConflict, NotFound, PersonRefused, PersonRestricted, ScopeMissing
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person
+from app.core.errors import (
+    BadRequest,
+    DataSubjectRefused,
+    DataSubjectRequestConflict,
+    DataSubjectRestricted,
+    NotFound,
+    ScopeMissing,
+)
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.people.restriction import Standing
 from app.research.store import AggregateRepository
 from app.settings import Settings
@@ -51,8 +58,8 @@ def agent(account: str, **more: Any) -> dict[str, Any]:
     return {"objectType": "Agent", "account": {"homePage": "https://ent.example", "name": account}, **more}
 
 
-def person(*names: str) -> Person:
-    return person_of([agent(name) for name in names])
+def person(*names: str) -> IdentifiedDataSubject:
+    return data_subject_of([agent(name) for name in names])
 
 
 def record(container: Container, *statements: dict[str, Any]) -> tuple[UUID, ...]:
@@ -125,7 +132,7 @@ def test_gdpr_18_a_statement_is_not_voided_while_it_is_only_stored(container: Co
     def send() -> None:
         container.traces.recorder.record(orjson.dumps(batch), SOURCE, Version.V1, void_any=any_source)
 
-    with pytest.raises(PersonRestricted) as refused:
+    with pytest.raises(DataSubjectRestricted) as refused:
         send()
     assert [(fault.pointer, fault.section) for fault in refused.value.faults] == [("/2/object/id", "GDPR art. 18")]
     # All or nothing: the other one is not voided either.
@@ -139,7 +146,7 @@ def test_gdpr_18_a_statement_is_not_voided_while_it_is_only_stored(container: Co
 def test_one_that_came_with_its_voiding_is_not_stored_in_part(container: Container) -> None:
     container.people.restriction.restrict(person("zoe"), actor=BY)
     theirs = statement(id=str(uuid4()), actor=agent("zoe"))
-    with pytest.raises(PersonRestricted):
+    with pytest.raises(DataSubjectRestricted):
         record(container, theirs, voiding(UUID(theirs["id"])))
     assert container.traces.statements.some([UUID(theirs["id"])]) == []
 
@@ -197,7 +204,7 @@ def test_new_statements_are_stored_and_follow_their_state(container: Container) 
 def test_each_identifier_of_the_person_is_restricted(container: Container) -> None:
     actors = [agent("zoe"), {"mbox": "mailto:zoe@ent.example"}]
     record(container, *[statement(actor=actor) for actor in actors])
-    container.people.restriction.restrict(person_of(actors), actor=BY)
+    container.people.restriction.restrict(data_subject_of(actors), actor=BY)
     assert found(container) == []
 
 
@@ -233,11 +240,11 @@ def test_anonymous_groups_of_nobody_else_are_the_person_too(container: Container
     together = {"objectType": "Group", "member": both}
     class_ = {"objectType": "Group", "member": [agent("zoe"), agent("ali")]}
     theirs = record(container, *[statement(actor=actor) for actor in (alone, together, class_)])
-    container.people.restriction.restrict(person_of(both), actor=BY)
+    container.people.restriction.restrict(data_subject_of(both), actor=BY)
     assert found(container) == [theirs[2]]
     assert len(container.people.restriction.held()) < 10
-    assert container.people.restriction.lift(person_of(both), actor=BY)
-    assert container.access.person_states.current() == NOBODY
+    assert container.people.restriction.lift(data_subject_of(both), actor=BY)
+    assert container.access.data_subject_states.current() == NOBODY
 
 
 def test_a_thousand_statements_of_one_restricted_person_cost_one_more_query(
@@ -309,7 +316,7 @@ def test_documents_are_neither_given_nor_changed_nor_deleted(container: Containe
         lambda: documents.delete(place, NO_CONDITIONS, actor="sk-writer"),
         lambda: documents.delete_all(context, actor="sk-writer"),
     ):
-        with pytest.raises(PersonRestricted):
+        with pytest.raises(DataSubjectRestricted):
             change()
     container.people.restriction.lift(person("zoe"), actor=BY)
     assert documents.read(place, actor="sk-reader").content == first
@@ -319,12 +326,12 @@ def test_gdpr_21_who_objects_is_out_of_research_and_in_queries(container: Contai
     theirs, others = record(container, statement(actor=agent("zoe")), statement(actor=agent("ali")))
     container.people.restriction.note_objection(person("zoe"), actor=BY)
     assert set(found(container)) == {theirs, others}
-    left_out = container.access.person_states.current().out_of_research
+    left_out = container.access.data_subject_states.current().out_of_research
     bound = container.traces.reader.consistent_through()
     assert [plain.id for plain in container.traces.reader.scan(None, bound, 10, left_out)[0]] == [others]
     refreshed(container)
     assert container.people.restriction.withdraw_objection(person("zoe"), actor=BY)
-    assert container.access.person_states.current() == NOBODY
+    assert container.access.data_subject_states.current() == NOBODY
 
 
 def test_gdpr_21_the_next_run_of_the_job_takes_them_out_of_what_was_counted(container: Container) -> None:
@@ -349,7 +356,7 @@ def test_gdpr_21_the_next_run_of_the_job_takes_them_out_of_what_was_counted(cont
         assert counted() == [13]
         container.people.restriction.note_objection(person("pupil-0"), actor=BY)
         container.people.restriction.restrict(person("pupil-1"), actor=BY)
-        states = PersonStateRepository(container.platform.store)
+        states = DataSubjectStateRepository(container.platform.store)
         assert len(states.to_take_out()) == 4  # an anonymous group of one each, too
         assert counted() == [11]
         assert states.to_take_out() == []
@@ -358,12 +365,12 @@ def test_gdpr_21_the_next_run_of_the_job_takes_them_out_of_what_was_counted(cont
 def test_an_objection_that_refuses_new_ones_closes_the_door_and_says_where(container: Container) -> None:
     (before,) = record(container, statement(actor=agent("zoe")))
     container.people.restriction.note_objection(person("zoe"), refuse_new=True, actor=BY)
-    with pytest.raises(PersonRefused) as refused:
+    with pytest.raises(DataSubjectRefused) as refused:
         record(container, statement(actor=agent("ali")), statement(actor=agent("zoe")))
     assert [(fault.pointer, fault.section) for fault in refused.value.faults] == [("/1/actor", "GDPR art. 21")]
     assert found(container) == [before]
     place = Place(Resource.STATE, activity="https://ent.example/1", agent=agent_identifier(agent("zoe")), id="x")
-    with pytest.raises(PersonRefused):
+    with pytest.raises(DataSubjectRefused):
         container.traces.documents.put(
             place, Content("text/plain", b"x"), NO_CONDITIONS, Version.V1, source="tutor", actor="sk-writer"
         )
@@ -375,7 +382,7 @@ def test_objections_are_to_purposes_that_exist(container: Container) -> None:
     for purposes in (["lunch"], []):
         with pytest.raises(BadRequest):
             container.people.restriction.note_objection(person("zoe"), purposes=purposes, actor=BY)
-    assert container.access.person_states.current() == NOBODY
+    assert container.access.data_subject_states.current() == NOBODY
 
 
 def test_what_holds_for_a_person_is_told_and_on_record(container: Container) -> None:
@@ -400,11 +407,11 @@ def test_what_holds_for_a_person_is_told_and_on_record(container: Container) -> 
 
 def test_acts_name_their_request_and_are_noted_on_it(container: Container) -> None:
     case = container.people.cases.open("restriction", person("zoe"), actor=BY).id
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
-    assert container.access.person_states.current() == NOBODY
+    assert container.access.data_subject_states.current() == NOBODY
     container.people.cases.identify(case, actor=BY)
-    with pytest.raises(CaseConflict, match="another person"):
+    with pytest.raises(DataSubjectRequestConflict, match="another person"):
         container.people.restriction.restrict(person("ali"), actor=BY, case=case)
     container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
     assert [step.what for step in container.people.cases.show(case, actor=BY).steps] == [
@@ -419,7 +426,7 @@ def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(cont
     record(container, statement(actor=agent("zoe")))
     container.people.restriction.restrict(person("zoe"), actor=BY)
     case = container.people.cases.open("erasure", person("zoe"), actor=BY).id
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         container.people.erasures.erase(person("zoe"), actor=BY, case=case)
     container.people.cases.identify(case, actor=BY)
     package = b"".join(container.people.packages.write(person("zoe"), actor=BY, case=case))
@@ -427,7 +434,7 @@ def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(cont
         about = orjson.loads(opened.read("about.json"))
     # What is restricted is given to whoever it is about.
     assert (about["own"], about["restricted"] is not None) == (1, True)
-    with pytest.raises(CaseConflict, match="another person"):
+    with pytest.raises(DataSubjectRequestConflict, match="another person"):
         container.people.erasures.erase(person("ali"), actor=BY, case=case)
     container.people.erasures.advance(container.people.erasures.erase(person("zoe"), actor=BY, case=case).id)
     shown = container.people.cases.show(case, actor=BY)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.research.aggregates import Query
 from app.research.store import AggregateRepository
 from app.settings import Settings
@@ -111,7 +111,7 @@ def test_gdpr_17_answers_and_packages_before_and_after_an_erasure_are_the_same(c
     before = shown(container)
     package = container.research.exports.run(actor="cli:test")
     agent = {"account": {"homePage": "https://ent.example", "name": "learner-0"}}
-    container.people.erasures.advance(container.people.erasures.erase(person_of([agent]), actor="cli:test").id)
+    container.people.erasures.advance(container.people.erasures.erase(data_subject_of([agent]), actor="cli:test").id)
     refreshed(container)
     assert counted(container)[:2] == (15, 15)
     assert shown(container) == before

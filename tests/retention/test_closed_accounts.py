@@ -12,9 +12,9 @@ from app.core.errors import BadRequest, MalformedJSON, SillageError
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED, Audit
 from app.governance.audit.store import AuditRepository
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import MAX_EVENTS, Accounts, Announced, Event, of_csv, of_json
@@ -29,7 +29,7 @@ def agent(name: str) -> dict[str, object]:
 
 
 def ending(said: dict[str, object], event: str, on: int | None) -> Event:
-    return Event(person_of([said]), event, on)
+    return Event(data_subject_of([said]), event, on)
 
 
 class Desk:
@@ -38,7 +38,7 @@ class Desk:
         self.vault = vault
         self.repository = AccountRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
-        seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
+        seal = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
         self.accounts = Accounts(self.repository, vault, seal, self.audit, lambda: NOW)
 
     def say(self, *events: Event, source: str = "ent") -> Announced:

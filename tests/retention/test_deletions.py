@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from app.core import clock
-from app.core.errors import BadRequest, LeaseLost, NotFound, PersonRestricted
+from app.core.errors import BadRequest, DataSubjectRestricted, LeaseLost, NotFound
 from app.crypto import kinds, signing
 from app.governance.audit.log import DELETION_APPLIED, DELETION_STARTED
 from app.retention import deletions
@@ -94,7 +94,7 @@ def test_gdpr_18_what_is_of_restricted_persons_stays(container: Container) -> No
     document(container, Resource.STATE, "lea")
     send(container, named("tom"))
     container.people.restriction.restrict(person("lea"), actor="cli:test")
-    with pytest.raises(PersonRestricted):
+    with pytest.raises(DataSubjectRestricted):
         container.retention.deletions.delete_statement(kept, **SAID)
     assert container.retention.deletions.plan("tutor") == (1, 0, 1)
     act = container.retention.deletions.delete_data("tutor", **SAID)

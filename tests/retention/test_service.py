@@ -19,8 +19,8 @@ from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, RETENTION
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ProcessingActivityRepository
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
 from app.platform.mongo.collection import DataContext
 from app.platform.mongo.connection import Store
@@ -52,7 +52,7 @@ class House:
             self.register.add(json.dumps(content).encode())
         self.repository = RetentionRepository(store, AttachmentRepository(store))
         self.accounts = AccountRepository(store)
-        self.seal = PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom)
+        self.seal = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
         self.held: list[Restricted] = []
         self.years = RetentionYears(store)
         self.keks = keks
@@ -323,7 +323,7 @@ def test_the_end_of_an_account_of_one_who_was_erased_leads_to_nothing(closing_ho
     house = closing_house
     close(house, "erased", "tutor", "2026-03-10")
     house.store.collection("subjects").delete_many({})
-    house.seal = PersonSeal(SubjectKeys(house.store, house.keks, "default"), "default", os.urandom)
+    house.seal = DataSubjectCipher(SubjectKeys(house.store, house.keks, "default"), "default", os.urandom)
     retention = house.made()
     assert retention.apply(TODAY, dry_run=False).statements == 0
     assert house.accounts.count("tutor") == 0

@@ -16,9 +16,9 @@ from app.access import scopes
 from app.access.credentials import NewCredential
 from app.core import clock
 from app.governance.audit.log import ANCHOR, CHAIN_CLOSED, CHAIN_OPENED
-from app.people.finding.finder import person_of
-from app.people.requests.service import Cases
-from app.people.requests.store import CaseRepository
+from app.people.finding.finder import data_subject_of
+from app.people.requests.service import DataSubjectRequests
+from app.people.requests.store import DataSubjectRequestRepository
 from tests.served import Server, statement
 
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"
@@ -150,16 +150,16 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
         container = server.container
         container.platform.store.collection("cases").delete_one({"_id": CASE})
         # No randomness gives an id that a table can name.
-        cases = Cases(
-            CaseRepository(container.platform.store),
+        cases = DataSubjectRequests(
+            DataSubjectRequestRepository(container.platform.store),
             container.keys.organisation,
-            container.keys.person_seal,
+            container.keys.data_subject_cipher,
             container.governance.audit,
             clock.now_us,
             lambda: TODAY,
             b"\1".__mul__,
         )
-        cases.open("access", person_of([PERSON]), actor="cli:test")
+        cases.open("access", data_subject_of([PERSON]), actor="cli:test")
         if row.path.endswith("done"):
             cases.identify(CASE, actor="cli:test")
     if row.one:

@@ -24,8 +24,8 @@ from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ProcessingActivityRepository
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.operations.schema.catalogue import personal_data
 from app.people.audit_search import AuditSearch
 from app.platform.mongo.collection import DataContext
@@ -61,7 +61,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         vault,
         stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
         accounts=AccountRepository(store),
-        seal=PersonSeal(SubjectKeys(store, keks, "default"), "default", os.urandom),
+        seal=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
         years=RetentionYears(store),
     )
     app = Flask("governance-tests")

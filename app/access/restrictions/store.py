@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from pymongo import UpdateOne
 
 from app.core.personal_data import DataSubject, Erasing, Gone, Personal, PersonalDataStore, Restored
-from app.crypto.documents import Layer, person_layer
+from app.crypto.documents import Layer, data_subject_layer
 from app.platform.mongo.collection import DataContext, Declared, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 
@@ -36,10 +36,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
-    return (person_layer(PLACE, bytes(found["_id"])),)
+    return (data_subject_layer(PLACE, bytes(found["_id"])),)
 
 
-class PersonStateData(PersonalDataStore):
+class DataSubjectStateData(PersonalDataStore):
     """Restrictions and objections in the rights of persons."""
 
     name = NAME
@@ -81,7 +81,7 @@ COLLECTIONS = (
             },
         ),
         under_learners=UnderLearners(("who",), _layers),
-        data=PersonStateData,
+        data=DataSubjectStateData,
         restored=Restored.IN_FORCE,
     ),
 )
@@ -100,14 +100,14 @@ class Restricted(NamedTuple):
     agents: tuple[bytes, ...]
 
 
-class Identity(NamedTuple):
+class SubjectIdentifiers(NamedTuple):
     """An actor that a person is: subject token; and identifiers, sealed."""
 
     subject: bytes
     who: bytes
 
 
-class PersonState(NamedTuple):
+class DataSubjectState(NamedTuple):
     """State of one identifier of a data subject; see the module's text."""
 
     subject: bytes
@@ -140,13 +140,13 @@ class States(NamedTuple):
 NOBODY = States(frozenset(), frozenset(), frozenset())
 
 
-class PersonStateRepository:
+class DataSubjectStateRepository:
     """Reads and changes the states. Each change is one operation for each identifier, and may be repeated."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def restrict(self, ids: Sequence[Identity], at: datetime) -> None:
+    def restrict(self, ids: Sequence[SubjectIdentifiers], at: datetime) -> None:
         """Restrict; one that is restricted already keeps its date."""
         self._write([_upsert(one, at, {"$min": {"restricted": at}}) for one in ids])
 
@@ -154,12 +154,12 @@ class PersonStateRepository:
         """End a restriction; for how many identifiers there was one."""
         return self._undo(subjects, {"restricted": {"$exists": True}}, {"$unset": {"restricted": ""}})
 
-    def note_objection(self, ids: Sequence[Identity], at: datetime, purposes: Sequence[str]) -> None:
+    def note_objection(self, ids: Sequence[SubjectIdentifiers], at: datetime, purposes: Sequence[str]) -> None:
         """Note an objection to these purposes, beside those that are there."""
         change = {"$addToSet": {"objects": {"$each": [*purposes]}}}
         self._write([_upsert(one, at, change) for one in ids])
 
-    def refuse(self, ids: Sequence[Identity], at: datetime) -> None:
+    def refuse(self, ids: Sequence[SubjectIdentifiers], at: datetime) -> None:
         """Have new statements refused."""
         self._write([_upsert(one, at, {"$set": {"refuse": True}}) for one in ids])
 
@@ -168,12 +168,12 @@ class PersonStateRepository:
         asked: Document = {"$or": [{"objects": {"$exists": True}}, {"refuse": True}]}
         return self._undo(subjects, asked, {"$unset": {"objects": "", "refuse": ""}})
 
-    def of(self, subjects: Iterable[bytes]) -> list[PersonState]:
+    def of(self, subjects: Iterable[bytes]) -> list[DataSubjectState]:
         """The states of these subjects; one without any is left out."""
         with translated():
             return [_state(one) for one in self._collection.find({"_id": {"$in": [*subjects]}}).sort("_id", 1)]
 
-    def every(self) -> list[PersonState]:
+    def every(self) -> list[DataSubjectState]:
         """All states."""
         with translated():
             return [_state(one) for one in self._collection.find({}, batch_size=10_000).sort("_id", 1)]
@@ -192,11 +192,11 @@ class PersonStateRepository:
                     refusing.append(subject)
         return States(frozenset(restricted), frozenset(objecting), frozenset(refusing))
 
-    def restricted(self) -> list[Identity]:
+    def restricted(self) -> list[SubjectIdentifiers]:
         """Everybody who is restricted, for those who look for what is theirs."""
         with translated():
             found = self._collection.find({"restricted": {"$exists": True}}, {"who": 1}, batch_size=10_000)
-            return [Identity(bytes(one["_id"]), bytes(one["who"])) for one in found]
+            return [SubjectIdentifiers(bytes(one["_id"]), bytes(one["who"])) for one in found]
 
     def to_take_out(self) -> list[bytes]:
         """Subjects that are out of research, and that aggregates may still count."""
@@ -226,13 +226,13 @@ class PersonStateRepository:
         return undone
 
 
-class PersonStates:
+class DataSubjectStates:
     """The states as this process knows them. Safe to share between threads.
 
     ``trusted`` says whether this process is in touch with the others: when it is not, it asks MongoDB each time.
     """
 
-    def __init__(self, repository: PersonStateRepository, trusted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, repository: DataSubjectStateRepository, trusted: Callable[[], bool] = lambda: False) -> None:
         self._repository = repository
         self._trusted = trusted
         self._known: list[States] = []
@@ -252,8 +252,8 @@ class PersonStates:
         return read
 
 
-def _state(one: Document) -> PersonState:
-    return PersonState(
+def _state(one: Document) -> DataSubjectState:
+    return DataSubjectState(
         bytes(one["_id"]),
         one["since"],
         one.get("restricted"),
@@ -263,6 +263,6 @@ def _state(one: Document) -> PersonState:
     )
 
 
-def _upsert(one: Identity, at: datetime, change: Document) -> UpdateOne:
+def _upsert(one: SubjectIdentifiers, at: datetime, change: Document) -> UpdateOne:
     kept = {"who": one.who, "since": at}
     return UpdateOne({"_id": one.subject}, {**change, "$setOnInsert": kept}, upsert=True)

@@ -6,7 +6,7 @@ Whoever acts for persons, keeps durations or restores asks here, and knows no st
 from __future__ import annotations
 
 from app.access import store as sources
-from app.access.restrictions import store as person_states
+from app.access.restrictions import store as data_subject_states
 from app.core.personal_data import PersonalDataStore, Restored
 from app.governance.audit import store as audit
 from app.governance.register import store as register
@@ -49,7 +49,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *key_holders.COLLECTIONS,
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,
-    *person_states.COLLECTIONS,
+    *data_subject_states.COLLECTIONS,
     *cases.COLLECTIONS,
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,

@@ -24,7 +24,7 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, STATEMENTS_READ
 from app.governance.audit.store import AuditRepository, Entry
 from app.people.access_package import reception_store
-from app.people.access_package.person_summary import month_of
+from app.people.access_package.export_summary import month_of
 from app.people.access_package.reception_store import ReceptionRepository, ReceptionRow, place
 from app.platform.mongo.collection import DataContext
 
@@ -120,7 +120,7 @@ class Receptions:
         """The instant of the first reading that is kept, microseconds; None when there is none."""
         return self._repository.since()
 
-    def forget_person(self, tokens: Iterable[bytes], now: int) -> None:
+    def forget_data_subject(self, tokens: Iterable[bytes], now: int) -> None:
         """Forget what an erased person was asked for by, here and in what the audit log still has."""
         listed = [*tokens]
         # First, or what is condensed at this moment would bring them back.
@@ -193,7 +193,7 @@ class ReceptionData(PersonalDataStore):
     def erase(self, asked: Erasing) -> Iterator[Gone]:
         """Take out what they were asked for by."""
         if not asked.again:
-            self._receptions.forget_person(asked.who.named, clock.now_us())
+            self._receptions.forget_data_subject(asked.who.named, clock.now_us())
         return iter(())
 
 

@@ -25,11 +25,11 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import DOCUMENTS_READ, EXPORT_WRITTEN, PERSON_READ, RECIPIENTS_READ, STATEMENTS_READ
 from app.governance.audit.store import AuditRepository, Entry
-from app.people.access_package.person_summary import moment
+from app.people.access_package.export_summary import moment
 from app.people.access_package.receptions import Group, Receptions
-from app.people.finding.finder import Persons
-from app.people.finding.pseudonyms import Person
-from app.traces.documents.person_documents import DocumentsByPerson
+from app.people.finding.finder import DataSubjectFinder
+from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.statements.store import Statements
 
 ASKED: Final = "asked"
@@ -286,7 +286,7 @@ class Recipients:
 class Requests(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, id: str, person: Person | None = None, *, after_answer: bool = False) -> object:
+    def require(self, id: str, person: IdentifiedDataSubject | None = None, *, after_answer: bool = False) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
 
     def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
@@ -299,8 +299,8 @@ class Disclosures:
     def __init__(
         self,
         recipients: Recipients,
-        persons: Persons,
-        documents: DocumentsByPerson,
+        persons: DataSubjectFinder,
+        documents: DocumentsByDataSubject,
         statements: Statements,
         audit: AuditSink,
         cases: Requests,
@@ -313,7 +313,7 @@ class Disclosures:
         self._audit = audit
         self._cases = cases
 
-    def of(self, person: Person, *, actor: str, case: str | None = None) -> Received:
+    def of(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> Received:
         """The recipients of what is held about a person. On record; on the case too, by the names of the recipients.
 
         Args:
@@ -322,7 +322,7 @@ class Disclosures:
             case: The request that it is asked for.
 
         Raises:
-            NotFound, CaseConflict: there is no such request, or it is not the time for it.
+            NotFound, DataSubjectRequestConflict: there is no such request, or it is not the time for it.
         """
         if case is not None:
             # Recipients are told (GDPR art. 19) before the answer or after it.

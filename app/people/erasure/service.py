@@ -25,7 +25,7 @@ from uuid import UUID
 from app.access.links import SourceLinks
 from app.core import clock, lossless
 from app.core.audit_sink import AuditSink
-from app.core.errors import CaseConflict, DatabaseUnavailable, NotFound
+from app.core.errors import DatabaseUnavailable, DataSubjectRequestConflict, NotFound
 from app.core.months import months_after
 from app.core.personal_data import DataSubject, Erasing, PersonalDataStore
 from app.crypto import attachments as attachment_sealing
@@ -59,16 +59,16 @@ from app.people.erasure.store import (
     Redaction,
 )
 from app.people.erasure.tombstones import Tombstone, Tombstones
-from app.people.finding.finder import Persons
-from app.people.finding.pseudonyms import Person
-from app.people.finding.store import PersonRepository, Tokened
-from app.people.requests.service import Cases
-from app.people.requests.steps import Case
+from app.people.finding.finder import DataSubjectFinder
+from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.people.finding.store import DataSubjectRepository, Tokened
+from app.people.requests.service import DataSubjectRequests
+from app.people.requests.steps import DataSubjectRequest
 from app.platform.cluster import claims
 from app.platform.cluster.peers import Peers
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
-from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.statements.store import Position, Statements, beyond
 
 RECEIPT = "sillage-erasure-receipt"
@@ -117,7 +117,7 @@ class Surroundings(NamedTuple):
     links: SourceLinks
     recipients: Recipients
     receptions: Receptions
-    documents: DocumentsByPerson
+    documents: DocumentsByDataSubject
     outside: TombstoneFile
 
 
@@ -137,8 +137,8 @@ class Erasures:
         repository: ErasureRepository,
         erasure_targets: ErasureTargets,
         tombstones: Tombstones,
-        persons: Persons,
-        places: PersonRepository,
+        persons: DataSubjectFinder,
+        places: DataSubjectRepository,
         subjects: SubjectKeys,
         learners: WrappedKeys,
         bodies: Bodies,
@@ -147,7 +147,7 @@ class Erasures:
         audit: AuditSink,
         processes: Peers,
         forgetting: Forgetting,
-        cases: Cases,
+        cases: DataSubjectRequests,
         surroundings: Surroundings,
         stores: Sequence[PersonalDataStore],
         home_page: str,
@@ -175,7 +175,7 @@ class Erasures:
 
     # --- the destroying step --------------------------------------------------------------------------
 
-    def erase(self, person: Person, *, actor: str, case: str | None = None) -> Erasure:
+    def erase(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> Erasure:
         """Destroy a person's keys; what is left of them goes in the background (``advance``, or the job ``erasure``).
 
         One that is under way for the same person is given back as it is, unless something of theirs has come since.
@@ -187,7 +187,7 @@ class Erasures:
 
         Raises:
             DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
-            NotFound, CaseConflict: ``case`` is no request of this person that waits; nothing was destroyed.
+            NotFound, DataSubjectRequestConflict: ``case`` is no request of theirs that waits; nothing was destroyed.
         """
         person = self._persons.whole(person)
         request = None if case is None else self._cases.require(case, person)
@@ -200,7 +200,7 @@ class Erasures:
                 return other
         return self._begin(person, actor=actor, case=case)
 
-    def _note_once(self, request: Case, erasure: Erasure, actor: str) -> None:
+    def _note_once(self, request: DataSubjectRequest, erasure: Erasure, actor: str) -> None:
         """Note an erasure on another request than the one that it began with, on which its end is noted."""
         detail = {"erasure": str(erasure.id)}
         if all(step.detail != detail for step in request.steps):
@@ -214,7 +214,13 @@ class Erasures:
         self._cases.note_act(case, "recipients-listed", erasure.actor, {"recipients": names})
 
     def _begin(
-        self, person: Person, *, actor: str, case: str | None = None, until: int | None = None, keys: bool = True
+        self,
+        person: IdentifiedDataSubject,
+        *,
+        actor: str,
+        case: str | None = None,
+        until: int | None = None,
+        keys: bool = True,
     ) -> Erasure:
         """``until``: what was stored up to it goes, and nothing needs to be waited for: nobody writes now."""
         subjects = (*self._persons.subjects(person), *self._persons.own_groups(person))
@@ -537,7 +543,7 @@ class Erasures:
         ended = self._repository.finish(erasure, by, finished, receipt)
         if erasure.case is not None:
             # It is done, whatever became of the request meanwhile.
-            with suppress(NotFound, CaseConflict):
+            with suppress(NotFound, DataSubjectRequestConflict):
                 self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
                 self._note_recipients(erasure.case, erasure)
         return ended
@@ -648,7 +654,7 @@ class Erasures:
         erasures = []
         for identifiers in found.values():
             # Those that the tombstones name, and no others: of a pseudonym there is a tombstone, too.
-            person = Person(tuple(sorted(identifiers)), ())
+            person = IdentifiedDataSubject(tuple(sorted(identifiers)), ())
             until = max(graves[self._tombstone(each)].until_stored for each in identifiers)
             erasures.append(self._again(person, until, actor, check))
         lost = self._orphans(graves, check)
@@ -696,7 +702,7 @@ class Erasures:
             looked += len(rows)
             progress(looked)
 
-    def _again(self, person: Person, until: int, actor: str, check: Callable[[], None]) -> UUID:
+    def _again(self, person: IdentifiedDataSubject, until: int, actor: str, check: Callable[[], None]) -> UUID:
         tokens, subjects = self._persons.flat(person), self._persons.subjects(person)
         # A key made since the erasure seals what came after it, and stays.
         anew = self._places.count(tokens, subjects) > self._places.count(tokens, subjects, until)

@@ -22,8 +22,8 @@ from app.core.personal_data import DataSubject, PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
-from app.people.finding.pseudonyms import Person, Pseudonym, Whole, groups_of
-from app.people.finding.store import PersonRepository
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Pseudonym, Whole, groups_of
+from app.people.finding.store import DataSubjectRepository
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.validate import actor_faults
 from app.traces.statements.store import Position, Stored, beyond
@@ -83,7 +83,7 @@ class Reach(NamedTuple):
         return tuple(sorted({one.source for one in self.pseudonyms}))
 
 
-def person_of(agents: Sequence[object]) -> Person:
+def data_subject_of(agents: Sequence[object]) -> IdentifiedDataSubject:
     """The person that these xAPI Agents are.
 
     Each has one inverse functional identifier: ``account``, ``mbox``, ``mbox_sha1sum`` or ``openid`` (xAPI-Data
@@ -102,7 +102,7 @@ def person_of(agents: Sequence[object]) -> Person:
     for agent in agents:
         if isinstance(agent, dict):
             found.update(_identifiers(agent))
-    return Person(tuple(sorted(found)))
+    return IdentifiedDataSubject(tuple(sorted(found)))
 
 
 def _faults(agent: object, pointer: str) -> list[Fault]:
@@ -129,12 +129,12 @@ def _identifiers(agent: dict[str, Any]) -> Iterator[str]:
             yield f"mbox_sha1sum:{digest}"
 
 
-class Persons:
+class DataSubjectFinder:
     """Finds persons. Safe to share between threads."""
 
     def __init__(
         self,
-        repository: PersonRepository,
+        repository: DataSubjectRepository,
         keys: OrganisationKeys,
         audit: AuditSink,
         stores: Sequence[PersonalDataStore],
@@ -150,18 +150,18 @@ class Persons:
         self._stores = stores
         self.whole = whole
 
-    def subjects(self, person: Person) -> tuple[bytes, ...]:
+    def subjects(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Subject tokens of 16 bytes, one for each identifier, pseudonyms included; in step with ``every``."""
         return tuple(self._keys.subject(identifier) for identifier in self.whole(person).every)
 
-    def asked(self, person: Person) -> list[str]:
+    def asked(self, person: IdentifiedDataSubject) -> list[str]:
         """By which identifiers a person was given, as subject tokens in hexadecimal, for the audit log.
 
         Whoever has the keys makes those of the pseudonyms of them: the log does not put the two together.
         """
         return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
 
-    def tokens(self, person: Person) -> tuple[tuple[bytes, bytes], ...]:
+    def tokens(self, person: IdentifiedDataSubject) -> tuple[tuple[bytes, bytes], ...]:
         """For each identifier: its tokens as an agent and as a related agent; of both keys while one is replaced."""
         index = self._keys.index
         return tuple(
@@ -172,14 +172,16 @@ class Persons:
             )
         )
 
-    def own_groups(self, person: Person) -> tuple[bytes, ...]:
+    def own_groups(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Subject tokens of the anonymous groups that have nobody but this person in them.
 
         Their statements are the person's own (``docs/adr/0013-anonymous-groups.md``).
         """
         return tuple(self._keys.subject(group) for group, _ in groups_of(self.whole(person)))
 
-    def statements(self, person: Person, *, after: Position | None = None, until: int | None = None) -> Iterator[Batch]:
+    def statements(
+        self, person: IdentifiedDataSubject, *, after: Position | None = None, until: int | None = None
+    ) -> Iterator[Batch]:
         """Every statement, voided ones included, that names a person, oldest first, batch by batch.
 
         Args:
@@ -200,7 +202,7 @@ class Persons:
                 tuple(Named(each.row, OWN if each.row.subject in own else MENTION, each.tokens) for each in page), after
             )
 
-    def referring(self, person: Person) -> Iterator[Sequence[Stored]]:
+    def referring(self, person: IdentifiedDataSubject) -> Iterator[Sequence[Stored]]:
         """Statements that refer to one of which a person is an agent, and do not name them, batch by batch."""
         person = self.whole(person)
         after: Position | None = None
@@ -214,11 +216,11 @@ class Persons:
             after = beyond(page, after)
             yield page
 
-    def flat(self, person: Person) -> tuple[bytes, ...]:
+    def flat(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Every token by which statements name a person, as agent or related agent."""
         return tuple(token for pair in self.tokens(person) for token in pair)
 
-    def named(self, person: Person) -> tuple[bytes, ...]:
+    def named(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Every token by which entries of the audit log name a person, as agent or related agent, in queries."""
         return tuple(
             self._keys.named(kind, identifier)
@@ -226,7 +228,7 @@ class Persons:
             for kind in (kinds.AGENT, kinds.RELATED_AGENT)
         )
 
-    def data_subject(self, person: Person) -> DataSubject:
+    def data_subject(self, person: IdentifiedDataSubject) -> DataSubject:
         """The person as stores find what is theirs."""
         person = self.whole(person)
         tokens = self.tokens(person)
@@ -237,12 +239,12 @@ class Persons:
             identifiers=person.every,
         )
 
-    def places(self, person: Person) -> Counted:
+    def places(self, person: IdentifiedDataSubject) -> Counted:
         """The counts of a person's places."""
         who = self.data_subject(person)
         return Counted(chain.from_iterable(store.locate(who).items() for store in self._stores))
 
-    def reach(self, person: Person) -> Reach:
+    def reach(self, person: IdentifiedDataSubject) -> Reach:
         """The reach of a person's identifiers: if anything is held, and under which pseudonyms.
 
         For whoever acts for the person, when the act is on record.
@@ -253,15 +255,15 @@ class Persons:
         for _, made in groupby(person.pseudonyms or (), lambda one: one.source):
             listed = [one for one in made if one.identifier not in given]
             # One question for a source: few have something.
-            if listed and self._any(Person(tuple(dict.fromkeys(one.identifier for one in listed)), ())):
-                found += [one for one in listed if self._any(Person((one.identifier,), ()))]
-        return Reach(bool(found) or self._any(Person(person.identifiers, ())), tuple(found))
+            if listed and self._any(IdentifiedDataSubject(tuple(dict.fromkeys(one.identifier for one in listed)), ())):
+                found += [one for one in listed if self._any(IdentifiedDataSubject((one.identifier,), ()))]
+        return Reach(bool(found) or self._any(IdentifiedDataSubject(person.identifiers, ())), tuple(found))
 
-    def _any(self, person: Person) -> bool:
+    def _any(self, person: IdentifiedDataSubject) -> bool:
         who = self.data_subject(person)
         return any(store.holds(who) for store in self._stores)
 
-    def find(self, person: Person, *, actor: str) -> Counted:
+    def find(self, person: IdentifiedDataSubject, *, actor: str) -> Counted:
         """``places``, on record in the audit log.
 
         Args:

@@ -41,7 +41,7 @@ class Pseudonym(NamedTuple):
     always: bool
 
 
-class Person(NamedTuple):
+class IdentifiedDataSubject(NamedTuple):
     """One person of a request.
 
     Attributes:
@@ -71,7 +71,7 @@ class Person(NamedTuple):
         return frozenset(self.identifiers) | {one.identifier for one in self.pseudonyms or () if one.live}
 
 
-Whole = Callable[[Person], Person]
+Whole = Callable[[IdentifiedDataSubject], IdentifiedDataSubject]
 """Gives a person with their pseudonyms; the same for one who has them."""
 
 
@@ -83,7 +83,7 @@ class Pseudonyms:
         self._forms = forms
         self._sources = sources
 
-    def whole(self, person: Person) -> Person:
+    def whole(self, person: IdentifiedDataSubject) -> IdentifiedDataSubject:
         """The person with the pseudonyms that any source's statements may have, whatever its policy is now."""
         if person.pseudonyms is not None:
             return person
@@ -98,18 +98,18 @@ class Pseudonyms:
         """Gives persons with the pseudonyms that a source is about to have, whether or not it is registered."""
         return lambda person: person._replace(pseudonyms=tuple(self._of(person, source, live=True)))
 
-    def _made(self, person: Person, sources: Sequence[Source]) -> Iterator[Pseudonym]:
+    def _made(self, person: IdentifiedDataSubject, sources: Sequence[Source]) -> Iterator[Pseudonym]:
         for source in sources:
             yield from self._of(person, source.id, live=source.minors in REPLACING)
 
-    def _of(self, person: Person, source: str, *, live: bool) -> Iterator[Pseudonym]:
+    def _of(self, person: IdentifiedDataSubject, source: str, *, live: bool) -> Iterator[Pseudonym]:
         for identifier in person.identifiers:
             forms = self._forms(source, identifier)
             always = identifier not in forms
             yield from (Pseudonym(one, identifier, source, live, always) for one in forms if one != identifier)
 
 
-def groups_of(person: Person) -> Iterator[tuple[str, tuple[str, ...]]]:
+def groups_of(person: IdentifiedDataSubject) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The identifiers of the anonymous groups that have nobody but this person in them, with their members.
 
     Members that a source's policy replaced are all of that source.

@@ -23,7 +23,7 @@ class Tokened(NamedTuple):
     tokens: tuple[bytes, ...]
 
 
-class PersonRepository:
+class DataSubjectRepository:
     """Finds the statements that name a person. Placeholders (no ``stored``) name nobody and are never returned."""
 
     def __init__(self, store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from app.core.clock import Clock, RandomBytes, Today
-from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound, Unavailable
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import (
     REQUEST_ACT,
@@ -23,11 +23,11 @@ from app.governance.audit.log import (
     REQUESTS_REMOVED,
     Audit,
 )
-from app.keys.person_seal import PersonSeal
-from app.people.finding.pseudonyms import Person, Whole
-from app.people.requests import steps as case_steps
-from app.people.requests.steps import Case, Step
-from app.people.requests.store import CaseRepository, CaseRow, case_of
+from app.keys.data_subject_cipher import DataSubjectCipher
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole
+from app.people.requests import steps as request_steps
+from app.people.requests.steps import DataSubjectRequest, Step
+from app.people.requests.store import DataSubjectRequestRepository, DataSubjectRequestRow, request_of
 from app.people.requests.store import place as sealed_place
 
 SOON_DAYS = 7
@@ -60,14 +60,14 @@ class Standing(NamedTuple):
     answered_late: int
 
 
-class Cases:
+class DataSubjectRequests:
     """The data-subject requests."""
 
     def __init__(
         self,
-        repository: CaseRepository,
+        repository: DataSubjectRequestRepository,
         keys: OrganisationKeys,
-        seal: PersonSeal,
+        seal: DataSubjectCipher,
         audit: Audit,
         now_us: Clock,
         today: Today,
@@ -90,12 +90,12 @@ class Cases:
     def open(
         self,
         kind: str,
-        person: Person,
+        person: IdentifiedDataSubject,
         *,
         received: date | None = None,
         note: str = "",
         actor: str,
-    ) -> Case:
+    ) -> DataSubjectRequest:
         """Note a request that came.
 
         Args:
@@ -111,45 +111,47 @@ class Cases:
         today = self._today()
         id = _OURS + self._random(6).hex()
         step = Step(self._now_us(), "opened", actor, note)
-        case = case_steps.opened(id, kind, received or today, person.identifiers, today, step)
+        case = request_steps.opened(id, kind, received or today, person.identifiers, today, step)
         self._audit.append(REQUEST_OPENED, actor, {"case": id, "request": kind, "due": case.due.isoformat()})
         if not self._repository.insert(self._row(case, 1, self._subjects(person))):
             raise Unavailable("The id of the new request is taken. Send the same again.", retry_after=1)
         return case
 
-    def identify(self, id: str, *, note: str = "", actor: str) -> Case:
+    def identify(self, id: str, *, note: str = "", actor: str) -> DataSubjectRequest:
         """It was checked who makes the request; ``note`` says how (sealed)."""
 
-        def step(case: Case) -> Case:
-            return case_steps.identified(case, Step(self._now_us(), "identified", actor, note))
+        def step(case: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.identified(case, Step(self._now_us(), "identified", actor, note))
 
         return self._take(id, step, REQUEST_IDENTIFIED, actor)
 
-    def extend(self, id: str, *, reason: str, actor: str) -> Case:
+    def extend(self, id: str, *, reason: str, actor: str) -> DataSubjectRequest:
         """Take two further months; the person is to be told, with the reason, within the first (GDPR art. 12(3))."""
 
-        def step(case: Case) -> Case:
-            return case_steps.extended(case, self._today(), Step(self._now_us(), "extended", actor, reason))
+        def step(case: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.extended(case, self._today(), Step(self._now_us(), "extended", actor, reason))
 
         return self._take(id, step, REQUEST_EXTENDED, actor)
 
-    def done(self, id: str, *, note: str = "", actor: str) -> Case:
+    def done(self, id: str, *, note: str = "", actor: str) -> DataSubjectRequest:
         """Close a case as done: what was asked was done, and the person told."""
 
-        def step(case: Case) -> Case:
-            return case_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
+        def step(case: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
 
         return self._take(id, step, REQUEST_DONE, actor)
 
-    def refuse(self, id: str, *, reason: str, actor: str) -> Case:
+    def refuse(self, id: str, *, reason: str, actor: str) -> DataSubjectRequest:
         """It will not be done; the person was told why, and where to complain (GDPR art. 12(4))."""
 
-        def step(case: Case) -> Case:
-            return case_steps.refused(case, self._today(), Step(self._now_us(), "refused", actor, reason))
+        def step(case: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.refused(case, self._today(), Step(self._now_us(), "refused", actor, reason))
 
         return self._take(id, step, REQUEST_REFUSED, actor)
 
-    def require(self, id: str, person: Person | None = None, *, after_answer: bool = False) -> Case | None:
+    def require(
+        self, id: str, person: IdentifiedDataSubject | None = None, *, after_answer: bool = False
+    ) -> DataSubjectRequest | None:
         """The case that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
@@ -161,7 +163,7 @@ class Cases:
         Raises:
             BadRequest: it has the form of neither.
             NotFound: no such case.
-            CaseConflict: it is not the time for it, or the case is about somebody else.
+            DataSubjectRequestConflict: it is not the time for it, or the case is about somebody else.
         """
         if _ID.fullmatch(id) is None:
             # It goes into the audit log: nothing that could name somebody.
@@ -170,12 +172,12 @@ class Cases:
             return None
         row = self._found(id)
         case = self._case(row)
-        case_steps.require_acting(case, after_answer=after_answer)
+        request_steps.require_acting(case, after_answer=after_answer)
         if person is not None and not self._same(person, case, row):
-            raise CaseConflict("This request is about another person.")
+            raise DataSubjectRequestConflict("This request is about another person.")
         return case
 
-    def person(self, id: str) -> Person:
+    def person(self, id: str) -> IdentifiedDataSubject:
         """The person that a case is about.
 
         Raises:
@@ -184,9 +186,9 @@ class Cases:
         known = self._case(self._found(id)).person
         if not known:
             raise NotFound("The person of this request was erased: say who is meant.")
-        return Person(known)
+        return IdentifiedDataSubject(known)
 
-    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> Case | None:
+    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> DataSubjectRequest | None:
         """Write on a case what was done for it.
 
         Args:
@@ -197,21 +199,21 @@ class Cases:
 
         Raises:
             NotFound: no such case.
-            CaseConflict: it was refused, or the identity was not checked.
+            DataSubjectRequestConflict: it was refused, or the identity was not checked.
         """
         if not id.startswith(_OURS):
             return None
 
-        def step(case: Case) -> Case:
-            return case_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
+        def step(case: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
 
         return self._take(id, step, REQUEST_ACT, actor, {"act": act})
 
-    def whole(self, case: Case) -> frozenset[str]:
+    def whole(self, case: DataSubjectRequest) -> frozenset[str]:
         """Every identifier under which a case's person may stand."""
-        return frozenset(self._whole(Person(case.person)).every)
+        return frozenset(self._whole(IdentifiedDataSubject(case.person)).every)
 
-    def show(self, id: str, *, actor: str) -> Case:
+    def show(self, id: str, *, actor: str) -> DataSubjectRequest:
         """One case, in full: a reading that the audit log keeps.
 
         Raises:
@@ -222,7 +224,7 @@ class Cases:
         return case
 
     def list(
-        self, statuses: Sequence[str] = case_steps.PENDING, due_within: int | None = None, limit: int = MAX_LISTED
+        self, statuses: Sequence[str] = request_steps.PENDING, due_within: int | None = None, limit: int = MAX_LISTED
     ) -> Sequence[Listed]:
         """Cases, the most urgent first; ``due_within`` days, late ones included."""
         today = self._today()
@@ -234,7 +236,7 @@ class Cases:
                 row.status,
                 row.received,
                 row.due,
-                row.status in case_steps.PENDING and today > row.due,
+                row.status in request_steps.PENDING and today > row.due,
                 row.answered,
                 row.answered is not None and row.answered > row.due,
             )
@@ -244,7 +246,7 @@ class Cases:
     def standing(self) -> Standing:
         """The numbers of requests that wait, are due soon, are late."""
         today = self._today()
-        pending = case_steps.PENDING
+        pending = request_steps.PENDING
         late = self._repository.count(pending, today)
         return Standing(
             self._repository.count(pending),
@@ -263,7 +265,7 @@ class Cases:
         removed = 0
         while True:
             check()
-            found = self._repository.received_before(case_steps.ANSWERED, before, MAX_LISTED)
+            found = self._repository.received_before(request_steps.ANSWERED, before, MAX_LISTED)
             if not found:
                 return removed
             self._audit.append(REQUESTS_REMOVED, actor, {"before": before.isoformat(), "cases": [*found]})
@@ -273,11 +275,11 @@ class Cases:
     def _take(
         self,
         id: str,
-        step: Callable[[Case], Case],
+        step: Callable[[DataSubjectRequest], DataSubjectRequest],
         kind: str,
         actor: str,
         detail: Mapping[str, object] = {},
-    ) -> Case:
+    ) -> DataSubjectRequest:
         for _ in range(_TRIES):
             row = self._found(id)
             case = step(self._case(row))
@@ -291,21 +293,21 @@ class Cases:
                 return case
         raise Unavailable("Others change this request at the same moment. Look at it, then try again.", retry_after=1)
 
-    def _found(self, id: str) -> CaseRow:
+    def _found(self, id: str) -> DataSubjectRequestRow:
         row = self._repository.get(id)
         if row is None:
             raise NotFound("No request has this id. `sillage request list` shows those that wait.")
         return row
 
-    def _case(self, row: CaseRow) -> Case:
-        return case_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._told(row))
+    def _case(self, row: DataSubjectRequestRow) -> DataSubjectRequest:
+        return request_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._told(row))
 
-    def _told(self, row: CaseRow) -> bytes:
+    def _told(self, row: DataSubjectRequestRow) -> bytes:
         """The person and the notes, as JSON; empty when there is neither, or the person was erased."""
         opened = self._seal.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
-    def _row(self, case: Case, n: int, subjects: tuple[bytes, ...]) -> CaseRow:
+    def _row(self, case: DataSubjectRequest, n: int, subjects: tuple[bytes, ...]) -> DataSubjectRequestRow:
         steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
         sealed = self._keys.encrypt(sealed_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
         notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
@@ -313,16 +315,16 @@ class Cases:
         # Nothing of the person: no key is made anew for one who was erased.
         empty = not case.person and not notes
         who = b"" if empty else self._seal.encrypt_for_all(sealed_place(case.id), subjects, told)
-        return CaseRow(
+        return DataSubjectRequestRow(
             case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who, case.answered
         )
 
-    def _same(self, person: Person, case: Case, row: CaseRow) -> bool:
+    def _same(self, person: IdentifiedDataSubject, case: DataSubjectRequest, row: DataSubjectRequestRow) -> bool:
         """True if a person is a case's, by one of their identifiers or a pseudonym of one."""
         theirs = set(self._whole(person).every)
-        if not theirs.isdisjoint(self._whole(Person(case.person)).every):
+        if not theirs.isdisjoint(self._whole(IdentifiedDataSubject(case.person)).every):
             return True
         return not set(map(self._keys.subject, theirs)).isdisjoint(row.subjects)
 
-    def _subjects(self, person: Person) -> tuple[bytes, ...]:
+    def _subjects(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
         return tuple(self._keys.subject(identifier) for identifier in person.identifiers)

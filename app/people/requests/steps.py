@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from app.core.errors import BadRequest, CaseConflict, Fault
+from app.core.errors import BadRequest, DataSubjectRequestConflict, Fault
 from app.core.months import months_after
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection")
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DataSubjectRequest:
     """A data-subject request.
 
     Attributes:
@@ -88,7 +88,7 @@ class Case:
         return self.pending and today > self.due
 
 
-def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> Case:
+def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> DataSubjectRequest:
     """A new request.
 
     Raises:
@@ -100,48 +100,48 @@ def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: d
         raise _bad("received", "must not be after today")
     if received < months_after(today, -12 * _MAX_AGE_YEARS):
         raise _bad("received", f"must be within the last {_MAX_AGE_YEARS} years")
-    return Case(id, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
+    return DataSubjectRequest(id, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
 
 
-def identified(case: Case, step: Step) -> Case:
+def identified(case: DataSubjectRequest, step: Step) -> DataSubjectRequest:
     """It is known who makes the request."""
     _require(case, (OPEN,), "The identity was checked already, or the request is closed.")
     return _stepped(case, step, status=IDENTIFIED)
 
 
-def extended(case: Case, today: date, step: Step) -> Case:
+def extended(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
     """Two further months.
 
     Raises:
-        CaseConflict: it is closed, was extended before, or the first month is over.
+        DataSubjectRequestConflict: it is closed, was extended before, or the first month is over.
         BadRequest: no reason is given.
     """
     _require(case, PENDING, "The request is closed.")
     _require_note(step, "reason")
     if case.extended is not None:
-        raise CaseConflict("The request was extended already; GDPR art. 12(3) allows it once.")
+        raise DataSubjectRequestConflict("The request was extended already; GDPR art. 12(3) allows it once.")
     if today > case.due:
-        raise CaseConflict(
+        raise DataSubjectRequestConflict(
             "The first month is over, and GDPR art. 12(3) wants an extension told within it. Answer now."
         )
     return _stepped(case, step, extended=today, due=months_after(case.received, MONTHS_EXTENDED))
 
 
-def done(case: Case, today: date, step: Step) -> Case:
+def done(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
     """Close a case as done: what was asked was done, and the person told.
 
     Raises:
-        CaseConflict: it is closed, or the identity was not checked.
+        DataSubjectRequestConflict: it is closed, or the identity was not checked.
     """
     require_acting(case)
     return _stepped(case, step, status=DONE, answered=today)
 
 
-def refused(case: Case, today: date, step: Step) -> Case:
+def refused(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
     """It will not be done, and the person was told why (GDPR art. 12(4)).
 
     Raises:
-        CaseConflict: it is closed.
+        DataSubjectRequestConflict: it is closed.
         BadRequest: no reason is given.
     """
     _require(case, PENDING, "The request is closed.")
@@ -149,18 +149,18 @@ def refused(case: Case, today: date, step: Step) -> Case:
     return _stepped(case, step, status=REFUSED, answered=today)
 
 
-def acted(case: Case, step: Step) -> Case:
+def acted(case: DataSubjectRequest, step: Step) -> DataSubjectRequest:
     """Something was done for it: an erasure, a restriction, a package. What goes on in the background may end later.
 
     Raises:
-        CaseConflict: it was refused, or the identity was not checked.
+        DataSubjectRequestConflict: it was refused, or the identity was not checked.
     """
     if case.status != DONE:
         require_acting(case)
     return _stepped(case, step)
 
 
-def require_acting(case: Case, *, after_answer: bool = False) -> None:
+def require_acting(case: DataSubjectRequest, *, after_answer: bool = False) -> None:
     """Refuse an act for a request that is not the time for it.
 
     Args:
@@ -169,19 +169,19 @@ def require_acting(case: Case, *, after_answer: bool = False) -> None:
             withdrawn, recipients are told.
 
     Raises:
-        CaseConflict: it is closed, or the identity was not checked.
+        DataSubjectRequestConflict: it is closed, or the identity was not checked.
     """
     if after_answer and case.status == DONE:
         return
     if case.status == OPEN:
         # Or anybody could have somebody else's traces erased, or given to themselves.
-        raise CaseConflict("Check first who makes the request: `sillage request identify ID`.")
+        raise DataSubjectRequestConflict("Check first who makes the request: `sillage request identify ID`.")
     _require(case, (IDENTIFIED,), "The request is closed.")
 
 
-def _require(case: Case, statuses: tuple[str, ...], otherwise: str) -> None:
+def _require(case: DataSubjectRequest, statuses: tuple[str, ...], otherwise: str) -> None:
     if case.status not in statuses:
-        raise CaseConflict(otherwise)
+        raise DataSubjectRequestConflict(otherwise)
 
 
 def _require_note(step: Step, name: str) -> None:
@@ -189,7 +189,7 @@ def _require_note(step: Step, name: str) -> None:
         raise _bad(name, "is missing")
 
 
-def _stepped(case: Case, step: Step, **changes: Any) -> Case:
+def _stepped(case: DataSubjectRequest, step: Step, **changes: Any) -> DataSubjectRequest:
     return replace(case, steps=(*case.steps, step), **changes)
 
 

@@ -25,8 +25,8 @@ import orjson
 from pymongo.errors import DuplicateKeyError
 
 from app.core.personal_data import DataSubject, Exported, Personal, PersonalDataStore, Restored
-from app.crypto.documents import Layer, decrypt_layers, person_layer
-from app.people.requests.steps import Case, Step
+from app.crypto.documents import Layer, data_subject_layer, decrypt_layers
+from app.people.requests.steps import DataSubjectRequest, Step
 from app.platform.mongo.collection import DataContext, Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
 from app.standards.xapi.timestamps import render
@@ -35,16 +35,16 @@ NAME = "cases"
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
-    return tuple(person_layer(place(str(found["_id"])), bytes(subject)) for subject in found["subjects"])
+    return tuple(data_subject_layer(place(str(found["_id"])), bytes(subject)) for subject in found["subjects"])
 
 
-class CaseData(PersonalDataStore):
+class DataSubjectRequestData(PersonalDataStore):
     """Requests in the rights of persons."""
 
     name = NAME
 
     def __init__(self, context: DataContext) -> None:
-        self._repository = CaseRepository(context.store)
+        self._repository = DataSubjectRequestRepository(context.store)
         self._keys = context.keys
         self._learners = context.learners
 
@@ -59,9 +59,9 @@ class CaseData(PersonalDataStore):
     def _items(self, who: DataSubject) -> Iterator[Mapping[str, object]]:
         for row in self._repository.of(who.subjects):
             keys = self._learners.existing(row.subjects)
-            layers = [person_layer(place(row.id), subject) for subject in row.subjects]
+            layers = [data_subject_layer(place(row.id), subject) for subject in row.subjects]
             told = decrypt_layers(keys, self._keys.organisation, layers, row.who) if row.who else None
-            case = case_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
+            case = request_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
             yield {
                 "id": case.id,
                 "kind": case.kind,
@@ -101,7 +101,7 @@ COLLECTIONS = (
         # Empty: the person was erased, and nothing of them is in it.
         under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
         under_documents_key=UnderDocumentsKey(("sealed",), lambda id, _: place(id)),
-        data=CaseData,
+        data=DataSubjectRequestData,
         restored=Restored.IN_FORCE,
     ),
 )
@@ -112,7 +112,7 @@ def place(id: str) -> str:
     return f"case:{id}"
 
 
-class CaseRow(NamedTuple):
+class DataSubjectRequestRow(NamedTuple):
     """A case as stored; see the module's text."""
 
     id: str
@@ -127,7 +127,7 @@ class CaseRow(NamedTuple):
     answered: date | None = None
 
 
-class CaseDates(NamedTuple):
+class DataSubjectRequestDates(NamedTuple):
     """Dates and status of a case, by which it is counted: nothing of a person."""
 
     kind: str
@@ -137,13 +137,13 @@ class CaseDates(NamedTuple):
     answered: date | None
 
 
-class CaseRepository:
+class DataSubjectRequestRepository:
     """Reads and writes cases."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def insert(self, row: CaseRow) -> bool:
+    def insert(self, row: DataSubjectRequestRow) -> bool:
         """Store a new case; False when its id is taken."""
         with translated():
             try:
@@ -152,19 +152,19 @@ class CaseRepository:
                 return False
         return True
 
-    def replace(self, row: CaseRow) -> bool:
+    def replace(self, row: DataSubjectRequestRow) -> bool:
         """Write the next state of a case, which is number ``row.n``; False when another writer was first."""
         with translated():
             outcome = self._collection.replace_one({"_id": row.id, "n": row.n - 1}, _document(row))
         return outcome.matched_count == 1
 
-    def get(self, id: str) -> CaseRow | None:
+    def get(self, id: str) -> DataSubjectRequestRow | None:
         """One case."""
         with translated():
             found = self._collection.find_one({"_id": id})
         return _row(found) if found else None
 
-    def list(self, statuses: Sequence[str], due_until: date | None, limit: int) -> Sequence[CaseRow]:
+    def list(self, statuses: Sequence[str], due_until: date | None, limit: int) -> Sequence[DataSubjectRequestRow]:
         """Cases with one of these statuses, due up to a day, the most urgent first."""
         asked: Document = {"status": {"$in": [*statuses]}}
         if due_until is not None:
@@ -188,16 +188,16 @@ class CaseRepository:
                 {"answered": {"$exists": True}, "$expr": {"$gt": ["$answered", "$due"]}}
             )
 
-    def between(self, first: date, last: date) -> Sequence[CaseDates]:
+    def between(self, first: date, last: date) -> Sequence[DataSubjectRequestDates]:
         """Those received up to the last day that were answered on the first or later, or wait."""
         asked: Document = {
             "received": {"$lte": last.isoformat()},
             "$or": [{"answered": {"$exists": False}}, {"answered": {"$gte": first.isoformat()}}],
         }
-        wanted = dict.fromkeys(CaseDates._fields, 1)
+        wanted = dict.fromkeys(DataSubjectRequestDates._fields, 1)
         with translated():
             return [
-                CaseDates(
+                DataSubjectRequestDates(
                     one["kind"],
                     one["status"],
                     date.fromisoformat(one["received"]),
@@ -223,13 +223,13 @@ class CaseRepository:
         with translated():
             return self._collection.count_documents({"subjects": {"$in": [*subjects]}})
 
-    def of(self, subjects: Iterable[bytes]) -> Sequence[CaseRow]:
+    def of(self, subjects: Iterable[bytes]) -> Sequence[DataSubjectRequestRow]:
         """The cases of a person, by any of their subject tokens."""
         with translated():
             return [_row(one) for one in self._collection.find({"subjects": {"$in": [*subjects]}}).sort("_id", 1)]
 
 
-def case_of(row: CaseRow, steps: bytes, told: bytes | None) -> Case:
+def request_of(row: DataSubjectRequestRow, steps: bytes, told: bytes | None) -> DataSubjectRequest:
     """The case that a row is.
 
     Args:
@@ -241,7 +241,7 @@ def case_of(row: CaseRow, steps: bytes, told: bytes | None) -> Case:
     # Of one who was erased, what was done is told, and not for whom.
     known: dict[str, Any] = orjson.loads(told) if told else {"person": (), "notes": {}}
     extended = content["extended"]
-    return Case(
+    return DataSubjectRequest(
         row.id,
         row.kind,
         row.status,
@@ -257,7 +257,7 @@ def case_of(row: CaseRow, steps: bytes, told: bytes | None) -> Case:
     )
 
 
-def _document(row: CaseRow) -> Document:
+def _document(row: DataSubjectRequestRow) -> Document:
     document: Document = {
         "_id": row.id,
         "kind": row.kind,
@@ -272,8 +272,8 @@ def _document(row: CaseRow) -> Document:
     return document if row.answered is None else {**document, "answered": row.answered.isoformat()}
 
 
-def _row(found: Document) -> CaseRow:
-    return CaseRow(
+def _row(found: Document) -> DataSubjectRequestRow:
+    return DataSubjectRequestRow(
         found["_id"],
         found["kind"],
         found["status"],

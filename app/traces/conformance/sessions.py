@@ -27,7 +27,7 @@ from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
 from app.traces.conformance.session_store import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.traces.conformance.verdicts import Checked, ConformanceService, Held
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Filter, Plain, Position, Statements, Stored, beyond
 
 Statement = dict[str, Any]
@@ -83,7 +83,7 @@ class Sessions:
         repository: SessionRepository,
         profiles: ConformanceService,
         statements: Statements,
-        reader: SealedReader,
+        reader: StatementReader,
         subjects: SubjectKeys,
         keys: OrganisationKeys,
         random: RandomBytes,

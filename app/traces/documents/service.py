@@ -13,11 +13,11 @@ from app.core.clock import Clock
 from app.core.errors import (
     BadParameter,
     BodyTooLarge,
+    DataSubjectRefused,
+    DataSubjectRestricted,
     DocumentConflict,
     Fault,
     NotFound,
-    PersonRefused,
-    PersonRestricted,
     PreconditionFailed,
     Unavailable,
 )
@@ -35,7 +35,7 @@ from app.standards.xapi.documents import (
     refuse_bare,
 )
 from app.standards.xapi.versions import Version
-from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.store import DocumentRepository, DocumentRow
 from app.traces.turns import Turns
 
@@ -117,7 +117,7 @@ class Documents:
         self,
         *,
         repository: DocumentRepository,
-        seal: DocumentSeal,
+        seal: DocumentCipher,
         keys: OrganisationKeys,
         audit: AuditSink,
         now_us: Clock,
@@ -238,7 +238,7 @@ class Documents:
             DocumentConflict: there is a document and no condition was given; nothing changed.
             BadRequest: this version wants a condition.
             BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``.
-            PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
+            DataSubjectRestricted, DataSubjectRefused: nothing of this person may be changed, or added.
             ActivityNotInForce: nothing may be stored for this source now.
         """
         self._require_in_force(source)
@@ -283,7 +283,7 @@ class Documents:
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``, merged, or of too many values; nothing changed.
-            PersonRestricted, PersonRefused: nothing of this person may be changed, or added.
+            DataSubjectRestricted, DataSubjectRefused: nothing of this person may be changed, or added.
             DecryptionFailed: what is there is damaged, and cannot be merged with; nothing changed.
             ActivityNotInForce: nothing may be stored for this source now.
         """
@@ -322,7 +322,7 @@ class Documents:
 
         Raises:
             PreconditionFailed: a condition is false; nothing changed.
-            PersonRestricted: nothing of this person may be deleted.
+            DataSubjectRestricted: nothing of this person may be deleted.
         """
         address = self._address(place)
         self._require_unrestricted(address.subject)
@@ -341,7 +341,7 @@ class Documents:
         """Delete every document of a context (``place`` without id).
 
         Raises:
-            PersonRestricted: nothing of this person may be deleted.
+            DataSubjectRestricted: nothing of this person may be deleted.
         """
         self._require_unrestricted(self._subject(place))
         group = _group(self._keys, place)
@@ -360,11 +360,11 @@ class Documents:
     def _require_free(self, subject: bytes | None) -> None:
         self._require_unrestricted(subject)
         if subject in self._states.current().refusing:
-            raise PersonRefused("This person objects to new data, so none is taken; nothing was stored.")
+            raise DataSubjectRefused("This person objects to new data, so none is taken; nothing was stored.")
 
     def _require_unrestricted(self, subject: bytes | None) -> None:
         if subject in self._states.current().restricted:
-            raise PersonRestricted(
+            raise DataSubjectRestricted(
                 "The data of this person are restricted: documents stay as they are until the restriction ends."
             )
 

@@ -60,8 +60,8 @@ COLLECTIONS = (
             retain="durations of the processing activity, by the last change",
             restore="erased again by tombstones",
             apart={
-                "export": "`app/people/access_package/person_package.py`: the activities and registrations that tokens "
-                "stand for are told by the statements, which it reads first",
+                "export": "`app/people/access_package/subject_access_export.py`: the activities and registrations that "
+                "tokens stand for are told by the statements, which it reads first",
             },
         ),
         (

@@ -10,16 +10,16 @@ from uuid import UUID
 
 import orjson
 
-from app.access.restrictions.store import PersonStates
+from app.access.restrictions.store import DataSubjectStates
 from app.access.store import Source
 from app.core import clock, lossless
 from app.core.counted import agreed, counted
 from app.core.errors import (
     DatabaseUnavailable,
+    DataSubjectRefused,
+    DataSubjectRestricted,
     Fault,
     InvalidStatement,
-    PersonRefused,
-    PersonRestricted,
     ProfileRejected,
     ScopeMissing,
     StatementConflict,
@@ -42,7 +42,7 @@ from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import Attachment
 from app.traces.statements.attachments import Attachments, Batch, Part
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Clash, Foreign, Inserted, Row, Spared, Statements, Voiding
 
 Statement = dict[str, Any]
@@ -102,12 +102,12 @@ class Recorder:
         attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
-        reader: SealedReader,
+        reader: StatementReader,
         keys: OrganisationKeys,
         presence: Presence,
         profiles: ConformanceService,
         protect: Protect,
-        states: PersonStates,
+        states: DataSubjectStates,
         public_url: str,
         max_batch: int,
         max_statement_bytes: int,
@@ -175,8 +175,8 @@ class Recorder:
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: the input breaks a rule.
             PersonalDataRefused: the source's policy about minors refuses something.
-            PersonRefused: a statement is of a person who objects to new ones.
-            PersonRestricted: a voiding names a statement of a person whose data are only to be stored.
+            DataSubjectRefused: a statement is of a person who objects to new ones.
+            DataSubjectRestricted: a voiding names a statement of a person whose data are only to be stored.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             ActivityNotInForce: nothing may be stored for this source now.
             StatementConflict: an id is taken by a different statement.
@@ -242,7 +242,7 @@ class Recorder:
         if not rectifies:
             refusing = self._states.current().refusing
             if refusing:
-                _refuse_persons(subjects, self._before(batch), refusing, batch.many)
+                _refuse_objecting(subjects, self._before(batch), refusing, batch.many)
         authority = orjson.dumps(self.authority(source))
         _refuse_crowded(found, batch.many)
         # Only now: what is refused leaves nothing behind, a learner's key included.
@@ -389,7 +389,7 @@ class Recorder:
         raise DatabaseUnavailable(_OUT_OF_TOUCH)
 
 
-def _refuse_persons(
+def _refuse_objecting(
     subjects: Sequence[bytes], before: Mapping[int, bytes], refusing: frozenset[bytes], many: bool
 ) -> None:
     """``before``: the subjects that statements in these places had when they were sent."""
@@ -406,7 +406,7 @@ def _refuse_persons(
         for place, subject in enumerate(subjects)
         if subject in refusing or before.get(place) in refusing
     ]
-    raise PersonRefused(
+    raise DataSubjectRefused(
         f"{len(faults)} of {counted(len(subjects), 'statement')} {agreed(len(faults), 'is', 'are')} of data subjects "
         "who object to new data; nothing was stored.",
         faults=faults[:20],
@@ -476,7 +476,7 @@ def _conflict(ids: Sequence[UUID], clash: Clash, many: bool) -> StatementConflic
     )
 
 
-def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> PersonRestricted:
+def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> DataSubjectRestricted:
     by = set(outcome.by)
     faults = [
         Fault(
@@ -488,7 +488,7 @@ def _restricted(ids: Sequence[UUID], outcome: Spared, many: bool) -> PersonRestr
         for place, id in enumerate(ids)
         if id in by
     ]
-    return PersonRestricted(
+    return DataSubjectRestricted(
         f"{len(faults)} of {counted(len(ids), 'statement')} {agreed(len(faults), 'voids', 'void')} a statement of a "
         "data subject whose data are only stored until the restriction ends; nothing of the batch was stored.",
         faults=faults[:20],

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.access.restrictions.store import PersonStates
+from app.access.restrictions.store import DataSubjectStates
 from app.core import lossless
 from app.core.audit_sink import AuditSink
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.people import names_in, person
 from app.traces.queries.statements import Reader
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Filter, Statements, Stored
 
 LOOKED_AT = 20
@@ -30,10 +30,10 @@ class People:
     def __init__(
         self,
         statements: Statements,
-        reader: SealedReader,
+        reader: StatementReader,
         keys: OrganisationKeys,
         audit: AuditSink,
-        states: PersonStates,
+        states: DataSubjectStates,
     ) -> None:
         """``audit`` takes an entry for each reading; ``states`` says who is restricted."""
         self._statements = statements

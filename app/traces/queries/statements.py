@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from app.access.restrictions.store import PersonStates
+from app.access.restrictions.store import DataSubjectStates
 from app.access.store import SourceRepository
 from app.core import clock, lossless
 from app.core.errors import BadCursor, DecryptionFailed, NotFound
@@ -26,7 +26,7 @@ from app.standards.xapi.versions import NEWEST, Version
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import AT_ONCE, Activities
 from app.traces.statements.attachments import Attachments, Data
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
 from app.traces.turns import Turns
 
@@ -152,7 +152,7 @@ class StatementQueries:
         self,
         *,
         statements: Statements,
-        reader: SealedReader,
+        reader: StatementReader,
         keys: OrganisationKeys,
         presence: Presence,
         sources: SourceRepository,
@@ -160,7 +160,7 @@ class StatementQueries:
         page_limit: int,
         activities: Activities,
         attachments: Attachments,
-        states: PersonStates,
+        states: DataSubjectStates,
         turns: Turns,
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.

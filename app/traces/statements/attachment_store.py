@@ -31,7 +31,7 @@ COLLECTIONS = (
             retain="with its statements",
             restore="as its statements",
             apart={
-                "export": "`app/people/access_package/person_package.py`: with the statements that declare them",
+                "export": "`app/people/access_package/subject_access_export.py`: with the statements that declare them",
                 "retain": "`app/retention/store.py`: released before their statements are deleted",
             },
         ),

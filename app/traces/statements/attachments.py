@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from app.core import lossless
 from app.core.clock import RandomBytes
 from app.core.errors import BodyTooLarge, DecryptionFailed, Fault, InvalidStatement, SillageError
-from app.crypto.attachments import FRAME_BYTES, FrameSealer, decrypted, mark, new_key, unwrapped
+from app.crypto.attachments import FRAME_BYTES, FrameEncryptor, decrypted, mark, new_key, unwrapped
 from app.crypto.keys import Cipher, OrganisationKeys, sealing_alone
 from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
@@ -233,7 +233,7 @@ class Attachments:
         row = Attachment(id, self._mark(digest), wrapped, statements, 0)
         kept.append(row)
         gathered.begin(row)
-        sealer = FrameSealer(key, organisation, id, self._random)
+        sealer = FrameEncryptor(key, organisation, id, self._random)
         signs = any(each.signature for each in wanted)
         signature = bytearray()
         hashed, length = hasher(digest), 0

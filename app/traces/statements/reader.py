@@ -36,7 +36,7 @@ class Decrypted(NamedTuple):
     damaged: tuple[UUID, ...]
 
 
-class SealedReader:
+class StatementReader:
     """Reads and opens statements in the order they were stored.
 
     A body may be of a key that was destroyed while the learner has another one already, for whatever was sent since: it

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.core import lossless
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Statements
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -18,7 +18,7 @@ MAX_BYTES = 32 * 1024 * 1024
 class Referred:
     """Gives stored statements by id. Safe to share between threads."""
 
-    def __init__(self, statements: Statements, reader: SealedReader) -> None:
+    def __init__(self, statements: Statements, reader: StatementReader) -> None:
         self._statements = statements
         self._reader = reader
 

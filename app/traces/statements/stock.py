@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from app.crypto.bodies import Bodies
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Statements
 
 
@@ -21,5 +21,5 @@ class StatementStock(Protocol):
         """Seals and opens them."""
 
     @property
-    def reader(self) -> SealedReader:
+    def reader(self) -> StatementReader:
         """Reads them, opened."""

@@ -75,7 +75,7 @@ COLLECTIONS = (
             retain="durations of the processing activity; end of an account, a source or an activity",
             restore="erased again by tombstones; keys destroyed since do not come back",
             apart={
-                "export": "`app/people/access_package/person_package.py`: one mask for all others; what they "
+                "export": "`app/people/access_package/subject_access_export.py`: one mask for all others; what they "
                 "tell of documents, attachments and recipients is gathered as they are read",
                 "retain": "`app/retention/store.py`: by tokens of their source, counted by the index alone",
             },

@@ -10,14 +10,14 @@ from flask import Blueprint, Response
 
 from app.access.scopes import RIGHTS
 from app.core.errors import Overloaded
-from app.people.access_package.person_package import Packages
+from app.people.access_package.subject_access_export import SubjectAccessExports
 from app.web.api import asked
 from app.web.gate import Gate
 
 _AT_ONCE = 2
 
 
-def blueprint(gate: Gate, packages: Packages) -> Blueprint:
+def blueprint(gate: Gate, packages: SubjectAccessExports) -> Blueprint:
     """The route. The person stands in the body: what is in an address may be logged on its way."""
     routes = Blueprint("access_packages", __name__)
     # Each takes a thread for as long as it is read.

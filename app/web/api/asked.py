@@ -10,20 +10,20 @@ from marshmallow import Schema, ValidationError, fields
 
 from app.core import lossless
 from app.core.errors import BadParameter, BadRequest, Fault, MalformedJSON, UnsupportedContentType
-from app.people.finding.finder import Reach, person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import Reach, data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.web import body
 
 _MAX_BYTES = 1024 * 1024
 
 
-class OfPerson(Schema):
+class OfDataSubject(Schema):
     """A body that says who is meant: ``agents``, for ``person``."""
 
     agents = fields.List(fields.Raw(), required=True)
 
 
-class Act(OfPerson):
+class Act(OfDataSubject):
     """The body of an act, which may be for a request: ``case``, for ``Cases.require``."""
 
     case = fields.String(load_default=None, allow_none=True)
@@ -52,14 +52,14 @@ def document(schema: Schema, max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
     return loaded
 
 
-def person(agents: Sequence[object]) -> Person:
+def person(agents: Sequence[object]) -> IdentifiedDataSubject:
     """The person that the member ``agents`` of a body names.
 
     Raises:
         BadRequest: they are not Agents with an identifier; the faults point into the body.
     """
     try:
-        return person_of(agents)
+        return data_subject_of(agents)
     except BadRequest as refused:
         faults = [fault._replace(pointer=f"/agents{fault.pointer}") for fault in refused.faults]
         raise BadRequest(refused.detail, faults=faults) from None

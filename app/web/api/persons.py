@@ -11,20 +11,20 @@ from app.core.errors import BadParameter, NotFound
 from app.people.access_package.recipients import Disclosures, Recipient
 from app.people.erasure.service import Erasures
 from app.people.erasure.store import DONE, Erasure
-from app.people.finding.finder import Persons
+from app.people.finding.finder import DataSubjectFinder
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
 
-def blueprint(gate: Gate, persons: Persons, erasures: Erasures, disclosures: Disclosures) -> Blueprint:
+def blueprint(gate: Gate, persons: DataSubjectFinder, erasures: Erasures, disclosures: Disclosures) -> Blueprint:
     """Routes to mount under ``/api/v1``: ``persons/…``, ``erasures``, ``erasures/<id>`` and its ``receipt``."""
     routes = Blueprint("persons", __name__)
 
     @routes.post("/persons/places")
     def _places() -> Response:
         principal = gate.principal(RIGHTS)
-        person = asked.person(asked.document(asked.OfPerson())["agents"])
+        person = asked.person(asked.document(asked.OfDataSubject())["agents"])
         found = persons.find(person, actor=principal.id)
         return answer({"places": {**found}, **asked.reached(persons.reach(person))})
 

@@ -11,8 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.access.scopes import GOVERNANCE_READ, RIGHTS
 from app.core.errors import BadParameter
 from app.core.given import Day, TextNumber
-from app.people.requests.service import MAX_LISTED, Cases
-from app.people.requests.steps import KINDS, PENDING, STATUSES, Case
+from app.people.requests.service import MAX_LISTED, DataSubjectRequests
+from app.people.requests.steps import KINDS, PENDING, STATUSES, DataSubjectRequest
 from app.web.api import asked
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
@@ -39,7 +39,7 @@ class _Reasoning(Schema):
     reason = fields.String(required=True, validate=validate.Length(1, 10_000))
 
 
-def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str]]) -> Blueprint:
+def blueprint(gate: Gate, cases: DataSubjectRequests, labels: Callable[[], Callable[[str], str]]) -> Blueprint:
     """Routes ``/requests``, ``/requests/<identifier>`` and its steps. ``labels`` says what credentials are called."""
     routes = Blueprint("requests", __name__)
 
@@ -92,7 +92,7 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
             raise BadParameter("This resource takes no parameters.")
         return answer(_shown(cases.show(identifier, actor=principal.id), labels()))
 
-    def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], Case]) -> None:
+    def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], DataSubjectRequest]) -> None:
         def view(identifier: str) -> Response:
             principal = gate.principal(RIGHTS)
             return answer(_line(take(identifier, principal.id, asked.document(schema))))
@@ -106,7 +106,7 @@ def blueprint(gate: Gate, cases: Cases, labels: Callable[[], Callable[[str], str
     return routes
 
 
-def _line(case: Case) -> dict[str, object]:
+def _line(case: DataSubjectRequest) -> dict[str, object]:
     return {
         "id": case.id,
         "kind": case.kind,
@@ -119,7 +119,7 @@ def _line(case: Case) -> dict[str, object]:
     }
 
 
-def _shown(case: Case, label: Callable[[str], str]) -> dict[str, object]:
+def _shown(case: DataSubjectRequest, label: Callable[[str], str]) -> dict[str, object]:
     steps = [
         {
             "at": instant(step.at),

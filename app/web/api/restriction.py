@@ -13,8 +13,8 @@ from app.access.scopes import RIGHTS
 from app.core import lossless
 from app.core.errors import BadRequest, Fault
 from app.core.given import Flag
-from app.people.finding.finder import Persons
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import DataSubjectFinder
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.people.rectification import Rectification
 from app.people.restriction import Restriction
 from app.web.api import asked
@@ -34,7 +34,11 @@ class _Rectifying(Schema):
 
 
 def blueprint(
-    gate: Gate, persons: Persons, restriction: Restriction, rectification: Rectification, max_statement_bytes: int
+    gate: Gate,
+    persons: DataSubjectFinder,
+    restriction: Restriction,
+    rectification: Rectification,
+    max_statement_bytes: int,
 ) -> Blueprint:
     """The routes; each act is in force in every worker when its answer leaves.
 
@@ -42,7 +46,9 @@ def blueprint(
     """
     routes = Blueprint("restriction", __name__)
 
-    def act(name: str, schema: Schema, do: Callable[[Person, str, dict[str, Any]], dict[str, object]]) -> None:
+    def act(
+        name: str, schema: Schema, do: Callable[[IdentifiedDataSubject, str, dict[str, Any]], dict[str, object]]
+    ) -> None:
         def view() -> Response:
             principal = gate.principal(RIGHTS)
             said = asked.document(schema)
@@ -52,23 +58,23 @@ def blueprint(
 
         routes.add_url_rule(f"/persons/{name}", name, view, methods=["POST"])
 
-    def restrict(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+    def restrict(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
         restriction.restrict(person, actor=by, case=said["case"])
         return {"restricted": True}
 
-    def unrestrict(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+    def unrestrict(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
         lifted = restriction.lift(person, actor=by, case=said["case"])
         return {"restricted": False, "was_restricted": lifted}
 
-    def note_objection(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+    def note_objection(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
         purposes, refuse_new = said["purposes"], said["refuse_new"]
         restriction.note_objection(person, purposes=purposes, refuse_new=refuse_new, actor=by, case=said["case"])
         return {"objects": purposes, "refuse_new": refuse_new}
 
-    def withdraw(person: Person, by: str, said: dict[str, Any]) -> dict[str, object]:
+    def withdraw(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
         return {"withdrawn": restriction.withdraw_objection(person, actor=by, case=said["case"])}
 
-    def standing(person: Person, by: str, _: dict[str, Any]) -> dict[str, object]:
+    def standing(person: IdentifiedDataSubject, by: str, _: dict[str, Any]) -> dict[str, object]:
         found = restriction.standing(person, actor=by)
         since = None if found.restricted is None else found.restricted.isoformat().replace("+00:00", "Z")
         return {"restricted": since, "objects": [*found.objects], "refuse_new": found.refuses}
@@ -77,7 +83,7 @@ def blueprint(
     act("unrestrict", asked.Act(), unrestrict)
     act("object", _Objecting(), note_objection)
     act("withdraw-objection", asked.Act(), withdraw)
-    act("standing", asked.OfPerson(), standing)
+    act("standing", asked.OfDataSubject(), standing)
 
     @routes.post("/persons/rectify")
     def rectify() -> Response:

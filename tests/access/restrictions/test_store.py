@@ -7,28 +7,34 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.access.restrictions.store import NOBODY, Identity, PersonState, PersonStateRepository, PersonStates
+from app.access.restrictions.store import (
+    NOBODY,
+    DataSubjectState,
+    DataSubjectStateRepository,
+    DataSubjectStates,
+    SubjectIdentifiers,
+)
 from app.platform.mongo.connection import Store
 
 AT = datetime(2026, 11, 25, 8, tzinfo=UTC)
 LATER = AT + timedelta(days=1)
 
 
-def id() -> Identity:
-    return Identity(os.urandom(16), os.urandom(8))
+def id() -> SubjectIdentifiers:
+    return SubjectIdentifiers(os.urandom(16), os.urandom(8))
 
 
 @pytest.fixture
-def repository(store: Store) -> PersonStateRepository:
-    return PersonStateRepository(store)
+def repository(store: Store) -> DataSubjectStateRepository:
+    return DataSubjectStateRepository(store)
 
 
-def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateRepository) -> None:
+def test_each_state_is_noted_and_undone_by_itself(repository: DataSubjectStateRepository) -> None:
     one, other = id(), id()
     repository.restrict([one, other], AT)
     repository.note_objection([one], LATER, ["research"])
     repository.refuse([one], LATER)
-    assert repository.of([one.subject]) == [PersonState(one.subject, AT, AT, ("research",), True, one.who)]
+    assert repository.of([one.subject]) == [DataSubjectState(one.subject, AT, AT, ("research",), True, one.who)]
     states = repository.read()
     assert states.restricted == {one.subject, other.subject}
     assert set(repository.restricted()) == {one, other}
@@ -42,7 +48,7 @@ def test_each_state_is_noted_and_undone_by_itself(repository: PersonStateReposit
     assert repository.read() == NOBODY
 
 
-def test_what_says_nothing_any_more_is_not_kept(repository: PersonStateRepository, store: Store) -> None:
+def test_what_says_nothing_any_more_is_not_kept(repository: DataSubjectStateRepository, store: Store) -> None:
     one, other = id(), id()
     repository.restrict([one, other], AT)
     repository.note_objection([other], AT, ["research"])
@@ -51,7 +57,7 @@ def test_what_says_nothing_any_more_is_not_kept(repository: PersonStateRepositor
 
 
 def test_restricting_again_keeps_the_first_date_and_undoing_again_undoes_nothing(
-    repository: PersonStateRepository,
+    repository: DataSubjectStateRepository,
 ) -> None:
     one = id()
     repository.restrict([one], AT)
@@ -61,8 +67,8 @@ def test_restricting_again_keeps_the_first_date_and_undoing_again_undoes_nothing
     assert repository.withdraw([one.subject]) == 0
 
 
-def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: PersonStateRepository) -> None:
-    states = PersonStates(repository, lambda: True)
+def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: DataSubjectStateRepository) -> None:
+    states = DataSubjectStates(repository, lambda: True)
     assert states.current() == NOBODY
     one = id()
     repository.restrict([one], AT)
@@ -71,8 +77,8 @@ def test_a_process_reads_them_once_until_it_is_told_to_forget(repository: Person
     assert states.current().restricted == {one.subject}
 
 
-def test_one_out_of_touch_reads_them_each_time(repository: PersonStateRepository) -> None:
-    states = PersonStates(repository)
+def test_one_out_of_touch_reads_them_each_time(repository: DataSubjectStateRepository) -> None:
+    states = DataSubjectStates(repository)
     assert states.current() == NOBODY
     one = id()
     repository.restrict([one], AT)
@@ -80,19 +86,19 @@ def test_one_out_of_touch_reads_them_each_time(repository: PersonStateRepository
 
 
 def test_a_reading_under_way_does_not_bring_back_what_was_forgotten(
-    repository: PersonStateRepository, monkeypatch: pytest.MonkeyPatch
+    repository: DataSubjectStateRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states = PersonStates(repository, lambda: True)
-    real = PersonStateRepository.read
+    states = DataSubjectStates(repository, lambda: True)
+    real = DataSubjectStateRepository.read
     one = id()
 
-    def read_late(asked: PersonStateRepository):
+    def read_late(asked: DataSubjectStateRepository):
         found = real(asked)
         if found == NOBODY:
             repository.restrict([one], AT)
             states.forget()
         return found
 
-    monkeypatch.setattr(PersonStateRepository, "read", read_late)
+    monkeypatch.setattr(DataSubjectStateRepository, "read", read_late)
     assert states.current() == NOBODY
     assert states.current().restricted == {one.subject}

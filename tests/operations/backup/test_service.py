@@ -40,7 +40,7 @@ from app.operations.schema.catalogue import COLLECTIONS
 from app.operations.schema.migrations import NOTES
 from app.operations.schema.migrations import check as check_migrations
 from app.people.erasure.tombstones import Tombstone, Tombstones
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.platform.mongo.connection import Store
 from app.settings import Settings, load
 from app.wiring.container import Container
@@ -443,7 +443,7 @@ def written_to(house: House, name: str) -> str:
     container.traces.activities.learn(
         [{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}]
     )
-    case = container.people.cases.open("access", person_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
+    case = container.people.cases.open("access", data_subject_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
     container.governance.audit.close()
     return case.id
 

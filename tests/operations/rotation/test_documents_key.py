@@ -20,7 +20,7 @@ from app.keys.organisation import Stage, begin_documents, documents_state, finis
 from app.operations.rotation import documents_key as rules
 from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.shared_seals import KINDS, SharedSeals
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.query import StatementQuery
@@ -84,7 +84,7 @@ def fill(container: Container) -> str:
             source="tutor",
             actor="sk-writer",
         )
-    case = container.people.cases.open("access", person_of([ANA]), received=None, note="by letter", actor=BY)
+    case = container.people.cases.open("access", data_subject_of([ANA]), received=None, note="by letter", actor=BY)
     refreshed(container)
     # Who received what, once the log is as old as it gets.
     container.governance.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})

@@ -19,7 +19,7 @@ from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, index_keys
 from app.operations.rotation import index_key as rules
 from app.operations.rotation.index_key import IndexRotation
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.settings import Settings
 from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.query import StatementQuery
@@ -301,7 +301,7 @@ def test_what_an_erasure_is_still_to_find_keeps_its_tokens_until_it_has(
     own = send(container, source, *(statement(actor=ANA) for _ in range(4)))
     send(container, source, *(statement(actor=BO) for _ in range(4)))
     rotation.rotate()
-    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
+    erasure = container.people.erasures.erase(data_subject_of([ANA]), actor="cli:test")
     # As far as it comes while nobody goes on with the erasure.
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))
@@ -316,7 +316,7 @@ def test_statements_do_not_move_while_an_erasure_knows_the_old_tokens_only(
     container: Container, source: Source, rotation: IndexRotation
 ) -> None:
     (mention,) = send(container, source, statement(actor=BO, context={"instructor": ANA}))
-    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
+    erasure = container.people.erasures.erase(data_subject_of([ANA]), actor="cli:test")
     organisation_keys.begin_index(container.platform.store, container.keys.keyring, container.settings.organisation, 1)
     with pytest.raises(KeysBusy):
         rotation.reindex(check=stop_after(30))

@@ -146,7 +146,7 @@ def reads(container: Container) -> dict[str, Any]:
             )
         ],
         "restricted": container.people.restriction.held(),
-        "ended": container.keys.person_seal.decrypt("account", {eli: ended["who"]}),
+        "ended": container.keys.data_subject_cipher.decrypt("account", {eli: ended["who"]}),
     }
 
 
@@ -803,7 +803,7 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
         assert sorted(made.people.restriction.held()) == held
         assert made.people.cases.show(case.id, actor=BY).person
         (ended,) = made.platform.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
-        assert made.keys.person_seal.decrypt("account", {late: ended["who"]})
+        assert made.keys.data_subject_cipher.decrypt("account", {late: ended["who"]})
         (entry,) = made.governance.audit.newest(["backup-restored"])
         assert entry.detail["rekey"] is True
         monkeypatch.setattr(made.operations.rekey, "_settle", 0.0)

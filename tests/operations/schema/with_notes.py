@@ -28,7 +28,7 @@ class Notes:
 
     def __init__(self, container: Container) -> None:
         self._container = container
-        self._notes = NoteRepository(container.platform.store, container.keys.person_seal)
+        self._notes = NoteRepository(container.platform.store, container.keys.data_subject_cipher)
 
     def write(self, name: str, text: str, days_old: int = 0) -> None:
         """A note on somebody."""

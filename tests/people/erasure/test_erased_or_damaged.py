@@ -14,7 +14,7 @@ import structlog
 
 from app.core.errors import DecryptionFailed, NotFound
 from app.people.erasure.store import DELETING, DONE, FORGETTING, Erasure
-from app.people.finding.pseudonyms import Person
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
@@ -50,7 +50,7 @@ def page(container: Container) -> list[str]:
     return [orjson.loads(body)["id"] for body in found.bodies]
 
 
-def about(container: Container, who: Person) -> Any:
+def about(container: Container, who: IdentifiedDataSubject) -> Any:
     content = b"".join(container.people.packages.write(who, actor="cli:test"))
     return orjson.loads(ZipFile(io.BytesIO(content)).read("about.json"))
 

@@ -21,7 +21,7 @@ from app.governance.audit.store import Entry
 from app.people.erasure import service as rules
 from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
 from app.people.erasure.tombstones import Tombstones
-from app.people.finding.pseudonyms import Person
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.research.store import AggregateRepository
 from app.retention.closed_account_store import PLACE as ACCOUNT
 from app.retention.closed_account_store import AccountRepository, Closing
@@ -30,7 +30,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.traces.conformance.session_store import SESSIONS
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import MAX_CARRIED
 from app.wiring.container import Container
 from tests.multiparts import attachment_of
@@ -70,7 +70,7 @@ def erase(container: Container, *names: str) -> Erasure:
     return container.people.erasures.advance(started.id)
 
 
-def tokens(container: Container, who: Person) -> set[bytes]:
+def tokens(container: Container, who: IdentifiedDataSubject) -> set[bytes]:
     """Everything in the database that could stand for a person."""
     persons = container.people.persons
     return {*persons.flat(who), *persons.subjects(who), *persons.own_groups(who)}
@@ -90,7 +90,7 @@ def dump(container: Container) -> bytes:
     )
 
 
-def require_nothing_of(container: Container, who: Person) -> None:
+def require_nothing_of(container: Container, who: IdentifiedDataSubject) -> None:
     raw = dump(container)
     for token in tokens(container, who):
         assert token not in raw
@@ -147,9 +147,9 @@ def test_one_placeholder_stands_for_one_person_and_it_can_be_searched(container:
     homes.discard((container.settings.public_url, "tutor"))
     ((home, name),) = homes
     assert home == f"{container.settings.public_url}/erased"
-    from app.people.finding.finder import person_of
+    from app.people.finding.finder import data_subject_of
 
-    places = container.people.persons.places(person_of([{"account": {"homePage": home, "name": name}}]))
+    places = container.people.persons.places(data_subject_of([{"account": {"homePage": home, "name": name}}]))
     assert (places.own, places.mentions) == (0, 9)
 
 
@@ -507,7 +507,7 @@ def test_what_came_under_a_new_key_before_the_rest_is_deleted_stays(container: C
 
     def keep(day: int) -> None:
         document(container, Resource.STATE, "lea", f"d{day}")
-        who = container.keys.person_seal.encrypt(ACCOUNT, {subject: b"[]"})[subject]
+        who = container.keys.data_subject_cipher.encrypt(ACCOUNT, {subject: b"[]"})[subject]
         AccountRepository(container.platform.store).close(f"tool-{day}", [Closing(subject, day, who)])
         session = bytes([day] * 16)
         key = container.keys.subjects.ensured([subject])[subject]
@@ -680,7 +680,7 @@ def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
     send(container, named("lea"), named("tom"))
     refreshed(container)
     first = container.people.erasures.erase(person("lea"), actor=BY)
-    scan = SealedReader.scan
+    scan = StatementReader.scan
     begun: list[Erasure] = []
 
     def late(*given: Any) -> Any:
@@ -688,7 +688,7 @@ def test_who_is_erased_while_a_month_is_counted_again_is_told_of_it(
             begun.append(container.people.erasures.erase(person("tom"), actor=BY))
         return scan(*given)
 
-    monkeypatch.setattr(SealedReader, "scan", late)
+    monkeypatch.setattr(StatementReader, "scan", late)
     assert "daily_activity" in recounted(container, container.people.erasures.advance(first.id))
     assert "daily_activity" in recounted(container, container.people.erasures.advance(begun[0].id))
 

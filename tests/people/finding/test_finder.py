@@ -10,7 +10,7 @@ import pytest
 
 from app.core.errors import BadRequest
 from app.people.finding import finder as rules
-from app.people.finding.finder import MENTION, OWN, Named, person_of
+from app.people.finding.finder import MENTION, OWN, Named, data_subject_of
 from app.standards.xapi.documents import Resource
 from app.wiring.container import Container
 from tests.people.people import (
@@ -31,14 +31,14 @@ __all__ = ("container",)
 
 
 def test_several_identifiers_are_one_person_each_once_and_in_order() -> None:
-    found = person_of([{"openid": "https://id.example/z"}, account("b"), account("a"), account("b")])
+    found = data_subject_of([{"openid": "https://id.example/z"}, account("b"), account("a"), account("b")])
     assert found.identifiers == (f"account:{HOME}|a", f"account:{HOME}|b", "openid:https://id.example/z")
 
 
 @pytest.mark.parametrize("address", ["mailto:lea@ent.example", "mailto:Lea@Ent.example"])
 def test_an_address_stands_for_its_sum_as_well(address: str) -> None:
     sums = {hashlib.sha1(form.encode()).hexdigest() for form in (address, address.lower())}
-    found = person_of([{"mbox": address}])
+    found = data_subject_of([{"mbox": address}])
     assert set(found.identifiers) == {f"mbox:{address.lower()}"} | {f"mbox_sha1sum:{each}" for each in sums}
 
 
@@ -60,7 +60,7 @@ def test_an_address_stands_for_its_sum_as_well(address: str) -> None:
 )
 def test_what_names_nobody_is_refused_without_repeating_it(agents: list[Any]) -> None:
     with pytest.raises(BadRequest) as refused:
-        person_of(agents)
+        data_subject_of(agents)
     said = refused.value.detail + "".join(f"{fault.pointer}{fault.message}" for fault in refused.value.faults)
     assert "lea" not in said.lower()
 

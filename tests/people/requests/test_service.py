@@ -10,26 +10,28 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from app.core import clock
-from app.core.errors import BadRequest, CaseConflict, NotFound, Unavailable
+from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.people import wiring
-from app.people.finding.finder import person_of
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import data_subject_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.people.requests import service as cases
-from app.people.requests import steps as case_steps
-from app.people.requests.service import Cases, Standing
-from app.people.requests.store import CaseRepository
+from app.people.requests import steps as request_steps
+from app.people.requests.service import DataSubjectRequests, Standing
+from app.people.requests.store import DataSubjectRequestRepository
 from app.platform.mongo.connection import Store
 from app.settings import Settings
 from app.wiring.container import Container
 from tests.stores import initialised
 
-WHO = person_of([{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}])
-OTHER = Person(("account:https://ent.example|eleve-2",))
+WHO = data_subject_of(
+    [{"account": {"homePage": "https://ent.example", "name": "eleve-1"}}, {"mbox": "mailto:e@ent.example"}]
+)
+OTHER = IdentifiedDataSubject(("account:https://ent.example|eleve-2",))
 BY = "cli:test"
 
 
@@ -39,11 +41,13 @@ class Office:
     def __init__(self, store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> None:
         self.day = date(2026, 11, 25)
         self.store = store
-        self.repository = CaseRepository(store)
+        self.repository = DataSubjectRequestRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         self.subjects = SubjectKeys(store, keks, "default")
-        seal = PersonSeal(self.subjects, "default", os.urandom)
-        self.cases = Cases(self.repository, vault, seal, self.audit, clock.now_us, lambda: self.day, os.urandom)
+        seal = DataSubjectCipher(self.subjects, "default", os.urandom)
+        self.cases = DataSubjectRequests(
+            self.repository, vault, seal, self.audit, clock.now_us, lambda: self.day, os.urandom
+        )
 
     def identified(self, kind: str = "erasure") -> str:
         case = self.cases.open(kind, WHO, actor=BY)
@@ -147,7 +151,7 @@ def test_gdpr_17_a_step_while_the_person_is_erased_does_not_keep_who_it_was(
 
 def test_a_step_that_is_refused_changes_nothing_and_leaves_no_entry(office: Office) -> None:
     case = office.cases.open("erasure", WHO, actor=BY)
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         office.cases.done(case.id, actor=BY)
     assert office.entries() == ["request-opened"]
     assert office.cases.show(case.id, actor=BY).status == "open"
@@ -155,14 +159,14 @@ def test_a_step_that_is_refused_changes_nothing_and_leaves_no_entry(office: Offi
 
 def test_an_act_names_a_request_of_the_same_person_that_is_identified(office: Office) -> None:
     waiting = office.cases.open("erasure", WHO, actor=BY).id
-    with pytest.raises(CaseConflict, match="identify"):
+    with pytest.raises(DataSubjectRequestConflict, match="identify"):
         office.cases.require(waiting, WHO)
     known = office.identified()
-    required = office.cases.require(known, Person(WHO.identifiers[:1]))
+    required = office.cases.require(known, IdentifiedDataSubject(WHO.identifiers[:1]))
     assert required is not None
     assert required.id == known
     assert office.cases.person(known) == WHO
-    with pytest.raises(CaseConflict, match="another person"):
+    with pytest.raises(DataSubjectRequestConflict, match="another person"):
         office.cases.require(known, OTHER)
     with pytest.raises(NotFound):
         office.cases.require("r-none", WHO)
@@ -183,7 +187,7 @@ def test_what_ends_in_the_background_is_noted_after_the_answer(office: Office) -
     noted = office.cases.note_act(known, "erased", BY, {})
     assert noted is not None
     assert noted.status == "done"
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         office.cases.require(known)
 
 
@@ -216,7 +220,7 @@ def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(
     assert office.cases.remove_old(1_826, actor=BY) == 0
     office.day += timedelta(days=1)
     assert office.cases.remove_old(1_826, actor=BY) == 3
-    assert [one.id for one in office.cases.list(case_steps.STATUSES)] == [kept]
+    assert [one.id for one in office.cases.list(request_steps.STATUSES)] == [kept]
     said = office.audit.newest(["requests-removed"])
     assert sorted(id for entry in said for id in entry.detail["cases"]) == sorted(answered)
     assert office.cases.remove_old(1_826, actor=BY) == 0
@@ -234,23 +238,23 @@ def test_of_two_who_take_a_step_at_once_neither_undoes_the_other(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = office.identified()
-    real = CaseRepository.replace
+    real = DataSubjectRequestRepository.replace
     others = iter([True])
 
     def replace_late(repository, row):
         if next(others, False):
-            monkeypatch.setattr(CaseRepository, "replace", real)
+            monkeypatch.setattr(DataSubjectRequestRepository, "replace", real)
             office.cases.note_act(known, "restricted", BY, {})
         return real(repository, row)
 
-    monkeypatch.setattr(CaseRepository, "replace", replace_late)
+    monkeypatch.setattr(DataSubjectRequestRepository, "replace", replace_late)
     office.cases.note_act(known, "erased", BY, {})
     assert [step.what for step in office.cases.show(known, actor=BY).steps[2:]] == ["restricted", "erased"]
 
 
 def test_who_never_gets_through_is_told_to_try_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     known = office.identified()
-    monkeypatch.setattr(CaseRepository, "replace", lambda *_: False)
+    monkeypatch.setattr(DataSubjectRequestRepository, "replace", lambda *_: False)
     with pytest.raises(Unavailable):
         office.cases.done(known, actor=BY)
 
@@ -291,7 +295,7 @@ def test_gdpr_12_what_was_answered_late_stays_told_as_late(office: Office) -> No
     assert office.cases.standing() == Standing(1, 0, 1, 2)
     # A year later, and read anew.
     office.day = date(2027, 12, 26)
-    shown = {one.id: one for one in office.cases.list(case_steps.STATUSES)}
+    shown = {one.id: one for one in office.cases.list(request_steps.STATUSES)}
     assert {each: (shown[each].late, shown[each].answered) for each in (late, refused, timely, waiting)} == {
         late: (True, date(2026, 12, 26)),
         refused: (True, date(2026, 12, 26)),

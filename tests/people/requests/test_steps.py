@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from app.core.errors import BadRequest, CaseConflict
-from app.people.requests import steps as case_steps
-from app.people.requests.steps import Case, Step
+from app.core.errors import BadRequest, DataSubjectRequestConflict
+from app.people.requests import steps as request_steps
+from app.people.requests.steps import DataSubjectRequest, Step
 
 RECEIVED = date(2026, 1, 31)
 FIRST, SECOND = date(2026, 2, 28), date(2026, 4, 30)
@@ -21,8 +21,8 @@ def step(what: str = "x", note: str = "") -> Step:
     return Step(1, what, "cli:test", note)
 
 
-def opened(received: date = RECEIVED, today: date = RECEIVED, kind: str = "erasure") -> Case:
-    return case_steps.opened("r-1", kind, received, WHO, today, step("opened"))
+def opened(received: date = RECEIVED, today: date = RECEIVED, kind: str = "erasure") -> DataSubjectRequest:
+    return request_steps.opened("r-1", kind, received, WHO, today, step("opened"))
 
 
 class Request(RuleBasedStateMachine):
@@ -37,11 +37,11 @@ class Request(RuleBasedStateMachine):
 
     def attempt(self, allowed: bool, what: str, note: str = "") -> None:
         takes = {
-            "identified": lambda: case_steps.identified(self.case, step(what, note)),
-            "extended": lambda: case_steps.extended(self.case, self.today, step(what, note)),
-            "done": lambda: case_steps.done(self.case, self.today, step(what, note)),
-            "refused": lambda: case_steps.refused(self.case, self.today, step(what, note)),
-            "acted": lambda: case_steps.acted(self.case, step(what, note)),
+            "identified": lambda: request_steps.identified(self.case, step(what, note)),
+            "extended": lambda: request_steps.extended(self.case, self.today, step(what, note)),
+            "done": lambda: request_steps.done(self.case, self.today, step(what, note)),
+            "refused": lambda: request_steps.refused(self.case, self.today, step(what, note)),
+            "acted": lambda: request_steps.acted(self.case, step(what, note)),
         }
         before = self.case
         if allowed:
@@ -50,7 +50,7 @@ class Request(RuleBasedStateMachine):
             assert self.case.steps[:-1] == before.steps
             assert self.case.steps[-1].what == what
         else:
-            with pytest.raises(CaseConflict):
+            with pytest.raises(DataSubjectRequestConflict):
                 takes[what]()
             assert self.case is before
 
@@ -106,8 +106,8 @@ TestRequest = Request.TestCase
 
 def test_gdpr_12_4_a_refusal_says_why_and_12_3_an_extension_too() -> None:
     for take in (
-        lambda: case_steps.refused(opened(), RECEIVED, step(note=" ")),
-        lambda: case_steps.extended(opened(), RECEIVED, step()),
+        lambda: request_steps.refused(opened(), RECEIVED, step(note=" ")),
+        lambda: request_steps.extended(opened(), RECEIVED, step()),
     ):
         with pytest.raises(BadRequest) as refused:
             take()
@@ -129,6 +129,6 @@ def test_what_cannot_be_is_refused_where_it_stands(received: date, kind: str, po
 
 
 def test_gdpr_12_6_nothing_is_done_before_it_is_known_who_asks() -> None:
-    with pytest.raises(CaseConflict, match="identify"):
-        case_steps.require_acting(opened())
-    case_steps.require_acting(case_steps.identified(opened(), step()))
+    with pytest.raises(DataSubjectRequestConflict, match="identify"):
+        request_steps.require_acting(opened())
+    request_steps.require_acting(request_steps.identified(opened(), step()))

@@ -22,7 +22,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from app.commands.jobs import jobs
 from app.core.errors import KeyInUse
 from app.keys import organisation as organisation_keys
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.platform.mongo.embedded.server import find_binary
 from app.settings import load
 from app.standards.xapi.query import StatementQuery
@@ -139,7 +139,7 @@ def test_everything_works_with_it(container: Container, tmp_path: Path, monkeypa
     assert container.operations.index_rotation.reindex().finished
     assert container.operations.documents_rotation.rotate().finished
     written = container.operations.backups.create(tmp_path)
-    erasure = container.people.erasures.erase(person_of([ANA]), actor="cli:test")
+    erasure = container.people.erasures.erase(data_subject_of([ANA]), actor="cli:test")
     assert container.people.erasures.advance(erasure.id).receipt
     assert container.governance.audit.verify().intact
     container.close()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.core.personal_data import DataSubject, Ended, Erasing
-from app.crypto.documents import Layer, person_layer
+from app.crypto.documents import Layer, data_subject_layer
 from app.crypto.keys import Cipher, KeyEncryptionKeys, OrganisationKeys
+from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.keys.person_seal import PersonSeal
 from app.platform.mongo import learner_collection
 from app.platform.mongo.collection import DataContext, UnderLearners
 from app.platform.mongo.connection import Store
@@ -22,7 +22,7 @@ LEA, BO = bytes(16), bytes([1]) * 16
 
 
 def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
-    return (person_layer("note", bytes(found["subject"])),)
+    return (data_subject_layer("note", bytes(found["subject"])),)
 
 
 UNDER = UnderLearners(("note",), _layers, ("subject",))
@@ -37,7 +37,7 @@ class Notes:
         self.context = DataContext(store, vault, self.learners)
         self.rows = store.collection("notes")
         self.keys = store.collection("subjects")
-        self.seal = PersonSeal(self.learners, "default", os.urandom)
+        self.seal = DataSubjectCipher(self.learners, "default", os.urandom)
 
     @property
     def data(self) -> LearnerCollection:

@@ -19,7 +19,7 @@ from app.people.erasure.store import ErasureRepository
 from app.platform.mongo.connection import Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
-from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
 from app.traces.turns import Turns
@@ -102,7 +102,7 @@ def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> D
     repository = DocumentRepository(store)
     return Documents(
         repository=repository,
-        seal=DocumentSeal(repository, subjects, vault, ErasureRepository(store), clock.random_bytes),
+        seal=DocumentCipher(repository, subjects, vault, ErasureRepository(store), clock.random_bytes),
         keys=vault,
         audit=Sink(),
         now_us=lambda: next(ticks),

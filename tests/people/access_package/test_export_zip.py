@@ -11,7 +11,7 @@ from zipfile import ZipFile
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.people.access_package.package_zip import ZipStream
+from app.people.access_package.export_zip import ZipStream
 
 MOMENT = datetime(2026, 11, 25, 8, 0, 2, tzinfo=UTC)
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from app.people.access_package import person_page, person_summary
-from app.people.access_package.person_summary import MAX_LENGTH, Summary, Words, words_of
-from app.people.access_package.person_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
+from app.people.access_package import export_page, export_summary
+from app.people.access_package.export_summary import MAX_LENGTH, Summary, Words, words_of
+from app.people.access_package.export_words import BASES, LANGUAGES, MONTHS, PURPOSES, README, WORDS
 from app.settings import Settings, split_purposes
 
 AT = 1_790_000_000_000_000
@@ -161,7 +161,7 @@ def about(text: str = "text", **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_says_what_the_law_asks_for(language: str) -> None:
-    read = Reader(person_page.page(about(), language))
+    read = Reader(export_page.page(about(), language))
     numbers = "1\u202f234" if language == "fr" else "1,234"
     for said in (
         numbers,
@@ -176,7 +176,7 @@ def test_the_page_says_what_the_law_asks_for(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_empty_answer_is_an_answer(language: str) -> None:
-    read = Reader(person_page.page(about(empty=True), language))
+    read = Reader(export_page.page(about(empty=True), language))
     assert WORDS[language]["nothing"] in read.text
     contact = about()["contacts"][0]
     for said in ("CNIL", "requests.json", contact["dpo"]["contact"], contact["controller"]["name"]):
@@ -187,7 +187,7 @@ def test_an_empty_answer_is_an_answer(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_can_be_used_by_everybody(language: str) -> None:
-    read = Reader(person_page.page(about(), language))
+    read = Reader(export_page.page(about(), language))
     levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -205,7 +205,7 @@ def test_the_page_can_be_used_by_everybody(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_needs_nothing_else_and_forbids_it(language: str) -> None:
-    page = person_page.page(about(), language).decode()
+    page = export_page.page(about(), language).decode()
     read = Reader(page.encode())
     assert not {"script", "img", "link", "iframe", "object", "form", "base"} & {tag for tag, _ in read.elements}
     loading = {"src", "srcset", "style", "action", "xlink:href", "background", "poster", "data"}
@@ -241,8 +241,8 @@ HOSTILE = [
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_of_a_sender_is_more_than_text(text: str, language: str) -> None:
-    plain = Reader(person_page.page(about(), language))
-    page = person_page.page(about(text), language)
+    plain = Reader(export_page.page(about(), language))
+    page = export_page.page(about(text), language)
     read = Reader(page)
     # The same elements, with the same attributes, in the same order: the text is nothing but text.
     assert read.elements == plain.elements
@@ -253,12 +253,12 @@ def test_no_text_of_a_sender_is_more_than_text(text: str, language: str) -> None
 @settings(max_examples=60, deadline=None)
 @given(some.text(max_size=400))
 def test_no_text_at_all_is_more_than_text(text: str) -> None:
-    plain = Reader(person_page.page(about(), "fr"))
-    assert Reader(person_page.page(about(text), "fr")).elements == plain.elements
+    plain = Reader(export_page.page(about(), "fr"))
+    assert Reader(export_page.page(about(text), "fr")).elements == plain.elements
 
 
 def test_elements_are_those_of_the_template() -> None:
-    assert {tag for tag, _ in Reader(person_page.page(about(), "en")).elements} <= ELEMENTS
+    assert {tag for tag, _ in Reader(export_page.page(about(), "en")).elements} <= ELEMENTS
 
 
 def test_both_languages_have_the_same_words_and_the_template_uses_them_all() -> None:
@@ -270,7 +270,7 @@ def test_both_languages_have_the_same_words_and_the_template_uses_them_all() -> 
         assert "manifest.json" in README[language]
     for name, text in WORDS["fr"].items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", WORDS["en"][name])), name
-    template = (person_page._FOLDER / "person.html").read_text()
+    template = (export_page._FOLDER / "person.html").read_text()
     used = set(re.findall(r"w\.([a-z_]+)", template)) | {"other_tools", "earlier"}
     composed = {name for name in WORDS["fr"] if name.startswith(("role_", "way_", "identifier_"))}
     assert used | composed == set(WORDS["fr"])
@@ -288,12 +288,12 @@ months = some.dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(some.lists(months, max_size=9))
 def test_the_chart_counts_every_statement_once(listed: list[dict[str, int]]) -> None:
-    drawn = person_page.chart([{"name": f"tool {n}", "months": each} for n, each in enumerate(listed)], "en")
+    drawn = export_page.chart([{"name": f"tool {n}", "months": each} for n, each in enumerate(listed)], "en")
     total = sum(sum(each.values()) for each in listed)
     assert sum(month.total for month in drawn.months) == total
     assert all(sum(month.counts) == month.total and len(month.counts) == len(drawn.series) for month in drawn.months)
-    assert len(drawn.months) <= person_page.MAX_MONTHS + 1
-    assert len(drawn.series) <= len(person_page.COLOURS) + 1
+    assert len(drawn.months) <= export_page.MAX_MONTHS + 1
+    assert len(drawn.series) <= len(export_page.COLOURS) + 1
     for bar in drawn.bars:
         assert drawn.left <= bar.x and bar.x + bar.width <= drawn.width + 0.01
         assert bar.y >= 0 and bar.y + bar.height <= drawn.height
@@ -305,7 +305,7 @@ def test_the_chart_counts_every_statement_once(listed: list[dict[str, int]]) -> 
 
 
 def test_a_month_without_statements_is_shown_as_such() -> None:
-    drawn = person_page.chart([{"name": "tutor", "months": {"2025-12": 1, "2026-02": 3}}], "fr")
+    drawn = export_page.chart([{"name": "tutor", "months": {"2025-12": 1, "2026-02": 3}}], "fr")
     assert [(month.label, month.total) for month in drawn.months] == [("12/2025", 1), ("01/2026", 0), ("02/2026", 3)]
 
 
@@ -368,7 +368,7 @@ def test_numbers_have_the_form_of_their_language(sent: dict[str, object], fr: st
 
 def test_the_store_and_recipients_have_the_controllers_name() -> None:
     export = {"at": AT, "package": "p", "aggregates": ["a"], "recipients": ["default", "Inspection"]}
-    read = Reader(person_page.page(about(exports=[export]), "fr"))
+    read = Reader(export_page.page(about(exports=[export]), "fr"))
     name = about()["contacts"][0]["controller"]["name"]
     assert f"« {name} »" in read.text
     assert f"{name}, Inspection" in read.text
@@ -377,7 +377,7 @@ def test_the_store_and_recipients_have_the_controllers_name() -> None:
 
 def test_identifiers_are_told_in_words() -> None:
     given = ["account:https://ent.example/a%7Cb|p-7|f", "mbox:mailto:a@ent.example", "openid:https://o.example/z"]
-    read = Reader(person_page.page(about(identifiers=given), "fr"))
+    read = Reader(export_page.page(about(identifiers=given), "fr"))
     assert "compte p-7|f, de https://ent.example/a|b" in read.text
     assert "adresse électronique a@ent.example" in read.text
     assert "OpenID https://o.example/z" in read.text
@@ -430,33 +430,33 @@ def test_months_are_those_in_which_it_happened(language: str) -> None:
         statement = {"verb": {"id": "https://v.example/1"}, "object": {"id": "https://a.example/1"}}
         more = {} if said is None else {"timestamp": said}
         summary.statement(statement | more, stored=stored, source="t", own=True, voided=False, roles=["actor"])
-    stored_in = f"{person_summary.moment(AT).astimezone(ZoneInfo('Europe/Paris')):%Y-%m}"
+    stored_in = f"{export_summary.moment(AT).astimezone(ZoneInfo('Europe/Paris')):%Y-%m}"
     assert dict(summary.tools["t"].months) == {"2026-06": 1, "2026-07": 1, stored_in: 2}
-    assert WORDS[language]["chart_note"] in Reader(person_page.page(about(), language)).text
+    assert WORDS[language]["chart_note"] in Reader(export_page.page(about(), language)).text
 
 
 def test_statements_of_long_ago_are_counted_in_the_chart() -> None:
-    drawn = person_page.chart([{"name": "tutor", "months": {"0001-01": 2, "1900-05": 3, "2026-02": 1}}], "en")
+    drawn = export_page.chart([{"name": "tutor", "months": {"0001-01": 2, "1900-05": 3, "2026-02": 1}}], "en")
     assert (drawn.months[0].total, sum(month.total for month in drawn.months)) == (5, 6)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_day_of_deletion_is_promised_for_restricted_data(language: str) -> None:
-    text = Reader(person_page.page(one_tool(until=None) | {"restricted": AT}, language)).text
+    text = Reader(export_page.page(one_tool(until=None) | {"restricted": AT}, language)).text
     assert WORDS[language]["retention_restricted"] in text
     assert WORDS[language]["retention_until"].partition("{")[0] not in text
-    free = Reader(person_page.page(one_tool() | {"restricted": None}, language)).text
+    free = Reader(export_page.page(one_tool() | {"restricted": None}, language)).text
     assert WORDS[language]["retention_restricted"] not in free
     assert WORDS[language]["retention_until"].partition("{")[0] in free
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_account_that_ended_is_told_with_what_follows(language: str) -> None:
-    ended = Reader(person_page.page(one_tool(), language)).text
+    ended = Reader(export_page.page(one_tool(), language)).text
     assert WORDS[language]["retention_ended"].partition("{")[0] in ended
     assert "3 mois après la fin" in ended or "3 months after your account" in ended
     goes_on = one_tool(closed_months=None, ended=None, ended_before=None)
-    text = Reader(person_page.page(goes_on, language)).text
+    text = Reader(export_page.page(goes_on, language)).text
     assert WORDS[language]["retention_ended"].partition("{")[0] not in text
     assert "3 mois" not in text and "3 months" not in text
 
@@ -474,7 +474,7 @@ def test_an_account_that_ended_is_told_with_what_follows(language: str) -> None:
     ],
 )
 def test_numbers_are_said_in_the_grammar_of_the_language(language: str, count: int, said: str) -> None:
-    assert said in Reader(person_page.page(one_tool(own=count), language)).text
+    assert said in Reader(export_page.page(one_tool(own=count), language)).text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -482,7 +482,7 @@ def test_readings_are_told_with_their_purpose_and_their_time(language: str) -> N
     def told(**changes: Any) -> str:
         reading = {"reader": "r", "way": "asked", "purpose": None, "treatment": None, "count": 1}
         reading |= {"first": "2025-03", "last": "2026-11-01", **changes}
-        return Reader(person_page.page(about() | {"readings": [reading]}, language)).text
+        return Reader(export_page.page(about() | {"readings": [reading]}, language)).text
 
     assert PURPOSES[language]["research"] in told(purpose="research")
     assert "local-code" in told(purpose="local-code")

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.counted import is_singular
-from app.people.access_package.person_summary import moment, shortened
-from app.people.access_package.person_words import BASES, MONTHS, PURPOSES, WORDS
+from app.people.access_package.export_summary import moment, shortened
+from app.people.access_package.export_words import BASES, MONTHS, PURPOSES, WORDS
 
 COLOURS: Final = ("#1f4e79", "#c2571a", "#2e7d32", "#7b3fa0", "#8a6d00", "#b3261e")
 """Of the tools in the chart: told apart without colour vision by their lightness, each 4.5 to 1 on white or more."""

@@ -16,7 +16,7 @@ from app.traces.erasures import ErasuresUnderWay
 _log = structlog.stdlib.get_logger("sillage.documents")
 
 
-class DocumentSeal:
+class DocumentCipher:
     """Encryption with the key of a document's learner, or with one of the organisation where there is none."""
 
     def __init__(

@@ -15,11 +15,11 @@ import orjson
 import pytest
 
 from app.access.store import Source
-from app.core.errors import CaseConflict, NotFound
+from app.core.errors import DataSubjectRequestConflict, NotFound
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
-from app.people.access_package import person_package
+from app.people.access_package import subject_access_export
 from app.people.finding import finder as persons
-from app.people.finding.finder import person_of
+from app.people.finding.finder import data_subject_of
 from app.retention.closed_accounts import Event
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
@@ -68,7 +68,9 @@ class House:
         )
 
     def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:
-        return Package(b"".join(self.container.people.packages.write(person_of(agents), actor="cli:test", case=case)))
+        return Package(
+            b"".join(self.container.people.packages.write(data_subject_of(agents), actor="cli:test", case=case))
+        )
 
     def reader(self, label: str, *scopes: str) -> str:
         wanted = scopes or ("statements/read",)
@@ -122,11 +124,11 @@ def house(settings: Settings, database_name: str) -> Iterator[House]:
 
 
 def test_gdpr_15_requests_and_ends_of_accounts_are_in_it(house: House) -> None:
-    cases, who = house.container.people.cases, person_of([ME])
-    cases.open("erasure", person_of([PAUL]), note="not to be told", actor="cli:staff")
+    cases, who = house.container.people.cases, data_subject_of([ME])
+    cases.open("erasure", data_subject_of([PAUL]), note="not to be told", actor="cli:staff")
     case = cases.open("access", who, note="letter of the parents", actor="cli:staff")
     house.container.retention.accounts.announce(
-        "ent", [Event(person_of([agent]), "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k"
+        "ent", [Event(data_subject_of([agent]), "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k"
     )
     found = house.package(ME)
     (request,) = found.json("requests.json")
@@ -380,7 +382,7 @@ def test_exports_since_the_first_statement_are_told(house: House) -> None:
 
 def test_it_is_on_record_before_the_first_byte(house: House) -> None:
     house.send(statement(actor=ME))
-    person = person_of([ME])
+    person = data_subject_of([ME])
     pieces = house.container.people.packages.write(person, actor="sk-dpo")
     subjects = house.container.people.persons.asked(person)
     assert house.entries(PERSON_ACCESS_STARTED) == [{"subjects": subjects}]
@@ -393,7 +395,7 @@ def test_it_is_on_record_before_the_first_byte(house: House) -> None:
 
 def test_one_that_is_not_read_to_its_end_is_not_given(house: House) -> None:
     house.send(statement(actor=ME))
-    pieces = house.container.people.packages.write(person_of([ME]), actor="sk-dpo")
+    pieces = house.container.people.packages.write(data_subject_of([ME]), actor="sk-dpo")
     next(pieces)
     del pieces
     assert house.entries(PERSON_ACCESS_GIVEN) == []
@@ -408,18 +410,18 @@ def test_nothing_personal_is_in_the_audit_log(house: House) -> None:
 
 def test_a_request_that_is_not_there_stops_it_before_anything_is_read(house: House) -> None:
     with pytest.raises(NotFound):
-        house.container.people.packages.write(person_of([ME]), actor="sk-dpo", case="r-000000000000")
+        house.container.people.packages.write(data_subject_of([ME]), actor="sk-dpo", case="r-000000000000")
     assert house.entries(PERSON_ACCESS_STARTED) == []
 
 
 def test_the_case_says_what_was_given(house: House) -> None:
     house.send(statement(actor=ME))
     cases = house.container.people.cases
-    case = cases.open("access", person_of([ME]), actor="sk-dpo").id
-    with pytest.raises(CaseConflict):  # nobody knows yet who asks
+    case = cases.open("access", data_subject_of([ME]), actor="sk-dpo").id
+    with pytest.raises(DataSubjectRequestConflict):  # nobody knows yet who asks
         house.package(ME, case=case)
     cases.identify(case, actor="sk-dpo")
-    with pytest.raises(CaseConflict):
+    with pytest.raises(DataSubjectRequestConflict):
         house.package(PAUL, case=case)
     found = house.package(ME, case=case)
     assert found.about["case"] == case
@@ -430,8 +432,8 @@ def test_the_case_says_what_was_given(house: House) -> None:
 
 def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
     house.send(statement(actor=ME))
-    house.container.people.restriction.restrict(person_of([ME]), actor="sk-dpo")
-    house.container.people.restriction.note_objection(person_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.restrict(data_subject_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.note_objection(data_subject_of([ME]), actor="sk-dpo")
     house.send(statement(actor=ME))
     found = house.package(ME)
     assert (len(found.own), found.about["objects"]) == (2, ["research"])
@@ -442,7 +444,7 @@ def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:
 def test_no_day_of_deletion_is_promised_while_data_are_restricted(house: House) -> None:
     house.send(statement(actor=ME))
     assert house.package(ME).about["tools"][0]["until"] is not None
-    house.container.people.restriction.restrict(person_of([ME]), actor="sk-dpo")
+    house.container.people.restriction.restrict(data_subject_of([ME]), actor="sk-dpo")
     assert house.package(ME).about["tools"][0]["until"] is None
 
 
@@ -453,7 +455,7 @@ def test_the_end_of_an_account_brings_the_day_of_deletion_forward(house: House) 
     (tool,) = house.package(ME).about["tools"]
     assert (tool["closed_months"], tool["ended"]) == (3, None)
     closed = tool["last"] + 1
-    house.container.retention.accounts.announce("tutor", [Event(person_of([ME]), "closed", closed)], actor="k")
+    house.container.retention.accounts.announce("tutor", [Event(data_subject_of([ME]), "closed", closed)], actor="k")
     (after,) = house.package(ME).about["tools"]
     assert (after["ended"], after["until"]) == (closed, after["ended_before"])
     assert after["until"] < tool["until"]
@@ -478,7 +480,7 @@ def test_a_version_that_is_not_in_force_is_in_it_and_is_not_what_holds(house: Ho
 @pytest.mark.long
 def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # Small pages and files: either peak has many of them.
-    monkeypatch.setattr(person_package, "MAX_ITEMS", 100)
+    monkeypatch.setattr(subject_access_export, "MAX_ITEMS", 100)
     monkeypatch.setattr(persons, "PAGE", 100)
 
     def peak(batches: int) -> int:
@@ -490,7 +492,7 @@ def test_memory_does_not_grow_with_what_is_held(house: House, monkeypatch: pytes
         gc.collect()
         tracemalloc.start()
         try:
-            length = sum(map(len, house.container.people.packages.write(person_of([me]), actor="cli:test")))
+            length = sum(map(len, house.container.people.packages.write(data_subject_of([me]), actor="cli:test")))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

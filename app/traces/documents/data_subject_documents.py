@@ -13,7 +13,7 @@ from app.core.errors import DecryptionFailed
 from app.crypto import documents as sealing
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.documents import Content, Place, Resource
-from app.traces.documents.seal import DocumentSeal
+from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.store import DocumentRepository, DocumentRow
 
 _AT_ONCE = 50
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
     updated: int
 
 
-class PersonDocuments:
+class DataSubjectDocuments:
     """The documents of one person. Holds tokens of each, and no content.
 
     Attributes:
@@ -46,7 +46,7 @@ class PersonDocuments:
     def __init__(
         self,
         repository: DocumentRepository,
-        seal: DocumentSeal,
+        seal: DocumentCipher,
         keys: OrganisationKeys,
         *,
         identifiers: Sequence[str],
@@ -125,17 +125,17 @@ class PersonDocuments:
         return sealing.token(self._keys, "document-context", resource.value, activity, identifier, None)
 
 
-class DocumentsByPerson:
+class DocumentsByDataSubject:
     """The documents of any person."""
 
-    def __init__(self, repository: DocumentRepository, seal: DocumentSeal, keys: OrganisationKeys) -> None:
+    def __init__(self, repository: DocumentRepository, seal: DocumentCipher, keys: OrganisationKeys) -> None:
         self._repository = repository
         self._seal = seal
         self._keys = keys
 
-    def of(self, identifiers: Sequence[str], subjects: Sequence[bytes]) -> PersonDocuments:
+    def of(self, identifiers: Sequence[str], subjects: Sequence[bytes]) -> DataSubjectDocuments:
         """Those of the person with these canonical identifiers and subject tokens."""
-        return PersonDocuments(self._repository, self._seal, self._keys, identifiers=identifiers, tokens=subjects)
+        return DataSubjectDocuments(self._repository, self._seal, self._keys, identifiers=identifiers, tokens=subjects)
 
     def marks(self, subjects: Sequence[bytes]) -> Iterator[bytes]:
         """The tokens by which readings of the documents of these persons are on record."""

@@ -43,14 +43,14 @@ from app.core.months import closed_before
 from app.core.personal_data import PersonalDataStore
 from app.governance.audit.log import PERSON_ACCESS_GIVEN, PERSON_ACCESS_STARTED
 from app.governance.register.service import ProcessingActivity, Register, version_on
-from app.people.access_package import person_page
-from app.people.access_package.package_zip import ZipStream
-from app.people.access_package.person_summary import Named as NamedThing
-from app.people.access_package.person_summary import Summary, moment
-from app.people.access_package.person_words import LANGUAGES, README
+from app.people.access_package import export_page
+from app.people.access_package.export_summary import Named as NamedThing
+from app.people.access_package.export_summary import Summary, moment
+from app.people.access_package.export_words import LANGUAGES, README
+from app.people.access_package.export_zip import ZipStream
 from app.people.access_package.recipients import Received, Recipients
-from app.people.finding.finder import OWN, Named, Persons
-from app.people.finding.pseudonyms import Person
+from app.people.finding.finder import OWN, DataSubjectFinder, Named
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.people.restriction import Restriction
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
@@ -58,9 +58,9 @@ from app.standards.xapi.documents import Content, Place
 from app.standards.xapi.masking import Mask, Masked
 from app.standards.xapi.media_types import essence
 from app.standards.xapi.timestamps import render
-from app.traces.documents.person_documents import DocumentsByPerson
+from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.statements.attachments import Attachments
-from app.traces.statements.reader import SealedReader
+from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Plain, Stored
 
 FORMAT: Final = "sillage-person-package"
@@ -104,7 +104,7 @@ _PACKED_ALREADY: Final = ("audio/", "image/", "video/", "application/zip", "appl
 
 
 class HeldDocument(Protocol):
-    """A document of the person, as ``app/traces/documents/person_documents.py`` gives it."""
+    """A document of the person, as ``app/traces/documents/data_subject_documents.py`` gives it."""
 
     @property
     def place(self) -> Place:
@@ -168,10 +168,10 @@ class Standing(Protocol):
         """Purposes objected to."""
 
 
-class CaseDesk(Protocol):
+class RequestDesk(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, id: str, person: Person | None = None) -> object:
+    def require(self, id: str, person: IdentifiedDataSubject | None = None) -> object:
         """Raise unless there is such a request of this person, and it is the time to act on it."""
 
     def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
@@ -201,9 +201,9 @@ class Held(NamedTuple):
         restriction: Tells what holds for a person.
     """
 
-    persons: Persons
-    reader: SealedReader
-    documents: DocumentsByPerson
+    persons: DataSubjectFinder
+    reader: StatementReader
+    documents: DocumentsByDataSubject
     attachments: Attachments
     stores: Sequence[PersonalDataStore]
     ends: ClosedAccounts
@@ -223,7 +223,7 @@ class Progress(NamedTuple):
 ProgressCallback = Callable[[Progress], None]
 
 
-class Packages:
+class SubjectAccessExports:
     """Makes packages. Safe to share between threads: each package is its own."""
 
     def __init__(
@@ -231,7 +231,7 @@ class Packages:
         held: Held,
         *,
         audit: AuditSink,
-        cases: CaseDesk,
+        cases: RequestDesk,
         now_us: Clock,
         random: RandomBytes,
         organisation: str,
@@ -260,7 +260,12 @@ class Packages:
         self._timezone = ZoneInfo(timezone)
 
     def write(
-        self, person: Person, *, actor: str, case: str | None = None, progress: ProgressCallback = lambda _: None
+        self,
+        person: IdentifiedDataSubject,
+        *,
+        actor: str,
+        case: str | None = None,
+        progress: ProgressCallback = lambda _: None,
     ) -> Iterator[bytes]:
         """The package of one person, as the bytes of a zip, in pieces.
 
@@ -274,7 +279,7 @@ class Packages:
             progress: Told how far it is, batch by batch.
 
         Raises:
-            NotFound, CaseConflict: there is no such request, or not of this person.
+            NotFound, DataSubjectRequestConflict: there is no such request, or not of this person.
             DatabaseUnavailable: at once or while the pieces are read; what there is of the zip is then of no use.
         """
         person = self._held.persons.whole(person)
@@ -302,7 +307,7 @@ class Packages:
         if case is not None:
             self._cases.note_act(case, "package-written", actor, given)
 
-    def mask(self, person: Person) -> Mask:
+    def mask(self, person: IdentifiedDataSubject) -> Mask:
         """A mask for one package."""
         return Mask(person.every, self._random(32))
 
@@ -322,8 +327,8 @@ class _Package:
 
     def __init__(
         self,
-        packages: Packages,
-        person: Person,
+        packages: SubjectAccessExports,
+        person: IdentifiedDataSubject,
         case: str | None,
         actor: str,
         detail: Mapping[str, object],
@@ -353,7 +358,7 @@ class _Package:
         # Read when they are written.
         made = [(store, store.export(self._who)) for store in self._held.stores]
         self._given_apart = [(store, part) for store, part in made if part is not None]
-        self._given = persons.subjects(Person(person.identifiers, ()))
+        self._given = persons.subjects(IdentifiedDataSubject(person.identifiers, ()))
         self._reach = persons.reach(person)
         self._documents = self._held.documents.of(person.every, subjects)
         self._sources = {source.id: source for source in self._held.sources.list()}
@@ -375,7 +380,7 @@ class _Package:
         about = self._about(activities, read)
         self._zip.add("about.json", _json(about))
         for language in LANGUAGES:
-            self._zip.add(f"index.{language}.html", person_page.page(about, language))
+            self._zip.add(f"index.{language}.html", export_page.page(about, language))
         manifest = self._manifest()
         given = {
             "statements": self._summary.own,

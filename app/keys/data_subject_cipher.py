@@ -9,7 +9,7 @@ from app.crypto import documents
 from app.keys.learners import SubjectKeys
 
 
-class PersonSeal:
+class DataSubjectCipher:
     """Encryption with data subjects' own keys. Safe to share between threads."""
 
     def __init__(self, subjects: SubjectKeys, organisation: str, random: RandomBytes) -> None:
@@ -51,8 +51,8 @@ class PersonSeal:
 
 
 def _bound(place: str, subject: bytes) -> str:
-    return documents.person_layer(place, subject).place
+    return documents.data_subject_layer(place, subject).place
 
 
 def _layers(place: str, subjects: Sequence[bytes]) -> list[documents.Layer]:
-    return [documents.person_layer(place, subject) for subject in subjects]
+    return [documents.data_subject_layer(place, subject) for subject in subjects]
