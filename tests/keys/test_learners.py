@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
-from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.core import clock
 from app.core.errors import KeyRefused
@@ -18,6 +17,7 @@ from app.crypto.keys import KeyEncryptionKeys, Wrapped, subject_place
 from app.keys.learners import Replacement, SubjectKeys, WrappedKeys
 from app.platform.mongo.connection import Document, Store
 from tests.keys.providers.test_file import versions
+from tests.monitored import Commands
 
 ONE = versions("active").keks
 TWO = versions("decrypt-only", "active").keks
@@ -77,24 +77,6 @@ def test_a_version_that_is_not_held_is_named(store: Store) -> None:
     (subject,) = make(store, 1, TWO)
     with pytest.raises(KeyRefused, match="Version 2"):
         SubjectKeys(store, ONE, "default").existing([subject])
-
-
-class Commands(CommandListener):
-    """Names of the commands that a client sends to one collection, in order."""
-
-    def __init__(self, collection: str) -> None:
-        self._collection = collection
-        self.seen: list[str] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        if event.command.get(event.command_name) == self._collection:
-            self.seen.append(event.command_name)
-
-    def succeeded(self, event: object) -> None:
-        pass
-
-    def failed(self, event: object) -> None:
-        pass
 
 
 @pytest.fixture

@@ -388,7 +388,7 @@ class Documents:
 
     def _overwrite(self, row: DocumentRow) -> None:
         for _ in range(_TRIES):
-            if self._repository.replace(row) or self._repository.insert(row):
+            if self._repository.overwrite(row):
                 self._require_living(row)
                 return
         raise _contended()

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pymongo
-from pymongo.errors import DuplicateKeyError
+from pymongo import InsertOne, ReplaceOne
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from app.core.personal_data import DataSubject, Personal
 from app.crypto.documents import Layer, place, token
 from app.platform.mongo.collection import DataContext, Declared, Index, UnderDocumentsKey, UnderLearners
 from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.group_commit import GroupCommit
 from app.platform.mongo.learner_collection import Aged, LearnerCollection
 from app.standards.xapi.documents import Resource
 
 NAME = "documents"
 _COUNT_SECONDS = 600.0
+# Larger ones are written alone: those of others would wait for all their bytes.
+_MAX_SHARED_BYTES = 64 * 1024
+_DUPLICATE = 11000
+_Write = InsertOne[Document] | ReplaceOne[Document]
 
 
 def _layers(found: Mapping[str, Any], field: str) -> tuple[Layer, ...]:
@@ -115,6 +121,7 @@ class DocumentRepository:
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
+        self._writes: GroupCommit[_Write, bool] = GroupCommit(self._write)
 
     def get(self, id: bytes) -> DocumentRow | None:
         """The document, if there is one."""
@@ -147,23 +154,42 @@ class DocumentRepository:
 
     def insert(self, row: DocumentRow) -> bool:
         """Store a new document; False, and nothing stored, when there is one already."""
-        with translated():
-            try:
-                self._collection.insert_one(_document(row))
-            except DuplicateKeyError:
-                return False
-        return True
+        return self._shared(row, InsertOne(_document(row)))
 
-    def replace(self, row: DocumentRow, *, expected: bytes | None = None) -> bool:
-        """Replace a document that is there, with the tag token ``expected`` if given; False when it is not so."""
+    def overwrite(self, row: DocumentRow) -> bool:
+        """Store a document, whatever is there; False, and nothing stored, when another writer creates it just now."""
+        return self._shared(row, ReplaceOne({"_id": row.id}, _document(row), upsert=True))
+
+    def _shared(self, row: DocumentRow, write: _Write) -> bool:
+        # What several threads store at once goes together: it costs MongoDB one flush of its journal.
         with translated():
-            outcome = self._collection.replace_one(_wanted(row.id, expected), _document(row))
+            return self._writes.put(write) if len(row.body) <= _MAX_SHARED_BYTES else self._write([write])[0]
+
+    def _write(self, writes: Sequence[_Write]) -> list[bool]:
+        """Store documents that have nothing to do with each other; whether each was stored, else its id is taken."""
+        stored = [True] * len(writes)
+        try:
+            self._collection.bulk_write(writes, ordered=False)
+        except BulkWriteError as failed:
+            faults = failed.details["writeErrors"]
+            refused = [fault for fault in faults if fault["code"] != _DUPLICATE] or failed.details["writeConcernErrors"]
+            if refused:
+                # Nobody can tell whose failed: each sends again.
+                raise OperationFailure(str(refused[0].get("errmsg", "")), refused[0]["code"]) from None
+            for fault in faults:
+                stored[fault["index"]] = False
+        return stored
+
+    def replace(self, row: DocumentRow, *, expected: bytes) -> bool:
+        """Replace a document that has the tag token ``expected``; False when it is not so."""
+        with translated():
+            outcome = self._collection.replace_one({"_id": row.id, "etag": expected}, _document(row))
         return outcome.matched_count == 1
 
     def delete(self, id: bytes, *, expected: bytes) -> bool:
         """Delete a document that has the tag token ``expected``; False when it is not so."""
         with translated():
-            return self._collection.delete_one(_wanted(id, expected)).deleted_count == 1
+            return self._collection.delete_one({"_id": id, "etag": expected}).deleted_count == 1
 
     def withdraw(self, row: DocumentRow) -> None:
         """Delete a document if it is still the very one that was written."""
@@ -174,10 +200,6 @@ class DocumentRepository:
         """Delete every document of a context; how many there were."""
         with translated():
             return self._collection.delete_many({"group": group}).deleted_count
-
-
-def _wanted(id: bytes, expected: bytes | None) -> Document:
-    return {"_id": id} if expected is None else {"_id": id, "etag": expected}
 
 
 def _document(row: DocumentRow) -> Document:

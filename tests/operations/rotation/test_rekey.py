@@ -434,18 +434,26 @@ def test_which_key_seals_is_the_same_for_every_process(container: Container, oth
     assert seen[Stage.CLOSING] == {AESGCM}
 
 
+@pytest.mark.parametrize(("way", "version"), [("replace", Version.V2), ("overwrite", Version.V1)])
 @pytest.mark.parametrize("destroyed", [False, True])
 def test_a_document_written_late_with_an_old_key_is_refused(
-    container: Container, other: Container, rekey: Rekey, monkeypatch: pytest.MonkeyPatch, destroyed: bool
+    container: Container,
+    other: Container,
+    rekey: Rekey,
+    monkeypatch: pytest.MonkeyPatch,
+    destroyed: bool,
+    way: str,
+    version: Version,
 ) -> None:
     """A process that was paused between the sealing and the writing, while the rekey went on without it."""
     fill(container)
-    real = other.traces.documents._repository.replace
+    conditions = Conditions(if_none_match=frozenset({"-"})) if way == "replace" else Conditions()
+    real = getattr(other.traces.documents._repository, way)
     outcome: list[str] = []
 
     def late(row: Any, **given: Any) -> bool:
         # All of the rekey happens in between; or all but the destruction of the old keys.
-        monkeypatch.setattr(other.traces.documents._repository, "replace", real)
+        monkeypatch.setattr(other.traces.documents._repository, way, real)
         with monkeypatch.context() as only, suppress(KeysBusy):
             if not destroyed:
                 only.setattr(rekey._repository, "settle", lambda *_: stop_after(0)())
@@ -453,9 +461,9 @@ def test_a_document_written_late_with_an_old_key_is_refused(
         other.keys.subjects.forget()
         return real(row, **given)
 
-    monkeypatch.setattr(other.traces.documents._repository, "replace", late)
+    monkeypatch.setattr(other.traces.documents._repository, way, late)
     try:
-        document_again(other)
+        document_again(other, conditions, version)
         outcome.append("stored")
     except Unavailable:
         outcome.append("refused")
@@ -463,16 +471,16 @@ def test_a_document_written_late_with_an_old_key_is_refused(
     if not destroyed:
         rekey.run()
     # Sent again, as it was asked for, it is there.
-    document_again(other)
+    document_again(other, conditions, version)
     assert container.traces.documents.read(place(Resource.STATE, "ana", "d"), actor="a").content.body == b"again"
 
 
-def document_again(container: Container) -> None:
+def document_again(container: Container, conditions: Conditions, version: Version) -> None:
     container.traces.documents.put(
         place(Resource.STATE, "ana", "d"),
         Content("text/plain", b"again"),
-        Conditions(if_none_match=frozenset({"-"})),
-        Version.V2,
+        conditions,
+        version,
         source="tutor",
         actor="sk-writer",
     )

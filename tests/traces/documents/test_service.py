@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import threading
 from itertools import count
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pymongo import InsertOne, MongoClient
+from pymongo.errors import BulkWriteError
 
 from app.core import clock
 from app.core.errors import DecryptionFailed, PreconditionFailed
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.people.erasure.store import ErasureRepository
-from app.platform.mongo.connection import Store
+from app.platform.mongo.connection import Document, Store
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
 from app.standards.xapi.versions import Version
 from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.service import Documents
 from app.traces.documents.store import NAME, DocumentRepository, DocumentRow
 from app.traces.turns import Turns
+from tests.monitored import Commands
 from tests.sinks import Sink, Unrestricted
 
 ID, GROUP = bytes(16), bytes([1] * 16)
@@ -47,13 +51,12 @@ def test_there_and_back(store: Store) -> None:
 
 def test_replace_and_delete_only_what_was_looked_at(store: Store) -> None:
     documents = DocumentRepository(store)
-    assert not documents.replace(row(b"1"))
     assert not documents.replace(row(b"1"), expected=b"0")
     documents.insert(row(b"1"))
     assert not documents.replace(row(b"2"), expected=b"0")
     assert documents.etag(ID) == b"1"
     assert documents.replace(row(b"2"), expected=b"1")
-    assert documents.replace(row(b"3"))
+    assert documents.overwrite(row(b"3"))
     assert not documents.delete(ID, expected=b"2")
     assert documents.delete(ID, expected=b"3")
     assert documents.get(ID) is None
@@ -89,6 +92,45 @@ def test_of_many_writers_with_one_etag_one_wins(store: Store) -> None:
     assert len(won) == 1 and documents.etag(ID) == won[0]
 
 
+def test_what_many_writers_overwrite_at_once_is_there_and_of_the_last_of_each(store: Store) -> None:
+    documents = DocumentRepository(store)
+    barrier = threading.Barrier(12)
+    answers: list[bool] = []
+
+    def write(place: int) -> None:
+        barrier.wait()
+        for turn in range(10):
+            made = row(bytes([place, turn]), id=bytes([place % 8] * 16))
+            if place == 3:  # as large as goes alone
+                made = made._replace(body=bytes(100_000))
+            while not documents.overwrite(made):
+                pass
+            answers.append(True)
+
+    threads = [threading.Thread(target=write, args=(place,)) for place in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 120
+    for place in range(8):
+        found = documents.get(bytes([place] * 16))
+        assert found is not None and found.etag[0] % 8 == place and found.etag[1] == 9
+        assert len(found.body) == 100_000 or found.etag[0] != 3
+
+
+def test_of_several_overwritten_as_one_only_those_another_creates_just_now_are_refused(store: Store) -> None:
+    class Racing:
+        """The collection, where another writer creates the second document during the write."""
+
+        def bulk_write(self, *_: Any, **__: Any) -> None:
+            raise BulkWriteError({"writeErrors": [{"index": 1, "code": 11000}], "writeConcernErrors": []})
+
+    documents = DocumentRepository(store)
+    documents._collection = Racing()  # type: ignore[assignment]
+    assert documents._write([InsertOne({"_id": bytes([place])}) for place in range(3)]) == [True, False, True]
+
+
 # --- sealed ---------------------------------------------------------------------------------------
 
 LEARNER = "account:https://ent.example|eleve-1"
@@ -97,6 +139,10 @@ STATE = Place(Resource.STATE, "https://ent.example/a", LEARNER, None, "bookmark"
 
 @pytest.fixture
 def service(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Documents:
+    return made(store, keks, vault)
+
+
+def made(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Documents:
     ticks = count(1)
     subjects = SubjectKeys(store, keks, "default", keep_seconds=0)
     repository = DocumentRepository(store)
@@ -213,3 +259,34 @@ def test_merges_take_turns_by_the_length_of_what_they_open(service: Documents, m
     monkeypatch.setattr(Turns, "take", lambda self, size: asked.append(size) or take(self, size))
     service.merge(STATE, Content("application/json", b'{"a":1}'), nothing, **who)
     assert asked == [len(long.body) + len(b'{"a":1}')]
+
+
+@pytest.mark.parametrize(("version", "seen"), [(Version.V1, ["update"] * 2), (Version.V2, ["insert"])])
+def test_a_document_stored_without_conditions_takes_one_command_new_or_not(
+    store: Store, mongodb_uri: str, keks: KeyEncryptionKeys, vault: OrganisationKeys, version: Version, seen: list[str]
+) -> None:
+    commands = Commands(NAME)
+    with MongoClient[Document](mongodb_uri, event_listeners=[commands], uuidRepresentation="standard") as client:
+        documents = made(Store(client, store.db.name), keks, vault)
+        for turn in range(len(seen)):
+            content = Content("text/plain", f"{turn}".encode())
+            documents.put(STATE, content, Conditions(), version, source="tutor", actor="sk-writer")
+    assert commands.seen == seen
+
+
+def test_of_many_writers_that_create_one_document_one_does(store: Store) -> None:
+    documents = DocumentRepository(store)
+    barrier = threading.Barrier(12)
+    created: list[bytes] = []
+
+    def write(mine: bytes) -> None:
+        barrier.wait()
+        if documents.insert(row(mine)):
+            created.append(mine)
+
+    threads = [threading.Thread(target=write, args=(bytes([65 + place]),)) for place in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(created) == 1 and documents.etag(ID) == created[0]
