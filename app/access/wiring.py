@@ -42,7 +42,7 @@ class AccessServices(FeatureServices):
 
     @cached_property
     def data_subject_states(self) -> DataSubjectStates:
-        """Restrictions and objections of persons."""
+        """Restrictions and objections of data subjects."""
         return DataSubjectStates(DataSubjectStateRepository(self._platform.store), self._platform.trusted)
 
     def forget(self) -> None:

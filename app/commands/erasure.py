@@ -54,27 +54,29 @@ _PHASES = {
 )
 @purpose_option
 @click.pass_obj
-def erase(container: Container, who: Meant, case: RequestOf, yes: bool, no_wait: bool, receipt: Path | None) -> None:
+def erase(
+    container: Container, who: Meant, requests: RequestOf, yes: bool, no_wait: bool, receipt: Path | None
+) -> None:
     """Erase a person, for good: first their keys, at once, then all that is left of them.
 
     Statements of others stay, with an anonymous account in the place of this person. May be cut off and run again.
     """
     console = out()
     if who.each:
-        _erase_each(container, who, case, yes=yes, no_wait=no_wait, folder=receipt)
+        _erase_each(container, who, requests, yes=yes, no_wait=no_wait, folder=receipt)
         return
     if receipt is not None and receipt.exists():
         raise FileRefused("The file for the receipt is there already; it is not overwritten.")
     # Before it goes; on record with the erasure.
-    reach = container.people.persons.reach(who.one)
+    reach = container.people.finder.reach(who.one)
     show_reach(reach)
     if not yes:
-        found = container.people.persons.find(who.one, actor="cli:person erase")
+        found = container.people.finder.find(who.one, actor="cli:person erase")
         console.print(
             f"{counted(found.own, 'statement')} of theirs, {counted(found.mentions, 'mention')} in those of others."
         )
         click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
-    erasure = container.people.erasures.erase(who.one, actor="cli:person erase", case=case.one)
+    erasure = container.people.erasures.erase(who.one, actor="cli:person erase", request=requests.one)
     console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
     if no_wait:
         console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
@@ -90,13 +92,13 @@ def erase(container: Container, who: Meant, case: RequestOf, yes: bool, no_wait:
 
 
 def _erase_each(
-    container: Container, who: Meant, case: RequestOf, *, yes: bool, no_wait: bool, folder: Path | None
+    container: Container, who: Meant, requests: RequestOf, *, yes: bool, no_wait: bool, folder: Path | None
 ) -> None:
     if folder is not None and not folder.is_dir():
         raise FileRefused("With --each, --receipt is a folder that is there.")
-    people = {one for one in who.people if isinstance(one, IdentifiedDataSubject)}
+    people = {one for one in who.data_subjects if isinstance(one, IdentifiedDataSubject)}
     if not yes:
-        counts = [container.people.persons.find(one, actor="cli:person erase") for one in people]
+        counts = [container.people.finder.find(one, actor="cli:person erase") for one in people]
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
         out().print(
             f"{counted(len(people), 'person')}: {counted(own, 'statement')} of theirs, "
@@ -105,8 +107,8 @@ def _erase_each(
         click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
 
     def act(place: int, one: IdentifiedDataSubject) -> str:
-        reach = container.people.persons.reach(one)
-        erasure = container.people.erasures.erase(one, actor="cli:person erase", case=case.at(place))
+        reach = container.people.finder.reach(one)
+        erasure = container.people.erasures.erase(one, actor="cli:person erase", request=requests.at(place))
         if no_wait:
             return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest{in_short(reach)}"
         erasure = container.people.erasures.advance(erasure.id)
@@ -143,7 +145,7 @@ def receipt_list(container: Container, limit: int) -> None:
             "-" if one.finished is None else f"{one.finished:%Y-%m-%d %H:%M:%SZ}",
             f"{one.counts.get('statements', 0):,}",
             f"{one.counts.get('mentions', 0):,}",
-            one.case or "-",
+            one.request or "-",
         )
     out().print(rows)
 

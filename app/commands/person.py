@@ -39,19 +39,19 @@ class Meant(NamedTuple):
     """The data subjects that a command is about.
 
     Attributes:
-        people: Each, or why it cannot be anybody.
+        data_subjects: Each, or why it cannot be anybody.
         each: Whether they are persons of their own; else there is one.
         given: Each as it was given, for the screen.
     """
 
-    people: tuple[IdentifiedDataSubject | SillageError, ...]
+    data_subjects: tuple[IdentifiedDataSubject | SillageError, ...]
     each: bool
     given: tuple[str, ...] = ()
 
     @property
     def one(self) -> IdentifiedDataSubject:
         """The only person."""
-        (only,) = self.people
+        (only,) = self.data_subjects
         if isinstance(only, SillageError):
             raise only
         return only
@@ -63,8 +63,8 @@ def data_subject_options(command: Callable[..., object]) -> Callable[..., Any]:
     @wraps(command)
     def with_data_subjects(*given: object, each: bool, **named: object) -> object:
         said = _said(named)
-        people = tuple(map(_one_of, said)) if each else (data_subject_of(said),)
-        return command(*given, who=Meant(people, each, tuple(map(_as_given, said))), **named)
+        meant = tuple(map(_one_of, said)) if each else (data_subject_of(said),)
+        return command(*given, who=Meant(meant, each, tuple(map(_as_given, said))), **named)
 
     made: Callable[..., Any] = with_data_subjects
     for option in (
@@ -94,36 +94,37 @@ def data_subject_options(command: Callable[..., object]) -> Callable[..., Any]:
 
 
 def request_options(command: Callable[..., object]) -> Callable[..., Any]:
-    """Options that say which requests an act is for; the command gets ``RequestOf`` as its argument ``case``.
+    """Options that say which requests an act is for; the command gets ``RequestOf`` as its argument ``requests``.
 
-    Inside of ``people_options``, whose ``who`` it reads.
+    Inside of ``data_subject_options``, whose ``who`` it reads.
     """
 
     @wraps(command)
-    def with_requests(*given: object, who: Meant, case: str | None, cases: Path | None, **named: object) -> object:
-        if case is not None and who.each:
+    def with_requests(*given: object, who: Meant, request: str | None, listed: Path | None, **named: object) -> object:
+        if request is not None and who.each:
             raise click.UsageError("A request is of one person: give --cases FILE with --each, or act for that person.")
-        if cases is None:
-            return command(*given, who=who, case=RequestOf(case), **named)
+        if listed is None:
+            return command(*given, who=who, requests=RequestOf(request), **named)
         if not who.each:
             raise click.UsageError("--cases goes with --each; for one person give --case.")
-        listed = read_request_ids(cases)
-        if len(listed) != len(who.people):
+        ids = read_request_ids(listed)
+        if len(ids) != len(who.data_subjects):
             raise BadRequest(
-                f"{counted(len(listed), 'request')} for {counted(len(who.people), 'agent')}. One a line, in the order "
-                "of the agents; a dash where there is none."
+                f"{counted(len(ids), 'request')} for {counted(len(who.data_subjects), 'agent')}. One a line, in the "
+                "order of the agents; a dash where there is none."
             )
-        return command(*given, who=who, case=RequestOf(None, listed), **named)
+        return command(*given, who=who, requests=RequestOf(None, ids), **named)
 
     made: Callable[..., Any] = with_requests
     for option in (
         click.option(
             "--cases",
+            "listed",
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="With --each: the requests, one a line in the order of the agents (`request open --cases-to`).",
         ),
-        click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`)."),
+        click.option("--case", "request", metavar="ID", help="Request that this is done for (`sillage request list`)."),
     ):
         made = option(made)
     return made
@@ -181,7 +182,7 @@ def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, sh
     console = out()
     failed: list[int] = []
     done: dict[IdentifiedDataSubject, int] = {}
-    for place, one in enumerate(who.people, 1):
+    for place, one in enumerate(who.data_subjects, 1):
         try:
             if isinstance(one, SillageError):
                 raise one
@@ -196,8 +197,8 @@ def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, sh
     if failed:
         listed = ", ".join(map(str, failed))
         raise PartlyDone(
-            f"{len(failed)} of {counted(len(who.people), 'agent')} not done: {listed}, counted from the first one "
-            "given. Put right what the lines of these say, and give them again."
+            f"{len(failed)} of {counted(len(who.data_subjects), 'agent')} not done: {listed}, counted from the first "
+            "one given. Put right what the lines of these say, and give them again."
         )
 
 
@@ -282,19 +283,19 @@ def find(container: Container, who: Meant) -> None:
     if who.each:
 
         def told(_: int, one: IdentifiedDataSubject) -> str:
-            found = container.people.persons.find(one, actor="cli:person find")
+            found = container.people.finder.find(one, actor="cli:person find")
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
-            reach = container.people.persons.reach(one)
+            reach = container.people.finder.reach(one)
             return (", ".join(listed) or "no place") + in_short(reach)
 
         for_each(who, told)
         return
-    found = container.people.persons.find(who.one, actor="cli:person find")
+    found = container.people.finder.find(who.one, actor="cli:person find")
     rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")
     for name, number in found.items():
         rows.add_row(name.replace("_", " "), f"{number:,}")
     out().print(rows)
-    show_reach(container.people.persons.reach(who.one))
+    show_reach(container.people.finder.reach(who.one))
 
 
 @person.command("recipients")
@@ -302,7 +303,7 @@ def find(container: Container, who: Meant) -> None:
 @request_options
 @purpose_option
 @click.pass_obj
-def recipients(container: Container, who: Meant, case: RequestOf) -> None:
+def recipients(container: Container, who: Meant, requests: RequestOf) -> None:
     """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19).
 
     With --case their names go on the request.
@@ -310,11 +311,12 @@ def recipients(container: Container, who: Meant, case: RequestOf) -> None:
     actor = "cli:person recipients"
     if who.each:
         for_each(
-            who, lambda place, one: in_words(container.people.disclosures.of(one, actor=actor, case=case.at(place)))
+            who,
+            lambda place, one: in_words(container.people.disclosures.of(one, actor=actor, request=requests.at(place))),
         )
         return
-    show_received(container.people.disclosures.of(who.one, actor=actor, case=case.one))
-    show_reach(container.people.persons.reach(who.one))
+    show_received(container.people.disclosures.of(who.one, actor=actor, request=requests.one))
+    show_reach(container.people.finder.reach(who.one))
 
 
 def in_words(found: Received) -> str:

@@ -63,7 +63,7 @@ FILES = (
 @request_options
 @purpose_option
 @click.pass_obj
-def access(container: Container, who: Meant, target: Path, case: RequestOf) -> None:
+def access(container: Container, who: Meant, target: Path, requests: RequestOf) -> None:
     """Write a zip of everything held about a person, other people masked. Readable pages in French and English."""
     console = out()
     if who.each:
@@ -73,15 +73,15 @@ def access(container: Container, who: Meant, target: Path, case: RequestOf) -> N
         def act(place: int, one: IdentifiedDataSubject) -> str:
             # By the place in the list: a name would stand in the folder, for whoever looks.
             file = target / f"agent-{place:04}.zip"
-            length = _write(container, one, file, case.at(place))
-            return f"{file.name}, {counted(length, 'byte')}{in_short(container.people.persons.reach(one))}"
+            length = _write(container, one, file, requests.at(place))
+            return f"{file.name}, {counted(length, 'byte')}{in_short(container.people.finder.reach(one))}"
 
         for_each(who, act)
     else:
         if target.is_dir():
             raise click.UsageError("--to is a file; a folder goes with --each.")
-        console.print(f"{target}: {counted(_write(container, who.one, target, case.one), 'byte')}.")
-        show_reach(container.people.persons.reach(who.one))
+        console.print(f"{target}: {counted(_write(container, who.one, target, requests.one), 'byte')}.")
+        show_reach(container.people.finder.reach(who.one))
     console.print(
         "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."
     )
@@ -90,7 +90,7 @@ def access(container: Container, who: Meant, target: Path, case: RequestOf) -> N
     )
 
 
-def _write(container: Container, who: IdentifiedDataSubject, target: Path, case: str | None) -> int:
+def _write(container: Container, who: IdentifiedDataSubject, target: Path, request: str | None) -> int:
     """Write the zip of one person; how many bytes."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     length = 0
@@ -102,7 +102,9 @@ def _write(container: Container, who: IdentifiedDataSubject, target: Path, case:
 
         # The name is tried before anything is read, and nothing has it before all is written.
         with new_file(target) as file:
-            for piece in container.people.packages.write(who, actor="cli:person access", case=case, progress=told):
+            for piece in container.people.packages.write(
+                who, actor="cli:person access", request=request, progress=told
+            ):
                 file.write(piece)
                 length += len(piece)
     return length

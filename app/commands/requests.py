@@ -43,6 +43,7 @@ def request() -> None:
 @click.option("--note", default="", help="How it came. Sealed; the person is given it with their data.")
 @click.option(
     "--cases-to",
+    "list_to",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="With --each: a new file for the ids of the requests, one a line in the order of the agents, and no name; "
@@ -51,7 +52,7 @@ def request() -> None:
 @purpose_option
 @click.pass_obj
 def open_request(
-    container: Container, kind: str, who: Meant, received: datetime | None, note: str, cases_to: Path | None
+    container: Container, kind: str, who: Meant, received: datetime | None, note: str, list_to: Path | None
 ) -> None:
     """Note a request that came, and say when its answer is due.
 
@@ -60,19 +61,19 @@ def open_request(
     day = None if received is None else received.date()
 
     def act(one: IdentifiedDataSubject) -> DataSubjectRequest:
-        return container.people.cases.open(kind, one, received=day, note=note, actor="cli:request open")
+        return container.people.requests.open(kind, one, received=day, note=note, actor="cli:request open")
 
-    def told(case: DataSubjectRequest) -> str:
-        return f"Request {case.id} is open; its answer is due by {case.due}."
+    def told(found: DataSubjectRequest) -> str:
+        return f"Request {found.id} is open; its answer is due by {found.due}."
 
     if not who.each:
-        if cases_to is not None:
+        if list_to is not None:
             raise click.UsageError("--cases-to goes with --each.")
         out().print(told(act(who.one)))
-    elif cases_to is None:
+    elif list_to is None:
         for_each(who, lambda _, one: told(act(one)), shown=True)
     else:
-        _open_each(who, act, told, cases_to)
+        _open_each(who, act, told, list_to)
     _warn(note)
 
 
@@ -82,12 +83,12 @@ def _open_each(
     told: Callable[[DataSubjectRequest], str],
     file: Path,
 ) -> None:
-    listed = [NO_REQUEST] * len(who.people)
+    listed = [NO_REQUEST] * len(who.data_subjects)
 
     def opened(place: int, one: IdentifiedDataSubject) -> str:
-        case = act(one)
-        listed[place - 1] = case.id
-        return told(case)
+        found = act(one)
+        listed[place - 1] = found.id
+        return told(found)
 
     # The name is tried before anything is opened.
     with new_file(file) as written:
@@ -106,16 +107,17 @@ def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
     """Ids of requests, or a file of them; the command gets them as its argument ``ids``."""
 
     @wraps(command)
-    def with_ids(*given: object, ids: tuple[str, ...], cases: Path | None, **named: object) -> object:
-        listed = () if cases is None else tuple(one for one in read_request_ids(cases) if one != NO_REQUEST)
-        if bool(ids) == (cases is not None):
+    def with_ids(*given: object, ids: tuple[str, ...], listed: Path | None, **named: object) -> object:
+        read = () if listed is None else tuple(one for one in read_request_ids(listed) if one != NO_REQUEST)
+        if bool(ids) == (listed is not None):
             raise click.UsageError("Give the ids of requests, or --cases FILE.")
-        return command(*given, ids=tuple(dict.fromkeys(ids or listed)), **named)
+        return command(*given, ids=tuple(dict.fromkeys(ids or read)), **named)
 
     made: Callable[..., Any] = with_ids
     for option in (
         click.option(
             "--cases",
+            "listed",
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="The ids, one a line, as `request open --cases-to` writes them.",
@@ -137,7 +139,7 @@ def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
 @click.pass_obj
 def identify(container: Container, ids: tuple[str, ...], note: str) -> None:
     """Note that it was checked who makes each request; nothing is done for it before."""
-    _take(ids, lambda one: container.people.cases.identify(one, note=note, actor="cli:request identify"), note)
+    _take(ids, lambda one: container.people.requests.identify(one, note=note, actor="cli:request identify"), note)
 
 
 @request.command("extend")
@@ -147,7 +149,7 @@ def identify(container: Container, ids: tuple[str, ...], note: str) -> None:
 @click.pass_obj
 def extend(container: Container, ids: tuple[str, ...], reason: str) -> None:
     """Take two further months; tell each person within the first (GDPR art. 12(3))."""
-    _take(ids, lambda one: container.people.cases.extend(one, reason=reason, actor="cli:request extend"), reason)
+    _take(ids, lambda one: container.people.requests.extend(one, reason=reason, actor="cli:request extend"), reason)
 
 
 @request.command("done")
@@ -157,7 +159,7 @@ def extend(container: Container, ids: tuple[str, ...], reason: str) -> None:
 @click.pass_obj
 def done(container: Container, ids: tuple[str, ...], note: str) -> None:
     """Close requests: what was asked was done, and each person told."""
-    _take(ids, lambda one: container.people.cases.done(one, note=note, actor="cli:request done"), note)
+    _take(ids, lambda one: container.people.requests.done(one, note=note, actor="cli:request done"), note)
 
 
 @request.command("refuse")
@@ -167,7 +169,7 @@ def done(container: Container, ids: tuple[str, ...], note: str) -> None:
 @click.pass_obj
 def refuse(container: Container, ids: tuple[str, ...], reason: str) -> None:
     """Close requests: it will not be done; tell each person why, and where to complain."""
-    _take(ids, lambda one: container.people.cases.refuse(one, reason=reason, actor="cli:request refuse"), reason)
+    _take(ids, lambda one: container.people.requests.refuse(one, reason=reason, actor="cli:request refuse"), reason)
 
 
 def _take(ids: Sequence[str], step: Callable[[str], DataSubjectRequest], note: str) -> None:
@@ -210,14 +212,14 @@ def _days(_context: click.Context, _option: click.Parameter, given: str | None) 
 def list_requests(container: Container, due_within: int | None, statuses: tuple[str, ...]) -> None:
     """List requests, the most urgent first; without a word on whose they are. And how many are late, or were."""
     rows = table("id", "kind", "status", "received", "due", "answered")
-    for one in container.people.cases.list(statuses or PENDING, due_within):
+    for one in container.people.requests.list(statuses or PENDING, due_within):
         due = Text(f"{one.due} (late)" if one.overdue else str(one.due), style="red" if one.overdue else "")
         late = one.answered is not None and one.late
         answered = Text(f"{one.answered or '-'}{' (late)' if late else ''}", style="red" if late else "")
         rows.add_row(one.id, one.kind, one.status, str(one.received), due, answered)
     console = out()
     console.print(rows)
-    standing = container.people.cases.standing()
+    standing = container.people.requests.standing()
     console.print(
         f"{counted(standing.pending, 'request waits', 'requests wait')} for an answer: {standing.overdue:,} late, "
         f"{standing.due_soon:,} due soon. Of those kept, answered late: {standing.answered_late:,}."
@@ -230,24 +232,24 @@ def list_requests(container: Container, due_within: int | None, statuses: tuple[
 @click.pass_obj
 def show(container: Container, id: str) -> None:
     """Show a request in full: whose it is, and each step. The reading is itself recorded."""
-    case = container.people.cases.show(id, actor="cli:request show")
+    found = container.people.requests.show(id, actor="cli:request show")
     console = out()
     for name, value in (
-        ("request", case.id),
-        ("kind", case.kind),
-        ("status", case.status),
-        ("received", case.received),
-        ("due", case.due),
-        ("extended", case.extended or "no"),
-        ("answered", "-" if case.answered is None else f"{case.answered}{' (late)' if case.late else ''}"),
+        ("request", found.id),
+        ("kind", found.kind),
+        ("status", found.status),
+        ("received", found.received),
+        ("due", found.due),
+        ("extended", found.extended or "no"),
+        ("answered", "-" if found.answered is None else f"{found.answered}{' (late)' if found.late else ''}"),
     ):
         console.print(f"{name:9} {value}")
-    for identifier in case.person:
+    for identifier in found.identifiers:
         console.print(f"person    {identifier}")
     rows = table("at", "step", "by", "note")
     label = container.people.recipients.labels()
-    for place, step in enumerate(case.steps):
-        what = f"{step.what} (after the answer)" if case.after_answer(place) else step.what
+    for place, step in enumerate(found.steps):
+        what = f"{step.what} (after the answer)" if found.after_answer(place) else step.what
         rows.add_row(instant(step.at), what, label(step.by), step.note or in_words(step.detail))
     console.print(rows)
 
@@ -325,10 +327,10 @@ def _warn(note: str) -> None:
         out().print("What you noted is personal data: it is handed over with the person's subject access export.")
 
 
-def _told(case: DataSubjectRequest) -> None:
-    until = f"; its answer is due by {case.due}" if case.pending else ""
-    late = f", answered late: it was due by {case.due}" if case.late and not case.pending else ""
-    out().print(f"Request {case.id} is {case.status}{until}{late}.")
+def _told(found: DataSubjectRequest) -> None:
+    until = f"; its answer is due by {found.due}" if found.pending else ""
+    late = f", answered late: it was due by {found.due}" if found.late and not found.pending else ""
+    out().print(f"Request {found.id} is {found.status}{until}{late}.")
 
 
 COMMANDS = (request,)

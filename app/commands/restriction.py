@@ -27,8 +27,10 @@ from app.commands.screen import out
 from app.core.errors import FileRefused
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 
-request_option = click.option("--case", metavar="ID", help="Request that this is done for (`sillage request list`).")
-"""Of an act on a statement; those on a person take ``case_options``."""
+request_option = click.option(
+    "--case", "request", metavar="ID", help="Request that this is done for (`sillage request list`)."
+)
+"""Of an act on a statement; those on a person take ``request_options``."""
 
 
 @person.command("restrict")
@@ -36,18 +38,18 @@ request_option = click.option("--case", metavar="ID", help="Request that this is
 @request_options
 @purpose_option
 @click.pass_obj
-def restrict(container: Container, who: Meant, case: RequestOf) -> None:
+def restrict(container: Container, who: Meant, requests: RequestOf) -> None:
     """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> None:
-        container.people.restriction.restrict(one, actor="cli:person restrict", case=request)
+        container.people.restriction.restrict(one, actor="cli:person restrict", request=request)
 
     if who.each:
-        for_each(who, lambda place, one: _with_recipients(container, "restricted", act, one, case.at(place)))
+        for_each(who, lambda place, one: _with_recipients(container, "restricted", act, one, requests.at(place)))
         return
-    act(who.one, case.one)
+    act(who.one, requests.one)
     out().print("Restricted, in every process that serves. Jobs follow with their next step.")
-    _tell(container, who.one, "cli:person restrict", case.one)
+    _tell(container, who.one, "cli:person restrict", requests.one)
 
 
 @person.command("unrestrict")
@@ -55,14 +57,14 @@ def restrict(container: Container, who: Meant, case: RequestOf) -> None:
 @request_options
 @purpose_option
 @click.pass_obj
-def unrestrict(container: Container, who: Meant, case: RequestOf) -> None:
+def unrestrict(container: Container, who: Meant, requests: RequestOf) -> None:
     """End a restriction; tell the person before (GDPR art. 18(3))."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> str:
-        lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", case=request)
+        lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", request=request)
         return "The restriction is lifted." if lifted else "This person was not restricted."
 
-    _act(container, who, case, act)
+    _act(container, who, requests, act)
 
 
 @person.command("object")
@@ -80,24 +82,28 @@ def unrestrict(container: Container, who: Meant, case: RequestOf) -> None:
 @request_options
 @purpose_option
 @click.pass_obj
-def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, case: RequestOf) -> None:
+def object_to(
+    container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, requests: RequestOf
+) -> None:
     """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> None:
         container.people.restriction.note_objection(
-            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", case=request
+            one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", request=request
         )
 
     said = f"objects to {', '.join(purposes)}"
     if who.each:
-        for_each(who, lambda place, one: _with_recipients(container, said, act, one, case.at(place), "they received"))
+        for_each(
+            who, lambda place, one: _with_recipients(container, said, act, one, requests.at(place), "they received")
+        )
     else:
-        act(who.one, case.one)
+        act(who.one, requests.one)
         out().print(f"The objection to {', '.join(purposes)} is noted.")
         # GDPR art. 19 is on rectification, erasure and restriction.
         out().print("These received the data; whether to tell them of an objection is for the controller to say:")
-        show_received(container.people.disclosures.of(who.one, actor="cli:person object", case=case.one))
-        show_reach(container.people.persons.reach(who.one))
+        show_received(container.people.disclosures.of(who.one, actor="cli:person object", request=requests.one))
+        show_reach(container.people.finder.reach(who.one))
     if refuse_new:
         out().print(
             "New statements are refused, and with each the whole batch that it came in (403, with its place): the tool "
@@ -110,16 +116,16 @@ def object_to(container: Container, who: Meant, purposes: tuple[str, ...], refus
 @request_options
 @purpose_option
 @click.pass_obj
-def withdraw_objection(container: Container, who: Meant, case: RequestOf) -> None:
+def withdraw_objection(container: Container, who: Meant, requests: RequestOf) -> None:
     """Take back what a person objected to; new statements are taken again."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> str:
         withdrawn = container.people.restriction.withdraw_objection(
-            one, actor="cli:person withdraw-objection", case=request
+            one, actor="cli:person withdraw-objection", request=request
         )
         return "The objection is withdrawn." if withdrawn else "This person had not objected."
 
-    _act(container, who, case, act)
+    _act(container, who, requests, act)
 
 
 @person.command("standing")
@@ -143,23 +149,23 @@ def standing(container: Container, who: Meant) -> None:
             who,
             lambda _, one: (
                 "; ".join(f"{name}: {value}" for name, value in lines(one))
-                + in_short(container.people.persons.reach(one))
+                + in_short(container.people.finder.reach(one))
             ),
         )
         return
     for name, value in lines(who.one):
         out().print(f"{name:14}  {value}")
-    show_reach(container.people.persons.reach(who.one))
+    show_reach(container.people.finder.reach(who.one))
 
 
 def _act(
-    container: Container, who: Meant, case: RequestOf, act: Callable[[IdentifiedDataSubject, str | None], str]
+    container: Container, who: Meant, requests: RequestOf, act: Callable[[IdentifiedDataSubject, str | None], str]
 ) -> None:
     if who.each:
-        for_each(who, lambda place, one: act(one, case.at(place)) + in_short(container.people.persons.reach(one)))
+        for_each(who, lambda place, one: act(one, requests.at(place)) + in_short(container.people.finder.reach(one)))
     else:
-        out().print(act(who.one, case.one))
-        show_reach(container.people.persons.reach(who.one))
+        out().print(act(who.one, requests.one))
+        show_reach(container.people.finder.reach(who.one))
 
 
 def _with_recipients(
@@ -167,18 +173,18 @@ def _with_recipients(
     done: str,
     act: Callable[[IdentifiedDataSubject, str | None], None],
     one: IdentifiedDataSubject,
-    case: str | None,
+    request: str | None,
     told: str = "to be told",
 ) -> str:
-    act(one, case)
-    found = container.people.disclosures.of(one, actor="cli:person recipients", case=case)
-    return f"{done}; {told}: {in_words(found)}{in_short(container.people.persons.reach(one))}"
+    act(one, request)
+    found = container.people.disclosures.of(one, actor="cli:person recipients", request=request)
+    return f"{done}; {told}: {in_words(found)}{in_short(container.people.finder.reach(one))}"
 
 
-def _tell(container: Container, who: IdentifiedDataSubject, actor: str, case: str | None) -> None:
-    show_reach(container.people.persons.reach(who))
+def _tell(container: Container, who: IdentifiedDataSubject, actor: str, request: str | None) -> None:
+    show_reach(container.people.finder.reach(who))
     out().print("Tell whoever received the data (GDPR art. 19):")
-    show_received(container.people.disclosures.of(who, actor=actor, case=case))
+    show_received(container.people.disclosures.of(who, actor=actor, request=request))
 
 
 @person.command("rectify")
@@ -187,16 +193,16 @@ def _tell(container: Container, who: IdentifiedDataSubject, actor: str, case: st
 @request_option
 @purpose_option
 @click.pass_obj
-def rectify(container: Container, statement: UUID, file: Path, case: str | None) -> None:
+def rectify(container: Container, statement: UUID, file: Path, request: str | None) -> None:
     """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR art. 16)."""
     try:
         content = file.read_bytes()
     except OSError:
         raise FileRefused("The file of the right statement cannot be read.") from None
-    done = container.people.rectification.rectify(statement, content, actor="cli:person rectify", case=case)
+    done = container.people.rectification.rectify(statement, content, actor="cli:person rectify", request=request)
     out().print(f"Stored as {done.statement}; {done.voiding} voids the wrong one.")
     out().print("Tell whoever received the wrong one (GDPR art. 19):")
-    show_received(container.people.disclosures.of_statement(statement, actor="cli:person rectify", case=case))
+    show_received(container.people.disclosures.of_statement(statement, actor="cli:person rectify", request=request))
 
 
 COMMANDS = ()

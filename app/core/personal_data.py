@@ -1,7 +1,7 @@
 """Personal data declared, and looked after, where they are kept.
 
-Every collection says one of two things (``app.platform.mongo.collection.Declared``): what it holds of persons, and what
-becomes of that, or why it holds nothing. One that says neither cannot be declared. What is said is done by the
+Every collection says one of two things (``app.platform.mongo.collection.Declared``): what it holds of data subjects,
+and what becomes of that, or why it holds nothing. One that says neither cannot be declared. What is said is done by the
 collection's ``PersonalDataStore``, which finding, erasure, subject access exports and retention ask through the
 catalogue (``app/operations/schema/catalogue.py``), knowing no store by name; what is done elsewhere, ``Personal.apart``
 says where, and why. Files say the same (``PersonalFile``).
@@ -29,7 +29,7 @@ class Personal(NamedTuple):
 
     Attributes:
         what: What it is.
-        locate: By what a person's are found.
+        locate: By what a data subject's are found.
         export: Where a subject access export has it (GDPR art. 15), or why not.
         erase: What an erasure does with it (GDPR art. 17).
         retain: What ends it.
@@ -48,7 +48,7 @@ class Personal(NamedTuple):
 
 
 class Impersonal(NamedTuple):
-    """Nothing is held of persons, for a reason."""
+    """Nothing is held of data subjects, for a reason."""
 
     reason: str
 
@@ -96,8 +96,8 @@ class Exported(NamedTuple):
         path: Of its file: ``requests.json``; or, without a suffix, of files of at most a thousand items each:
             ``sessions/sessions`` for ``sessions/sessions-00001.json`` and so on.
         items: Each as JSON values, read as they are written; None for one that is damaged.
-        words: What it is, to the person, by language (``fr``, ``en``), for the page and the README of the export; None:
-            these have words of their own for it.
+        words: What it is, to the data subject, by language (``fr``, ``en``), for the page and the README of the export;
+            None: these have words of their own for it.
     """
 
     path: str
@@ -149,7 +149,7 @@ class Age(NamedTuple):
 class Ageing(Protocol):
     """Documents that end with the duration of a processing activity, by when they were written; of those held, none.
 
-    Instants are microseconds since 1970 UTC. ``held``: subject tokens of persons who are restricted.
+    Instants are microseconds since 1970 UTC. ``held``: subject tokens of data subjects who are restricted.
     """
 
     def age(self, source: str, due_before: int, overdue_before: int, held: Sequence[bytes] = ()) -> Age:
@@ -169,7 +169,7 @@ class Ageing(Protocol):
 
 
 class PersonalDataStore:
-    """The part of a collection in the rights of the persons of whom it holds data.
+    """The part of a collection in the rights of the data subjects of whom it holds data.
 
     One for each collection with personal data, made by ``Declared.data``. It overrides what it has; what it leaves as
     it is here, ``Personal.apart`` explains. An ordinary one is a ``LearnerCollection``
@@ -182,17 +182,17 @@ class PersonalDataStore:
     name: str
 
     def locate(self, who: DataSubject) -> Mapping[str, int]:
-        """Numbers of what there is of a person, by name: ``sillage person find`` tells them."""
+        """Numbers of what there is of a data subject, by name: ``sillage person find`` tells them."""
         del who
         return _NONE
 
     def holds(self, who: DataSubject) -> bool:
-        """True if anything is held of a person; what is only kept to answer them (requests) does not count."""
+        """True if anything is held of a data subject; what is only kept to answer them (requests) does not count."""
         del who
         return False
 
     def export(self, who: DataSubject) -> Exported | None:
-        """All of a person, for a subject access export; others who are named in it masked."""
+        """All of a data subject, for a subject access export; others who are named in it masked."""
         del who
         return None
 
@@ -241,7 +241,7 @@ class DeclaredFile(NamedTuple):
     Attributes:
         pattern: Its path in its folder: ``*`` is any part of a name, ``**`` any path below.
         folder: Where it is: a setting, or ``given`` for who runs the command.
-        holds: What it holds of persons, or why nothing.
+        holds: What it holds of data subjects, or why nothing.
     """
 
     pattern: str

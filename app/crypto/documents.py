@@ -63,7 +63,7 @@ class Layer(NamedTuple):
 
 
 def data_subject_layer(place: str, subject: bytes) -> Layer:
-    """The layer of what governance keeps of a person, for one place."""
+    """The layer of what governance keeps of a data subject, for one place."""
     return Layer(subject, f"{place}:{subject.hex()}")
 
 

@@ -44,7 +44,7 @@ class Needs(wiring.Needs, Protocol):
 
 
 class KeyServices(FeatureServices):
-    """Key-encryption keys, the organisation's and the learners' keys, and what they encrypt for a person."""
+    """Key-encryption keys, the organisation's and the learners' keys, and what they encrypt for a data subject."""
 
     def __init__(self, container: Needs) -> None:
         """Nothing is opened yet.
@@ -85,7 +85,7 @@ class KeyServices(FeatureServices):
 
     @cached_property
     def data_subject_cipher(self) -> DataSubjectCipher:
-        """Seals what governance keeps of a person."""
+        """Seals what governance keeps of a data subject."""
         return DataSubjectCipher(self.subjects, self._settings.organisation, clock.random_bytes)
 
     @cached_property

@@ -12,7 +12,7 @@ from app.retention.contracts import Contracts
 ACTOR = "cli:restore"
 
 
-class People(Protocol):
+class RightsServices(Protocol):
     """The services of ``people/`` that a restore asks, when its database is in force."""
 
     @property
@@ -39,14 +39,14 @@ class Operations(Protocol):
 class Decisions:
     """Carries out again what was decided since a backup."""
 
-    def __init__(self, people: People, retention: Retention, operations: Operations) -> None:
-        self._people = people
+    def __init__(self, rights: RightsServices, retention: Retention, operations: Operations) -> None:
+        self._rights = rights
         self._retention = retention
         self._operations = operations
 
     def erase_again(self, progress: Callable[[int], None]) -> int:
-        """Erase again whoever has a tombstone; how many persons."""
-        return len(self._people.erasures.reapply(actor=ACTOR, progress=progress).erasures)
+        """Erase again whoever has a tombstone; how many data subjects."""
+        return len(self._rights.erasures.reapply(actor=ACTOR, progress=progress).erasures)
 
     def clean_again(self, progress: Callable[[int, int], None]) -> int:
         """Apply policies about minors again; how many statements that changed."""

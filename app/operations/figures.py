@@ -1,4 +1,4 @@
-"""Yearly figures for the report of a data protection officer: what was asked, what was done. Numbers, no persons.
+"""Yearly figures for the report of a data protection officer: what was asked, what was done. Numbers, and nobody named.
 
 From what the store keeps: requests (``SILLAGE_REQUEST_DAYS``), erasures and certificates (for good), what retention
 deleted (counted by year). What each number counts, and why: ``docs/adr/0054-yearly-figures.md``.
@@ -94,7 +94,7 @@ class Figures:
     def __init__(
         self,
         *,
-        cases: DataSubjectRequestRepository,
+        requests: DataSubjectRequestRepository,
         erasures: ErasureRepository,
         states: DataSubjectStateRepository,
         certificates: CertificateRepository,
@@ -104,7 +104,7 @@ class Figures:
         request_days: int,
     ) -> None:
         """``zone``: the controller's, in which a year begins; ``request_days``: how long answered requests are kept."""
-        self._cases = cases
+        self._requests = requests
         self._erasures = erasures
         self._states = states
         self._certificates = certificates
@@ -125,7 +125,7 @@ class Figures:
             raise BadRequest(f"`year` {message}.", faults=[Fault("/year", "year", "", message)])
         first, until = date(year, 1, 1), min(date(year, 12, 31), today)
         start, end = self._instant(first), self._instant(date(year, 12, 31) + timedelta(days=1))
-        kept = self._cases.between(first, until)
+        kept = self._requests.between(first, until)
         begun = self._erasures.begun(start, end)
         states = self._states.read()
         acts = self._certificates.finished(DELETIONS, start, end)
@@ -134,7 +134,10 @@ class Figures:
             year,
             until,
             (
-                *(_of_kind(kind, [case for case in kept if case.kind == kind], first, until) for kind in KINDS),
+                *(
+                    _of_kind(kind, [request for request in kept if request.kind == kind], first, until)
+                    for kind in KINDS
+                ),
                 _of_kind("all", kept, first, until),
             ),
             sum(actor != BY_A_RESTORE for actor in begun),
@@ -154,22 +157,26 @@ class Figures:
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC)
 
 
-def _of_kind(kind: str, cases: Sequence[DataSubjectRequestDates], first: date, until: date) -> OfKind:
-    opened = [case for case in cases if first <= case.received <= until]
-    answered = [case for case in cases if case.answered is not None and first <= case.answered <= until]
-    waiting = [case for case in cases if case.received <= until and (case.answered is None or case.answered > until)]
-    days = [(case.answered - case.received).days for case in answered if case.answered is not None]
+def _of_kind(kind: str, requests: Sequence[DataSubjectRequestDates], first: date, until: date) -> OfKind:
+    opened = [request for request in requests if first <= request.received <= until]
+    answered = [request for request in requests if request.answered is not None and first <= request.answered <= until]
+    waiting = [
+        request
+        for request in requests
+        if request.received <= until and (request.answered is None or request.answered > until)
+    ]
+    days = [(request.answered - request.received).days for request in answered if request.answered is not None]
     return OfKind(
         kind,
         len(opened),
-        sum(case.status == DONE for case in answered),
-        sum(case.status == REFUSED for case in answered),
+        sum(request.status == DONE for request in answered),
+        sum(request.status == REFUSED for request in answered),
         # GDPR art. 12(3): the day that it is due says whether it was extended.
-        sum(case.due >= months_after(case.received, MONTHS_EXTENDED) for case in opened),
-        sum(case.answered is not None and case.answered > case.due for case in answered),
+        sum(request.due >= months_after(request.received, MONTHS_EXTENDED) for request in opened),
+        sum(request.answered is not None and request.answered > request.due for request in answered),
         median(days) if days else None,
         len(waiting),
-        sum(until > case.due for case in waiting),
+        sum(until > request.due for request in waiting),
     )
 
 

@@ -68,7 +68,7 @@ class Applied(NamedTuple):
         learners: Of these, those whose learner is known by another account from then on.
         found: Names, addresses and INE in the statements changed, by kind.
         signed: With something found, left as they are: their signature would break.
-        held: With something found, left as they are: of persons who are restricted, or who object.
+        held: With something found, left as they are: of data subjects who are restricted, or who object.
         unopened: Not looked at: they do not open (erased or damaged).
         attachments: Statements with something found that have attachments, whose data were not looked at.
     """
@@ -210,7 +210,7 @@ class MinorsPass:
         if dry_run:
             return _applied(self._go_through(source, now, dry_run, progress, check), dry_run=True)
         # Before the first statement changes, or the next one of a pass that was cut off: from then on erasures name
-        # persons by what they become. The same line twice does no harm.
+        # data subjects by what they become. The same line twice does no harm.
         self._around.outside.note_cleaning(Cleaning(source.id, policy, now.until))
         return self._finish(source, now, actor, progress, check)
 
@@ -223,9 +223,9 @@ class MinorsPass:
     ) -> int:
         """Finish the passes that are noted as not finished, in a database that was restored; statements changed.
 
-        To be called when erasures have been applied again, and before they are once more: some name persons by what
-        they were before a pass, some by what they became (``docs/adr/0050-restores-clean-again.md``). Whatever policy
-        the source has in the backup, the pass has its own.
+        To be called when erasures have been applied again, and before they are once more: some name data subjects by
+        what they were before a pass, some by what they became (``docs/adr/0050-restores-clean-again.md``). Whatever
+        policy the source has in the backup, the pass has its own.
 
         Args:
             actor: For the audit log.
@@ -384,7 +384,9 @@ class MinorsPass:
         return left
 
     def _forget_erased(self, changes: Sequence[_Change], rewritten: Sequence[Rewritten]) -> None:
-        """Delete what was moved of persons whose erasure began meanwhile, which looks for them by what was there."""
+        """Delete what was moved of data subjects whose erasure began meanwhile, which looks for them by what was
+        there.
+        """
         living = self._subjects.renewed({change.row.subject for change in changes})
         gone = {change.row.id for change in changes if change.row.subject not in living}
         if gone:

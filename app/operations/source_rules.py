@@ -1,7 +1,7 @@
-"""Rules that a source must fit: a use case of access, of the register, of profiles, and of persons' rights.
+"""Rules that a source must fit: a use case of access, of the register, of profiles, and of data subjects' rights.
 
 Who sends must be under an entry of the register in force, may promise profiles that are loaded, and makes pseudonyms of
-persons for whom something may hold already. Access knows none of these; what needs them all is here.
+data subjects for whom something may hold already. Access knows none of these; what needs them all is here.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from app.retention.contracts import Contracts
 from app.traces.conformance.verdicts import ConformanceService
 
 
-class People(Protocol):
+class RightsServices(Protocol):
     """The services of ``people/`` that are asked when a source begins to make pseudonyms."""
 
     @property
     def restriction(self) -> Restriction:
-        """Restriction of persons' data, and objection."""
+        """Restriction of data subjects' data, and objection."""
 
     @property
     def pseudonyms(self) -> Pseudonyms:
-        """The pseudonyms that this store makes of persons' identifiers."""
+        """The pseudonyms that this store makes of data subjects' identifiers."""
 
 
 class Retention(Protocol):
@@ -36,12 +36,14 @@ class Retention(Protocol):
 
 
 class SourceRules:
-    """Rules of the register, of profiles and of persons' rights."""
+    """Rules of the register, of profiles and of data subjects' rights."""
 
-    def __init__(self, register: Register, profiles: ConformanceService, people: People, retention: Retention) -> None:
+    def __init__(
+        self, register: Register, profiles: ConformanceService, rights: RightsServices, retention: Retention
+    ) -> None:
         self._register = register
         self._profiles = profiles
-        self._people = people
+        self._rights = rights
         self._retention = retention
 
     def activity_exists(self, activity: str) -> bool:
@@ -62,5 +64,5 @@ class SourceRules:
         return self._profiles.exists(profile)
 
     def cover(self, source: str) -> None:
-        """Have what holds for persons hold for the pseudonyms that a source is about to make of them."""
-        self._people.restriction.cover(self._people.pseudonyms.of_new(source))
+        """Have what holds for data subjects hold for the pseudonyms that a source is about to make of them."""
+        self._rights.restriction.cover(self._rights.pseudonyms.of_new(source))

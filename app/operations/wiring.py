@@ -81,7 +81,7 @@ class OperationServices(FeatureServices):
 
     @cached_property
     def personal_data(self) -> Sequence[PersonalDataStore]:
-        """The part of each collection in the rights of persons."""
+        """The part of each collection in the rights of data subjects."""
         return personal_data(DataContext(self._platform.store, self._keys.organisation, self._keys.subjects))
 
     # --- sources ------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class OperationServices(FeatureServices):
         """Yearly figures."""
         store = self._platform.store
         return Figures(
-            cases=DataSubjectRequestRepository(store),
+            requests=DataSubjectRequestRepository(store),
             erasures=self._people.erasure_repository,
             states=DataSubjectStateRepository(store),
             certificates=CertificateRepository(store),

@@ -1,6 +1,6 @@
 """Looking for entries of the audit log: who read what of whom, when, what for.
 
-A person is said by xAPI Agents and looked for by their blind index entries: neither log nor search names anybody.
+A data subject is said by xAPI Agents and looked for by their blind index entries: neither log nor search names anybody.
 A search is a reading of the log, and recorded before it is answered, with the kinds of what was asked.
 """
 
@@ -25,13 +25,14 @@ class Wanted(NamedTuple):
     """A query of the log; what is not given is any.
 
     Attributes:
-        agents: The person, as xAPI Agents.
+        agents: The data subject, as xAPI Agents.
         actor: Credential id, ``cli:<command>``, ``job:<name>``…
         kinds: Kinds of entries.
         since: Written at or after this, microseconds since 1970 UTC.
         before: Written before this.
-        pseudonyms: Whether the person is looked for under the pseudonyms that the store made of what is given, too:
-            for those who act for persons, as whoever has both has the link that a policy about minors breaks.
+        pseudonyms: Whether the data subject is looked for under the pseudonyms that the store made of what is given,
+            too: for those who act for data subjects, as whoever has both has the link that a policy about minors
+            breaks.
     """
 
     agents: Sequence[object] | None = None
@@ -45,8 +46,8 @@ class Wanted(NamedTuple):
 class AuditSearch:
     """Searches the audit log."""
 
-    def __init__(self, audit: Audit, keys: OrganisationKeys, whole: Whole = lambda person: person) -> None:
-        """The log to look in, the keys by which persons are tokens there, and what adds a person's pseudonyms."""
+    def __init__(self, audit: Audit, keys: OrganisationKeys, whole: Whole = lambda data_subject: data_subject) -> None:
+        """The log to look in, the keys by which data subjects are tokens there, and what adds their pseudonyms."""
         self._audit = audit
         self._keys = keys
         self._whole = whole
@@ -61,7 +62,7 @@ class AuditSearch:
             who: Who asks, for the log.
 
         Raises:
-            BadRequest: the person is not said by valid Agents.
+            BadRequest: the data subject is not said by valid Agents.
             BadCursor: the cursor is of another question.
         """
         tokens = () if wanted.agents is None else self._tokens(wanted.agents, pseudonyms=wanted.pseudonyms)
@@ -76,8 +77,8 @@ class AuditSearch:
         return self._audit.search(asked, cursor, limit)
 
     def _tokens(self, agents: Sequence[object], *, pseudonyms: bool) -> tuple[str, ...]:
-        person = data_subject_of(agents)
-        return self._of(self._whole(person).every if pseudonyms else person.identifiers)
+        data_subject = data_subject_of(agents)
+        return self._of(self._whole(data_subject).every if pseudonyms else data_subject.identifiers)
 
     def _of(self, identifiers: Sequence[str]) -> tuple[str, ...]:
         keys = self._keys

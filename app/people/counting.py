@@ -63,10 +63,10 @@ class Counting:
             under_way[:] = self._erasures.open()
             return [*(each.subjects for each in under_way), *others]
 
-        def note(person: int, months: Recounted) -> None:
+        def note(data_subject: int, months: Recounted) -> None:
             # Before it is done: a recount that was cut off finds nothing of them any more.
-            if person < len(under_way):
-                self._erasures.note_months(under_way[person].id, months.recounted, months.published)
+            if data_subject < len(under_way):
+                self._erasures.note_months(under_way[data_subject].id, months.recounted, months.published)
 
         self._figures.aggregates.recount(people, self._kept.microseconds(), check, note)
 

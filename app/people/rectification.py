@@ -39,7 +39,7 @@ class Rectification:
         reader: StatementReader,
         record: Record,
         audit: Audit,
-        cases: DataSubjectRequests,
+        requests: DataSubjectRequests,
         random: RandomBytes,
         keys: OrganisationKeys,
         public_url: str,
@@ -50,13 +50,13 @@ class Rectification:
         self._reader = reader
         self._record = record
         self._audit = audit
-        self._cases = cases
+        self._requests = requests
         self._random = random
         self._keys = keys
         self._public_url = public_url
         self._max_statement_bytes = max_statement_bytes
 
-    def rectify(self, wrong: UUID, content: bytes, *, actor: str, case: str | None = None) -> Rectified:
+    def rectify(self, wrong: UUID, content: bytes, *, actor: str, request: str | None = None) -> Rectified:
         """Void a statement and store another in its place, all or nothing, as its source's.
 
         Args:
@@ -64,7 +64,7 @@ class Rectification:
             content: The right one: JSON, one statement. Its ``version`` says which standard it keeps; that
                 of the wrong one if it has none.
             actor: Who rectifies, for the audit log.
-            case: The request that it is done for.
+            request: The request that it is done for.
 
         Raises:
             NotFound: no such statement or request, or its learner was erased.
@@ -73,9 +73,9 @@ class Rectification:
             BadRequest, MalformedJSON, InvalidStatement: the right one is not a statement that can be stored.
             ProfileRejected, PersonalDataRefused: its source's profiles or policies refuse it.
         """
-        asked = None if case is None else self._cases.require(case)
+        asked = None if request is None else self._requests.require(request)
         source, kept_version, named = self._wrong(wrong)
-        if asked is not None and named.isdisjoint(self._cases.whole(asked)):
+        if asked is not None and named.isdisjoint(self._requests.whole(asked)):
             raise DataSubjectRequestConflict("This request is about another person.")
         decoded = decode(content, max_statements=1, max_statement_bytes=self._max_statement_bytes)
         if decoded.many:
@@ -96,15 +96,15 @@ class Rectification:
             ]
         )
         detail = {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
-        self._audit.append(STATEMENT_RECTIFIED, actor, detail | ({} if case is None else {"case": case}))
+        self._audit.append(STATEMENT_RECTIFIED, actor, detail | ({} if request is None else {"case": request}))
         try:
             self._record(body, source, version)
         except StatementConflict:
             raise DataSubjectRequestConflict(
                 "This statement was rectified at this moment: rectify the one that took its place."
             ) from None
-        if case is not None:
-            self._cases.note_act(case, "rectified", actor, detail)
+        if request is not None:
+            self._requests.note_act(request, "rectified", actor, detail)
         return done
 
     def _wrong(self, wrong: UUID) -> tuple[str, str, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""Restriction of a person's data (GDPR art. 18) and objection to their use (art. 21).
+"""Restriction of a data subject's data (GDPR art. 18) and objection to their use (art. 21).
 
 What each does to whom is decided in ``docs/adr/0030-restriction-and-cases.md``. A change is in force in every process
 that serves when the call returns; jobs follow with their next step.
@@ -39,7 +39,7 @@ from app.people.requests.service import DataSubjectRequests
 
 
 class Standing(NamedTuple):
-    """Standing of a person: by any of their identifiers."""
+    """Standing of a data subject: by any of their identifiers."""
 
     restricted: datetime | None
     objects: tuple[str, ...]
@@ -47,7 +47,7 @@ class Standing(NamedTuple):
 
 
 class Restriction:
-    """Restricts persons, and notes their objections."""
+    """Restricts data subjects, and notes their objections."""
 
     def __init__(
         self,
@@ -55,55 +55,55 @@ class Restriction:
         keys: OrganisationKeys,
         seal: DataSubjectCipher,
         audit: Audit,
-        cases: DataSubjectRequests,
+        requests: DataSubjectRequests,
         announcer: Announcer,
         now: Now,
-        whole: Whole = lambda person: person,
+        whole: Whole = lambda data_subject: data_subject,
     ) -> None:
         """``announcer``: of what every process is to take notice; ``whole`` adds pseudonyms."""
         self._repository = repository
         self._keys = keys
         self._seal = seal
         self._audit = audit
-        self._cases = cases
+        self._requests = requests
         self._announcer = announcer
         self._now = now
         self._whole = whole
 
-    def restrict(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> None:
-        """Have a person's data only kept, until ``lift``.
+    def restrict(self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None) -> None:
+        """Have a data subject's data only kept, until ``lift``.
 
         Args:
-            person: Whose.
+            data_subject: Whose.
             actor: Who decides, for the audit log.
-            case: The request that it is done for.
+            request: The request that it is done for.
 
         Raises:
             NotFound, DataSubjectRequestConflict: there is no such request, or it is not its time; nothing changed.
             DatabaseUnavailable: a process has not taken notice; run it again.
         """
-        self._begin(PERSON_RESTRICTED, person, actor, case)
-        self._repository.restrict(self._sealed_identifiers(person), self._now())
-        self._end("restricted", person, actor, case)
+        self._begin(PERSON_RESTRICTED, data_subject, actor, request)
+        self._repository.restrict(self._sealed_identifiers(data_subject), self._now())
+        self._end("restricted", data_subject, actor, request)
 
-    def lift(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> bool:
-        """End a restriction; the person is to be told before (GDPR art. 18(3)). Whether there was one."""
+    def lift(self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None) -> bool:
+        """End a restriction; the data subject is to be told before (GDPR art. 18(3)). Whether there was one."""
         # As a rule when the request was answered long ago.
-        self._begin(PERSON_UNRESTRICTED, person, actor, case, after_answer=True)
-        lifted = self._repository.lift(self._actors(person))
-        self._end("unrestricted", person, actor, case)
+        self._begin(PERSON_UNRESTRICTED, data_subject, actor, request, after_answer=True)
+        lifted = self._repository.lift(self._actors(data_subject))
+        self._end("unrestricted", data_subject, actor, request)
         return lifted > 0
 
     def note_objection(
         self,
-        person: IdentifiedDataSubject,
+        data_subject: IdentifiedDataSubject,
         *,
         purposes: Sequence[str] = (RESEARCH,),
         refuse_new: bool = False,
         actor: str,
-        case: str | None = None,
+        request: str | None = None,
     ) -> None:
-        """Leave a person out of these purposes from the next run on; with ``refuse_new``, refuse new statements.
+        """Leave a data subject out of these purposes from the next run on; with ``refuse_new``, refuse new statements.
 
         Raises:
             BadRequest: no such purpose.
@@ -112,32 +112,34 @@ class Restriction:
             message = f"must be among: {', '.join(PURPOSES)}"
             raise BadRequest(f"`purposes` {message}.", faults=[Fault("/purposes", "purpose", "GDPR art. 21", message)])
         more = {"purposes": [*purposes], "refuse_new": refuse_new}
-        self._begin(OBJECTION_NOTED, person, actor, case, more)
-        ids, now = self._sealed_identifiers(person), self._now()
+        self._begin(OBJECTION_NOTED, data_subject, actor, request, more)
+        ids, now = self._sealed_identifiers(data_subject), self._now()
         self._repository.note_objection(ids, now, purposes)
         if refuse_new:
             self._repository.refuse(ids, now)
-        self._end("objection-noted", person, actor, case)
+        self._end("objection-noted", data_subject, actor, request)
 
-    def withdraw_objection(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> bool:
-        """Take a person's objections back, the refusal of new statements with them. Whether there were any."""
-        self._begin(OBJECTION_WITHDRAWN, person, actor, case, after_answer=True)
-        withdrawn = self._repository.withdraw(self._actors(person))
-        self._end("objection-withdrawn", person, actor, case)
+    def withdraw_objection(
+        self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None
+    ) -> bool:
+        """Take a data subject's objections back, the refusal of new statements with them. Whether there were any."""
+        self._begin(OBJECTION_WITHDRAWN, data_subject, actor, request, after_answer=True)
+        withdrawn = self._repository.withdraw(self._actors(data_subject))
+        self._end("objection-withdrawn", data_subject, actor, request)
         return withdrawn > 0
 
-    def standing(self, person: IdentifiedDataSubject, *, actor: str) -> Standing:
-        """The standing of a person now: a reading that the audit log keeps."""
-        self._audit.append(STANDING_READ, actor, {"subjects": self._named(person)})
-        states = self._repository.of(self._actors(person))
+    def standing(self, data_subject: IdentifiedDataSubject, *, actor: str) -> Standing:
+        """The standing of a data subject now: a reading that the audit log keeps."""
+        self._audit.append(STANDING_READ, actor, {"subjects": self._named(data_subject)})
+        states = self._repository.of(self._actors(data_subject))
         since = [state.restricted for state in states if state.restricted is not None]
         objects = sorted({purpose for state in states for purpose in state.objects})
         return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
 
     def cover(self, pseudonyms: Whole) -> int:
-        """Have what holds for persons hold for the pseudonyms that a source is about to make of them; how many.
+        """Have what holds for data subjects hold for the pseudonyms that a source is about to make of them; how many.
 
-        To be called before it makes the first one. ``pseudonyms`` gives persons with those.
+        To be called before it makes the first one. ``pseudonyms`` gives data subjects with those.
         """
         states = {state.subject: state for state in self._repository.every()}
         known = self._seal.decrypt(PLACE, {subject: state.who for subject, state in states.items() if state.who})
@@ -185,38 +187,40 @@ class Restriction:
     def _begin(
         self,
         kind: str,
-        person: IdentifiedDataSubject,
+        data_subject: IdentifiedDataSubject,
         actor: str,
-        case: str | None,
+        request: str | None,
         more: dict[str, object] | None = None,
         *,
         after_answer: bool = False,
     ) -> None:
-        if case is not None:
-            self._cases.require(case, person, after_answer=after_answer)
-        detail: dict[str, object] = {"subjects": self._named(person), **(more or {})}
+        if request is not None:
+            self._requests.require(request, data_subject, after_answer=after_answer)
+        detail: dict[str, object] = {"subjects": self._named(data_subject), **(more or {})}
         # On record first: nobody is left out, or taken in again, unseen.
-        self._audit.append(kind, actor, detail | ({} if case is None else {"case": case}))
+        self._audit.append(kind, actor, detail | ({} if request is None else {"case": request}))
 
-    def _end(self, act: str, person: IdentifiedDataSubject, actor: str, case: str | None) -> None:
+    def _end(self, act: str, data_subject: IdentifiedDataSubject, actor: str, request: str | None) -> None:
         self._announcer.announce()
-        if case is not None:
-            self._cases.note_act(case, act, actor, {"identifiers": len(person.identifiers)})
+        if request is not None:
+            self._requests.note_act(request, act, actor, {"identifiers": len(data_subject.identifiers)})
 
-    def _named(self, person: IdentifiedDataSubject) -> list[str]:
+    def _named(self, data_subject: IdentifiedDataSubject) -> list[str]:
         # As given: the log must not put an address and a pseudonym together.
-        return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
+        return [self._keys.subject(identifier).hex() for identifier in data_subject.identifiers]
 
-    def _actors(self, person: IdentifiedDataSubject) -> dict[bytes, tuple[str, ...]]:
-        """Subjects that a person is: each identifier, and anonymous groups of nobody else; with their identifiers."""
-        person = self._whole(person)
-        actors = {self._keys.subject(identifier): (identifier,) for identifier in person.every}
-        return actors | {self._keys.subject(group): members for group, members in groups_of(person)}
+    def _actors(self, data_subject: IdentifiedDataSubject) -> dict[bytes, tuple[str, ...]]:
+        """Subjects that a data subject is: each identifier, and anonymous groups of nobody else; with their
+        identifiers.
+        """
+        data_subject = self._whole(data_subject)
+        actors = {self._keys.subject(identifier): (identifier,) for identifier in data_subject.every}
+        return actors | {self._keys.subject(group): members for group, members in groups_of(data_subject)}
 
-    def _sealed_identifiers(self, person: IdentifiedDataSubject) -> list[SubjectIdentifiers]:
-        person = self._whole(person)
-        actors = self._actors(person)
-        likely = person.likely
+    def _sealed_identifiers(self, data_subject: IdentifiedDataSubject) -> list[SubjectIdentifiers]:
+        data_subject = self._whole(data_subject)
+        actors = self._actors(data_subject)
+        likely = data_subject.likely
         sure = {subject for subject, members in actors.items() if len(members) == 1 and likely.issuperset(members)}
         # Of the many groups that several identifiers could make up, and of the pseudonyms that no source makes now,
         # those that stand in some statement.

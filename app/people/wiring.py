@@ -57,7 +57,7 @@ class KeepingOutside(Protocol):
 
     @property
     def personal_data(self) -> Sequence[PersonalDataStore]:
-        """The part of each collection in the rights of persons."""
+        """The part of each collection in the rights of data subjects."""
 
     @property
     def backups(self) -> TombstoneFile:
@@ -107,8 +107,8 @@ class PeopleServices(FeatureServices):
     # --- finding ------------------------------------------------------------------------------------
 
     @cached_property
-    def persons(self) -> DataSubjectFinder:
-        """Finds persons."""
+    def finder(self) -> DataSubjectFinder:
+        """Finds data subjects."""
         return DataSubjectFinder(
             DataSubjectRepository(self._platform.store),
             self._keys.organisation,
@@ -119,7 +119,7 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:
-        """The pseudonyms that this store makes of persons' identifiers."""
+        """The pseudonyms that this store makes of data subjects' identifiers."""
         traces = self._traces
         return Pseudonyms(
             lambda source, identifier: traces.minors_policy.forms(source, identifier),
@@ -134,7 +134,7 @@ class PeopleServices(FeatureServices):
     # --- requests -----------------------------------------------------------------------------------
 
     @cached_property
-    def cases(self) -> DataSubjectRequests:
+    def requests(self) -> DataSubjectRequests:
         """The data-subject requests."""
         return DataSubjectRequests(
             DataSubjectRequestRepository(self._platform.store),
@@ -168,22 +168,22 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def disclosures(self) -> Disclosures:
-        """Recipients of the data of a person."""
+        """Recipients of the data of a data subject."""
         return Disclosures(
             self.recipients,
-            self.persons,
+            self.finder,
             self.documents,
             self._traces.statements,
             self._governance.sink,
-            self.cases,
+            self.requests,
         )
 
     @cached_property
     def packages(self) -> SubjectAccessExports:
-        """Packages of everything that is held about one person."""
+        """Packages of everything that is held about one data subject."""
         traces = self._traces
         held = Held(
-            persons=self.persons,
+            finder=self.finder,
             reader=traces.reader,
             documents=self.documents,
             attachments=traces.attachments,
@@ -197,7 +197,7 @@ class PeopleServices(FeatureServices):
         return SubjectAccessExports(
             held,
             audit=self._governance.sink,
-            cases=self.cases,
+            requests=self.requests,
             now_us=self._platform.now_us,
             random=clock.random_bytes,
             organisation=self._settings.organisation,
@@ -207,7 +207,7 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def documents(self) -> DocumentsByDataSubject:
-        """The documents of any person."""
+        """The documents of any data subject."""
         repository = DocumentRepository(self._platform.store)
         return DocumentsByDataSubject(repository, self._traces.document_cipher, self._keys.organisation)
 
@@ -215,13 +215,13 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def restriction(self) -> Restriction:
-        """Restriction of persons' data, and objection."""
+        """Restriction of data subjects' data, and objection."""
         return Restriction(
             DataSubjectStateRepository(self._platform.store),
             self._keys.organisation,
             self._keys.data_subject_cipher,
             self._governance.audit,
-            self.cases,
+            self.requests,
             self._platform.processes,
             clock.now,
             self.pseudonyms.whole,
@@ -245,7 +245,7 @@ class PeopleServices(FeatureServices):
             self._traces.reader,
             record,
             self._governance.audit,
-            self.cases,
+            self.requests,
             clock.random_bytes,
             self._keys.organisation,
             self._settings.public_url,
@@ -261,7 +261,7 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def erasure_targets(self) -> ErasureTargets:
-        """The data of a person that are to be erased, for whoever deletes them."""
+        """The data of a data subject that are to be erased, for whoever deletes them."""
         return ErasureTargets(self._platform.store, self._traces.attachment_repository)
 
     @cached_property
@@ -279,7 +279,7 @@ class PeopleServices(FeatureServices):
             erasure_targets=self.erasure_targets,
             stores=self._container.operations.personal_data,
             tombstones=Tombstones(store),
-            persons=self.persons,
+            finder=self.finder,
             places=DataSubjectRepository(store),
             subjects=keys.subjects,
             learners=WrappedKeys(store),
@@ -287,7 +287,7 @@ class PeopleServices(FeatureServices):
             keys=keys.organisation,
             key_service=keys,
             audit=self._governance.sink,
-            cases=self.cases,
+            requests=self.requests,
             processes=self._platform.processes,
             forgetting=keys.forgetting,
             surroundings=Surroundings(
@@ -317,8 +317,8 @@ class PeopleServices(FeatureServices):
         return self.counting.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
     def _requests(self, lease: Lease) -> Mapping[str, object]:
-        removed = self.cases.remove_old(self._settings.request_days, actor="job:requests", check=lease.check)
-        standing = self.cases.standing()
+        removed = self.requests.remove_old(self._settings.request_days, actor="job:requests", check=lease.check)
+        standing = self.requests.standing()
         # GDPR art. 12(3): whoever reads the log is told, numbers alone.
         if standing.overdue:
             _log.warning("data-subject requests are overdue", overdue=standing.overdue)

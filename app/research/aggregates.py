@@ -150,7 +150,7 @@ class Aggregates:
         people: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
-        note: Callable[[int, Recounted], None] = lambda person, months: None,
+        note: Callable[[int, Recounted], None] = lambda data_subject, months: None,
     ) -> Recounted:
         """Count months anew without these people; see ``AggregateJob.recount``."""
         return self._job.recount(people, kept_since, check, note)

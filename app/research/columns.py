@@ -28,7 +28,7 @@ class Column(NamedTuple):
     Attributes:
         role: What it is good for.
         scale: For numbers: how many stored units make one published unit.
-        open: For dimensions: sources write it freely, so that a rare value may point at a person; rare
+        open: For dimensions: sources write it freely, so that a rare value may point at a data subject; rare
             values are published together, under ``OTHER``.
     """
 

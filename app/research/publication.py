@@ -1,8 +1,8 @@
 """Publication of a month, and its changes: no change that is seen stands for too few learners.
 
 Whoever reads a table before and after somebody's erasure, objection, rectification or late trace must not learn from
-the difference what that one person did. So what is counted and what is shown are two states. A *leaf* is a cell of all
-dimensions; each leaf is shown as it was shown last, or as it is counted now. It follows what is counted when
+the difference what that one data subject did. So what is counted and what is shown are two states. A *leaf* is a cell
+of all dimensions; each leaf is shown as it was shown last, or as it is counted now. It follows what is counted when
 
 - in each cell of the lattice that contains it and is shown, before or after, at least the minimum of distinct learners
   have changed, or nobody has: the difference of two figures is then as protected as a figure is;

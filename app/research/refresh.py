@@ -183,7 +183,7 @@ class AggregateJob:
         people: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
-        note: Callable[[int, Recounted], None] = lambda person, months: None,
+        note: Callable[[int, Recounted], None] = lambda data_subject, months: None,
     ) -> Recounted:
         """Count the months anew that counted these people, whose statements nobody can read any more.
 
@@ -208,10 +208,10 @@ class AggregateJob:
         recounted: set[tuple[str, str]] = set()
         published: set[tuple[str, str]] = set()
 
-        def noted(person: int, months: Recounted) -> None:
+        def noted(data_subject: int, months: Recounted) -> None:
             recounted.update(months.recounted)
             published.update(months.published)
-            note(person, months)
+            note(data_subject, months)
 
         for id in sorted(state.id for state in self._parts.states()):
             for attempt in range(RECOUNT_ATTEMPTS):
@@ -239,7 +239,7 @@ class AggregateJob:
         plan, id = Plan(parse(state.definition)), state.id
         scope = f"aggregate:{plan.definition.name}"
         going = people()
-        keys = [[self._keys.pseudonym(scope, subject) for subject in person] for person in going]
+        keys = [[self._keys.pseudonym(scope, subject) for subject in data_subject] for data_subject in going]
         months: dict[str, list[PartName]] = {}
         for name in self._parts.names(state.id):
             months.setdefault(name.bucket, []).append(name)
@@ -248,20 +248,23 @@ class AggregateJob:
         }
         again = {month: names for month, names in months.items() if counted.get(month) and _first(names) >= kept_since}
         kept = [month for month, whose in sorted(counted.items()) if whose and month not in again]
-        for person in range(len(going)):
+        for data_subject in range(len(going)):
             # A settled month keeps protected cells only: that it counted somebody cannot be told from it.
-            published = [*sorted(months.keys() & state.settled), *(month for month in kept if person in counted[month])]
-            recounted = [month for month in sorted(again) if person in counted[month]]
+            published = [
+                *sorted(months.keys() & state.settled),
+                *(month for month in kept if data_subject in counted[month]),
+            ]
+            recounted = [month for month in sorted(again) if data_subject in counted[month]]
             if recounted or published:
                 note(
-                    person,
+                    data_subject,
                     Recounted(tuple((id, month) for month in recounted), tuple((id, month) for month in published)),
                 )
         found = self._again(plan, state, again, check)
         if not set(map(tuple, people())) <= set(map(tuple, going)):
             raise LeaseLost("Statements of further people began to go; nothing of this step was kept.")
         # One for each, so that two who were counted are still two; the same in what is counted and in what is shown.
-        nobody = {key: clock.random_bytes(16) for person in keys for key in person}
+        nobody = {key: clock.random_bytes(16) for data_subject in keys for key in data_subject}
         for month, names in months.items():
             if not counted.get(month):
                 continue
@@ -282,7 +285,7 @@ class AggregateJob:
         found: set[int] = set()
         for _, content in self._contents([name for name in names if name.table in (LEARNER, SHOWN + LEARNER)]):
             there = pl.read_ipc(BytesIO(content))[KEY]
-            found.update(person for person, theirs in enumerate(keys) if there.is_in(theirs).any())
+            found.update(data_subject for data_subject, theirs in enumerate(keys) if there.is_in(theirs).any())
         return found
 
     def _unnamed(self, names: Sequence[PartName], nobody: Mapping[bytes, bytes]) -> list[Piece]:

@@ -1,4 +1,4 @@
-"""The scope of research: statements that it counts, and persons whom it leaves out."""
+"""The scope of research: statements that it counts, and data subjects whom it leaves out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scope(Protocol):
 
 
 class ResearchScope:
-    """The scope of research, as the register, the rights of persons and the audit log have it."""
+    """The scope of research, as the register, the rights of data subjects and the audit log have it."""
 
     def __init__(self, states: DataSubjectStates, links: SourceLinks, kept: KeptSince, reader: StatementReader) -> None:
         self._states = states

@@ -45,7 +45,7 @@ def _exported(found: Mapping[str, Any], _: Mapping[str, bytes]) -> Mapping[str, 
 
 
 class AccountData(LearnerCollection):
-    """Ends of accounts in the rights of persons."""
+    """Ends of accounts in the rights of data subjects."""
 
     def __init__(self, context: DataContext) -> None:
         export = Export("accounts.json", _exported)

@@ -65,7 +65,7 @@ class Accounts:
         audit: AuditSink,
         now_us: Clock,
         admit: Callable[[str], object] = lambda source: None,
-        of_source: Callable[[str], Whole] = lambda source: lambda person: person,
+        of_source: Callable[[str], Whole] = lambda source: lambda data_subject: data_subject,
     ) -> None:
         """``admit(source)`` raises when nothing may be stored for this source now.
 

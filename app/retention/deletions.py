@@ -5,8 +5,8 @@ and what is being deleted before it is deleted: one that was cut off anywhere is
 by the job ``erasure``), and each statement is counted once.
 
 With statements go the attachments that only they declare, the states of sessions held to patterns, and what statements
-that refer to them carry of them; figures of their months are counted again. Data of persons who are restricted stay
-(GDPR art. 18). Keys of learners stay too, as with retention.
+that refer to them carry of them; figures of their months are counted again. Data of data subjects who are restricted
+stay (GDPR art. 18). Keys of learners stay too, as with retention.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ _LOOK_SECONDS = 0.2
 
 
 class Plan(NamedTuple):
-    """Plan of a deletion: what it would take, and what it would leave: statements of persons who are restricted."""
+    """Plan of a deletion: what it would take, and what it would leave: statements of data subjects who are
+    restricted.
+    """
 
     statements: int
     documents: int
@@ -167,7 +169,7 @@ class Deletions:
             since: As of ``plan``.
             until: As of ``plan``.
             word: Who decided: a function, not a name.
-            reason: Why; it stands in the certificate, so nothing that tells a person.
+            reason: Why; it stands in the certificate, so nothing that tells a data subject.
             actor: For the audit log.
             progress: Told statements deleted and due.
             check: Called before each batch; what it raises ends this, and it can be gone on with.

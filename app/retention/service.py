@@ -8,7 +8,7 @@ was last written, under the activity of the source that wrote it then: a state t
 came in later than that stays for the whole duration, as somebody uses the account.
 
 Keys of learners stay: other statements, of other sources, are sealed with them. So do the statements and documents of
-persons who are restricted (GDPR art. 18): they may need what would be deleted.
+data subjects who are restricted (GDPR art. 18): they may need what would be deleted.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ class Retention:
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
-        ``stores``: all that keep personal data. ``held`` gives the persons whose data are not to be deleted; ``seal``
-        opens who an account is of; ``years`` counts what is deleted.
+        ``stores``: all that keep personal data. ``held`` gives the data subjects whose data are not to be deleted;
+        ``seal`` opens who an account is of; ``years`` counts what is deleted.
         """
         self._repository = repository
         self._register = register

@@ -15,14 +15,14 @@ NAME = "statements"
 
 # Counting a source of a hundred million statements takes longer than a request may.
 _COUNT_SECONDS = 600.0
-# Persons in one query.
+# Data subjects in one query.
 _AT_ONCE = 1_000
 
 
 class RetentionRepository:
     """Statements of a source by ``stored``. Placeholders are never counted nor touched.
 
-    Nor is what is of persons who are ``held``: restricted, so that their data are kept (GDPR art. 18).
+    Nor is what is of data subjects who are ``held``: restricted, so that their data are kept (GDPR art. 18).
     """
 
     def __init__(self, store: Store, attachments: AttachmentRepository) -> None:

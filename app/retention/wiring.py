@@ -37,7 +37,7 @@ class Needs(wiring.Needs, Protocol):
 
     @property
     def people(self) -> PeopleServices:
-        """Restrictions, and what erasures delete of persons."""
+        """Restrictions, and what erasures delete of data subjects."""
 
 
 class RetentionServices(FeatureServices):

@@ -35,7 +35,7 @@ from app.traces.documents.store import DocumentRepository
 from app.traces.erasures import ErasuresUnderWay
 from app.traces.ingest.checking import Checking
 from app.traces.ingest.recording import Recorder, RefusalCounter
-from app.traces.queries.agents import People
+from app.traces.queries.agents import AgentQueries
 from app.traces.queries.statements import StatementQueries
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
@@ -271,10 +271,10 @@ class TraceServices(FeatureServices):
         return Turns(self._settings.threads, self._platform.presence.require)
 
     @cached_property
-    def people(self) -> People:
+    def agents(self) -> AgentQueries:
         """The Person Objects of agents."""
         audit, states = self._governance.audit, self._access.data_subject_states
-        return People(self.statements, self.reader, self._keys.organisation, audit, states)
+        return AgentQueries(self.statements, self.reader, self._keys.organisation, audit, states)
 
     # --- documents ----------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class WebServices(FeatureServices):
 
     def _rights(self) -> Figures:
         people = self._container.people
-        waiting = people.cases.standing()
+        waiting = people.requests.standing()
         began = people.erasure_repository.open_since()
         age = max(0.0, self._container.platform.now_us() / 1e6 - began[0].timestamp()) if began else 0.0
         return {

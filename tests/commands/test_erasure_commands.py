@@ -77,7 +77,7 @@ def test_from_an_erasure_to_a_receipt_that_verifies_without_a_store(container: C
 def test_nothing_happens_without_a_yes(container: Container) -> None:
     send(container, named("lea"))
     assert "Aborted" in run(container, "person", "erase", "--account", HOME, "lea", typed="n\n")
-    assert container.people.persons.places(person("lea")).own == 1
+    assert container.people.finder.places(person("lea")).own == 1
     assert container.people.erasures.newest() == []
 
 

@@ -28,9 +28,9 @@ class Made:
         self.asked: list[tuple[IdentifiedDataSubject, str, str | None]] = []
 
     def write(
-        self, person: IdentifiedDataSubject, *, actor: str, case: str | None, progress: object
+        self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None, progress: object
     ) -> Iterator[bytes]:
-        self.asked.append((person, actor, case))
+        self.asked.append((data_subject, actor, request))
         assert callable(progress)
         progress(Progress("statements", 1))
         yield b"one"
@@ -42,7 +42,7 @@ class Made:
 def run(made: Made, *words: str) -> str:
     persons = SimpleNamespace(reach=lambda person: Reach(False, ()))
     container = SimpleNamespace(
-        people=SimpleNamespace(packages=made, persons=persons),
+        people=SimpleNamespace(packages=made, finder=persons),
         governance=SimpleNamespace(purpose=Purpose(("rights-request",), required=False)),
     )
     answer = CliRunner().invoke(person, ["access", *words], obj=container)

@@ -44,27 +44,29 @@ def open_request(container: Container, kind: str = "restriction", *more: str) ->
 
 
 def test_a_request_is_opened_worked_on_and_closed(container: Container) -> None:
-    case = open_request(container, "restriction", "--received", "2026-01-31", "--note", "by letter")
-    assert f"{case}" in run(container, requests.request, "list")
+    request = open_request(container, "restriction", "--received", "2026-01-31", "--note", "by letter")
+    assert f"{request}" in run(container, requests.request, "list")
     assert "2026-02-28 (late)" in run(container, requests.request, "list", "--due-within", "7d")
-    assert case not in run(container, requests.request, "list", "--status", "done")
+    assert request not in run(container, requests.request, "list", "--status", "done")
     with pytest.raises(DataSubjectRequestConflict):
-        run(container, person.person, "restrict", *ZOE, "--case", case)
-    assert "identified" in run(container, requests.request, "identify", case, "--note", "at the counter")
-    assert "Restricted" in run(container, person.person, "restrict", *ZOE, "--case", case)
-    assert f"{case} is done" in run(container, requests.request, "done", case)
-    shown = run(container, requests.request, "show", case)
+        run(container, person.person, "restrict", *ZOE, "--case", request)
+    assert "identified" in run(container, requests.request, "identify", request, "--note", "at the counter")
+    assert "Restricted" in run(container, person.person, "restrict", *ZOE, "--case", request)
+    assert f"{request} is done" in run(container, requests.request, "done", request)
+    shown = run(container, requests.request, "show", request)
     for word in ("account:https://ent.example|zoe", "by letter", "at the counter", "restricted", "cli:request done"):
         assert word in shown
     assert "zoe" not in run(container, requests.request, "list", "--status", "done")
 
 
 def test_a_request_is_extended_or_refused_with_a_reason(container: Container) -> None:
-    case = open_request(container)
-    assert "open; its answer is due by" in run(container, requests.request, "extend", case, "--reason", "many traces")
-    assert "refused." in run(container, requests.request, "refuse", case, "--reason", "not founded")
+    request = open_request(container)
+    assert "open; its answer is due by" in run(
+        container, requests.request, "extend", request, "--reason", "many traces"
+    )
+    assert "refused." in run(container, requests.request, "refuse", request, "--reason", "not founded")
     with pytest.raises(click.MissingParameter):
-        run(container, requests.request, "refuse", case)
+        run(container, requests.request, "refuse", request)
     with pytest.raises(click.BadParameter, match="7d"):
         run(container, requests.request, "list", "--due-within", "7")
 
@@ -154,8 +156,8 @@ def test_each_agent_of_a_file_is_a_person_of_its_own(container: Container, tmp_p
     told, code = lines(container, person.person, "find", *group)
     assert (told, code) == ([f"agent {n}: 1 own" for n in (1, 2, 3)], None)
     opened, code = lines(container, requests.request, "open", "access", *group)
-    cases = [re.search(r"r-[0-9a-f]{12}", line) for line in opened]
-    assert code is None and len({one[0] for one in cases if one}) == 3
+    ids = [re.search(r"r-[0-9a-f]{12}", line) for line in opened]
+    assert code is None and len({one[0] for one in ids if one}) == 3
     listed, code = lines(container, person.person, "restrict", *group)
     assert code is None and [line.partition(":")[0] for line in listed] == ["agent 1", "agent 2", "agent 3"]
     assert all("restricted" in line for line in listed)
@@ -255,17 +257,17 @@ def test_requests_of_a_file_are_as_many_as_the_agents(container: Container, tmp_
 
 
 def test_what_fails_for_one_request_is_done_for_the_others(container: Container) -> None:
-    case = open_request(container)
+    request = open_request(container)
     answer = CliRunner().invoke(
         requests.request,
-        ["identify", "r-000000000000", case],
+        ["identify", "r-000000000000", request],
         obj=container,
         env={"COLUMNS": "300"},
         standalone_mode=False,
     )
     assert isinstance(answer.exception, SillageError) and answer.exception.code == "partly-done"
     assert "r-000000000000: not done" in answer.output
-    assert f"Request {case} is identified" in answer.output
+    assert f"Request {request} is identified" in answer.output
 
 
 def test_an_objection_is_not_said_to_be_told_by_article_19(container: Container) -> None:
@@ -299,28 +301,28 @@ def test_acts_say_who_received(container: Container) -> None:
     container.governance.audit.append("statements-read", label.id, everything)
     shown = run(container, person.person, "recipients", *ZOE)
     assert "Inspection" in shown and "support" in shown and label.id not in shown
-    case = open_request(container, "restriction")
-    run(container, requests.request, "identify", case)
-    assert "Inspection" in run(container, person.person, "restrict", *ZOE, "--case", case)
-    assert "recipients: Inspection" in run(container, requests.request, "show", case)
-    assert "Inspection" in run(container, person.person, "object", *ZOE, "--case", case)
+    request = open_request(container, "restriction")
+    run(container, requests.request, "identify", request)
+    assert "Inspection" in run(container, person.person, "restrict", *ZOE, "--case", request)
+    assert "recipients: Inspection" in run(container, requests.request, "show", request)
+    assert "Inspection" in run(container, person.person, "object", *ZOE, "--case", request)
 
 
 def test_an_act_may_follow_the_answer_and_is_told_as_that(container: Container) -> None:
     stored(container, "zoe")
-    case = open_request(container, "restriction")
-    run(container, requests.request, "identify", case)
-    run(container, person.person, "restrict", *ZOE, "--case", case)
-    run(container, requests.request, "done", case)
-    assert "lifted" in run(container, person.person, "unrestrict", *ZOE, "--case", case)
-    run(container, person.person, "recipients", *ZOE, "--case", case)
-    shown = run(container, requests.request, "show", case)
+    request = open_request(container, "restriction")
+    run(container, requests.request, "identify", request)
+    run(container, person.person, "restrict", *ZOE, "--case", request)
+    run(container, requests.request, "done", request)
+    assert "lifted" in run(container, person.person, "unrestrict", *ZOE, "--case", request)
+    run(container, person.person, "recipients", *ZOE, "--case", request)
+    shown = run(container, requests.request, "show", request)
     assert "unrestricted (after the answer)" in shown
     assert "recipients-listed (after the answer)" in shown
     assert "done (after" not in shown
     # What answers a request is not done for one that is answered.
     with pytest.raises(DataSubjectRequestConflict):
-        run(container, person.person, "restrict", *ZOE, "--case", case)
+        run(container, person.person, "restrict", *ZOE, "--case", request)
     refused = open_request(container, "restriction")
     run(container, requests.request, "refuse", refused, "--reason", "not founded")
     with pytest.raises(DataSubjectRequestConflict):
@@ -334,10 +336,10 @@ def test_an_erasure_notes_its_recipients_on_the_case_in_words(container: Contain
     )
     everything = {"tokens": [], "count": 1, "first": 0, "last": 1 << 60, "purpose": "support"}
     container.governance.audit.append("statements-read", label.id, everything)
-    case = open_request(container, "erasure")
-    run(container, requests.request, "identify", case)
-    run(container, person.person, "erase", *ZOE, "--yes", "--case", case)
-    shown = run(container, requests.request, "show", case)
+    request = open_request(container, "erasure")
+    run(container, requests.request, "identify", request)
+    run(container, person.person, "erase", *ZOE, "--yes", "--case", request)
+    shown = run(container, requests.request, "show", request)
     assert "recipients-listed" in shown and "recipients: Inspection" in shown
     assert "keys: 1" in shown
     assert "{" not in shown
@@ -346,6 +348,6 @@ def test_an_erasure_notes_its_recipients_on_the_case_in_words(container: Contain
 def test_the_officer_is_told_that_notes_are_handed_over(container: Container) -> None:
     told = "handed over"
     assert told in run(container, requests.request, "open", "access", *ZOE, "--note", "by letter")
-    case = open_request(container, "access")
-    assert told not in run(container, requests.request, "identify", case)
-    assert told in run(container, requests.request, "done", case, "--note", "sent")
+    request = open_request(container, "access")
+    assert told not in run(container, requests.request, "identify", request)
+    assert told in run(container, requests.request, "done", request, "--note", "sent")

@@ -46,7 +46,7 @@ from tests.served import ACTIVITY, Server, serving
 
 def require_nothing_of(container: Container, name: str, bound: int | None = None) -> None:
     """No statement up to the bound has a token of them, and every statement opens."""
-    persons = container.people.persons
+    persons = container.people.finder
     wanted = {"t": {"$in": list(persons.flat(person(name)))}}
     if bound is not None:
         wanted["stored"] = {"$lte": bound}  # type: ignore[dict-item]
@@ -112,7 +112,7 @@ def test_a_learner_is_erased_while_four_writers_send_their_statements(tmp_path: 
         require_nothing_of(container, "lea", done.until_stored)
         stored = {row.id: row.stored for row in container.traces.statements.span(None, 1 << 62, 1_000_000)}
         own = container.platform.store.collection("statements").find(
-            {"subject": container.people.persons.subjects(person("lea"))[0]}
+            {"subject": container.people.finder.subjects(person("lea"))[0]}
         )
         assert all(each["stored"] > done.until_stored for each in own)
         # What was sent after the end is there, whole; of what was sent before, a batch is there or was erased.
@@ -168,7 +168,7 @@ elif moment == "deleting":
 elif moment == "between":
     dying(AttachmentData, "_page")
 elif moment == "deleted":
-    dying(Receptions, "forget_person")
+    dying(Receptions, "forget_data_subject")
 elif moment == "redacting":
     dying(ErasureTargets, "redact")
 elif moment == "recounted":
@@ -195,7 +195,7 @@ def test_an_erasure_killed_at_any_moment_is_finished(
         assert {name: process.wait(100) for name, process in killed.items()} == dict.fromkeys(MOMENTS, -signal.SIGKILL)
         container.keys.subjects.forget()
         for name in MOMENTS:
-            subject = container.people.persons.subjects(person(name))[0]
+            subject = container.people.finder.subjects(person(name))[0]
             (started,) = [each for each in container.people.erasures.newest() if subject in each.subjects]
             own = container.platform.store.collection("statements").find({"subject": subject})
             left = container.traces.statements.some([each["_id"] for each in own])
@@ -324,10 +324,10 @@ def test_with_every_key_that_remains_the_raw_files_give_nothing_of_the_learner(
             send(container, with_attachment("lea", b"copy of lea"), data=(b"copy of lea",))
             people.document(container, Resource.STATE, "lea")
             container.research.aggregates.run()
-            subject = container.people.persons.subjects(person("lea"))[0]
+            subject = container.people.finder.subjects(person("lea"))[0]
             earlier = saved(container.operations.backups.create(tmp_path / "earlier.tar").path)
             container.people.erasures.advance(container.people.erasures.erase(person("lea"), actor="cli:drill").id)
-            tokens = {*container.people.persons.flat(person("lea")), subject}
+            tokens = {*container.people.finder.flat(person("lea")), subject}
             organisation, bodies = container.settings.organisation, container.traces.bodies
             old = {1: AESGCM(keyfile.read(container.settings.key_path).keks.keys[1])}
             container.operations.key_service.rotate()

@@ -32,7 +32,7 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
 
 def figures(store: Store) -> Figures:
     return Figures(
-        cases=DataSubjectRequestRepository(store),
+        requests=DataSubjectRequestRepository(store),
         erasures=ErasureRepository(store),
         states=DataSubjectStateRepository(store),
         certificates=CertificateRepository(store),
@@ -43,7 +43,7 @@ def figures(store: Store) -> Figures:
     )
 
 
-def case(store: Store, kind: str, status: str, received: str, due: str, answered: str | None = None) -> None:
+def request(store: Store, kind: str, status: str, received: str, due: str, answered: str | None = None) -> None:
     row = DataSubjectRequestRow(
         f"r-{uuid4().hex[:12]}",
         kind,
@@ -60,13 +60,13 @@ def case(store: Store, kind: str, status: str, received: str, due: str, answered
 
 
 def test_requests_are_counted_by_kind_in_the_year_of_what_became_of_them(store: Store) -> None:
-    case(store, "access", "done", "2026-03-01", "2026-04-01", "2026-03-11")
-    case(store, "access", "done", "2026-03-01", "2026-04-01", "2026-04-10")  # late
-    case(store, "access", "refused", "2026-05-01", "2026-08-01", "2026-05-03")  # extended
-    case(store, "access", "done", "2025-12-20", "2026-01-20", "2026-01-02")  # of the year before
-    case(store, "access", "done", "2026-12-20", "2027-01-20", "2027-01-02")  # answered in the next
-    case(store, "erasure", "identified", "2026-11-01", "2026-12-01")
-    case(store, "erasure", "open", "2027-01-03", "2027-02-03")  # of the next
+    request(store, "access", "done", "2026-03-01", "2026-04-01", "2026-03-11")
+    request(store, "access", "done", "2026-03-01", "2026-04-01", "2026-04-10")  # late
+    request(store, "access", "refused", "2026-05-01", "2026-08-01", "2026-05-03")  # extended
+    request(store, "access", "done", "2025-12-20", "2026-01-20", "2026-01-02")  # of the year before
+    request(store, "access", "done", "2026-12-20", "2027-01-20", "2027-01-02")  # answered in the next
+    request(store, "erasure", "identified", "2026-11-01", "2026-12-01")
+    request(store, "erasure", "open", "2027-01-03", "2027-02-03")  # of the next
     lines = {one.kind: one for one in figures(store).of(2026).requests}
     access = lines["access"]
     assert (access.opened, access.done, access.refused, access.extended, access.late) == (4, 3, 1, 1, 1)

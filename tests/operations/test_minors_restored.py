@@ -134,7 +134,7 @@ def test_a_child_erased_by_the_new_account_is_erased_again(house: Organisation) 
     assert house.count("attachments") == 0
     with house.command() as container:
         assert not container.keys.subjects.existing(
-            container.people.persons.subjects(data_subject_of([{"account": child}]))
+            container.people.finder.subjects(data_subject_of([{"account": child}]))
         )
         assert (
             container.operations.minors_pass.apply(

@@ -135,9 +135,9 @@ def test_what_is_stored_under_a_pseudonym_is_found_by_what_was_sent(
     own, naming = said(sent), said({"account": {"homePage": HOME, "name": "42"}}, context={"instructor": sent})
     send(container, own, naming, said({"mbox": "mailto:zoe@ent.example"}))
     assert agent_identifier(stored(container)[own["id"]]["actor"]) != agent_identifier(known)
-    found = container.people.persons.find(data_subject_of([known]), actor=BY)
+    found = container.people.finder.find(data_subject_of([known]), actor=BY)
     assert (found.own, found.mentions) == (1, 1)
-    reach = container.people.persons.reach(data_subject_of([known]))
+    reach = container.people.finder.reach(data_subject_of([known]))
     assert reach.held
     assert {(one.source, one.identifier) for one in reach.pseudonyms} == {
         ("tutor", agent_identifier(stored(container)[own["id"]]["actor"]))
@@ -148,19 +148,19 @@ def test_it_is_found_whatever_the_policy_is_now(container: Container) -> None:
     send(container, said())
     for policy in ("off", "refuse"):
         container.operations.sources.change("tutor", minors=policy, reason="a test", actor=BY)
-        assert container.people.persons.places(family()).own == 1
+        assert container.people.finder.places(family()).own == 1
 
 
 def test_an_anonymous_group_of_one_child_is_the_childs(container: Container) -> None:
     send(container, said({"objectType": "Group", "member": [CHILD]}))
-    assert container.people.persons.places(family()).own == 1
+    assert container.people.finder.places(family()).own == 1
 
 
 def test_nobody_elses_is_found(container: Container) -> None:
     send(container, said({"mbox": "mailto:zoe@ent.example"}))
-    reach = container.people.persons.reach(family())
+    reach = container.people.finder.reach(family())
     assert (reach.held, reach.pseudonyms) == (False, ())
-    assert container.people.persons.places(family()).own == 0
+    assert container.people.finder.places(family()).own == 0
 
 
 def test_the_package_has_it_and_says_why(container: Container) -> None:
@@ -187,7 +187,7 @@ def test_the_package_has_it_and_says_why(container: Container) -> None:
     # In the statement of another it is theirs, and not masked.
     assert account["name"].encode() in mention
     (entry,) = audited(container, PERSON_ACCESS_STARTED)
-    assert entry["subjects"] == container.people.persons.asked(family())
+    assert entry["subjects"] == container.people.finder.asked(family())
     assert container.keys.organisation.subject(told["identifier"]).hex() not in entry["subjects"], (
         "the log puts nothing together"
     )
@@ -300,44 +300,44 @@ def test_no_keys_are_made_for_pseudonyms_that_no_source_makes(container: Contain
 def test_a_statement_is_rectified_for_a_request_by_the_address(container: Container) -> None:
     own = said()
     send(container, own)
-    case = container.people.cases.open("rectification", family(), actor=BY).id
-    container.people.cases.identify(case, actor=BY)
+    request = container.people.requests.open("rectification", family(), actor=BY).id
+    container.people.requests.identify(request, actor=BY)
     right = {name: part for name, part in said(result={"success": True}).items() if name != "id"}
     account = stored(container)[own["id"]]["actor"]
-    done = container.people.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, case=case)
+    done = container.people.rectification.rectify(UUID(own["id"]), orjson.dumps(right), actor=BY, request=request)
     assert stored(container)[str(done.statement)]["actor"] == account
-    other = container.people.cases.open(
+    other = container.people.requests.open(
         "rectification", data_subject_of([{"mbox": "mailto:zoe@ent.example"}]), actor=BY
     ).id
-    container.people.cases.identify(other, actor=BY)
+    container.people.requests.identify(other, actor=BY)
     with pytest.raises(DataSubjectRequestConflict):
-        container.people.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, case=other)
+        container.people.rectification.rectify(done.statement, orjson.dumps(right), actor=BY, request=other)
 
 
 def test_a_request_by_the_address_is_worked_on_by_either_and_keeps_one(container: Container) -> None:
     own = said()
     send(container, own)
     account = data_subject_of([{"account": stored(container)[own["id"]]["actor"]["account"]}])
-    case = container.people.cases.open("restriction", family(), actor=BY).id
-    container.people.cases.identify(case, actor=BY)
-    container.people.restriction.restrict(family(), actor=BY, case=case)
-    container.people.restriction.restrict(account, actor=BY, case=case)
-    assert set(container.people.cases.show(case, actor=BY).person) == set(family().identifiers)
-    under = container.people.cases.open("access", account, actor=BY).id
+    request = container.people.requests.open("restriction", family(), actor=BY).id
+    container.people.requests.identify(request, actor=BY)
+    container.people.restriction.restrict(family(), actor=BY, request=request)
+    container.people.restriction.restrict(account, actor=BY, request=request)
+    assert set(container.people.requests.show(request, actor=BY).identifiers) == set(family().identifiers)
+    under = container.people.requests.open("access", account, actor=BY).id
     (requests,) = [
-        store.export(container.people.persons.data_subject(family()))
+        store.export(container.people.finder.for_stores(family()))
         for store in container.operations.personal_data
         if store.name == "cases"
     ]
     assert requests is not None
-    assert {one["id"] for one in requests.items if one is not None} == {case, under}
+    assert {one["id"] for one in requests.items if one is not None} == {request, under}
 
 
 def test_recipients_and_readings_are_found(container: Container) -> None:
     own = said()
     send(container, own)
     account = stored(container)[own["id"]]["actor"]
-    container.traces.people.person(account, str(agent_identifier(account)), EVERYBODY)
+    container.traces.agents.person(account, str(agent_identifier(account)), EVERYBODY)
     page = container.people.audit_search.find(
         Wanted(agents=[{"mbox": ADDRESS}], kinds=["person-read"]), None, 10, who=BY
     )
@@ -409,7 +409,7 @@ def test_two_public_urls_make_one_account(settings: Settings, database_name: str
         accounts = {orjson.dumps(one["actor"]["account"]) for one in stored(after).values()}
         assert len(accounts) == 1
         assert b"https://lrs.ent.example" in accounts.pop()
-        assert after.people.persons.places(family()).own == 3
+        assert after.people.finder.places(family()).own == 3
         after.close()
 
 

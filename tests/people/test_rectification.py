@@ -79,12 +79,12 @@ def test_of_two_who_rectify_at_once_one_is_told_to_look(container: Container, mo
 
 def test_a_request_of_somebody_else_rectifies_nothing(container: Container) -> None:
     wrong = stored(container)
-    case = container.people.cases.open(
+    request = container.people.requests.open(
         "rectification", data_subject_of([{"mbox": "mailto:other@ent.example"}]), actor=BY
     ).id
-    container.people.cases.identify(case, actor=BY)
+    container.people.requests.identify(request, actor=BY)
     with pytest.raises(DataSubjectRequestConflict, match="another person"):
-        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, request=request)
     assert read(container, wrong)["id"] == str(wrong)
 
 
@@ -164,11 +164,11 @@ def test_a_restricted_person_can_have_a_statement_rectified_for_a_request(contai
     wrong = stored(container)
     who = data_subject_of([statement()["actor"]])
     container.people.restriction.restrict(who, actor=BY)
-    case = container.people.cases.open("rectification", who, actor=BY).id
+    request = container.people.requests.open("rectification", who, actor=BY).id
     with pytest.raises(DataSubjectRequestConflict, match="identify"):
-        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
-    container.people.cases.identify(case, actor=BY)
-    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, case=case)
-    assert container.people.cases.show(case, actor=BY).steps[-1].detail["by"] == str(done.statement)
+        container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, request=request)
+    container.people.requests.identify(request, actor=BY)
+    done = container.people.rectification.rectify(wrong, orjson.dumps(RIGHT), actor=BY, request=request)
+    assert container.people.requests.show(request, actor=BY).steps[-1].detail["by"] == str(done.statement)
     with pytest.raises(NotFound):
         read(container, done.statement)

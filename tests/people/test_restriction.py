@@ -290,11 +290,11 @@ def test_the_agents_resource_tells_no_name_of_or_from_a_restricted_person(contai
     )
     container.people.restriction.restrict(person("zoe"), actor=BY)
     asked = agent("zoe")
-    assert "name" not in container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    assert "name" not in container.traces.agents.person(asked, str(agent_identifier(asked)), EVERYBODY)
     asked = agent("ali")
-    assert "name" not in container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)
+    assert "name" not in container.traces.agents.person(asked, str(agent_identifier(asked)), EVERYBODY)
     container.people.restriction.lift(person("zoe"), actor=BY)
-    assert container.traces.people.person(asked, str(agent_identifier(asked)), EVERYBODY)["name"] == ["Ali"]
+    assert container.traces.agents.person(asked, str(agent_identifier(asked)), EVERYBODY)["name"] == ["Ali"]
 
 
 @pytest.mark.parametrize("resource", [Resource.STATE, Resource.AGENT_PROFILE])
@@ -406,38 +406,38 @@ def test_what_holds_for_a_person_is_told_and_on_record(container: Container) -> 
 
 
 def test_acts_name_their_request_and_are_noted_on_it(container: Container) -> None:
-    case = container.people.cases.open("restriction", person("zoe"), actor=BY).id
+    request = container.people.requests.open("restriction", person("zoe"), actor=BY).id
     with pytest.raises(DataSubjectRequestConflict):
-        container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
+        container.people.restriction.restrict(person("zoe"), actor=BY, request=request)
     assert container.access.data_subject_states.current() == NOBODY
-    container.people.cases.identify(case, actor=BY)
+    container.people.requests.identify(request, actor=BY)
     with pytest.raises(DataSubjectRequestConflict, match="another person"):
-        container.people.restriction.restrict(person("ali"), actor=BY, case=case)
-    container.people.restriction.restrict(person("zoe"), actor=BY, case=case)
-    assert [step.what for step in container.people.cases.show(case, actor=BY).steps] == [
+        container.people.restriction.restrict(person("ali"), actor=BY, request=request)
+    container.people.restriction.restrict(person("zoe"), actor=BY, request=request)
+    assert [step.what for step in container.people.requests.show(request, actor=BY).steps] == [
         "opened",
         "identified",
         "restricted",
     ]
-    assert container.governance.audit.newest(["person-restricted"])[0].detail["case"] == case
+    assert container.governance.audit.newest(["person-restricted"])[0].detail["case"] == request
 
 
 def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(container: Container) -> None:
     record(container, statement(actor=agent("zoe")))
     container.people.restriction.restrict(person("zoe"), actor=BY)
-    case = container.people.cases.open("erasure", person("zoe"), actor=BY).id
+    request = container.people.requests.open("erasure", person("zoe"), actor=BY).id
     with pytest.raises(DataSubjectRequestConflict):
-        container.people.erasures.erase(person("zoe"), actor=BY, case=case)
-    container.people.cases.identify(case, actor=BY)
-    package = b"".join(container.people.packages.write(person("zoe"), actor=BY, case=case))
+        container.people.erasures.erase(person("zoe"), actor=BY, request=request)
+    container.people.requests.identify(request, actor=BY)
+    package = b"".join(container.people.packages.write(person("zoe"), actor=BY, request=request))
     with ZipFile(io.BytesIO(package)) as opened:
         about = orjson.loads(opened.read("about.json"))
     # What is restricted is given to whoever it is about.
     assert (about["own"], about["restricted"] is not None) == (1, True)
     with pytest.raises(DataSubjectRequestConflict, match="another person"):
-        container.people.erasures.erase(person("ali"), actor=BY, case=case)
-    container.people.erasures.advance(container.people.erasures.erase(person("zoe"), actor=BY, case=case).id)
-    shown = container.people.cases.show(case, actor=BY)
+        container.people.erasures.erase(person("ali"), actor=BY, request=request)
+    container.people.erasures.advance(container.people.erasures.erase(person("zoe"), actor=BY, request=request).id)
+    shown = container.people.requests.show(request, actor=BY)
     assert [step.what for step in shown.steps] == [
         "opened",
         "identified",
@@ -445,7 +445,7 @@ def test_a_package_and_an_erasure_are_noted_on_the_request_that_they_answer(cont
         "erased",
         "recipients-listed",
     ]
-    assert shown.person == ()
-    assert container.keys.subjects.existing(container.people.persons.subjects(person("zoe"))) == {}
-    assert container.people.cases.done(case, actor=BY).status == "done"
-    assert container.keys.subjects.existing(container.people.persons.subjects(person("zoe"))) == {}
+    assert shown.identifiers == ()
+    assert container.keys.subjects.existing(container.people.finder.subjects(person("zoe"))) == {}
+    assert container.people.requests.done(request, actor=BY).status == "done"
+    assert container.keys.subjects.existing(container.people.finder.subjects(person("zoe"))) == {}

@@ -107,7 +107,7 @@ def test_ends_of_accounts_go_when_nothing_is_left_of_before_them(container: Cont
     send(container, named("lea"))
     since, hour = clock.now_us(), 3_600_000_000
     ends = AccountRepository(container.platform.store)
-    lea, tom = (container.people.persons.subjects(person(name))[0] for name in ("lea", "tom"))
+    lea, tom = (container.people.finder.subjects(person(name))[0] for name in ("lea", "tom"))
     ends.close("tutor", [Closing(lea, since, b"x"), Closing(tom, since + hour, b"x")])
     ends.close("other", [Closing(lea, since, b"x")])
     send(container, named("lea"))

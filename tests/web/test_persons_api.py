@@ -52,7 +52,7 @@ def test_an_erasure_is_begun_followed_and_proved(server: Server) -> None:
     assert (done["phase"], done["done"], done["counts"]["statements"]) == ("done", True, 1)
     receipt = server.send("GET", f"{path}/receipt", dpo, version=None)
     assert signing.verified(receipt.content, server.container.keys.signer.public_key).content["case"] == "case-1"
-    assert server.container.people.persons.places(person(name)).own == 0
+    assert server.container.people.finder.places(person(name)).own == 0
     assert name not in server.log.read_text()
 
 

@@ -81,7 +81,7 @@ def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_fai
     def fail(*_: object, **__: object) -> int:
         raise SillageError("out of paper")
 
-    monkeypatch.setattr(container.people.cases, "remove_old", fail)
+    monkeypatch.setattr(container.people.requests, "remove_old", fail)
     with pytest.raises(SillageError):
         run_job(container, "requests")
     told = shown(container)
@@ -139,8 +139,8 @@ def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_an
 
 
 def test_requests_reviews_and_erasures(container: Container) -> None:
-    container.people.cases.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
-    container.people.cases.open("access", person("tom"), actor="cli:test")
+    container.people.requests.open("access", person("zoe"), received=date(2023, 1, 2), actor="cli:test")
+    container.people.requests.open("access", person("tom"), actor="cli:test")
     old = {**ACTIVITY, "id": "old", "in_force_from": "2020-01-01", "review_by": "2021-01-01"}
     container.governance.register.add(orjson.dumps(old))
     container.platform.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})

@@ -40,7 +40,7 @@ def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
 
 
 class DataSubjectStateData(PersonalDataStore):
-    """Restrictions and objections in the rights of persons."""
+    """Restrictions and objections in the rights of data subjects."""
 
     name = NAME
 
@@ -101,7 +101,7 @@ class Restricted(NamedTuple):
 
 
 class SubjectIdentifiers(NamedTuple):
-    """An actor that a person is: subject token; and identifiers, sealed."""
+    """An actor that a data subject is: subject token; and identifiers, sealed."""
 
     subject: bytes
     who: bytes
@@ -220,7 +220,7 @@ class DataSubjectStateRepository:
         wanted = [*subjects]
         with translated():
             undone = self._collection.update_many({"_id": {"$in": wanted}, **asked}, change).modified_count
-            # What says nothing any more is not kept: it names a person.
+            # What says nothing any more is not kept: it names a data subject.
             empty: Document = {name: {"$exists": False} for name in ("restricted", "objects", "refuse")}
             self._collection.delete_many({"_id": {"$in": wanted}, **empty})
         return undone

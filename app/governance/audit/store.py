@@ -62,7 +62,7 @@ TOKEN_FIELDS = ("tokens", "subjects", "subject", "person")
 """Fields of an entry's detail that hold blind index entries of data subjects, in hexadecimal."""
 
 _DUPLICATE = 11000
-# A search by person reads every entry of its period.
+# A search by data subject reads every entry of its period.
 _SEARCH_SECONDS = 600.0
 _PAGE = 5_000
 _FIELDS = frozenset({"_id", "at", "kind", "actor", "detail", "prev", "mac"})

@@ -363,7 +363,8 @@ def _section(error: ValidationError, name: str = "") -> str:
 def _consent(content: Any) -> Iterator[Fault]:
     basis = content.get("legal_basis") if isinstance(content, dict) else None
     if isinstance(basis, dict) and basis.get("article") == CONSENT:
-        # GDPR art. 7(1): the controller must be able to show that the person consented, and art. 7(3): to withdraw.
+        # GDPR art. 7(1): the controller must be able to show that the data subject consented, and art. 7(3): to
+        # withdraw.
         yield Fault(
             "/legal_basis/article",
             "consent",

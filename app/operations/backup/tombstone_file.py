@@ -3,11 +3,11 @@
 A line is a JSON object with the fields of a tombstone (``app/people/erasure/tombstones.py``): ``id``, ``mark``
 (hexadecimal), ``erased`` (ISO 8601 UTC), ``until_stored`` (microseconds since 1970), ``erasure`` (UUID); and ``mac``:
 HMAC-SHA256 of the others, as JSON with sorted keys, under a key derived from the organisation's MAC root. It names
-nobody; who has the file without the keys learns when persons were erased.
+nobody; who has the file without the keys learns when data subjects were erased.
 
-A line of another kind is a policy about minors that was applied to what was stored, after which erasures name persons
-by other identifiers than older backups: ``source``, ``policy``, ``until`` (``app/operations/minors_store.py``),
-``mac``.
+A line of another kind is a policy about minors that was applied to what was stored, after which erasures name data
+subjects by other identifiers than older backups: ``source``, ``policy``, ``until``
+(``app/operations/minors_store.py``), ``mac``.
 """
 
 from __future__ import annotations

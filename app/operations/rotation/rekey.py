@@ -6,7 +6,7 @@ nothing that is stored under the new keys (``docs/adr/0051-new-keys-for-learners
 1. Every learner gets a second key, which opens; the first one seals. By the page, in the order of subjects.
 2. When every process knows of it, it seals. From then on nobody seals with the first one.
 3. What is sealed with the first one follows: statements in the order they were stored, up to where this began; then
-   documents, keys of attachments, sessions, and what governance keeps of persons.
+   documents, keys of attachments, sessions, and what governance keeps of data subjects.
 4. Nobody uses the first one any more. What a process that was paused wrote with it after all is moved; then the first
    keys are destroyed, by the page.
 

@@ -1,6 +1,6 @@
 """Every collection of an organisation's database, gathered from the repositories that declare them.
 
-Whoever acts for persons, keeps durations or restores asks here, and knows no store by name.
+Whoever acts for data subjects, keeps durations or restores asks here, and knows no store by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.operations.rotation import resealing
 from app.people.access_package import receptions
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
-from app.people.requests import store as cases
+from app.people.requests import store as requests
 from app.platform.cluster import processes
 from app.platform.jobs import store as jobs
 from app.platform.mongo.collection import DataContext, Declared
@@ -50,7 +50,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,
     *data_subject_states.COLLECTIONS,
-    *cases.COLLECTIONS,
+    *requests.COLLECTIONS,
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
     *nomenclatures.COLLECTIONS,
@@ -70,7 +70,7 @@ COLLECTIONS: tuple[Declared, ...] = (
 
 
 def personal_data(context: DataContext) -> tuple[PersonalDataStore, ...]:
-    """The parts of collections in the rights of persons, in the order of the catalogue."""
+    """The parts of collections in the rights of data subjects, in the order of the catalogue."""
     return tuple(declared.data(context) for declared in COLLECTIONS if declared.data is not None)
 
 

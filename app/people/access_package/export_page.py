@@ -1,4 +1,5 @@
-"""The page that one person is given: HTML without script and without anything from elsewhere, in French or in English.
+"""The page that one data subject is given: HTML without script and without anything from elsewhere, in French or in
+English.
 
 What senders wrote stands in it as text only: Jinja escapes all that varies, control characters and those that turn
 the direction of text become visible, what is long is cut, and each text keeps its direction to itself (``bdi``). The

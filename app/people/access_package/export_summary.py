@@ -1,4 +1,4 @@
-"""Summary of an export on one person: counted while the statements go by, bounded in memory."""
+"""Summary of an export on one data subject: counted while the statements go by, bounded in memory."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Summary:
 
     @property
     def own(self) -> int:
-        """The person's own statements, voided ones too."""
+        """The data subject's own statements, voided ones too."""
         return sum(tool.own for tool in self.tools.values())
 
     @property

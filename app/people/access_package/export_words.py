@@ -1,4 +1,4 @@
-"""The words of the page that one person is given, in French and in English; the same keys in both."""
+"""The words of the page that one data subject is given, in French and in English; the same keys in both."""
 
 from __future__ import annotations
 

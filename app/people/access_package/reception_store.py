@@ -5,14 +5,14 @@
     _id        str       chain, /, place of the last entry condensed
     since      int64     when the first of its readings was, microseconds since 1970 UTC
     until      int64     when the last of them was
-    tokens     [binary]  what the readings asked for: persons, or documents and their contexts; blind index entries
-    documents  true      it is of documents; absent: of statements, and exports
+    tokens     [binary]  what the readings asked for: data subjects, or documents and their contexts; blind index
+    entries documents  true      it is of documents; absent: of statements, and exports
     sealed     binary    the readings: JSON, zstd, sealed with the documents key
 
 ``reception_marks``: ``_id`` (chain) and ``n``: the last entry of it that was condensed, until it is removed.
 
-``reception_graves``: ``_id`` (token) and ``until`` (microseconds): of an erased person; entries of the audit log up to
-then keep the token until they are removed, and it is not to be taken over from them.
+``reception_graves``: ``_id`` (token) and ``until`` (microseconds): of an erased data subject; entries of the audit log
+up to then keep the token until they are removed, and it is not to be taken over from them.
 """
 
 from __future__ import annotations
@@ -163,14 +163,14 @@ class ReceptionRepository:
         return sorted(named)
 
     def bury(self, tokens: Iterable[bytes], until: int) -> None:
-        """Note tokens of an erased person, not to be taken over from entries written up to an instant."""
+        """Note tokens of an erased data subject, not to be taken over from entries written up to an instant."""
         changes = [ReplaceOne({"_id": token}, {"_id": token, "until": until}, upsert=True) for token in tokens]
         if changes:
             with translated():
                 self._graves.bulk_write(changes, ordered=False)
 
     def graves(self) -> dict[bytes, int]:
-        """The tokens of erased persons, and until when each is not to be taken over."""
+        """The tokens of erased data subjects, and until when each is not to be taken over."""
         with translated():
             return {bytes(found["_id"]): int(found["until"]) for found in self._graves.find({})}
 

@@ -4,8 +4,8 @@ go.
 GDPR art. 15(1)(c) and 19 ask for recipients for as long as data are kept; the audit log is kept a year, since it says
 what each reader did when. So of the entries that are about to be removed, counts are kept by recipient, purpose, month
 and what was asked for, with the span of each page (``stored`` of its first and last statement): which of them had a
-person's data is worked out when somebody asks, as it is from the log. Nothing is written when statements are read, nor
-for each person. Decided in ``docs/adr/0045-recipients.md``.
+data subject's data is worked out when somebody asks, as it is from the log. Nothing is written when statements are
+read, nor for each data subject. Decided in ``docs/adr/0045-recipients.md``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS: Final = (STATEMENTS_READ, PERSON_READ, DOCUMENTS_READ, EXPORT_WRITTEN)
 """Kinds of entries of which something is kept."""
 
 GONE: Final = "gone"
-"""Stands where a token of an erased person was: something was asked for, and nobody can tell what."""
+"""Stands where a token of an erased data subject was: something was asked for, and nobody can tell what."""
 
 _PIECE = 20_000
 """Entries condensed in one transaction."""
@@ -121,7 +121,7 @@ class Receptions:
         return self._repository.since()
 
     def forget_data_subject(self, tokens: Iterable[bytes], now: int) -> None:
-        """Forget what an erased person was asked for by, here and in what the audit log still has."""
+        """Forget what an erased data subject was asked for by, here and in what the audit log still has."""
         listed = [*tokens]
         # First, or what is condensed at this moment would bring them back.
         self._repository.bury(listed, now)
@@ -181,7 +181,7 @@ class Receptions:
 
 
 class ReceptionData(PersonalDataStore):
-    """Condensed readings in the rights of persons."""
+    """Condensed readings in the rights of data subjects."""
 
     name = reception_store.NAME
 

@@ -1,10 +1,10 @@
-"""Recipients of one person's data, by readings and exports in the audit log (GDPR art. 15(1)(c)).
+"""Recipients of one data subject's data, by readings and exports in the audit log (GDPR art. 15(1)(c)).
 
 Of readings that are no more in the log for their age, what was condensed of them says it, as long as there are data
 (``app/people/access_package/receptions.py``). Actual recipients, as far as they are known (CJEU C-154/21): a reading
-that asked for the person, or for one of their statements or documents; and a page of statements in general that had
-theirs in it, which the span of the page tells. A page filtered by something else (a verb, an activity) is told apart:
-it may have had them.
+that asked for the data subject, or for one of their statements or documents; and a page of statements in general that
+had theirs in it, which the span of the page tells. A page filtered by something else (a verb, an activity) is told
+apart: it may have had them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ASKED: Final = "asked"
 PASSED: Final = "passed"
 POSSIBLE: Final = "possible"
 WAYS: Final = (ASKED, PASSED, POSSIBLE)
-"""Ways of the person's data into a reading: it was for them; they were among others; they may have been."""
+"""Ways of the data subject's data into a reading: it was for them; they were among others; they may have been."""
 
 MAX_EXPORTS: Final = 1_000
 UNKNOWN: Final = "?"
@@ -71,7 +71,7 @@ class Recipient(NamedTuple):
 
 
 class Export(NamedTuple):
-    """A data package of aggregates written since the person's first statement was stored.
+    """A data package of aggregates written since the data subject's first statement was stored.
 
     Attributes:
         at: When, microseconds since 1970 UTC.
@@ -102,15 +102,17 @@ def recipients_in(found: Received) -> list[str]:
 
 
 class Trail:
-    """Positions of one person's statements and documents, to tell which readings had them: 17 bytes a statement."""
+    """Positions of one data subject's statements and documents, to tell which readings had them: 17 bytes a
+    statement.
+    """
 
     def __init__(self, tokens: Iterable[bytes], sources: Mapping[bytes, str], documents: Iterable[bytes]) -> None:
         """Begin with nothing.
 
         Args:
-            tokens: Every token by which the person's statements are asked for.
+            tokens: Every token by which the data subject's statements are asked for.
             sources: The source of each token that a reader limited to one asks with.
-            documents: Tokens of the person's documents and of their contexts.
+            documents: Tokens of the data subject's documents and of their contexts.
         """
         self._tokens = frozenset(token.hex() for token in tokens)
         self._documents = frozenset(token.hex() for token in documents)
@@ -120,7 +122,7 @@ class Trail:
         self._sorted = True
 
     def add(self, id: UUID, stored: int, source: str) -> None:
-        """A statement that is the person's, or names them."""
+        """A statement that is the data subject's, or names them."""
         self._stored.setdefault(source, array("q")).append(stored)
         self._ids.append(id.int >> 64)
         self._sorted = False
@@ -132,7 +134,7 @@ class Trail:
         return min((stored[0] for stored in self._stored.values()), default=None)
 
     def way(self, entry: Entry) -> str | None:
-        """The way of the person's data into a reading; None when they were not in it."""
+        """The way of the data subject's data into a reading; None when they were not in it."""
         self._sort()
         detail = entry.detail
         if entry.kind == DOCUMENTS_READ:
@@ -153,7 +155,7 @@ class Trail:
         return way if self._any_within(among, first, last) else None
 
     def ways(self, group: Group) -> Counter[str]:
-        """The ways of the person's data into readings that were condensed, and their counts."""
+        """The ways of the data subject's data into readings that were condensed, and their counts."""
         self._sort()
         tokens = frozenset(group.tokens)
         if group.kind == DOCUMENTS_READ:
@@ -242,7 +244,7 @@ class Recipients:
         return lambda actor: called.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
 
     def received(self, trail: Trail, progress: Callable[[int], None] = lambda _: None) -> Received:
-        """Go through the readings and exports since the person's first statement.
+        """Go through the readings and exports since the data subject's first statement.
 
         Args:
             trail: Where their data lie, all of it.
@@ -286,72 +288,77 @@ class Recipients:
 class Requests(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, id: str, person: IdentifiedDataSubject | None = None, *, after_answer: bool = False) -> object:
-        """Raise unless there is such a request of this person, and it is the time to act on it."""
+    def require(
+        self, id: str, data_subject: IdentifiedDataSubject | None = None, *, after_answer: bool = False
+    ) -> object:
+        """Raise unless there is such a request of this data subject, and it is the time to act on it."""
 
     def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
 
 
 class Disclosures:
-    """Tells who received the data of a person, for whoever answers or has to tell them (GDPR art. 15(1)(c), 19)."""
+    """Tells who received the data of a data subject, for whoever answers or has to tell them (GDPR art. 15(1)(c),
+    19).
+    """
 
     def __init__(
         self,
         recipients: Recipients,
-        persons: DataSubjectFinder,
+        finder: DataSubjectFinder,
         documents: DocumentsByDataSubject,
         statements: Statements,
         audit: AuditSink,
-        cases: Requests,
+        requests: Requests,
     ) -> None:
         """Nothing is read yet."""
         self._recipients = recipients
-        self._persons = persons
+        self._finder = finder
         self._documents = documents
         self._statements = statements
         self._audit = audit
-        self._cases = cases
+        self._requests = requests
 
-    def of(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> Received:
-        """The recipients of what is held about a person. On record; on the case too, by the names of the recipients.
+    def of(self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None) -> Received:
+        """The recipients of what is held about a data subject. On record; on the request too, by the names of the
+        recipients.
 
         Args:
-            person: Whose data.
+            data_subject: Whose data.
             actor: Who asks, for the audit log.
-            case: The request that it is asked for.
+            request: The request that it is asked for.
 
         Raises:
             NotFound, DataSubjectRequestConflict: there is no such request, or it is not the time for it.
         """
-        if case is not None:
+        if request is not None:
             # Recipients are told (GDPR art. 19) before the answer or after it.
-            self._cases.require(case, person, after_answer=True)
-        person = self._persons.whole(person)
-        subjects = self._persons.subjects(person)
-        # Before the answer: whoever learns something of a person leaves a trace of it.
-        about = {"subjects": self._persons.asked(person)}
-        self._audit.append(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
-        marks = self._documents.marks((*subjects, *self._persons.own_groups(person)))
-        trail = self._recipients.trail(self._persons.named(person), marks)
-        for batch in self._persons.statements(person):
+            self._requests.require(request, data_subject, after_answer=True)
+        data_subject = self._finder.whole(data_subject)
+        subjects = self._finder.subjects(data_subject)
+        # Before the answer: whoever learns something of a data subject leaves a trace of it.
+        about = {"subjects": self._finder.asked(data_subject)}
+        self._audit.append(RECIPIENTS_READ, actor, about if request is None else {**about, "case": request})
+        marks = self._documents.marks((*subjects, *self._finder.own_groups(data_subject)))
+        trail = self._recipients.trail(self._finder.named(data_subject), marks)
+        for batch in self._finder.statements(data_subject):
             for named in batch.statements:
                 trail.add(named.row.id, named.row.stored, named.row.source)
-        return self._told(trail, actor, case)
+        return self._told(trail, actor, request)
 
-    def of_statement(self, id: UUID, *, actor: str, case: str | None = None) -> Received:
+    def of_statement(self, id: UUID, *, actor: str, request: str | None = None) -> Received:
         """The recipients of one statement; as ``of``."""
         about = {"statement": str(id)}
-        self._audit.append(RECIPIENTS_READ, actor, about if case is None else {**about, "case": case})
+        self._audit.append(RECIPIENTS_READ, actor, about if request is None else {**about, "case": request})
         trail = self._recipients.trail((), ())
         for row in self._statements.some([id]):
             trail.add(row.id, row.stored, row.source)
-        return self._told(trail, actor, case)
+        return self._told(trail, actor, request)
 
-    def _told(self, trail: Trail, actor: str, case: str | None) -> Received:
+    def _told(self, trail: Trail, actor: str, request: str | None) -> Received:
         found = self._recipients.received(trail)
-        if case is not None:
-            self._cases.note_act(case, "recipients-listed", actor, {"recipients": recipients_in(found)})
+        if request is not None:
+            self._requests.note_act(request, "recipients-listed", actor, {"recipients": recipients_in(found)})
         return found
 
 

@@ -1,9 +1,9 @@
-"""Everything that is held about one person, in one package: access and portability (GDPR art. 15 and 20).
+"""Everything that is held about one data subject, in one package: access and portability (GDPR art. 15 and 20).
 
 A zip that is written as it is read, one batch of statements at a time: nothing lies in clear on a disk of the store,
 and memory does not grow with what is held. What was decided: ``docs/adr/0029-access-packages.md``. Others are masked
 (art. 15(4), ``app/standards/xapi/masking.py``). Voided statements are in it, and so is what is restricted: art. 18
-limits its use, not the person's access to it.
+limits its use, not the data subject's access to it.
 
 Layout::
 
@@ -104,7 +104,7 @@ _PACKED_ALREADY: Final = ("audio/", "image/", "video/", "application/zip", "appl
 
 
 class HeldDocument(Protocol):
-    """A document of the person, as ``app/traces/documents/data_subject_documents.py`` gives it."""
+    """A document of the data subject, as ``app/traces/documents/data_subject_documents.py`` gives it."""
 
     @property
     def place(self) -> Place:
@@ -124,7 +124,7 @@ class HeldDocument(Protocol):
 
 
 class HeldDocuments(Protocol):
-    """The documents of the person."""
+    """The documents of the data subject."""
 
     @property
     def damaged(self) -> int:
@@ -157,7 +157,7 @@ class Attached(Protocol):
 
 
 class Standing(Protocol):
-    """Restriction and objections of the person."""
+    """Restriction and objections of the data subject."""
 
     @property
     def restricted(self) -> datetime | None:
@@ -171,8 +171,8 @@ class Standing(Protocol):
 class RequestDesk(Protocol):
     """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
 
-    def require(self, id: str, person: IdentifiedDataSubject | None = None) -> object:
-        """Raise unless there is such a request of this person, and it is the time to act on it."""
+    def require(self, id: str, data_subject: IdentifiedDataSubject | None = None) -> object:
+        """Raise unless there is such a request of this data subject, and it is the time to act on it."""
 
     def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
         """Write on a request what was done for it."""
@@ -186,22 +186,22 @@ class ClosedAccounts(Protocol):
 
 
 class Held(NamedTuple):
-    """Sources of an export: services and repositories that hold data of persons.
+    """Sources of an export: services and repositories that hold data of data subjects.
 
     Attributes:
-        persons: Finds statements.
+        finder: Finds statements.
         reader: Opens statements.
-        documents: The documents of any person.
+        documents: The documents of any data subject.
         attachments: The data of opened statements, each digest once.
         stores: All that keep personal data: each gives its part.
         ends: The ends of accounts.
         sources: The registered sources.
         register: The register of processing activities.
         recipients: Who received what.
-        restriction: Tells what holds for a person.
+        restriction: Tells what holds for a data subject.
     """
 
-    persons: DataSubjectFinder
+    finder: DataSubjectFinder
     reader: StatementReader
     documents: DocumentsByDataSubject
     attachments: Attachments
@@ -231,7 +231,7 @@ class SubjectAccessExports:
         held: Held,
         *,
         audit: AuditSink,
-        cases: RequestDesk,
+        requests: RequestDesk,
         now_us: Clock,
         random: RandomBytes,
         organisation: str,
@@ -243,7 +243,7 @@ class SubjectAccessExports:
         Args:
             held: Where everything is read from.
             audit: ``audit(kind, actor, detail)`` records a reading, durably.
-            cases: The data-subject requests.
+            requests: The data-subject requests.
             now_us: Microseconds since 1970 UTC.
             random: Random bytes.
             organisation: The organisation's id.
@@ -252,7 +252,7 @@ class SubjectAccessExports:
         """
         self._held = held
         self._audit = audit
-        self._cases = cases
+        self._requests = requests
         self._now_us = now_us
         self._random = random
         self._organisation = organisation
@@ -261,34 +261,34 @@ class SubjectAccessExports:
 
     def write(
         self,
-        person: IdentifiedDataSubject,
+        data_subject: IdentifiedDataSubject,
         *,
         actor: str,
-        case: str | None = None,
+        request: str | None = None,
         progress: ProgressCallback = lambda _: None,
     ) -> Iterator[bytes]:
-        """The package of one person, as the bytes of a zip, in pieces.
+        """The package of one data subject, as the bytes of a zip, in pieces.
 
         The reading is on record, durably, before anything is read. That the package was made to its end is on record
-        before its last piece, on its case too.
+        before its last piece, on its request too.
 
         Args:
-            person: Whose.
+            data_subject: Whose.
             actor: Who asks: credential id or ``cli:<command>``.
-            case: The request that it answers.
+            request: The request that it answers.
             progress: Told how far it is, batch by batch.
 
         Raises:
-            NotFound, DataSubjectRequestConflict: there is no such request, or not of this person.
+            NotFound, DataSubjectRequestConflict: there is no such request, or not of this data subject.
             DatabaseUnavailable: at once or while the pieces are read; what there is of the zip is then of no use.
         """
-        person = self._held.persons.whole(person)
-        if case is not None:
-            self._cases.require(case, person)
-        about = {"subjects": self._held.persons.asked(person)}
-        detail = about | ({} if case is None else {"case": case})
+        data_subject = self._held.finder.whole(data_subject)
+        if request is not None:
+            self._requests.require(request, data_subject)
+        about = {"subjects": self._held.finder.asked(data_subject)}
+        detail = about | ({} if request is None else {"case": request})
         self._audit.append(PERSON_ACCESS_STARTED, actor, detail)
-        return _Package(self, person, case, actor, detail, progress).pieces()
+        return _Package(self, data_subject, request, actor, detail, progress).pieces()
 
     # --- what a package needs of these ----------------------------------------------------------------
 
@@ -301,15 +301,17 @@ class SubjectAccessExports:
         """Now, microseconds."""
         return self._now_us()
 
-    def record(self, actor: str, case: str | None, detail: Mapping[str, object], given: Mapping[str, object]) -> None:
+    def record(
+        self, actor: str, request: str | None, detail: Mapping[str, object], given: Mapping[str, object]
+    ) -> None:
         """Record that a package was made to its end, and what was given."""
         self._audit.append(PERSON_ACCESS_GIVEN, actor, {**detail, **given})
-        if case is not None:
-            self._cases.note_act(case, "package-written", actor, given)
+        if request is not None:
+            self._requests.note_act(request, "package-written", actor, given)
 
-    def mask(self, person: IdentifiedDataSubject) -> Mask:
+    def mask(self, data_subject: IdentifiedDataSubject) -> Mask:
         """A mask for one package."""
-        return Mask(person.every, self._random(32))
+        return Mask(data_subject.every, self._random(32))
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -328,22 +330,22 @@ class _Package:
     def __init__(
         self,
         packages: SubjectAccessExports,
-        person: IdentifiedDataSubject,
-        case: str | None,
+        data_subject: IdentifiedDataSubject,
+        request: str | None,
         actor: str,
         detail: Mapping[str, object],
         progress: ProgressCallback,
     ) -> None:
         self._packages = packages
         self._held = packages.held
-        self._person = person
-        self._case = case
+        self._data_subject = data_subject
+        self._request = request
         self._actor = actor
         self._detail = detail
         self._progress = progress
         self._made = packages.made()
         self._zip = ZipStream(moment(self._made))
-        self._mask = packages.mask(person)
+        self._mask = packages.mask(data_subject)
         self._summary = Summary(packages.timezone)
         self._own = _Pieces(self._zip, "statements/own")
         self._voided = _Pieces(self._zip, "statements/voided")
@@ -352,17 +354,17 @@ class _Package:
         self._digests: set[str] = set()
         # Of each part that a collection gives by itself, how many items.
         self._parts: Counter[str] = Counter()
-        persons = self._held.persons
-        subjects = persons.subjects(person)
-        self._who = persons.data_subject(person)
+        finder = self._held.finder
+        subjects = finder.subjects(data_subject)
+        self._who = finder.for_stores(data_subject)
         # Read when they are written.
         made = [(store, store.export(self._who)) for store in self._held.stores]
         self._given_apart = [(store, part) for store, part in made if part is not None]
-        self._given = persons.subjects(IdentifiedDataSubject(person.identifiers, ()))
-        self._reach = persons.reach(person)
-        self._documents = self._held.documents.of(person.every, subjects)
+        self._given = finder.subjects(IdentifiedDataSubject(data_subject.identifiers, ()))
+        self._reach = finder.reach(data_subject)
+        self._documents = self._held.documents.of(data_subject.every, subjects)
         self._sources = {source.id: source for source in self._held.sources.list()}
-        self._trail = self._held.recipients.trail(persons.named(person), self._documents.marks())
+        self._trail = self._held.recipients.trail(finder.named(data_subject), self._documents.marks())
 
     def pieces(self) -> Iterator[bytes]:
         for language in LANGUAGES:
@@ -391,7 +393,7 @@ class _Package:
         }
         last = self._zip.finish()
         # Before the last piece: without it the zip does not open.
-        self._packages.record(self._actor, self._case, self._detail, given)
+        self._packages.record(self._actor, self._request, self._detail, given)
         yield last
 
     def _readme(self, language: str) -> bytes:
@@ -406,7 +408,7 @@ class _Package:
 
     def _statements(self) -> Iterator[bytes]:
         done = 0
-        for batch in self._held.persons.statements(self._person):
+        for batch in self._held.finder.statements(self._data_subject):
             roles = {named.row.id: named for named in batch.statements}
             for opened in self._opened([named.row for named in batch.statements]):
                 mine = []
@@ -470,7 +472,7 @@ class _Package:
 
     def _referring(self) -> Iterator[bytes]:
         done = 0
-        for rows in self._held.persons.referring(self._person):
+        for rows in self._held.finder.referring(self._data_subject):
             by_id = {row.id: row for row in rows}
             for opened in self._opened(rows):
                 for plain in opened:
@@ -587,7 +589,7 @@ class _Package:
     def _about(self, activities: Mapping[str, ProcessingActivity], read: Received) -> dict[str, Any]:
         """The content of the pages, as JSON values; instants in microseconds since 1970 UTC."""
         summary = self._summary
-        standing = self._held.restriction.standing(self._person, actor=self._actor)
+        standing = self._held.restriction.standing(self._data_subject, actor=self._actor)
         restricted = standing.restricted
         ends: dict[str, list[int]] = {}
         for source_id, at in self._held.ends.of(self._who.subjects):
@@ -608,7 +610,7 @@ class _Package:
                 until = tool.last + entry.retention.active_days * _DAY_US
                 # What came in later than that stays for the whole duration: somebody uses the account.
                 # Of somebody with several accounts, one that goes on may have sent the last one.
-                every = given[id] >= len(self._person.identifiers)
+                every = given[id] >= len(self._data_subject.identifiers)
                 until = min(until, before) if before is not None and tool.last < before and every else until
             tools.append(
                 {
@@ -630,15 +632,15 @@ class _Package:
                 }
             )
         called = {tool["source"]: tool["name"] for tool in tools}
-        # Of processing activities that sources read for, whether or not they sent something of the person.
+        # Of processing activities that sources read for, whether or not they sent something of the data subject.
         treatments = {one.id: one.name._asdict() for one in self._held.register.list(self._made)}
         return {
             "format": FORMAT,
             "version": VERSION,
             **self._packages.told,
             "made": self._made,
-            "case": self._case,
-            "identifiers": list(self._person.identifiers),
+            "case": self._request,
+            "identifiers": list(self._data_subject.identifiers),
             "pseudonyms": [
                 {
                     "identifier": one.identifier,
@@ -714,7 +716,13 @@ class _Package:
     def _manifest(self) -> str:
         """Write the manifest; its own SHA-256 in hexadecimal."""
         listed = [file._asdict() for file in self._zip.files]
-        told = {"format": FORMAT, "version": VERSION, "made": render(self._made), "case": self._case, "files": listed}
+        told = {
+            "format": FORMAT,
+            "version": VERSION,
+            "made": render(self._made),
+            "case": self._request,
+            "files": listed,
+        }
         self._zip.add("manifest.json", _json(told))
         return self._zip.files[-1].sha256
 

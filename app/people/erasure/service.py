@@ -1,13 +1,14 @@
-"""Erasure (GDPR art. 17): the keys first, at once; then everything that is left of a person, in the background.
+"""Erasure (GDPR art. 17): the keys first, at once; then everything that is left of a data subject, in the background.
 
-1. ``erase`` destroys the person's keys in one transaction with the tombstones and a note of what is still to be done.
-   From its commit on nothing sealed for them opens with what the database holds, however much there is.
+1. ``erase`` destroys the data subject's keys in one transaction with the tombstones and a note of what is still to be
+   done. From its commit on nothing sealed for them opens with what the database holds, however much there is.
 2. ``advance`` does the rest, in steps that may be cut off anywhere and done again (``app/people/erasure/store.py``):
    every process forgets the keys; from then on ``until_stored`` bounds what is erased: nothing that was sealed with a
    destroyed key is stored later, and when nothing can appear below it any more, what is there is deleted by the batch.
-   Statements of others that name the person lose the name and get an anonymous account in its place, under the key that
-   they have. Referring statements get the tokens that their targets have by then. Aggregates are counted again.
-3. A signed receipt says what was done, and who received exports that may have counted the person (art. 19).
+   Statements of others that name the data subject lose the name and get an anonymous account in its place, under the
+   key that they have. Referring statements get the tokens that their targets have by then. Aggregates are counted
+   again.
+3. A signed receipt says what was done, and who received exports that may have counted the data subject (art. 19).
 
 What is sent after ``until_stored`` begins anew, under a new key: who is to be kept out objects instead
 (``docs/adr/0028-erasure.md``).
@@ -107,7 +108,7 @@ class Surroundings(NamedTuple):
         links: Sources with their activities.
         recipients: Who received what.
         receptions: What is kept of that beyond the audit log: exports that it tells of.
-        documents: By which tokens readings of persons' documents are on record.
+        documents: By which tokens readings of data subjects' documents are on record.
         outside: Keeps tombstones in another place than the database.
     """
 
@@ -137,7 +138,7 @@ class Erasures:
         repository: ErasureRepository,
         erasure_targets: ErasureTargets,
         tombstones: Tombstones,
-        persons: DataSubjectFinder,
+        finder: DataSubjectFinder,
         places: DataSubjectRepository,
         subjects: SubjectKeys,
         learners: WrappedKeys,
@@ -147,7 +148,7 @@ class Erasures:
         audit: AuditSink,
         processes: Peers,
         forgetting: Forgetting,
-        cases: DataSubjectRequests,
+        requests: DataSubjectRequests,
         surroundings: Surroundings,
         stores: Sequence[PersonalDataStore],
         home_page: str,
@@ -157,7 +158,7 @@ class Erasures:
         self._repository = repository
         self._erasure_targets = erasure_targets
         self._tombstones = tombstones
-        self._persons = persons
+        self._finder = finder
         self._places = places
         self._subjects = subjects
         self._learners = learners
@@ -167,7 +168,7 @@ class Erasures:
         self._audit = audit
         self._processes = processes
         self._key_caches = forgetting
-        self._cases = cases
+        self._requests = requests
         self._around = surroundings
         self._stores = stores
         self._home = home_page
@@ -175,58 +176,60 @@ class Erasures:
 
     # --- the destroying step --------------------------------------------------------------------------
 
-    def erase(self, person: IdentifiedDataSubject, *, actor: str, case: str | None = None) -> Erasure:
-        """Destroy a person's keys; what is left of them goes in the background (``advance``, or the job ``erasure``).
+    def erase(self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None) -> Erasure:
+        """Destroy a data subject's keys; what is left of them goes in the background (``advance``, or the job
+        ``erasure``).
 
-        One that is under way for the same person is given back as it is, unless something of theirs has come since.
+        One that is under way for the same data subject is given back as it is, unless something of theirs has come
+        since.
 
         Args:
-            person: Who.
+            data_subject: Who.
             actor: Who asks: credential id or ``cli:<command>``.
-            case: Id of the request that it answers.
+            request: Id of the request that it answers.
 
         Raises:
             DatabaseUnavailable: nothing was destroyed, or it is not known; asking again is safe.
-            NotFound, DataSubjectRequestConflict: ``case`` is no request of theirs that waits; nothing was destroyed.
+            NotFound, DataSubjectRequestConflict: ``request`` is none of theirs that waits; nothing was destroyed.
         """
-        person = self._persons.whole(person)
-        request = None if case is None else self._cases.require(case, person)
-        wanted = set(map(self._tombstone, person.every))
+        data_subject = self._finder.whole(data_subject)
+        answered = None if request is None else self._requests.require(request, data_subject)
+        wanted = set(map(self._tombstone, data_subject.every))
         self._subjects.forget()
         for other in self._repository.open():
             if wanted <= set(other.tombstones) and not self._subjects.existing(other.subjects):
-                if request is not None and request.id != other.case:
-                    self._note_once(request, other, actor)
+                if answered is not None and answered.id != other.request:
+                    self._note_once(answered, other, actor)
                 return other
-        return self._begin(person, actor=actor, case=case)
+        return self._begin(data_subject, actor=actor, request=request)
 
     def _note_once(self, request: DataSubjectRequest, erasure: Erasure, actor: str) -> None:
         """Note an erasure on another request than the one that it began with, on which its end is noted."""
         detail = {"erasure": str(erasure.id)}
         if all(step.detail != detail for step in request.steps):
-            self._cases.note_act(request.id, "erased", actor, detail)
+            self._requests.note_act(request.id, "erased", actor, detail)
             if erasure.phase != FORGETTING:  # before, they are not known yet
                 self._note_recipients(request.id, erasure)
 
-    def _note_recipients(self, case: str, erasure: Erasure) -> None:
+    def _note_recipients(self, request: str, erasure: Erasure) -> None:
         """Note the recipients to be told (GDPR art. 19), as other acts note it: by name."""
         names = sorted({str(each["name"]) for each in erasure.recipients})
-        self._cases.note_act(case, "recipients-listed", erasure.actor, {"recipients": names})
+        self._requests.note_act(request, "recipients-listed", erasure.actor, {"recipients": names})
 
     def _begin(
         self,
-        person: IdentifiedDataSubject,
+        data_subject: IdentifiedDataSubject,
         *,
         actor: str,
-        case: str | None = None,
+        request: str | None = None,
         until: int | None = None,
         keys: bool = True,
     ) -> Erasure:
         """``until``: what was stored up to it goes, and nothing needs to be waited for: nobody writes now."""
-        subjects = (*self._persons.subjects(person), *self._persons.own_groups(person))
+        subjects = (*self._finder.subjects(data_subject), *self._finder.own_groups(data_subject))
         now, stored = clock.now(), clock.now_us() if until is None else until
-        tokens = self._persons.tokens(person)
-        named = self._persons.named(person)
+        tokens = self._finder.tokens(data_subject)
+        named = self._finder.named(data_subject)
         counts: Mapping[str, int] = {}
         months: Sequence[Mapping[str, object]] = ()
         recipients: Sequence[Mapping[str, object]] = ()
@@ -236,14 +239,14 @@ class Erasures:
         id = UUID(bytes=clock.random_bytes(16), version=4)
         tombstones = [
             Tombstone(self._tombstone(identifier), self._mark(self._keys.subject(identifier)), now, stored, id)
-            for identifier in person.every
+            for identifier in data_subject.every
         ]
         erasure = Erasure(
             id,
             FORGETTING if until is None else DELETING,
             now,
             actor,
-            case,
+            request,
             tuple(each.id for each in tombstones),
             subjects,
             tokens,
@@ -256,11 +259,11 @@ class Erasures:
             None,
             named,
             tuple(recipients),
-            self._persons.reach(person).sources,
+            self._finder.reach(data_subject).sources,
         )
         detail: dict[str, object] = {"erasure": str(id), "tombstones": [each.id.hex() for each in tombstones]}
         # Before the key goes: no destruction is without its entry.
-        self._audit.append(ERASURE_STARTED, actor, detail if case is None else {**detail, "case": case})
+        self._audit.append(ERASURE_STARTED, actor, detail if request is None else {**detail, "case": request})
         gone = self._repository.begin(erasure, tombstones, subjects if keys else ())
         self._subjects.forget()
         # Told at once, waited for by whoever goes on.
@@ -412,7 +415,7 @@ class Erasures:
         return until
 
     def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
-        """Delete what is sealed for the person, wherever it is kept."""
+        """Delete what is sealed for the data subject, wherever it is kept."""
         self._erase(erasure, keep, progress)
         return self._repository.advance(erasure, by, REDACTING)
 
@@ -424,7 +427,7 @@ class Erasures:
         *,
         again: bool = False,
     ) -> None:
-        """Have each collection delete what is the person's; ``again``: what came of keys that were in hand."""
+        """Have each collection delete what is the data subject's; ``again``: what came of keys that were in hand."""
         agents = tuple(agent for agent, _ in erasure.tokens)
         who = DataSubject(erasure.subjects, agents, erasure.flat, erasure.named)
         asked = Erasing(who, erasure.until_stored, BATCH, again)
@@ -438,7 +441,7 @@ class Erasures:
                 keep()
 
     def _redacting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
-        """Put an anonymous account in the person's place, in statements of others."""
+        """Put an anonymous account in the data subject's place, in statements of others."""
         theirs = frozenset(erasure.tombstones)
         own = set(erasure.subjects)
         account = {"homePage": self._home, "name": erasure.placeholder}
@@ -532,7 +535,7 @@ class Erasures:
         return self._repository.advance(erasure, by, RECOUNTING)
 
     def _recounting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], _: ProgressCallback) -> Erasure:
-        """Count aggregates again without the person, and say what was done."""
+        """Count aggregates again without the data subject, and say what was done."""
         self._around.counting.without((), keep)
         erasure = self.get(erasure.id)
         finished = clock.now()
@@ -541,11 +544,11 @@ class Erasures:
         detail = {"erasure": str(erasure.id), "counts": dict(erasure.counts)}
         self._audit.append(ERASURE_FINISHED, erasure.actor, detail)
         ended = self._repository.finish(erasure, by, finished, receipt)
-        if erasure.case is not None:
+        if erasure.request is not None:
             # It is done, whatever became of the request meanwhile.
             with suppress(NotFound, DataSubjectRequestConflict):
-                self._cases.note_act(erasure.case, "erased", erasure.actor, detail)
-                self._note_recipients(erasure.case, erasure)
+                self._requests.note_act(erasure.request, "erased", erasure.actor, detail)
+                self._note_recipients(erasure.request, erasure)
         return ended
 
     # --- the receipt ----------------------------------------------------------------------------------
@@ -557,10 +560,11 @@ class Erasures:
         return {
             "organisation": self._keys.organisation,
             "erasure": str(erasure.id),
-            "case": erasure.case,
+            "case": erasure.request,
             # Keyed: the organisation, and nobody else, can tell whose they are.
             "persons": sorted(each.hex() for each in erasure.tombstones),
-            # Sources in whose statements the person stood under a pseudonym that the store had made of what was given.
+            # Sources in whose statements the data subject stood under a pseudonym that the store had made of what was
+            # given.
             "pseudonyms": [*erasure.pseudonyms],
             "keys_destroyed": _moment(erasure.destroyed),
             "erased_until": _moment(_EPOCH + timedelta(microseconds=erasure.until_stored)),
@@ -584,7 +588,7 @@ class Erasures:
         }
 
     def _exports(self, erasure: Erasure) -> list[dict[str, object]]:
-        """Packages that may have counted the person (GDPR art. 19: their recipients are to be told).
+        """Packages that may have counted the data subject (GDPR art. 19: their recipients are to be told).
 
         A statement counts on the day that it is of, which may be long before it was stored: months that are settled,
         of which nobody can tell whom they counted, are among those that may have.
@@ -654,9 +658,9 @@ class Erasures:
         erasures = []
         for identifiers in found.values():
             # Those that the tombstones name, and no others: of a pseudonym there is a tombstone, too.
-            person = IdentifiedDataSubject(tuple(sorted(identifiers)), ())
+            data_subject = IdentifiedDataSubject(tuple(sorted(identifiers)), ())
             until = max(graves[self._tombstone(each)].until_stored for each in identifiers)
-            erasures.append(self._again(person, until, actor, check))
+            erasures.append(self._again(data_subject, until, actor, check))
         lost = self._orphans(graves, check)
         if erasures or lost:
             self._audit.append(ERASURES_REAPPLIED, actor, {"erasures": [str(each) for each in erasures], "keys": lost})
@@ -702,11 +706,11 @@ class Erasures:
             looked += len(rows)
             progress(looked)
 
-    def _again(self, person: IdentifiedDataSubject, until: int, actor: str, check: Callable[[], None]) -> UUID:
-        tokens, subjects = self._persons.flat(person), self._persons.subjects(person)
+    def _again(self, data_subject: IdentifiedDataSubject, until: int, actor: str, check: Callable[[], None]) -> UUID:
+        tokens, subjects = self._finder.flat(data_subject), self._finder.subjects(data_subject)
         # A key made since the erasure seals what came after it, and stays.
         anew = self._places.count(tokens, subjects) > self._places.count(tokens, subjects, until)
-        erasure = self._begin(person, actor=actor, until=until, keys=not anew)
+        erasure = self._begin(data_subject, actor=actor, until=until, keys=not anew)
         return self.advance(erasure.id, check=check).id
 
     def _orphans(self, graves: Mapping[bytes, Tombstone], check: Callable[[], None]) -> int:

@@ -10,10 +10,10 @@ Document::
     tombstones    [binary(16)]  ids of its tombstones
     subjects      [binary(16)]  while it is under way: subject tokens
     tokens        [[binary(12), binary(12)]]  while it is under way: agent and related-agent token of each identifier
-    named         [binary(12)]  while it is under way: what the audit log calls the person in queries
+    named         [binary(12)]  while it is under way: what the audit log calls the data subject in queries
     recipients    [{name, way, purpose, activity, number, first, last}]  who received what is erased
-    pseudonyms    [str]    sources in whose statements the person stood under a pseudonym of what was given
-    placeholder   str      while it is under way: the name that stands for the person in statements of others
+    pseudonyms    [str]    sources in whose statements the data subject stood under a pseudonym of what was given
+    placeholder   str      while it is under way: the name that stands for the data subject in statements of others
     until_stored  int64    what was stored at or before this is erased; microseconds since 1970 UTC
     counts        {str: int}  what was found and done
     months        [{source, month, statements}]  their own statements, by the month of ``stored``
@@ -93,7 +93,7 @@ class Erasure(NamedTuple):
     phase: str
     destroyed: datetime
     actor: str
-    case: str | None
+    request: str | None
     tombstones: tuple[bytes, ...]
     subjects: tuple[bytes, ...]
     tokens: tuple[tuple[bytes, bytes], ...]
@@ -110,7 +110,7 @@ class Erasure(NamedTuple):
 
     @property
     def flat(self) -> tuple[bytes, ...]:
-        """Every token by which statements name the person."""
+        """Every token by which statements name the data subject."""
         return tuple(token for pair in self.tokens for token in pair)
 
 
@@ -283,10 +283,10 @@ class ErasureRepository:
 
 
 class ErasureTargets:
-    """Statements of others that name a person, or refer to theirs; and what is told of theirs before they go.
+    """Statements of others that name a data subject, or refer to theirs; and what is told of theirs before they go.
 
-    What is kept of the person goes by the collections themselves (``app/core/personal_data.py``). Statements alone are
-    of one person and name others.
+    What is kept of the data subject goes by the collections themselves (``app/core/personal_data.py``). Statements
+    alone are of one data subject and name others.
     """
 
     def __init__(self, store: Store, attachments: AttachmentRepository) -> None:
@@ -402,8 +402,8 @@ def _document(erasure: Erasure) -> Document:
         "recipients": [dict(each) for each in erasure.recipients],
         "pseudonyms": list(erasure.pseudonyms),
     }
-    if erasure.case is not None:
-        document["case"] = erasure.case
+    if erasure.request is not None:
+        document["case"] = erasure.request
     return document
 
 

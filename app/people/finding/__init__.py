@@ -1,1 +1,1 @@
-"""Finding of a person's data."""
+"""Finding of a data subject's data."""

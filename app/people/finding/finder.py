@@ -1,12 +1,13 @@
-"""A person of a request: who is meant, and every place in the store where they stand.
+"""A data subject of a request: who is meant, and every place in the store where they stand.
 
 The store keeps no record of people (``docs/adr/0016-people-and-activities.md``). Whoever asks says by which identifiers
-a person is known; several of them are one person for that request, and nothing of this link is stored. What is found
-by them is found in the index: the actor of statements, agents and groups as object, members of groups, instructor,
-team, ``contextAgents`` and ``contextGroups``, also inside SubStatements, of voided statements too; statements that
-refer to those. Whatever else is kept is found by the collections themselves (``app/core/personal_data.py``).
+a data subject is known; several of them are one data subject for that request, and nothing of this link is stored. What
+is found by them is found in the index: the actor of statements, agents and groups as object, members of groups,
+instructor, team, ``contextAgents`` and ``contextGroups``, also inside SubStatements, of voided statements too;
+statements that refer to those. Whatever else is kept is found by the collections themselves
+(``app/core/personal_data.py``).
 
-Not found: a person whom free text names, in an answer, a title, an extension or the data of an attachment.
+Not found: a data subject whom free text names, in an answer, a title, an extension or the data of an attachment.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from app.standards.xapi.validate import actor_faults
 from app.traces.statements.store import Position, Stored, beyond
 
 OWN = "own"
-"""Sealed under the person's own key: they are the actor."""
+"""Sealed under the data subject's own key: they are the actor."""
 MENTION = "mention"
 """Sealed under another's key: they are named in it."""
 
@@ -38,7 +39,7 @@ MAX_IDENTIFIERS = 20
 
 
 class Named(NamedTuple):
-    """A statement that names a person, sealed; ``role``: ``OWN`` or ``MENTION``."""
+    """A statement that names a data subject, sealed; ``role``: ``OWN`` or ``MENTION``."""
 
     row: Stored
     role: str
@@ -46,18 +47,20 @@ class Named(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The next statements that name a person, at least one, and the place after them, to go on from."""
+    """The next statements that name a data subject, at least one, and the place after them, to go on from."""
 
     statements: tuple[Named, ...]
     place: Position
 
 
 class Counted(dict[str, int]):
-    """Numbers of what there is of a person, by the names that each collection gives (``PersonalDataStore.locate``)."""
+    """Numbers of what there is of a data subject, by the names that each collection gives
+    (``PersonalDataStore.locate``).
+    """
 
     @property
     def own(self) -> int:
-        """Statements of which the person is the actor."""
+        """Statements of which the data subject is the actor."""
         return self["own"]
 
     @property
@@ -84,7 +87,7 @@ class Reach(NamedTuple):
 
 
 def data_subject_of(agents: Sequence[object]) -> IdentifiedDataSubject:
-    """The person that these xAPI Agents are.
+    """The data subject that these xAPI Agents are.
 
     Each has one inverse functional identifier: ``account``, ``mbox``, ``mbox_sha1sum`` or ``openid`` (xAPI-Data
     2.4.2.3). An address stands for its SHA-1 sum as well, for a sender may have sent either; the other way round
@@ -130,7 +133,7 @@ def _identifiers(agent: dict[str, Any]) -> Iterator[str]:
 
 
 class DataSubjectFinder:
-    """Finds persons. Safe to share between threads."""
+    """Finds data subjects. Safe to share between threads."""
 
     def __init__(
         self,
@@ -138,11 +141,11 @@ class DataSubjectFinder:
         keys: OrganisationKeys,
         audit: AuditSink,
         stores: Sequence[PersonalDataStore],
-        whole: Whole = lambda person: person,
+        whole: Whole = lambda data_subject: data_subject,
     ) -> None:
         """``audit(kind, actor, detail)`` writes an entry, durably; ``stores``: all that keep personal data.
 
-        ``whole`` gives a person with their pseudonyms.
+        ``whole`` gives a data subject with their pseudonyms.
         """
         self._repository = repository
         self._keys = keys
@@ -150,50 +153,50 @@ class DataSubjectFinder:
         self._stores = stores
         self.whole = whole
 
-    def subjects(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
+    def subjects(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Subject tokens of 16 bytes, one for each identifier, pseudonyms included; in step with ``every``."""
-        return tuple(self._keys.subject(identifier) for identifier in self.whole(person).every)
+        return tuple(self._keys.subject(identifier) for identifier in self.whole(data_subject).every)
 
-    def asked(self, person: IdentifiedDataSubject) -> list[str]:
-        """By which identifiers a person was given, as subject tokens in hexadecimal, for the audit log.
+    def asked(self, data_subject: IdentifiedDataSubject) -> list[str]:
+        """By which identifiers a data subject was given, as subject tokens in hexadecimal, for the audit log.
 
         Whoever has the keys makes those of the pseudonyms of them: the log does not put the two together.
         """
-        return [self._keys.subject(identifier).hex() for identifier in person.identifiers]
+        return [self._keys.subject(identifier).hex() for identifier in data_subject.identifiers]
 
-    def tokens(self, person: IdentifiedDataSubject) -> tuple[tuple[bytes, bytes], ...]:
+    def tokens(self, data_subject: IdentifiedDataSubject) -> tuple[tuple[bytes, bytes], ...]:
         """For each identifier: its tokens as an agent and as a related agent; of both keys while one is replaced."""
         index = self._keys.index
         return tuple(
             pair
-            for identifier in self.whole(person).every
+            for identifier in self.whole(data_subject).every
             for pair in zip(
                 index.tokens(kinds.AGENT, identifier), index.tokens(kinds.RELATED_AGENT, identifier), strict=True
             )
         )
 
-    def own_groups(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
-        """Subject tokens of the anonymous groups that have nobody but this person in them.
+    def own_groups(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
+        """Subject tokens of the anonymous groups that have nobody but this data subject in them.
 
-        Their statements are the person's own (``docs/adr/0013-anonymous-groups.md``).
+        Their statements are the data subject's own (``docs/adr/0013-anonymous-groups.md``).
         """
-        return tuple(self._keys.subject(group) for group, _ in groups_of(self.whole(person)))
+        return tuple(self._keys.subject(group) for group, _ in groups_of(self.whole(data_subject)))
 
     def statements(
-        self, person: IdentifiedDataSubject, *, after: Position | None = None, until: int | None = None
+        self, data_subject: IdentifiedDataSubject, *, after: Position | None = None, until: int | None = None
     ) -> Iterator[Batch]:
-        """Every statement, voided ones included, that names a person, oldest first, batch by batch.
+        """Every statement, voided ones included, that names a data subject, oldest first, batch by batch.
 
         Args:
-            person: Who.
+            data_subject: Who.
             after: ``place`` of an earlier batch, to go on from there.
             until: Only those stored at or before this, microseconds since 1970 UTC.
         """
-        person = self.whole(person)
-        own = {*self.subjects(person), *self.own_groups(person)}
+        data_subject = self.whole(data_subject)
+        own = {*self.subjects(data_subject), *self.own_groups(data_subject)}
         while True:
             # Anew for each page: the index key may be replaced meanwhile.
-            tokens = self.flat(person)
+            tokens = self.flat(data_subject)
             page = self._repository.page(tokens, after=after, until=until, limit=PAGE)
             if not page:
                 return
@@ -202,13 +205,13 @@ class DataSubjectFinder:
                 tuple(Named(each.row, OWN if each.row.subject in own else MENTION, each.tokens) for each in page), after
             )
 
-    def referring(self, person: IdentifiedDataSubject) -> Iterator[Sequence[Stored]]:
-        """Statements that refer to one of which a person is an agent, and do not name them, batch by batch."""
-        person = self.whole(person)
+    def referring(self, data_subject: IdentifiedDataSubject) -> Iterator[Sequence[Stored]]:
+        """Statements that refer to one of which a data subject is an agent, and do not name them, batch by batch."""
+        data_subject = self.whole(data_subject)
         after: Position | None = None
         while True:
             # Anew for each page: the index key may be replaced meanwhile.
-            tokens = self.tokens(person)
+            tokens = self.tokens(data_subject)
             agents, every = [agent for agent, _ in tokens], [token for pair in tokens for token in pair]
             page = self._repository.referring_page(agents, every, after=after, limit=PAGE)
             if not page:
@@ -216,61 +219,61 @@ class DataSubjectFinder:
             after = beyond(page, after)
             yield page
 
-    def flat(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
-        """Every token by which statements name a person, as agent or related agent."""
-        return tuple(token for pair in self.tokens(person) for token in pair)
+    def flat(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
+        """Every token by which statements name a data subject, as agent or related agent."""
+        return tuple(token for pair in self.tokens(data_subject) for token in pair)
 
-    def named(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
-        """Every token by which entries of the audit log name a person, as agent or related agent, in queries."""
+    def named(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
+        """Every token by which entries of the audit log name a data subject, as agent or related agent, in queries."""
         return tuple(
             self._keys.named(kind, identifier)
-            for identifier in self.whole(person).every
+            for identifier in self.whole(data_subject).every
             for kind in (kinds.AGENT, kinds.RELATED_AGENT)
         )
 
-    def data_subject(self, person: IdentifiedDataSubject) -> DataSubject:
-        """The person as stores find what is theirs."""
-        person = self.whole(person)
-        tokens = self.tokens(person)
+    def for_stores(self, data_subject: IdentifiedDataSubject) -> DataSubject:
+        """The data subject as stores find what is theirs."""
+        data_subject = self.whole(data_subject)
+        tokens = self.tokens(data_subject)
         return DataSubject(
-            (*self.subjects(person), *self.own_groups(person)),
+            (*self.subjects(data_subject), *self.own_groups(data_subject)),
             tuple(agent for agent, _ in tokens),
             tuple(chain.from_iterable(tokens)),
-            identifiers=person.every,
+            identifiers=data_subject.every,
         )
 
-    def places(self, person: IdentifiedDataSubject) -> Counted:
-        """The counts of a person's places."""
-        who = self.data_subject(person)
+    def places(self, data_subject: IdentifiedDataSubject) -> Counted:
+        """The counts of a data subject's places."""
+        who = self.for_stores(data_subject)
         return Counted(chain.from_iterable(store.locate(who).items() for store in self._stores))
 
-    def reach(self, person: IdentifiedDataSubject) -> Reach:
-        """The reach of a person's identifiers: if anything is held, and under which pseudonyms.
+    def reach(self, data_subject: IdentifiedDataSubject) -> Reach:
+        """The reach of a data subject's identifiers: if anything is held, and under which pseudonyms.
 
-        For whoever acts for the person, when the act is on record.
+        For whoever acts for the data subject, when the act is on record.
         """
-        person = self.whole(person)
-        given = set(person.identifiers)
+        data_subject = self.whole(data_subject)
+        given = set(data_subject.identifiers)
         found: list[Pseudonym] = []
-        for _, made in groupby(person.pseudonyms or (), lambda one: one.source):
+        for _, made in groupby(data_subject.pseudonyms or (), lambda one: one.source):
             listed = [one for one in made if one.identifier not in given]
             # One question for a source: few have something.
             if listed and self._any(IdentifiedDataSubject(tuple(dict.fromkeys(one.identifier for one in listed)), ())):
                 found += [one for one in listed if self._any(IdentifiedDataSubject((one.identifier,), ()))]
-        return Reach(bool(found) or self._any(IdentifiedDataSubject(person.identifiers, ())), tuple(found))
+        return Reach(bool(found) or self._any(IdentifiedDataSubject(data_subject.identifiers, ())), tuple(found))
 
-    def _any(self, person: IdentifiedDataSubject) -> bool:
-        who = self.data_subject(person)
+    def _any(self, data_subject: IdentifiedDataSubject) -> bool:
+        who = self.for_stores(data_subject)
         return any(store.holds(who) for store in self._stores)
 
-    def find(self, person: IdentifiedDataSubject, *, actor: str) -> Counted:
+    def find(self, data_subject: IdentifiedDataSubject, *, actor: str) -> Counted:
         """``places``, on record in the audit log.
 
         Args:
-            person: Who.
+            data_subject: Who.
             actor: Who asks: credential id or ``cli:<command>``.
         """
-        asked = [self._keys.named(kinds.AGENT, identifier).hex() for identifier in person.identifiers]
-        # Before the answer: whoever learns something of a person leaves a trace of it.
+        asked = [self._keys.named(kinds.AGENT, identifier).hex() for identifier in data_subject.identifiers]
+        # Before the answer: whoever learns something of a data subject leaves a trace of it.
         self._audit.append(PERSON_FOUND, actor, {"tokens": asked})
-        return self.places(person)
+        return self.places(data_subject)

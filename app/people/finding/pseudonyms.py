@@ -1,9 +1,9 @@
-"""The other identifiers under which a store has a person: the pseudonyms that it made of those that are known.
+"""The other identifiers under which a store has a data subject: the pseudonyms that it made of those that are known.
 
-Under a policy about minors an address, or an account that tells a person, is replaced by an account with a pseudonym
-before a statement is stored. Who exercises a right knows the address. So whatever is done for a person is done for the
-pseudonyms that each source's statements would have, too. They are made anew each time, with keys that no rotation
-replaces: no link between the two is kept (``docs/adr/0053-rights-reach-pseudonyms.md``).
+Under a policy about minors an address, or an account that tells a data subject, is replaced by an account with a
+pseudonym before a statement is stored. Who exercises a right knows the address. So whatever is done for a data subject
+is done for the pseudonyms that each source's statements would have, too. They are made anew each time, with keys that
+no rotation replaces: no link between the two is kept (``docs/adr/0053-rights-reach-pseudonyms.md``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.access.credentials import REPLACING
 from app.access.store import Source
 from app.standards.xapi.identifiers import group_identifier
 
-# Groups of which a person is every member: those that several identifiers of theirs make up are few.
+# Groups of which a data subject is every member: those that several identifiers of theirs make up are few.
 _MAX_IN_A_GROUP = 3
 # Of the groups that pseudonyms make up, for one source.
 _MAX_GROUPS = 2_000
@@ -42,7 +42,7 @@ class Pseudonym(NamedTuple):
 
 
 class IdentifiedDataSubject(NamedTuple):
-    """One person of a request.
+    """One data subject of a request.
 
     Attributes:
         identifiers: The canonical identifiers that were given (``app.standards.xapi.identifiers.agent_identifier``):
@@ -55,7 +55,7 @@ class IdentifiedDataSubject(NamedTuple):
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All identifiers under which something of the person may be stored, distinct: the given ones first."""
+        """All identifiers under which something of the data subject may be stored, distinct: the given ones first."""
         return tuple(dict.fromkeys((*self.identifiers, *(one.identifier for one in self.pseudonyms or ()))))
 
     @property
@@ -72,60 +72,60 @@ class IdentifiedDataSubject(NamedTuple):
 
 
 Whole = Callable[[IdentifiedDataSubject], IdentifiedDataSubject]
-"""Gives a person with their pseudonyms; the same for one who has them."""
+"""Gives a data subject with their pseudonyms; the same for one who has them."""
 
 
 class Pseudonyms:
-    """Finds the pseudonyms of persons. Safe to share between threads."""
+    """Finds the pseudonyms of data subjects. Safe to share between threads."""
 
     def __init__(self, forms: Callable[[str, str], Sequence[str]], sources: Callable[[], Sequence[Source]]) -> None:
         """``forms(source, identifier)``: what may stand in its place; ``sources``: all, those that are closed too."""
         self._forms = forms
         self._sources = sources
 
-    def whole(self, person: IdentifiedDataSubject) -> IdentifiedDataSubject:
-        """The person with the pseudonyms that any source's statements may have, whatever its policy is now."""
-        if person.pseudonyms is not None:
-            return person
-        return person._replace(pseudonyms=tuple(self._made(person, self._sources())))
+    def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
+        """The data subject with the pseudonyms that any source's statements may have, whatever its policy is now."""
+        if data_subject.pseudonyms is not None:
+            return data_subject
+        return data_subject._replace(pseudonyms=tuple(self._made(data_subject, self._sources())))
 
     def of_source(self, source: str) -> Whole:
-        """Gives persons with the pseudonyms of one source."""
+        """Gives data subjects with the pseudonyms of one source."""
         some = [one for one in self._sources() if one.id == source]
-        return lambda person: person._replace(pseudonyms=tuple(self._made(person, some)))
+        return lambda data_subject: data_subject._replace(pseudonyms=tuple(self._made(data_subject, some)))
 
     def of_new(self, source: str) -> Whole:
-        """Gives persons with the pseudonyms that a source is about to have, whether or not it is registered."""
-        return lambda person: person._replace(pseudonyms=tuple(self._of(person, source, live=True)))
+        """Gives data subjects with the pseudonyms that a source is about to have, whether or not it is registered."""
+        return lambda data_subject: data_subject._replace(pseudonyms=tuple(self._of(data_subject, source, live=True)))
 
-    def _made(self, person: IdentifiedDataSubject, sources: Sequence[Source]) -> Iterator[Pseudonym]:
+    def _made(self, data_subject: IdentifiedDataSubject, sources: Sequence[Source]) -> Iterator[Pseudonym]:
         for source in sources:
-            yield from self._of(person, source.id, live=source.minors in REPLACING)
+            yield from self._of(data_subject, source.id, live=source.minors in REPLACING)
 
-    def _of(self, person: IdentifiedDataSubject, source: str, *, live: bool) -> Iterator[Pseudonym]:
-        for identifier in person.identifiers:
+    def _of(self, data_subject: IdentifiedDataSubject, source: str, *, live: bool) -> Iterator[Pseudonym]:
+        for identifier in data_subject.identifiers:
             forms = self._forms(source, identifier)
             always = identifier not in forms
             yield from (Pseudonym(one, identifier, source, live, always) for one in forms if one != identifier)
 
 
-def groups_of(person: IdentifiedDataSubject) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The identifiers of the anonymous groups that have nobody but this person in them, with their members.
+def groups_of(data_subject: IdentifiedDataSubject) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The identifiers of the anonymous groups that have nobody but this data subject in them, with their members.
 
     Members that a source's policy replaced are all of that source.
     """
-    for members in _combined([(identifier,) for identifier in person.identifiers]):
+    for members in _combined([(identifier,) for identifier in data_subject.identifiers]):
         yield group_identifier(members), members
     by_source: dict[str, dict[str, list[Pseudonym]]] = {}
-    for one in person.pseudonyms or ():
+    for one in data_subject.pseudonyms or ():
         by_source.setdefault(one.source, {}).setdefault(one.of, []).append(one)
     for made in by_source.values():
         options = []
-        for identifier in person.identifiers:
+        for identifier in data_subject.identifiers:
             forms = made.get(identifier, [])
             kept = () if any(one.always for one in forms) else (identifier,)
             options.append((*kept, *(one.identifier for one in forms)))
-        given = set(person.identifiers)
+        given = set(data_subject.identifiers)
         for members in _combined(options, most=_MAX_GROUPS):
             if not given.issuperset(members):
                 yield group_identifier(members), members

@@ -1,4 +1,4 @@
-"""Statements that name a person, by their tokens, in the order they were stored: by the batch, by indexes."""
+"""Statements that name a data subject, by their tokens, in the order they were stored: by the batch, by indexes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Tokened(NamedTuple):
 
 
 class DataSubjectRepository:
-    """Finds the statements that name a person. Placeholders (no ``stored``) name nobody and are never returned."""
+    """Finds the statements that name a data subject. Placeholders (no ``stored``) name nobody and are never
+    returned.
+    """
 
     def __init__(self, store: Store) -> None:
         self._client = store.client

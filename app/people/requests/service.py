@@ -1,4 +1,4 @@
-"""Data-subject requests as cases: opened, identified, extended, done or refused, each step on record."""
+"""Data-subject requests: opened, identified, extended, done or refused, each step on record."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class Listed(NamedTuple):
-    """A case without the person's identifiers or what was noted."""
+    """A request without the data subject's identifiers or what was noted."""
 
     id: str
     kind: str
@@ -72,11 +72,12 @@ class DataSubjectRequests:
         now_us: Clock,
         today: Today,
         random: RandomBytes,
-        whole: Whole = lambda person: person,
+        whole: Whole = lambda data_subject: data_subject,
     ) -> None:
         """``now_us``: microseconds since 1970 UTC; ``today``: the day where the controller is.
 
-        ``whole`` gives a person with their pseudonyms; a case keeps the identifiers that were given, and no others.
+        ``whole`` gives a data subject with their pseudonyms; a request keeps the identifiers that were given, and no
+        others.
         """
         self._repository = repository
         self._keys = keys
@@ -90,7 +91,7 @@ class DataSubjectRequests:
     def open(
         self,
         kind: str,
-        person: IdentifiedDataSubject,
+        data_subject: IdentifiedDataSubject,
         *,
         received: date | None = None,
         note: str = "",
@@ -99,10 +100,10 @@ class DataSubjectRequests:
         """Note a request that came.
 
         Args:
-            kind: One of ``case_steps.KINDS``.
-            person: Whose request it is.
+            kind: One of ``request_steps.KINDS``.
+            data_subject: Whose request it is.
             received: The day it came; None: today. The month runs from it (GDPR art. 12(3)).
-            note: How it came, for whoever reads the case; sealed.
+            note: How it came, for whoever reads the request; sealed.
             actor: Who notes it, for the audit log.
 
         Raises:
@@ -111,59 +112,60 @@ class DataSubjectRequests:
         today = self._today()
         id = _OURS + self._random(6).hex()
         step = Step(self._now_us(), "opened", actor, note)
-        case = request_steps.opened(id, kind, received or today, person.identifiers, today, step)
-        self._audit.append(REQUEST_OPENED, actor, {"case": id, "request": kind, "due": case.due.isoformat()})
-        if not self._repository.insert(self._row(case, 1, self._subjects(person))):
+        request = request_steps.opened(id, kind, received or today, data_subject.identifiers, today, step)
+        self._audit.append(REQUEST_OPENED, actor, {"case": id, "request": kind, "due": request.due.isoformat()})
+        if not self._repository.insert(self._row(request, 1, self._subjects(data_subject))):
             raise Unavailable("The id of the new request is taken. Send the same again.", retry_after=1)
-        return case
+        return request
 
     def identify(self, id: str, *, note: str = "", actor: str) -> DataSubjectRequest:
         """It was checked who makes the request; ``note`` says how (sealed)."""
 
-        def step(case: DataSubjectRequest) -> DataSubjectRequest:
-            return request_steps.identified(case, Step(self._now_us(), "identified", actor, note))
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.identified(request, Step(self._now_us(), "identified", actor, note))
 
         return self._take(id, step, REQUEST_IDENTIFIED, actor)
 
     def extend(self, id: str, *, reason: str, actor: str) -> DataSubjectRequest:
-        """Take two further months; the person is to be told, with the reason, within the first (GDPR art. 12(3))."""
+        """Take two further months; the data subject is to be told, with the reason, within the first (art. 12(3))."""
 
-        def step(case: DataSubjectRequest) -> DataSubjectRequest:
-            return request_steps.extended(case, self._today(), Step(self._now_us(), "extended", actor, reason))
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.extended(request, self._today(), Step(self._now_us(), "extended", actor, reason))
 
         return self._take(id, step, REQUEST_EXTENDED, actor)
 
     def done(self, id: str, *, note: str = "", actor: str) -> DataSubjectRequest:
-        """Close a case as done: what was asked was done, and the person told."""
+        """Close a request as done: what was asked was done, and the data subject told."""
 
-        def step(case: DataSubjectRequest) -> DataSubjectRequest:
-            return request_steps.done(case, self._today(), Step(self._now_us(), "done", actor, note))
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.done(request, self._today(), Step(self._now_us(), "done", actor, note))
 
         return self._take(id, step, REQUEST_DONE, actor)
 
     def refuse(self, id: str, *, reason: str, actor: str) -> DataSubjectRequest:
-        """It will not be done; the person was told why, and where to complain (GDPR art. 12(4))."""
+        """It will not be done; the data subject was told why, and where to complain (GDPR art. 12(4))."""
 
-        def step(case: DataSubjectRequest) -> DataSubjectRequest:
-            return request_steps.refused(case, self._today(), Step(self._now_us(), "refused", actor, reason))
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.refused(request, self._today(), Step(self._now_us(), "refused", actor, reason))
 
         return self._take(id, step, REQUEST_REFUSED, actor)
 
     def require(
-        self, id: str, person: IdentifiedDataSubject | None = None, *, after_answer: bool = False
+        self, id: str, data_subject: IdentifiedDataSubject | None = None, *, after_answer: bool = False
     ) -> DataSubjectRequest | None:
-        """The case that an act names, before the act: it waits for an answer, and it is known who made it.
+        """The request that an act names, before the act: it waits for an answer, and it is known who made it.
 
         Args:
-            id: The case's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
+            id: The request's id; or, not beginning with ``r-``, a number in the controller's own files: that stands
                 in the audit log as it is given, and nothing is looked up.
-            person: Whom the act is about, if known already: one of the identifiers must be of the case's person.
-            after_answer: Whether the act may follow a case that is done, too.
+            data_subject: Whom the act is about, if known already: one of the identifiers must be of the request's data
+                subject.
+            after_answer: Whether the act may follow a request that is done, too.
 
         Raises:
             BadRequest: it has the form of neither.
-            NotFound: no such case.
-            DataSubjectRequestConflict: it is not the time for it, or the case is about somebody else.
+            NotFound: no such request.
+            DataSubjectRequestConflict: it is not the time for it, or the request is about somebody else.
         """
         if _ID.fullmatch(id) is None:
             # It goes into the audit log: nothing that could name somebody.
@@ -171,62 +173,62 @@ class DataSubjectRequests:
         if not id.startswith(_OURS):
             return None
         row = self._found(id)
-        case = self._case(row)
-        request_steps.require_acting(case, after_answer=after_answer)
-        if person is not None and not self._same(person, case, row):
+        request = self._request(row)
+        request_steps.require_acting(request, after_answer=after_answer)
+        if data_subject is not None and not self._same(data_subject, request, row):
             raise DataSubjectRequestConflict("This request is about another person.")
-        return case
+        return request
 
-    def person(self, id: str) -> IdentifiedDataSubject:
-        """The person that a case is about.
+    def data_subject(self, id: str) -> IdentifiedDataSubject:
+        """The data subject that a request is about.
 
         Raises:
-            NotFound: no such case, or the person was erased.
+            NotFound: no such request, or the data subject was erased.
         """
-        known = self._case(self._found(id)).person
+        known = self._request(self._found(id)).identifiers
         if not known:
             raise NotFound("The person of this request was erased: say who is meant.")
         return IdentifiedDataSubject(known)
 
     def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> DataSubjectRequest | None:
-        """Write on a case what was done for it.
+        """Write on a request what was done for it.
 
         Args:
-            id: The case's id; what is not one of ours is left alone, as in ``require``.
+            id: The request's id; what is not one of ours is left alone, as in ``require``.
             act: A word: ``erased``, ``restricted``, ``package-written``.
             actor: Who did it, as in the audit log.
             detail: Tokens, counts, digests; no personal data.
 
         Raises:
-            NotFound: no such case.
+            NotFound: no such request.
             DataSubjectRequestConflict: it was refused, or the identity was not checked.
         """
         if not id.startswith(_OURS):
             return None
 
-        def step(case: DataSubjectRequest) -> DataSubjectRequest:
-            return request_steps.acted(case, Step(self._now_us(), act, actor, detail=detail))
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.acted(request, Step(self._now_us(), act, actor, detail=detail))
 
         return self._take(id, step, REQUEST_ACT, actor, {"act": act})
 
-    def whole(self, case: DataSubjectRequest) -> frozenset[str]:
-        """Every identifier under which a case's person may stand."""
-        return frozenset(self._whole(IdentifiedDataSubject(case.person)).every)
+    def whole(self, request: DataSubjectRequest) -> frozenset[str]:
+        """Every identifier under which a request's data subject may stand."""
+        return frozenset(self._whole(IdentifiedDataSubject(request.identifiers)).every)
 
     def show(self, id: str, *, actor: str) -> DataSubjectRequest:
-        """One case, in full: a reading that the audit log keeps.
+        """One request, in full: a reading that the audit log keeps.
 
         Raises:
-            NotFound: no such case.
+            NotFound: no such request.
         """
-        case = self._case(self._found(id))
-        self._audit.append(REQUEST_READ, actor, {"case": case.id})
-        return case
+        request = self._request(self._found(id))
+        self._audit.append(REQUEST_READ, actor, {"case": request.id})
+        return request
 
     def list(
         self, statuses: Sequence[str] = request_steps.PENDING, due_within: int | None = None, limit: int = MAX_LISTED
     ) -> Sequence[Listed]:
-        """Cases, the most urgent first; ``due_within`` days, late ones included."""
+        """Requests, the most urgent first; ``due_within`` days, late ones included."""
         today = self._today()
         until = None if due_within is None else today + timedelta(days=due_within)
         return [
@@ -282,15 +284,15 @@ class DataSubjectRequests:
     ) -> DataSubjectRequest:
         for _ in range(_TRIES):
             row = self._found(id)
-            case = step(self._case(row))
+            request = step(self._request(row))
             # First: a step without a trace is worse than a trace without a step.
-            self._audit.append(kind, actor, {"case": id, **detail, "due": case.due.isoformat()})
-            changed = self._row(case, row.n + 1, row.subjects)
-            if case.person and not self._told(row):
+            self._audit.append(kind, actor, {"case": id, **detail, "due": request.due.isoformat()})
+            changed = self._row(request, row.n + 1, row.subjects)
+            if request.identifiers and not self._told(row):
                 # Erased since it was read: who it was must not go into a key that was made since.
                 continue
             if self._repository.replace(changed):
-                return case
+                return request
         raise Unavailable("Others change this request at the same moment. Look at it, then try again.", retry_after=1)
 
     def _found(self, id: str) -> DataSubjectRequestRow:
@@ -299,32 +301,45 @@ class DataSubjectRequests:
             raise NotFound("No request has this id. `sillage request list` shows those that wait.")
         return row
 
-    def _case(self, row: DataSubjectRequestRow) -> DataSubjectRequest:
+    def _request(self, row: DataSubjectRequestRow) -> DataSubjectRequest:
         return request_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._told(row))
 
     def _told(self, row: DataSubjectRequestRow) -> bytes:
-        """The person and the notes, as JSON; empty when there is neither, or the person was erased."""
+        """The data subject and the notes, as JSON; empty when there is neither, or the data subject was erased."""
         opened = self._seal.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
-    def _row(self, case: DataSubjectRequest, n: int, subjects: tuple[bytes, ...]) -> DataSubjectRequestRow:
-        steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in case.steps]
-        sealed = self._keys.encrypt(sealed_place(case.id), orjson.dumps({"extended": case.extended, "steps": steps}))
-        notes = {str(place): step.note for place, step in enumerate(case.steps) if step.note}
-        told = orjson.dumps({"person": case.person, "notes": notes})
-        # Nothing of the person: no key is made anew for one who was erased.
-        empty = not case.person and not notes
-        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(case.id), subjects, told)
+    def _row(self, request: DataSubjectRequest, n: int, subjects: tuple[bytes, ...]) -> DataSubjectRequestRow:
+        steps = [{"at": step.at, "what": step.what, "by": step.by, "detail": step.detail} for step in request.steps]
+        sealed = self._keys.encrypt(
+            sealed_place(request.id), orjson.dumps({"extended": request.extended, "steps": steps})
+        )
+        notes = {str(place): step.note for place, step in enumerate(request.steps) if step.note}
+        told = orjson.dumps({"person": request.identifiers, "notes": notes})
+        # Nothing of the data subject: no key is made anew for one who was erased.
+        empty = not request.identifiers and not notes
+        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(request.id), subjects, told)
         return DataSubjectRequestRow(
-            case.id, case.kind, case.status, case.received, case.due, subjects, n, sealed, who, case.answered
+            request.id,
+            request.kind,
+            request.status,
+            request.received,
+            request.due,
+            subjects,
+            n,
+            sealed,
+            who,
+            request.answered,
         )
 
-    def _same(self, person: IdentifiedDataSubject, case: DataSubjectRequest, row: DataSubjectRequestRow) -> bool:
-        """True if a person is a case's, by one of their identifiers or a pseudonym of one."""
-        theirs = set(self._whole(person).every)
-        if not theirs.isdisjoint(self._whole(IdentifiedDataSubject(case.person)).every):
+    def _same(
+        self, data_subject: IdentifiedDataSubject, request: DataSubjectRequest, row: DataSubjectRequestRow
+    ) -> bool:
+        """True if a data subject is a request's, by one of their identifiers or a pseudonym of one."""
+        theirs = set(self._whole(data_subject).every)
+        if not theirs.isdisjoint(self._whole(IdentifiedDataSubject(request.identifiers)).every):
             return True
         return not set(map(self._keys.subject, theirs)).isdisjoint(row.subjects)
 
-    def _subjects(self, person: IdentifiedDataSubject) -> tuple[bytes, ...]:
-        return tuple(self._keys.subject(identifier) for identifier in person.identifiers)
+    def _subjects(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
+        return tuple(self._keys.subject(identifier) for identifier in data_subject.identifiers)

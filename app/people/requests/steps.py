@@ -1,8 +1,8 @@
-"""The steps of a person's request, from receipt to answer: pure rules, no clock and no store.
+"""The steps of a data subject's request, from receipt to answer: pure rules, no clock and no store.
 
-GDPR art. 12(3): an answer within one month of receipt; two further months where the request is complex, if the person
-is told within the first. Art. 12(4): a refusal says why. Art. 12(6): who cannot be identified may be asked for more;
-nothing is done for a request before it is known who makes it.
+GDPR art. 12(3): an answer within one month of receipt; two further months where the request is complex, if the data
+subject is told within the first. Art. 12(4): a refusal says why. Art. 12(6): who cannot be identified may be asked for
+more; nothing is done for a request before it is known who makes it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_AGE_YEARS = 5
 
 
 class Step(NamedTuple):
-    """A step of a case: act, instant (microseconds since 1970 UTC), actor (as the audit log says it), note."""
+    """A step of a request: act, instant (microseconds since 1970 UTC), actor (as the audit log says it), note."""
 
     at: int
     what: str
@@ -54,7 +54,7 @@ class DataSubjectRequest:
         received: The day the request came.
         due: The last day to answer it.
         extended: The day it was extended, if it was.
-        person: Canonical identifiers of the person; none when they were erased.
+        identifiers: Those of the data subject, canonical; none when they were erased.
         steps: What was done, in order; the first is its opening.
         answered: The day it was done or refused; None: it waits.
     """
@@ -65,7 +65,7 @@ class DataSubjectRequest:
     received: date
     due: date
     extended: date | None
-    person: tuple[str, ...]
+    identifiers: tuple[str, ...]
     steps: tuple[Step, ...]
     answered: date | None = None
 
@@ -88,7 +88,9 @@ class DataSubjectRequest:
         return self.pending and today > self.due
 
 
-def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: date, step: Step) -> DataSubjectRequest:
+def opened(
+    id: str, kind: str, received: date, identifiers: tuple[str, ...], today: date, step: Step
+) -> DataSubjectRequest:
     """A new request.
 
     Raises:
@@ -100,87 +102,87 @@ def opened(id: str, kind: str, received: date, person: tuple[str, ...], today: d
         raise _bad("received", "must not be after today")
     if received < months_after(today, -12 * _MAX_AGE_YEARS):
         raise _bad("received", f"must be within the last {_MAX_AGE_YEARS} years")
-    return DataSubjectRequest(id, kind, OPEN, received, months_after(received, MONTHS), None, person, (step,))
+    return DataSubjectRequest(id, kind, OPEN, received, months_after(received, MONTHS), None, identifiers, (step,))
 
 
-def identified(case: DataSubjectRequest, step: Step) -> DataSubjectRequest:
+def identified(request: DataSubjectRequest, step: Step) -> DataSubjectRequest:
     """It is known who makes the request."""
-    _require(case, (OPEN,), "The identity was checked already, or the request is closed.")
-    return _stepped(case, step, status=IDENTIFIED)
+    _require(request, (OPEN,), "The identity was checked already, or the request is closed.")
+    return _stepped(request, step, status=IDENTIFIED)
 
 
-def extended(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
+def extended(request: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
     """Two further months.
 
     Raises:
         DataSubjectRequestConflict: it is closed, was extended before, or the first month is over.
         BadRequest: no reason is given.
     """
-    _require(case, PENDING, "The request is closed.")
+    _require(request, PENDING, "The request is closed.")
     _require_note(step, "reason")
-    if case.extended is not None:
+    if request.extended is not None:
         raise DataSubjectRequestConflict("The request was extended already; GDPR art. 12(3) allows it once.")
-    if today > case.due:
+    if today > request.due:
         raise DataSubjectRequestConflict(
             "The first month is over, and GDPR art. 12(3) wants an extension told within it. Answer now."
         )
-    return _stepped(case, step, extended=today, due=months_after(case.received, MONTHS_EXTENDED))
+    return _stepped(request, step, extended=today, due=months_after(request.received, MONTHS_EXTENDED))
 
 
-def done(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
-    """Close a case as done: what was asked was done, and the person told.
+def done(request: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
+    """Close a request as done: what was asked was done, and the data subject told.
 
     Raises:
         DataSubjectRequestConflict: it is closed, or the identity was not checked.
     """
-    require_acting(case)
-    return _stepped(case, step, status=DONE, answered=today)
+    require_acting(request)
+    return _stepped(request, step, status=DONE, answered=today)
 
 
-def refused(case: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
-    """It will not be done, and the person was told why (GDPR art. 12(4)).
+def refused(request: DataSubjectRequest, today: date, step: Step) -> DataSubjectRequest:
+    """It will not be done, and the data subject was told why (GDPR art. 12(4)).
 
     Raises:
         DataSubjectRequestConflict: it is closed.
         BadRequest: no reason is given.
     """
-    _require(case, PENDING, "The request is closed.")
+    _require(request, PENDING, "The request is closed.")
     _require_note(step, "reason")
-    return _stepped(case, step, status=REFUSED, answered=today)
+    return _stepped(request, step, status=REFUSED, answered=today)
 
 
-def acted(case: DataSubjectRequest, step: Step) -> DataSubjectRequest:
+def acted(request: DataSubjectRequest, step: Step) -> DataSubjectRequest:
     """Something was done for it: an erasure, a restriction, a package. What goes on in the background may end later.
 
     Raises:
         DataSubjectRequestConflict: it was refused, or the identity was not checked.
     """
-    if case.status != DONE:
-        require_acting(case)
-    return _stepped(case, step)
+    if request.status != DONE:
+        require_acting(request)
+    return _stepped(request, step)
 
 
-def require_acting(case: DataSubjectRequest, *, after_answer: bool = False) -> None:
+def require_acting(request: DataSubjectRequest, *, after_answer: bool = False) -> None:
     """Refuse an act for a request that is not the time for it.
 
     Args:
-        case: The request.
+        request: The request.
         after_answer: Whether the act is one that may follow a request that is done: a restriction ends, an objection is
             withdrawn, recipients are told.
 
     Raises:
         DataSubjectRequestConflict: it is closed, or the identity was not checked.
     """
-    if after_answer and case.status == DONE:
+    if after_answer and request.status == DONE:
         return
-    if case.status == OPEN:
+    if request.status == OPEN:
         # Or anybody could have somebody else's traces erased, or given to themselves.
         raise DataSubjectRequestConflict("Check first who makes the request: `sillage request identify ID`.")
-    _require(case, (IDENTIFIED,), "The request is closed.")
+    _require(request, (IDENTIFIED,), "The request is closed.")
 
 
-def _require(case: DataSubjectRequest, statuses: tuple[str, ...], otherwise: str) -> None:
-    if case.status not in statuses:
+def _require(request: DataSubjectRequest, statuses: tuple[str, ...], otherwise: str) -> None:
+    if request.status not in statuses:
         raise DataSubjectRequestConflict(otherwise)
 
 
@@ -189,8 +191,8 @@ def _require_note(step: Step, name: str) -> None:
         raise _bad(name, "is missing")
 
 
-def _stepped(case: DataSubjectRequest, step: Step, **changes: Any) -> DataSubjectRequest:
-    return replace(case, steps=(*case.steps, step), **changes)
+def _stepped(request: DataSubjectRequest, step: Step, **changes: Any) -> DataSubjectRequest:
+    return replace(request, steps=(*request.steps, step), **changes)
 
 
 def _bad(name: str, message: str) -> BadRequest:

@@ -1,4 +1,4 @@
-"""Data-subject requests, as cases.
+"""Data-subject requests, as stored.
 
 Document::
 
@@ -8,11 +8,12 @@ Document::
     received  str       day it came, ISO 8601
     due       str       last day to answer, ISO 8601
     answered  str       day it was done or refused, ISO 8601; absent while it waits
-    subjects  [binary(16)]  subject tokens of the person
+    subjects  [binary(16)]  subject tokens of the data subject
     n         int       number of changes: two writers do not undo each other
     sealed    binary    the steps: JSON, sealed with the documents key
-    who       binary    the person's identifiers, and notes: JSON, sealed with the keys of all subjects, one after
-                        another: it opens with none of them gone; empty when there is neither, the person being erased
+    who       binary    the data subject's identifiers, and notes: JSON, sealed with the keys of all subjects, one after
+                        another: it opens with none of them gone; empty when there is neither, the data subject being
+                        erased
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _layers(found: Mapping[str, Any], _: str) -> tuple[Layer, ...]:
 
 
 class DataSubjectRequestData(PersonalDataStore):
-    """Requests in the rights of persons."""
+    """Requests in the rights of data subjects."""
 
     name = NAME
 
@@ -61,20 +62,20 @@ class DataSubjectRequestData(PersonalDataStore):
             keys = self._learners.existing(row.subjects)
             layers = [data_subject_layer(place(row.id), subject) for subject in row.subjects]
             told = decrypt_layers(keys, self._keys.organisation, layers, row.who) if row.who else None
-            case = request_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
+            request = request_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
             yield {
-                "id": case.id,
-                "kind": case.kind,
-                "status": case.status,
-                "received": case.received,
-                "due": case.due,
-                "extended": case.extended,
-                "answered": case.answered,
-                "late": case.late,
-                # Who of the staff did it is not the person's to know (CJEU C-579/21).
+                "id": request.id,
+                "kind": request.kind,
+                "status": request.status,
+                "received": request.received,
+                "due": request.due,
+                "extended": request.extended,
+                "answered": request.answered,
+                "late": request.late,
+                # Who of the staff did it is not the data subject's to know (CJEU C-579/21).
                 "steps": [
                     {"at": render(step.at), "step": step.what, "note": step.note, "detail": step.detail}
-                    for step in case.steps
+                    for step in request.steps
                 ],
             }
 
@@ -98,7 +99,7 @@ COLLECTIONS = (
             Index("due", (("status", 1), ("due", 1))),
             Index("subjects", (("subjects", 1),)),
         ),
-        # Empty: the person was erased, and nothing of them is in it.
+        # Empty: the data subject was erased, and nothing of them is in it.
         under_learners=UnderLearners(("who",), _layers, ("subjects",), {"who": {"$ne": b""}}),
         under_documents_key=UnderDocumentsKey(("sealed",), lambda id, _: place(id)),
         data=DataSubjectRequestData,
@@ -108,12 +109,12 @@ COLLECTIONS = (
 
 
 def place(id: str) -> str:
-    """The place that the sealed parts of a case are bound to."""
+    """The place that the sealed parts of a request are bound to."""
     return f"case:{id}"
 
 
 class DataSubjectRequestRow(NamedTuple):
-    """A case as stored; see the module's text."""
+    """A request as stored; see the module's text."""
 
     id: str
     kind: str
@@ -128,7 +129,7 @@ class DataSubjectRequestRow(NamedTuple):
 
 
 class DataSubjectRequestDates(NamedTuple):
-    """Dates and status of a case, by which it is counted: nothing of a person."""
+    """Dates and status of a request, by which it is counted: nothing of a data subject."""
 
     kind: str
     status: str
@@ -138,13 +139,13 @@ class DataSubjectRequestDates(NamedTuple):
 
 
 class DataSubjectRequestRepository:
-    """Reads and writes cases."""
+    """Reads and writes requests."""
 
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
     def insert(self, row: DataSubjectRequestRow) -> bool:
-        """Store a new case; False when its id is taken."""
+        """Store a new request; False when its id is taken."""
         with translated():
             try:
                 self._collection.insert_one(_document(row))
@@ -153,19 +154,19 @@ class DataSubjectRequestRepository:
         return True
 
     def replace(self, row: DataSubjectRequestRow) -> bool:
-        """Write the next state of a case, which is number ``row.n``; False when another writer was first."""
+        """Write the next state of a request, which is number ``row.n``; False when another writer was first."""
         with translated():
             outcome = self._collection.replace_one({"_id": row.id, "n": row.n - 1}, _document(row))
         return outcome.matched_count == 1
 
     def get(self, id: str) -> DataSubjectRequestRow | None:
-        """One case."""
+        """One request."""
         with translated():
             found = self._collection.find_one({"_id": id})
         return _row(found) if found else None
 
     def list(self, statuses: Sequence[str], due_until: date | None, limit: int) -> Sequence[DataSubjectRequestRow]:
-        """Cases with one of these statuses, due up to a day, the most urgent first."""
+        """Requests with one of these statuses, due up to a day, the most urgent first."""
         asked: Document = {"status": {"$in": [*statuses]}}
         if due_until is not None:
             asked["due"] = {"$lte": due_until.isoformat()}
@@ -182,7 +183,7 @@ class DataSubjectRequestRepository:
 
     def count_late(self) -> int:
         """The number that were answered after the day that they were due."""
-        # Days in ISO 8601 compare as text; few cases are kept.
+        # Days in ISO 8601 compare as text; few requests are kept.
         with translated():
             return self._collection.count_documents(
                 {"answered": {"$exists": True}, "$expr": {"$gt": ["$answered", "$due"]}}
@@ -208,29 +209,29 @@ class DataSubjectRequestRepository:
             ]
 
     def received_before(self, statuses: Sequence[str], day: date, limit: int) -> Sequence[str]:
-        """Ids of at most so many cases with one of these statuses that came before a day."""
+        """Ids of at most so many requests with one of these statuses that came before a day."""
         asked: Document = {"status": {"$in": [*statuses]}, "received": {"$lt": day.isoformat()}}
         with translated():
             return [one["_id"] for one in self._collection.find(asked, {"_id": 1}).limit(limit)]
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete these cases."""
+        """Delete these requests."""
         with translated():
             self._collection.delete_many({"_id": {"$in": [*ids]}})
 
     def count_of(self, subjects: Iterable[bytes]) -> int:
-        """The number of cases of a person, by any of their subject tokens."""
+        """The number of requests of a data subject, by any of their subject tokens."""
         with translated():
             return self._collection.count_documents({"subjects": {"$in": [*subjects]}})
 
     def of(self, subjects: Iterable[bytes]) -> Sequence[DataSubjectRequestRow]:
-        """The cases of a person, by any of their subject tokens."""
+        """The requests of a data subject, by any of their subject tokens."""
         with translated():
             return [_row(one) for one in self._collection.find({"subjects": {"$in": [*subjects]}}).sort("_id", 1)]
 
 
 def request_of(row: DataSubjectRequestRow, steps: bytes, told: bytes | None) -> DataSubjectRequest:
-    """The case that a row is.
+    """The request that a row is.
 
     Args:
         row: As stored.

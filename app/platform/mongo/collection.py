@@ -1,7 +1,7 @@
 """Declaration of a store's collections: indexes, personal data, and the keys that encrypt what is in them.
 
-Migrations create them, start-up checks them; rotations, rights of persons, retention and restores go through what is
-declared here and know no store by name.
+Migrations create them, start-up checks them; rotations, rights of data subjects, retention and restores go through what
+is declared here and know no store by name.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ class Declared(NamedTuple):
 
     Attributes:
         name: Its name.
-        holds: What it holds of persons, or why nothing.
+        holds: What it holds of data subjects, or why nothing.
         indexes: Besides MongoDB's own on ``_id``.
         packed: Compressed on disk more than MongoDB does by itself.
         under_learners: What is encrypted with learners' keys, apart from statements and keys of attachments, which have
             formats of their own.
         under_documents_key: What is encrypted with the documents key.
-        data: Makes its part in the rights of persons; None: nothing personal, or all of it is done apart.
+        data: Makes its part in the rights of data subjects; None: nothing personal, or all of it is done apart.
         restored: What a restore does with it.
     """
 

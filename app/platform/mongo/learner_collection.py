@@ -16,7 +16,7 @@ from app.platform.mongo.connection import Document, translated
 _PAGE = 500
 # Counting a source of a hundred million statements takes longer than a request may.
 _COUNT_SECONDS = 600.0
-# Persons in one query.
+# Data subjects in one query.
 _AT_ONCE = 1_000
 
 Find = Callable[[Sequence[bytes]], Document]
@@ -59,7 +59,7 @@ class Aged(NamedTuple):
 
 
 class LearnerCollection(PersonalDataStore):
-    """Such a collection in the rights of persons, by the page; its indexes answer each query."""
+    """Such a collection in the rights of data subjects, by the page; its indexes answer each query."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class LearnerCollection(PersonalDataStore):
             context: The database and the keys.
             name: Of the collection.
             under: What is encrypted in it: a document goes when the first of these fields does not open any more.
-            counted: Its name in what is found of a person; None: ``name``.
+            counted: Its name in what is found of a data subject; None: ``name``.
             receipt: Its name in the receipt of an erasure; None: ``name``.
-            held: True if a person of whom it has something is one of whom something is held.
+            held: True if a data subject of whom it has something is one of whom something is held.
             find: By what a learner's are found.
             export: Its part in subject access exports; None: that is made elsewhere.
             aged: By what retention deletes it; None: it ends in another way.

@@ -58,7 +58,7 @@ def _exported(found: Mapping[str, Any], _: Mapping[str, bytes]) -> Mapping[str, 
 
 
 class SessionData(LearnerCollection):
-    """Sessions in the rights of persons."""
+    """Sessions in the rights of data subjects."""
 
     def __init__(self, context: DataContext) -> None:
         export = Export("sessions/sessions", _exported)

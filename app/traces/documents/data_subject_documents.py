@@ -1,7 +1,7 @@
-"""The states and agent profiles of one person, opened for the person: which there are, what they are about.
+"""The states and agent profiles of one data subject, opened for the data subject: which there are, what they are about.
 
-Of a document only tokens say which activity and registration it is of (``docs/data-model.md``). Those of the person's
-own statements are tried: a state of an activity that no statement names is told without it.
+Of a document only tokens say which activity and registration it is of (``docs/data-model.md``). Those of the data
+subject's own statements are tried: a state of an activity that no statement names is told without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_REGISTRATIONS = 1_000
 
 
 class Kept(NamedTuple):
-    """A document of a person.
+    """A document of a data subject.
 
     Attributes:
         place: Where it is; ``activity`` and ``registration`` are None where they are not known, or there is none.
@@ -37,7 +37,7 @@ class Kept(NamedTuple):
 
 
 class DataSubjectDocuments:
-    """The documents of one person. Holds tokens of each, and no content.
+    """The documents of one data subject. Holds tokens of each, and no content.
 
     Attributes:
         damaged: How many of those that ``each`` came to do not open, though nobody erased them.
@@ -52,7 +52,7 @@ class DataSubjectDocuments:
         identifiers: Sequence[str],
         tokens: Sequence[bytes],
     ) -> None:
-        """``identifiers`` are the person's canonical ones, ``tokens`` their subject tokens."""
+        """``identifiers`` are the data subject's canonical ones, ``tokens`` their subject tokens."""
         self._repository = repository
         self._seal = seal
         self.damaged = 0
@@ -126,7 +126,7 @@ class DataSubjectDocuments:
 
 
 class DocumentsByDataSubject:
-    """The documents of any person."""
+    """The documents of any data subject."""
 
     def __init__(self, repository: DocumentRepository, seal: DocumentCipher, keys: OrganisationKeys) -> None:
         self._repository = repository
@@ -134,9 +134,9 @@ class DocumentsByDataSubject:
         self._keys = keys
 
     def of(self, identifiers: Sequence[str], subjects: Sequence[bytes]) -> DataSubjectDocuments:
-        """Those of the person with these canonical identifiers and subject tokens."""
+        """Those of the data subject with these canonical identifiers and subject tokens."""
         return DataSubjectDocuments(self._repository, self._seal, self._keys, identifiers=identifiers, tokens=subjects)
 
     def marks(self, subjects: Sequence[bytes]) -> Iterator[bytes]:
-        """The tokens by which readings of the documents of these persons are on record."""
+        """The tokens by which readings of the documents of these data subjects are on record."""
         return self.of((), subjects).marks()

@@ -80,7 +80,7 @@ class _Address(NamedTuple):
 
 
 class CurrentStates(Protocol):
-    """States of persons."""
+    """States of data subjects."""
 
     def current(self) -> States:
         """Restrictions and objections as they are now."""
@@ -238,7 +238,7 @@ class Documents:
             DocumentConflict: there is a document and no condition was given; nothing changed.
             BadRequest: this version wants a condition.
             BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``.
-            DataSubjectRestricted, DataSubjectRefused: nothing of this person may be changed, or added.
+            DataSubjectRestricted, DataSubjectRefused: nothing of this data subject may be changed, or added.
             ActivityNotInForce: nothing may be stored for this source now.
         """
         self._require_in_force(source)
@@ -283,7 +283,7 @@ class Documents:
             PreconditionFailed: a condition is false; nothing changed.
             MalformedJSON, BadRequest: one of the two is not a JSON object that says so; nothing changed.
             BodyTooLarge: larger than ``MAX_DOCUMENT_BYTES``, merged, or of too many values; nothing changed.
-            DataSubjectRestricted, DataSubjectRefused: nothing of this person may be changed, or added.
+            DataSubjectRestricted, DataSubjectRefused: nothing of this data subject may be changed, or added.
             DecryptionFailed: what is there is damaged, and cannot be merged with; nothing changed.
             ActivityNotInForce: nothing may be stored for this source now.
         """
@@ -322,7 +322,7 @@ class Documents:
 
         Raises:
             PreconditionFailed: a condition is false; nothing changed.
-            DataSubjectRestricted: nothing of this person may be deleted.
+            DataSubjectRestricted: nothing of this data subject may be deleted.
         """
         address = self._address(place)
         self._require_unrestricted(address.subject)
@@ -341,7 +341,7 @@ class Documents:
         """Delete every document of a context (``place`` without id).
 
         Raises:
-            DataSubjectRestricted: nothing of this person may be deleted.
+            DataSubjectRestricted: nothing of this data subject may be deleted.
         """
         self._require_unrestricted(self._subject(place))
         group = _group(self._keys, place)
@@ -350,7 +350,7 @@ class Documents:
 
     def _detail(self, place: Place) -> dict[str, object]:
         """The detail of an audit entry on a place: the owner of the documents there, as a token, for a search by
-        person.
+        data subject.
         """
         subject = self._subject(place)
         return {"resource": place.resource.value, **({} if subject is None else {"subject": subject.hex()})}

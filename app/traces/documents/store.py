@@ -35,7 +35,7 @@ def _of_learners(subjects: Sequence[bytes]) -> Document:
 
 
 class DocumentData(LearnerCollection):
-    """Documents in the rights of persons; what agent profiles are is known by their contexts alone."""
+    """Documents in the rights of data subjects; what agent profiles are is known by their contexts alone."""
 
     def __init__(self, context: DataContext) -> None:
         super().__init__(context, NAME, _UNDER, find=_of_learners, aged=Aged())

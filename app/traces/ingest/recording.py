@@ -165,8 +165,8 @@ class Recorder:
             version: Version of xAPI the request is made in.
             only: The id that the single statement must have or gets (PUT).
             void_any: Whether it may void statements of other sources.
-            rectifies: Whether it puts right what is stored (GDPR art. 16): a person who objects to new data has not
-                objected to that, nor does a restriction stand in its way.
+            rectifies: Whether it puts right what is stored (GDPR art. 16): a data subject who objects to new data has
+                not objected to that, nor does a restriction stand in its way.
             parts: The data of attachments, when the request is one that has them; read once the statements are found
                 valid.
             compared: Told, before the sender is, of statements of other sources that have ids of this batch: their ids,
@@ -175,8 +175,8 @@ class Recorder:
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: the input breaks a rule.
             PersonalDataRefused: the source's policy about minors refuses something.
-            DataSubjectRefused: a statement is of a person who objects to new ones.
-            DataSubjectRestricted: a voiding names a statement of a person whose data are only to be stored.
+            DataSubjectRefused: a statement is of a data subject who objects to new ones.
+            DataSubjectRestricted: a voiding names a statement of a data subject whose data are only to be stored.
             ProfileRejected: the source's mode is ``reject`` and a statement fails its profiles.
             ActivityNotInForce: nothing may be stored for this source now.
             StatementConflict: an id is taken by a different statement.

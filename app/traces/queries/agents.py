@@ -24,8 +24,8 @@ LOOKED_AT = 20
 _OPENED_BYTES = 1024 * 1024
 
 
-class People:
-    """Answers questions about one person. Safe to share between threads."""
+class AgentQueries:
+    """Answers questions about one agent. Safe to share between threads."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class People:
         rows: Sequence[Stored] = ()
         if self._keys.subject(identifier) not in states.restricted:
             found = self._statements.page(asked, after=None, ascending=False, limit=LOOKED_AT).rows
-            # GDPR art. 18(2): not from the statements of a restricted person.
+            # GDPR art. 18(2): not from the statements of a restricted data subject.
             rows = [row for row in found if row.subject not in states.restricted]
         names: dict[str, None] = {}
         searched = 0

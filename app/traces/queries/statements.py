@@ -60,7 +60,7 @@ _AT_HAND_BYTES = 16 * 1024 * 1024
 _DECODED_TIMES = 8
 
 _REFILLS = 5
-"""Times that a page from which restricted persons were left out is filled up; it may stay shorter than asked."""
+"""Times that a page from which restricted data subjects were left out is filled up; it may stay shorter than asked."""
 
 
 class Reader(NamedTuple):
@@ -315,7 +315,7 @@ class StatementQueries:
     def _found(self, asked: Asked, after: Position | None) -> _Found:
         states = self._states.current()
         if asked.subject is not None and bytes.fromhex(asked.subject) in states.restricted:
-            # Whoever asks for a restricted person learns nothing, where others mention them neither.
+            # Whoever asks for a restricted data subject learns nothing, where others mention them neither.
             return _Found([], None, True)
         rows: list[Stored] = []
         hidden: set[bytes] = set()
@@ -383,7 +383,7 @@ class StatementQueries:
 
     def _write_cursor(self, asked: Asked, after: Position, who: Reader) -> str:
         # Tokens, not what was asked: an address stays short. Sealed, not only signed: URLs are logged by proxies, and
-        # tokens tell two queries for one person.
+        # tokens tell two queries for one data subject.
         wanted = asked.wanted
         content = {
             "tokens": [[token.hex() for token in alternatives] for alternatives in wanted.tokens],

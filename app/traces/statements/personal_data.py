@@ -1,4 +1,5 @@
-"""Statements and their attachments in the rights of persons: what finds, counts and deletes those of one person.
+"""Statements and their attachments in the rights of data subjects: what finds, counts and deletes those of one data
+subject.
 
 Both are declared here, above the two stores: with statements go the attachments that only these declare.
 """
@@ -23,7 +24,7 @@ _COUNT_SECONDS = 600.0
 
 
 class StatementData(PersonalDataStore):
-    """Statements, by their blind index entries; own ones are sealed for one of the person's subject tokens."""
+    """Statements, by their blind index entries; own ones are sealed for one of the data subject's subject tokens."""
 
     name = store.NAME
 

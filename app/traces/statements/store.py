@@ -571,8 +571,8 @@ class Statements:
     def restamp(self, rows: Sequence[Row], writing: Writing | None = None) -> None:
         """Give stored statements a later place in the order: their ``stored``, the body that says it, its tokens.
 
-        The tokens too: an erasure may have taken a person out of one meanwhile, whom the body as it was sent names
-        again. As one that came after the erasure it is to be found by them.
+        The tokens too: an erasure may have taken a data subject out of one meanwhile, whom the body as it was sent
+        names again. As one that came after the erasure it is to be found by them.
 
         Raises:
             DatabaseUnavailable: they were not moved, or it is not known.

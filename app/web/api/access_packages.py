@@ -1,4 +1,4 @@
-"""The package of everything that is held about one person (``/api/v1/persons/access``; GDPR art. 15 and 20)."""
+"""The package of everything that is held about one data subject (``/api/v1/persons/access``; GDPR art. 15 and 20)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AT_ONCE = 2
 
 
 def blueprint(gate: Gate, packages: SubjectAccessExports) -> Blueprint:
-    """The route. The person stands in the body: what is in an address may be logged on its way."""
+    """The route. The data subject stands in the body: what is in an address may be logged on its way."""
     routes = Blueprint("access_packages", __name__)
     # Each takes a thread for as long as it is read.
     places = threading.BoundedSemaphore(_AT_ONCE)
@@ -27,11 +27,11 @@ def blueprint(gate: Gate, packages: SubjectAccessExports) -> Blueprint:
     def access() -> Response:
         principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
-        person = asked.person(said["agents"])
+        data_subject = asked.data_subject(said["agents"])
         if not places.acquire(blocking=False):
             raise Overloaded("This server writes as many packages as it can. Ask again in a while.", retry_after=30)
         try:
-            pieces = packages.write(person, actor=principal.id, case=said["case"])
+            pieces = packages.write(data_subject, actor=principal.id, request=said["case"])
             # What goes wrong before the first piece is an answer; later, the connection is cut.
             first = next(pieces)
         except BaseException:

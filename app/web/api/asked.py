@@ -18,13 +18,13 @@ _MAX_BYTES = 1024 * 1024
 
 
 class OfDataSubject(Schema):
-    """A body that says who is meant: ``agents``, for ``person``."""
+    """A body that says who is meant: ``agents``, for ``data_subject``."""
 
     agents = fields.List(fields.Raw(), required=True)
 
 
 class Act(OfDataSubject):
-    """The body of an act, which may be for a request: ``case``, for ``Cases.require``."""
+    """The body of an act, which may be for a request: ``case``, for ``DataSubjectRequests.require``."""
 
     case = fields.String(load_default=None, allow_none=True)
 
@@ -52,8 +52,8 @@ def document(schema: Schema, max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
     return loaded
 
 
-def person(agents: Sequence[object]) -> IdentifiedDataSubject:
-    """The person that the member ``agents`` of a body names.
+def data_subject(agents: Sequence[object]) -> IdentifiedDataSubject:
+    """The data subject that the member ``agents`` of a body names.
 
     Raises:
         BadRequest: they are not Agents with an identifier; the faults point into the body.

@@ -17,29 +17,29 @@ from app.web.api.answers import answer, instant
 from app.web.gate import Gate
 
 
-def blueprint(gate: Gate, persons: DataSubjectFinder, erasures: Erasures, disclosures: Disclosures) -> Blueprint:
+def blueprint(gate: Gate, finder: DataSubjectFinder, erasures: Erasures, disclosures: Disclosures) -> Blueprint:
     """Routes to mount under ``/api/v1``: ``persons/…``, ``erasures``, ``erasures/<id>`` and its ``receipt``."""
     routes = Blueprint("persons", __name__)
 
     @routes.post("/persons/places")
     def _places() -> Response:
         principal = gate.principal(RIGHTS)
-        person = asked.person(asked.document(asked.OfDataSubject())["agents"])
-        found = persons.find(person, actor=principal.id)
-        return answer({"places": {**found}, **asked.reached(persons.reach(person))})
+        data_subject = asked.data_subject(asked.document(asked.OfDataSubject())["agents"])
+        found = finder.find(data_subject, actor=principal.id)
+        return answer({"places": {**found}, **asked.reached(finder.reach(data_subject))})
 
     @routes.post("/persons/recipients")
     def _recipients() -> Response:
         principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
-        person = asked.person(said["agents"])
-        found = disclosures.of(person, actor=principal.id, case=said["case"])
+        data_subject = asked.data_subject(said["agents"])
+        found = disclosures.of(data_subject, actor=principal.id, request=said["case"])
         return answer(
             {
                 "since": instant(found.since),
                 "readings": [_reading(one) for one in found.readings],
                 "exports": [one._asdict() | {"at": instant(one.at)} for one in found.exports],
-                **asked.reached(persons.reach(person)),
+                **asked.reached(finder.reach(data_subject)),
             }
         )
 
@@ -47,10 +47,10 @@ def blueprint(gate: Gate, persons: DataSubjectFinder, erasures: Erasures, disclo
     def _erase() -> Response:
         principal = gate.principal(RIGHTS)
         said = asked.document(asked.Act())
-        person = asked.person(said["agents"])
+        data_subject = asked.data_subject(said["agents"])
         # Before it goes; said once it is on record.
-        reach = persons.reach(person)
-        erasure = erasures.erase(person, actor=principal.id, case=said["case"])
+        reach = finder.reach(data_subject)
+        erasure = erasures.erase(data_subject, actor=principal.id, request=said["case"])
         made = answer(_shown(erasure) | asked.reached(reach))
         # The keys are destroyed; the rest is under way.
         made.status_code = 202
@@ -85,7 +85,7 @@ def _shown(erasure: Erasure) -> dict[str, object]:
         "erasure": str(erasure.id),
         "phase": erasure.phase,
         "done": erasure.phase == DONE,
-        "case": erasure.case,
+        "case": erasure.request,
         "keys_destroyed": erasure.destroyed.isoformat().replace("+00:00", "Z"),
         "erased_until": instant(erasure.until_stored),
         "counts": dict(sorted(erasure.counts.items())),

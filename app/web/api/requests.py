@@ -1,4 +1,4 @@
-"""Data-subject requests as cases (``/api/v1/requests``)."""
+"""Data-subject requests (``/api/v1/requests``)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Reasoning(Schema):
     reason = fields.String(required=True, validate=validate.Length(1, 10_000))
 
 
-def blueprint(gate: Gate, cases: DataSubjectRequests, labels: Callable[[], Callable[[str], str]]) -> Blueprint:
+def blueprint(gate: Gate, requests: DataSubjectRequests, labels: Callable[[], Callable[[str], str]]) -> Blueprint:
     """Routes ``/requests``, ``/requests/<identifier>`` and its steps. ``labels`` says what credentials are called."""
     routes = Blueprint("requests", __name__)
 
@@ -65,24 +65,24 @@ def blueprint(gate: Gate, cases: DataSubjectRequests, labels: Callable[[], Calla
                 "due": one.due.isoformat(),
                 "answered": None if one.answered is None else one.answered.isoformat(),
             }
-            for one in cases.list(statuses, within, wanted["limit"])
+            for one in requests.list(statuses, within, wanted["limit"])
         ]
-        return answer({"requests": lines, "standing": cases.standing()._asdict()})
+        return answer({"requests": lines, "standing": requests.standing()._asdict()})
 
     @routes.post("/requests")
     def _open() -> Response:
         principal = gate.principal(RIGHTS)
         said = asked.document(_Opening())
-        case = cases.open(
+        found = requests.open(
             said["kind"],
-            asked.person(said["agents"]),
+            asked.data_subject(said["agents"]),
             received=said["received"],
             note=said["note"],
             actor=principal.id,
         )
-        made = answer(_shown(case, labels()))
+        made = answer(_shown(found, labels()))
         made.status_code = 201
-        made.headers["Location"] = f"/api/v1/requests/{case.id}"
+        made.headers["Location"] = f"/api/v1/requests/{found.id}"
         return made
 
     @routes.get("/requests/<identifier>")
@@ -90,7 +90,7 @@ def blueprint(gate: Gate, cases: DataSubjectRequests, labels: Callable[[], Calla
         principal = gate.principal(RIGHTS)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
-        return answer(_shown(cases.show(identifier, actor=principal.id), labels()))
+        return answer(_shown(requests.show(identifier, actor=principal.id), labels()))
 
     def step(name: str, schema: Schema, take: Callable[[str, str, dict[str, Any]], DataSubjectRequest]) -> None:
         def view(identifier: str) -> Response:
@@ -99,27 +99,27 @@ def blueprint(gate: Gate, cases: DataSubjectRequests, labels: Callable[[], Calla
 
         routes.add_url_rule(f"/requests/<identifier>/{name}", name, view, methods=["POST"])
 
-    step("identify", _Noting(), lambda case, by, said: cases.identify(case, note=said["note"], actor=by))
-    step("extend", _Reasoning(), lambda case, by, said: cases.extend(case, reason=said["reason"], actor=by))
-    step("done", _Noting(), lambda case, by, said: cases.done(case, note=said["note"], actor=by))
-    step("refuse", _Reasoning(), lambda case, by, said: cases.refuse(case, reason=said["reason"], actor=by))
+    step("identify", _Noting(), lambda id, by, said: requests.identify(id, note=said["note"], actor=by))
+    step("extend", _Reasoning(), lambda id, by, said: requests.extend(id, reason=said["reason"], actor=by))
+    step("done", _Noting(), lambda id, by, said: requests.done(id, note=said["note"], actor=by))
+    step("refuse", _Reasoning(), lambda id, by, said: requests.refuse(id, reason=said["reason"], actor=by))
     return routes
 
 
-def _line(case: DataSubjectRequest) -> dict[str, object]:
+def _line(found: DataSubjectRequest) -> dict[str, object]:
     return {
-        "id": case.id,
-        "kind": case.kind,
-        "status": case.status,
-        "received": case.received.isoformat(),
-        "due": case.due.isoformat(),
-        "extended": None if case.extended is None else case.extended.isoformat(),
-        "answered": None if case.answered is None else case.answered.isoformat(),
-        "late": case.late,
+        "id": found.id,
+        "kind": found.kind,
+        "status": found.status,
+        "received": found.received.isoformat(),
+        "due": found.due.isoformat(),
+        "extended": None if found.extended is None else found.extended.isoformat(),
+        "answered": None if found.answered is None else found.answered.isoformat(),
+        "late": found.late,
     }
 
 
-def _shown(case: DataSubjectRequest, label: Callable[[str], str]) -> dict[str, object]:
+def _shown(found: DataSubjectRequest, label: Callable[[str], str]) -> dict[str, object]:
     steps = [
         {
             "at": instant(step.at),
@@ -128,8 +128,8 @@ def _shown(case: DataSubjectRequest, label: Callable[[str], str]) -> dict[str, o
             "by_label": label(step.by),
             "note": step.note,
             "detail": step.detail,
-            "after_answer": case.after_answer(place),
+            "after_answer": found.after_answer(place),
         }
-        for place, step in enumerate(case.steps)
+        for place, step in enumerate(found.steps)
     ]
-    return _line(case) | {"person": [*case.person], "steps": steps}
+    return _line(found) | {"person": [*found.identifiers], "steps": steps}

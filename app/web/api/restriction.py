@@ -35,7 +35,7 @@ class _Rectifying(Schema):
 
 def blueprint(
     gate: Gate,
-    persons: DataSubjectFinder,
+    finder: DataSubjectFinder,
     restriction: Restriction,
     rectification: Rectification,
     max_statement_bytes: int,
@@ -52,30 +52,32 @@ def blueprint(
         def view() -> Response:
             principal = gate.principal(RIGHTS)
             said = asked.document(schema)
-            person = asked.person(said["agents"])
-            done = do(person, principal.id, said)
-            return answer(done | asked.reached(persons.reach(person)))
+            data_subject = asked.data_subject(said["agents"])
+            done = do(data_subject, principal.id, said)
+            return answer(done | asked.reached(finder.reach(data_subject)))
 
         routes.add_url_rule(f"/persons/{name}", name, view, methods=["POST"])
 
-    def restrict(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
-        restriction.restrict(person, actor=by, case=said["case"])
+    def restrict(data_subject: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
+        restriction.restrict(data_subject, actor=by, request=said["case"])
         return {"restricted": True}
 
-    def unrestrict(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
-        lifted = restriction.lift(person, actor=by, case=said["case"])
+    def unrestrict(data_subject: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
+        lifted = restriction.lift(data_subject, actor=by, request=said["case"])
         return {"restricted": False, "was_restricted": lifted}
 
-    def note_objection(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
+    def note_objection(data_subject: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
         purposes, refuse_new = said["purposes"], said["refuse_new"]
-        restriction.note_objection(person, purposes=purposes, refuse_new=refuse_new, actor=by, case=said["case"])
+        restriction.note_objection(
+            data_subject, purposes=purposes, refuse_new=refuse_new, actor=by, request=said["case"]
+        )
         return {"objects": purposes, "refuse_new": refuse_new}
 
-    def withdraw(person: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
-        return {"withdrawn": restriction.withdraw_objection(person, actor=by, case=said["case"])}
+    def withdraw(data_subject: IdentifiedDataSubject, by: str, said: dict[str, Any]) -> dict[str, object]:
+        return {"withdrawn": restriction.withdraw_objection(data_subject, actor=by, request=said["case"])}
 
-    def standing(person: IdentifiedDataSubject, by: str, _: dict[str, Any]) -> dict[str, object]:
-        found = restriction.standing(person, actor=by)
+    def standing(data_subject: IdentifiedDataSubject, by: str, _: dict[str, Any]) -> dict[str, object]:
+        found = restriction.standing(data_subject, actor=by)
         since = None if found.restricted is None else found.restricted.isoformat().replace("+00:00", "Z")
         return {"restricted": since, "objects": [*found.objects], "refuse_new": found.refuses}
 
@@ -95,7 +97,7 @@ def blueprint(
             # orjson writes 254 levels, and reads more.
             message = "Is nested too deeply."
             raise BadRequest(message, faults=[Fault("/corrected", "depth", "Sillage", message)]) from None
-        done = rectification.rectify(said["statement"], content, actor=principal.id, case=said["case"])
+        done = rectification.rectify(said["statement"], content, actor=principal.id, request=said["case"])
         return answer({"statement": str(done.statement), "voiding": str(done.voiding)})
 
     return routes

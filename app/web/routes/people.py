@@ -15,7 +15,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     people, longest = container.people, container.settings.statement_bytes
     return (
         Mounted(access_packages.blueprint(gate, people.packages), API),
-        Mounted(persons.blueprint(gate, people.persons, people.erasures, people.disclosures), API),
-        Mounted(requests.blueprint(gate, people.cases, people.recipients.labels), API),
-        Mounted(restriction.blueprint(gate, people.persons, people.restriction, people.rectification, longest), API),
+        Mounted(persons.blueprint(gate, people.finder, people.erasures, people.disclosures), API),
+        Mounted(requests.blueprint(gate, people.requests, people.recipients.labels), API),
+        Mounted(restriction.blueprint(gate, people.finder, people.restriction, people.rectification, longest), API),
     )

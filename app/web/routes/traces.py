@@ -39,7 +39,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
             ),
             XAPI,
         ),
-        Mounted(agents.blueprint(gate, traces.people), XAPI),
+        Mounted(agents.blueprint(gate, traces.agents), XAPI),
         Mounted(activities.blueprint(gate, traces.activities), XAPI),
         Mounted(verdicts.blueprint(gate, traces.profiles, traces.sessions), API),
         Mounted(check.blueprint(gate, credentials, traces.checking, traces.turns, settings.max_body_bytes), API),

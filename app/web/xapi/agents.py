@@ -7,14 +7,14 @@ from flask import Blueprint, Response
 
 from app.access import scopes
 from app.standards.xapi.lookup import parse_agent
-from app.traces.queries.agents import People
+from app.traces.queries.agents import AgentQueries
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
 from app.web.xapi.reading import reader
 
 
-def blueprint(gate: Gate, people: People) -> Blueprint:
+def blueprint(gate: Gate, queries: AgentQueries) -> Blueprint:
     """The route of the resource: whoever may read statements may ask; a reading that the audit log keeps."""
     routes = Blueprint("xapi_agents", __name__)
 
@@ -23,6 +23,6 @@ def blueprint(gate: Gate, people: People) -> Blueprint:
         principal = gate.principal(scopes.READ, scopes.READ_MINE)
         who = reader(principal, headers.version())
         agent, identifier = parse_agent(parameters.given())
-        return Response(orjson.dumps(people.person(agent, identifier, who)), content_type="application/json")
+        return Response(orjson.dumps(queries.person(agent, identifier, who)), content_type="application/json")
 
     return routes

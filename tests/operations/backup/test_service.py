@@ -443,9 +443,11 @@ def written_to(house: House, name: str) -> str:
     container.traces.activities.learn(
         [{"object": {"id": f"https://ent.example/{name}", "definition": {"name": {"en": name}}}}]
     )
-    case = container.people.cases.open("access", data_subject_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests")
+    request = container.people.requests.open(
+        "access", data_subject_of([{"mbox": "mailto:ana@ent.example"}]), actor="tests"
+    )
     container.governance.audit.close()
-    return case.id
+    return request.id
 
 
 @pytest.mark.parametrize(
@@ -481,7 +483,10 @@ def test_a_backup_from_before_a_documents_key_opens_with_what_stays_and_is_moved
             after.operations.documents_rotation.resume()
             assert after.operations.documents_rotation.status().stage is None
         # Data-subject requests are never set back, nor is the log; definitions are.
-        assert [after.people.cases.show(case, actor="tests").status for case in (before, since)] == ["open", "open"]
+        assert [after.people.requests.show(request, actor="tests").status for request in (before, since)] == [
+            "open",
+            "open",
+        ]
         known = dict(after.traces.activities.definitions(["https://ent.example/before", "https://ent.example/since"]))
         assert known == {"https://ent.example/before": {"name": {"en": "before"}}}
         said = [entry.detail for entry in after.governance.audit.newest(("audit-read",), None, 50)]

@@ -84,16 +84,18 @@ def fill(container: Container) -> str:
             source="tutor",
             actor="sk-writer",
         )
-    case = container.people.cases.open("access", data_subject_of([ANA]), received=None, note="by letter", actor=BY)
+    request = container.people.requests.open(
+        "access", data_subject_of([ANA]), received=None, note="by letter", actor=BY
+    )
     refreshed(container)
     # Who received what, once the log is as old as it gets.
     container.governance.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
     (read,) = container.governance.audit.newest(["statements-read"], None, 1)
     container.people.receptions.condense(read.chain, read.n)
-    return case.id
+    return request.id
 
 
-def check(container: Container, case: str) -> None:
+def check(container: Container, request: str) -> None:
     """All of what ``fill`` made is there."""
     named = dict(
         container.traces.activities.definitions([f"https://ent.example/lessons/{number}" for number in range(1, 6)])
@@ -103,7 +105,7 @@ def check(container: Container, case: str) -> None:
         found = container.traces.documents.read(PLACE._replace(id=f"d{number}"), actor="a")
         assert found.content.body == b"content"
     assert len(container.traces.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
-    assert container.people.cases.show(case, actor=BY).steps
+    assert container.people.requests.show(request, actor=BY).steps
     names = [
         part
         for state in container.research.aggregates._repository.states()
@@ -148,14 +150,14 @@ def stop_after(batches: int) -> Callable[[], None]:
 
 
 def test_everything_is_sealed_anew_and_the_old_key_is_gone(container: Container, rotation: DocumentsRotation) -> None:
-    case = fill(container)
+    request = fill(container)
     assert all(found == {1} for found in generations(container).values())
     before = opened_keys(container)
     done = rotation.rotate()
     assert (done.generation, done.unopened, done.finished) == (2, 0, True)
     assert done.values >= 5 + 3 + 1 + 1
     assert all(found == {2} for found in generations(container).values())
-    check(container, case)
+    check(container, request)
     after = opened_keys(container)
     assert before["documents"] not in after.values()
     assert after.keys() - before.keys() == {"audit-2", *(name for name in after if "until" in name)}
@@ -167,7 +169,7 @@ def test_everything_is_sealed_anew_and_the_old_key_is_gone(container: Container,
     assert kinds == ["documents-key-retired", "documents-key-given-out"]
     # Once more, from there.
     assert rotation.rotate().generation == 3
-    check(container, case)
+    check(container, request)
     assert {name.partition("-until-")[0] for name in opened_keys(container) if name.startswith("audit")} == {
         "audit-1",
         "audit-2",
@@ -199,7 +201,7 @@ def _raw(container: Container, name: str) -> Any:
 def test_at_each_stage_everything_opens_and_the_right_key_writes(
     container: Container, rotation: DocumentsRotation
 ) -> None:
-    case = fill(container)
+    request = fill(container)
     organisation = container.settings.organisation
 
     def put() -> int:
@@ -224,19 +226,19 @@ def test_at_each_stage_everything_opens_and_the_right_key_writes(
     assert documents_state(container.platform.store, organisation).stage is Stage.GIVEN_OUT
     assert not finish_documents(container.platform.store, container.keys.keyring, organisation, 1, 0)
     assert put() == 1
-    check(container, case)
+    check(container, request)
     assert [move_documents(container.platform.store, organisation, 1) for _ in range(2)] == [True, False]
     assert put() == 2
-    check(container, case)
+    check(container, request)
     assert rotation.resume().finished
     assert put() == 2
-    check(container, case)
+    check(container, request)
     assert rotation.resume() == (2, 0, 0, False)
 
 
 @pytest.mark.parametrize("batches", range(0, 14, 2))
 def test_cut_off_anywhere_it_goes_on(container: Container, rotation: DocumentsRotation, batches: int) -> None:
-    case = fill(container)
+    request = fill(container)
     with pytest.raises(KeysBusy):
         rotation.rotate(check=stop_after(0))
     for _ in range(10):
@@ -244,18 +246,18 @@ def test_cut_off_anywhere_it_goes_on(container: Container, rotation: DocumentsRo
             rotation.rotate(check=stop_after(batches))
             break
         except KeysBusy:
-            check(container, case)
+            check(container, request)
             if batches < 12:
                 batches += 4
     done = rotation.rotate() if rotation.status().generation == 1 else None
     assert done is None or done.finished
     assert rotation.status().generation == 2
     assert all(found == {2} for found in generations(container).values())
-    check(container, case)
+    check(container, request)
 
 
 def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(container: Container, rotation: DocumentsRotation) -> None:
-    case = fill(container)
+    request = fill(container)
     stop, failed = threading.Event(), []
 
     def write() -> None:
@@ -295,7 +297,7 @@ def test_two_runs_at_once_and_writers_meanwhile_lose_nothing(container: Containe
     assert all(found == {generation} for found in generations(container).values())
     for number in range(3):
         assert container.traces.documents.read(PLACE._replace(id=f"d{number}"), actor="a").content.body == b"content"
-    assert container.people.cases.show(case, actor=BY).steps
+    assert container.people.requests.show(request, actor=BY).steps
     assert container.governance.audit.verify().intact
 
 
@@ -400,14 +402,14 @@ def test_the_other_keys_stay(container: Container, rotation: DocumentsRotation) 
 
 
 def test_key_encryption_keys_are_rotated_in_the_midst_of_it(container: Container, rotation: DocumentsRotation) -> None:
-    case = fill(container)
+    request = fill(container)
     with pytest.raises(KeysBusy):
         rotation.rotate(check=stop_after(3))
     container.operations.key_service.rotate()
     container.operations.key_service.rewrap()
     assert rotation.rotate().finished
     assert set(organisation_keys.versions(container.platform.store)) == {2}
-    check(container, case)
+    check(container, request)
 
 
 def test_a_value_under_no_key_in_force_is_damaged(container: Container) -> None:

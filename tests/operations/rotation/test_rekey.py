@@ -100,10 +100,10 @@ def fill(container: Container) -> None:
             ),
         }
     )
-    container.people.cases.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
-    case = container.people.cases.open("restriction", person("dina"), received=None, note="", actor=BY)
-    container.people.cases.identify(case.id, note="seen", actor=BY)
-    container.people.restriction.restrict(person("dina"), case=case.id, actor=BY)
+    container.people.requests.open("access", person("ana", "bo"), received=None, note="by letter", actor=BY)
+    request = container.people.requests.open("restriction", person("dina"), received=None, note="", actor=BY)
+    container.people.requests.identify(request.id, note="seen", actor=BY)
+    container.people.restriction.restrict(person("dina"), request=request.id, actor=BY)
     container.retention.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
 
 
@@ -136,13 +136,13 @@ def reads(container: Container) -> dict[str, Any]:
             container.keys.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
         ),
         "cases": [
-            (case.person, case.kind, [step.note for step in case.steps])
-            for case in sorted(
+            (request.identifiers, request.kind, [step.note for step in request.steps])
+            for request in sorted(
                 (
-                    container.people.cases.show(one["_id"], actor=BY)
+                    container.people.requests.show(one["_id"], actor=BY)
                     for one in container.platform.store.collection("cases").find({})
                 ),
-                key=lambda case: case.kind,
+                key=lambda request: request.kind,
             )
         ],
         "restricted": container.people.restriction.held(),
@@ -793,9 +793,9 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
     file = container.operations.backups.create(tmp_path).path
     rekey.run()
     # Noted since, under the new keys, of learners of before and of one who came later: none of it is taken back.
-    case = container.people.cases.open("restriction", person("cem"), received=None, note="later", actor=BY)
-    container.people.cases.identify(case.id, note="seen", actor=BY)
-    container.people.restriction.restrict(person("cem"), case=case.id, actor=BY)
+    request = container.people.requests.open("restriction", person("cem"), received=None, note="later", actor=BY)
+    container.people.requests.identify(request.id, note="seen", actor=BY)
+    container.people.restriction.restrict(person("cem"), request=request.id, actor=BY)
     send(container, named("late"))
     container.retention.accounts.announce("tutor", [Event(person("late"), CLOSED, None)], actor=BY)
     held = sorted(container.people.restriction.held())
@@ -809,7 +809,7 @@ def test_a_restore_of_a_backup_from_before_says_so_and_the_keys_are_replaced_aga
         assert (state.number, state.stage) == (2, Stage.GIVING)
         assert opens_with(made, old) >= {"statements", "documents"}
         assert sorted(made.people.restriction.held()) == held
-        assert made.people.cases.show(case.id, actor=BY).person
+        assert made.people.requests.show(request.id, actor=BY).identifiers
         (ended,) = made.platform.store.collection("accounts").find({"_id": {"$regex": f"^{late.hex()}/"}})
         assert made.keys.data_subject_cipher.decrypt("account", {late: ended["who"]})
         (entry,) = made.governance.audit.newest(["backup-restored"])

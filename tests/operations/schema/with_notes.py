@@ -67,8 +67,8 @@ def main(folder: Path, uri: str) -> dict[str, Any]:
             ("alone", "never sent a statement", 0),
         ):
             notes.write(name, text, age)
-        said["found"] = container.people.persons.find(person("lea"), actor=BY)["notes"]
-        said["held"] = container.people.persons.reach(person("alone")).held
+        said["found"] = container.people.finder.find(person("lea"), actor=BY)["notes"]
+        said["held"] = container.people.finder.reach(person("alone")).held
 
         zipped = ZipFile(io.BytesIO(b"".join(container.people.packages.write(person("lea"), actor=BY))))
         said["exported"] = sorted(item["note"] for item in orjson.loads(zipped.read("notes/notes-00001.json")))

@@ -242,7 +242,7 @@ def erase(container: Container) -> dict[str, Any]:
 @pytest.mark.parametrize("order", ACTS)
 def test_gdpr_17_an_erased_person_is_asked_for_nowhere_in_it(container: Container, order: str) -> None:
     read_by_all(container)
-    sought = set(container.people.persons.named(person("alice")))
+    sought = set(container.people.finder.named(person("alice")))
     ACTS[order](container)
     container.people.receptions.prune(0)
     kept = {
@@ -291,10 +291,10 @@ def test_gdpr_19_the_receipt_of_an_erasure_names_who_received(container: Contain
 def test_an_act_on_a_case_writes_the_recipients_on_it(container: Container) -> None:
     send(container, named("alice"))
     ask(container, reader(container, "Inspection"), agent=agent("alice"))
-    case = container.people.cases.open("objection", person("alice"), actor="cli:test").id
-    container.people.cases.identify(case, actor="cli:test")
-    container.people.disclosures.of(person("alice"), actor="cli:test", case=case)
-    last = container.people.cases.show(case, actor="cli:test").steps[-1]
+    request = container.people.requests.open("objection", person("alice"), actor="cli:test").id
+    container.people.requests.identify(request, actor="cli:test")
+    container.people.disclosures.of(person("alice"), actor="cli:test", request=request)
+    last = container.people.requests.show(request, actor="cli:test").steps[-1]
     assert (last.what, last.detail) == ("recipients-listed", {"recipients": ["Inspection"]})
 
 

@@ -67,9 +67,9 @@ class House:
             place, Content("application/json", content), Conditions(), Version.V2, source=self.ent.id, actor="sk-writer"
         )
 
-    def package(self, *agents: dict[str, Any], case: str | None = None) -> Package:
+    def package(self, *agents: dict[str, Any], request: str | None = None) -> Package:
         return Package(
-            b"".join(self.container.people.packages.write(data_subject_of(agents), actor="cli:test", case=case))
+            b"".join(self.container.people.packages.write(data_subject_of(agents), actor="cli:test", request=request))
         )
 
     def reader(self, label: str, *scopes: str) -> str:
@@ -124,16 +124,16 @@ def house(settings: Settings, database_name: str) -> Iterator[House]:
 
 
 def test_gdpr_15_requests_and_ends_of_accounts_are_in_it(house: House) -> None:
-    cases, who = house.container.people.cases, data_subject_of([ME])
-    cases.open("erasure", data_subject_of([PAUL]), note="not to be told", actor="cli:staff")
-    case = cases.open("access", who, note="letter of the parents", actor="cli:staff")
+    requests, who = house.container.people.requests, data_subject_of([ME])
+    requests.open("erasure", data_subject_of([PAUL]), note="not to be told", actor="cli:staff")
+    request = requests.open("access", who, note="letter of the parents", actor="cli:staff")
     house.container.retention.accounts.announce(
         "ent", [Event(data_subject_of([agent]), "closed", 86_400_000_000) for agent in (ME, PAUL)], actor="k"
     )
     found = house.package(ME)
-    (request,) = found.json("requests.json")
-    assert (request["id"], request["kind"], request["due"]) == (case.id, "access", case.due.isoformat())
-    assert [(step["step"], step["note"]) for step in request["steps"]] == [("opened", "letter of the parents")]
+    (given,) = found.json("requests.json")
+    assert (given["id"], given["kind"], given["due"]) == (request.id, "access", request.due.isoformat())
+    assert [(step["step"], step["note"]) for step in given["steps"]] == [("opened", "letter of the parents")]
     assert found.json("accounts.json") == [{"source": "ent", "ended": "1970-01-02T00:00:00.000000Z"}]
     assert "cli:staff" not in found.everything
     assert "not to be told" not in found.everything
@@ -356,7 +356,7 @@ def test_readings_of_single_statements_and_documents_count(house: House) -> None
     house.container.traces.documents.read(
         Place(Resource.AGENT_PROFILE, agent=agent_identifier(ME), id="preferences"), actor=who[4]
     )
-    house.container.traces.people.person(ME, str(agent_identifier(ME)), Reader(who[5], None))
+    house.container.traces.agents.person(ME, str(agent_identifier(ME)), Reader(who[5], None))
     found = house.package(ME).about["readings"]
     assert {(one["reader"], one["way"]) for one in found} == {
         ("reader 1", "asked"),
@@ -384,7 +384,7 @@ def test_it_is_on_record_before_the_first_byte(house: House) -> None:
     house.send(statement(actor=ME))
     person = data_subject_of([ME])
     pieces = house.container.people.packages.write(person, actor="sk-dpo")
-    subjects = house.container.people.persons.asked(person)
+    subjects = house.container.people.finder.asked(person)
     assert house.entries(PERSON_ACCESS_STARTED) == [{"subjects": subjects}]
     assert house.entries(PERSON_ACCESS_GIVEN) == []
     for _ in pieces:
@@ -410,24 +410,24 @@ def test_nothing_personal_is_in_the_audit_log(house: House) -> None:
 
 def test_a_request_that_is_not_there_stops_it_before_anything_is_read(house: House) -> None:
     with pytest.raises(NotFound):
-        house.container.people.packages.write(data_subject_of([ME]), actor="sk-dpo", case="r-000000000000")
+        house.container.people.packages.write(data_subject_of([ME]), actor="sk-dpo", request="r-000000000000")
     assert house.entries(PERSON_ACCESS_STARTED) == []
 
 
 def test_the_case_says_what_was_given(house: House) -> None:
     house.send(statement(actor=ME))
-    cases = house.container.people.cases
-    case = cases.open("access", data_subject_of([ME]), actor="sk-dpo").id
+    requests = house.container.people.requests
+    request = requests.open("access", data_subject_of([ME]), actor="sk-dpo").id
     with pytest.raises(DataSubjectRequestConflict):  # nobody knows yet who asks
-        house.package(ME, case=case)
-    cases.identify(case, actor="sk-dpo")
+        house.package(ME, request=request)
+    requests.identify(request, actor="sk-dpo")
     with pytest.raises(DataSubjectRequestConflict):
-        house.package(PAUL, case=case)
-    found = house.package(ME, case=case)
-    assert found.about["case"] == case
-    last = cases.show(case, actor="sk-dpo").steps[-1]
+        house.package(PAUL, request=request)
+    found = house.package(ME, request=request)
+    assert found.about["case"] == request
+    last = requests.show(request, actor="sk-dpo").steps[-1]
     assert (last.what, last.detail["statements"]) == ("package-written", 1)
-    assert [entry["case"] for entry in house.entries(PERSON_ACCESS_GIVEN)] == [case]
+    assert [entry["case"] for entry in house.entries(PERSON_ACCESS_GIVEN)] == [request]
 
 
 def test_what_is_restricted_is_in_it_and_said_so(house: House) -> None:

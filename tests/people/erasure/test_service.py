@@ -72,7 +72,7 @@ def erase(container: Container, *names: str) -> Erasure:
 
 def tokens(container: Container, who: IdentifiedDataSubject) -> set[bytes]:
     """Everything in the database that could stand for a person."""
-    persons = container.people.persons
+    persons = container.people.finder
     return {*persons.flat(who), *persons.subjects(who), *persons.own_groups(who)}
 
 
@@ -149,7 +149,7 @@ def test_one_placeholder_stands_for_one_person_and_it_can_be_searched(container:
     assert home == f"{container.settings.public_url}/erased"
     from app.people.finding.finder import data_subject_of
 
-    places = container.people.persons.places(data_subject_of([{"account": {"homePage": home, "name": name}}]))
+    places = container.people.finder.places(data_subject_of([{"account": {"homePage": home, "name": name}}]))
     assert (places.own, places.mentions) == (0, 9)
 
 
@@ -199,15 +199,15 @@ def test_twice_is_harmless_and_one_under_way_is_gone_on_with(container: Containe
 def test_one_under_way_is_noted_once_on_another_request_that_asks_for_it(container: Container) -> None:
     lea = person("lea")
     send(container, named("lea"))
-    requests = [container.people.cases.open("erasure", lea, actor=BY).id for _ in range(2)]
+    requests = [container.people.requests.open("erasure", lea, actor=BY).id for _ in range(2)]
     for each in requests:
-        container.people.cases.identify(each, actor=BY)
-    started = container.people.erasures.erase(lea, actor=BY, case=requests[0])
+        container.people.requests.identify(each, actor=BY)
+    started = container.people.erasures.erase(lea, actor=BY, request=requests[0])
     for each in (*requests, requests[1]):
-        assert container.people.erasures.erase(lea, actor=BY, case=each).id == started.id
+        assert container.people.erasures.erase(lea, actor=BY, request=each).id == started.id
     container.people.erasures.advance(started.id)
     for each in requests:
-        steps = container.people.cases.show(each, actor=BY).steps
+        steps = container.people.requests.show(each, actor=BY).steps
         erased = [step for step in steps[2:] if step.what != "recipients-listed"]
         assert [(step.what, step.detail.get("erasure")) for step in erased] == [("erased", str(started.id))]
 
@@ -480,7 +480,7 @@ def test_referring_statements_carry_what_their_targets_have(container: Container
 
 
 def test_sessions_go_with_the_learner_whose_key_seals_them(container: Container) -> None:
-    subject = container.people.persons.subjects(person("lea"))[0]
+    subject = container.people.finder.subjects(person("lea"))[0]
     container.keys.subjects.ensured([subject])
     sessions = container.platform.store.collection("pattern_sessions")
     sessions.insert_many([{"_id": bytes([n] * 16), "subject": subject, "state": b"x" * 40} for n in range(5)])
@@ -490,7 +490,7 @@ def test_sessions_go_with_the_learner_whose_key_seals_them(container: Container)
 
 
 def test_what_is_noted_of_a_person_goes_but_an_objection(container: Container) -> None:
-    subjects = container.people.persons.subjects(person("lea", "lea-2"))
+    subjects = container.people.finder.subjects(person("lea", "lea-2"))
     states = container.platform.store.collection("person_states")
     states.insert_one({"_id": subjects[0], "restricted": clock.now()})
     states.insert_one({"_id": subjects[1], "restricted": clock.now(), "objects": ["research"]})
@@ -530,7 +530,7 @@ def test_what_came_under_a_new_key_before_the_rest_is_deleted_stays(container: C
 def test_what_is_sealed_with_a_key_in_hand_after_the_first_pass_goes_in_the_second(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = container.people.persons.subjects(person("lea"))[0]
+    subject = container.people.finder.subjects(person("lea"))[0]
     sessions = container.platform.store.collection(SESSIONS)
     redacting = rules.Erasures._redacting
 
@@ -559,7 +559,7 @@ def test_a_restriction_of_who_came_back_outlives_each_pass(container: Container,
 def test_the_destroying_step_and_the_end_are_on_record_without_a_name(container: Container) -> None:
     send(container, named("lea"))
     done = container.people.erasures.advance(
-        container.people.erasures.erase(person("lea"), actor="sk-1", case="case-7").id
+        container.people.erasures.erase(person("lea"), actor="sk-1", request="case-7").id
     )
     entries = {entry.kind: entry for entry in container.governance.audit.newest() if entry.kind.startswith("erasure")}
     begun, ended = entries["erasure-started"], entries["erasure-finished"]

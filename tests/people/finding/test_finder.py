@@ -66,7 +66,7 @@ def test_what_names_nobody_is_refused_without_repeating_it(agents: list[Any]) ->
 
 
 def everything(container: Container, *names: str) -> list[Named]:
-    return [each for batch in container.people.persons.statements(person(*names)) for each in batch.statements]
+    return [each for batch in container.people.finder.statements(person(*names)) for each in batch.statements]
 
 
 def test_every_place_that_names_a_person_is_found_with_its_role(container: Container) -> None:
@@ -103,9 +103,9 @@ def test_batches_go_on_from_a_place_and_miss_none(container: Container, monkeypa
     container.platform.store.collection("statements").update_one(
         {"_id": some[3].id}, {"$set": {"stored": some[2].stored}}
     )
-    batches = list(container.people.persons.statements(person("lea")))
+    batches = list(container.people.finder.statements(person("lea")))
     assert [len(batch.statements) for batch in batches] == [3, 3, 2]
-    rest = list(container.people.persons.statements(person("lea"), after=batches[0].place))
+    rest = list(container.people.finder.statements(person("lea"), after=batches[0].place))
     ids = [each.row.id for batch in (batches[0], *rest) for each in batch.statements]
     assert len(ids) == len(set(ids)) == 8
 
@@ -118,7 +118,7 @@ def test_places_are_counted_and_the_question_is_on_record(container: Container) 
     document(container, Resource.STATE, "lea", "e")
     document(container, Resource.AGENT_PROFILE, "lea")
     document(container, Resource.STATE, "other")
-    found = container.people.persons.find(person("lea"), actor="cli:test")
+    found = container.people.finder.find(person("lea"), actor="cli:test")
     assert {name: number for name, number in found.items() if number} == {
         "own": 1,
         "mentions": 9,
@@ -133,7 +133,7 @@ def test_places_are_counted_and_the_question_is_on_record(container: Container) 
 
 
 def test_of_somebody_unknown_there_is_nothing(container: Container) -> None:
-    assert set(container.people.persons.places(person("nobody")).values()) == {0}
+    assert set(container.people.finder.places(person("nobody")).values()) == {0}
 
 
 def test_finding_documents_and_sessions_uses_their_indexes(container: Container) -> None:

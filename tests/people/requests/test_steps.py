@@ -30,29 +30,29 @@ class Request(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.case = opened()
+        self.request = opened()
         self.today = RECEIVED
         self.known = self.extended = self.answered = self.turned_down = False
         self.steps = 1
 
     def attempt(self, allowed: bool, what: str, note: str = "") -> None:
         takes = {
-            "identified": lambda: request_steps.identified(self.case, step(what, note)),
-            "extended": lambda: request_steps.extended(self.case, self.today, step(what, note)),
-            "done": lambda: request_steps.done(self.case, self.today, step(what, note)),
-            "refused": lambda: request_steps.refused(self.case, self.today, step(what, note)),
-            "acted": lambda: request_steps.acted(self.case, step(what, note)),
+            "identified": lambda: request_steps.identified(self.request, step(what, note)),
+            "extended": lambda: request_steps.extended(self.request, self.today, step(what, note)),
+            "done": lambda: request_steps.done(self.request, self.today, step(what, note)),
+            "refused": lambda: request_steps.refused(self.request, self.today, step(what, note)),
+            "acted": lambda: request_steps.acted(self.request, step(what, note)),
         }
-        before = self.case
+        before = self.request
         if allowed:
-            self.case = takes[what]()
+            self.request = takes[what]()
             self.steps += 1
-            assert self.case.steps[:-1] == before.steps
-            assert self.case.steps[-1].what == what
+            assert self.request.steps[:-1] == before.steps
+            assert self.request.steps[-1].what == what
         else:
             with pytest.raises(DataSubjectRequestConflict):
                 takes[what]()
-            assert self.case is before
+            assert self.request is before
 
     @property
     def over(self) -> bool:
@@ -92,13 +92,13 @@ class Request(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        case = self.case
-        assert case.due == (SECOND if self.extended else FIRST)
-        assert case.pending is not self.over
-        assert case.overdue(self.today) is (not self.over and self.today > case.due)
-        assert (case.status == "done", case.status == "refused") == (self.answered, self.turned_down)
-        assert len(case.steps) == self.steps
-        assert (case.received, case.person, case.kind) == (RECEIVED, WHO, "erasure")
+        request = self.request
+        assert request.due == (SECOND if self.extended else FIRST)
+        assert request.pending is not self.over
+        assert request.overdue(self.today) is (not self.over and self.today > request.due)
+        assert (request.status == "done", request.status == "refused") == (self.answered, self.turned_down)
+        assert len(request.steps) == self.steps
+        assert (request.received, request.identifiers, request.kind) == (RECEIVED, WHO, "erasure")
 
 
 TestRequest = Request.TestCase

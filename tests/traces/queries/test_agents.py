@@ -33,7 +33,7 @@ def test_one_statement_is_held_decoded_at_a_time(container: Container) -> None:
         container.traces.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
     tracemalloc.start()
     try:
-        told = container.traces.people.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
+        told = container.traces.agents.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
