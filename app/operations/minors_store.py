@@ -131,7 +131,11 @@ class MinorsRepository:
         writes = [
             UpdateOne(
                 {"_id": one.id, "body": one.before},
-                {"$set": {"subject": one.subject, "t": list(one.tokens), "print": one.fingerprint, "body": one.body}},
+                {
+                    "$set": {"subject": one.subject, "t": list(one.tokens), "print": one.fingerprint, "body": one.body},
+                    # What it has become did not come in under the conditions that it did.
+                    "$unset": {"c": ""},
+                },
             )
             for one in changes
         ]

@@ -35,6 +35,7 @@ from app.traces.documents.store import DocumentRepository
 from app.traces.erasures import ErasuresUnderWay
 from app.traces.ingest.checking import Checking
 from app.traces.ingest.recording import Recorder, RefusalCounter
+from app.traces.ingest.repeats import Repeats
 from app.traces.queries.agents import AgentQueries
 from app.traces.queries.statements import StatementQueries
 from app.traces.statements.activities import Activities
@@ -169,6 +170,7 @@ class TraceServices(FeatureServices):
             self._platform.processes,
             lambda source, ids: Referred(self.statements, self.reader).find(source, ids),
             lambda statements: self.school_checks.faults(statements),
+            lambda: self.nomenclatures.digest(),
         )
 
     @cached_property
@@ -230,6 +232,7 @@ class TraceServices(FeatureServices):
         """Takes statements in."""
         return Recorder(
             statements=self.statements,
+            repeats=Repeats(self.statements, self._keys.organisation),
             attachments=self.attachments,
             subjects=self._keys.subjects,
             bodies=self.bodies,

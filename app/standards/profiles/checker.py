@@ -112,7 +112,7 @@ class Checker:
         """Check a batch: the verdicts in the order of the statements, which may refer to each other."""
         given = list(statements)
         if self.refers:
-            find = _within(given, find)
+            find = within(given, find)
         return [self.check(statement, find) for statement in given]
 
     def _results(
@@ -313,7 +313,8 @@ def categories(statement: Statement) -> list[str]:
     return [each["id"] for each in listed if type(each) is dict and type(each.get("id")) is str]
 
 
-def _within(statements: Sequence[Statement], find: Find | None) -> Find:
+def within(statements: Sequence[Statement], find: Find | None) -> Find:
+    """Gives these statements before those that ``find`` gives."""
     own = {id.lower(): each for each in statements if type(id := each.get("id")) is str}
 
     def found(id: str) -> Statement | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.access.credentials import REPLACING
 from app.access.store import Source
@@ -28,12 +28,24 @@ _SHOWN = 20
 _SCOPE = "minors"
 
 
+class Protected(NamedTuple):
+    """A batch after the policy of its source about minors.
+
+    Attributes:
+        statements: The batch in its order; statements in which something was found are replaced, where the policy does.
+        named: In step, whether something was found.
+    """
+
+    statements: list[Statement]
+    named: Sequence[bool]
+
+
 class Protect(Protocol):
     """Protocol of ``MinorsPolicy.protect``."""
 
     def __call__(
         self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
-    ) -> list[Statement]:
+    ) -> Protected:
         """The batch after the policy of a source about minors."""
 
 
@@ -63,7 +75,7 @@ class MinorsPolicy:
 
     def protect(
         self, source: Source, statements: Sequence[Statement], *, many: bool, written: Sequence[bytes] | None = None
-    ) -> list[Statement]:
+    ) -> Protected:
         """Apply the policy of a source about minors to a batch that is valid, before it is stored.
 
         What is found is counted whatever the policy. What was done is in the audit log before this returns, once a
@@ -75,15 +87,13 @@ class MinorsPolicy:
             many: Whether it was sent as an array.
             written: In step, the statements as JSON without spaces, where that is at hand.
 
-        Returns:
-            The batch in its order; statements in which something was found are replaced.
-
         Raises:
             PersonalDataRefused: the policy is ``refuse`` and something was found, or it was in a signed statement.
         """
         found = list(map(minors.find, statements) if written is None else map(minors.find, statements, written))
-        if not any(found):
-            return list(statements)
+        named = list(map(bool, found))
+        if not any(named):
+            return Protected(list(statements), named)
         counts = minors.counted(chain.from_iterable(found))
         faults = refusals(source.minors, statements, found, many=many)
         outcome = OUTCOMES["refuse" if faults else source.minors]
@@ -91,19 +101,19 @@ class MinorsPolicy:
             "source": source.id,
             "policy": source.minors,
             "outcome": outcome,
-            "statements": sum(map(bool, found)),
+            "statements": sum(named),
             **{kind: counts[kind] for kind in minors.KINDS},
         }
         self._audit.append(AUDIT_KIND, f"source:{source.id}", detail)
         self._count(source, outcome, len(statements), counts)
         if faults:
-            naming = sum(map(bool, found))
+            naming = sum(named)
             raise PersonalDataRefused(
                 f"{naming} of {counted(len(statements), 'statement')} {agreed(naming, 'names', 'name')} people openly, "
                 f"and source {source.id} sends statements about minors; nothing of the batch was stored.",
                 faults=faults[:_SHOWN],
             )
-        return self.cleaned(source, statements, found)
+        return Protected(self.cleaned(source, statements, found), named)
 
     def cleaned(
         self, source: Source, statements: Sequence[Statement], found: Sequence[Sequence[minors.Found]]

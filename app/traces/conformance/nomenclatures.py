@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from hashlib import blake2b
 
 from app.core import clock
 from app.core.announcer import Announcer
@@ -40,7 +41,7 @@ class Nomenclatures:
         self._repository = repository
         self._audit = audit
         self._announcer = announcer
-        self._editions: tuple[Edition, ...] | None = None
+        self._editions: tuple[tuple[Edition, ...], bytes] | None = None
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedEdition:
         """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
@@ -61,10 +62,21 @@ class Nomenclatures:
 
     def editions(self) -> tuple[Edition, ...]:
         """The editions in force: of those of one day, the one loaded last."""
+        return self._read()[0]
+
+    def digest(self) -> bytes:
+        """Digest of the editions in force."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[tuple[Edition, ...], bytes]:
         known = self._editions
         if known is None:
-            latest = {each.since: each for each in self._repository.list()}
-            known = tuple(Edition(since, read(each.content)) for since, each in sorted(latest.items()))
+            latest = sorted({each.since: each for each in self._repository.list()}.items())
+            digest = blake2b()
+            for since, each in latest:
+                digest.update(f"{since} {len(each.content)} ".encode())
+                digest.update(each.content)
+            known = tuple(Edition(since, read(each.content)) for since, each in latest), digest.digest()
             self._editions = known
         return known
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import blake2b
 from itertools import compress
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,7 +18,7 @@ from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.standards.profiles import sessions
-from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile
+from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile, within
 from app.standards.profiles.document import Profile, load
 from app.standards.profiles.extensions import Extensions
 from app.standards.profiles.resources import Resources
@@ -28,6 +29,7 @@ from app.traces.conformance.profile_store import Count, LoadedProfile, ProfileRe
 from app.traces.statements.referred import identifiers
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
+_OUTCOMES = {code: outcome.value for outcome, code in CODES.items()}
 REJECTED = "rejected"
 SCHOOLS = "schools"
 EXTENSIONS = "extensions"
@@ -75,6 +77,7 @@ class Held(NamedTuple):
         followers: Of the profiles that have primary patterns.
         extensions: Those that any loaded profile defines.
         resources: Likewise, of documents.
+        digest: Digest of all that it is made of.
     """
 
     checker: Checker
@@ -83,6 +86,7 @@ class Held(NamedTuple):
     followers: tuple[Follower, ...]
     extensions: Extensions
     resources: Resources
+    digest: bytes
 
 
 Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
@@ -99,6 +103,7 @@ class ConformanceService:
         announcer: Announcer,
         lookup: Lookup = lambda source, ids: {},
         schools: Callable[[Sequence[Any]], Sequence[tuple[Fault, ...]]] = lambda statements: ((),) * len(statements),
+        nomenclature: Callable[[], bytes] = bytes,
     ) -> None:
         """Make the service.
 
@@ -108,9 +113,11 @@ class ConformanceService:
             announcer: Has every process empty its caches.
             lookup: Asked for what statements refer to, once a batch, by profiles that want to know.
             schools: Faults of the schools and courses of study that statements name, statement by statement.
+            nomenclature: Digest of what these are looked up in.
         """
         self._repository = repository
         self._schools = schools
+        self._nomenclature = nomenclature
         self._lookup = lookup
         self._audit = audit
         self._announcer = announcer
@@ -145,12 +152,26 @@ class ConformanceService:
         """Drop what was compiled."""
         self._compiled = {}
 
-    def check(self, source: Source, statements: Sequence[Mapping[str, object]], *, many: bool) -> Checked:
-        """Verdicts of a batch under the profiles that its source promised; ``many``: it was sent as an array."""
+    def check(
+        self,
+        source: Source,
+        statements: Sequence[Mapping[str, object]],
+        *,
+        many: bool,
+        among: Sequence[Mapping[str, object]] = (),
+    ) -> Checked:
+        """Verdicts of a batch under the profiles that its source promised.
+
+        Args:
+            source: Whose batch it is.
+            statements: The batch.
+            many: It was sent as an array.
+            among: Statements that it may refer to besides.
+        """
         if not source.profiles:
             return Checked((None,) * len(statements), ((),) * len(statements), (), {}, {})
         held = self.held(source)
-        verdicts = self.verdicts(source, statements)
+        verdicts = self.verdicts(source, statements, among)
         schools = self._schools(statements)
         tally = Counter(verdict.outcome.value for verdict in verdicts)
         extensions = [held.extensions.faults(statement) for statement in statements]
@@ -175,25 +196,38 @@ class ConformanceService:
             failing,
         )
 
-    def verdicts(self, source: Source, statements: Sequence[Mapping[str, object]]) -> Sequence[Verdict]:
-        """The verdicts of statements under the profiles of a source, in full."""
+    def digest(self, source: Source) -> bytes:
+        """Digest, 64 bytes at most, of all that decides the verdict of a statement that is dated and refers to none."""
+        return blake2b(self.held(source).digest + self._nomenclature()).digest() if source.profiles else b"\0"
+
+    def tally(self, codes: Iterable[int | None]) -> Mapping[str, int]:
+        """The number of statements with each outcome, from the codes that are stored with them."""
+        return Counter(_OUTCOMES[code] for code in codes if code is not None)
+
+    def verdicts(
+        self,
+        source: Source,
+        statements: Sequence[Mapping[str, object]],
+        among: Sequence[Mapping[str, object]] = (),
+    ) -> Sequence[Verdict]:
+        """The verdicts of statements under the profiles of a source, in full; they may refer to those ``among``."""
         checker = self.held(source).checker
         if not checker.refers:
             return checker.check_all(statements)
         sought = identifiers(statements)
-        return checker.check_all(statements, self._lookup(source.id, sought).get if sought else None)
+        find = self._lookup(source.id, sought).get if sought else None
+        return checker.check_all(statements, within(among, find) if among else find)
 
     def count(self, source: Source, checked: Checked, stored: Sequence[bool]) -> None:
         """Add a batch to the counters: the statements stored now, not those that were there already."""
         if source.profiles:
             day = datetime.now(UTC).date().isoformat()
-            outcomes = {code: outcome.value for outcome, code in CODES.items()}
             new: Counter[tuple[str, str, str, str]] = Counter()
             alike = Counter(compress(zip(checked.codes, checked.templates, strict=True), stored))
             for (code, templates), count in alike.items():
                 if code is None:
                     continue
-                new[source.id, day, "", outcomes[code]] += count
+                new[source.id, day, "", _OUTCOMES[code]] += count
                 for number in templates:
                     outcome = Outcome.CONFORMS if number > 0 else Outcome.FAILS
                     new[source.id, day, checked.names[abs(number)], outcome.value] += count
@@ -270,7 +304,8 @@ class ConformanceService:
         """
         cache, wanted = self._compiled, (source.matching, source.profiles)
         if wanted not in cache:
-            loaded = self.list()
+            documents = [each.document for each in self._repository.list()]
+            loaded = [load(each, loaded=True) for each in documents]
             chosen = [profile for profile in loaded if profile.id in source.profiles]
             checker = compile(chosen, Mode(source.matching), loaded)
             numbers = self._repository.number(checker.templates)
@@ -282,8 +317,16 @@ class ConformanceService:
                 tuple(follower for follower in followers if follower.patterns),
                 Extensions(loaded),
                 Resources(loaded),
+                _digest(source, documents),
             )
         return cache[wanted]
+
+
+def _digest(source: Source, documents: Sequence[bytes]) -> bytes:
+    made = blake2b(repr((source.matching, source.profiles, [*map(len, documents)])).encode())
+    for document in documents:
+        made.update(document)
+    return made.digest()
 
 
 def _faults(verdicts: Sequence[Verdict], schools: Sequence[tuple[Fault, ...]], many: bool) -> tuple[Fault, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -38,6 +39,7 @@ from app.standards.xapi.versions import Version
 from app.traces.conformance.minors_policy import Protect
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Checked, ConformanceService
+from app.traces.ingest.repeats import Repeats, conditions
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import Attachment
@@ -71,18 +73,29 @@ class Recorded(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A valid batch: statements as they are kept, and in step their JSON as sent (``members`` of
-    ``app.standards.xapi.content``), and as they were before the policy about minors, which are the same objects where
-    it changed nothing.
+    """A valid batch without its repeats: what is to be stored.
+
+    Attributes:
+        statements: Statements as they are kept.
+        members: In step, their JSON as sent (``members`` of ``app.standards.xapi.content``).
+        sent: In step, the statements as they were before the policy about minors; the same objects where it changed
+            nothing.
+        conditions: In step, as of ``Row``.
+        places: In step, where they stand in the body.
+        ids: Of all statements of the body, repeats included.
+        many: Whether the body was an array.
     """
 
     statements: Sequence[Statement]
     members: Sequence[bytes]
+    sent: Sequence[Statement]
+    conditions: Sequence[int | None]
+    places: Sequence[int]
+    ids: tuple[UUID, ...]
     source: Source
     version: Version
     checked: Checked
     many: bool
-    sent: Sequence[Statement]
 
 
 class RefusalCounter(Protocol):
@@ -99,6 +112,7 @@ class Recorder:
         self,
         *,
         statements: Statements,
+        repeats: Repeats,
         attachments: Attachments,
         subjects: SubjectKeys,
         bodies: Bodies,
@@ -116,7 +130,8 @@ class Recorder:
         sessions: Sessions,
         register: Register,
     ) -> None:
-        """``reader`` opens stored statements, those of erased learners left out.
+        """``repeats`` finds what is there already. ``reader`` opens stored statements, those of erased learners left
+        out.
 
         ``protect`` applies the source's policy about minors before anything else looks at the statements. ``states``
         says whose statements are refused.
@@ -128,6 +143,7 @@ class Recorder:
         ``activities`` and ``sessions`` are told of each batch that is stored; neither must fail.
         """
         self._statements = statements
+        self._repeats = repeats
         self._attachments = attachments
         self._subjects = subjects
         self._bodies = bodies
@@ -186,20 +202,31 @@ class Recorder:
         if not rectifies:
             self._register.require(source.activity)
         decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
-        statements = decoded.statements
+        sent, many = decoded.statements, decoded.many
         if only is not None:
-            _address(statements, only, many=decoded.many)
-        validate(statements, version, many=decoded.many, data_follow=parts is not None)
-        if not statements and parts is None:
+            _address(sent, only, many=many)
+        under = conditions(source, version, self._profiles.digest(source))
+        known = self._repeats.of(decoded, source, under) if parts is None and not rectifies else {}
+        # Refused as a whole, with what else is wrong with it.
+        if known and not self._states.current().refusing.isdisjoint(one.subject for one in known.values()):
+            known = {}
+        if known and len(known) == len(sent):
+            ids = _ids(sent)
+            self._activities.learn(sent)
+            return Recorded(ids, Inserted((), ids), self._profiles.tally(one.verdict for one in known.values()))
+        places = [place for place in range(len(sent)) if place not in known]
+        _validate(sent, places, version, many=many, data_follow=parts is not None)
+        if not sent and parts is None:
             return Recorded((), Inserted((), ()), {})
-        sent = statements
-        normal = [normalise(statement, version) for statement in sent]
-        statements = self._protect(source, normal, many=decoded.many, written=decoded.written)
-        # Of what is left: a statement that was changed is another object, and encoded again.
-        parts_of = list(map(members, statements, sent, decoded.written))
-        checked = self._profiles.check(source, statements, many=decoded.many)
+        normal = [each if place in known else normalise(each, version) for place, each in enumerate(sent)]
+        protected = self._protect(source, normal, many=many, written=decoded.written)
+        statements = protected.statements
+        rest = [statements[place] for place in places] if known else statements
+        checked = self._profiles.check(source, rest, many=many, among=statements if known else ())
         # A statement that no template describes breaks no rule: only a failed template is refused.
         if source.mode == "reject" and checked.failing:
+            if known:  # for the places of its faults
+                checked = self._profiles.check(source, statements, many=many)
             self._profiles.count_rejected(source, len(statements))
             self._counter.refused("rejected", len(statements))
             raise ProfileRejected(
@@ -208,14 +235,34 @@ class Recorder:
                 "nothing of the batch was stored.",
                 faults=checked.faults,
             )
-        batch = _Batch(statements, parts_of, source, version, checked, decoded.many, normal)
+        batch = _Batch(
+            rest,
+            # Of what is left: a statement that was changed is another object, and encoded again.
+            [members(statements[place], sent[place], decoded.written[place]) for place in places],
+            [normal[place] for place in places],
+            [
+                under if not protected.named[place] and _lasts(statements[place], sent[place], checked, at) else None
+                for at, place in enumerate(places)
+            ],
+            places,
+            _ids(statements),
+            source,
+            version,
+            checked,
+            many,
+        )
         ids, subjects, inserted = self._store(batch, parts, void_any=void_any, rectifies=rectifies, compared=compared)
         self._activities.learn(statements)
         stored = set(inserted.stored)
         fresh = [id in stored for id in ids]
         self._profiles.count(source, checked, fresh)
-        self._sessions.receive(source, statements, subjects, checked, fresh)
-        return Recorded(ids, inserted, checked.tally)
+        self._sessions.receive(source, rest, subjects, checked, fresh)
+        if not known:
+            return Recorded(ids, inserted, checked.tally)
+        repeated = {*inserted.repeated, *(batch.ids[place] for place in known)}
+        tally = Counter(checked.tally) + Counter(self._profiles.tally(one.verdict for one in known.values()))
+        inserted = inserted._replace(repeated=tuple(id for id in batch.ids if id in repeated))
+        return Recorded(batch.ids, inserted, tally)
 
     def authority(self, source: Source) -> Statement:
         """The authority of a source's statements, as the store sets it (xAPI-Data 2.4.9)."""
@@ -237,14 +284,14 @@ class Recorder:
         keys = self._keys
         statements, source = batch.statements, batch.source
         found = list(map(keys_of, statements))
-        ids = _ids(statements)
+        ids = tuple(batch.ids[place] for place in batch.places)
         subjects = [keys.subject(one.subject) for one in found]
         if not rectifies:
             refusing = self._states.current().refusing
             if refusing:
-                _refuse_objecting(subjects, self._before(batch), refusing, batch.many)
+                _refuse_objecting(subjects, self._before(batch), refusing, batch)
         authority = orjson.dumps(self.authority(source))
-        _refuse_crowded(found, batch.many)
+        _refuse_crowded(found, batch)
         # Only now: what is refused leaves nothing behind, a learner's key included.
         generation, learner_keys = self._learner_keys(subjects)
         attached: Sequence[Attachment] = ()
@@ -293,6 +340,7 @@ class Recorder:
                     batch.checked.templates[place],
                     found[place].refers,
                     fingerprints[place][1:],
+                    batch.conditions[place],
                 )
                 for place in range(len(ids))
             ]
@@ -321,16 +369,16 @@ class Recorder:
         if outcome.foreign:
             compared(outcome.foreign)
         if isinstance(outcome, Clash):
-            self._counter.refused("conflict", len(ids))
-            raise _conflict(ids, outcome, batch.many)
+            self._counter.refused("conflict", len(batch.ids))
+            raise _conflict(batch.ids, outcome, batch.many)
         if isinstance(outcome, Foreign):
             raise ScopeMissing("A source may void its own statements only; nothing of the batch was stored.")
         if isinstance(outcome, Spared):
-            raise _restricted(ids, outcome, batch.many)
+            raise _restricted(batch.ids, outcome, batch.many)
         return ids, subjects, outcome
 
     def _before(self, batch: _Batch) -> dict[int, bytes]:
-        """The owners, before the policy about minors changed them, of the statements that it changed, by place.
+        """The owners, before the policy about minors changed them, of the statements that it changed, by number.
 
         Whoever objected by an address has it under every source, those that come later too.
         """
@@ -389,40 +437,70 @@ class Recorder:
         raise DatabaseUnavailable(_OUT_OF_TOUCH)
 
 
-def _refuse_objecting(
-    subjects: Sequence[bytes], before: Mapping[int, bytes], refusing: frozenset[bytes], many: bool
+def _validate(
+    statements: Sequence[Statement], places: Sequence[int], version: Version, *, many: bool, data_follow: bool
 ) -> None:
-    """``before``: the subjects that statements in these places had when they were sent."""
+    """Hold those of a batch to the standard that stand in these places."""
+    some = len(places) < len(statements)
+    try:
+        given = [statements[place] for place in places] if some else statements
+        validate(given, version, many=many, data_follow=data_follow)
+    except InvalidStatement:
+        if some:  # for the places of its faults
+            validate(statements, version, many=many, data_follow=data_follow)
+        raise
+
+
+def _lasts(kept: Statement, sent: Statement, checked: Checked, at: int) -> bool:
+    """True if nothing but the ``conditions`` decides what becomes of a statement in which nobody is named.
+
+    What came without an id never comes again, and data of attachments come or do not. Under profiles, today is the date
+    of what has none, what it refers to may come yet, and faults of schools and extensions are told again each time.
+    """
+    target = kept["object"]
+    if kept is not sent or "id" not in kept or "attachments" in kept or "attachments" in target:
+        return False
+    if not checked.schools:
+        return True
+    if "timestamp" not in kept or target.get("objectType") == "StatementRef" or "statement" in kept.get("context", ()):
+        return False
+    return not checked.schools[at] and not checked.extensions[at]
+
+
+def _refuse_objecting(
+    subjects: Sequence[bytes], before: Mapping[int, bytes], refusing: frozenset[bytes], batch: _Batch
+) -> None:
+    """``before``: the subjects that statements of the batch, by their number in it, had when they were sent."""
     if refusing.isdisjoint(subjects) and refusing.isdisjoint(before.values()):
         return
     # All or nothing: to drop theirs and answer 200 would say that they are stored.
     faults = [
         Fault(
-            f"/{place}/actor" if many else "/actor",
+            f"/{batch.places[at]}/actor" if batch.many else "/actor",
             "person-refused",
             "GDPR art. 21",
             "This person objects to new data. Leave this statement out.",
         )
-        for place, subject in enumerate(subjects)
-        if subject in refusing or before.get(place) in refusing
+        for at, subject in enumerate(subjects)
+        if subject in refusing or before.get(at) in refusing
     ]
     raise DataSubjectRefused(
-        f"{len(faults)} of {counted(len(subjects), 'statement')} {agreed(len(faults), 'is', 'are')} of data subjects "
+        f"{len(faults)} of {counted(len(batch.ids), 'statement')} {agreed(len(faults), 'is', 'are')} of data subjects "
         "who object to new data; nothing was stored.",
         faults=faults[:20],
     )
 
 
-def _refuse_crowded(found: Sequence[Keys], many: bool) -> None:
+def _refuse_crowded(found: Sequence[Keys], batch: _Batch) -> None:
     """One index entry each: a statement that names thousands of agents or activities would cost like thousands."""
     faults = [
         Fault(
-            f"/{place}" if many else "",
+            f"/{place}" if batch.many else "",
             "identifiers-count",
             "Sillage",
             f"Names more than {_MAX_NAMED} agents and activities. Send what it carries as several statements.",
         )
-        for place, each in enumerate(found)
+        for place, each in zip(batch.places, found, strict=True)
         if sum(map(len, (each.agents, each.related_agents, each.activities, each.related_activities))) > _MAX_NAMED
     ]
     if faults:

@@ -14,6 +14,8 @@ Document of a statement::
     body     binary      sealed JSON, see ``app/crypto/bodies.py``
     v        int         profile verdict (absent: not checked)
     p        [int, ...]  templates that matched: number from the collection ``templates``, negative when failed
+    c        int64       conditions under which it was taken in, see ``app/traces/ingest/repeats.py``; absent where the
+                         same again is to be looked at anew
     void     true        voided, or waiting to be: absent otherwise
     ref      UUID        the statement that its object is (StatementRef), if it is one
     refs     [{i, t}]    of each statement that ``ref`` leads to, nearest first: id and tokens, ``MAX_CARRIED`` in all;
@@ -49,6 +51,7 @@ import structlog
 from bson import decode
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
+from bson.int64 import Int64
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.cursor import RawBatchCursor
@@ -134,6 +137,7 @@ class Row(NamedTuple):
 
     Attributes:
         earlier_fingerprints: Its ``fingerprint`` under other generations of the index key, if it is stored already.
+        conditions: Conditions under which it is taken in; None where the same again is to be looked at anew.
     """
 
     id: UUID
@@ -147,6 +151,21 @@ class Row(NamedTuple):
     templates: tuple[int, ...] = ()
     refers: UUID | None = None
     earlier_fingerprints: tuple[bytes, ...] = ()
+    conditions: int | None = None
+
+
+class Known(NamedTuple):
+    """A stored statement as it is told from others, without its body.
+
+    Attributes:
+        conditions: As of ``Row``.
+    """
+
+    source: str
+    subject: bytes
+    fingerprint: bytes
+    verdict: int | None
+    conditions: int | None
 
 
 class Voiding(NamedTuple):
@@ -557,6 +576,17 @@ class Statements:
         if waiting:
             self._collection.bulk_write(waiting, session=session)
 
+    def known(self, ids: Iterable[UUID]) -> dict[UUID, Known]:
+        """Of these ids, the statements that are there, voided or not, with what tells a repeat."""
+        fields = {"print": 1, "source": 1, "subject": 1, "v": 1, "c": 1}
+        with translated():
+            found = list(self._collection.find({"_id": {"$in": list(ids)}}, fields))
+        return {
+            each["_id"]: Known(each["source"], each["subject"], each["print"], each.get("v"), each.get("c"))
+            for each in found
+            if "print" in each
+        }
+
     def _taken(self, fingerprints: Iterable[UUID]) -> tuple[list[Document], set[UUID]]:
         """Of these ids: print, source and subject of the statements that are there, and which have placeholders."""
         with translated():
@@ -831,6 +861,8 @@ def _document(row: Row) -> Document:
             document["p"] = list(row.templates)
     if row.refers is not None:
         document["ref"] = row.refers
+    if row.conditions is not None:
+        document["c"] = Int64(row.conditions)
     return document
 
 

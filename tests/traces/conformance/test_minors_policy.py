@@ -124,8 +124,10 @@ def test_a_retry_is_still_a_retry(container: Container) -> None:
 
 
 def test_pseudonyms_of_two_sources_cannot_be_put_together(container: Container) -> None:
-    one = container.traces.minors_policy.protect(SOURCE._replace(minors="strip"), [named()], many=False)
-    two = container.traces.minors_policy.protect(SOURCE._replace(id="other", minors="strip"), [named()], many=False)
+    one = container.traces.minors_policy.protect(SOURCE._replace(minors="strip"), [named()], many=False).statements
+    two = container.traces.minors_policy.protect(
+        SOURCE._replace(id="other", minors="strip"), [named()], many=False
+    ).statements
     assert one[0]["actor"]["account"]["name"] != two[0]["actor"]["account"]["name"]
 
 
@@ -142,4 +144,4 @@ def test_a_signed_statement_is_refused_rather_than_altered(container: Container)
     with pytest.raises(PersonalDataRefused) as refused:
         container.traces.minors_policy.protect(source, batch, many=True)
     assert [(fault.pointer, fault.rule) for fault in refused.value.faults] == [("/0/attachments", "minors-signed")]
-    assert container.traces.minors_policy.protect(source, batch[1:], many=True) == batch[1:]
+    assert container.traces.minors_policy.protect(source, batch[1:], many=True).statements == batch[1:]
