@@ -342,16 +342,16 @@ def _unpacked(answer: Answer) -> bytes:
     return unpacked
 
 
-def _send(port: int, given: Given, seed: int, numbers: range, told: Queue[Any]) -> None:
+def _send(port: int, given: Given, seed: int, numbers: range, reported: Queue[Any]) -> None:
     sender = Sender(port, given, seed)
     for count, number in enumerate(numbers, 1):
         sender.send(number)
         if sender.refused:
             break
         if count % 200 == 0:
-            told.put(200)
+            reported.put(200)
     sender.close()
-    told.put((dict(sender.answers), sender.faults))
+    reported.put((dict(sender.answers), sender.faults))
 
 
 class Service:
@@ -556,7 +556,7 @@ def _run(service: Service, asked: argparse.Namespace) -> int:
         answers, faults = _send_all(service.port, given, asked)
     seconds = time.monotonic() - began
     console.print(_table(answers))
-    wrong = _told(faults)
+    wrong = _reported(faults)
     untried = {route.rule for route in given.routes} - {kind for kind, _ in answers}
     if untried and asked.only is None and asked.inputs >= 2_000:
         wrong.append(f"nothing was sent to {', '.join(sorted(untried))}")
@@ -577,25 +577,25 @@ def _run(service: Service, asked: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _told(faults: list[Fault]) -> list[str]:
+def _reported(faults: list[Fault]) -> list[str]:
     """Faults as words: the first input of each kind, and how many are like it."""
     alike: dict[tuple[str, str], list[int]] = {}
     for each in sorted(faults):
         alike.setdefault((each.kind, each.what), []).append(each.number)
-    told = [
+    reported = [
         f"input {numbers[0]}, {kind}: {what}" + (f" ({len(numbers)} times)" if len(numbers) > 1 else "")
         for (kind, what), numbers in alike.items()
     ]
-    return told[:MAX_TOLD] + ([f"and {len(told) - MAX_TOLD} more kinds"] if len(told) > MAX_TOLD else [])
+    return reported[:MAX_TOLD] + ([f"and {len(reported) - MAX_TOLD} more kinds"] if len(reported) > MAX_TOLD else [])
 
 
 def _send_all(port: int, given: Given, asked: argparse.Namespace) -> tuple[Counter[tuple[str, int]], list[Fault]]:
     context = multiprocessing.get_context("spawn")
-    told: Queue[Any] = context.Queue()
+    reported: Queue[Any] = context.Queue()
     running = [
         context.Process(
             target=_send,
-            args=(port, given, asked.seed, range(place, asked.inputs, asked.processes), told),
+            args=(port, given, asked.seed, range(place, asked.inputs, asked.processes), reported),
             daemon=True,
         )
         for place in range(asked.processes)
@@ -610,7 +610,7 @@ def _send_all(port: int, given: Given, asked: argparse.Namespace) -> tuple[Count
         task = bar.add_task("", total=asked.inputs)
         while left:
             # An input that gets no answer in time is a fault, not silence: a sender always says something sooner.
-            said = told.get(timeout=200 * ANSWER_SECONDS)
+            said = reported.get(timeout=200 * ANSWER_SECONDS)
             if isinstance(said, int):
                 bar.advance(task, said)
                 continue

@@ -21,11 +21,11 @@ class Sink:
 class Announcing:
     """The processes, as one who announces: has a function told."""
 
-    def __init__(self, told: Callable[[], object] = lambda: None) -> None:
-        self._told = told
+    def __init__(self, reported: Callable[[], object] = lambda: None) -> None:
+        self._reported = reported
 
     def announce(self) -> None:
-        self._told()
+        self._reported()
 
 
 class Everybody:

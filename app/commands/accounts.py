@@ -36,7 +36,7 @@ def import_accounts(container: Container, file: Path, source: str) -> None:
     except OSError:
         raise FileRefused("The file of accounts cannot be read.") from None
     events = of_json(content) if content.lstrip()[:1] == b"{" else of_csv(content)
-    _told(container.retention.accounts.announce(source, events, actor="cli:account import"))
+    _show(container.retention.accounts.announce(source, events, actor="cli:account import"))
 
 
 @account.command("close")
@@ -66,7 +66,7 @@ def _announce(
     _require_source(container, source)
     moment = None if on is None else round(on.replace(tzinfo=UTC).timestamp() * 1_000_000)
     agent = {"account": {"homePage": home_page, "name": name}}
-    _told(container.retention.accounts.announce(source, [Event(data_subject_of([agent]), event, moment)], actor=actor))
+    _show(container.retention.accounts.announce(source, [Event(data_subject_of([agent]), event, moment)], actor=actor))
 
 
 def _require_source(container: Container, source: str) -> None:
@@ -74,7 +74,7 @@ def _require_source(container: Container, source: str) -> None:
         raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
 
 
-def _told(done: Announced) -> None:
+def _show(done: Announced) -> None:
     out().print(f"{counted(done.closed, 'account')} noted as ended, {counted(done.reopened, 'end')} taken back.")
 
 

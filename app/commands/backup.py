@@ -34,8 +34,8 @@ def backup() -> None:
 @click.pass_obj
 def backup_create(container: Container, destination: Path) -> None:
     """Write a backup to DEST, a new file or a folder, while the service goes on. Nothing in it opens without keys."""
-    with _progress("Writing") as told:
-        done = container.operations.backups.create(destination, told)
+    with _progress("Writing") as report:
+        done = container.operations.backups.create(destination, report)
     console = out()
     console.print(
         f"{counted(done.manifest.documents, 'document is', 'documents are')} in {done.path} ({done.bytes:,} bytes)."
@@ -49,8 +49,8 @@ def backup_create(container: Container, destination: Path) -> None:
 @click.pass_obj
 def backup_verify(container: Container, file: Path) -> None:
     """Read the backup in FILE to its end: is it whole, and do the keys at hand open it? No database is needed."""
-    with _progress("Reading") as told:
-        found = container.operations.backups.verify(file, told)
+    with _progress("Reading") as report:
+        found = container.operations.backups.verify(file, report)
     manifest = found.manifest
     rows = table("collection", "documents", "bytes")
     for name, part in manifest.parts.items():
@@ -110,9 +110,9 @@ def restore(
             typed = click.prompt(f"To go on, type the name of the organisation ({organisation})", err=True)
         if typed != organisation:
             raise click.UsageError("That is not the organisation's name. Nothing was changed.")
-    with _progress(_STEPS["check"]) as told:
+    with _progress(_STEPS["check"]) as report:
         done = container.operations.backups.restore(
-            file, replace=replace, erased=tombstones, progress=told, step=lambda name: told.describe(_STEPS[name])
+            file, replace=replace, erased=tombstones, progress=report, step=lambda name: report.describe(_STEPS[name])
         )
     loaded = f": {counted(done.documents, 'document')}." if done.documents else ", which an earlier run had loaded."
     console.print(f"The backup of {done.heading.created} is in place{loaded}")

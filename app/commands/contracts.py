@@ -62,7 +62,7 @@ def source_close(
         f"{counted(plan.documents, 'document')}."
     )
     out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
-    if _told_to("Close it?", word, reason, execute, yes, file):
+    if _confirmed("Close it?", word, reason, execute, yes, file):
         _done(container.retention.contracts.close(id, word=word, reason=reason, actor="cli:source close"), file)
 
 
@@ -96,7 +96,7 @@ def source_move(
         "If its purposes are others: look whether they are compatible with the first ones (GDPR art. 5(1)(b), 6(4)), "
         "and tell the persons before (art. 13(3), 14(4)). This command does neither."
     )
-    if _told_to("Move it?", word, reason, execute, yes, file):
+    if _confirmed("Move it?", word, reason, execute, yes, file):
         _done(container.retention.contracts.move(id, entry, word=word, reason=reason, actor="cli:source move"), file)
 
 
@@ -128,10 +128,10 @@ def source_delete_data(
         raise click.UsageError("Give --from, --to or both; or --all.")
     since, until = 0 if first is None else _us(first), None if last is None else _us(last)
     _show_plan(id, container.retention.deletions.plan(id, since, until))
-    if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
-        with _progress() as told:
+    if _confirmed("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+        with _progress() as report:
             act = container.retention.deletions.delete_data(
-                id, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=told
+                id, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=report
             )
         _done(act, file)
 
@@ -166,7 +166,7 @@ def processing_activity_end(
     if not delete_data:
         out().print(f"They stay until they are {counted(entry.retention.active_days, 'day')} old, as the entry says.")
     question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
-    if not _told_to(question, word, reason, execute, yes, file):
+    if not _confirmed(question, word, reason, execute, yes, file):
         return
     act = container.retention.contracts.end(
         id, day.date(), word=word, reason=reason, actor="cli:processing-activity end"
@@ -176,10 +176,10 @@ def processing_activity_end(
         return
     _done(act, file)
     for one in sources if delete_data else ():
-        with _progress() as told:
+        with _progress() as report:
             _done(
                 container.retention.deletions.delete_data(
-                    one.id, word=word, reason=reason, actor="cli:processing-activity end", progress=told
+                    one.id, word=word, reason=reason, actor="cli:processing-activity end", progress=report
                 ),
                 None,
             )
@@ -206,7 +206,7 @@ def statement_delete(
     """
     found = container.retention.deletions.statement(id)
     out().print(f"Statement {id} of source {found.source}, stored {instant(found.stored)}.")
-    if _told_to("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+    if _confirmed("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
         _done(
             container.retention.deletions.delete_statement(id, word=word, reason=reason, actor="cli:statement delete"),
             file,
@@ -287,7 +287,7 @@ def certificate_reapply(container: Container, files: tuple[Path, ...]) -> None:
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def _told_to(question: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> bool:
+def _confirmed(question: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> bool:
     """True if the act is to be carried out."""
     if not execute:
         out().print("Nothing was done. Add --execute, --decided-by and --reason to do it.")
@@ -341,10 +341,10 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Deleting", total=None)
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total or None)
 
-        yield told
+        yield report
 
 
 COMMANDS = (statement, certificate)

@@ -81,8 +81,8 @@ def erase(
     if no_wait:
         console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
         return
-    with _progress() as told:
-        erasure = container.people.erasures.advance(erasure.id, progress=told)
+    with _progress() as report:
+        erasure = container.people.erasures.advance(erasure.id, progress=report)
     for name, number in sorted(erasure.counts.items()):
         console.print(f"  {name}: {number:,}")
     for one in erasure.recipients:
@@ -115,11 +115,11 @@ def _erase_each(
         file = None if folder is None else folder / f"receipt-{erasure.id}.json"
         if file is not None and erasure.receipt is not None and not file.exists():
             signed.write(erasure.receipt, file, "receipt", quiet=True)
-        told = sorted({str(each["name"]) for each in erasure.recipients})
+        names = sorted({str(each["name"]) for each in erasure.recipients})
         return (
             f"erasure {erasure.id}: statements erased: {erasure.counts.get('statements', 0):,}"
             + ("" if file is None else f", receipt {file.name}")
-            + (f"; to be told: {', '.join(told)}" if told else "")
+            + (f"; to be names: {', '.join(names)}" if names else "")
             + in_short(reach)
         )
 
@@ -195,10 +195,10 @@ def _progress() -> Iterator[ProgressCallback]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Erasing", total=None)
 
-        def told(phase: str, done: int, total: int) -> None:
+        def report(phase: str, done: int, total: int) -> None:
             progress.update(task, description=_PHASES.get(phase, phase), completed=done, total=total or None)
 
-        yield told
+        yield report
 
 
 COMMANDS = (receipt,)

@@ -225,10 +225,10 @@ def retention_apply(container: Container, execute: bool) -> None:
     with Progress(console=console, disable=not execute, transient=True) as progress:
         task = progress.add_task("Deleting", total=None)
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        run = container.retention.service.apply(clock.now_us(), not execute, told, actor="cli:retention apply")
+        run = container.retention.service.apply(clock.now_us(), not execute, report, actor="cli:retention apply")
     did = "deleted" if execute else "would be deleted"
     ended = "of these, for ended accounts"
     rows = table(
@@ -300,10 +300,10 @@ def audit_verify(
     container.governance.audit.close()
     with console.status("Reading the audit log") as status:
 
-        def told(read: int) -> None:
+        def report(read: int) -> None:
             status.update(f"Reading the audit log: {counted(read, 'entry', 'entries')}")
 
-        outcome = container.governance.checkpoints.verify(given, anchors, told)
+        outcome = container.governance.checkpoints.verify(given, anchors, report)
     console.print(f"{counted(outcome.entries, 'entry', 'entries')} in {counted(outcome.chains, 'chain')}")
     if outcome.before:
         console.print(f"Entries written before {instant(outcome.before)} were removed for their age; the log says so.")
@@ -355,11 +355,11 @@ def audit_trim(container: Container, execute: bool) -> None:
     console = out()
     with console.status("Going through the audit log") as status:
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             status.update(f"Going through the audit log: {done:,} of {counted(total, 'chain')}")
 
         done = container.retention.audit_retention.apply(
-            clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=told
+            clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=report
         )
     removed = agreed(done.entries, "was removed", "were removed")
     verb = removed if execute else "would be removed; add --execute to do it"

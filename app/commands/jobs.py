@@ -28,11 +28,11 @@ def scheduler(container: Container) -> None:
     embedded.warn_in_production(container.settings)
     stop = threading.Event()
 
-    def told(_number: int, _frame: FrameType | None) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, end)
     container.scheduler.run(stop)
 
 

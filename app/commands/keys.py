@@ -33,8 +33,8 @@ def keys() -> None:
 @click.pass_obj
 def keys_status(container: Container) -> None:
     """Show each version of the key, its state, and what is wrapped with it."""
-    with _progress("Counting") as told:
-        status = container.operations.key_service.status(progress=told)
+    with _progress("Counting") as report:
+        status = container.operations.key_service.status(progress=report)
     rows = table("version", "state", "made", "since", "organisation keys", "learners", "fingerprint", "held by")
     for one in status.versions:
         rows.add_row(
@@ -48,8 +48,8 @@ def keys_status(container: Container) -> None:
             f"{one.holders} of {counted(status.processes, 'process', 'processes')}",
         )
     out().print(rows)
-    with _progress("Counting statements") as told:
-        index = container.operations.index_rotation.status(lambda counted: told(counted, 0))
+    with _progress("Counting statements") as report:
+        index = container.operations.index_rotation.status(lambda counted: report(counted, 0))
     said = f"Index key: generation {index.generation}"
     if index.stage is None:
         out().print(f"{said}, in force.")
@@ -85,8 +85,8 @@ def keys_rotate(container: Container, index: bool, documents: bool) -> None:
     if index and documents:
         raise click.UsageError("Give --index or --documents, not both: one rotation, then the other.")
     if documents:
-        with _progress("Sealing anew") as told:
-            done_documents = container.operations.documents_rotation.rotate(progress=told)
+        with _progress("Sealing anew") as report:
+            done_documents = container.operations.documents_rotation.rotate(progress=report)
         console.print(
             f"Sealed anew with documents key {done_documents.generation}: {counted(done_documents.values, 'document')}."
         )
@@ -117,8 +117,8 @@ def keys_rotate(container: Container, index: bool, documents: bool) -> None:
 @click.pass_obj
 def keys_rewrap(container: Container) -> None:
     """Wrap every key that is under another version with the active one. May be cut off and run again."""
-    with _progress("Wrapping learners' keys") as told:
-        done = container.operations.key_service.rewrap(progress=told)
+    with _progress("Wrapping learners' keys") as report:
+        done = container.operations.key_service.rewrap(progress=report)
     console = out()
     console.print(f"Wrapped anew: {_keys_of_learners(done.learners)}, {done.organisation_keys} of the organisation.")
     if done.meanwhile:
@@ -141,8 +141,8 @@ _share = click.option(
 @click.pass_obj
 def keys_reindex(container: Container, share: float) -> None:
     """Give every statement under the old index key tokens of the new one. May be cut off and run again."""
-    with _progress("Making tokens anew") as told:
-        done = container.operations.index_rotation.reindex(progress=told, share=share)
+    with _progress("Making tokens anew") as report:
+        done = container.operations.index_rotation.reindex(progress=report, share=share)
     console = out()
     rate = _rate(done.statements, done.seconds)
     console.print(
@@ -160,8 +160,8 @@ def keys_reindex(container: Container, share: float) -> None:
 @click.pass_obj
 def keys_reseal(container: Container, share: float) -> None:
     """Move every statement to the format in which they are written now. May be cut off and run again."""
-    with _progress("Sealing anew") as told:
-        done = container.operations.reseal.run(progress=told, share=share)
+    with _progress("Sealing anew") as report:
+        done = container.operations.reseal.run(progress=report, share=share)
     console = out()
     rate = _rate(done.now, done.seconds)
     console.print(
@@ -191,8 +191,8 @@ def keys_rekey_learners(container: Container, dry_run: bool, share: float) -> No
         console.print(_learners_keys(standing.rekeying))
         console.print("Nothing was changed.")
         return
-    with _stages() as told:
-        done = container.operations.rekey.run(progress=told, share=share)
+    with _stages() as report:
+        done = container.operations.rekey.run(progress=report, share=share)
     if not done.finished:
         console.print(f"Another run has just ended this; rekey {done.number} is done.")
         return
@@ -241,10 +241,10 @@ def _stages() -> Iterator[StageCallback]:
     with _bar() as progress:
         task = progress.add_task("", total=None)
 
-        def told(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             progress.update(task, description=_STAGES[Stage(stage)], completed=done, total=total or None)
 
-        yield told
+        yield report
 
 
 @keys.command("verify")
@@ -258,8 +258,8 @@ def _stages() -> Iterator[StageCallback]:
 @click.pass_obj
 def keys_verify(container: Container, sample: int) -> None:
     """Decrypt every key of the organisation and of learners, and some statements; exit code 2 if one cannot be."""
-    with _progress("Opening learners' keys") as told:
-        found = container.operations.key_service.verify(sample, progress=told)
+    with _progress("Opening learners' keys") as report:
+        found = container.operations.key_service.verify(sample, progress=report)
     console = out()
     opened = found.learners - sum(found.unopened.values())
     console.print(f"Opened: {opened:,} of {_keys_of_learners(found.learners)}, ")
@@ -371,10 +371,10 @@ def _progress(what: str) -> Iterator[ProgressCallback]:
     with _bar() as progress:
         task = progress.add_task(what, total=None)
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        yield told
+        yield report
 
 
 COMMANDS = (keys,)

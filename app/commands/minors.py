@@ -28,10 +28,10 @@ def apply(container: Container, id: str, execute: bool) -> None:
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("Going through statements", total=None)
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        done = container.operations.minors_pass.apply(source, dry_run=not execute, progress=told)
+        done = container.operations.minors_pass.apply(source, dry_run=not execute, progress=report)
     rows = table("what", "statements")
     for words, count in (
         ("gone through", done.seen),

@@ -186,14 +186,14 @@ def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, sh
         try:
             if isinstance(one, SillageError):
                 raise one
-            told = f"the same as agent {done[one]}" if one in done else act(place, one)
+            outcome = f"the same as agent {done[one]}" if one in done else act(place, one)
             done.setdefault(one, place)
         except SillageError as error:
             failed.append(place)
-            told = f"not done. {error.title}: {error.detail} ({error.code})"
+            outcome = f"not done. {error.title}: {error.detail} ({error.code})"
         # No identifier where it is not needed: a terminal and its log are read by others.
         named = f" ({who.given[place - 1]})" if shown and console.is_terminal else ""
-        console.print(f"agent {place}{named}: {told}")
+        console.print(f"agent {place}{named}: {outcome}")
     if failed:
         listed = ", ".join(map(str, failed))
         raise PartlyDone(
@@ -202,7 +202,7 @@ def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, sh
         )
 
 
-def told_of(found: Reach) -> list[str]:
+def sentences_on(found: Reach) -> list[str]:
     """The sentences that tell what identifiers reach."""
     said = []
     if not found.held:
@@ -219,7 +219,7 @@ def told_of(found: Reach) -> list[str]:
 
 def show_reach(found: Reach) -> None:
     """Say on standard error when nothing is held, or what is held stands under a pseudonym."""
-    for sentence in told_of(found):
+    for sentence in sentences_on(found):
         click.echo(sentence, err=True)
 
 
@@ -282,13 +282,13 @@ def find(container: Container, who: Meant) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""
     if who.each:
 
-        def told(_: int, one: IdentifiedDataSubject) -> str:
+        def outcome(_: int, one: IdentifiedDataSubject) -> str:
             found = container.people.finder.find(one, actor="cli:person find")
             listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
             reach = container.people.finder.reach(one)
             return (", ".join(listed) or "no place") + in_short(reach)
 
-        for_each(who, told)
+        for_each(who, outcome)
         return
     found = container.people.finder.find(who.one, actor="cli:person find")
     rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")

@@ -97,13 +97,13 @@ def _write(container: Container, who: IdentifiedDataSubject, target: Path, reque
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Reading", total=None)
 
-        def told(stage: Stage) -> None:
+        def report(stage: Stage) -> None:
             bar.update(task, description=f"Read: {stage.done:,} {_STAGES[stage.stage]}")
 
         # The name is tried before anything is read, and nothing has it before all is written.
         with new_file(target) as file:
             for piece in container.people.packages.write(
-                who, actor="cli:person access", request=request, progress=told
+                who, actor="cli:person access", request=request, progress=report
             ):
                 file.write(piece)
                 length += len(piece)

@@ -63,24 +63,24 @@ def open_request(
     def act(one: IdentifiedDataSubject) -> DataSubjectRequest:
         return container.people.requests.open(kind, one, received=day, note=note, actor="cli:request open")
 
-    def told(found: DataSubjectRequest) -> str:
+    def describe(found: DataSubjectRequest) -> str:
         return f"Request {found.id} is open; its answer is due by {found.due}."
 
     if not who.each:
         if list_to is not None:
             raise click.UsageError("--cases-to goes with --each.")
-        out().print(told(act(who.one)))
+        out().print(describe(act(who.one)))
     elif list_to is None:
-        for_each(who, lambda _, one: told(act(one)), shown=True)
+        for_each(who, lambda _, one: describe(act(one)), shown=True)
     else:
-        _open_each(who, act, told, list_to)
+        _open_each(who, act, describe, list_to)
     _warn(note)
 
 
 def _open_each(
     who: Meant,
     act: Callable[[IdentifiedDataSubject], DataSubjectRequest],
-    told: Callable[[DataSubjectRequest], str],
+    describe: Callable[[DataSubjectRequest], str],
     file: Path,
 ) -> None:
     listed = [NO_REQUEST] * len(who.data_subjects)
@@ -88,7 +88,7 @@ def _open_each(
     def opened(place: int, one: IdentifiedDataSubject) -> str:
         found = act(one)
         listed[place - 1] = found.id
-        return told(found)
+        return describe(found)
 
     # The name is tried before anything is opened.
     with new_file(file) as written:
@@ -175,13 +175,13 @@ def refuse(container: Container, ids: tuple[str, ...], reason: str) -> None:
 def _take(ids: Sequence[str], step: Callable[[str], DataSubjectRequest], note: str) -> None:
     """Take a step for each request; what fails for one of several is told, and done for the others."""
     if len(ids) == 1:
-        _told(step(ids[0]))
+        _show(step(ids[0]))
         _warn(note)
         return
     failed = 0
     for id in ids:
         try:
-            _told(step(id))
+            _show(step(id))
         except SillageError as error:
             failed += 1
             out().print(f"Request {id}: not done. {error.title}: {error.detail} ({error.code})")
@@ -327,7 +327,7 @@ def _warn(note: str) -> None:
         out().print("What you noted is personal data: it is handed over with the person's subject access export.")
 
 
-def _told(found: DataSubjectRequest) -> None:
+def _show(found: DataSubjectRequest) -> None:
     until = f"; its answer is due by {found.due}" if found.pending else ""
     late = f", answered late: it was due by {found.due}" if found.late and not found.pending else ""
     out().print(f"Request {found.id} is {found.status}{until}{late}.")

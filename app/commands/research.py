@@ -30,8 +30,8 @@ def aggregate() -> None:
 def aggregate_run(container: Container) -> None:
     """Count what has been stored since the last run. Safe beside the scheduler, and when stopped midway."""
     counting = container.people.counting
-    with _bar("aggregating") as told:
-        summary = counting.run(progress=told)
+    with _bar("aggregating") as report:
+        summary = counting.run(progress=report)
     console = screen.out()
     done = counted(summary.statements, "statement")
     console.print(f"{done} counted, through {screen.instant(summary.through)}")
@@ -114,7 +114,7 @@ def export(
     Who it is for stands in the package and in the audit log: persons are told it, and whoever erases them.
     """
     exports = container.research.exports
-    with _bar("exporting") as told:
+    with _bar("exporting") as report:
         package = exports.run(
             names,
             first=first.date() if first else None,
@@ -122,7 +122,7 @@ def export(
             target=out,
             recipients=recipients,
             actor="cli:export",
-            progress=told,
+            progress=report,
         )
     console = screen.out()
     console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)")
@@ -145,7 +145,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        yield told
+        yield report

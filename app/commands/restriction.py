@@ -174,11 +174,11 @@ def _with_recipients(
     act: Callable[[IdentifiedDataSubject, str | None], None],
     one: IdentifiedDataSubject,
     request: str | None,
-    told: str = "to be told",
+    heading: str = "to be told",
 ) -> str:
     act(one, request)
     found = container.people.disclosures.of(one, actor="cli:person recipients", request=request)
-    return f"{done}; {told}: {in_words(found)}{in_short(container.people.finder.reach(one))}"
+    return f"{done}; {heading}: {in_words(found)}{in_short(container.people.finder.reach(one))}"
 
 
 def _tell(container: Container, who: IdentifiedDataSubject, actor: str, request: str | None) -> None:

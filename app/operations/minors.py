@@ -291,9 +291,9 @@ class MinorsPass:
 
     def _batch(self, source: Source, rows: Sequence[Stored], counts: Counter[str], *, dry_run: bool) -> None:
         for attempt in range(_TRIES):
-            changes, told = self._changes(source, rows)
+            changes, found = self._changes(source, rows)
             if attempt == 0:
-                counts.update(told)
+                counts.update(found)
             if dry_run or not changes:
                 return
             left = self._write(source, changes)

@@ -108,8 +108,8 @@ class Accounts:
         # Of pseudonyms that it may never make, those that something is stored under.
         known = self._seal.known(subject for subject, (name, _) in also.items() if name not in certain)
         also = {subject: one for subject, one in also.items() if subject in known or one[0] in certain}
-        told = Counter(event.event for event in last.values())
-        detail = {"source": source, "closed": told[CLOSED], "reopened": told[REOPENED]}
+        counts = Counter(event.event for event in last.values())
+        detail = {"source": source, "closed": counts[CLOSED], "reopened": counts[REOPENED]}
         self._audit.append(ACCOUNTS_ANNOUNCED, actor, detail)
         # First what keeps data: if the other half fails, nothing goes that should stay.
         reopened, under = (
@@ -125,7 +125,7 @@ class Accounts:
                 for subject, (_, event) in ended.items()
             ],
         )
-        return Announced(told[CLOSED], max(reopened, under))
+        return Announced(counts[CLOSED], max(reopened, under))
 
 
 def of_json(content: bytes) -> list[Event]:

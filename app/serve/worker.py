@@ -47,7 +47,7 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_CONNECTIONS = 1_000
 _OTHER_FILES = 200
 # One line for all that was refused since the last one: overload must not fill the log.
-_TOLD_EVERY_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that the master sends to stop a worker; blocked when it is forked."""
@@ -95,8 +95,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._max_form_bytes = 0
         self._ceiling: Ceiling | None = None
         self._leaves: Callable[[int], object] = lambda _: None
-        self._untold = 0
-        self._told_at = 0.0
+        self._unreported = 0
+        self._reported_at = 0.0
 
     def init_signals(self) -> None:
         """Have its own handlers; only now what was sent since the fork comes through."""
@@ -286,7 +286,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self.poller.unregister(conn.sock)
         if reason is not None:
             self._refusal.count(reason)
-            self._untold += 1
+            self._unreported += 1
         self._answer(conn, error)
 
     def _answer(self, conn: _Client, error: SillageError) -> None:
@@ -307,7 +307,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _refuse(self, shed: Shed[_Client]) -> None:
         conn = shed.item
         self._refusal.count(shed.reason)
-        self._untold += 1
+        self._unreported += 1
         keep = self.alive and conn.sock.gathered is None and whole(conn.head)
         self._hand_over(conn)
         conn.sock.gathered = None
@@ -325,9 +325,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._close(conn)
 
     def _tell(self, now: float) -> None:
-        if self._untold and now - self._told_at > _TOLD_EVERY_SECONDS:
-            _log.warning("requests refused for overload", requests=self._untold)
-            self._untold, self._told_at = 0, now
+        if self._unreported and now - self._reported_at > _REPORT_SECONDS:
+            _log.warning("requests refused for overload", requests=self._unreported)
+            self._unreported, self._reported_at = 0, now
 
     def _last_word(self, conn: _Client, answer: bytes) -> None:
         with suppress(OSError):

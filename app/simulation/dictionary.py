@@ -95,16 +95,16 @@ def _video(random: Random) -> dict[str, object]:
     length = round(random.uniform(60, 900), 2)
     played = f"0[.]{at}" if random.random() < 0.5 else f"0[.]{round(at / 2, 3)}[,]{round(at / 1.5, 3)}[.]{at}"
     heard: dict[str, object] = {f"{_VIDEO}/extensions/session-id": _uuid(random)}
-    told: dict[str, object] = {f"{_VIDEO}/extensions/time": at}
+    extensions: dict[str, object] = {f"{_VIDEO}/extensions/time": at}
     verb = random.choice(("played", "paused", "seeked", "initialized", "completed", "terminated", "interacted"))
     iri = f"{_VIDEO}/verbs/{verb}" if verb in ("played", "paused", "seeked") else f"{_ADL}/verbs/{verb}"
     if verb in ("paused", "completed", "terminated"):
-        told[f"{_VIDEO}/extensions/progress"] = round(random.random(), 3)
-        told[f"{_VIDEO}/extensions/played-segments"] = played
+        extensions[f"{_VIDEO}/extensions/progress"] = round(random.random(), 3)
+        extensions[f"{_VIDEO}/extensions/played-segments"] = played
         heard[f"{_VIDEO}/extensions/length"] = length
         heard[f"{_VIDEO}/extensions/completion-threshold"] = 1.0
     if verb == "seeked":
-        told = {f"{_VIDEO}/extensions/time-from": at, f"{_VIDEO}/extensions/time-to": length}
+        extensions = {f"{_VIDEO}/extensions/time-from": at, f"{_VIDEO}/extensions/time-to": length}
     if verb in ("initialized", "interacted"):
         heard[f"{_VIDEO}/extensions/full-screen"] = random.random() < 0.2
         heard[f"{_VIDEO}/extensions/speed"] = "1x"
@@ -119,7 +119,7 @@ def _video(random: Random) -> dict[str, object]:
                 "parent": [{"id": f"{_ACCOUNTS}/courses/{random.randrange(400)}", **_course()}],
             },
         },
-        "result": {"extensions": told},
+        "result": {"extensions": extensions},
         "id": _uuid(random),
         "actor": _actor(random),
         "object": {
@@ -135,7 +135,7 @@ def _video(random: Random) -> dict[str, object]:
     if verb == "initialized":
         del statement["result"]
     if verb == "completed":
-        statement["result"] = {"completion": True, "duration": f"PT{length}S", "extensions": told}
+        statement["result"] = {"completion": True, "duration": f"PT{length}S", "extensions": extensions}
     return statement
 
 

@@ -209,11 +209,11 @@ def _within_service(
         return _CONSULTED, random.choice(service.resources), {"duration": _duration(random.randint(20_000, 900_000))}
     number = random.getrandbits(48)
     if service.name == "messagerie" and random.random() < 0.35:
-        told: dict[str, object] = {terms.RECIPIENTS: 1 + int(random.expovariate(0.5)), terms.ATTACHED: 0}
-        return _SENT, _unnamed(f"messages/{number:012x}", terms.MESSAGE), {"extensions": told}
+        extensions: dict[str, object] = {terms.RECIPIENTS: 1 + int(random.expovariate(0.5)), terms.ATTACHED: 0}
+        return _SENT, _unnamed(f"messages/{number:012x}", terms.MESSAGE), {"extensions": extensions}
     if service.name in ("documents", "cahier-de-textes") and random.random() < 0.2:
-        told = {terms.DOCUMENTS: 1 + int(random.random() < 0.2), terms.BYTES: random.randint(20_000, 4_000_000)}
-        return _DEPOSITED, _unnamed(f"documents/{number:012x}", terms.DOCUMENT), {"extensions": told}
+        extensions = {terms.DOCUMENTS: 1 + int(random.random() < 0.2), terms.BYTES: random.randint(20_000, 4_000_000)}
+        return _DEPOSITED, _unnamed(f"documents/{number:012x}", terms.DOCUMENT), {"extensions": extensions}
     return None
 
 
@@ -308,8 +308,8 @@ def _exercise(
         if not success and random.random() < 0.5:
             at += 300
             kind = random.choice(terms.FEEDBACKS)
-            told: dict[str, object] = {"extensions": {terms.ATTEMPT: attempt, terms.FEEDBACK: kind}}
-            yield _timed(random, P2IA, at, pupil.learner, _FEEDBACK, item.activity, within, told)
+            result = {"extensions": {terms.ATTEMPT: attempt, terms.FEEDBACK: kind}}
+            yield _timed(random, P2IA, at, pupil.learner, _FEEDBACK, item.activity, within, result)
     at += random.randint(800, 4_000)
     share = right / len(exercise.items)
     outcome: dict[str, object] = {

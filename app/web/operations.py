@@ -117,17 +117,17 @@ class Metrics:
 
         ``others``: collectors of what is not counted here.
         """
-        told = b""
+        text = b""
         for other in others:
             # Apart: what it tells is asked for once, and not to be summed.
             registry = CollectorRegistry()
             registry.register(other)
-            told += generate_latest(registry)
+            text += generate_latest(registry)
         if not os.environ.get(MULTIPROCESS):
-            return generate_latest(self._registry) + told
+            return generate_latest(self._registry) + text
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call] # its library types only half of it
-        return generate_latest(together) + told
+        return generate_latest(together) + text
 
 
 def from_this_host() -> bool:

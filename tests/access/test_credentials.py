@@ -186,12 +186,12 @@ def test_another_policy_there_needs_a_reason_that_is_kept(sources: Sources, repo
     with pytest.raises(RegisterInvalid, match="500"):
         sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason="x" * 501, actor="t")
     assert repository.list() == []
-    told: list[dict[str, object]] = []
-    sources._audit = Sink(lambda kind, actor, detail: told.append({"kind": kind, **detail}))
+    reported: list[dict[str, object]] = []
+    sources._audit = Sink(lambda kind, actor, detail: reported.append({"kind": kind, **detail}))
     made, _ = sources.add("tutor", name="Tutor", activity="pupils", minors=policy, reason=" DPIA \n 7 ", actor="t")
     assert (made.minors, made.minors_reason) == (policy, "DPIA 7")
     assert repository.get("tutor").minors_reason == "DPIA 7"
-    assert told[0]["kind"] == "source-added" and told[0]["minors_reason"] == "DPIA 7"
+    assert reported[0]["kind"] == "source-added" and reported[0]["minors_reason"] == "DPIA 7"
     # What does not touch the policy asks for nothing; going back to the default takes the reason away.
     assert sources.change("tutor", mode="warn", actor="t").minors_reason == "DPIA 7"
     assert sources.change("tutor", minors="pseudonymise", actor="t").minors_reason == ""
@@ -200,7 +200,7 @@ def test_another_policy_there_needs_a_reason_that_is_kept(sources: Sources, repo
     with pytest.raises(RegisterInvalid, match="--minors"):
         sources.change("tutor", reason="DPIA 7", actor="t")
     assert sources.change("tutor", minors=policy, reason="DPIA 8", actor="t").minors_reason == "DPIA 8"
-    assert told[-1]["kind"] == "configuration-changed" and told[-1]["minors_reason"] == "DPIA 8"
+    assert reported[-1]["kind"] == "configuration-changed" and reported[-1]["minors_reason"] == "DPIA 8"
 
 
 def test_what_cannot_be_put_on_record_does_not_happen(repository: Counting) -> None:

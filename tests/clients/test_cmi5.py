@@ -252,7 +252,7 @@ def verbs(*names: str) -> list[str]:
     return [VERBS[name] for name in names]
 
 
-def told(statements: list[dict[str, Any]]) -> list[str]:
+def reported(statements: list[dict[str, Any]]) -> list[str]:
     return [statement["verb"]["id"] for statement in statements]
 
 
@@ -265,7 +265,7 @@ def test_a_session_that_is_completed_and_passed(registration: Registration) -> N
     session.end()
     session.judged_by_lms("satisfied", target=registration.course)
     found = registration.found()
-    assert told(found) == verbs("launched", "initialized", "completed", "passed", "terminated", "satisfied")
+    assert reported(found) == verbs("launched", "initialized", "completed", "passed", "terminated", "satisfied")
     assert [each["context"]["extensions"][CONTEXT + "sessionid"] for each in found] == [session.id] * 6
     for each in found:
         # cmi5 9.6.2.1, 10.2.1
@@ -290,8 +290,8 @@ def test_a_unit_launched_in_another_origin(open_server: Server, version: str, si
     session.complete()
     session.judge(0.9)
     session.end()
-    assert told(page.found(page.au)) == verbs("initialized", "completed", "passed", "terminated")
-    assert told(page.found()) == verbs("launched", "initialized", "completed", "passed", "terminated")
+    assert reported(page.found(page.au)) == verbs("initialized", "completed", "passed", "terminated")
+    assert reported(page.found()) == verbs("launched", "initialized", "completed", "passed", "terminated")
 
 
 def test_a_unit_of_an_origin_that_may_not_call_gets_nothing(open_server: Server) -> None:
@@ -314,7 +314,7 @@ def test_the_lms_decides_by_what_it_finds(registration: Registration) -> None:
     session.judge(0.9)
     session.end()
     by_category = registration.found(activity=MOVE_ON["id"], related_activities="true")
-    assert told(by_category) == verbs("completed", "passed")
+    assert reported(by_category) == verbs("completed", "passed")
     of_unit = {"agent": registration.learner, "activity": registration.unit["id"]}
     (passed,) = registration.found(verb=VERBS["passed"], **of_unit)
     assert (passed["result"]["success"], passed["result"]["score"]["scaled"]) == (True, 0.9)
@@ -322,7 +322,7 @@ def test_the_lms_decides_by_what_it_finds(registration: Registration) -> None:
     (completed,) = registration.found(verb=VERBS["completed"], **of_unit)
     assert completed["result"] == {"completion": True, "duration": "PT25M"}
     by_publisher = registration.found(activity=registration.publisher["id"], related_activities="true")
-    assert told(by_publisher) == registration.sent
+    assert reported(by_publisher) == registration.sent
 
 
 def test_an_au_reads_its_own_statements_of_the_registration(registration: Registration) -> None:
@@ -330,7 +330,7 @@ def test_an_au_reads_its_own_statements_of_the_registration(registration: Regist
     session.launch()
     session.begin()
     session.end()
-    assert told(registration.found(registration.au)) == verbs("initialized", "terminated")
+    assert reported(registration.found(registration.au)) == verbs("initialized", "terminated")
 
 
 def test_failed_then_passed_in_a_second_session(registration: Registration) -> None:
@@ -341,7 +341,7 @@ def test_failed_then_passed_in_a_second_session(registration: Registration) -> N
         session.judge(scaled)
         session.end()
     found = registration.found()
-    assert told(found) == [
+    assert reported(found) == [
         *verbs("launched", "initialized", "failed", "terminated"),
         *verbs("launched", "initialized", "passed", "terminated"),
     ]
@@ -355,7 +355,7 @@ def test_an_abandoned_session(registration: Registration) -> None:
     session.begin()
     session.judged_by_lms("abandoned", duration="PT10M")
     found = registration.found()
-    assert told(found) == verbs("launched", "initialized", "abandoned")
+    assert reported(found) == verbs("launched", "initialized", "abandoned")
     assert found[-1]["result"] == {"duration": "PT10M"}
 
 
@@ -367,7 +367,7 @@ def test_a_waived_unit(registration: Registration) -> None:
     )
     session.judged_by_lms("satisfied", target=registration.course)
     waived, satisfied = registration.found()
-    assert told([waived, satisfied]) == verbs("waived", "satisfied")
+    assert reported([waived, satisfied]) == verbs("waived", "satisfied")
     assert waived["result"]["extensions"] == {RESULT + "reason": "Tested Out"}
     assert satisfied["object"]["id"] == registration.course["id"]
 
@@ -379,7 +379,7 @@ def test_browsing_says_neither_completed_nor_passed(registration: Registration) 
     session.end()
     launched = registration.found()[0]
     assert launched["context"]["extensions"][CONTEXT + "launchmode"] == "Browse"
-    assert told(registration.found()) == verbs("launched", "initialized", "terminated")
+    assert reported(registration.found()) == verbs("launched", "initialized", "terminated")
 
 
 def test_statements_of_the_units_own(registration: Registration) -> None:
@@ -393,9 +393,9 @@ def test_statements_of_the_units_own(registration: Registration) -> None:
     del answered["context"]["contextActivities"]["category"]
     registration.tell(registration.au, answered)
     session.end()
-    assert told(registration.found()) == registration.sent
+    assert reported(registration.found()) == registration.sent
     defined = registration.found(activity=CMI5["id"], related_activities="true")
-    assert told(defined) == verbs("launched", "initialized", "terminated")
+    assert reported(defined) == verbs("launched", "initialized", "terminated")
 
 
 def test_launch_data_of_another_registration_are_not_read(registration: Registration) -> None:

@@ -115,7 +115,7 @@ class Told(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def told(node: str, server: Server) -> Iterator[dict[Run, Told]]:
+def reported(node: str, server: Server) -> Iterator[dict[Run, Told]]:
     """The output of each run; every run is made once, when its first step is asked for."""
     yield {}
 
@@ -137,17 +137,17 @@ def tell(run: Run, node: str, server: Server) -> Told:
     ("run", "step"),
     [pytest.param(run, step, id=f"{run}-{step.replace(' ', '-')}") for run in RUNS for step in STEPS[run.script]],
 )
-def test_step(run: Run, step: str, told: dict[Run, Told], node: str, server: Server) -> None:
-    if run not in told:
-        told[run] = tell(run, node, server)
-    steps, besides = told[run]
+def test_step(run: Run, step: str, reported: dict[Run, Told], node: str, server: Server) -> None:
+    if run not in reported:
+        reported[run] = tell(run, node, server)
+    steps, besides = reported[run]
     assert step in steps, f"{run.script} did not come to this step: {besides}"
     assert steps[step]["ok"], steps[step]["detail"]
 
 
 @pytest.mark.parametrize("run", RUNS, ids=str)
-def test_every_step_is_listed(run: Run, told: dict[Run, Told], node: str, server: Server) -> None:
-    if run not in told:
-        told[run] = tell(run, node, server)
-    assert set(told[run].steps) <= set(STEPS[run.script])
-    assert told[run].besides == "exit code 0\n"
+def test_every_step_is_listed(run: Run, reported: dict[Run, Told], node: str, server: Server) -> None:
+    if run not in reported:
+        reported[run] = tell(run, node, server)
+    assert set(reported[run].steps) <= set(STEPS[run.script])
+    assert reported[run].besides == "exit code 0\n"

@@ -64,13 +64,13 @@ def test_each_kind_of_verdict_is_counted_with_the_faults_and_where_they_are_firs
     path = lines(*of(*P2IA), failing, failing, unmatched, named, b"{", {"verb": 3}, b"", b'{"a":1,"a":2}')
     done = run(path, "--profile", "p2ia", "--json")
     assert done.exit_code == 1
-    told = orjson.loads(done.stdout)
-    assert told["verdicts"] == {"conforms": 3, "fails": 2, "unmatched": 2, "invalid": 3}
-    assert told["people"] == {"name": 1, "email": 1, "ine": 1}
-    faults = {(each["rule"], each["pointer"]): (each["count"], each["first"]) for each in told["faults"]}
+    reported = orjson.loads(done.stdout)
+    assert reported["verdicts"] == {"conforms": 3, "fails": 2, "unmatched": 2, "invalid": 3}
+    assert reported["people"] == {"name": 1, "email": 1, "ine": 1}
+    faults = {(each["rule"], each["pointer"]): (each["count"], each["first"]) for each in reported["faults"]}
     assert faults["template-included", "/result/success"] == (2, 4)
     assert faults["minors-ine", "/result/response"] == (1, 7)
-    assert [each["first"] for each in told["faults"] if each["rule"] == "duplicate-key"] == [11]
+    assert [each["first"] for each in reported["faults"] if each["rule"] == "duplicate-key"] == [11]
     assert "Camille" not in done.stdout and "123456789AB" not in done.stdout
 
 
@@ -109,8 +109,8 @@ def test_a_statement_is_held_to_the_setting_of_the_store(tmp_path):
     (tmp_path / "one.jsonl").write_bytes(orjson.dumps(long))
     (tmp_path / "array.json").write_bytes(orjson.dumps([long]))
     for name in ("one.jsonl", "array.json"):
-        told = report(tmp_path / name, "--profile", "p2ia")
-        assert [each["rule"] for each in told["faults"]] == ["statement-size"]
+        reported = report(tmp_path / name, "--profile", "p2ia")
+        assert [each["rule"] for each in reported["faults"]] == ["statement-size"]
     environ = {"SILLAGE_MAX_STATEMENT_BYTES": "1200000"}
     assert "invalid" not in report(tmp_path / "one.jsonl", "--profile", "p2ia", environ=environ)["verdicts"]
 
@@ -123,8 +123,8 @@ def test_mef_codes_are_held_to_the_nomenclatures_given(lines, tmp_path):
     (tmp_path / "other.csv").write_text(head)
     arguments = (lines(statement), "--profile", "p2ia")
     assert report(*arguments)["schools"] == 0
-    told = report(*arguments, "--nomenclature", tmp_path / "mef-2026-2027.csv")
-    assert (told["schools"], [each["rule"] for each in told["faults"]]) == (1, ["mef-closed"])
+    reported = report(*arguments, "--nomenclature", tmp_path / "mef-2026-2027.csv")
+    assert (reported["schools"], [each["rule"] for each in reported["faults"]]) == (1, ["mef-closed"])
     assert "school year" in run(*arguments, "--nomenclature", tmp_path / "other.csv").output
 
 
@@ -139,9 +139,9 @@ def test_sessions_are_followed_in_order_of_timestamps(lines):
     late = of("attempted", "answered", "completed")[::-1]
     cut = [{**each, "context": {**each["context"], "registration": "00000000-0000-4000-8000-000000000001"}} for each in
            of("completed")]  # fmt: skip
-    told = report(lines(*late, *cut), "--profile", "p2ia")["sessions"]
-    assert {(each["outcome"], each["sessions"]) for each in told} == {("success", 1), ("failure", 1)}
-    failed = next(each for each in told if each["outcome"] == "failure")
+    reported = report(lines(*late, *cut), "--profile", "p2ia")["sessions"]
+    assert {(each["outcome"], each["sessions"]) for each in reported} == {("success", 1), ("failure", 1)}
+    failed = next(each for each in reported if each["outcome"] == "failure")
     assert [each.rpartition("/")[2] for each in failed["found"]] == ["completed"]
 
 
@@ -180,6 +180,6 @@ def test_the_verdicts_on_real_video_statements_in_both_modes(shared):
         ("any", {"conforms": 21_310, "fails": 636, "unmatched": 54}),
     ):
         video = folder / "profiles" / "video-1.0.3.jsonld"
-        told = report(folder / "fun-video-statements.jsonl.gz", "--profile", video, "--mode", mode)
-        assert told["verdicts"] == verdicts
-        assert told["people"] == {"name": 0, "email": 0, "ine": 0}
+        reported = report(folder / "fun-video-statements.jsonl.gz", "--profile", video, "--mode", mode)
+        assert reported["verdicts"] == verdicts
+        assert reported["people"] == {"name": 0, "email": 0, "ine": 0}

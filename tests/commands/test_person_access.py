@@ -53,9 +53,9 @@ def run(made: Made, *words: str) -> str:
 
 def test_the_zip_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     made, target = Made(), tmp_path / "access.zip"
-    told = run(made, *ME, "--to", str(target), "--case", "r-1")
-    assert "6 bytes" in told
-    assert "Nothing is held under these identifiers" in told
+    reported = run(made, *ME, "--to", str(target), "--case", "r-1")
+    assert "6 bytes" in reported
+    assert "Nothing is held under these identifiers" in reported
     assert target.read_bytes() == b"onetwo"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert made.asked == [(IdentifiedDataSubject(("account:https://ent.example|p-1",)), "cli:person access", "r-1")]

@@ -68,10 +68,10 @@ def test_the_linter_says_where_what_and_what_to_do(run, tmp_path):
     raw["templates"][0]["rules"][0]["location"] = "$.context.contextActivities.grouping.id"
     raw["patterns"] = []
     (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
-    told = run("lint", str(tmp_path / "mine.jsonld"))
-    assert told.exit_code == 0
-    assert "warning /templates/0/rules/0/location" in told.output
-    assert "Write [*] before it" in told.output
+    reported = run("lint", str(tmp_path / "mine.jsonld"))
+    assert reported.exit_code == 0
+    assert "warning /templates/0/rules/0/location" in reported.output
+    assert "Write [*] before it" in reported.output
     assert run("lint", str(tmp_path / "mine.jsonld"), "--strict").exit_code == 1
     findings = orjson.loads(run("lint", str(tmp_path / "mine.jsonld"), "--json").output)
     assert {finding["severity"] for finding in findings} == {"warning"}
@@ -82,9 +82,9 @@ def test_what_the_linter_calls_an_error_is_not_added(run, tmp_path):
     raw = orjson.loads(contracts.folder("profiles", "ent.jsonld").read_bytes())
     raw["templates"][0]["verb"] = ""
     (tmp_path / "mine.jsonld").write_bytes(orjson.dumps(raw))
-    told = run("lint", str(tmp_path / "mine.jsonld"))
-    assert (told.exit_code, told.output.splitlines()[-1]) == (1, "1 error, 1 warning")
-    assert "error /templates/0/verb" in told.output
+    reported = run("lint", str(tmp_path / "mine.jsonld"))
+    assert (reported.exit_code, reported.output.splitlines()[-1]) == (1, "1 error, 1 warning")
+    assert "error /templates/0/verb" in reported.output
     with pytest.raises(ProfileInvalid, match="/templates/0/verb"):
         run("add", str(tmp_path / "mine.jsonld"))
     # Named, when it is given beside another.

@@ -66,13 +66,13 @@ def test_run_status_and_list(container: Container) -> None:
 
 def test_export_writes_where_told(container: Container, tmp_path: Path) -> None:
     run(container, "aggregate", "run")
-    told = ("--aggregate", "daily_activity", "--from", "2026-11-01", "--out", str(tmp_path / "out"))
-    output = run(container, "export", *told)
+    reported = ("--aggregate", "daily_activity", "--from", "2026-11-01", "--out", str(tmp_path / "out"))
+    output = run(container, "export", *reported)
     (package,) = (tmp_path / "out").iterdir()
     assert package.name.startswith("daily_activity-v2-2026-11-01-end-")
     assert (package / "data" / "daily_activity.parquet").is_file()
     assert "2 of them are hidden" in output
-    assert "was there already" in run(container, "export", *told)
+    assert "was there already" in run(container, "export", *reported)
 
 
 def test_export_before_the_first_run_says_what_to_do(container: Container) -> None:
@@ -82,9 +82,9 @@ def test_export_before_the_first_run_says_what_to_do(container: Container) -> No
 
 def test_an_export_says_for_whom_it_is(container: Container, tmp_path: Path) -> None:
     run(container, "aggregate", "run")
-    told = ("--recipient", "Inspection  générale", "--recipient", "DEPP")
+    reported = ("--recipient", "Inspection  générale", "--recipient", "DEPP")
     for place, (options, recipients) in enumerate(
-        (((), [container.settings.organisation]), (told, ["DEPP", "Inspection générale"])), 1
+        (((), [container.settings.organisation]), (reported, ["DEPP", "Inspection générale"])), 1
     ):
         run(container, "export", "--out", str(tmp_path), *options)
         # Another package: what is in one tells for whom it is.

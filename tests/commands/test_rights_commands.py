@@ -37,8 +37,8 @@ def run(container: Container, command: click.Command, *args: str) -> str:
 
 
 def open_request(container: Container, kind: str = "restriction", *more: str) -> str:
-    told = run(container, requests.request, "open", kind, *ZOE, *more)
-    found = re.search(r"r-[0-9a-f]{12}", told)
+    reported = run(container, requests.request, "open", kind, *ZOE, *more)
+    found = re.search(r"r-[0-9a-f]{12}", reported)
     assert found is not None
     return found[0]
 
@@ -74,10 +74,10 @@ def test_a_request_is_extended_or_refused_with_a_reason(container: Container) ->
 def test_a_person_is_restricted_and_objects_and_all_of_it_is_undone(container: Container) -> None:
     run(container, person.person, "restrict", *ZOE)
     assert "refused" in run(container, person.person, "object", *ZOE, "--refuse-new")
-    told = run(container, person.person, "standing", *ZOE)
-    assert "restricted      since 20" in told
-    assert "objects to      research" in told
-    assert "new statements  refused" in told
+    reported = run(container, person.person, "standing", *ZOE)
+    assert "restricted      since 20" in reported
+    assert "objects to      research" in reported
+    assert "new statements  refused" in reported
     assert "lifted" in run(container, person.person, "unrestrict", *ZOE)
     assert "was not restricted" in run(container, person.person, "unrestrict", *ZOE)
     assert "is withdrawn" in run(container, person.person, "withdraw-objection", *ZOE)
@@ -138,8 +138,8 @@ def lines(container: Container, command: click.Command, *args: str) -> tuple[lis
     answer = CliRunner().invoke(command, args, obj=container, env={"COLUMNS": "300"}, standalone_mode=False)
     error = answer.exception
     assert error is None or isinstance(error, SillageError), error
-    told = [line for line in answer.output.splitlines() if line.startswith("agent ")]
-    return told, None if error is None else error.code
+    reported = [line for line in answer.output.splitlines() if line.startswith("agent ")]
+    return reported, None if error is None else error.code
 
 
 def stored(container: Container, *names: str) -> None:
@@ -153,8 +153,8 @@ def stored(container: Container, *names: str) -> None:
 def test_each_agent_of_a_file_is_a_person_of_its_own(container: Container, tmp_path: Path) -> None:
     stored(container, "ada", "bo", "cy")
     group = a_class(tmp_path, "ada", "bo", "cy")
-    told, code = lines(container, person.person, "find", *group)
-    assert (told, code) == ([f"agent {n}: 1 own" for n in (1, 2, 3)], None)
+    reported, code = lines(container, person.person, "find", *group)
+    assert (reported, code) == ([f"agent {n}: 1 own" for n in (1, 2, 3)], None)
     opened, code = lines(container, requests.request, "open", "access", *group)
     ids = [re.search(r"r-[0-9a-f]{12}", line) for line in opened]
     assert code is None and len({one[0] for one in ids if one}) == 3
@@ -165,16 +165,16 @@ def test_each_agent_of_a_file_is_a_person_of_its_own(container: Container, tmp_p
     assert all("lifted" in line for line in lines(container, person.person, "unrestrict", *group)[0])
     assert all("objects to research" in line for line in lines(container, person.person, "object", *group)[0])
     # None of it names anybody.
-    assert not re.search("ada|bo|cy", " ".join([*told, *listed]))
+    assert not re.search("ada|bo|cy", " ".join([*reported, *listed]))
 
 
 def test_what_fails_for_one_is_done_for_the_others(container: Container, tmp_path: Path) -> None:
     stored(container, "ada", "bo")
     broken = ({"mbox": "not an address"}, {"account": {"homePage": "https://ent.example", "name": "bo"}})
-    told, code = lines(container, person.person, "restrict", *a_class(tmp_path, "ada", more=broken))
+    reported, code = lines(container, person.person, "restrict", *a_class(tmp_path, "ada", more=broken))
     assert code == "partly-done"
-    assert "restricted" in told[0] and "restricted" in told[2]
-    assert told[1].startswith("agent 2: not done.") and "not an address" not in told[1]
+    assert "restricted" in reported[0] and "restricted" in reported[2]
+    assert reported[1].startswith("agent 2: not done.") and "not an address" not in reported[1]
     for name in ("ada", "bo"):
         shown = run(container, person.person, "standing", "--account", "https://ent.example", name)
         assert "since" in shown
@@ -186,9 +186,9 @@ def test_a_class_is_erased_each_with_a_receipt(container: Container, tmp_path: P
     folder.mkdir()
     twice = ({"account": {"homePage": "https://ent.example", "name": "ada"}},)
     group = a_class(tmp_path, "ada", "bo", more=twice)
-    told, code = lines(container, person.person, "erase", *group, "--yes", "--receipt", str(folder))
+    reported, code = lines(container, person.person, "erase", *group, "--yes", "--receipt", str(folder))
     assert code is None
-    assert told[2] == "agent 3: the same as agent 1"
+    assert reported[2] == "agent 3: the same as agent 1"
     contents = [orjson.loads(file.read_bytes())["content"] for file in folder.iterdir()]
     assert [content["counts"]["statements"] for content in contents] == [1, 1]
     assert container.platform.store.collection("statements").count_documents({}) == 1
@@ -204,8 +204,8 @@ def test_without_each_a_file_is_one_person(container: Container, tmp_path: Path)
 def test_an_array_within_the_array_is_one_person(container: Container, tmp_path: Path) -> None:
     stored(container, "ada", "bo", "cy")
     both = [{"account": {"homePage": "https://ent.example", "name": name}} for name in ("bo", "cy")]
-    told, _ = lines(container, person.person, "find", *a_class(tmp_path, "ada", more=(both,)))
-    assert told == ["agent 1: 1 own", "agent 2: 2 own"]
+    reported, _ = lines(container, person.person, "find", *a_class(tmp_path, "ada", more=(both,)))
+    assert reported == ["agent 1: 1 own", "agent 2: 2 own"]
 
 
 @pytest.mark.parametrize("command", [("erase", "--yes"), ("restrict",), ("unrestrict",), ("object",), ("recipients",)])
@@ -217,16 +217,16 @@ def test_a_case_is_of_one_person(container: Container, tmp_path: Path, command: 
 def test_a_class_is_answered_with_a_request_each(container: Container, tmp_path: Path) -> None:
     stored(container, "ada", "bo")
     group, file = a_class(tmp_path, "ada", "bo", more=({"mbox": "broken"},)), tmp_path / "cases.txt"
-    told, code = lines(container, requests.request, "open", "objection", *group, "--cases-to", str(file))
+    reported, code = lines(container, requests.request, "open", "objection", *group, "--cases-to", str(file))
     assert code == "partly-done"
     first, second, none = file.read_text().split()
-    assert (first in told[0], second in told[1], none) == (True, True, "-")
-    assert "ada" not in " ".join(told)
+    assert (first in reported[0], second in reported[1], none) == (True, True, "-")
+    assert "ada" not in " ".join(reported)
     with pytest.raises(FileRefused):
         run(container, requests.request, "open", "objection", *group, "--cases-to", str(file))
     assert "identified" in run(container, requests.request, "identify", "--cases", str(file))
-    told, code = lines(container, person.person, "object", *group, "--cases", str(file))
-    assert code == "partly-done" and "objects to research" in told[1]
+    reported, code = lines(container, person.person, "object", *group, "--cases", str(file))
+    assert code == "partly-done" and "objects to research" in reported[1]
     shown = run(container, requests.request, "show", second)
     assert "account:https://ent.example|bo" in shown and "objection-noted" in shown
     run(container, requests.request, "done", first, second)
@@ -236,9 +236,9 @@ def test_a_class_is_answered_with_a_request_each(container: Container, tmp_path:
 def test_a_terminal_shows_whose_each_request_is(container: Container, tmp_path: Path) -> None:
     given = ("open", "access", *a_class(tmp_path, "ada", more=({"mbox": "mailto:bo@ent.example"},)))
     env = {"COLUMNS": "300", "FORCE_COLOR": "1"}
-    told = CliRunner().invoke(requests.request, given, obj=container, env=env, standalone_mode=False).output
-    assert "agent 1 (https://ent.example ada): Request r-" in told
-    assert "agent 2 (bo@ent.example): Request r-" in told
+    reported = CliRunner().invoke(requests.request, given, obj=container, env=env, standalone_mode=False).output
+    assert "agent 1 (https://ent.example ada): Request r-" in reported
+    assert "agent 2 (bo@ent.example): Request r-" in reported
     assert "ada" not in repr(
         [*container.platform.store.collection("cases").find({}), *container.platform.store.collection("audit").find({})]
     )
@@ -282,9 +282,11 @@ def test_access_for_each_writes_a_zip_each(container: Container, tmp_path: Path)
         run(container, person_access.person, "access", *a_class(tmp_path, "ada"), "--to", str(folder))
     folder.mkdir()
     (folder / "agent-0001.zip").write_bytes(b"mine")
-    told, code = lines(container, person_access.person, "access", *a_class(tmp_path, "ada", "bo"), "--to", str(folder))
+    reported, code = lines(
+        container, person_access.person, "access", *a_class(tmp_path, "ada", "bo"), "--to", str(folder)
+    )
     # One that is there is not written over, and does not keep the other from being written.
-    assert code == "partly-done" and "agent-0002.zip" in told[1]
+    assert code == "partly-done" and "agent-0002.zip" in reported[1]
     assert (folder / "agent-0001.zip").read_bytes() == b"mine"
     assert (folder / "agent-0002.zip").stat().st_size > 1_000
 
@@ -346,8 +348,8 @@ def test_an_erasure_notes_its_recipients_on_the_case_in_words(container: Contain
 
 
 def test_the_officer_is_told_that_notes_are_handed_over(container: Container) -> None:
-    told = "handed over"
-    assert told in run(container, requests.request, "open", "access", *ZOE, "--note", "by letter")
+    reported = "handed over"
+    assert reported in run(container, requests.request, "open", "access", *ZOE, "--note", "by letter")
     request = open_request(container, "access")
-    assert told not in run(container, requests.request, "identify", request)
-    assert told in run(container, requests.request, "done", request, "--note", "sent")
+    assert reported not in run(container, requests.request, "identify", request)
+    assert reported in run(container, requests.request, "done", request, "--note", "sent")

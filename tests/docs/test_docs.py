@@ -137,8 +137,8 @@ def metrics_shown() -> dict[str, tuple[str, tuple[str, ...]]]:
         for name, kind in re.findall(r"^# TYPE (\S+) (\S+)", shown, re.MULTILINE)
         if not name.endswith("_created")
     }
-    for told in (*standing.HERE, *standing.STORED):
-        found[told.name + "_total" * told.counts] = ("counter" if told.counts else "gauge", told.labels)
+    for reported in (*standing.HERE, *standing.STORED):
+        found[reported.name + "_total" * reported.counts] = ("counter" if reported.counts else "gauge", reported.labels)
     return found
 
 

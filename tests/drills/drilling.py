@@ -245,7 +245,7 @@ def followed(server: Server, poller: Poller, *records: Record) -> None:
     assert set(poller.seen) <= stored, "a statement was shown that is not stored"
 
 
-def told(name: str, record: Record, back: float) -> None:
+def reported(name: str, record: Record, back: float) -> None:
     """Print the figures of a drill; pytest shows them with ``-rP``, which ``scripts/drill`` gives it."""
     answers = ", ".join(f"{number} x {status} {code}".strip() for (status, code), number in record.answers.items())
     slowest = ", ".join(f"{status}: {seconds:.1f} s" for status, seconds in record.slowest.items())

@@ -125,8 +125,8 @@ def test_a_host_two_days_off_stamps_nothing_and_moves_nobody(tmp_path: Path, mon
             documents = one.credential("state", source=TUTOR)
             assert other.send("PUT", "/xAPI/activities/state", documents, data=b"x").json()["code"] == "clock-off"
             assert other.get(reader, limit=1).status_code == 200
-            told = other.send("GET", "/readyz").json()
-            assert [reason["code"] for reason in told["reasons"]] == ["clock-off"]
+            reported = other.send("GET", "/readyz").json()
+            assert [reason["code"] for reason in reported["reasons"]] == ["clock-off"]
             text = other.send("GET", "/metrics", operator).text
             offset = re.search(r"^sillage_clock_offset_seconds (\S+)$", text, re.MULTILINE)
             assert offset is not None and abs(float(offset[1]) - step) < 5

@@ -122,22 +122,22 @@ def test_metrics_are_told_while_mongodb_is_away(tmp_path: Path) -> None:
     ):
         operator, other = server.credential("metrics/read"), server.credential("metrics/read")
 
-        def told() -> requests.Response:
+        def reported() -> requests.Response:
             return server.send("GET", "/metrics", operator)
 
-        assert "sillage_mongodb_up 1.0" in told().text
+        assert "sillage_mongodb_up 1.0" in reported().text
         with frozen(state_of(folder).server):
-            until(lambda: "sillage_mongodb_up 0.0" in told().text)
-            answer = told()
+            until(lambda: "sillage_mongodb_up 0.0" in reported().text)
+            answer = reported()
             assert answer.status_code == 200
             assert "sillage_clock_offset_seconds" in answer.text and "sillage_key_active_version 1.0" in answer.text
             assert "sillage_http_requests_total" in answer.text and "sillage_scheduler_leads" not in answer.text
-            status, seconds = timed(lambda: told().status_code)
+            status, seconds = timed(lambda: reported().status_code)
             assert status == 200
             assert seconds < TIMEOUT + MARGIN_SECONDS
             assert server.send("GET", "/metrics", other).status_code == 503
-        until(lambda: "sillage_mongodb_up 1.0" in told().text)
-        assert "sillage_scheduler_leads 0.0" in told().text
+        until(lambda: "sillage_mongodb_up 1.0" in reported().text)
+        assert "sillage_scheduler_leads 0.0" in reported().text
 
 
 def test_more_requests_than_threads_wait_no_longer_and_health_still_answers(tmp_path: Path) -> None:

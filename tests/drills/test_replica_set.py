@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.drilling import MARGIN_SECONDS, Poller, Senders, followed, ready, told, until
+from tests.drills.drilling import MARGIN_SECONDS, Poller, Senders, followed, ready, reported, until
 from tests.drills.replicas import Member, Replicas, networks_possible, replica_set
 from tests.served import Server, serving
 
@@ -68,7 +68,7 @@ def drill(name: str, server: Server, replicas: Replicas, fault: Callable[[Watch]
         watch.back()
         until(lambda: ready(server) == 200)
         senders.finish()
-        told(name, senders.record, watch.longest)
+        reported(name, senders.record, watch.longest)
         slowest = max(*senders.record.slowest.values(), poller.slowest)
         # A request may wait for a thread, and get it just before its process knows that the database is away.
         assert slowest < 2 * TIMEOUT + MARGIN_SECONDS, "a request hung"

@@ -314,8 +314,8 @@ class Rights(RuleBasedStateMachine):
         assert {one["id"] for one in items("documents/index-")} == self.model.documents[person]
         everything = b"".join(read.values()).decode()
         for other in PEOPLE:
-            told = self.crowd in everything and self._texts(other) in everything
-            assert not told or other == person
+            reported = self.crowd in everything and self._texts(other) in everything
+            assert not reported or other == person
         nothing = not (mentions or self.model.documents[person]) and all(
             known.actor != person for known in self.model.statements.values()
         )

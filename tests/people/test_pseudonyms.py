@@ -175,8 +175,8 @@ def test_the_package_has_it_and_says_why(container: Container) -> None:
     account = stored(container)[own["id"]]["actor"]["account"]
     assert [one["id"] for one in listed] == [own["id"]]
     assert about["own"] == 1
-    (told,) = about["pseudonyms"]
-    assert told == {
+    (reported,) = about["pseudonyms"]
+    assert reported == {
         "identifier": agent_identifier({"account": account}),
         "made_of": f"mbox:{ADDRESS}",
         "source": "tutor",
@@ -188,7 +188,7 @@ def test_the_package_has_it_and_says_why(container: Container) -> None:
     assert account["name"].encode() in mention
     (entry,) = audited(container, PERSON_ACCESS_STARTED)
     assert entry["subjects"] == container.people.finder.asked(family())
-    assert container.keys.organisation.subject(told["identifier"]).hex() not in entry["subjects"], (
+    assert container.keys.organisation.subject(reported["identifier"]).hex() not in entry["subjects"], (
         "the log puts nothing together"
     )
 
@@ -370,17 +370,17 @@ def test_the_commands_say_what_was_found_and_what_was_not(container: Container) 
     nothing = "Nothing is held under these identifiers now"
     acts = (("find",), ("restrict",), ("unrestrict",), ("object",), ("standing",), ("withdraw-objection",))
     for act in (*acts, ("recipients",)):
-        out, told = run(container, *act, "--mbox", "camille@ent.example")
-        assert under in told
-        assert nothing not in told
+        out, reported = run(container, *act, "--mbox", "camille@ent.example")
+        assert under in reported
+        assert nothing not in reported
         assert nothing in run(container, *act, "--mbox", "nobody@ent.example")[1]
     assert "1" in run(container, "find", "--mbox", "camille@ent.example")[0]
     out = run(container, "find", "--each", "--mbox", "camille@ent.example", "--mbox", "nobody@ent.example")[0]
     assert "under pseudonyms of tutor" in out
     assert "nothing is held under these identifiers" in out
     assert nothing in run(container, "erase", "--yes", "--mbox", "nobody@ent.example")[1]
-    out, told = run(container, "erase", "--yes", "--mbox", "camille@ent.example")
-    assert under in told
+    out, reported = run(container, "erase", "--yes", "--mbox", "camille@ent.example")
+    assert under in reported
     assert "statements: 1" in out
     assert stored(container) == {}
 

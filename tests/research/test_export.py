@@ -84,8 +84,8 @@ def test_csv_and_parquet_hold_the_same(exports):
     with (package.path / "data" / "daily_activity.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert table.column_names == list(rows[0])
-    told = [{name: "" if value is None else str(value) for name, value in row.items()} for row in table.to_pylist()]
-    assert told == [{**row, "hidden": row["hidden"].capitalize()} for row in rows]
+    reported = [{name: "" if value is None else str(value) for name, value in row.items()} for row in table.to_pylist()]
+    assert reported == [{**row, "hidden": row["hidden"].capitalize()} for row in rows]
     assert table.schema.field("statements").metadata[b"unit"] == b"statement"
 
 

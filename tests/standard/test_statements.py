@@ -199,16 +199,16 @@ def refused(
     rule: str,
     *values: Any,
     sub: str = "",
-    told: str | None = None,
+    reported: str | None = None,
     versions: tuple[str, ...] = VERSIONS,
 ) -> list[Case]:
-    """Cases: each value is refused at each place, by a rule that ends so; ``told`` is where below the place."""
+    """Cases: each value is refused at each place, by a rule that ends so; ``reported`` is where below the place."""
     cases = []
     for place in _places(where):
         for value in values:
             at = place.at + sub
-            pointer = place.at + (told if told is not None else sub)
-            if told is None and value is GONE:
+            pointer = place.at + (reported if reported is not None else sub)
+            if reported is None and value is GONE:
                 pointer = at.rpartition("/")[0]
             cases.append(Case(place.base, at, value, pointer, rule, _common(versions, place.versions)))
     return cases
@@ -244,7 +244,7 @@ stated(
     "A statement has an actor, a verb and an object; a SubStatement too",
     [3, 4, 5],
     *[
-        refused([Place(WHOLE, ""), Place(WHOLE_SUB, "/object")], "missing-property", GONE, sub=f"/{name}", told="")
+        refused([Place(WHOLE, ""), Place(WHOLE_SUB, "/object")], "missing-property", GONE, sub=f"/{name}", reported="")
         for name in ("actor", "verb", "object")
     ],
 )
@@ -267,9 +267,9 @@ stated(
     "Data 2.3.2",
     "The object of a voiding statement is a StatementRef and nothing else",
     [17, 20],
-    refused("", "voiding-object-missing-property", {"verb": VOIDED}, told="/object"),
+    refused("", "voiding-object-missing-property", {"verb": VOIDED}, reported="/object"),
     *[
-        refused("", "voiding-object-type-value", {"verb": VOIDED, "object": value}, told="/object/objectType")
+        refused("", "voiding-object-type-value", {"verb": VOIDED, "object": value}, reported="/object/objectType")
         for value in (AGENT, GROUP, SUB, {"objectType": "Activity", **ACTIVITY})
     ],
 )
@@ -331,7 +331,7 @@ stated(
     "Data 2.4.2.1",
     "Only a Group has members",
     [35],
-    refused(AGENTS, "unknown-property", {**AGENT, "member": [AGENT]}, told="/member"),
+    refused(AGENTS, "unknown-property", {**AGENT, "member": [AGENT]}, reported="/member"),
 )
 stated(
     "Data 2.4.2.2",
@@ -362,27 +362,27 @@ stated(
     "Data 2.4.2.2",
     "The members of a Group are an array of Agents; a Group is no member",
     [36],
-    refused(GROUPS, "group-member-type", {**GROUP, "member": AGENT}, {**GROUP, "member": "a"}, told="/member"),
-    refused(GROUPS, "object-type-value", {**GROUP, "member": [GROUP]}, told="/member/0/objectType"),
-    refused(GROUPS, "agent-type", {**GROUP, "member": ["a"]}, told="/member/0"),
-    refused(GROUPS, "agent-identifier", {**GROUP, "member": [{"name": "Ada"}]}, told="/member/0"),
+    refused(GROUPS, "group-member-type", {**GROUP, "member": AGENT}, {**GROUP, "member": "a"}, reported="/member"),
+    refused(GROUPS, "object-type-value", {**GROUP, "member": [GROUP]}, reported="/member/0/objectType"),
+    refused(GROUPS, "agent-type", {**GROUP, "member": ["a"]}, reported="/member/0"),
+    refused(GROUPS, "agent-identifier", {**GROUP, "member": [{"name": "Ada"}]}, reported="/member/0"),
 )
 stated(
     "Data 2.4.2.2",
     "The name of a Group is a string",
     [33],
-    refused(GROUPS, "name-type", {**GROUP, "name": 3}, told="/name"),
+    refused(GROUPS, "name-type", {**GROUP, "name": 3}, reported="/name"),
 )
 stated(
     "Data 2.4.2.3",
     "An mbox is a mailto IRI of one e-mail address",
     [7, 38],
     *[
-        refused(AGENTS, "mbox-format", {"objectType": "Agent", "mbox": value}, told="/mbox")
+        refused(AGENTS, "mbox-format", {"objectType": "Agent", "mbox": value}, reported="/mbox")
         for value in ("", "a@b.fr", "mailto:", "mailto:a", "mailto:a@b@c", "mailto:a@b.fr ", "mailto:A <a@b.fr>")
     ],
-    refused(AGENTS, "mbox-type", {"objectType": "Agent", "mbox": 7}, told="/mbox"),
-    refused(GROUPS, "mbox-format", {"objectType": "Group", "mbox": "a@b.fr"}, told="/mbox"),
+    refused(AGENTS, "mbox-type", {"objectType": "Agent", "mbox": 7}, reported="/mbox"),
+    refused(GROUPS, "mbox-format", {"objectType": "Group", "mbox": "a@b.fr"}, reported="/mbox"),
 )
 stated(
     "Data 2.4.2.3",
@@ -390,33 +390,35 @@ stated(
     [39],
     accepted(AGENTS, {"objectType": "Agent", "mbox_sha1sum": "0aF" + "0" * 37}),
     *[
-        refused(AGENTS, f"mbox-sha1sum-{kind}", {"objectType": "Agent", "mbox_sha1sum": value}, told="/mbox_sha1sum")
+        refused(
+            AGENTS, f"mbox-sha1sum-{kind}", {"objectType": "Agent", "mbox_sha1sum": value}, reported="/mbox_sha1sum"
+        )
         for value, kind in (("0" * 39, "format"), ("g" * 40, "format"), (7, "type"), ({}, "type"))
     ],
-    refused(GROUPS, "mbox-sha1sum-type", {"objectType": "Group", "mbox_sha1sum": 7}, told="/mbox_sha1sum"),
+    refused(GROUPS, "mbox-sha1sum-type", {"objectType": "Group", "mbox_sha1sum": 7}, reported="/mbox_sha1sum"),
 )
 stated(
     "Data 2.4.2.3",
     "An openid is a URI",
     [11, 40],
     *[
-        refused(AGENTS, f"openid-{kind}", {"objectType": "Agent", "openid": value}, told="/openid")
+        refused(AGENTS, f"openid-{kind}", {"objectType": "Agent", "openid": value}, reported="/openid")
         for value, kind in (("id.example.fr", "format"), ("", "format"), (7, "type"))
     ],
-    refused(GROUPS, "openid-format", {"objectType": "Group", "openid": "id.example.fr"}, told="/openid"),
+    refused(GROUPS, "openid-format", {"objectType": "Group", "openid": "id.example.fr"}, reported="/openid"),
 )
 stated(
     "Data 2.4.2.4",
     "An account is an object with a homePage, which is an IRL",
     [11, 41, 42],
-    refused(AGENTS, "account-type", {"objectType": "Agent", "account": "a"}, told="/account"),
-    refused(AGENTS, "account-missing-property", {"objectType": "Agent", "account": {"name": "a"}}, told="/account"),
+    refused(AGENTS, "account-type", {"objectType": "Agent", "account": "a"}, reported="/account"),
+    refused(AGENTS, "account-missing-property", {"objectType": "Agent", "account": {"name": "a"}}, reported="/account"),
     *[
         refused(
             places,
             "iri-format",
             {"objectType": kind, "account": {**ACCOUNT, "homePage": "ent.fr"}},
-            told="/account/homePage",
+            reported="/account/homePage",
         )
         for places, kind in ((AGENTS, "Agent"), (GROUPS, "Group"))
     ],
@@ -430,13 +432,16 @@ stated(
             places,
             "account-missing-property",
             {"objectType": kind, "account": {"homePage": "https://a.fr"}},
-            told="/account",
+            reported="/account",
         )
         for places, kind in ((AGENTS, "Agent"), (GROUPS, "Group"))
     ],
     *[
         refused(
-            places, "account-name-type", {"objectType": kind, "account": {**ACCOUNT, "name": {}}}, told="/account/name"
+            places,
+            "account-name-type",
+            {"objectType": kind, "account": {**ACCOUNT, "name": {}}},
+            reported="/account/name",
         )
         for places, kind in ((AGENTS, "Agent"), (GROUPS, "Group"))
     ],
@@ -459,7 +464,7 @@ stated(
     [45],
     accepted(both("/verb/display"), {"fr": "a lu", "en": "read"}, {}),
     refused(both("/verb/display"), "language-map-type", "a lu", ["a lu"]),
-    refused(both("/verb/display"), "language-map-type", {"fr": 7}, told="/fr"),
+    refused(both("/verb/display"), "language-map-type", {"fr": 7}, reported="/fr"),
 )
 
 # --- Data 2.4.4: objects ----------------------------------------------------------------------------
@@ -506,7 +511,7 @@ for name, number in (("name", 56), ("description", 59)):
         f"The {name} of an activity is a language map",
         [number],
         refused(DEFINITIONS, "language-map-type", "Question", ["Question"], 7, sub=f"/{name}"),
-        refused(DEFINITIONS, "language-tag-format", {"a12345": ""}, sub=f"/{name}", told=f"/{name}/a12345"),
+        refused(DEFINITIONS, "language-tag-format", {"a12345": ""}, sub=f"/{name}", reported=f"/{name}/a12345"),
     )
 stated(
     "Data 2.4.4.1",
@@ -558,7 +563,7 @@ stated(
         "correct-responses-pattern-type",
         [7],
         sub="/correctResponsesPattern",
-        told="/correctResponsesPattern/0",
+        reported="/correctResponsesPattern/0",
     ),
 )
 for name, number in (("choices", 55), ("scale", 54), ("source", 53), ("target", 52), ("steps", 51)):
@@ -568,7 +573,7 @@ for name, number in (("choices", 55), ("scale", 54), ("source", 53), ("target", 
         [number, 63],
         accepted(DEFINITIONS, [{"id": "a"}, {"id": "b", "description": {"fr": "B"}}], sub=f"/{name}"),
         refused(DEFINITIONS, "interaction-components-type", {"id": "a"}, "a", sub=f"/{name}"),
-        refused(DEFINITIONS, "interaction-component-type", ["a"], sub=f"/{name}", told=f"/{name}/0"),
+        refused(DEFINITIONS, "interaction-component-type", ["a"], sub=f"/{name}", reported=f"/{name}/0"),
     )
 stated(
     "Data 2.4.4.1",
@@ -578,10 +583,12 @@ stated(
         made
         for name in COMPONENT_LISTS
         for made in (
-            refused(DEFINITIONS, "interaction-component-missing-property", [{}], sub=f"/{name}", told=f"/{name}/0"),
-            refused(DEFINITIONS, "interaction-component-id-type", [{"id": 7}], sub=f"/{name}", told=f"/{name}/0/id"),
+            refused(DEFINITIONS, "interaction-component-missing-property", [{}], sub=f"/{name}", reported=f"/{name}/0"),
             refused(
-                DEFINITIONS, "component-repeated", [{"id": "a"}, {"id": "a"}], sub=f"/{name}", told=f"/{name}/1/id"
+                DEFINITIONS, "interaction-component-id-type", [{"id": 7}], sub=f"/{name}", reported=f"/{name}/0/id"
+            ),
+            refused(
+                DEFINITIONS, "component-repeated", [{"id": "a"}, {"id": "a"}], sub=f"/{name}", reported=f"/{name}/1/id"
             ),
         )
     ],
@@ -590,7 +597,7 @@ stated(
         "component-repeated",
         {"interactionType": "performance", "steps": [{"id": "a"}, {"id": "a"}]},
         sub="/definition",
-        told="/definition/steps/1/id",
+        reported="/definition/steps/1/id",
     ),
 )
 stated(
@@ -603,7 +610,7 @@ stated(
             "language-map-type",
             [{"id": "a", "description": "A"}],
             sub=f"/{name}",
-            told=f"/{name}/0/description",
+            reported=f"/{name}/0/description",
         )
         for name in COMPONENT_LISTS
     ],
@@ -620,7 +627,7 @@ stated(
     "Data 2.4.4.3",
     "A SubStatement has no SubStatement",
     [71],
-    refused("/object", "sub-statement-object-type-value", {**SUB, "object": SUB}, told="/object/objectType"),
+    refused("/object", "sub-statement-object-type-value", {**SUB, "object": SUB}, reported="/object/objectType"),
 )
 for name, number, value in (
     ("id", 70, REF["id"]),
@@ -632,22 +639,22 @@ for name, number, value in (
         "Data 2.4.4.3",
         f"A SubStatement has no {name}",
         [number],
-        refused("/object", "sub-statement-unknown-property", {**SUB, name: value}, told=f"/{name}"),
+        refused("/object", "sub-statement-unknown-property", {**SUB, name: value}, reported=f"/{name}"),
     )
 stated(
     "Data 2.4.4.3",
     "A SubStatement follows the rules of statements, its own rules on scores, context and voiding included",
     [66],
-    refused("/object", "verb-missing-property", {**SUB, "verb": {}}, told="/verb"),
-    refused("/object", "score-order", {**SUB, "result": {"score": {"min": 2, "raw": 1}}}, told="/result/score/raw"),
+    refused("/object", "verb-missing-property", {**SUB, "verb": {}}, reported="/verb"),
+    refused("/object", "score-order", {**SUB, "result": {"score": {"min": 2, "raw": 1}}}, reported="/result/score/raw"),
     refused(
         "/object",
         "revision-needs-activity",
         {**SUB, "object": REF, "context": {"revision": "1"}},
-        told="/context/revision",
+        reported="/context/revision",
     ),
     refused(
-        "/object", "voiding-object-type-value", {**SUB, "verb": VOIDED, "object": AGENT}, told="/object/objectType"
+        "/object", "voiding-object-type-value", {**SUB, "verb": VOIDED, "object": AGENT}, reported="/object/objectType"
     ),
 )
 
@@ -702,7 +709,7 @@ stated(
     "Raw is a number between min and max, both included; any number without them",
     [82],
     accepted(SCORES, {"raw": -1e9}, {"raw": 0, "min": 0, "max": 10}, {"raw": 10, "min": 0, "max": 10}),
-    refused(SCORES, "score-order", {"raw": 11, "max": 10}, {"raw": -1, "min": 0}, told="/raw"),
+    refused(SCORES, "score-order", {"raw": 11, "max": 10}, {"raw": -1, "min": 0}, reported="/raw"),
     refused(SCORES, "score-raw-type", "1", True, sub="/raw"),
 )
 stated(
@@ -712,8 +719,8 @@ stated(
     accepted(SCORES, {"min": 1e9}, {"min": 9.99, "max": 10}),
     accepted(SCORES, {"min": 0, "max": 0, "raw": 0}, {"min": 0, "max": 0.0}, {"min": 1, "max": 1, "raw": 1.0}),
     accepted(SCORES, {"scaled": 0, "min": 0, "max": 0, "raw": 0}),
-    refused(SCORES, "score-order", {"min": 2, "max": 1}, {"min": 1e-9, "max": 0}, told="/min"),
-    refused(SCORES, "score-order", {"min": 0, "max": 0, "raw": 1}, {"min": 0, "max": 0, "raw": -0.1}, told="/raw"),
+    refused(SCORES, "score-order", {"min": 2, "max": 1}, {"min": 1e-9, "max": 0}, reported="/min"),
+    refused(SCORES, "score-order", {"min": 0, "max": 0, "raw": 1}, {"min": 0, "max": 0, "raw": -0.1}, reported="/raw"),
     refused(SCORES, "score-min-type", "1", sub="/min"),
 )
 stated(
@@ -721,7 +728,7 @@ stated(
     "Max is a number above min, or equal to it as a leniency (ADR 0037); any number without it",
     [80],
     accepted(SCORES, {"max": -1e9}),
-    refused(SCORES, "score-order", {"min": 0, "max": -1}, told="/min"),
+    refused(SCORES, "score-order", {"min": 0, "max": -1}, reported="/min"),
     refused(SCORES, "score-max-type", "1", sub="/max"),
 )
 
@@ -736,7 +743,9 @@ for name, number in (("revision", 84), ("platform", 85)):
         [number],
         accepted(CONTEXTS, {name: "1"}),
         *[
-            refused("", f"{name}-needs-activity", {"object": value, "context": {name: "1"}}, told=f"/context/{name}")
+            refused(
+                "", f"{name}-needs-activity", {"object": value, "context": {name: "1"}}, reported=f"/context/{name}"
+            )
             for value in (*NOT_ACTIVITIES, SUB)
         ],
         *[
@@ -744,7 +753,7 @@ for name, number in (("revision", 84), ("platform", 85)):
                 "/object",
                 f"{name}-needs-activity",
                 {**SUB, "object": value, "context": {name: "1"}},
-                told=f"/context/{name}",
+                reported=f"/context/{name}",
             )
             for value in NOT_ACTIVITIES
         ],
@@ -774,7 +783,7 @@ stated(
         "object-type-value",
         {"objectType": "Activity", **ACTIVITY},
         sub="/instructor",
-        told="/instructor/objectType",
+        reported="/instructor/objectType",
     ),
 )
 stated(
@@ -782,7 +791,7 @@ stated(
     "The team of a context is a Group",
     [88],
     accepted(CONTEXTS, GROUP, ANONYMOUS, sub="/team"),
-    refused(CONTEXTS, "group-object-type-value", AGENT, sub="/team", told="/team/objectType"),
+    refused(CONTEXTS, "group-object-type-value", AGENT, sub="/team", reported="/team/objectType"),
     refused(CONTEXTS, "group-type", "6e A", sub="/team"),
 )
 stated(
@@ -803,7 +812,7 @@ stated(
         "statement-ref-object-type-value",
         {**REF, "objectType": "SubStatement"},
         sub="/statement",
-        told="/statement/objectType",
+        reported="/statement/objectType",
     ),
     refused(CONTEXTS, "statement-ref-type", REF["id"], sub="/statement"),
 )
@@ -818,7 +827,7 @@ stated(
         "context-activities-unknown-property",
         {"sibling": [ACTIVITY]},
         sub="/contextActivities",
-        told="/contextActivities/sibling",
+        reported="/contextActivities/sibling",
     ),
 )
 KINDS = ("parent", "grouping", "category", "other")
@@ -833,7 +842,7 @@ stated(
             "activity-object-type-value",
             [{**ACTIVITY, "objectType": "Agent"}],
             sub=f"/contextActivities/{kind}",
-            told=f"/contextActivities/{kind}/0/objectType",
+            reported=f"/contextActivities/{kind}/0/objectType",
         )
         for kind in KINDS
     ],
@@ -843,7 +852,7 @@ stated(
     "1.0.3 knows neither contextAgents nor contextGroups",
     [10],
     *[
-        refused("/context", "context-unknown-property", value, told=f"/{name}")
+        refused("/context", "context-unknown-property", value, reported=f"/{name}")
         for value, name in (
             ({"contextAgents": context_agent()}, "contextAgents"),
             ({"contextGroups": context_group()}, "contextGroups"),
@@ -867,7 +876,7 @@ for places, kind, name, actor, value in (
         refused(places, "missing-property", GONE, sub=f"/0/{name}"),
         refused(places, "missing-property", GONE, sub="/0/objectType"),
         refused(places, "identifier", {"objectType": actor["objectType"]}, sub=f"/0/{name}"),
-        refused(places, "object-type-value", value, sub=f"/0/{name}", told=f"/0/{name}/objectType"),
+        refused(places, "object-type-value", value, sub=f"/0/{name}", reported=f"/0/{name}/objectType"),
         refused(places, f"{dashed}-unknown-property", 1, sub="/0/role"),
         versions=V2,
         ieee="4.2.2.5",
@@ -878,7 +887,7 @@ for places, kind, name, actor, value in (
         [],
         accepted(places, ["https://example.fr/tutor"], sub="/0/relevantTypes"),
         refused(places, "relevant-types-size", [], sub="/0/relevantTypes"),
-        refused(places, "iri-format", ["tutor"], sub="/0/relevantTypes", told="/0/relevantTypes/0"),
+        refused(places, "iri-format", ["tutor"], sub="/0/relevantTypes", reported="/0/relevantTypes/0"),
         refused(places, "relevant-types-type", "https://example.fr/tutor", sub="/0/relevantTypes"),
         versions=V2,
         ieee="4.2.2.5",
@@ -942,7 +951,7 @@ stated(
     "An authority that is sent is an Agent, or an anonymous Group",
     [24],
     accepted("/authority", AGENT, {"objectType": "Group", "member": OAUTH}),
-    refused("/authority", "object-type-value", {"objectType": "Activity", **ACTIVITY}, told="/objectType"),
+    refused("/authority", "object-type-value", {"objectType": "Activity", **ACTIVITY}, reported="/objectType"),
     refused("/authority", "actor-type", "Ada"),
     refused("/authority", "authority-group-anonymous", {**GROUP, "member": OAUTH}),
 )
@@ -950,9 +959,11 @@ stated(
     "Data 2.4.9",
     "An authority that is a Group has two members, of which one is an account: an application of OAuth",
     [98, 100],
-    refused("/authority", "authority-members-size", {"objectType": "Group", "member": [*OAUTH, AGENT]}, told="/member"),
-    refused("/authority", "authority-members-size", {"objectType": "Group", "member": OAUTH[:1]}, told="/member"),
-    refused("/authority", "authority-members", {"objectType": "Group", "member": [AGENT, AGENT]}, told="/member"),
+    refused(
+        "/authority", "authority-members-size", {"objectType": "Group", "member": [*OAUTH, AGENT]}, reported="/member"
+    ),
+    refused("/authority", "authority-members-size", {"objectType": "Group", "member": OAUTH[:1]}, reported="/member"),
+    refused("/authority", "authority-members", {"objectType": "Group", "member": [AGENT, AGENT]}, reported="/member"),
 )
 
 # --- Data 2.4.10: version ---------------------------------------------------------------------------
@@ -984,7 +995,7 @@ stated(
     [25],
     accepted(both("/attachments"), [], [ATTACHMENT, ATTACHMENT]),
     refused(both("/attachments"), "attachments-type", ATTACHMENT, "a"),
-    refused(both("/attachments"), "attachment-type", ["a"], told="/0"),
+    refused(both("/attachments"), "attachment-type", ["a"], reported="/0"),
 )
 for name, number, what, wrong in (
     ("usageType", 107, "an IRI", (("essay", "iri-format"), (7, "iri-type"))),
@@ -1039,10 +1050,10 @@ stated(
     [13, 106, 121],
     accepted(LANGUAGE_MAPS, *[{tag: ""} for tag in TAGS]),
     *[
-        refused(LANGUAGE_MAPS, "language-tag-format", {tag: ""}, told=f"/{tag}")
+        refused(LANGUAGE_MAPS, "language-tag-format", {tag: ""}, reported=f"/{tag}")
         for tag in ("f", "fr_FR", "fr-", "a12345", "fr-FR-FR", "abcdefghi", "fr FR")
     ],
-    refused(LANGUAGE_MAPS, "language-map-type", {"fr": 7}, told="/fr"),
+    refused(LANGUAGE_MAPS, "language-map-type", {"fr": 7}, reported="/fr"),
 )
 stated(
     "Data 4.3",
@@ -1116,9 +1127,11 @@ def test_requirement(cases: list[Case], version: str) -> None:
     wrong = []
     for case in cases:
         found = faults(changed(case.base, case.at, case.value), version)
-        told = [rule for pointer, rule in found if pointer == case.pointer]
+        reported = [rule for pointer, rule in found if pointer == case.pointer]
         expected = (
-            any(rule.endswith(case.rule) for rule in told) and len(told) == len(found) if case.rule else not found
+            any(rule.endswith(case.rule) for rule in reported) and len(reported) == len(found)
+            if case.rule
+            else not found
         )
         if not expected:
             wrong.append((case.at, case.value, case.rule or "accepted", found))

@@ -180,9 +180,9 @@ def test_no_route_is_missing_from_the_table(server: Server) -> None:
 
 def test_about_tells_the_limits_that_hold(server: Server) -> None:
     # xAPI-Communication 2.8: versions, and extensions that are keyed by IRIs.
-    told = server.send("GET", "/xAPI/about", None).json()
-    assert told["version"] == ["1.0.3", "2.0.0"]
-    limits = told["extensions"]["urn:sillage:limits"]
+    reported = server.send("GET", "/xAPI/about", None).json()
+    assert reported["version"] == ["1.0.3", "2.0.0"]
+    limits = reported["extensions"]["urn:sillage:limits"]
     assert set(limits) == {
         "bodyBytes",
         "attachmentsBytes",

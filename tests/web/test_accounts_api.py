@@ -41,6 +41,6 @@ def test_only_a_source_says_so_and_all_or_nothing(server: Server) -> None:
     nobody = server.credential(scopes.ACCOUNTS)
     assert announce(server, nobody, {"agent": agent()})[0] == 403
     ent = server.source(scopes=[scopes.ACCOUNTS])
-    status, told = announce(server, ent, {"agent": agent()}, {"agent": {"mbox": "secret"}})
-    assert (status, [fault["pointer"] for fault in told["faults"]]) == (400, ["/accounts/1/agent/mbox"])
+    status, reported = announce(server, ent, {"agent": agent()}, {"agent": {"mbox": "secret"}})
+    assert (status, [fault["pointer"] for fault in reported["faults"]]) == (400, ["/accounts/1/agent/mbox"])
     assert announce(server, ent, {"agent": agent(), "event": "reopened"})[1]["reopened"] == 0

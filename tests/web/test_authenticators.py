@@ -267,10 +267,10 @@ def url(tmp_path: Path) -> Iterator[str]:
 def test_a_served_worker_shares_itself_out_by_every_way(url: str) -> None:
     one, other = {"Cookie": "session=first"}, {"Cookie": "session=other"}
     assert requests.get(f"{url}/who", headers=one, timeout=20).text == "person-1"
-    told: list[int] = []
+    reported: list[int] = []
 
     def send() -> None:
-        told.append(requests.post(f"{url}/slow", headers=one, timeout=20).status_code)
+        reported.append(requests.post(f"{url}/slow", headers=one, timeout=20).status_code)
 
     assert requests.get(f"{url}/who", headers=other, timeout=20).text == "person-2"
     crowd = [threading.Thread(target=send) for _ in range(8)]
@@ -281,4 +281,4 @@ def test_a_served_worker_shares_itself_out_by_every_way(url: str) -> None:
     for each in crowd:
         each.join()
     # 429 is for who is known to ask for more than a share; a crowd of strangers is told 503.
-    assert set(told) == {200, 429} and told.count(429) >= 3
+    assert set(reported) == {200, 429} and reported.count(429) >= 3

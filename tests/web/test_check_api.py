@@ -52,12 +52,12 @@ def anew(*statements: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_a_batch_is_reported_whole(server: Server, profile: str) -> None:
     tutor = server.source(profiles=[profile], mode="warn")
-    told = check(server, tutor, anew(*of("attempted", "answered", "completed"), FAILING, statement(), INVALID))
-    assert not told["accepted"]
-    assert told["verdicts"] == {"conforms": 3, "fails": 1, "unmatched": 1, "invalid": 1}
-    assert [each["pointer"] for each in told["refusals"]] == ["/5/verb/id"]
-    assert told["sessions"][0]["outcome"] in ("success", "failure")
-    faults = {(each["rule"], each["pointer"], each["first"]) for each in told["faults"]}
+    reported = check(server, tutor, anew(*of("attempted", "answered", "completed"), FAILING, statement(), INVALID))
+    assert not reported["accepted"]
+    assert reported["verdicts"] == {"conforms": 3, "fails": 1, "unmatched": 1, "invalid": 1}
+    assert [each["pointer"] for each in reported["refusals"]] == ["/5/verb/id"]
+    assert reported["sessions"][0]["outcome"] in ("success", "failure")
+    faults = {(each["rule"], each["pointer"], each["first"]) for each in reported["faults"]}
     assert ("template-included", "/result/success", 4) in faults
     assert server.get(tutor).json()["statements"] == []
 
@@ -86,11 +86,11 @@ def test_it_says_what_the_way_in_does(server: Server, profile: str, options: dic
     tutor = server.source(profiles=[profile], **options)
     if content is not REPEATED:
         content = anew(*content) if type(content) is list else anew(content)[0]
-    told = check(server, tutor, content)
+    reported = check(server, tutor, content)
     done = server.post(tutor, content)
-    assert told["accepted"] is (done.status_code == 200), (told, done.text)
+    assert reported["accepted"] is (done.status_code == 200), (reported, done.text)
     if done.status_code == 400:
-        assert told["refusals"] == done.json()["faults"]
+        assert reported["refusals"] == done.json()["faults"]
 
 
 def test_the_policy_about_minors_is_applied_before_the_verdict(server: Server, profile: str) -> None:
@@ -167,12 +167,12 @@ def test_a_wrong_body_as_large_as_may_be_costs_seconds(server: Server, profile: 
     source = registered(server, profiles=[profile], mode="reject")
     sent = b"[" + b",".join([one] * count) + b"]"
     began = time.process_time()
-    told = server.container.traces.checking.check(sent, source, Version.V1)
+    reported = server.container.traces.checking.check(sent, source, Version.V1)
     assert time.process_time() - began < 6
-    assert told["verdicts"] == {"invalid": count}
+    assert reported["verdicts"] == {"invalid": count}
     # Past what may be looked at, each is told with its first fault.
-    assert count // 2 < told["faults"][0]["count"] <= count
-    assert len(orjson.dumps(told)) < 100_000
+    assert count // 2 < reported["faults"][0]["count"] <= count
+    assert len(orjson.dumps(reported)) < 100_000
 
 
 def test_a_small_body_that_unpacks_to_a_large_one_is_answered_soon(server: Server) -> None:
@@ -187,9 +187,9 @@ def test_a_small_body_that_unpacks_to_a_large_one_is_answered_soon(server: Serve
 def test_different_faults_are_kept_up_to_a_number(server: Server) -> None:
     source = registered(server)
     sent = [statement(**{f"p{place}-{at}": 1 for at in range(10)}) for place in range(MAX_KEPT // 10 + 100)]
-    told = server.container.traces.checking.check(orjson.dumps(sent), source, Version.V1)
-    assert told["verdicts"] == {"invalid": len(sent)}
-    assert len(told["faults"]) == 50
+    reported = server.container.traces.checking.check(orjson.dumps(sent), source, Version.V1)
+    assert reported["verdicts"] == {"invalid": len(sent)}
+    assert len(reported["faults"]) == 50
 
 
 def test_a_large_body_takes_a_turn_and_a_small_one_does_not() -> None:

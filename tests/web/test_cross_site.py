@@ -109,7 +109,7 @@ def test_a_form_of_a_page_has_no_use_of_remembered_credentials(
     assert open_server.send("PUT", state, owner, json={"kept": 1}, params=place).status_code == 204
     content = {"content": orjson.dumps(statement(id=str(uuid4()))).decode()}
     version = {"X-Experience-API-Version": "1.0.3"}
-    told = open_server.get(owner).json()["statements"]
+    reported = open_server.get(owner).json()["statements"]
     for path, fields in (
         ("/xAPI/statements?method=POST", content | version),
         ("/xAPI/statements?method=GET", version),
@@ -118,7 +118,7 @@ def test_a_form_of_a_page_has_no_use_of_remembered_credentials(
     ):
         assert form(open_server, path, fields, kind, Authorization=basic(owner)) == 401, path
     assert open_server.send("GET", state, owner, params=place).json() == {"kept": 1}
-    assert open_server.get(owner).json()["statements"] == told
+    assert open_server.get(owner).json()["statements"] == reported
     # With its own, whatever the browser adds.
     other = {"Authorization": basic(open_server.source())}
     mine = {"Authorization": basic(owner), **version}

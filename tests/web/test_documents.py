@@ -558,7 +558,7 @@ def reader(server: Server) -> str:
 
 
 @pytest.mark.parametrize(
-    ("mode", "method", "answer", "told"),
+    ("mode", "method", "answer", "reported"),
     [
         ("observe", "PUT", 204, None),
         ("warn", "PUT", 204, "documents=1"),
@@ -568,7 +568,7 @@ def reader(server: Server) -> str:
     ],
 )
 def test_a_document_is_held_to_the_profile_that_defines_it(
-    server: Server, reader: str, mode: str, method: str, answer: int, told: str | None
+    server: Server, reader: str, mode: str, method: str, answer: int, reported: str | None
 ) -> None:
     client = Client(server, "1.0.3", STATE)
     client.credential = server.source(scopes=[scopes.ALL, scopes.OWN_QUALITY], profiles=[reader], mode=mode)
@@ -580,7 +580,7 @@ def test_a_document_is_held_to_the_profile_that_defines_it(
     assert (merged.status_code, merged.headers.get(VERDICT)) == (204, None)
     client.send("DELETE")
     bad = client.send(method, b'{"leaf": 12}', "application/json")
-    assert (bad.status_code, bad.headers.get(VERDICT)) == (answer, told)
+    assert (bad.status_code, bad.headers.get(VERDICT)) == (answer, reported)
     if answer == 400:
         assert (bad.json()["code"], bad.json()["faults"][0]["rule"]) == ("profile-rejected", "document-value")
         assert client.send("GET").status_code == 404

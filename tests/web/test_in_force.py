@@ -49,10 +49,10 @@ def test_what_is_sent_before_the_day_is_refused_and_nothing_is_stored(server: Se
 def test_the_register_tells_what_is_in_force_and_what_is_to_come(server: Server) -> None:
     server.container.governance.register.add(orjson.dumps(LATER))
     dpo = server.credential("governance/read")
-    told = server.send("GET", "/api/v1/processing-activities", dpo, version=None).json()
-    ids = [one["id"] for one in told["processing_activities"]]
+    reported = server.send("GET", "/api/v1/processing-activities", dpo, version=None).json()
+    ids = [one["id"] for one in reported["processing_activities"]]
     assert ACTIVITY["id"] in ids and "later" not in ids
-    assert [one["id"] for one in told["planned"]] == ["later"]
+    assert [one["id"] for one in reported["planned"]] == ["later"]
     found = server.send("GET", "/api/v1/processing-activities/later", dpo, version=None)
     assert (found.status_code, "2999-09-01" in found.json()["detail"]) == (404, True)
 

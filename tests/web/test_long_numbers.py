@@ -70,8 +70,8 @@ def test_the_digits_come_back_in_every_form(server: Server, tutor: NewCredential
     # IEEE 9274.1.1 4.2.2.5: to a reader in 1.0.3 a statement is written anew.
     newer = text_of(number, context={"contextAgents": [{"objectType": "contextAgent", "agent": statement()["actor"]}]})
     assert send(server, tutor, newer, version="2.0.0").status_code == 200
-    told = server.get(tutor, statementId=id(newer))
-    assert expected in told.text and "contextAgents" not in told.text
+    reported = server.get(tutor, statementId=id(newer))
+    assert expected in reported.text and "contextAgents" not in reported.text
     # xAPI-Communication 2.5: the activity, as its definitions say it.
     activity = server.send("GET", "/xAPI/activities", tutor, params={"activityId": target["id"]})
     assert expected in activity.text
@@ -139,8 +139,8 @@ def test_a_policy_about_minors_changes_no_digit(server: Server) -> None:
         for more in ({}, {"https://ent.example/y": "123456789AB"}):
             body = text_of(LONG, actor=who, result={"extensions": {EXTENSION: "@", **more}})
             assert send(server, source, body).status_code == 200
-            told = server.get(source, statementId=id(body)).text
-            assert f'"{EXTENSION}":{LONG}' in told and "Camille" not in told and "123456789AB" not in told
+            reported = server.get(source, statementId=id(body)).text
+            assert f'"{EXTENSION}":{LONG}' in reported and "Camille" not in reported and "123456789AB" not in reported
 
 
 def test_a_rectified_statement_has_its_digits(server: Server, tutor: NewCredential) -> None:
@@ -163,8 +163,8 @@ def test_documents_that_are_merged_keep_what_they_say(server: Server, tutor: New
     for path, where in places:
         for content in (f'{{"a":{LONG},"b":0.10}}', f'{{"c":{"7" * 4_000},"b":1e400}}'):
             assert server.send("POST", path, tutor, params=where, data=content).status_code == 204
-        told = server.send("GET", path, tutor, params=where)
-        assert told.text == f'{{"a":{LONG},"b":1e400,"c":{"7" * 4_000}}}'
+        reported = server.send("GET", path, tutor, params=where)
+        assert reported.text == f'{{"a":{LONG},"b":1e400,"c":{"7" * 4_000}}}'
 
 
 # --- the size of a statement ------------------------------------------------------------------------
@@ -182,9 +182,9 @@ def test_a_statement_over_its_limit_is_413_and_nothing_is_stored(server: Server,
     small, large = text_of("1"), text_of('"' + "x" * 1024 * 1024 + '"')
     for body, pointer in ((large, ""), (b"[" + small + b"," + large + b"]", "/1")):
         refused = send(server, tutor, body)
-        told = refused.json()
-        assert (refused.status_code, told["code"]) == (413, "statement-too-large")
-        assert [(fault["pointer"], fault["rule"]) for fault in told["faults"]] == [(pointer, "statement-size")]
+        reported = refused.json()
+        assert (refused.status_code, reported["code"]) == (413, "statement-too-large")
+        assert [(fault["pointer"], fault["rule"]) for fault in reported["faults"]] == [(pointer, "statement-size")]
     checked = server.send("POST", "/api/v1/check", tutor, data=large)
     assert (checked.status_code, checked.json()["code"]) == (413, "statement-too-large")
     assert server.get(tutor, statementId=id(small)).status_code == 404

@@ -352,10 +352,10 @@ def test_fifty_large_bodies_at_once_take_the_memory_of_a_few(tmp_path: Path, mon
 
         def send(count: int) -> int:
             forget_peak(worker)
-            told: list[Answer | None] = []
+            reported: list[Answer | None] = []
             threads = [
                 threading.Thread(
-                    target=lambda: told.append(Client(server, tutor).send("POST", "/xAPI/statements", body))
+                    target=lambda: reported.append(Client(server, tutor).send("POST", "/xAPI/statements", body))
                 )
                 for _ in range(count)
             ]
@@ -363,7 +363,7 @@ def test_fifty_large_bodies_at_once_take_the_memory_of_a_few(tmp_path: Path, mon
                 thread.start()
             for thread in threads:
                 thread.join(120)
-            assert [answer and answer.status for answer in told] == [400] * count
+            assert [answer and answer.status for answer in reported] == [400] * count
             return peak(worker)
 
         idle = peak(worker)

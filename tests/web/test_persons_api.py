@@ -111,13 +111,13 @@ def test_gdpr_15_who_received_is_told_by_name(server: Server) -> None:
     headers = {"X-Sillage-Purpose": "research"}
     params = {"agent": orjson.dumps(agent).decode()}
     assert server.send("GET", "/xAPI/statements", reader, params=params, headers=headers).status_code == 200
-    told = ask(server, "persons/recipients", agents=[agent])
-    assert told.status_code == 200 and reader.id not in told.text
-    (found,) = [one for one in told.json()["readings"] if one["name"] == f"Inspection {name}"]
+    reported = ask(server, "persons/recipients", agents=[agent])
+    assert reported.status_code == 200 and reader.id not in reported.text
+    (found,) = [one for one in reported.json()["readings"] if one["name"] == f"Inspection {name}"]
     assert (found["way"], found["purpose"], found["number"]) == ("asked", "research", 1)
     # A person read, not a source: for no processing activity.
     assert found["processing_activity"] is None and "activity" not in found
-    assert told.json()["since"] is not None
+    assert reported.json()["since"] is not None
     # Nobody else may ask.
     refused = server.send(
         "POST", "/api/v1/persons/recipients", server.credential(scopes.GOVERNANCE_READ), json={"agents": [agent]}

@@ -60,16 +60,16 @@ def test_gdpr_18_no_worker_gives_a_restricted_person_once_the_act_is_answered(
     assert listed == {"statements": [], "more": ""}
     refused = server.send("DELETE", "/xAPI/activities/state", tutor, params=state)
     assert (refused.status_code, refused.json()["code"]) == (403, "person-restricted")
-    told = act(server, dpo, "standing", who).json()
-    assert (told["restricted"] is not None, told["objects"], told["refuse_new"]) == (True, [], False)
+    reported = act(server, dpo, "standing", who).json()
+    assert (reported["restricted"] is not None, reported["objects"], reported["refuse_new"]) == (True, [], False)
     assert act(server, dpo, "unrestrict", who).json() == {"restricted": False, "was_restricted": True} | HELD
     assert set(answers()) == {200}
 
 
 def test_gdpr_21_the_door_is_closed_and_opened_again(server: Server, dpo: NewCredential, tutor: NewCredential) -> None:
     who = agent()
-    told = act(server, dpo, "object", who, refuse_new=True)
-    assert told.json() == {"objects": ["research"], "refuse_new": True} | NOBODY
+    reported = act(server, dpo, "object", who, refuse_new=True)
+    assert reported.json() == {"objects": ["research"], "refuse_new": True} | NOBODY
     for _ in range(4):
         refused = server.post(tutor, [statement(), statement(actor=who)])
         assert (refused.status_code, refused.json()["code"]) == (403, "person-refused")
@@ -151,8 +151,8 @@ def test_gdpr_21_an_address_holds_at_the_door_of_a_tool_whose_learners_get_pseud
     reached = {"held": True, "pseudonyms": [name]}
     found = act(server, dpo, "places", who).json()
     assert (found["places"]["own"], found | reached) == (1, found)
-    told = act(server, dpo, "recipients", who).json()
-    assert told | reached == told
+    reported = act(server, dpo, "recipients", who).json()
+    assert reported | reached == reported
     reader = server.credential(scopes.READ)
     (kept,) = server.get(reader, limit=1).json()["statements"]
     asked = {"agent": orjson.dumps(kept["actor"]).decode()}

@@ -53,30 +53,30 @@ def run_job(container: Container, name: str) -> None:
 
 
 def test_a_store_just_made_tells_what_there_is_and_nothing_it_does_not_know(container: Container) -> None:
-    told = shown(container)
-    assert told["sillage_mongodb_up"] == 1
-    assert abs(told["sillage_clock_offset_seconds"]) < 5
-    assert told["sillage_key_active_version"] == 1
-    assert told['sillage_key_versions{state="active"}'] == 1
-    assert told['sillage_key_versions{state="decrypt-only"}'] == 0
-    assert abs(told["sillage_key_active_since_timestamp_seconds"] - clock.now_us() / 1e6) < 600
-    assert told["sillage_scheduler_leads"] == told["sillage_erasures_open"] == 0
-    assert told['sillage_person_requests{state="overdue"}'] == 0
+    reported = shown(container)
+    assert reported["sillage_mongodb_up"] == 1
+    assert abs(reported["sillage_clock_offset_seconds"]) < 5
+    assert reported["sillage_key_active_version"] == 1
+    assert reported['sillage_key_versions{state="active"}'] == 1
+    assert reported['sillage_key_versions{state="decrypt-only"}'] == 0
+    assert abs(reported["sillage_key_active_since_timestamp_seconds"] - clock.now_us() / 1e6) < 600
+    assert reported["sillage_scheduler_leads"] == reported["sillage_erasures_open"] == 0
+    assert reported['sillage_person_requests{state="overdue"}'] == 0
     for absent in ("sillage_backup", "sillage_retention", "sillage_job", "sillage_aggregate_lag"):
-        assert not [name for name in told if name.startswith(absent)]
+        assert not [name for name in reported if name.startswith(absent)]
 
 
 def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_failed(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(container, "requests")
-    told = shown(container)
-    assert abs(told['sillage_job_last_success_timestamp_seconds{job="requests"}'] - clock.now_us() / 1e6) < 60
-    assert 0 <= told['sillage_job_last_duration_seconds{job="requests"}'] < 60
-    assert told['sillage_job_runs_total{job="requests"}'] == 1
-    assert told['sillage_job_failures_total{job="requests"}'] == 0
-    assert told['sillage_job_late_seconds{job="requests"}'] == 0
-    succeeded = told['sillage_job_last_success_timestamp_seconds{job="requests"}']
+    reported = shown(container)
+    assert abs(reported['sillage_job_last_success_timestamp_seconds{job="requests"}'] - clock.now_us() / 1e6) < 60
+    assert 0 <= reported['sillage_job_last_duration_seconds{job="requests"}'] < 60
+    assert reported['sillage_job_runs_total{job="requests"}'] == 1
+    assert reported['sillage_job_failures_total{job="requests"}'] == 0
+    assert reported['sillage_job_late_seconds{job="requests"}'] == 0
+    succeeded = reported['sillage_job_last_success_timestamp_seconds{job="requests"}']
 
     def fail(*_: object, **__: object) -> int:
         raise SillageError("out of paper")
@@ -84,9 +84,9 @@ def test_jobs_tell_when_they_succeeded_how_long_they_took_and_how_often_they_fai
     monkeypatch.setattr(container.people.requests, "remove_old", fail)
     with pytest.raises(SillageError):
         run_job(container, "requests")
-    told = shown(container)
-    assert told['sillage_job_failures_total{job="requests"}'] == 1
-    assert told['sillage_job_last_success_timestamp_seconds{job="requests"}'] == succeeded
+    reported = shown(container)
+    assert reported['sillage_job_failures_total{job="requests"}'] == 1
+    assert reported['sillage_job_last_success_timestamp_seconds{job="requests"}'] == succeeded
     # A day and an hour after it should have been: once a day, at seven.
     later = container.platform.now_us() + 2 * DAY_US
     monkeypatch.setattr(PlatformServices, "now_us", lambda _: later)
@@ -130,9 +130,9 @@ def test_statements_that_retention_should_have_deleted_are_counted_by_the_job_an
     for age, overdue in ((days * DAY_US + 3_600_000_000, 0), ((days + 3) * DAY_US, 2)):
         stored.update_many({}, {"$set": {"stored": container.platform.now_us() - age}})
         run_job(container, "measure")
-        told = shown(container)
-        assert told["sillage_retention_overdue_statements"] == overdue
-        assert abs(told["sillage_retention_counted_timestamp_seconds"] - clock.now_us() / 1e6) < 60
+        reported = shown(container)
+        assert reported["sillage_retention_overdue_statements"] == overdue
+        assert abs(reported["sillage_retention_counted_timestamp_seconds"] - clock.now_us() / 1e6) < 60
     run_job(container, "retention")
     run_job(container, "measure")
     assert shown(container)["sillage_retention_overdue_statements"] == 0
@@ -144,15 +144,15 @@ def test_requests_reviews_and_erasures(container: Container) -> None:
     old = {**ACTIVITY, "id": "old", "in_force_from": "2020-01-01", "review_by": "2021-01-01"}
     container.governance.register.add(orjson.dumps(old))
     container.platform.store.collection("erasures").insert_one({"_id": uuid4(), "destroyed": clock.now(), "tokens": []})
-    told = shown(container)
-    assert told['sillage_person_requests{state="pending"}'] == 2
-    assert told['sillage_person_requests{state="overdue"}'] == 1
-    assert told['sillage_person_requests{state="due-soon"}'] == 0
-    assert told["sillage_register_reviews_overdue"] >= 1
-    assert told["sillage_erasures_open"] == 1
-    assert 0 <= told["sillage_erasure_oldest_open_seconds"] < 600
+    reported = shown(container)
+    assert reported['sillage_person_requests{state="pending"}'] == 2
+    assert reported['sillage_person_requests{state="overdue"}'] == 1
+    assert reported['sillage_person_requests{state="due-soon"}'] == 0
+    assert reported["sillage_register_reviews_overdue"] >= 1
+    assert reported["sillage_erasures_open"] == 1
+    assert 0 <= reported["sillage_erasure_oldest_open_seconds"] < 600
     container.governance.register.add(orjson.dumps({**old, "review_by": "2999-01-01"}))
-    assert shown(container)["sillage_register_reviews_overdue"] == told["sillage_register_reviews_overdue"] - 1
+    assert shown(container)["sillage_register_reviews_overdue"] == reported["sillage_register_reviews_overdue"] - 1
 
 
 def test_how_far_aggregates_are_behind(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +173,9 @@ def test_a_backup_that_succeeded_is_told_and_one_that_failed_is_not(container: C
     assert "sillage_backup_last_success_timestamp_seconds" not in shown(container)
     written = tmp_path / "mine.tar"
     assert CliRunner().invoke(backup, [str(written)], obj=container).exception is None
-    told = shown(container)
-    assert abs(told["sillage_backup_last_success_timestamp_seconds"] - clock.now_us() / 1e6) < 60
-    assert told["sillage_backup_bytes"] == written.stat().st_size
+    reported = shown(container)
+    assert abs(reported["sillage_backup_last_success_timestamp_seconds"] - clock.now_us() / 1e6) < 60
+    assert reported["sillage_backup_bytes"] == written.stat().st_size
 
 
 def test_keys_still_to_be_wrapped_anew_are_told(container: Container) -> None:

@@ -275,8 +275,8 @@ class Register:
     def _faults(self, content: Any) -> Iterator[Fault]:
         errors = sorted(self._validator.iter_errors(content), key=lambda error: [str(p) for p in error.absolute_path])
         # Of an object without several properties there is an error for each, and each of them tells of all.
-        told = dict.fromkeys(fault for error in errors for fault in _told(error))
-        yield from islice(told, _MAX_FAULTS)
+        faults = dict.fromkeys(fault for error in errors for fault in _faults_of(error))
+        yield from islice(faults, _MAX_FAULTS)
         yield from _consent(content)
         if not errors:
             yield from _dates(content)
@@ -310,7 +310,7 @@ def _constant(_: str) -> object:
     raise _Refused
 
 
-def _told(error: ValidationError) -> Iterator[Fault]:
+def _faults_of(error: ValidationError) -> Iterator[Fault]:
     path = list(error.absolute_path)
     place = pointer(path)
     rule = str(error.validator)

@@ -61,13 +61,13 @@ class TokenRepository:
     def __init__(self, store: Store) -> None:
         self._collection = store.collection(NAME)
 
-    def count(self, tokens: Sequence[bytes], told: Callable[[int], None] = lambda _: None) -> int:
-        """The number of statements that have one of these tokens; ``told`` the sum after each."""
+    def count(self, tokens: Sequence[bytes], report: Callable[[int], None] = lambda _: None) -> int:
+        """The number of statements that have one of these tokens; ``report`` gets the sum after each."""
         counted = 0
         for token in tokens:
             with translated(), pymongo.timeout(_COUNT_SECONDS):
                 counted += self._collection.count_documents({"t": token}, hint="tokens")
-            told(counted)
+            report(counted)
         return counted
 
     def any(self, tokens: Sequence[bytes]) -> bool:

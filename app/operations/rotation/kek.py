@@ -202,10 +202,10 @@ class Keys:
             if number != active:
                 done = sum(learners.values())
 
-                def told(counted: int, done: int = done) -> None:
+                def report(counted: int, done: int = done) -> None:
                     progress(done + counted, total)
 
-                learners[number] = self._learners.count(number, told)
+                learners[number] = self._learners.count(number, report)
         if active in used:
             # By far the most: what is left of the total, which MongoDB knows without counting.
             learners[active] = max(total - sum(learners.values()), 0)

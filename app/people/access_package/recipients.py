@@ -344,7 +344,7 @@ class Disclosures:
         for batch in self._finder.statements(data_subject):
             for named in batch.statements:
                 trail.add(named.row.id, named.row.stored, named.row.source)
-        return self._told(trail, actor, request)
+        return self._noted(trail, actor, request)
 
     def of_statement(self, id: UUID, *, actor: str, request: str | None = None) -> Received:
         """The recipients of one statement; as ``of``."""
@@ -353,9 +353,9 @@ class Disclosures:
         trail = self._recipients.trail((), ())
         for row in self._statements.some([id]):
             trail.add(row.id, row.stored, row.source)
-        return self._told(trail, actor, request)
+        return self._noted(trail, actor, request)
 
-    def _told(self, trail: Trail, actor: str, request: str | None) -> Received:
+    def _noted(self, trail: Trail, actor: str, request: str | None) -> Received:
         found = self._recipients.received(trail)
         if request is not None:
             self._requests.note_act(request, "recipients-listed", actor, {"recipients": recipients_in(found)})

@@ -319,7 +319,7 @@ class SubjectAccessExports:
         return self._timezone
 
     @property
-    def told(self) -> dict[str, str]:
+    def origin(self) -> dict[str, str]:
         """The origin of a package, as every package states it."""
         return {"organisation": self._organisation, "sillage": self._version, "timezone": str(self._timezone)}
 
@@ -637,7 +637,7 @@ class _Package:
         return {
             "format": FORMAT,
             "version": VERSION,
-            **self._packages.told,
+            **self._packages.origin,
             "made": self._made,
             "case": self._request,
             "identifiers": list(self._data_subject.identifiers),
@@ -716,14 +716,14 @@ class _Package:
     def _manifest(self) -> str:
         """Write the manifest; its own SHA-256 in hexadecimal."""
         listed = [file._asdict() for file in self._zip.files]
-        told = {
+        manifest = {
             "format": FORMAT,
             "version": VERSION,
             "made": render(self._made),
             "case": self._request,
             "files": listed,
         }
-        self._zip.add("manifest.json", _json(told))
+        self._zip.add("manifest.json", _json(manifest))
         return self._zip.files[-1].sha256
 
 

@@ -288,7 +288,7 @@ class DataSubjectRequests:
             # First: a step without a trace is worse than a trace without a step.
             self._audit.append(kind, actor, {"case": id, **detail, "due": request.due.isoformat()})
             changed = self._row(request, row.n + 1, row.subjects)
-            if request.identifiers and not self._told(row):
+            if request.identifiers and not self._decrypted(row):
                 # Erased since it was read: who it was must not go into a key that was made since.
                 continue
             if self._repository.replace(changed):
@@ -302,9 +302,9 @@ class DataSubjectRequests:
         return row
 
     def _request(self, row: DataSubjectRequestRow) -> DataSubjectRequest:
-        return request_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._told(row))
+        return request_of(row, self._keys.decrypt(sealed_place(row.id), row.sealed), self._decrypted(row))
 
-    def _told(self, row: DataSubjectRequestRow) -> bytes:
+    def _decrypted(self, row: DataSubjectRequestRow) -> bytes:
         """The data subject and the notes, as JSON; empty when there is neither, or the data subject was erased."""
         opened = self._seal.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
@@ -315,10 +315,10 @@ class DataSubjectRequests:
             sealed_place(request.id), orjson.dumps({"extended": request.extended, "steps": steps})
         )
         notes = {str(place): step.note for place, step in enumerate(request.steps) if step.note}
-        told = orjson.dumps({"person": request.identifiers, "notes": notes})
+        content = orjson.dumps({"person": request.identifiers, "notes": notes})
         # Nothing of the data subject: no key is made anew for one who was erased.
         empty = not request.identifiers and not notes
-        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(request.id), subjects, told)
+        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(request.id), subjects, content)
         return DataSubjectRequestRow(
             request.id,
             request.kind,

@@ -61,8 +61,8 @@ class DataSubjectRequestData(PersonalDataStore):
         for row in self._repository.of(who.subjects):
             keys = self._learners.existing(row.subjects)
             layers = [data_subject_layer(place(row.id), subject) for subject in row.subjects]
-            told = decrypt_layers(keys, self._keys.organisation, layers, row.who) if row.who else None
-            request = request_of(row, self._keys.decrypt(place(row.id), row.sealed), told)
+            decrypted = decrypt_layers(keys, self._keys.organisation, layers, row.who) if row.who else None
+            request = request_of(row, self._keys.decrypt(place(row.id), row.sealed), decrypted)
             yield {
                 "id": request.id,
                 "kind": request.kind,
@@ -230,17 +230,17 @@ class DataSubjectRequestRepository:
             return [_row(one) for one in self._collection.find({"subjects": {"$in": [*subjects]}}).sort("_id", 1)]
 
 
-def request_of(row: DataSubjectRequestRow, steps: bytes, told: bytes | None) -> DataSubjectRequest:
+def request_of(row: DataSubjectRequestRow, steps: bytes, decrypted: bytes | None) -> DataSubjectRequest:
     """The request that a row is.
 
     Args:
         row: As stored.
         steps: Its steps, opened.
-        told: Who it is about and what was noted, opened; nothing of one who was erased.
+        decrypted: Who it is about and what was noted; nothing of one who was erased.
     """
     content: dict[str, Any] = orjson.loads(steps)
     # Of one who was erased, what was done is told, and not for whom.
-    known: dict[str, Any] = orjson.loads(told) if told else {"person": (), "notes": {}}
+    known: dict[str, Any] = orjson.loads(decrypted) if decrypted else {"person": (), "notes": {}}
     extended = content["extended"]
     return DataSubjectRequest(
         row.id,

@@ -40,7 +40,7 @@ class AgreedClock:
 
     def __init__(self) -> None:
         self._heard: _Heard | None = None
-        self._told_off = False
+        self._reported_off = False
 
     def note(self, server: datetime, asked: float, answered: float) -> None:
         """MongoDB said what time it is.
@@ -52,8 +52,8 @@ class AgreedClock:
         """
         self._heard = _Heard((server - _EPOCH) // _MICROSECOND, asked, answered)
         off = self._off()
-        if off != self._told_off:
-            self._told_off = off
+        if off != self._reported_off:
+            self._reported_off = off
             if off:
                 _log.error(
                     "this host's clock is off: nothing is stamped", ahead_seconds=round(self.offset_seconds(), 3)
@@ -71,7 +71,7 @@ class AgreedClock:
 
     def moved(self) -> bool:
         """True if the clock is off, and was right when MongoDB was heard last: to be looked at before it is said."""
-        return not self._told_off and self._off()
+        return not self._reported_off and self._off()
 
     def require(self) -> int:
         """This host's time, microseconds since 1970 UTC.

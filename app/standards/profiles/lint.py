@@ -57,14 +57,14 @@ def lint(content: bytes, others: Sequence[Profile] = ()) -> list[Finding]:
         return [_unreadable(fault) for fault in refused.faults]
     found = list(map(_unusable, document.limits_of(raw)))
     if not found:
-        told: dict[tuple[str, str], Finding] = {}
+        distinct: dict[tuple[str, str], Finding] = {}
         try:
             for finding in islice(_findings(content, raw, others), MAX_FINDINGS):
-                told.setdefault((finding.pointer, finding.rule), finding)
-            whole = len(told) < MAX_FINDINGS
+                distinct.setdefault((finding.pointer, finding.rule), finding)
+            whole = len(distinct) < MAX_FINDINGS
         except _Enough:
             whole = False
-        found = list(told.values())
+        found = list(distinct.values())
         if not whole:
             found.append(_INCOMPLETE)
     return sorted(found, key=lambda finding: _place(finding.pointer))

@@ -69,15 +69,15 @@ def described(definition: Definition, languages: Languages) -> bytes:
     return lossless.dumps(_one_definition(known, languages))
 
 
-def as_canonical(statement: Statement, languages: Languages, told: Callable[[str], bytes | None]) -> Statement:
+def as_canonical(statement: Statement, languages: Languages, describe: Callable[[str], bytes | None]) -> Statement:
     """The statement with one language in each language map of its verb and activities; agents stay as they were.
 
     Args:
         statement: As kept.
         languages: Those that the reader wants.
-        told: Gives, by IRI, what the store knows of an activity, ``described``: it stands for what the statement says
-            of it. None where there is nothing, or no more is to be told. Asked for each time that the statement names
-            an activity, in the order of ``activities_in``.
+        describe: Gives, by IRI, what the store knows of an activity, ``described``: it stands for what the statement
+            says of it. None where there is nothing, or no more is to be told. Asked for each time that the statement
+            names an activity, in the order of ``activities_in``.
 
     Returns:
         What ``orjson`` writes: what is told is in it as written.
@@ -88,7 +88,7 @@ def as_canonical(statement: Statement, languages: Languages, told: Callable[[str
 
     def activity(given: _Part) -> _Part:
         own = given.get("definition")
-        known = told(given["id"])
+        known = describe(given["id"])
         if known is not None:
             extensions = None if own is None else own.get("extensions")
             return {**given, "definition": orjson.Fragment(_with_extensions(known, extensions))}

@@ -98,17 +98,17 @@ class Wording:
             root: JSON pointer of it.
             work: What may be looked at; when that is spent, the faults found so far, or the first of all.
         """
-        told: set[tuple[str, str]] = set()
+        given: set[tuple[str, str]] = set()
         try:
             for fault in self._look(self._schema, instance, (), root, work):
                 # Two branches of a schema may refuse the same thing at the same place.
                 key = (fault.pointer, fault.message)
-                if key not in told:
-                    told.add(key)
+                if key not in given:
+                    given.add(key)
                     yield fault
         except Spent:
             pass
-        if not told:
+        if not given:
             yield self._first(instance, root)
 
     def _look(self, schema: Schema, instance: Any, place: _Place, root: str, work: Work) -> Iterator[Fault]:

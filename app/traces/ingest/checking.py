@@ -279,15 +279,15 @@ class Checking:
         try:
             validate(statements, version, many=many)
         except InvalidStatement as refused:
-            return _told(refused.faults)
+            return _outcome(refused.faults)
         given = [normalise(statement, version) for statement in statements]
         found = [minors.find(statement) for statement in given]
         reasons = refusals(source.minors, given, found, many=many)
         if not reasons and source.mode == "reject":
             checked = self._profiles.check(source, self._minors_policy.cleaned(source, given, found), many=many)
             reasons = list(checked.faults) if checked.failing else []
-        return _told(reasons)
+        return _outcome(reasons)
 
 
-def _told(reasons: Sequence[Fault]) -> dict[str, Any]:
+def _outcome(reasons: Sequence[Fault]) -> dict[str, Any]:
     return {"accepted": not reasons, "refusals": [reason._asdict() for reason in reasons[:MAX_FAULTS]]}

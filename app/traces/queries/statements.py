@@ -36,7 +36,7 @@ MAX_BYTES = 8 * 1024 * 1024
 The statement with which it is reached is the last one, so that there is always one.
 """
 
-MAX_TOLD_BYTES = 1024 * 1024
+MAX_DEFINITIONS_BYTES = 1024 * 1024
 """Of what the store knows of activities, in one statement in canonical form: beyond, the statement says its own.
 
 With the activity with which it is reached: a definition has 64 KiB at most, and a statement of 1 MiB names thousands.
@@ -364,13 +364,13 @@ class StatementQueries:
                 at_hand[id] = written
                 looked_up += len(written)
                 # Alone, a statement may name thousands. By the time that it names another one it is told no more.
-                if looked_up >= MAX_TOLD_BYTES and len(statements) == 1:
+                if looked_up >= MAX_DEFINITIONS_BYTES and len(statements) == 1:
                     break
             else:
                 at_hand.update({id: None for id in sought if id not in at_hand})
             held += looked_up
             for statement in statements:
-                yield lossless.dumps(as_canonical(statement, languages, _Telling(at_hand)))
+                yield lossless.dumps(as_canonical(statement, languages, _Definitions(at_hand)))
 
     def _authority(self, query: StatementQuery) -> str | None:
         # The queried agent is an authority exactly when it is this store's account of a source.
@@ -427,16 +427,16 @@ def _decoded(body: bytes, understood: Version) -> Statement:
     return within(statement, understood) if exceeds(body, understood) else statement
 
 
-class _Telling:
-    """Tells one statement of the activities that it names, until that is ``MAX_TOLD_BYTES``."""
+class _Definitions:
+    """Definitions of the activities that one statement names, until they are ``MAX_DEFINITIONS_BYTES``."""
 
     def __init__(self, at_hand: Mapping[str, bytes | None]) -> None:
         self._at_hand = at_hand
-        self._told = 0
+        self._given = 0
 
     def __call__(self, id: str) -> bytes | None:
-        known = None if self._told >= MAX_TOLD_BYTES else self._at_hand.get(id)
-        self._told += len(known or b"")
+        known = None if self._given >= MAX_DEFINITIONS_BYTES else self._at_hand.get(id)
+        self._given += len(known or b"")
         return known
 
 

@@ -87,12 +87,12 @@ def blueprint(
     @routes.post("/statements")
     def post() -> Response:
         recorded = record(_unaddressed)
-        return _told(Response(orjson.dumps([str(id) for id in recorded.ids]), content_type="application/json"))
+        return _with_verdicts(Response(orjson.dumps([str(id) for id in recorded.ids]), content_type="application/json"))
 
     @routes.put("/statements")
     def put() -> Response:
         record(lambda: parse_put(parameters.given()))
-        return _told(Response(status=204))
+        return _with_verdicts(Response(status=204))
 
     @routes.get("/statements")
     def get() -> Response:
@@ -155,7 +155,7 @@ def _unaddressed() -> None:
         raise BadParameter("POST takes no query parameters here.")
 
 
-def _told(answer: Response) -> Response:
+def _with_verdicts(answer: Response) -> Response:
     if g.verdicts:
         answer.headers[headers.VERDICT] = ", ".join(f"{name}={count}" for name, count in sorted(g.verdicts.items()))
     return answer

@@ -170,16 +170,16 @@ def test_a_backup_never_replaces_a_file(house: House) -> None:
 
 
 def test_progress_comes_to_its_end(house: House) -> None:
-    told: list[tuple[int, int]] = []
-    path = house.backups().create(house.folder, lambda *both: told.append(both)).path
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1][0] == told[-1][1]
+    reported: list[tuple[int, int]] = []
+    path = house.backups().create(house.folder, lambda *both: reported.append(both)).path
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
+    assert reported[-1][0] == reported[-1][1]
     house.lose()
     steps: list[str] = []
-    del told[:]
-    house.backups().restore(path, progress=lambda *both: told.append(both), step=steps.append)
+    del reported[:]
+    house.backups().restore(path, progress=lambda *both: reported.append(both), step=steps.append)
     assert steps == ["check", "load", "swap", "erase", "clean"]
-    assert told[-1][0] == told[-1][1]
+    assert reported[-1][0] == reported[-1][1]
 
 
 # --- checking --------------------------------------------------------------------------------------

@@ -159,10 +159,10 @@ def test_what_comes_in_meanwhile_is_found_and_follows(
     (moving,) = send(container, source, statement(actor=BO))
     assert rotation.status().left == 8
     assert found(container, agent="account:https://ent.example|bo") == {given_out, moving}
-    told: list[tuple[int, int]] = []
-    done = rotation.reindex(progress=lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    done = rotation.reindex(progress=lambda *now: reported.append(now))
     assert (done.statements, done.unopened, done.finished) == (8, 0, True)
-    assert told[-1] == (8, 8)
+    assert reported[-1] == (8, 8)
     assert found(container, agent="account:https://ent.example|bo") == {given_out, moving}
     assert erasure_targets(container, old) == []
 

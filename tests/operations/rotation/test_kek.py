@@ -104,11 +104,11 @@ def test_learners_keys_follow_and_stay_the_same(container: Container, service: K
     learners(container, 30)
     before = opened(container)
     service.rotate()
-    told: list[tuple[int, int]] = []
-    done = service.rewrap(progress=lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    done = service.rewrap(progress=lambda *now: reported.append(now))
     assert (done.learners, done.meanwhile, done.unopened) == (30, 0, 0)
-    assert told[-1] == (30, 30)
-    assert len(told) == 5
+    assert reported[-1] == (30, 30)
+    assert len(reported) == 5
     assert opened(container) == before
     assert container.operations.key_service._learners.versions() == [2]
     assert kinds(container) == ["keys-rotated", "keys-rewrap-started", "keys-rewrapped"]

@@ -72,10 +72,10 @@ def test_everything_moves_and_says_what_it_said(container: Container, former: tu
     assert formats(container) == {FORMER: 9, LATEST: 1}
     before = plain(container)
     assert len(before) == 10
-    told: list[tuple[int, int]] = []
-    done = container.operations.reseal.run(progress=lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    done = container.operations.reseal.run(progress=lambda *now: reported.append(now))
     assert (done.format, done.seen, done.resealed, done.unopened, done.now) == (LATEST, 10, 9, 0, 10)
-    assert told[-1] == (10, 10)
+    assert reported[-1] == (10, 10)
     assert formats(container) == {LATEST: 10}
     assert plain(container) == before
     assert [entry.kind for entry in container.governance.audit.newest()].count("bodies-resealed") == 1

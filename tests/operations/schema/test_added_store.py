@@ -54,7 +54,7 @@ def added(folder: Path, text: str) -> Path:
     return checkout
 
 
-def told(folder: Path, uri: str, text: str) -> dict[str, Any]:
+def reported(folder: Path, uri: str, text: str) -> dict[str, Any]:
     """The outcome for notes in that copy."""
     checkout = added(folder, text)
     command = [sys.executable, "-m", "tests.operations.schema.with_notes", str(folder), uri]
@@ -68,7 +68,7 @@ def told(folder: Path, uri: str, text: str) -> dict[str, Any]:
 def test_a_store_of_its_own_is_found_exported_erased_retained_and_not_taken_back(
     tmp_path: Path, mongodb_uri: str
 ) -> None:
-    assert told(tmp_path, mongodb_uri, written()) == {
+    assert reported(tmp_path, mongodb_uri, written()) == {
         "found": 3,
         "held": True,
         "exported": ["counts well", "long ago", "reads well"],
@@ -92,4 +92,4 @@ def test_decisions_are_not_taken_back_by_a_restore(tmp_path: Path, mongodb_uri: 
     text = written().replace("data=_data,", f"data=_data,\n        restored=Restored.{mode},")
     text = text.replace("import Personal\n", "import Personal, Restored\n")
     assert text != written()
-    assert told(tmp_path, mongodb_uri, text)["restored"] == [["is quiet", "since the backup"], 2]
+    assert reported(tmp_path, mongodb_uri, text)["restored"] == [["is quiet", "since the backup"], 2]

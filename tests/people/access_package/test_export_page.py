@@ -479,17 +479,17 @@ def test_numbers_are_said_in_the_grammar_of_the_language(language: str, count: i
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_readings_are_told_with_their_purpose_and_their_time(language: str) -> None:
-    def told(**changes: Any) -> str:
+    def reported(**changes: Any) -> str:
         reading = {"reader": "r", "way": "asked", "purpose": None, "treatment": None, "count": 1}
         reading |= {"first": "2025-03", "last": "2026-11-01", **changes}
         return Reader(export_page.page(about() | {"readings": [reading]}, language)).text
 
-    assert PURPOSES[language]["research"] in told(purpose="research")
-    assert "local-code" in told(purpose="local-code")
-    assert "The treatment" in told(treatment={"fr": "The treatment", "en": "The treatment"})
-    assert WORDS[language]["why_unsaid"] in told()
+    assert PURPOSES[language]["research"] in reported(purpose="research")
+    assert "local-code" in reported(purpose="local-code")
+    assert "The treatment" in reported(treatment={"fr": "The treatment", "en": "The treatment"})
+    assert WORDS[language]["why_unsaid"] in reported()
     times = ("mars 2025", "1er novembre 2026") if language == "fr" else ("March 2025", "1 November 2026")
-    assert all(time in told() for time in times)
+    assert all(time in reported() for time in times)
 
 
 def test_every_purpose_of_an_installation_has_words() -> None:

@@ -43,8 +43,8 @@ def test_a_redacted_statement_has_its_digits(container: Container, place: str) -
     (id,) = send(container, mentions("pupil-gone")[place])
     started = container.people.erasures.erase(person("pupil-gone"), actor="cli:test")
     container.people.erasures.advance(started.id)
-    told = body(container, id)
-    assert EXPECTED in told and "pupil-gone" not in told
+    reported = body(container, id)
+    assert EXPECTED in reported and "pupil-gone" not in reported
 
 
 def test_a_package_of_access_has_their_digits(container: Container) -> None:

@@ -63,7 +63,7 @@ def trim(container: Container, days: float = DAYS + 2) -> None:
     remover(container).apply(clock.now_us() + round(days * DAY_US), dry_run=False)
 
 
-def told(container: Container, *names: str) -> Received:
+def reported(container: Container, *names: str) -> Received:
     return container.people.disclosures.of(person(*names), actor="cli:test")
 
 
@@ -93,7 +93,7 @@ def read_by_all(container: Container) -> None:
 
 def test_what_the_log_said_of_recipients_is_said_without_it(container: Container) -> None:
     read_by_all(container)
-    before = told(container, "alice")
+    before = reported(container, "alice")
     assert seen(before) == [
         ("files", "asked", None, 1),
         ("inspection", "asked", "research", 1),
@@ -106,13 +106,13 @@ def test_what_the_log_said_of_recipients_is_said_without_it(container: Container
     assert not [
         *AuditRepository(container.platform.store).of_kinds(["statements-read", "export-written", "documents-read"])
     ]
-    after = told(container, "alice")
+    after = reported(container, "alice")
     assert seen(after) == seen(before)
     # By the month, and no more by the day.
     assert {len(one.first) for one in after.readings} == {len("2026-11")}
     assert {one.first[:7] for one in before.readings} == {one.first for one in after.readings}
     assert [(one.package, one.recipients) for one in after.exports] == [("p-1", ("The ministry",))]
-    assert seen(told(container, "bob")) == [("poller", "passed", "research", 1), ("verbs", "possible", None, 1)]
+    assert seen(reported(container, "bob")) == [("poller", "passed", "research", 1), ("verbs", "possible", None, 1)]
 
 
 def test_readings_on_both_sides_of_the_age_are_counted_together(container: Container) -> None:
@@ -121,7 +121,7 @@ def test_readings_on_both_sides_of_the_age_are_counted_together(container: Conta
     ask(container, poller, "support")
     trim(container)
     ask(container, poller, "support")
-    (one,) = told(container, "alice").readings
+    (one,) = reported(container, "alice").readings
     assert (one.number, len(one.first), len(one.last)) == (2, len("2026-11"), len("2026-11-30"))
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_was_cut_off_counts_nothing_twice(
         with pytest.raises(Cut):
             remover(container).apply(clock.now_us() + (DAYS + 2) * DAY_US, dry_run=False)
     trim(container)
-    assert seen(told(container, "alice")) == [("poller", "passed", "support", 1)]
+    assert seen(reported(container, "alice")) == [("poller", "passed", "support", 1)]
     assert container.platform.store.collection("reception_marks").count_documents({}) == 0
 
 
@@ -168,7 +168,7 @@ def test_much_is_condensed_piece_by_piece(container: Container, monkeypatch: pyt
         ask(container, poller, "support")
     trim(container)
     assert container.platform.store.collection("receptions").count_documents({}) > 2
-    assert seen(told(container, "alice")) == [("poller", "passed", "support", 10)]
+    assert seen(reported(container, "alice")) == [("poller", "passed", "support", 10)]
 
 
 def test_a_dry_run_condenses_nothing(container: Container) -> None:
@@ -194,14 +194,14 @@ def test_nothing_personal_is_in_clear_in_it_and_readings_cost_no_writing(contain
 def test_it_follows_the_documents_key(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     read_by_all(container)
     trim(container)
-    before = seen(told(container, "alice"))
+    before = seen(reported(container, "alice"))
     monkeypatch.setattr(container.operations.documents_rotation, "_settle", 0.0)
     done = container.operations.documents_rotation.rotate()
     assert (done.unopened, done.finished) == (0, True)
     # Another process: this one is not waited for here, and may have the old key in mind.
     other = Container(container.settings)
     try:
-        assert seen(told(other, "alice")) == before
+        assert seen(reported(other, "alice")) == before
     finally:
         other.close()
 
@@ -252,10 +252,10 @@ def test_gdpr_17_an_erased_person_is_asked_for_nowhere_in_it(container: Containe
     for piece in container.people.receptions.every():
         assert not {token for group in piece.groups for token in group.tokens} & {each.hex() for each in sought}
     # What the pages gave of others is told of them as before, and not as more than it was.
-    assert seen(told(container, "bob")) == [("poller", "passed", "research", 1), ("verbs", "possible", None, 1)]
+    assert seen(reported(container, "bob")) == [("poller", "passed", "research", 1), ("verbs", "possible", None, 1)]
     # Whoever comes back begins anew.
     send(container, named("alice"))
-    assert seen(told(container, "alice")) == []
+    assert seen(reported(container, "alice")) == []
 
 
 def test_graves_go_with_the_entries_that_they_are_for(container: Container) -> None:
@@ -301,4 +301,4 @@ def test_an_act_on_a_case_writes_the_recipients_on_it(container: Container) -> N
 def test_a_credential_that_nobody_knows_is_not_named_by_its_id(container: Container) -> None:
     send(container, named("alice"))
     ask(container, f"sk-{uuid4().hex[:16]}", agent=agent("alice"))
-    assert [one.name for one in told(container, "alice").readings] == ["?"]
+    assert [one.name for one in reported(container, "alice").readings] == ["?"]

@@ -296,23 +296,23 @@ def test_a_job_that_goes_on_too_long_leaves_off_and_is_taken_up_by_the_next_lead
 
 def test_a_leader_that_loses_its_lease_tells_its_jobs_and_comes_back(store: Store) -> None:
     declared(store, "watch", HOURLY, clock.now_us() - 5 * 3_600_000_000)
-    begun, told = threading.Event(), threading.Event()
+    begun, reported = threading.Event(), threading.Event()
 
     def watch(lease: Lease) -> Mapping[str, object]:
         begun.set()
         try:
-            while not told.is_set():
+            while not reported.is_set():
                 lease.check()
                 time.sleep(0.02)
         except LeaseLost:
-            told.set()
+            reported.set()
             raise
         return {"again": True}
 
     with scheduling(store, "a", Job("watch", HOURLY, watch)):
         assert begun.wait(10)
         store.collection("leases").update_one({}, [{"$set": {"holder": "b", "fence": 50, "expires": "$$NOW"}}])
-        assert told.wait(10)
+        assert reported.wait(10)
         until(lambda: state_of(store, "watch").last_outcome == SUCCEEDED)
     outcomes = [(run.outcome, run.fence) for run in JobRepository(store).history("watch", 5)]
     assert outcomes == [(SUCCEEDED, 51), (ABANDONED, 1)]

@@ -432,8 +432,8 @@ def test_the_projects_own_profiles_are_clean(name):
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published profiles are not beside this checkout")
 def test_the_defects_of_the_published_profiles_are_found():
     others = [document.load(path.read_bytes()) for path in PUBLISHED.glob("*.jsonld")]
-    told = {path.stem: lint(path.read_bytes(), others) for path in PUBLISHED.glob("*.jsonld")}
-    rules = {name: Counter(each.rule for each in findings) for name, findings in told.items()}
+    reported = {path.stem: lint(path.read_bytes(), others) for path in PUBLISHED.glob("*.jsonld")}
+    rules = {name: Counter(each.rule for each in findings) for name, findings in reported.items()}
     assert rules == {
         "acrossx-1.0.1": {"related-not-deprecated": 1, "relation-broken": 1, "revision-unknown": 1},
         # $.duration, for $.result.duration
@@ -444,4 +444,4 @@ def test_the_defects_of_the_published_profiles_are_found():
         # cc-enabled is used and not defined (cc-subtitle-enabled is); three templates of one verb and type
         "video-1.0.3": {"reference-broken": 2, "indistinguishable": 2, "revision-unknown": 1},
     }
-    assert {each.severity for findings in told.values() for each in findings} == {Severity.WARNING}
+    assert {each.severity for findings in reported.values() for each in findings} == {Severity.WARNING}

@@ -90,11 +90,11 @@ def test_an_example_of_a_session_stands_as_it_says(both, session):
 
 
 def test_every_primary_pattern_has_sessions_that_follow_it_and_sessions_that_do_not():
-    told = {(each["profile"], each["pattern"], each["outcome"]) for each in SESSIONS}
+    reported = {(each["profile"], each["pattern"], each["outcome"]) for each in SESSIONS}
     for name, profile in PROFILES.items():
         for pattern in patterns.primaries(profile):
             own = pattern.id.rpartition("/")[2]
-            assert {(name, own, "success"), (name, own, "failure")} <= told
+            assert {(name, own, "success"), (name, own, "failure")} <= reported
 
 
 def test_every_template_has_its_examples():

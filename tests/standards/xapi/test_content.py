@@ -149,9 +149,9 @@ def test_a_statement_already_in_that_form_is_not_copied(simple: dict[str, Any]) 
 def kept(statement: dict[str, Any], version: Version = Version.V1, **said: Any) -> dict[str, Any]:
     """The statement that comes back for one that was sent."""
     normal = normalise(statement, version)
-    told = {"id": UUID(int=7), "stored_us": 1_500_000, "authority": b'{"openid":"https://x.fr"}', **said}
+    reported = {"id": UUID(int=7), "stored_us": 1_500_000, "authority": b'{"openid":"https://x.fr"}', **said}
     sent = members(normal, statement, orjson.dumps(statement))
-    written = stamp(sent, normal, version=version, **told)
+    written = stamp(sent, normal, version=version, **reported)
     assert written == orjson.dumps(orjson.loads(written))
     # The other way round, for every statement that is tried here.
     assert members_kept(written) == sent
@@ -199,8 +199,8 @@ def test_a_statement_is_the_same_as_what_is_kept_of_it(statement: dict[str, Any]
 
 
 def test_what_was_sent_is_found_among_texts_that_look_like_the_end_of_it(simple: dict[str, Any]) -> None:
-    told = ',"authority":{"openid":"https://x.fr"},"stored":"'
-    kept({**simple, "result": {"response": told, "extensions": {"https://x.fr": {"authority": {"id": "x"}}}}})
+    reported = ',"authority":{"openid":"https://x.fr"},"stored":"'
+    kept({**simple, "result": {"response": reported, "extensions": {"https://x.fr": {"authority": {"id": "x"}}}}})
 
 
 def test_a_statement_of_another_form_is_given_back_as_it_is() -> None:

@@ -33,10 +33,10 @@ def test_one_statement_is_held_decoded_at_a_time(container: Container) -> None:
         container.traces.recorder.record(orjson.dumps({**large, "actor": named}), source, Version.V1)
     tracemalloc.start()
     try:
-        told = container.traces.agents.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
+        reported = container.traces.agents.person(large["actor"], agent_identifier(large["actor"]), Reader("k", None))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert set(told["name"]) == set(map(str, range(6)))
+    assert set(reported["name"]) == set(map(str, range(6)))
     one = 100_000 * 72
     assert most < 3 * one

@@ -15,7 +15,7 @@ from app.standards.xapi.languages import Languages
 from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries import statements as querying
-from app.traces.queries.statements import MAX_BYTES, MAX_TOLD_BYTES, Page, Reader
+from app.traces.queries.statements import MAX_BYTES, MAX_DEFINITIONS_BYTES, Page, Reader
 from app.traces.statements import attachments
 from app.traces.statements.activities import MAX_BYTES as MAX_OF_A_DEFINITION
 from app.traces.statements.referred import Referred
@@ -92,13 +92,13 @@ def test_one_statement_that_names_thousands_is_told_of_the_first_and_says_its_ow
             id, WHO, voided=False, form="canonical", languages=Languages(["fr"])
         ).body
     )
-    assert len(body) < MAX_TOLD_BYTES + MAX_OF_A_DEFINITION + 100_000
+    assert len(body) < MAX_DEFINITIONS_BYTES + MAX_OF_A_DEFINITION + 100_000
     assert peak < 64 * 1024 * 1024
     listed = orjson.loads(body)["context"]["contextActivities"]["other"]
-    told = [each["definition"]["name"] for each in listed]
+    reported = [each["definition"]["name"] for each in listed]
     # The object has a share too; 64 KiB each.
-    assert told == [{"fr": "é"}] * told.count({"fr": "é"}) + [{"en": "own"}] * told.count({"en": "own"})
-    assert 14 <= told.count({"fr": "é"}) <= 17
+    assert reported == [{"fr": "é"}] * reported.count({"fr": "é"}) + [{"en": "own"}] * reported.count({"en": "own"})
+    assert 14 <= reported.count({"fr": "é"}) <= 17
 
 
 def test_after_a_statement_that_was_told_no_more_the_next_is_told_all(container: Container) -> None:
