@@ -1,4 +1,4 @@
-"""What a client asks of MongoDB."""
+"""Commands that a client sends to MongoDB."""
 
 from __future__ import annotations
 

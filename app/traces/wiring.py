@@ -18,6 +18,7 @@ from app.governance.wiring import RequestPurpose
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
+from app.schools.wiring import SchoolServices
 from app.settings import Settings
 from app.standards.xapi.identifiers import VOIDED
 from app.traces.conformance.minors_policy import OUTCOMES, MinorsPolicy
@@ -76,6 +77,10 @@ class Needs(wiring.Needs, Protocol):
         """Sources, and whose data may only be stored."""
 
     @property
+    def schools(self) -> SchoolServices:
+        """The directory of schools."""
+
+    @property
     def people(self) -> ErasingServices:
         """Erasures under way."""
 
@@ -106,6 +111,7 @@ class TraceServices(FeatureServices):
         self._keys = container.keys
         self._governance = container.governance
         self._access = container.access
+        self._schools = container.schools
         self._linking_due = 0.0
 
     # --- statements ---------------------------------------------------------------------------------
@@ -196,7 +202,7 @@ class TraceServices(FeatureServices):
     @cached_property
     def school_checks(self) -> SchoolChecks:
         """Checks of schools and courses of study."""
-        return SchoolChecks(self.nomenclatures, lambda: clock.now().date())
+        return SchoolChecks(self.nomenclatures, self._schools.directory, lambda: clock.now().date())
 
     @cached_property
     def minors_policy(self) -> MinorsPolicy:

@@ -29,6 +29,7 @@ from app.people.wiring import PeopleServices
 from app.platform.wiring import PlatformServices
 from app.research.wiring import ResearchServices
 from app.retention.wiring import RetentionServices
+from app.schools.wiring import SchoolServices
 from app.traces.wiring import TraceServices
 from app.web.routes import people as people_routes
 from app.web.routes import research as research_routes
@@ -48,11 +49,12 @@ class Features:
         GovernanceServices,
         commands=governance_commands.COMMANDS,
     )
+    schools: Feature[SchoolServices] = Feature(SchoolServices, commands=nomenclature.COMMANDS)
     access: Feature[AccessServices] = Feature(AccessServices, commands=sources.COMMANDS)
     traces: Feature[TraceServices] = Feature(
         TraceServices,
         routes=trace_routes.routes,
-        commands=(*profile.COMMANDS, *nomenclature.COMMANDS, *simulate.COMMANDS),
+        commands=(*profile.COMMANDS, *simulate.COMMANDS),
     )
     research: Feature[ResearchServices] = Feature(
         ResearchServices,

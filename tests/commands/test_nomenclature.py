@@ -1,6 +1,8 @@
 """``sillage nomenclature``, on a real store."""
 
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 from app.commands.nomenclature import nomenclature
 from app.core.errors import FileRefused
 from app.wiring.container import Container
+from tests.school_files import directory, made
 
 LINES = "MEF,LIBELLE_LONG,DATE_OUVERTURE,DATE_FERMETURE\n1001001211,SIXIEME,1/9/97,\n"
 
@@ -38,3 +41,15 @@ def test_a_file_that_is_absent_is_refused(run, tmp_path):
 
 def test_the_published_nomenclatures_load(run, shared):
     assert run("load", str(shared / "data" / "mef-2025-2026.csv")).output.startswith("1,467 MEF codes")
+
+
+def test_the_directory_of_schools_is_loaded_from_today_or_a_day_and_listed(run, tmp_path):
+    file = tmp_path / "fr-en-annuaire-education.csv"
+    file.write_bytes(directory([made(1), made(2)]))
+    today = datetime.now(ZoneInfo("Europe/Paris")).date()
+    loaded = run("load", "--kind", "schools", str(file))
+    assert loaded.output == f"2 schools, in force from {today}.\n"
+    assert run("load", "--kind", "schools", str(file), "--from", "2025-09-01").exit_code == 0
+    lines = run("list", "--kind", "schools").output.splitlines()
+    assert [line.split()[0] for line in lines if line.strip().startswith("20")] == [f"{today}", "2025-09-01"]
+    assert "2026" not in run("list").output

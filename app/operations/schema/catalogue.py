@@ -28,6 +28,7 @@ from app.research import store as aggregates
 from app.retention import certificate_store as certificates
 from app.retention import closed_account_store as accounts
 from app.retention import yearly_store as retention_years
+from app.schools import store as schools
 from app.traces.conformance import nomenclature_store as nomenclatures
 from app.traces.conformance import profile_store as profiles
 from app.traces.conformance import pseudonym_home_store as pseudonym_home
@@ -54,6 +55,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
     *nomenclatures.COLLECTIONS,
+    *schools.COLLECTIONS,
     *minors_passes.COLLECTIONS,
     *pseudonym_home.COLLECTIONS,
     *register.COLLECTIONS,

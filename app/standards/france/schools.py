@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from app.core.errors import Fault
-from app.standards.france import mef, uai
+from app.standards.france import mef, school_directory, uai
 from app.standards.france.mef import Edition
+from app.standards.france.school_directory import OPEN, SchoolEdition
 
 
 class Keys(NamedTuple):
@@ -25,6 +26,8 @@ _MAX_LENGTH: Final = 11
 
 _WORDS: Final = {
     "uai-key": "This is no UAI: seven digits and the letter that goes with them. Check it against the school's own.",
+    "uai-unknown": "The directory in force on the statement's date has no such school. Check the UAI.",
+    "uai-closed": "This school is not open on the statement's date. Check the UAI, and the timestamp.",
     "mef-malformed": "This is no MEF code: 10 or 11 digits.",
     "mef-unknown": "The nomenclature in force on the statement's date has no such MEF code. Check the code.",
     "mef-closed": "This MEF code is not open on the statement's date. Check the code, and the timestamp.",
@@ -32,18 +35,21 @@ _WORDS: Final = {
 
 
 class Checks:
-    """The checks, with one nomenclature. Safe to share between threads."""
+    """The checks, with one nomenclature and one directory. Safe to share between threads."""
 
-    def __init__(self, keys: Keys, editions: Sequence[Edition]) -> None:
+    def __init__(self, keys: Keys, editions: Sequence[Edition], directory: Sequence[SchoolEdition] = ()) -> None:
         """Make the checks.
 
         Args:
             keys: Where statements say them: in the context, the result or the definition of the object.
             editions: The nomenclature, with its history.
+            directory: The directory of schools, with its history; without any, only the form of a UAI is checked.
         """
         self._keys = keys
         # Schools and courses of one day recur.
-        self._valid = lru_cache(maxsize=65_536)(uai.valid)
+        self._school = lru_cache(maxsize=65_536)(
+            lambda code, day: school_directory.state(directory, code, _day(day)) if uai.valid(code) else "key"
+        )
         self._state = lru_cache(maxsize=65_536)(lambda code, day: mef.state(editions, code, _day(day)))
 
     def faults(self, statement: Mapping[str, Any], today: date) -> tuple[Fault, ...]:
@@ -55,13 +61,16 @@ class Checks:
         """
         found = []
         for place, extensions in _extensions(statement):
-            school = extensions.get(self._keys.school)
-            if school is not None and not (_short(school) and self._valid(school)):
-                found.append(_fault("uai-key", UAI_SECTION, place, self._keys.school))
-            level = extensions.get(self._keys.level)
+            school, level = extensions.get(self._keys.school), extensions.get(self._keys.level)
+            if school is None and level is None:
+                continue
+            # The date as the statement writes it: that of its own clock.
+            day = statement["timestamp"][:10] if "timestamp" in statement else today.isoformat()
+            if school is not None:
+                state = self._school(school, day) if _short(school) else "key"
+                if state != OPEN:
+                    found.append(_fault(f"uai-{state}", UAI_SECTION, place, self._keys.school))
             if level is not None:
-                # The date as the statement writes it: that of its own clock.
-                day = statement["timestamp"][:10] if "timestamp" in statement else today.isoformat()
                 state = self._state(level, day) if _short(level) else "malformed"
                 if state != "open":
                     found.append(_fault(f"mef-{state}", MEF_SECTION, place, self._keys.level))

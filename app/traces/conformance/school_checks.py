@@ -1,14 +1,16 @@
-"""The checks of schools (UAI) and courses of study (MEF) that statements name, with the nomenclature in force."""
+"""The checks of schools (UAI) and courses of study (MEF) that statements name, by what is in force."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.clock import Today
 from app.core.errors import Fault
+from app.schools.service import SchoolDirectory
 from app.standards.france import schools
 from app.standards.france.mef import Edition
+from app.standards.france.school_directory import SchoolEdition
 from app.standards.france.schools import Keys
 from app.standards.profiles import terms
 from app.traces.conformance.nomenclatures import Nomenclatures
@@ -20,23 +22,32 @@ KEYS = Keys(terms.SCHOOL, terms.LEVEL)
 class SchoolChecks:
     """Checks batches. Safe to share between threads."""
 
-    def __init__(self, nomenclatures: Nomenclatures, today: Today) -> None:
+    def __init__(self, nomenclatures: Nomenclatures, directory: SchoolDirectory, today: Today) -> None:
         """Make the service.
 
         Args:
             nomenclatures: The nomenclature in force.
+            directory: The directory of schools in force.
             today: The date.
         """
         self._nomenclatures = nomenclatures
+        self._directory = directory
         self._today = today
-        self._checks: tuple[Sequence[Edition], schools.Checks] = ((), schools.Checks(KEYS, ()))
+        self._checks = _Made((), (), schools.Checks(KEYS, ()))
 
     def faults(self, statements: Sequence[dict[str, Any]]) -> Sequence[tuple[Fault, ...]]:
         """The faults of the schools and courses that statements name, statement by statement."""
-        editions, today = self._nomenclatures.editions(), self._today()
-        # A new nomenclature is another object.
-        known, checks = self._checks
-        if known is not editions:
-            checks = schools.Checks(KEYS, editions)
-            self._checks = (editions, checks)
-        return [checks.faults(each, today) for each in statements]
+        editions, directory, today = self._nomenclatures.editions(), self._directory.editions(), self._today()
+        # A new nomenclature, or directory, is another object.
+        known = self._checks
+        if known.editions is not editions or known.directory is not directory:
+            known = self._checks = _Made(editions, directory, schools.Checks(KEYS, editions, directory))
+        return [known.checks.faults(each, today) for each in statements]
+
+
+class _Made(NamedTuple):
+    """Checks, and what they were made from."""
+
+    editions: Sequence[Edition]
+    directory: Sequence[SchoolEdition]
+    checks: schools.Checks

@@ -1,0 +1,95 @@
+"""The directory of schools: both published shapes, and files that are wrong."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.standards.france import school_directory, uai
+from app.standards.france.school_directory import CLOSED, OPEN, UNKNOWN, Days, School, SchoolEdition
+from tests.school_files import addresses, directory, made
+
+SINCE = date(2026, 9, 1)
+
+
+def parsed(content: bytes) -> list[School]:
+    return list(school_directory.parse(content.decode()))
+
+
+def test_both_shapes_say_the_same() -> None:
+    schools = [
+        made(7),
+        made(3, sector="Privé", nature="151", nature_name="ECOLE ELEMENTAIRE", departement="38", region="84"),
+        made(9, opens="01/09/2026", state="A OUVRIR", nature="999", academie="8"),
+    ]
+    found = parsed(addresses(schools))
+    assert found == parsed(directory(schools))
+    assert [each.uai for each in found] == sorted(each["uai"] for each in schools)
+    by = {each.uai: each for each in found}
+    first, second, third = (by[each["uai"]] for each in schools)
+    assert first == School(
+        first.uai, "Collège inventé n° 7", "340", "COLLEGE", "public", "second", "38185", "Grenoble", "038", "Isère",
+        "08", "Grenoble", "84", "Auvergne-Rhône-Alpes", date(1965, 5, 1), None, False,
+    )  # fmt: skip
+    assert (second.sector, second.degree, second.departement) == ("private", "first", "038")
+    assert (third.degree, third.opens, third.academie, third.closed) == ("other", SINCE, "08", False)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no column identifiant_de_l_etablissement or numero_uai"),
+        (b"a;b\n1;2\n", "no column"),
+        (addresses([]), "no school"),
+        (addresses([made(1, uai="0380001A")]), "in line 2, uai is no UAI"),
+        (addresses([made(1), made(2, sector="Mixte")]), "in line 3, sector is neither"),
+        (addresses([made(1, opens="soon")]), "in line 2, opens is no date"),
+        (addresses([made(1, opens="31/02/2026")]), "in line 2, opens is no date"),
+        (addresses([made(1, academie="")]), "in line 2, academie is no code"),
+        (addresses([made(1, name="x" * 201)]), "in line 2, name is longer than 200"),
+        (addresses([made(1), made(2), made(1, name="Other")]), "lines 2 and 4 say unlike things of school 0380001"),
+        (addresses([made(1)]) + b"0380002A;few\n", "too few|is no UAI"),
+        (addresses([made(1)]).replace(b"Grenoble;", b'"Grenoble;', 1), "line"),
+        (directory([made(1)]) + b'"' + b"x" * 200_000, "line"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_the_line_named(content: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        school_directory.parse(content.decode())
+
+
+def test_a_line_that_repeats_another_is_read_once() -> None:
+    assert len(parsed(addresses([made(1), made(2), made(1)]))) == 2
+
+
+def test_open_closed_and_unknown() -> None:
+    schools = parsed(addresses([made(1), made(2, opens="2026-09-01"), made(3, state="FERME")]))
+    editions = [SchoolEdition(SINCE, Days.of(schools, SINCE))]
+    one, two, three = (each.uai for each in schools)
+    before, later = date(2026, 8, 31), date(2030, 1, 1)
+    state = school_directory.state
+    assert [state(editions, each, SINCE) for each in (one, two, three)] == [OPEN, OPEN, CLOSED]
+    assert state(editions, two, before) == CLOSED and state(editions, three, before) == OPEN
+    assert state(editions, uai.make("038", 4), later) == UNKNOWN
+    assert state([], uai.make("038", 4), later) == OPEN
+    following = [*editions, SchoolEdition(date(2027, 9, 1), Days.of(schools[:1], SINCE))]
+    assert [state(following, two, day) for day in (SINCE, date(2027, 8, 31), date(2027, 9, 1))] == [OPEN, OPEN, UNKNOWN]
+
+
+def test_a_file_with_closing_days_has_them_used() -> None:
+    head, line = addresses([made(1)]).decode().split("\n")[:2]
+    schools = school_directory.parse(f"{head};date_fermeture\n{line};2027-07-31\n")
+    days = Days.of(schools, SINCE)
+    assert [days.state(schools[0].uai, day) for day in (date(2027, 7, 31), date(2027, 8, 1))] == [OPEN, CLOSED]
+
+
+@given(st.sets(st.integers(0, 9999), max_size=40), st.integers(0, 9999))
+def test_whoever_is_in_the_file_is_found_and_nobody_else(serials: set[int], other: int) -> None:
+    schools = parsed(addresses([made(each) for each in serials])) if serials else []
+    days = Days.unpacked(*Days.of(schools, SINCE).packed())
+    assert len(days) == len(serials)
+    assert all(days.state(school.uai, SINCE) == OPEN for school in schools)
+    assert (days.state(uai.make("038", other), SINCE) == OPEN) == (other in serials)
