@@ -52,8 +52,8 @@ class Authenticator(Protocol):
         """The principal that the head shows; None when it shows nothing in this way, so that another is asked.
 
         Raises:
-            CredentialsRefused: it does, and these are malformed, unknown, revoked or wrong; the answer does not say
-                which.
+            CredentialsRefused: it does, and these are malformed, unknown, revoked, ended or wrong; the answer does
+                not say which.
         """
 
 

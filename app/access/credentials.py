@@ -7,14 +7,18 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from app.access import scopes as scope
+from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.principals import Kind, Principal
 from app.access.store import Source, SourceRepository, StoredCredential
 from app.core import clock
 from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
+from app.core.clock import Now
 from app.core.errors import CredentialsRefused, RegisterInvalid
 
 SECRET_BYTES = 32
@@ -27,22 +31,32 @@ REPLACING = frozenset(MINORS[2:])
 """Policies under which identifiers of data subjects are replaced."""
 MAX_REASON = 500
 """Characters of the reason for a policy about minors."""
+_UTC = ZoneInfo("UTC")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 
 
 class NewCredential(NamedTuple):
-    """A credential just made: the only time its secret is seen."""
+    """A credential just made: the only time its secret is seen. ``until``: the last day on which it is good; None for
+    no end.
+    """
 
     id: str
     secret: str
+    until: date | None = None
 
 
 class _Known(NamedTuple):
     digest: bytes
     principal: Principal | None
+    ends: datetime
+
+    def holder(self, now: datetime) -> Principal | None:
+        """The principal whose it is; None where it is nobody's, or has ended."""
+        return self.principal if now < self.ends else None
 
 
-_NOBODY = _Known(hashlib.sha256(b"no such credential").digest(), None)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_NOBODY = _Known(hashlib.sha256(b"no such credential").digest(), None, _NEVER)
 
 
 class Access:
@@ -52,9 +66,15 @@ class Access:
     cache, so that a revocation it could not hear of takes effect all the same.
     """
 
-    def __init__(self, repository: SourceRepository, trusted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        repository: SourceRepository,
+        trusted: Callable[[], bool] = lambda: False,
+        now: Now = clock.now,
+    ) -> None:
         self._repository = repository
         self._trusted = trusted
+        self._now = now
         self._known: dict[str, _Known] = {}
         self._sources: dict[str, Source] = {}
 
@@ -71,7 +91,7 @@ class Access:
             secret: Its secret.
 
         Raises:
-            CredentialsRefused: unknown, revoked or wrong; the answer does not say which.
+            CredentialsRefused: unknown, revoked, ended or wrong; the answer does not say which.
         """
         digest = hashlib.sha256(secret).digest()
         # Whoever has not the right secret takes the same steps whatever the id: the cache answers the right one alone,
@@ -79,14 +99,16 @@ class Access:
         # both together, and finds nothing. What these steps cost does not tell an id that exists.
         cache = self._known
         known = cache.get(id, _NOBODY)
-        if hmac.compare_digest(digest, known.digest) and known.principal is not None and self._trusted():
-            return known.principal
+        now = self._now()
+        if hmac.compare_digest(digest, known.digest) and (holder := known.holder(now)) is not None and self._trusted():
+            return holder
         stored = self._repository.issued(id, digest)
-        if stored is None:
-            raise CredentialsRefused("These credentials are unknown, revoked or wrong.")
+        ends = _NEVER if stored is None else stored.ends or _NEVER
+        if stored is None or now >= ends:
+            raise CredentialsRefused("These credentials are unknown, revoked, ended or wrong.")
         kind = Kind.PERSON if stored.source is None else Kind.SOURCE
         principal = Principal(kind, stored.id, scope.closure(stored.scopes), stored.source)
-        cache[id] = _Known(digest, principal)
+        cache[id] = _Known(digest, principal, ends)
         return principal
 
     def source(self, id: str) -> Source:
@@ -138,8 +160,10 @@ class Sources:
         rules: SourceRules,
         audit: AuditSink,
         announcer: Announcer,
+        zone: ZoneInfo = _UTC,
     ) -> None:
-        """``audit`` takes an entry for each change; ``announcer``: of what every process is to take notice.
+        """``audit`` takes an entry for each change; ``announcer``: of what every process is to take notice. ``zone`` is
+        that of the days on which keys end.
 
         ``rules``: of the register, of profiles and of persons' rights, which a source must fit.
         """
@@ -147,6 +171,7 @@ class Sources:
         self._rules = rules
         self._audit = audit
         self._announcer = announcer
+        self._zone = zone
 
     def add(
         self,
@@ -249,9 +274,28 @@ class Sources:
         self._announcer.announce()
         return changed
 
-    def issue(self, *, source: str | None, label: str, scopes: Sequence[str], actor: str) -> NewCredential:
-        """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now."""
+    def issue(
+        self, *, source: str | None, label: str, scopes: Sequence[str], until: date | None = None, actor: str
+    ) -> NewCredential:
+        """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now.
+
+        Args:
+            source: Whose it is; None: a person's.
+            label: What the list calls it.
+            scopes: What it may do.
+            until: The last day on which it is good; None: of a source without end, of a person the end of the school
+                year.
+            actor: For the audit log.
+
+        Raises:
+            RegisterInvalid: a scope or the source is unknown, the source is closed, or the day is past.
+        """
         _known_scopes(scopes)
+        today = clock.now().astimezone(self._zone).date()
+        if source is None and until is None:
+            until = default_last_day(today)
+        if until is not None and until < today:
+            raise RegisterInvalid(f"A key cannot end before today: {until} is past.")
         owner = None if source is None else self._repository.get(source)
         if source is not None and owner is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
@@ -260,7 +304,10 @@ class Sources:
         id = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
-        self._audit.append("credential-created", actor, {"credential": id, "source": source, "scopes": [*scopes]})
+        detail = {"credential": id, "source": source, "scopes": [*scopes]}
+        if until is not None:
+            detail["until"] = until.isoformat()
+        self._audit.append("credential-created", actor, detail)
         self._repository.add_credential(
             StoredCredential(
                 id,
@@ -270,9 +317,26 @@ class Sources:
                 hashlib.sha256(secret.encode()).digest(),
                 clock.now(),
                 None,
+                None if until is None else end_of(until, self._zone),
             )
         )
-        return NewCredential(id, secret)
+        return NewCredential(id, secret, until)
+
+    def last_day(self, credential: StoredCredential) -> date | None:
+        """The last day on which a credential is good; None for no end."""
+        return None if credential.ends is None else last_day_of(credential.ends, self._zone)
+
+    def ending(self, before: date) -> Sequence[StoredCredential]:
+        """Credentials, not revoked, whose last day is before a day, the first to end first; also those that have
+        ended.
+        """
+        limit = end_of(before, self._zone)
+        found = [
+            each
+            for each in self._repository.credentials()
+            if each.revoked is None and each.ends is not None and each.ends < limit
+        ]
+        return sorted(found, key=lambda each: each.ends or _NEVER)
 
     def revoke(self, id: str, *, actor: str) -> int:
         """Revoke a credential, or every one of a source: no process accepts it when this returns.

@@ -72,7 +72,9 @@ class Source(NamedTuple):
 
 
 class StoredCredential(NamedTuple):
-    """A credential as kept: the secret only as its SHA-256 digest (32 bytes)."""
+    """A credential as kept: the secret only as its SHA-256 digest (32 bytes). ``ends``: the instant from which it is
+    good no more, None for no end.
+    """
 
     id: str
     source: str | None
@@ -81,6 +83,7 @@ class StoredCredential(NamedTuple):
     digest: bytes
     created: datetime
     revoked: datetime | None
+    ends: datetime | None = None
 
 
 class SourceRepository:
@@ -206,4 +209,5 @@ def _credential(document: Document) -> StoredCredential:
         bytes(document["digest"]),
         document["created"],
         document["revoked"],
+        document.get("ends"),
     )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
+from app.access.key_ends import SOON
 from app.access.store import StoredCredential
 from app.commands.container import Container
+from app.commands.given import Moment
 from app.commands.screen import instant, out, table
 from app.core.counted import counted
 
 _out = out()
+_STANDING = ("scopes", "created", "until", "revoked")
 _MATCHING = "When several templates match: each must be followed, or one is enough."
 _PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
 _MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
@@ -27,6 +32,8 @@ _REASON = (
 def _show(credential: NewCredential) -> None:
     _out.print(f"key     {credential.id}")
     _out.print(f"secret  {credential.secret}")
+    if credential.until is not None:
+        _out.print(f"until   {credential.until}")
     _out.print("Keep the secret now: it is shown this once. / Conservez le secret : il n'est montré qu'une fois.")
 
 
@@ -127,13 +134,23 @@ def change(
 def list_sources(container: Container) -> None:
     """Show every source with its credentials."""
     rows = table(
-        "source", "name", "processing activity", "mode", "minors", "closed", "key", "scopes", "created", "revoked"
+        "source",
+        "name",
+        "processing activity",
+        "mode",
+        "minors",
+        "closed",
+        "key",
+        "scopes",
+        "created",
+        "until",
+        "revoked",
     )
     for registered, credentials in container.operations.sources.list():
         for place, credential in enumerate(credentials):
             closed = f"{registered.closed:%Y-%m-%d}" if registered.closed else ""
             head = (registered.id, registered.name, registered.activity, registered.mode, registered.minors, closed)
-            rows.add_row(*(head if place == 0 else ("",) * len(head)), credential.id, *_standing(credential))
+            rows.add_row(*(head if place == 0 else ("",) * len(head)), credential.id, *_standing(container, credential))
     _out.print(rows)
 
 
@@ -180,9 +197,20 @@ def credential() -> None:
 @click.option("--source", "owner", help="One more key for this source.")
 @click.option("--scope", "wanted", multiple=True, help="Instead of the role's or the source's scopes. Repeatable.")
 @click.option("--label", default="", help="Whose it is, for the list; a function rather than a name.")
+@click.option(
+    "--until",
+    type=Moment(),
+    help="Last day on which it is good. Default: of a person, 31 August of the school year (from June on, of the next "
+    "one); of a source, no end.",
+)
 @click.pass_obj
 def add_credential(
-    container: Container, role: str | None, owner: str | None, wanted: tuple[str, ...], label: str
+    container: Container,
+    role: str | None,
+    owner: str | None,
+    wanted: tuple[str, ...],
+    label: str,
+    until: datetime | None,
 ) -> None:
     """Make a credential for a role or a source, and print it once."""
     if role is None and owner is None and not wanted:
@@ -190,18 +218,29 @@ def add_credential(
     granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
     _show(
         container.operations.sources.issue(
-            source=owner, label=label or role or "", scopes=granted, actor="cli:credential add"
+            source=owner,
+            label=label or role or "",
+            scopes=granted,
+            until=until.date() if until else None,
+            actor="cli:credential add",
         )
     )
 
 
 @credential.command("list")
+@click.option("--ending", is_flag=True, help=f"Those that end within {SOON.days} days, or have ended, of sources too.")
 @click.pass_obj
-def list_credentials(container: Container) -> None:
-    """Show the credentials that belong to no source."""
-    rows = table("key", "label", "scopes", "created", "revoked")
-    for kept in container.operations.sources.people():
-        rows.add_row(kept.id, kept.label, *_standing(kept))
+def list_credentials(container: Container, ending: bool) -> None:
+    """Show the credentials that belong to no source; or those that end soon, whosever they are."""
+    sources = container.operations.sources
+    if ending:
+        rows = table("key", "source", "label", *_STANDING)
+        for kept in sources.ending(container.platform.today() + SOON):
+            rows.add_row(kept.id, kept.source or "", kept.label, *_standing(container, kept))
+    else:
+        rows = table("key", "label", *_STANDING)
+        for kept in sources.people():
+            rows.add_row(kept.id, kept.label, *_standing(container, kept))
     _out.print(rows)
 
 
@@ -214,10 +253,11 @@ def revoke_credential(container: Container, id: str) -> None:
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 
-def _standing(credential: StoredCredential) -> tuple[str, str, str]:
-    """Scopes of a credential, the day it was created, and the instant it was revoked, if it was."""
+def _standing(container: Container, credential: StoredCredential) -> tuple[str, str, str, str]:
+    """Scopes of a credential, the day it was created, the last on which it is good, and the instant it was revoked."""
     revoked = f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else ""
-    return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", revoked
+    until = container.operations.sources.last_day(credential)
+    return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", str(until or ""), revoked
 
 
 COMMANDS = (source, credential)

@@ -95,6 +95,7 @@ class OperationServices(FeatureServices):
             rules=rules,
             audit=self._governance.sink,
             announcer=self._platform.processes,
+            zone=self._platform.zone,
         )
 
     @cached_property

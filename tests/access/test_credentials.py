@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from types import FrameType
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,8 +15,10 @@ from app.access import scopes
 from app.access.authenticators import RequestHead
 from app.access.basic import Basic
 from app.access.credentials import Access, NewCredential, Sources
+from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.principals import Kind, Principal
 from app.access.store import SourceRepository
+from app.core import clock
 from app.core.errors import CredentialsRefused, DatabaseUnavailable, RegisterInvalid
 from app.platform.mongo.connection import Store
 from tests.sinks import Announcing, Rules, Sink
@@ -248,3 +252,69 @@ def test_implied_scopes() -> None:
     assert scopes.closure((scopes.ALL,)) >= set(scopes.XAPI)
     assert scopes.READ_MINE in scopes.closure((scopes.READ,))
     assert scopes.WRITE not in scopes.closure((scopes.ALL_READ,))
+
+
+# --- ends --------------------------------------------------------------------------------------------
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def test_a_key_is_good_until_its_last_day_and_no_longer_also_from_the_cache(
+    repository: Counting, sources: Sources
+) -> None:
+    today = clock.now().date()
+    key = sources.issue(source=None, label="DPO", scopes=["governance/read"], until=today, actor="t")
+    assert key.until == today
+    now = clock.now()
+    access = Access(repository, lambda: True, lambda: now)
+    assert verify(access, key) is not None and verify(access, key) is not None
+    assert repository.lookups == 1
+    now = datetime.combine(today + timedelta(days=1), time(), UTC)
+    with pytest.raises(CredentialsRefused, match="ended"):
+        verify(access, key)
+    now -= timedelta(microseconds=1)
+    assert verify(access, key) is not None
+
+
+def test_people_get_a_school_year_and_sources_no_end(sources: Sources) -> None:
+    _, key = sources.add("tutor", name="T", activity="p2ia", actor="t")
+    assert key.until is None
+    assert sources.issue(source="tutor", label="", scopes=["statements/write"], actor="t").until is None
+    until = sources.issue(source=None, label="", scopes=["research/read"], actor="t").until
+    assert until == default_last_day(clock.now().date())
+    with pytest.raises(RegisterInvalid, match="past"):
+        sources.issue(source=None, label="", scopes=["research/read"], until=date(2020, 8, 31), actor="t")
+
+
+@pytest.mark.parametrize(
+    ("today", "last"),
+    [
+        (date(2026, 9, 1), date(2027, 8, 31)),
+        (date(2027, 5, 31), date(2027, 8, 31)),
+        (date(2027, 6, 1), date(2028, 8, 31)),
+        (date(2027, 8, 31), date(2028, 8, 31)),
+    ],
+)
+def test_the_school_year_ends_on_31_august_and_never_within_weeks(today: date, last: date) -> None:
+    assert default_last_day(today) == last
+
+
+@pytest.mark.parametrize("last", [date(2027, 8, 31), date(2027, 3, 27), date(2027, 10, 30)])
+def test_the_end_is_the_midnight_of_the_organisation(last: date) -> None:
+    ends = end_of(last, PARIS)
+    assert ends.astimezone(PARIS).replace(tzinfo=None) == datetime.combine(last + timedelta(days=1), time())
+    assert last_day_of(ends, PARIS) == last
+
+
+def test_what_ends_soon_is_listed_the_first_to_end_first_and_what_is_revoked_is_not(sources: Sources) -> None:
+    today = clock.now().date()
+    days = {
+        span: sources.issue(
+            source=None, label="", scopes=["research/read"], until=today + timedelta(days=span), actor="t"
+        ).id
+        for span in (60, 59, 3, 5)
+    }
+    sources.revoke(days[5], actor="t")
+    soon = sources.ending(today + timedelta(days=60))
+    assert [each.id for each in soon] == [days[3], days[59]]
+    assert sources.last_day(soon[0]) == today + timedelta(days=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import click
 import orjson
@@ -79,3 +80,19 @@ def test_the_report_tells_policies_and_those_without_a_reason(container: Contain
     assert "none on record" in run(container, sources.source, "show", "open")
     lines = {line.source: line for line in container.retention.service.report(time.time_ns() // 1_000)}
     assert (lines["open"].concerns_minors, lines["open"].minors, lines["open"].minors_reason) == (True, "off", "")
+
+
+def test_keys_of_people_end_and_those_that_end_soon_are_listed(container: Container) -> None:
+    add(container, "tutor", "--minors", "pseudonymise")
+    made = run(container, sources.credential, "add", "--role", "researcher", "--label", "lab")
+    assert "until   " in made and "-08-31" in made
+    soon = container.platform.today() + timedelta(days=7)
+    run(container, sources.credential, "add", "--role", "dpo", "--label", "DPO", "--until", str(soon))
+    run(container, sources.credential, "add", "--source", "tutor", "--label", "trial", "--until", str(soon))
+    assert str(soon) in row(run(container, sources.credential, "list"), "DPO")
+    assert str(soon) in run(container, sources.source, "list")
+    listed = run(container, sources.credential, "list", "--ending")
+    assert "tutor" in row(listed, "trial") and "governance/read" in row(listed, "DPO")
+    assert "trial" not in run(container, sources.credential, "list")
+    with pytest.raises(RegisterInvalid, match="past"):
+        run(container, sources.credential, "add", "--role", "dpo", "--until", "2020-08-31")
