@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from app.commands import person_access, requests, signed, simulate
 from app.core.personal_data import DeclaredFile
-from app.governance.audit import checkpoints
+from app.governance.audit import checkpoints, spool_file
 from app.keys.providers import file as key_file
 from app.operations.backup import backup_file, tombstone_file
 from app.platform.mongo.embedded import server as embedded
@@ -22,6 +22,7 @@ FILES: tuple[DeclaredFile, ...] = (
     *tombstone_file.FILES,
     *backup_file.FILES,
     *checkpoints.FILES,
+    *spool_file.FILES,
     *export.FILES,
     *person_access.FILES,
     *requests.FILES,

@@ -289,6 +289,13 @@ class Settings:
         form.String(),
         None,
     )
+    audit_spool_dir: Path | None = _setting(
+        "Folder that lasts, on a disk of this host, for audit entries of readings on their way to MongoDB: they are "
+        "durable there before the answer. Empty: `audit-spool` in the data folder with the embedded MongoDB; with "
+        "another one none, entries are written to MongoDB before the answer.",
+        form.String(),
+        None,
+    )
     audit_days: int = _setting(
         "Days that entries of the audit log are kept; then they are removed, and a checkpoint in the log vouches for "
         "them. CNIL (deliberation 2021-122) recommends six months to a year.",
@@ -386,6 +393,14 @@ class Settings:
         return self.vault_token_file or self.data_dir / "vault-token"
 
     @property
+    def spool_dir(self) -> Path | None:
+        """Folder of the spool of audit entries; None: they are written to MongoDB at once."""
+        if self.audit_spool_dir is None and not self.mongodb_uri:
+            # The same disk as the embedded MongoDB's.
+            return self.data_dir / "audit-spool"
+        return self.audit_spool_dir
+
+    @property
     def export_dir(self) -> Path:
         """Folder of data packages."""
         return self.data_dir / "exports"
@@ -450,6 +465,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         "key_file",
         "tombstones_file",
         "audit_checkpoint_dir",
+        "audit_spool_dir",
         "vault_token_file",
         "vault_ca_file",
     ):

@@ -55,6 +55,7 @@ _FORMS = {
     "checkpoint_cron": "five-field cron",
     "tombstones_file": "path",
     "audit_checkpoint_dir": "path",
+    "audit_spool_dir": "path",
     "purposes": "codes, comma-separated",
     "export_cron": "five-field cron",
     "measure_cron": "five-field cron",
@@ -150,6 +151,8 @@ _ADVICE = {
     "Operator: look at MongoDB.",
     "clock-off": "Operator: set the host's clock right (NTP), or MongoDB's if it is that one. Senders: send the same "
     "again later.",
+    "audit-unavailable": "Operator: make room on the disk of the spool of audit entries, or see why MongoDB takes "
+    "none. Senders: send the same request again after `Retry-After`.",
     "storage-full": "Operator: make room on the database's disk. Senders: keep the batch and try later.",
     "operator-error": "Do what the detail says.",
     "settings-invalid": "Correct the variable that the detail names ([settings](settings.md)).",

@@ -314,11 +314,11 @@ def audit_verify(
             )
     if outcome.open:
         rows = table(
-            "chain", "last entry", "written", "vouched for up to", title="Not closed: process alive, or killed"
+            "chain", "last entry", "written", "vouched for up to", "spool", title="Not closed: process alive, or killed"
         )
         for chain in outcome.open:
             vouched = "-" if chain.anchored < 0 else str(chain.anchored)
-            rows.add_row(chain.chain, str(chain.last), instant(chain.last_at), vouched)
+            rows.add_row(chain.chain, str(chain.last), instant(chain.last_at), vouched, chain.host or "-")
         console.print(rows)
     if outcome.intact:
         found = " Each anchor given is in it." if anchors else ""
@@ -413,6 +413,13 @@ def audit_search(
         console.print(
             "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, period) "
             "may have given statements of theirs too: look at statements-read of the period."
+        )
+    for behind in container.governance.audit.spools.behind():
+        standing = "is behind" if behind.lives else "was killed or is cut off"
+        console.print(
+            Text(
+                f"Host {behind.host} {standing}: what it read since {instant(behind.since)} may not be here yet.", "red"
+            )
         )
 
 

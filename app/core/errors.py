@@ -431,6 +431,14 @@ class StorageFull(Unavailable):
     title_fr = "Écriture impossible : le disque de la base de données est plein ; libérez de la place"
 
 
+class AuditUnavailable(Unavailable):
+    """The entry of a reading cannot be written to this host's spool of the audit log; nothing was given out."""
+
+    code = "audit-unavailable"
+    title = "Reading refused: its audit entry cannot be written on this host; send the same request again later"
+    title_fr = "Lecture refusée : son entrée d'audit ne peut être écrite sur cet hôte ; réessayez plus tard"
+
+
 # --- what an operator gave ------------------------------------------------------------------------
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Event
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from app.core.audit_sink import AuditSink
 from app.core.errors import FileRefused, SillageError
 from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import Audit
+from app.governance.audit.spool import HostSpools, Spool
 from app.governance.audit.store import AuditRepository
 from app.governance.kept_since import KeptSince
 from app.governance.register.purposes import Purpose
@@ -19,17 +21,21 @@ from app.governance.register.service import Register
 from app.governance.register.store import ProcessingActivityRepository
 from app.keys import wiring
 from app.keys.wiring import KeyServices
+from app.platform.cluster.processes import notes
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.settings import split_purposes
 
 
-class RequestPurpose(Protocol):
-    """The purpose of the request that is answered."""
+class OverHttp(Protocol):
+    """The purpose of the request that is answered, and the metrics of this process."""
 
     def stated_purpose(self) -> Mapping[str, object]:
         """The purpose of the current request, for the detail of an audit entry; empty outside a request."""
+
+    def spooled(self, waiting: int, seconds: float, aside: int) -> None:
+        """Count entries of the audit log that wait in the spool, since when, and files that are kept."""
 
 
 class Needs(wiring.Needs, Protocol):
@@ -40,8 +46,8 @@ class Needs(wiring.Needs, Protocol):
         """The organisation's keys."""
 
     @property
-    def web(self) -> RequestPurpose:
-        """The request that is answered."""
+    def web(self) -> OverHttp:
+        """The request that is answered, and metrics."""
 
 
 class GovernanceServices(FeatureServices):
@@ -53,6 +59,7 @@ class GovernanceServices(FeatureServices):
         self._settings = container.settings
         self._platform = container.platform
         self._keys = container.keys
+        self._spool: Spool | None = None
 
     @cached_property
     def purpose(self) -> Purpose:
@@ -72,8 +79,48 @@ class GovernanceServices(FeatureServices):
             clock.random_bytes,
             lambda: {**self.purpose.stated(), **self._container.web.stated_purpose()},
         )
+        log.spools = self._spools(log)
         self._container.closing.callback(_close, log)
         return log
+
+    def _spools(self, log: Audit) -> HostSpools:
+        settings, store = self._settings, self._platform.store
+        return HostSpools(
+            settings.spool_dir,
+            log,
+            AuditRepository(store),
+            store=self._keys.organisation.mac("audit-spool", settings.database.encode()).hex()[:32],
+            host=socket.gethostname(),
+            now=store.clock.now_us,
+            notes=lambda: notes(store, "spool", settings.process_ttl_seconds),
+        )
+
+    def start_spool(self) -> None:
+        """Have the readings of this process, which serves, written to the spool, if there is to be one."""
+        folder, platform = self._settings.spool_dir, self._platform
+        if folder is None:
+            return
+        self._spool = Spool(
+            folder,
+            self._spools(self.audit),
+            self.audit,
+            AuditRepository(platform.store),
+            within=platform.store.within,
+            note=partial(platform.presence.note, "spool"),
+            tell=self._container.web.spooled,
+        )
+        self._spool.start()
+        self._container.closing.callback(self._spool.close)
+        self.audit.spool_to(self._spool)
+
+    def require_spool(self) -> None:
+        """Refuse to serve while audit entries of readings could not be written.
+
+        Raises:
+            AuditUnavailable: they cannot be.
+        """
+        if self._spool is not None:
+            self._spool.require()
 
     @cached_property
     def sink(self) -> AuditSink:

@@ -370,7 +370,8 @@ def serve(settings: Settings, build: Callable[[Settings], Flask] = create_app) -
         embedded.warn_in_production(settings)
         uri = stack.enter_context(embedded.choose(settings))
         try:
-            _Server(replace(settings, mongodb_uri=uri), build, metrics).run()
+            # Which spool there is goes by what the operator set.
+            _Server(replace(settings, mongodb_uri=uri, audit_spool_dir=settings.spool_dir), build, metrics).run()
         except HaltServer as halted:
             # Gunicorn means to turn this into an exit code, but a second worker that fails while it stops for the
             # first one makes it raise again.

@@ -14,7 +14,7 @@ from app.core import clock, contracts
 from app.core.errors import FileRefused, SettingsInvalid
 from app.crypto import kinds
 from app.crypto.bodies import DICTIONARIES, Bodies
-from app.governance.wiring import RequestPurpose
+from app.governance.wiring import OverHttp
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
@@ -61,7 +61,7 @@ class ErasingServices(Protocol):
         """Erasures under way."""
 
 
-class CountingWeb(RequestPurpose, Protocol):
+class CountingWeb(OverHttp, Protocol):
     """The services of ``web/`` that these, and those below, ask."""
 
     @property

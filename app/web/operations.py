@@ -73,6 +73,24 @@ class Metrics:
             "HTTP workers that left for taking more memory than they may.",
             registry=self._registry,
         )
+        self._spool_entries = Gauge(
+            "sillage_audit_spool_entries",
+            "Audit entries in the spool of this host that MongoDB does not have yet.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._spool_age = Gauge(
+            "sillage_audit_spool_age_seconds",
+            "For how long the oldest of these has been waiting.",
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        self._spool_aside = Gauge(
+            "sillage_audit_spool_damaged_files",
+            "Files of the spool of this host that were found altered, and are kept.",
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
         Gauge(
             "sillage_info", "The running version.", ("version",), registry=self._registry, multiprocess_mode="max"
         ).labels(version).set(1)
@@ -103,6 +121,12 @@ class Metrics:
     def memory(self, taken: int) -> None:
         """Bytes that this worker takes in memory."""
         self._memory.set(taken)
+
+    def spooled(self, waiting: int, seconds: float, aside: int) -> None:
+        """Audit entries that wait in the spool, since when, and files that are kept."""
+        self._spool_entries.set(waiting)
+        self._spool_age.set(seconds)
+        self._spool_aside.set(aside)
 
     def replaced(self) -> None:
         """This worker leaves for the memory it takes."""

@@ -68,6 +68,10 @@ class WebServices(FeatureServices):
         """The purpose of the current request, for the detail of an audit entry; empty outside a request."""
         return stated()
 
+    def spooled(self, waiting: int, seconds: float, aside: int) -> None:
+        """Count entries of the audit log that wait in the spool, since when, and files that are kept."""
+        self.metrics.spooled(waiting, seconds, aside)
+
     @cached_property
     def standing(self) -> Standing:
         """The standing of the store, for ``/metrics``."""

@@ -159,6 +159,7 @@ class Lifecycle:
         # A restore looks for living processes once it has noted itself, and this process, now that it is among them,
         # for that note: whichever came first, one of them sees the other.
         restoring.refuse_unfinished(container.platform.store)
+        container.governance.start_spool()
         stop = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(stop,), name="housekeeping", daemon=True)
         keeper.start()

@@ -16,6 +16,11 @@ its process has ended, and that all chains together can be cut back to one momen
 there is the digest of an anchor, kept in another place, or a signed checkpoint that holds it
 (``app/governance/audit/checkpoints.py``): given it, ``verify`` proves the log up to that anchor.
 
+A process that serves may write its readings to a **spool** on its host's disk (``app/governance/audit/spool.py``), from
+where they follow to MongoDB within two seconds: a chain of their own, whose first entry names the host. So each chain
+is written in one way alone, and its order holds. A chain of a spool that is not closed, whose process has ended and
+whose file is not here, is a *gap*: what it holds beyond its last entry in MongoDB is on that host, or lost with it.
+
 Entries that are old enough go (``app/governance/audit/retention.py``), from the front of their chains. Before they do,
 an entry is written that says, of each of these chains, which is the last to go and its MAC. So ``verify`` knows what
 was removed for its age from what was removed by somebody, for as long as anything refers to it.
@@ -26,9 +31,9 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -188,19 +193,25 @@ KINDS = frozenset(
     }
 )
 
+SPOOLED = frozenset({STATEMENTS_READ, DOCUMENTS_READ, PERSON_READ, AGGREGATE_READ})
+"""Kinds of the entries that go to the spool, where there is one."""
+
 ANCHOR_EVERY_US = 10 * 60 * 1_000_000
 """Microseconds between anchors: entries of a serving process that quote the ends of the chains."""
 
 _log = structlog.stdlib.get_logger("sillage.audit")
 _ANCHORING = (CHAIN_OPENED, ANCHOR)
 _ANCHOR_RETRY_US = 60 * 1_000_000
-_FIRST_PREV = bytes(32)
+FIRST_PREV = bytes(32)
+"""MAC of the entry before the first one of a chain."""
 # Clocks of two hosts may differ by this much without an anchor passing over an entry.
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
 _TRIES = 5
 # A process that wrote nothing for so long begins another chain; less than any entry is kept (SILLAGE_AUDIT_DAYS).
 _STALE_US = 25 * 86_400 * 1_000_000
 _FINDINGS_SHOWN = 200
+# A process that has just begun a chain in its spool is among those that live a heartbeat later.
+_GAP_US = 10 * 1_000_000
 
 
 class Finding(NamedTuple):
@@ -209,7 +220,7 @@ class Finding(NamedTuple):
     Attributes:
         chain: The chain; empty for an anchor that is nowhere.
         n: The place in it, from 0.
-        kind: ``altered``, ``missing``, ``broken-link``, ``truncated``, ``after-close``, ``damaged`` or
+        kind: ``altered``, ``missing``, ``broken-link``, ``truncated``, ``after-close``, ``damaged``, ``gap`` or
             ``anchor-missing``.
         message: What was found.
     """
@@ -228,12 +239,14 @@ class OpenChain(NamedTuple):
         last: Its last entry.
         last_at: When that was written, microseconds since 1970 UTC.
         anchored: Last entry that another chain vouches for, -1 for none; what follows it could have been cut.
+        host: The host in whose spool it is written; empty for a chain that is written to MongoDB at once.
     """
 
     chain: str
     last: int
     last_at: int
     anchored: int
+    host: str = ""
 
 
 class Front(NamedTuple):
@@ -308,13 +321,78 @@ class Asked(NamedTuple):
     tokens: tuple[str, ...] = ()
 
 
-class _New(NamedTuple):
+class New(NamedTuple):
     """An entry that has no place yet."""
 
     at: int
     kind: str
     actor: str
     detail: Detail
+
+
+class Behind(NamedTuple):
+    """A host whose readings are not all in MongoDB.
+
+    Attributes:
+        host: Its name.
+        chain: The chain in its spool.
+        since: What it read from then on may be lacking, microseconds since 1970 UTC.
+        lives: Whether the process that writes the chain lives.
+    """
+
+    host: str
+    chain: str
+    since: int
+    lives: bool
+
+
+class SpoolWriter(Protocol):
+    """Takes the readings of this process, onto the disk of this host."""
+
+    def append(self, new: New) -> None:
+        """Append an entry; it is durable when this returns."""
+
+
+class Spools(Protocol):
+    """The spools of the hosts, as the log sees them."""
+
+    def settle(self) -> None:
+        """Have what waits on this host now shipped, if that is possible within seconds."""
+
+    def living(self) -> frozenset[str]:
+        """The chains of spools whose processes live."""
+
+    def here(self) -> frozenset[str]:
+        """The chains of the files on this host."""
+
+    def findings(self) -> Sequence[Finding]:
+        """Faults of the files on this host."""
+
+    def behind(self) -> Sequence[Behind]:
+        """The hosts whose readings are not all in MongoDB."""
+
+
+class NoSpools:
+    """No spools, of no host."""
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def living(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def here(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def findings(self) -> Sequence[Finding]:
+        """None."""
+        return ()
+
+    def behind(self) -> Sequence[Behind]:
+        """None."""
+        return ()
 
 
 class Audit:
@@ -340,6 +418,7 @@ class Audit:
         self._clock = clock
         self._random = random_bytes
         self._context = context
+        self.spools: Spools = NoSpools()
         self._begin()
         restart = weakref.WeakMethod(self._begin)
 
@@ -351,10 +430,11 @@ class Audit:
         os.register_at_fork(after_in_child=after_fork)
 
     def _begin(self) -> None:
-        self._inserts: GroupCommit[_New, Entry] = GroupCommit(self._insert)
+        self._spool: SpoolWriter | None = None
+        self._inserts: GroupCommit[New, Entry] = GroupCommit(self._insert)
         self._chain = ""
         self._next = 0
-        self._prev = _FIRST_PREV
+        self._prev = FIRST_PREV
         self._last_at = 0
         # After a failed insert nobody knows what of it was stored: the chain's end is read again.
         self._certain = True
@@ -372,9 +452,18 @@ class Audit:
 
         Raises:
             TypeError: the detail holds what is not JSON.
-            DatabaseUnavailable, StorageFull: the entry may not be stored; do not go on with what it was to record.
+            DatabaseUnavailable, StorageFull, AuditUnavailable: the entry may not be stored; do not go on with what it
+                was to record.
         """
-        self._write(kind, actor, {**detail, **self._context()})
+        new = self._new(kind, actor, {**detail, **self._context()})
+        if self._spool is not None and kind in SPOOLED:
+            self._spool.append(new)
+        else:
+            self._inserts.put(new)
+
+    def spool_to(self, spool: SpoolWriter | None) -> None:
+        """Write the readings of this process to a spool from now on, or to MongoDB at once."""
+        self._spool = spool
 
     def anchor(self, actor: str = "job:audit-anchor") -> str:
         """Quote the ends of the chains that grew since this process's last anchor.
@@ -439,12 +528,19 @@ class Audit:
                 its own chain is proved up to it, and every other one up to what it quotes.
             places: Entries that somebody vouches for outside the database.
         """
+        # What waits on this host is checked in MongoDB, where it is in a moment; what cannot be shipped, where it is.
+        self.spools.settle()
         cuts = self.cuts()
         claims = self.claims(cuts)
         for place in places:
             if place.n >= claims.get(place.chain, (-1, b""))[0]:
                 claims[place.chain] = (place.n, place.mac)
-        return _Check(self.genuine, claims, anchors, cuts).run(self._repository.stream(), progress)
+        check = _Check(self.genuine, claims, anchors, cuts)
+        known = self.spools.living() | self.spools.here()
+        check.read(self._repository.stream(), progress)
+        check.gaps(known | self.spools.living() | self.spools.here(), self._clock() - _GAP_US)
+        check.add(self.spools.findings())
+        return check.verification()
 
     def newest(self, kinds: Sequence[str] = (), before: int | None = None, limit: int = 100) -> list[Entry]:
         """The newest entries first; ``before`` in microseconds since 1970 UTC."""
@@ -461,6 +557,8 @@ class Audit:
         Raises:
             BadCursor: the cursor was altered, or is of another question.
         """
+        if cursor is None:
+            self.spools.settle()
         question = orjson.dumps([*asked._replace(kinds=tuple(sorted(asked.kinds)))]).decode()
         place = f"audit-search:{question}"
         listed = self._repository.newest(
@@ -508,13 +606,16 @@ class Audit:
     # --- writing ------------------------------------------------------------------------------
 
     def _write(self, kind: str, actor: str, detail: Detail) -> Entry:
+        return self._inserts.put(self._new(kind, actor, detail))
+
+    def _new(self, kind: str, actor: str, detail: Detail) -> New:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of audit entry: {kind}")
         if not _is_json(detail):  # it fails its own caller, not all who share the insert
             raise TypeError("the detail of an audit entry is not JSON")
-        return self._inserts.put(_New(self._clock(), kind, actor, detail))
+        return New(self._clock(), kind, actor, detail)
 
-    def _insert(self, group: Sequence[_New]) -> list[Entry]:
+    def _insert(self, group: Sequence[New]) -> list[Entry]:
         """Write entries; each as it was written."""
         # Nothing follows the end of a chain.
         order = sorted(range(len(group)), key=lambda place: group[place].kind == CHAIN_CLOSED)
@@ -539,15 +640,22 @@ class Audit:
         raise DatabaseUnavailable("The audit log could not be written.")
 
     def _open(self) -> None:
+        first = self.opening({})
+        if not self._repository.insert([first]):
+            raise DatabaseUnavailable("The audit log could not be opened.")
+        self._chain, self._next, self._prev, self._certain, self._last_at = first.chain, 1, first.mac, True, first.at
+        self._quoted_at = first.at
+
+    def opening(self, detail: Detail) -> Entry:
+        """The first entry of a chain that begins now, with ``detail`` beside the ends of the others; not written."""
         at = self._clock()
         # Sorts by time, so that a listing by chain is a listing by age.
         chain = f"{at:016x}-{self._random(6).hex()}"
-        opening = _New(at, CHAIN_OPENED, "process", {"heads": self._heads(at)})
-        first = self._entry(chain, 0, _FIRST_PREV, opening)
-        if not self._repository.insert([first]):
-            raise DatabaseUnavailable("The audit log could not be opened.")
-        self._chain, self._next, self._prev, self._certain, self._last_at = chain, 1, first.mac, True, at
-        self._quoted_at = at
+        return self.entry(chain, 0, FIRST_PREV, New(at, CHAIN_OPENED, "process", {"heads": self._heads(at), **detail}))
+
+    def closing(self, chain: str, n: int, prev: bytes, detail: Detail) -> Entry:
+        """The last entry of a chain that ends now; not written."""
+        return self.entry(chain, n, prev, New(self._clock(), CHAIN_CLOSED, "process", detail))
 
     def _find_end(self) -> None:
         head = self._repository.head(self._chain)
@@ -556,23 +664,24 @@ class Audit:
             self._next, self._prev = head.n + 1, head.mac
         self._certain = True
 
-    def _entries(self, group: Sequence[_New]) -> list[Entry]:
+    def _entries(self, group: Sequence[New]) -> list[Entry]:
         n, prev = self._next, self._prev
         entries = []
         for new in group:
-            entry = self._entry(self._chain, n, prev, new)
+            entry = self.entry(self._chain, n, prev, new)
             entries.append(entry)
             n, prev = n + 1, entry.mac
         return entries
 
-    def _entry(self, chain: str, n: int, prev: bytes, new: _New) -> Entry:
+    def entry(self, chain: str, n: int, prev: bytes, new: New) -> Entry:
+        """An entry at its place, with its MAC; not written."""
         bare = Entry(chain, n, new.at, new.kind, new.actor, new.detail, prev, b"")
-        return bare._replace(mac=self._keys.audit_mac(_canonical(bare)))
+        return bare._replace(mac=self._keys.audit_mac(canonical(bare)))
 
     def genuine(self, entry: Entry) -> bool:
         """True if an entry is as this organisation wrote it, at this place of this chain."""
         # What is not JSON has no canonical form, and cannot have been written here.
-        return _is_json(entry.detail) and self._keys.audited(entry.at, _canonical(entry), entry.mac)
+        return _is_json(entry.detail) and self._keys.audited(entry.at, canonical(entry), entry.mac)
 
     def _heads(self, now: int) -> list[list[str | int]]:
         """The ends of the chains that grew since this process quoted them, or, at its first time, since anybody did."""
@@ -637,8 +746,9 @@ class _Check:
         self._seen: set[str] = set()
         self._last: Entry | None = None
         self._closed_at: int | None = None
+        self._host = ""
 
-    def run(self, entries: Iterator[Entry], progress: Callable[[int], None] | None) -> Verification:
+    def read(self, entries: Iterator[Entry], progress: Callable[[int], None] | None) -> None:
         for entry in entries:
             if self._last is None or entry.chain != self._last.chain:
                 self._end_chain()
@@ -662,6 +772,25 @@ class _Check:
             self._found(chain, 0, "damaged", "was found not to be whole when old entries were removed, and was kept")
         for anchor in sorted(self._wanted):
             self._found("", 0, "anchor-missing", f"no genuine anchor has the digest {anchor}")
+
+    def gaps(self, known: Collection[str], before: int) -> None:
+        """Find the chains of spools that are neither closed nor known, if their last entry is old enough."""
+        for chain in self._open:
+            if chain.host and chain.chain not in known and chain.last_at < before:
+                self._found(
+                    chain.chain,
+                    chain.last + 1,
+                    "gap",
+                    f"the spool of host {chain.host} is not there: what it read from here on is on that host, or lost",
+                )
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add what was found elsewhere."""
+        for finding in findings:
+            self._found(*finding)
+
+    def verification(self) -> Verification:
+        """The outcome."""
         return Verification(
             self._entries,
             len(self._seen),
@@ -675,7 +804,8 @@ class _Check:
         self._seen.add(entry.chain)
         self._last = None
         self._closed_at = None
-        if entry.n == 0 and (entry.kind != CHAIN_OPENED or entry.prev != _FIRST_PREV):
+        self._host = host_of(entry)
+        if entry.n == 0 and (entry.kind != CHAIN_OPENED or entry.prev != FIRST_PREV):
             self._found(entry.chain, 0, "altered", "the chain does not begin as a chain does")
 
     def _follow(self, entry: Entry) -> None:
@@ -708,6 +838,8 @@ class _Check:
             self._found(entry.chain, entry.n, "altered", "is not the entry that an anchor quotes")
         if entry.kind == CHAIN_CLOSED and genuine:
             self._closed_at = entry.n
+            if entry.detail.get("damaged"):
+                self._found(entry.chain, entry.n, "damaged", f"its spool on host {self._host} was altered; it is there")
         if entry.kind in _ANCHORING and genuine:
             self._wanted.discard(entry.mac.hex())
 
@@ -724,7 +856,7 @@ class _Check:
                 f"an anchor quotes {counted(claimed + 1, 'entry', 'entries')}; left: {last.n + 1}",
             )
         elif self._closed_at is None:
-            self._open.append(OpenChain(last.chain, last.n, last.at, claimed))
+            self._open.append(OpenChain(last.chain, last.n, last.at, claimed, self._host))
 
     def _found(self, chain: str, n: int, kind: str, message: str) -> None:
         self._broken += 1
@@ -732,7 +864,12 @@ class _Check:
             self._findings.append(Finding(chain, n, kind, message))
 
 
-def _canonical(entry: Entry) -> bytes:
+def host_of(entry: Entry) -> str:
+    """The host in whose spool a chain is written, by its first entry; empty for none."""
+    return str(entry.detail.get("host", "")) if entry.kind == CHAIN_OPENED else ""
+
+
+def canonical(entry: Entry) -> bytes:
     """The bytes that an entry's MAC covers: all of it but the MAC, as JSON with sorted keys."""
     return orjson.dumps(
         [entry.chain, entry.n, entry.at, entry.kind, entry.actor, entry.prev.hex(), entry.detail],
@@ -770,7 +907,9 @@ def _quoted(heads: Iterator[Head]) -> list[list[str | int]]:
 
 def check_front(entries: Iterator[Entry], genuine: Callable[[Entry], bool], cuts: Cuts) -> bool:
     """True if the entries at the front of one chain are whole, and follow from what was removed before them."""
-    return _Check(genuine, {}, (), cuts).run(entries, None).intact
+    check = _Check(genuine, {}, (), cuts)
+    check.read(entries, None)
+    return check.verification().intact
 
 
 def _unquoted(detail: Detail, name: str = "heads") -> Iterator[tuple[str, int, bytes]]:

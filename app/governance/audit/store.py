@@ -132,6 +132,42 @@ class AuditRepository:
                 return False
         return True
 
+    def ship(self, entries: Sequence[Entry]) -> int:
+        """Insert what is not there yet of entries that have their places; durable when this returns.
+
+        Returns:
+            The number of places that hold another entry, as they did before.
+        """
+        with translated():
+            try:
+                self._collection.insert_many(map(_document, entries), ordered=False)
+                return 0
+            except BulkWriteError as failed:
+                refused = failed.details["writeErrors"]
+                if any(error["code"] != _DUPLICATE for error in refused):
+                    raise
+                taken = [entries[error["index"]] for error in refused]
+            ids = [_document(entry)["_id"] for entry in taken]
+            there = {(one.n, one.mac) for one in map(_entry, self._collection.find({"_id": {"$in": ids}}))}
+        return sum((entry.n, entry.mac) not in there for entry in taken)
+
+    def open_spools(self) -> dict[str, tuple[str, int]]:
+        """The host of each chain that is written in a spool and not closed, and when its last entry here was written.
+
+        Whether these entries are genuine nobody looks.
+        """
+        spooled = {"kind": "chain-opened", "detail.host": {"$type": "string"}}
+        with translated():
+            hosts = {
+                str(document["_id"]["chain"]): str(document["detail"]["host"])
+                for document in self._collection.find(spooled, {"detail.host": 1})
+                if isinstance(document["_id"], dict) and "chain" in document["_id"]
+            }
+            for document in self._collection.find({"kind": "chain-closed"}, {"_id": 1}):
+                hosts.pop(str(document["_id"].get("chain")) if isinstance(document["_id"], dict) else "", None)
+        heads = ((chain, host, self.head(chain)) for chain, host in hosts.items())
+        return {chain: (host, head.at) for chain, host, head in heads if head is not None}
+
     def head(self, chain: str) -> Entry | None:
         """The last entry of a chain."""
         with translated():

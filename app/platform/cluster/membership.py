@@ -116,6 +116,7 @@ class Presence:
         self._bound = 0
         self._epoch = -1
         self._away = False
+        self._noted: dict[str, object] = {}
         # Fences that no write uses now.
         self._writers = writers
         self._free = list(range(writers))
@@ -162,6 +163,10 @@ class Presence:
         """
         if self._away:
             raise DatabaseUnavailable("The database does not answer now. Send the same request again later.")
+
+    def note(self, name: str, value: object) -> None:
+        """Have something beside the heartbeat of this process from the next one on (``processes.notes``)."""
+        self._noted[name] = value
 
     def require_right_clock(self) -> None:
         """Refuse to write anything while this host's clock is off. Asks MongoDB only when that would be news.
@@ -285,11 +290,23 @@ class Presence:
         watermark = self._low_watermark()
         # In this order: a stamp that was reserved before the caches were emptied is not beyond ``last``.
         epoch, last = max(self._epoch, 0), self._last
+        noted = {name: {"$literal": value} for name, value in self._noted.copy().items()}
         started = clock.steady()
         with translated():
             answer = self._collection.update_one(
                 {"_id": self._name},
-                [{"$set": {"floor": watermark, "last": last, "beat": self._beat + 1, "epoch": epoch, "at": "$$NOW"}}],
+                [
+                    {
+                        "$set": {
+                            "floor": watermark,
+                            "last": last,
+                            "beat": self._beat + 1,
+                            "epoch": epoch,
+                            "at": "$$NOW",
+                        }
+                        | noted
+                    }
+                ],
             )
         answered = clock.steady()
         if not answer.matched_count:

@@ -45,3 +45,11 @@ def next_epoch(store: Store) -> int:
             {"_id": EPOCH}, {"$inc": {"n": 1}}, upsert=True, return_document=True
         )
     return int((document or {"n": 0})["n"])
+
+
+def notes(store: Store, name: str, ttl: float) -> list[object]:
+    """Notes of living processes under a name (``Presence.note``): of those heard of in the last ``ttl`` seconds."""
+    lives = {"$gt": ["$at", {"$subtract": ["$$NOW", round(ttl * 1_000)]}]}
+    with translated():
+        found = store.collection(NAME).find({name: {"$exists": True}, "$expr": lives}, {name: 1})
+        return [document[name] for document in found]

@@ -154,7 +154,9 @@ def blueprint(
         )
         page = search.find(wanted, said["cursor"], said["limit"], who=principal.id)
         label = labels()
-        return answer({"entries": [_entry_of_audit(entry, label) for entry in page.entries], "next": page.next})
+        behind = [{"host": one.host, "since": instant(one.since), "alive": one.lives} for one in audit.spools.behind()]
+        entries = [_entry_of_audit(entry, label) for entry in page.entries]
+        return answer({"entries": entries, "next": page.next, "behind": behind})
 
     return routes
 

@@ -31,6 +31,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     ready = {
         "database": lifecycle.reach,
         "clock": container.platform.store.clock.require,
+        "audit": container.governance.require_spool,
         "migrations": operations.remembered(lifecycle.recheck, 5.0),
     }
     return (

@@ -24,8 +24,9 @@ from app.governance.audit.log import (
     CHAIN_OPENED,
     STATEMENTS_READ,
     Audit,
+    New,
     Verification,
-    _canonical,
+    canonical,
     readable,
 )
 from app.governance.audit.store import AuditRepository, Entry
@@ -293,17 +294,11 @@ def test_an_entry_after_the_end_is_found(make: Callable[[], Audit], store: Store
     closing = list(AuditRepository(store).stream())[-1]
     assert closing.kind == CHAIN_CLOSED
     # Even the holder of the key cannot lengthen a closed chain unseen.
-    forged = Audit(AuditRepository(store), vault, lambda: START, os.urandom)._entry(
-        closing.chain, closing.n + 1, closing.mac, _new()
+    forged = Audit(AuditRepository(store), vault, lambda: START, os.urandom).entry(
+        closing.chain, closing.n + 1, closing.mac, New(START, STATEMENTS_READ, "x", {})
     )
     AuditRepository(store).insert([forged])
     assert kinds(audit.verify()) == {"after-close"}
-
-
-def _new() -> object:
-    from app.governance.audit.log import _New
-
-    return _New(START, STATEMENTS_READ, "credential-1", {})
 
 
 def test_a_tail_cut_off_is_found_by_an_anchor_of_another_chain(make: Callable[[], Audit], store: Store) -> None:
@@ -495,7 +490,7 @@ def test_a_chain_written_again_under_the_same_key_differs_from_what_an_anchor_qu
     prev = own[0].mac
     for entry in own[1:]:
         bare = entry._replace(actor="credential-9", prev=prev)
-        again = bare._replace(mac=vault.audit_mac(_canonical(bare)))
+        again = bare._replace(mac=vault.audit_mac(canonical(bare)))
         store.collection("audit").update_one(
             place(chain, entry.n), {"$set": {"actor": again.actor, "prev": again.prev, "mac": again.mac}}
         )
@@ -597,6 +592,6 @@ def test_an_entry_replaced_under_the_same_key_does_not_fit_the_next(
     entry = list(AuditRepository(store).stream())[2]
     forged = entry._replace(actor="credential-9")
     store.collection("audit").update_one(
-        place(entry.chain, 2), {"$set": {"actor": forged.actor, "mac": vault.audit_mac(_canonical(forged))}}
+        place(entry.chain, 2), {"$set": {"actor": forged.actor, "mac": vault.audit_mac(canonical(forged))}}
     )
     assert [(finding.kind, finding.n) for finding in audit.verify().findings] == [("broken-link", 3)]

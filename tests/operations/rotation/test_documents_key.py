@@ -14,7 +14,7 @@ from app.core import clock
 from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
-from app.governance.audit.log import _canonical
+from app.governance.audit.log import canonical
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.operations.rotation import documents_key as rules
@@ -382,7 +382,7 @@ def test_who_has_the_old_audit_key_forges_nothing_that_is_later(
     (last,) = container.governance.audit.newest(limit=1)
     for later, intact in ((0, True), (60 * 60 * 1_000_000, False)):
         forged = last._replace(at=last.at + later, actor="nobody")
-        mac = MacKey(old, container.settings.organisation).mac("audit", _canonical(forged))
+        mac = MacKey(old, container.settings.organisation).mac("audit", canonical(forged))
         assert container.governance.audit.genuine(forged._replace(mac=mac)) is intact
 
 
