@@ -61,31 +61,31 @@ class KeyPair:
     """Two keys of one learner, while one takes the place of the other (``docs/adr/0051-new-keys-for-learners.md``).
 
     Attributes:
-        sealing: What seals now, and is tried first.
+        encrypting: What encrypts now, and is tried first.
         other: What opens besides.
     """
 
-    __slots__ = ("other", "sealing")
+    __slots__ = ("encrypting", "other")
 
-    def __init__(self, sealing: AESGCM, other: AESGCM) -> None:
-        self.sealing = sealing
+    def __init__(self, encrypting: AESGCM, other: AESGCM) -> None:
+        self.encrypting = encrypting
         self.other = other
 
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
         """Encrypt with the one that encrypts now."""
-        return self.sealing.encrypt(nonce, data, associated_data)
+        return self.encrypting.encrypt(nonce, data, associated_data)
 
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes:
         """Decrypt with either; raises ``InvalidTag``."""
         try:
-            return self.sealing.decrypt(nonce, data, associated_data)
+            return self.encrypting.decrypt(nonce, data, associated_data)
         except InvalidTag:
             return self.other.decrypt(nonce, data, associated_data)
 
 
-def sealing_alone(cipher: Cipher) -> Cipher:
+def encrypting_alone(cipher: Cipher) -> Cipher:
     """The key that encrypts, without one that only decrypts."""
-    return cipher.sealing if isinstance(cipher, KeyPair) else cipher
+    return cipher.encrypting if isinstance(cipher, KeyPair) else cipher
 
 
 class Wrapped(NamedTuple):

@@ -131,7 +131,7 @@ class SubjectKeys:
         A ``KeyPair`` that seals with the newer one, whatever the stage, for those who have two.
         """
         documents = self._read(set(subjects))
-        return {subject: _ready(keys) for subject, keys in self._unwrapped(documents, newer_seals=True).items()}
+        return {subject: _ready(keys) for subject, keys in self._unwrapped(documents, newer_encrypts=True).items()}
 
     def forget(self) -> None:
         """Drop every opened key from memory, and keep none that is being fetched now."""
@@ -158,7 +158,7 @@ class SubjectKeys:
         if any("next" in document for document in documents):
             # Asked after the keys: it is never behind what they are used for.
             stage = rekeying.stage(self._rekeyings)
-        opened = self._unwrapped(documents, newer_seals=stage in rekeying.SEALING_ANEW)
+        opened = self._unwrapped(documents, newer_encrypts=stage in rekeying.ENCRYPTING_ANEW)
         if stage is rekeying.Stage.CLOSING:
             # What is still under the old one came too late, and whoever wrote it is to notice (``rekey.py``).
             opened = {subject: (keys[0], None) for subject, keys in opened.items()}
@@ -170,7 +170,7 @@ class SubjectKeys:
             wanted = {"_id": {"$in": list(subjects)}}
             return list(self._collection.find(wanted, {"version": 1, "key": 1, "next": 1}))
 
-    def _unwrapped(self, documents: Sequence[Document], *, newer_seals: bool) -> dict[bytes, _Opened]:
+    def _unwrapped(self, documents: Sequence[Document], *, newer_encrypts: bool) -> dict[bytes, _Opened]:
         """Learners' keys as they are stored, opened in one go."""
         wrapped = [
             (subject_place(self._organisation, bytes(document["_id"])), Wrapped(document["version"], bytes(sealed)))
@@ -182,7 +182,7 @@ class SubjectKeys:
         opened: dict[bytes, _Opened] = {}
         for document in documents:
             first, second = next(keys), next(keys) if "next" in document else None
-            opened[bytes(document["_id"])] = (second, first) if second and newer_seals else (first, second)
+            opened[bytes(document["_id"])] = (second, first) if second and newer_encrypts else (first, second)
         return opened
 
     def _remember(self, opened: Mapping[bytes, _Opened], began: float, generation: int) -> None:
@@ -225,8 +225,8 @@ class SubjectKeys:
 
 
 def _ready(keys: _Opened) -> Cipher:
-    sealing, other = keys
-    return AESGCM(sealing) if other is None else KeyPair(AESGCM(sealing), AESGCM(other))
+    encrypting, other = keys
+    return AESGCM(encrypting) if other is None else KeyPair(AESGCM(encrypting), AESGCM(other))
 
 
 class WrappedKey(NamedTuple):

@@ -64,7 +64,7 @@ class Stage(StrEnum):
     DONE = "done"
 
 
-SEALING_ANEW = frozenset({Stage.MOVING, Stage.CLOSING})
+ENCRYPTING_ANEW = frozenset({Stage.MOVING, Stage.CLOSING})
 """Stages at which the newer key of two seals."""
 
 

@@ -22,7 +22,7 @@ from app.core import lossless
 from app.core.audit_sink import AuditSink
 from app.core.clock import RandomBytes
 from app.core.errors import DatabaseUnavailable, DecryptionFailed, RegisterInvalid
-from app.crypto import attachments as attachment_sealing
+from app.crypto import attachments as attachment_encryption
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import OrganisationKeys
@@ -140,7 +140,7 @@ class MinorsPass:
         attachments: AttachmentRepository,
         accounts: AccountRepository,
         subjects: SubjectKeys,
-        seal: DataSubjectCipher,
+        cipher: DataSubjectCipher,
         bodies: Bodies,
         keys: OrganisationKeys,
         audit: AuditSink,
@@ -156,7 +156,7 @@ class MinorsPass:
         self._attachments = attachments
         self._accounts = accounts
         self._subjects = subjects
-        self._seal = seal
+        self._cipher = cipher
         self._bodies = bodies
         self._keys = keys
         self._audit = audit
@@ -407,7 +407,7 @@ class MinorsPass:
                 before, after = attached.get(id, (b"", b""))
                 if before in row.keys and before in keys:
                     try:
-                        key = attachment_sealing.rewrapped(
+                        key = attachment_encryption.rewrapped(
                             keys[before], keys[after], self._keys.organisation, row.id, row.keys[before], self._random
                         )
                     except DecryptionFailed:
@@ -418,7 +418,7 @@ class MinorsPass:
         for before, (after, identifier) in identifiers.items():
             ends = [closed for name, closed in self._accounts.of([before]) if name == source.id]
             if ends:
-                who = self._seal.encrypt(PLACE, {after: identifier.encode()})[after]
+                who = self._cipher.encrypt(PLACE, {after: identifier.encode()})[after]
                 self._accounts.close(source.id, [Closing(after, max(ends), who)])
 
     def _refer(self, source: Source, check: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.index_key import JOB_SHARE, IndexRotation
 from app.operations.rotation.index_tokens import TokenRepository
 from app.operations.rotation.kek import Keys
-from app.operations.rotation.learner_seals import LearnerSeals
+from app.operations.rotation.learner_ciphertexts import LearnerCiphertexts
 from app.operations.rotation.rekey import Rekey
 from app.operations.rotation.reseal import Reseal
 from app.operations.rotation.resealing import ResealRepository
@@ -110,7 +110,7 @@ class OperationServices(FeatureServices):
             attachments=traces.attachment_repository,
             accounts=self._retention.account_repository,
             subjects=self._keys.subjects,
-            seal=self._keys.data_subject_cipher,
+            cipher=self._keys.data_subject_cipher,
             bodies=traces.bodies,
             keys=self._keys.organisation,
             audit=self._governance.sink,
@@ -216,7 +216,7 @@ class OperationServices(FeatureServices):
         settings, store = self._settings, self._platform.store
         return Rekey(
             repository=RekeyRepository(store),
-            seals=LearnerSeals(store),
+            ciphertexts=LearnerCiphertexts(store),
             learners=WrappedKeys(store),
             bodies_written=ResealRepository(store),
             keys=self._keys,

@@ -53,7 +53,7 @@ class Restriction:
         self,
         repository: DataSubjectStateRepository,
         keys: OrganisationKeys,
-        seal: DataSubjectCipher,
+        cipher: DataSubjectCipher,
         audit: Audit,
         requests: DataSubjectRequests,
         announcer: Announcer,
@@ -63,7 +63,7 @@ class Restriction:
         """``announcer``: of what every process is to take notice; ``whole`` adds pseudonyms."""
         self._repository = repository
         self._keys = keys
-        self._seal = seal
+        self._cipher = cipher
         self._audit = audit
         self._requests = requests
         self._announcer = announcer
@@ -142,7 +142,7 @@ class Restriction:
         To be called before it makes the first one. ``pseudonyms`` gives data subjects with those.
         """
         states = {state.subject: state for state in self._repository.every()}
-        known = self._seal.decrypt(PLACE, {subject: state.who for subject, state in states.items() if state.who})
+        known = self._cipher.decrypt(PLACE, {subject: state.who for subject, state in states.items() if state.who})
         covered = 0
         for subject, who in known.items():
             members = orjson.loads(who)
@@ -157,7 +157,7 @@ class Restriction:
                 if len(one) == 1 and one != (members[0],)
             }
             state = states[subject]
-            sealed = self._seal.encrypt(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
+            sealed = self._cipher.encrypt(PLACE, {each: orjson.dumps([one]) for each, one in wanted.items()})
             ids = [SubjectIdentifiers(each, value) for each, value in sealed.items()]
             if not ids:
                 continue
@@ -175,7 +175,7 @@ class Restriction:
     def held(self) -> list[Restricted]:
         """Everybody who is restricted, for those who delete."""
         ids = self._repository.restricted()
-        known = self._seal.decrypt(PLACE, {one.subject: one.who for one in ids})
+        known = self._cipher.decrypt(PLACE, {one.subject: one.who for one in ids})
         return [
             Restricted(one.subject, self._agents(known[one.subject]) if one.subject in known else ()) for one in ids
         ]
@@ -224,8 +224,8 @@ class Restriction:
         sure = {subject for subject, members in actors.items() if len(members) == 1 and likely.issuperset(members)}
         # Of the many groups that several identifiers could make up, and of the pseudonyms that no source makes now,
         # those that stand in some statement.
-        known = self._seal.known(subject for subject in actors if subject not in sure)
+        known = self._cipher.known(subject for subject in actors if subject not in sure)
         kept = {
             subject: orjson.dumps(members) for subject, members in actors.items() if subject in sure or subject in known
         }
-        return [SubjectIdentifiers(subject, who) for subject, who in self._seal.encrypt(PLACE, kept).items()]
+        return [SubjectIdentifiers(subject, who) for subject, who in self._cipher.encrypt(PLACE, kept).items()]

@@ -61,7 +61,7 @@ class Accounts:
         self,
         repository: AccountRepository,
         keys: OrganisationKeys,
-        seal: DataSubjectCipher,
+        cipher: DataSubjectCipher,
         audit: AuditSink,
         now_us: Clock,
         admit: Callable[[str], object] = lambda source: None,
@@ -73,7 +73,7 @@ class Accounts:
         """
         self._repository = repository
         self._keys = keys
-        self._seal = seal
+        self._cipher = cipher
         self._audit = audit
         self._now_us = now_us
         self._admit = admit
@@ -106,7 +106,7 @@ class Accounts:
         ended = {self._keys.subject(name): (name, event) for name, event in last.items() if event.event == CLOSED}
         also = {self._keys.subject(name): (name, event) for name, event in made.items() if event.event == CLOSED}
         # Of pseudonyms that it may never make, those that something is stored under.
-        known = self._seal.known(subject for subject, (name, _) in also.items() if name not in certain)
+        known = self._cipher.known(subject for subject, (name, _) in also.items() if name not in certain)
         also = {subject: one for subject, one in also.items() if subject in known or one[0] in certain}
         counts = Counter(event.event for event in last.values())
         detail = {"source": source, "closed": counts[CLOSED], "reopened": counts[REOPENED]}
@@ -117,7 +117,7 @@ class Accounts:
             for some in (last.items(), made.items())
         )
         ended |= also
-        who = self._seal.encrypt(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
+        who = self._cipher.encrypt(PLACE, {subject: name.encode() for subject, (name, _) in ended.items()})
         self._repository.close(
             source,
             [

@@ -167,14 +167,14 @@ class Retention:
         *,
         stores: Sequence[PersonalDataStore],
         accounts: AccountRepository,
-        seal: DataSubjectCipher,
+        cipher: DataSubjectCipher,
         years: RetentionYears,
         held: Callable[[], Sequence[Restricted]] = tuple,
     ) -> None:
         """``sources`` lists every source ever registered: what a revoked one left is still to be deleted in time.
 
         ``stores``: all that keep personal data. ``held`` gives the data subjects whose data are not to be deleted;
-        ``seal`` opens who an account is of; ``years`` counts what is deleted.
+        ``cipher`` decrypts who an account is of; ``years`` counts what is deleted.
         """
         self._repository = repository
         self._register = register
@@ -184,7 +184,7 @@ class Retention:
         self._stores = stores
         self._documents = AgeingDocuments(stores)
         self._accounts = accounts
-        self._seal = seal
+        self._cipher = cipher
         self._years = years
         self._held = held
 
@@ -413,7 +413,7 @@ class Retention:
             after = found[-1]
             # Of one who was erased there is nothing left.
             index = self._keys.index
-            known = self._seal.decrypt(PLACE, {one.subject: one.who for one in found})
+            known = self._cipher.decrypt(PLACE, {one.subject: one.who for one in found})
             chunk = [
                 Ended(
                     one.subject,

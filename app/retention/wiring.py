@@ -74,7 +74,7 @@ class RetentionServices(FeatureServices):
             self._keys.organisation,
             stores=self._container.operations.personal_data,
             accounts=self.account_repository,
-            seal=self._keys.data_subject_cipher,
+            cipher=self._keys.data_subject_cipher,
             years=RetentionYears(store),
             held=lambda: people.restriction.held(),
         )

@@ -299,7 +299,7 @@ class TraceServices(FeatureServices):
         """Keeps the documents of State, Activity Profile and Agent Profile."""
         return Documents(
             repository=DocumentRepository(self._platform.store),
-            seal=self.document_cipher,
+            cipher=self.document_cipher,
             keys=self._keys.organisation,
             audit=self._governance.audit,
             now_us=self._platform.now_us,

@@ -361,7 +361,7 @@ class _OneKey:
         return dict.fromkeys(subjects, self._key)
 
 
-def sealing(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
+def encrypting(given: Settings, made: Sequence[dict[str, Any]]) -> list[Row]:
     """Batches of 500 taken in by one thread of this process, sealed with one key for all and with a key per learner.
 
     All else is the same: validation, tokens, one durable write a batch. The two take turns, so that what the machine
@@ -487,7 +487,7 @@ def run(count: int, quick: bool) -> list[Row]:
                     "aggregating": lambda: aggregated(container),
                     "packaging": lambda: packaged(load, made, folder),
                     # At the end: what is sealed with one key for everybody does not open.
-                    "sealing": lambda: sealing(container.settings, made[: 2_000 if quick else 20_000]),
+                    "sealing": lambda: encrypting(container.settings, made[: 2_000 if quick else 20_000]),
                 }
                 for name, stage in stages.items():
                     progress.update(steps, advance=1, description=name)

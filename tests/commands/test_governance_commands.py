@@ -95,7 +95,7 @@ class Container:
                 vault,
                 stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
                 accounts=AccountRepository(store),
-                seal=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
+                cipher=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
                 years=RetentionYears(store),
             ),
         )

@@ -16,9 +16,9 @@ KEY, ID = AESGCM(bytes(32)), b"i" * 16
 
 
 def _frames(*chunks: bytes, attachment: bytes = ID) -> list[bytes]:
-    sealer = FrameEncryptor(KEY, "org", attachment, os.urandom)
-    frames = [frame for chunk in chunks for frame in sealer.feed(chunk)]
-    return [*frames, sealer.finish()]
+    encryptor = FrameEncryptor(KEY, "org", attachment, os.urandom)
+    frames = [frame for chunk in chunks for frame in encryptor.feed(chunk)]
+    return [*frames, encryptor.finish()]
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.integers(0, 2), st.integers(-1, 1))
@@ -49,8 +49,8 @@ def test_frames_cannot_be_exchanged_left_out_repeated_or_cut_off() -> None:
 def test_every_learner_opens_what_was_sealed_once_and_nobody_else_does() -> None:
     learners = {bytes([each]) * 16: AESGCM(bytes([each]) * 32) for each in (1, 2)}
     key, wrapped = new_key(learners, "org", ID, os.urandom)
-    sealer = FrameEncryptor(key, "org", ID, os.urandom)
-    frames = [*sealer.feed(b"data"), sealer.finish()]
+    encryptor = FrameEncryptor(key, "org", ID, os.urandom)
+    frames = [*encryptor.feed(b"data"), encryptor.finish()]
     assert wrapped.keys() == learners.keys()
     for subject, learner in learners.items():
         assert b"".join(decrypted(unwrapped(learner, "org", ID, wrapped[subject]), "org", ID, frames)) == b"data"

@@ -38,8 +38,8 @@ class Desk:
         self.vault = vault
         self.repository = AccountRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
-        seal = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
-        self.accounts = Accounts(self.repository, vault, seal, self.audit, lambda: NOW)
+        cipher = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
+        self.accounts = Accounts(self.repository, vault, cipher, self.audit, lambda: NOW)
 
     def say(self, *events: Event, source: str = "ent") -> Announced:
         return self.accounts.announce(source, events, actor="sk-test")

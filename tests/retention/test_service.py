@@ -52,7 +52,7 @@ class House:
             self.register.add(json.dumps(content).encode())
         self.repository = RetentionRepository(store, AttachmentRepository(store))
         self.accounts = AccountRepository(store)
-        self.seal = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
+        self.cipher = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
         self.held: list[Restricted] = []
         self.years = RetentionYears(store)
         self.keks = keks
@@ -68,7 +68,7 @@ class House:
             self.vault,
             stores=self.stores,
             accounts=self.accounts,
-            seal=self.seal,
+            cipher=self.cipher,
             years=self.years,
             held=lambda: self.held,
         )
@@ -152,7 +152,7 @@ def test_what_else_is_kept_of_each_source_is_forgotten_by_the_same_bounds(house:
         house.vault,
         stores=[Following()],
         accounts=house.accounts,
-        seal=house.seal,
+        cipher=house.cipher,
         years=house.years,
     )
     retention.apply(NOW)
@@ -287,7 +287,7 @@ def left_of(house: House, name: str) -> int:
 
 def close(house: House, name: str, source: str, day: str) -> None:
     whose = subject(house, name)
-    who = house.seal.encrypt(PLACE, {whose: f"account:https://ent.example|{name}".encode()})[whose]
+    who = house.cipher.encrypt(PLACE, {whose: f"account:https://ent.example|{name}".encode()})[whose]
     house.accounts.close(source, [Closing(whose, microseconds(f"{day}T00:00:00+00:00"), who)])
 
 
@@ -323,7 +323,7 @@ def test_the_end_of_an_account_of_one_who_was_erased_leads_to_nothing(closing_ho
     house = closing_house
     close(house, "erased", "tutor", "2026-03-10")
     house.store.collection("subjects").delete_many({})
-    house.seal = DataSubjectCipher(SubjectKeys(house.store, house.keks, "default"), "default", os.urandom)
+    house.cipher = DataSubjectCipher(SubjectKeys(house.store, house.keks, "default"), "default", os.urandom)
     retention = house.made()
     assert retention.apply(TODAY, dry_run=False).statements == 0
     assert house.accounts.count("tutor") == 0

@@ -61,7 +61,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
         vault,
         stores=personal_data(DataContext(store, vault, SubjectKeys(store, keks, "default"))),
         accounts=AccountRepository(store),
-        seal=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
+        cipher=DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom),
         years=RetentionYears(store),
     )
     app = Flask("governance-tests")

@@ -48,7 +48,7 @@ from app.operations.backup.backup_file import (
     documents_of,
     reading,
 )
-from app.operations.backup.kept_seals import encrypt_kept
+from app.operations.backup.kept_ciphertexts import encrypt_kept
 from app.operations.backup.restoring import ERASING, LOADING, Restoring, State
 from app.operations.backup.snapshot import snapshot
 from app.operations.measures import BackupMade, Measures

@@ -21,7 +21,7 @@ from app.governance.audit.log import DOCUMENTS_KEY_GIVEN_OUT, DOCUMENTS_KEY_RETI
 from app.keys import organisation as organisation_keys
 from app.keys.key_service import KeyService
 from app.keys.organisation import DocumentsState, Stage
-from app.operations.rotation.shared_seals import KINDS, Change, Kind, Row, SharedSeals
+from app.operations.rotation.shared_ciphertexts import KINDS, Change, Kind, Row, SharedCiphertexts
 from app.platform.mongo.connection import Store
 
 BATCH = 200
@@ -75,7 +75,7 @@ class DocumentsRotation:
         self._organisation = organisation
         self._audit = audit
         self._settle = settle_seconds
-        self._seals = SharedSeals(store)
+        self._ciphertexts = SharedCiphertexts(store)
 
     def status(self) -> DocumentsState:
         """The state of the documents key."""
@@ -145,10 +145,10 @@ class DocumentsRotation:
             How many documents were written, how many others changed at the same moment, how many do not open.
         """
         changed = left = unopened = looked = 0
-        total = self._seals.total()
+        total = self._ciphertexts.total()
         for kind in KINDS:
             after: object | None = None
-            while rows := self._seals.page(kind, after, BATCH):
+            while rows := self._ciphertexts.page(kind, after, BATCH):
                 check()
                 after = rows[-1].id
                 changes = []
@@ -159,7 +159,7 @@ class DocumentsRotation:
                         changes.append(Change(row, _anew(keys, kind, row)))
                     except DecryptionFailed:
                         unopened += 1
-                done = self._seals.replace(kind, changes)
+                done = self._ciphertexts.replace(kind, changes)
                 changed += done
                 left += len(changes) - done
                 looked += len(rows)

@@ -25,16 +25,16 @@ from uuid import UUID
 from app.core import clock
 from app.core.audit_sink import AuditSink
 from app.core.errors import DatabaseUnavailable, DecryptionFailed
-from app.crypto import attachments as attachment_sealing
+from app.crypto import attachments as attachment_encryption
 from app.crypto.documents import decrypt_layers, encrypt_layers
-from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, sealing_alone, subject_place
+from app.crypto.keys import KEY_BYTES, Cipher, KeyPair, encrypting_alone, subject_place
 from app.governance.audit.log import LEARNERS_REKEY_STARTED, LEARNERS_REKEYED
 from app.keys.holders import Forgetting
 from app.keys.key_service import KeyService
 from app.keys.keyring import KeyHolding
 from app.keys.learners import WrappedKey, WrappedKeys
 from app.keys.rekeying import Given, Rekeying, RekeyRepository, Stage
-from app.operations.rotation.learner_seals import KINDS, AttachmentKeys, Change, Kind, LearnerSeals, Row
+from app.operations.rotation.learner_ciphertexts import KINDS, AttachmentKeys, Change, Kind, LearnerCiphertexts, Row
 from app.operations.rotation.resealing import Resealed, ResealRepository
 from app.platform.cluster.peers import Peers
 from app.traces.statements import attachment_store as attachments
@@ -101,7 +101,7 @@ class Rekey:
         self,
         *,
         repository: RekeyRepository,
-        seals: LearnerSeals,
+        ciphertexts: LearnerCiphertexts,
         learners: WrappedKeys,
         bodies_written: ResealRepository,
         keys: KeyService,
@@ -118,7 +118,7 @@ class Rekey:
         takes none from memory any more.
         """
         self._repository = repository
-        self._seals = seals
+        self._ciphertexts = ciphertexts
         self._learners = learners
         self._written = bodies_written
         self._keys = keys
@@ -346,7 +346,7 @@ class Rekey:
             fresh = self._stock.bodies.moved(
                 [(row.id, row.body) for row in stale],
                 [pairs[row.subject].other for row in stale],
-                [pairs[row.subject].sealing for row in stale],
+                [pairs[row.subject].encrypting for row in stale],
             )
             changes = [
                 Resealed(row.id, row.body, body)
@@ -365,13 +365,13 @@ class Rekey:
     def _move_kind(self, state: Rekeying, kind: Kind, after: object | None, run: _Run) -> None:
         while True:
             with run.batch():
-                rows = self._seals.page(kind, after, BATCH)
+                rows = self._ciphertexts.page(kind, after, BATCH)
                 if not rows:
                     return
                 # Read after the rows: what is sealed with a key that lives was sealed with one that is there by now.
                 keys = self._keys.subjects.both({subject for row in rows for subject in row.subjects})
                 changes = [change for row in rows if (change := self._anew(keys, row)) is not None]
-                moved = self._seals.replace(kind, changes)
+                moved = self._ciphertexts.replace(kind, changes)
                 if moved < len(changes):
                     # Changed or deleted at this moment: the same page again.
                     continue
@@ -380,7 +380,7 @@ class Rekey:
 
     def _anew(self, keys: Mapping[bytes, Cipher], row: Row) -> Change | None:
         """A document's values sealed with newer keys; None where that is not to be done, or cannot be."""
-        newer = {subject: sealing_alone(key) for subject, key in keys.items()}
+        newer = {subject: encrypting_alone(key) for subject, key in keys.items()}
         after: dict[str, bytes] = {}
         for field, (layers, sealed) in row.values.items():
             if decrypt_layers(newer, self._organisation, layers, sealed) is not None:
@@ -394,12 +394,12 @@ class Rekey:
         last = after if isinstance(after, bytes) else None
         while True:
             with run.batch():
-                rows = self._seals.attachments(last, BATCH)
+                rows = self._ciphertexts.attachments(last, BATCH)
                 if not rows:
                     return
                 keys = self._keys.subjects.both({subject for row in rows for subject, _ in row.keys})
                 changes = [(row, fresh) for row in rows if (fresh := self._rewrapped(keys, row)) != row]
-                moved = self._seals.rewrap(changes)
+                moved = self._ciphertexts.rewrap(changes)
                 if moved < len(changes):
                     continue
                 last = rows[-1].id
@@ -412,8 +412,8 @@ class Rekey:
             made = wrapped
             if isinstance(key, KeyPair):
                 try:
-                    made = attachment_sealing.rewrapped(
-                        key.other, key.sealing, self._organisation, row.id, wrapped, clock.random_bytes
+                    made = attachment_encryption.rewrapped(
+                        key.other, key.encrypting, self._organisation, row.id, wrapped, clock.random_bytes
                     )
                 except DecryptionFailed:
                     # It is under the newer one, or under one that was destroyed.

@@ -29,7 +29,7 @@ from app.core.audit_sink import AuditSink
 from app.core.errors import DatabaseUnavailable, DataSubjectRequestConflict, NotFound
 from app.core.months import months_after
 from app.core.personal_data import DataSubject, Erasing, PersonalDataStore
-from app.crypto import attachments as attachment_sealing
+from app.crypto import attachments as attachment_encryption
 from app.crypto import kinds
 from app.crypto.bodies import Bodies
 from app.crypto.keys import OrganisationKeys
@@ -741,7 +741,7 @@ class Erasures:
         return self._keys.mac("tombstone-mark", subject)[:_MAC_BYTES]
 
     def _attachment_mark(self, digest: str) -> bytes:
-        return attachment_sealing.mark(self._keys, digest)
+        return attachment_encryption.mark(self._keys, digest)
 
 
 def _first(month: str) -> date:

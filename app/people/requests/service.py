@@ -67,7 +67,7 @@ class DataSubjectRequests:
         self,
         repository: DataSubjectRequestRepository,
         keys: OrganisationKeys,
-        seal: DataSubjectCipher,
+        cipher: DataSubjectCipher,
         audit: Audit,
         now_us: Clock,
         today: Today,
@@ -81,7 +81,7 @@ class DataSubjectRequests:
         """
         self._repository = repository
         self._keys = keys
-        self._seal = seal
+        self._cipher = cipher
         self._audit = audit
         self._now_us = now_us
         self._today = today
@@ -306,7 +306,7 @@ class DataSubjectRequests:
 
     def _decrypted(self, row: DataSubjectRequestRow) -> bytes:
         """The data subject and the notes, as JSON; empty when there is neither, or the data subject was erased."""
-        opened = self._seal.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
+        opened = self._cipher.decrypt_for_all(sealed_place(row.id), row.subjects, row.who) if row.who else None
         return opened or b""
 
     def _row(self, request: DataSubjectRequest, n: int, subjects: tuple[bytes, ...]) -> DataSubjectRequestRow:
@@ -318,7 +318,7 @@ class DataSubjectRequests:
         content = orjson.dumps({"person": request.identifiers, "notes": notes})
         # Nothing of the data subject: no key is made anew for one who was erased.
         empty = not request.identifiers and not notes
-        who = b"" if empty else self._seal.encrypt_for_all(sealed_place(request.id), subjects, content)
+        who = b"" if empty else self._cipher.encrypt_for_all(sealed_place(request.id), subjects, content)
         return DataSubjectRequestRow(
             request.id,
             request.kind,

@@ -17,7 +17,7 @@ from app.access.store import Source
 from app.core import lossless
 from app.core.clock import Clock, RandomBytes
 from app.core.errors import SillageError
-from app.crypto import documents as sealing
+from app.crypto import documents as encryption
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.keys.learners import SubjectKeys
@@ -399,7 +399,7 @@ class Sessions:
         last = max(events[-1].moment, -1 if kept is None else kept.last)
         through = max(max(event.stored for event in events), 0 if kept is None else kept.stored)
         plain = orjson.dumps([sessions.dump(follower, states), last, through])
-        sealed = sealing.encrypt(key, self._keys.organisation, sealing.session_place(token), plain, self._random)
+        sealed = encryption.encrypt(key, self._keys.organisation, encryption.session_place(token), plain, self._random)
         fault = None if stands.broken is None else Fault(*stands.broken)
         return SessionRow(
             token,
@@ -416,5 +416,5 @@ class Sessions:
         )
 
     def _decrypted(self, row: SessionRow, key: Any, follower: Follower) -> _Kept | None:
-        plain = sealing.decrypt(key, self._keys.organisation, sealing.session_place(row.id), row.state)
+        plain = encryption.decrypt(key, self._keys.organisation, encryption.session_place(row.id), row.state)
         return None if plain is None else _Kept(*orjson.loads(plain))

@@ -6,7 +6,7 @@ import structlog
 
 from app.core.clock import RandomBytes
 from app.core.errors import DecryptionFailed
-from app.crypto import documents as sealing
+from app.crypto import documents as encryption
 from app.crypto.keys import OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.standards.xapi.documents import Content
@@ -39,7 +39,7 @@ class DocumentCipher:
         if subject is None:
             return self._keys.encrypt(place, plain)
         key = self._subjects.ensured([subject])[subject]
-        return sealing.encrypt(key, self._keys.organisation, place, plain, self._random)
+        return encryption.encrypt(key, self._keys.organisation, place, plain, self._random)
 
     def part(self, subject: bytes | None, id: bytes, part: str, sealed: bytes) -> bytes | None:
         """A part, ``name`` or ``body``, of a document; None if no present key of its learner opens it.
@@ -47,7 +47,7 @@ class DocumentCipher:
         Raises:
             DecryptionFailed: it is no learner's, and damaged.
         """
-        place = sealing.place(id, part)
+        place = encryption.place(id, part)
         if subject is None:
             return self._keys.decrypt(place, sealed)
         for keys in (self._subjects.existing, self._subjects.renewed):
@@ -55,7 +55,7 @@ class DocumentCipher:
             key = keys([subject]).get(subject)
             if key is None:
                 return None
-            plain = sealing.decrypt(key, self._keys.organisation, place, sealed)
+            plain = encryption.decrypt(key, self._keys.organisation, place, sealed)
             if plain is not None:
                 return plain
         return None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from app.core.errors import DecryptionFailed
-from app.crypto import documents as sealing
+from app.crypto import documents as encryption
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.documents import Content, Place, Resource
 from app.traces.documents.cipher import DocumentCipher
@@ -46,7 +46,7 @@ class DataSubjectDocuments:
     def __init__(
         self,
         repository: DocumentRepository,
-        seal: DocumentCipher,
+        cipher: DocumentCipher,
         keys: OrganisationKeys,
         *,
         identifiers: Sequence[str],
@@ -54,7 +54,7 @@ class DataSubjectDocuments:
     ) -> None:
         """``identifiers`` are the data subject's canonical ones, ``tokens`` their subject tokens."""
         self._repository = repository
-        self._seal = seal
+        self._cipher = cipher
         self.damaged = 0
         self._keys = keys
         self._identifiers = identifiers
@@ -89,9 +89,9 @@ class DataSubjectDocuments:
             if row.subject is None:
                 continue
             try:
-                name, content = self._seal.part(row.subject, row.id, "name", row.name), self._seal.content(row)
+                name, content = self._cipher.part(row.subject, row.id, "name", row.name), self._cipher.content(row)
                 if name is None:
-                    self._seal.require_erased(row)
+                    self._cipher.require_erased(row)
             except DecryptionFailed:
                 self.damaged += 1
                 continue
@@ -113,7 +113,7 @@ class DataSubjectDocuments:
                 activity, identifier, registrations = self._found[group]
                 place = Place(Resource.STATE, activity, identifier, None, name)
                 for registration in registrations:
-                    token = sealing.token(
+                    token = encryption.token(
                         self._keys, "document", Resource.STATE.value, activity, identifier, registration, name
                     )
                     if token == row.id:
@@ -122,20 +122,22 @@ class DataSubjectDocuments:
         return Place(Resource.STATE, id=name)
 
     def _context(self, resource: Resource, activity: str | None, identifier: str) -> bytes:
-        return sealing.token(self._keys, "document-context", resource.value, activity, identifier, None)
+        return encryption.token(self._keys, "document-context", resource.value, activity, identifier, None)
 
 
 class DocumentsByDataSubject:
     """The documents of any data subject."""
 
-    def __init__(self, repository: DocumentRepository, seal: DocumentCipher, keys: OrganisationKeys) -> None:
+    def __init__(self, repository: DocumentRepository, cipher: DocumentCipher, keys: OrganisationKeys) -> None:
         self._repository = repository
-        self._seal = seal
+        self._cipher = cipher
         self._keys = keys
 
     def of(self, identifiers: Sequence[str], subjects: Sequence[bytes]) -> DataSubjectDocuments:
         """Those of the data subject with these canonical identifiers and subject tokens."""
-        return DataSubjectDocuments(self._repository, self._seal, self._keys, identifiers=identifiers, tokens=subjects)
+        return DataSubjectDocuments(
+            self._repository, self._cipher, self._keys, identifiers=identifiers, tokens=subjects
+        )
 
     def marks(self, subjects: Sequence[bytes]) -> Iterator[bytes]:
         """The tokens by which readings of the documents of these data subjects are on record."""

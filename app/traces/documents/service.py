@@ -21,7 +21,7 @@ from app.core.errors import (
     PreconditionFailed,
     Unavailable,
 )
-from app.crypto import documents as sealing
+from app.crypto import documents as encryption
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.documents import (
     Bare,
@@ -117,7 +117,7 @@ class Documents:
         self,
         *,
         repository: DocumentRepository,
-        seal: DocumentCipher,
+        cipher: DocumentCipher,
         keys: OrganisationKeys,
         audit: AuditSink,
         now_us: Clock,
@@ -140,7 +140,7 @@ class Documents:
         ``turns`` are those of large bodies and answers.
         """
         self._repository = repository
-        self._seal = seal
+        self._cipher = cipher
         self._keys = keys
         self._audit = audit
         self._now_us = now_us
@@ -179,7 +179,7 @@ class Documents:
         content = None
         if row is not None:
             with self._turns.answer(len(row.body)):
-                content = self._seal.content(row)
+                content = self._cipher.content(row)
         if row is None or content is None:
             raise NotFound("There is no such document.")
         # Before the answer: whoever got data left a trace of it.
@@ -208,7 +208,7 @@ class Documents:
             raise BadParameter(message, faults=[Fault("/since", "document-list", "Sillage", message)])
         names: dict[str, None] = {}
         for row in rows:
-            name = self._seal.part(subject, row.id, "name", row.name)
+            name = self._cipher.part(subject, row.id, "name", row.name)
             if name is not None:
                 names[name.decode()] = None
         self._audit.append(
@@ -298,7 +298,7 @@ class Documents:
                 row = self._repository.get(address.id)
                 current = None if row is None else row.etag
                 self._require(place, address, conditions, current, actor)
-                stored = None if row is None else self._seal.content(row)
+                stored = None if row is None else self._cipher.content(row)
                 # By its length opened: kept, it may have a thousandth of that. Decoded and merged it takes several
                 # times as much.
                 with self._turns.take(len(content.body) + (0 if stored is None else len(stored.body))):
@@ -395,7 +395,7 @@ class Documents:
 
     def _require_living(self, row: DocumentRow) -> None:
         """Take back what was just written if its learner's key was destroyed between the sealing and the writing."""
-        if row.subject is not None and self._seal.part(row.subject, row.id, "name", row.name) is None:
+        if row.subject is not None and self._cipher.part(row.subject, row.id, "name", row.name) is None:
             self._repository.withdraw(row)
             raise Unavailable("The learner was erased in the meantime. Send the same request again.", retry_after=1)
 
@@ -425,8 +425,8 @@ class Documents:
             source,
             self._now_us(),
             self._tag(address.id, etag(content.body)),
-            self._seal.encrypt(subject, sealing.place(address.id, "name"), address.name.encode()),
-            self._seal.encrypt(subject, sealing.place(address.id, "body"), body),
+            self._cipher.encrypt(subject, encryption.place(address.id, "name"), address.name.encode()),
+            self._cipher.encrypt(subject, encryption.place(address.id, "body"), body),
         )
 
     # --- tokens and seals -----------------------------------------------------------------------------
@@ -442,11 +442,11 @@ class Documents:
 
     def _tag(self, id: bytes, tag: str) -> bytes:
         # A plain SHA-1 of a small document would tell it to whoever tries the likely contents.
-        return self._keys.mac("document-etag", id + tag.encode("latin-1", "replace"))[: sealing.TOKEN_BYTES]
+        return self._keys.mac("document-etag", id + tag.encode("latin-1", "replace"))[: encryption.TOKEN_BYTES]
 
 
 def _token(keys: OrganisationKeys, kind: str, place: Place, registration: str | None, *more: str) -> bytes:
-    return sealing.token(keys, kind, place.resource.value, place.activity, place.agent, registration, *more)
+    return encryption.token(keys, kind, place.resource.value, place.activity, place.agent, registration, *more)
 
 
 def _group(keys: OrganisationKeys, place: Place) -> bytes:

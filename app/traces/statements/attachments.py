@@ -13,7 +13,7 @@ from app.core import lossless
 from app.core.clock import RandomBytes
 from app.core.errors import BodyTooLarge, DecryptionFailed, Fault, InvalidStatement, SillageError
 from app.crypto.attachments import FRAME_BYTES, FrameEncryptor, decrypted, mark, new_key, unwrapped
-from app.crypto.keys import Cipher, OrganisationKeys, sealing_alone
+from app.crypto.keys import Cipher, OrganisationKeys, encrypting_alone
 from app.keys.learners import SubjectKeys
 from app.standards.xapi import Statement
 from app.standards.xapi.attachments import Declared, declared, hasher, missing, shared_signatures
@@ -143,7 +143,7 @@ class Attachments:
             for each in attachments:
                 for subject, wrapped in each.keys.items():
                     # Not one that opens besides: it is to go, and what comes late may be looked at no more.
-                    unwrapped(sealing_alone(keys[subject]), self._keys.organisation, each.id, wrapped)
+                    unwrapped(encrypting_alone(keys[subject]), self._keys.organisation, each.id, wrapped)
         except DecryptionFailed:
             return False
         return True
@@ -233,7 +233,7 @@ class Attachments:
         row = Attachment(id, self._mark(digest), wrapped, statements, 0)
         kept.append(row)
         gathered.begin(row)
-        sealer = FrameEncryptor(key, organisation, id, self._random)
+        encryptor = FrameEncryptor(key, organisation, id, self._random)
         signs = any(each.signature for each in wanted)
         signature = bytearray()
         hashed, length = hasher(digest), 0
@@ -245,7 +245,7 @@ class Attachments:
                 if len(signature) > _MAX_SIGNATURE_BYTES:
                     message = f"A signature has at most {_MAX_SIGNATURE_BYTES} bytes."
                     raise _refused([_fault(wanted[0].pointer, "signature-size", message)])
-            for frame in sealer.feed(chunk):
+            for frame in encryptor.feed(chunk):
                 gathered.add(id, frame)
         if hashed.hexdigest() != digest:
             raise _refused(
@@ -255,7 +255,7 @@ class Attachments:
         faults = signature_faults(bytes(signature), signed) if signed else []
         if faults:
             raise _refused(faults)
-        gathered.add(id, sealer.finish())
+        gathered.add(id, encryptor.finish())
         gathered.complete(id, length)
 
     def _mark(self, digest: str) -> bytes:

@@ -13,7 +13,7 @@ import pymongo
 from pymongo import UpdateOne
 
 from app.core.personal_data import DataSubject, Erasing, Gone, PersonalDataStore
-from app.crypto import attachments as attachment_sealing
+from app.crypto import attachments as attachment_encryption
 from app.platform.mongo.collection import DataContext, Declared
 from app.platform.mongo.connection import Document, translated
 from app.traces.statements import attachment_store, store
@@ -132,7 +132,8 @@ class AttachmentData(PersonalDataStore):
             dead = [
                 (id, subject, key)
                 for id, subject, key in wrapped
-                if subject not in living or not attachment_sealing.unwraps(living[subject], self._organisation, id, key)
+                if subject not in living
+                or not attachment_encryption.unwraps(living[subject], self._organisation, id, key)
             ]
             yield Gone(self._unwrap(dead))
             after = rows[-1]["_id"]

@@ -19,7 +19,7 @@ from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.operations.rotation import documents_key as rules
 from app.operations.rotation.documents_key import DocumentsRotation
-from app.operations.rotation.shared_seals import KINDS, SharedSeals
+from app.operations.rotation.shared_ciphertexts import KINDS, SharedCiphertexts
 from app.people.finding.finder import data_subject_of
 from app.settings import Settings
 from app.standards.xapi.documents import Conditions, Content, Place, Resource
@@ -119,9 +119,11 @@ def check(container: Container, request: str) -> None:
 
 def generations(container: Container) -> dict[str, set[int]]:
     """Of each kind, the generations that its values are sealed with."""
-    seals = SharedSeals(container.platform.store)
+    ciphertexts = SharedCiphertexts(container.platform.store)
     return {
-        kind.collection: {sealed_by(value) for row in seals.page(kind, None, 1_000) for value in row.values.values()}
+        kind.collection: {
+            sealed_by(value) for row in ciphertexts.page(kind, None, 1_000) for value in row.values.values()
+        }
         for kind in KINDS
     }
 

@@ -16,15 +16,15 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.core.errors import DatabaseUnavailable, KeyRefused, KeysBusy, Unavailable
-from app.crypto import attachments as attachment_sealing
-from app.crypto import documents as sealing
+from app.crypto import attachments as attachment_encryption
+from app.crypto import documents as encryption
 from app.crypto.documents import Layer, decrypt_layers
 from app.crypto.keys import KeyEncryptionKeys, KeyPair, Wrapped, subject_place
 from app.keys import learners as subject_keys
 from app.keys.learners import SubjectKeys
 from app.keys.rekeying import Stage
 from app.operations.rotation import rekey as rules
-from app.operations.rotation.learner_seals import KINDS, LearnerSeals
+from app.operations.rotation.learner_ciphertexts import KINDS, LearnerCiphertexts
 from app.operations.rotation.pages import MAX_BYTES
 from app.operations.rotation.rekey import Rekey
 from app.retention.closed_accounts import CLOSED, Event
@@ -95,8 +95,8 @@ def fill(container: Container) -> None:
         {
             "_id": SESSION,
             "subject": ana,
-            "state": sealing.encrypt(
-                key, container.settings.organisation, sealing.session_place(SESSION), b"state", os.urandom
+            "state": encryption.encrypt(
+                key, container.settings.organisation, encryption.session_place(SESSION), b"state", os.urandom
             ),
         }
     )
@@ -132,8 +132,11 @@ def reads(container: Container) -> dict[str, Any]:
             if b'"attachments":' in one.body
             for data in container.traces.attachments.of([(one, orjson.loads(one.body))])
         ],
-        "session": sealing.decrypt(
-            container.keys.subjects.existing([ana])[ana], organisation, sealing.session_place(SESSION), session["state"]
+        "session": encryption.decrypt(
+            container.keys.subjects.existing([ana])[ana],
+            organisation,
+            encryption.session_place(SESSION),
+            session["state"],
         ),
         "cases": [
             (request.identifiers, request.kind, [step.note for step in request.steps])
@@ -170,18 +173,18 @@ def opens_with(container: Container, keys: dict[bytes, bytes]) -> set[str]:
             container.traces.bodies.decrypt([(row.id, row.body)], [ciphers[row.subject]])
         ) != [None]:
             found.add("statements")
-    seals = LearnerSeals(container.platform.store)
+    ciphertexts = LearnerCiphertexts(container.platform.store)
     for kind in KINDS:
-        for each in seals.page(kind, None, 1_000):
+        for each in ciphertexts.page(kind, None, 1_000):
             for layers, sealed in each.values.values():
                 # The outermost is enough for who wants to know that there is something.
                 outer: tuple[Layer, ...] = layers[-1:]
                 if decrypt_layers(ciphers, organisation, outer, sealed) is not None:
                     found.add(kind.collection)
-    for attachment in seals.attachments(None, 1_000):
+    for attachment in ciphertexts.attachments(None, 1_000):
         for subject, wrapped in attachment.keys:
             try:
-                attachment_sealing.unwrapped(ciphers[subject], organisation, attachment.id, wrapped)
+                attachment_encryption.unwrapped(ciphers[subject], organisation, attachment.id, wrapped)
             except Exception:
                 continue
             found.add("attachments")
@@ -307,8 +310,8 @@ WRITES = (
     ("_repository", "settle"),
     ("_repository", "finish"),
     ("_written", "write"),
-    ("_seals", "replace"),
-    ("_seals", "rewrap"),
+    ("_ciphertexts", "replace"),
+    ("_ciphertexts", "rewrap"),
 )
 
 
@@ -540,10 +543,10 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
     def advance(number: int, before: Stage, after: Stage) -> bool:
         if after is Stage.CLOSING:
             id = b"session-of-ana-2"
-            state = sealing.encrypt(old, organisation, sealing.session_place(id), b"late", os.urandom)
+            state = encryption.encrypt(old, organisation, encryption.session_place(id), b"late", os.urandom)
             sessions = container.platform.store.collection("pattern_sessions")
             sessions.insert_one({"_id": id, "subject": ana, "state": state})
-            _, wrapped = attachment_sealing.new_key({ana: old}, organisation, bytes(16), os.urandom)
+            _, wrapped = attachment_encryption.new_key({ana: old}, organisation, bytes(16), os.urandom)
             container.platform.store.collection("attachments").insert_one(
                 {"_id": bytes(16), "keys": [{"subject": ana, "key": wrapped[ana]}], "statements": [], "length": 0}
             )
@@ -553,9 +556,9 @@ def test_what_was_sealed_late_with_an_old_key_is_moved_before_that_goes(
     rekey.run()
     key = container.keys.subjects.renewed([ana])[ana]
     (late,) = container.platform.store.collection("pattern_sessions").find({"_id": b"session-of-ana-2"})
-    assert sealing.decrypt(key, organisation, sealing.session_place(late["_id"]), late["state"]) == b"late"
+    assert encryption.decrypt(key, organisation, encryption.session_place(late["_id"]), late["state"]) == b"late"
     (attachment,) = container.platform.store.collection("attachments").find({"_id": bytes(16)})
-    assert attachment_sealing.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
+    assert attachment_encryption.unwrapped(key, organisation, bytes(16), attachment["keys"][0]["key"])
 
 
 def test_rows_read_before_they_were_sealed_anew_still_open(
@@ -748,9 +751,9 @@ def test_a_cold_process_reads_and_writes_at_each_stage(container: Container, rek
     def look() -> None:
         cold = SubjectKeys(container.platform.store, container.keys.keyring, container.settings.organisation)
         key = cold.ensured([ana])[ana]
-        sealed = sealing.encrypt(key, container.settings.organisation, "here", b"plain", os.urandom)
+        sealed = encryption.encrypt(key, container.settings.organisation, "here", b"plain", os.urandom)
         warm = container.keys.subjects.existing([ana])[ana]
-        assert sealing.decrypt(warm, container.settings.organisation, "here", sealed) == b"plain"
+        assert encryption.decrypt(warm, container.settings.organisation, "here", sealed) == b"plain"
 
     rekey.run(check=look)
 
@@ -891,14 +894,14 @@ def test_values_as_long_as_may_be_are_moved_and_few_at_a_time(
         where = place(Resource.STATE, name, "large")
         container.traces.documents.put(where, content, named_by, Version.V1, source="tutor", actor=BY)
     pages: list[int] = []
-    page = LearnerSeals.page
+    page = LearnerCiphertexts.page
 
-    def counted(self: LearnerSeals, *asked: Any) -> Any:
+    def counted(self: LearnerCiphertexts, *asked: Any) -> Any:
         rows = page(self, *asked)
         pages.append(sum(len(value.sealed) for row in rows for value in row.values.values()))
         return rows
 
-    monkeypatch.setattr(LearnerSeals, "page", counted)
+    monkeypatch.setattr(LearnerCiphertexts, "page", counted)
     old = leaked(container)
     assert rekey.run().finished
     assert opens_with(container, old) == set()

@@ -371,14 +371,14 @@ def test_data_that_came_in_under_the_old_key_are_asked_for_again(container: Cont
 def test_a_document_sealed_with_a_key_that_is_gone_is_taken_back(container: Container) -> None:
     document(container, Resource.STATE, "lea")
     repository = container.traces.documents._repository
-    real = repository.replace
+    real = repository.overwrite
 
-    def late(row: Any, **named: Any) -> bool:
+    def late(row: Any) -> bool:
         container.platform.store.collection("subjects").delete_many({})
         container.keys.subjects.forget()
-        return real(row, **named)
+        return real(row)
 
-    repository.replace = late  # type: ignore[method-assign]
+    repository.overwrite = late  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         container.traces.documents.put(
             place(Resource.STATE, "lea", "d"),

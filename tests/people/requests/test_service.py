@@ -44,9 +44,9 @@ class Office:
         self.repository = DataSubjectRequestRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         self.subjects = SubjectKeys(store, keks, "default")
-        seal = DataSubjectCipher(self.subjects, "default", os.urandom)
+        cipher = DataSubjectCipher(self.subjects, "default", os.urandom)
         self.requests = DataSubjectRequests(
-            self.repository, vault, seal, self.audit, clock.now_us, lambda: self.day, os.urandom
+            self.repository, vault, cipher, self.audit, clock.now_us, lambda: self.day, os.urandom
         )
 
     def identified(self, kind: str = "erasure") -> str:

@@ -37,7 +37,7 @@ class Notes:
         self.context = DataContext(store, vault, self.learners)
         self.rows = store.collection("notes")
         self.keys = store.collection("subjects")
-        self.seal = DataSubjectCipher(self.learners, "default", os.urandom)
+        self.cipher = DataSubjectCipher(self.learners, "default", os.urandom)
 
     @property
     def data(self) -> LearnerCollection:
@@ -47,7 +47,7 @@ class Notes:
     def write(self, subject: bytes, *texts: str, source: str = "tutor", updated: int = 0) -> None:
         """Notes on a learner."""
         for text in texts:
-            note = self.seal.encrypt("note", {subject: text.encode()})[subject]
+            note = self.cipher.encrypt("note", {subject: text.encode()})[subject]
             self.rows.insert_one(
                 {"_id": os.urandom(16), "subject": subject, "source": source, "updated": updated, "note": note}
             )
@@ -57,7 +57,7 @@ class Notes:
         return sorted(
             value.decode()
             for row in self.rows.find({})
-            for value in self.seal.decrypt("note", {bytes(row["subject"]): bytes(row["note"])}).values()
+            for value in self.cipher.decrypt("note", {bytes(row["subject"]): bytes(row["note"])}).values()
         )
 
     def erase(self, *subjects: bytes, limit: int = 2) -> list[int]:
@@ -91,7 +91,7 @@ def test_what_was_written_anew_since_it_was_read_stays(notes: Notes, monkeypatch
     def written_meanwhile(subjects: Iterable[bytes]) -> Mapping[bytes, Cipher]:
         found = real(subjects)
         monkeypatch.setattr(notes.learners, "existing", real)
-        note = notes.seal.encrypt("note", {LEA: b"anew"})[LEA]
+        note = notes.cipher.encrypt("note", {LEA: b"anew"})[LEA]
         notes.rows.update_one({"subject": LEA}, {"$set": {"note": note}})
         return found
 

@@ -148,7 +148,7 @@ def made(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys) -> Docu
     repository = DocumentRepository(store)
     return Documents(
         repository=repository,
-        seal=DocumentCipher(repository, subjects, vault, ErasureRepository(store), clock.random_bytes),
+        cipher=DocumentCipher(repository, subjects, vault, ErasureRepository(store), clock.random_bytes),
         keys=vault,
         audit=Sink(),
         now_us=lambda: next(ticks),

@@ -52,7 +52,7 @@ class Change(NamedTuple):
     after: dict[str, bytes]
 
 
-class SharedSeals:
+class SharedCiphertexts:
     """Reads and writes these values, by the page."""
 
     def __init__(self, store: Store) -> None:

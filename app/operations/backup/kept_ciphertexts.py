@@ -15,7 +15,7 @@ from app.crypto.documents import decrypt_layers, encrypt_layers
 from app.keys.keyring import KeyHolding
 from app.keys.learners import SubjectKeys
 from app.operations.backup.restoring import STAGED, Restoring
-from app.operations.rotation.learner_seals import KINDS, Change, LearnerSeals
+from app.operations.rotation.learner_ciphertexts import KINDS, Change, LearnerCiphertexts
 from app.platform.mongo.connection import Store
 
 BATCH = 1_000
@@ -36,7 +36,7 @@ def encrypt_kept(store: Store, ring: KeyHolding, steps: Restoring, organisation:
     """
     present = SubjectKeys(store, ring, organisation, keep_seconds=0)
     staged = SubjectKeys(store, ring, organisation, keep_seconds=0, prefix=STAGED)
-    kept, copies, done = LearnerSeals(store), LearnerSeals(store, STAGED), 0
+    kept, copies, done = LearnerCiphertexts(store), LearnerCiphertexts(store, STAGED), 0
     for kind in (kind for kind in KINDS if kind.collection in names):
         after: object | None = None
         while rows := kept.page(kind, after, BATCH):

@@ -72,7 +72,7 @@ class AttachmentKeys(NamedTuple):
     keys: tuple[tuple[bytes, bytes], ...]
 
 
-class LearnerSeals:
+class LearnerCiphertexts:
     """Reads and writes these values, by the page."""
 
     def __init__(self, store: Store, prefix: str = "") -> None:
