@@ -22,7 +22,7 @@ class SchoolDirectory:
         self._repository = repository
         self._audit = audit
         self._announcer = announcer
-        self._known: tuple[SchoolEdition, ...] | None = None
+        self._known: tuple[tuple[SchoolEdition, ...], bytes] | None = None
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedDirectory:
         """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
@@ -62,10 +62,21 @@ class SchoolDirectory:
         """The editions in force, oldest first: of those of one day, the one loaded last. The same object until another
         is loaded.
         """
+        return self._read()[0]
+
+    def digest(self) -> bytes:
+        """Digest of the editions in force."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[tuple[SchoolEdition, ...], bytes]:
         known = self._known
         if known is None:
-            known = tuple(SchoolEdition(each.since, self._repository.days(each.id)) for each in self._in_force())
-            self._known = known
+            loaded = self._in_force()
+            digest = hashlib.sha256()
+            for each in loaded:
+                digest.update(f"{each.since} ".encode() + each.digest)
+            editions = tuple(SchoolEdition(each.since, self._repository.days(each.id)) for each in loaded)
+            known = self._known = editions, digest.digest()
         return known
 
     def find(self, identifiers: Sequence[str], day: date) -> Mapping[str, School]:

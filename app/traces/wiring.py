@@ -176,7 +176,7 @@ class TraceServices(FeatureServices):
             self._platform.processes,
             lambda source, ids: Referred(self.statements, self.reader).find(source, ids),
             lambda statements: self.school_checks.faults(statements),
-            lambda: self.nomenclatures.digest(),
+            lambda: self.school_checks.digest(),
         )
 
     @cached_property

@@ -30,6 +30,17 @@ def container(settings: Settings, database_name: str) -> Iterator[Container]:
         yield made
 
 
+def test_the_digest_is_of_the_editions_in_force(container: Container) -> None:
+    schools = container.schools.directory
+    seen = [schools.digest()]
+    for schools_of_it, since in (([made(1)], SINCE), ([made(1), made(2)], SINCE), ([made(1)], date(2026, 9, 1))):
+        schools.load(addresses(schools_of_it), since, actor="cli:test")
+        seen.append(schools.digest())
+    assert len(set(seen)) == 4
+    schools.forget()
+    assert schools.digest() == seen[-1]
+
+
 def test_schools_are_found_on_a_day_and_by_territory(container: Container) -> None:
     schools = container.schools.directory
     assert schools.find([uai.make("038", 1)], SINCE) == {} and schools.of_territory("academie", "08", SINCE) == []

@@ -44,6 +44,10 @@ class SchoolChecks:
             known = self._checks = _Made(editions, directory, schools.Checks(KEYS, editions, directory))
         return [known.checks.faults(each, today) for each in statements]
 
+    def digest(self) -> bytes:
+        """Digest of the nomenclature and the directory in force."""
+        return self._nomenclatures.digest() + self._directory.digest()
+
 
 class _Made(NamedTuple):
     """Checks, and what they were made from."""

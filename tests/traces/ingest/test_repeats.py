@@ -333,6 +333,19 @@ def test_a_profile_that_is_replaced_has_all_looked_at_again(
     assert looked_at == [MIN_BATCH] * 2
 
 
+def test_a_nomenclature_or_a_directory_that_is_loaded_has_all_looked_at_again(
+    container: Container, promising: Source, looked_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = examples("valid")
+    send(container, sent, promising)
+    for what in (container.traces.nomenclatures, container.schools.directory):
+        monkeypatch.setattr(what, "digest", lambda: b"another")
+        send(container, sent, promising)
+        send(container, sent, promising)
+    # Each once more: what is there keeps the conditions under which it came in.
+    assert looked_at == [MIN_BATCH] * 5
+
+
 def test_what_refers_to_another_is_looked_at_again(alike: Any, container: Container, promising: Source) -> None:
     accepted, answered = examples("valid", "p2ia-accepted"), examples("valid")
     for each in accepted:
