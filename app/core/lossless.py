@@ -80,7 +80,7 @@ def loads(content: bytes) -> Any:
     Raises:
         Malformed: not one JSON document in UTF-8, or too deep to be read.
     """
-    if not _may_have_long_integers(content) or not _has_long_integers(content):
+    if not has_long_integers(content):
         try:
             return orjson.loads(content)
         except orjson.JSONDecodeError as refused:
@@ -116,12 +116,11 @@ def rounded(value: Any) -> Any:
     return float(value) if kind is Digits else value
 
 
-def _may_have_long_integers(content: bytes) -> bool:
-    # Within strings and fractions too; quick.
-    return content.translate(_DIGITS).find(_LONG) >= 0
-
-
-def _has_long_integers(content: bytes) -> bool:
+def has_long_integers(content: bytes) -> bool:
+    """True if JSON has an integer that 64 bits do not hold."""
+    # Quick, and seldom for nothing: strings and fractions may have as many digits.
+    if content.translate(_DIGITS).find(_LONG) < 0:
+        return False
     return any(not _fits(found[0]) for found in _LONG_INTEGER.finditer(STRING.sub(b"", content)))
 
 

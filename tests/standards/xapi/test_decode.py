@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import BadRequest, BodyTooLarge, DuplicateKey, InvalidStatement, MalformedJSON, StatementTooLarge
+from app.core.errors import (
+    BadRequest,
+    BodyTooLarge,
+    DuplicateKey,
+    InvalidStatement,
+    MalformedJSON,
+    SillageError,
+    StatementTooLarge,
+)
+from app.standards.xapi import decode as decoding
 from app.standards.xapi.decode import MAX_STATEMENT_BYTES, MAX_VALUES, decode
 
 JSON = st.recursive(
@@ -206,3 +215,58 @@ def test_to_refuse_a_body_of_too_many_values_takes_little_memory() -> None:
 def test_what_separates_values_may_fill_texts() -> None:
     texts = [',[{:\\"' * 100_000] * 10
     assert read(orjson.dumps([{"a": text} for text in texts]), 10).statements == [{"a": text} for text in texts]
+
+
+# --- the fast way and the slow one ----------------------------------------------------------------
+
+TOKENS = [
+    *("{", "}", "[", "]", ",", ":", " ", "\n", '"a"', '"b"', '"\\u0061"', '"\\""', '"é"', '"\\u00e9"', '"\\/"', "null"),
+    *("-0", "0", "1", "1.0", "1.00", "1e5", "1E400", "-1"),
+    *("18446744073709551615", "18446744073709551616", "-9223372036854775809"),
+    *('{"a":1}', '{"a":1,"a":1}', '{"a":{"b":1},"b":[]}', "[]", "{}", '"1111111111111111111111"'),
+]  # fmt: skip
+
+
+def told(body: bytes) -> object:
+    try:
+        return read(body, 10)
+    except SillageError as refused:
+        return refused.code, refused.detail, [*refused.faults]
+
+
+def differs(body: bytes, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """True if the body is decoded otherwise when each body is taken for one that nothing is known of."""
+    quick = told(body)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "_decoded_quickly", lambda body, most: None)
+        return repr(told(body)) != repr(quick)
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=12))
+def test_the_fast_way_decodes_as_the_slow_one_does(tokens: list[str]) -> None:
+    joined = "".join(tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        for body in (joined, f"[{joined}]", f'[{{"x":{joined}}}]', f"[{','.join(tokens)}]"):
+            assert not differs(body.encode(), patch), body
+
+
+@given(JSON, st.booleans(), st.booleans())
+def test_the_fast_way_decodes_what_is_json_as_the_slow_one_does(value, compact: bool, ascii: bool) -> None:
+    separators = (",", ":") if compact else None
+    body = json.dumps([{"a": value}, {"b": value}], separators=separators, ensure_ascii=ascii)
+    with contextlib.suppress(UnicodeEncodeError), pytest.MonkeyPatch.context() as patch:
+        assert not differs(body.encode(), patch)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'[{"a":1}]', b'{"a":18446744073709551615}', '[{"a":"é\\"b"},{"c":[1.5,null]}]'.encode()]
+)
+def test_what_is_written_as_it_is_kept_is_not_searched_for_faults(body: bytes, monkeypatch) -> None:
+    def searched(*_: object) -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(decoding, "_may_have_duplicates", searched)
+    monkeypatch.setattr(decoding.lossless, "has_long_integers", searched)
+    read(body)
+    with pytest.raises(AssertionError):
+        read(body + b" ")
