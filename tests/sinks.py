@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from app.access.restrictions.store import NOBODY, States
+from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.traces.statements.store import Plain
 
 
@@ -85,3 +86,30 @@ class Unrestricted:
 
     def current(self) -> States:
         return NOBODY
+
+
+class VoidingTokens:
+    """The verb that voids, by the tokens that a test gives."""
+
+    def __init__(self, *tokens: bytes) -> None:
+        self._tokens = tokens
+
+    def tokens(self) -> tuple[bytes, ...]:
+        return self._tokens
+
+
+class NoPseudonyms:
+    """A store that makes no pseudonyms."""
+
+    def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
+        return data_subject
+
+    def of_source(self, source: str) -> NoPseudonyms:
+        return self
+
+
+class AllAdmitted:
+    """A store where every source may have data stored."""
+
+    def require(self, source: str) -> None:
+        pass

@@ -32,7 +32,7 @@ from app.operations.rotation.resealing import ResealRepository
 from app.operations.schema.catalogue import personal_data
 from app.operations.source_rules import SourceRules
 from app.people.requests.store import DataSubjectRequestRepository
-from app.people.wiring import Starting
+from app.people.services_above import Starting
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job

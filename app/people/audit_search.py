@@ -16,7 +16,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, Asked, Audit, Page
 from app.people.finding.finder import data_subject_of
-from app.people.finding.pseudonyms import Whole
+from app.people.finding.pseudonyms import PseudonymFinder
 
 MAX_AGENT_BYTES = 64 * 1024
 
@@ -46,11 +46,11 @@ class Wanted(NamedTuple):
 class AuditSearch:
     """Searches the audit log."""
 
-    def __init__(self, audit: Audit, keys: OrganisationKeys, whole: Whole = lambda data_subject: data_subject) -> None:
+    def __init__(self, audit: Audit, keys: OrganisationKeys, pseudonyms: PseudonymFinder) -> None:
         """The log to look in, the keys by which data subjects are tokens there, and what adds their pseudonyms."""
         self._audit = audit
         self._keys = keys
-        self._whole = whole
+        self._pseudonyms = pseudonyms
 
     def find(self, wanted: Wanted, cursor: str | None, limit: int, *, who: str) -> Page:
         """A page of entries, the newest first.
@@ -78,7 +78,7 @@ class AuditSearch:
 
     def _tokens(self, agents: Sequence[object], *, pseudonyms: bool) -> tuple[str, ...]:
         data_subject = data_subject_of(agents)
-        return self._of(self._whole(data_subject).every if pseudonyms else data_subject.identifiers)
+        return self._of(self._pseudonyms.whole(data_subject).every if pseudonyms else data_subject.identifiers)
 
     def _of(self, identifiers: Sequence[str]) -> tuple[str, ...]:
         keys = self._keys

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from app.access.store import SourceRepository
 from app.core import lossless
 from app.core.clock import RandomBytes
 from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound, StatementConflict
@@ -17,10 +17,57 @@ from app.standards.xapi.identifiers import VOIDED, keys_of
 from app.standards.xapi.rectification import rectifying, voiding
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version, of_statement
+from app.traces.ingest.recording import Recorder
 from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Statements
 
-Record = Callable[[bytes, str, Version], object]
+
+class Recording(Protocol):
+    """Recording, made when it is first asked for."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """Takes statements in."""
+
+
+class Serving(Protocol):
+    """The process, as one that serves or not."""
+
+    @property
+    def serving(self) -> bool:
+        """True once it has joined those that serve."""
+
+
+class Starting(Protocol):
+    """The life of a process."""
+
+    def start(self) -> None:
+        """Join the processes that serve."""
+
+
+class SourceRecorder:
+    """Records statements as a source sends them, which may void anything."""
+
+    def __init__(self, sources: SourceRepository, process: Serving, lifecycle: Starting, recording: Recording) -> None:
+        self._sources = sources
+        self._process = process
+        self._lifecycle = lifecycle
+        self._recording = recording
+
+    def record(self, body: bytes, source: str, version: Version) -> None:
+        """Record a batch of a source.
+
+        Raises:
+            NotFound: it is not registered.
+            SillageError: as ``Recorder.record``.
+        """
+        found = self._sources.get(source)
+        if found is None:
+            raise NotFound("The source of this statement is not registered.")
+        if not self._process.serving:
+            # A command: it stamps statements like a process that serves, for as long as it takes.
+            self._lifecycle.start()
+        self._recording.recorder.record(body, found, version, void_any=True, rectifies=True)
 
 
 class Rectified(NamedTuple):
@@ -37,7 +84,7 @@ class Rectification:
         self,
         statements: Statements,
         reader: StatementReader,
-        record: Record,
+        recorder: SourceRecorder,
         audit: Audit,
         requests: DataSubjectRequests,
         random: RandomBytes,
@@ -45,10 +92,10 @@ class Rectification:
         public_url: str,
         max_statement_bytes: int,
     ) -> None:
-        """``record(body, source, version)`` stores a batch as that source sends it, which may void anything."""
+        """``recorder`` takes in what is right, and what voids the wrong one."""
         self._statements = statements
         self._reader = reader
-        self._record = record
+        self._recorder = recorder
         self._audit = audit
         self._requests = requests
         self._random = random
@@ -98,7 +145,7 @@ class Rectification:
         detail = {"statement": str(wrong), "by": str(done.statement), "voiding": str(done.voiding)}
         self._audit.append(STATEMENT_RECTIFIED, actor, detail | ({} if request is None else {"case": request}))
         try:
-            self._record(body, source, version)
+            self._recorder.record(body, source, version)
         except StatementConflict:
             raise DataSubjectRequestConflict(
                 "This statement was rectified at this moment: rectify the one that took its place."

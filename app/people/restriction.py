@@ -34,7 +34,7 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.keys.data_subject_cipher import DataSubjectCipher
-from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole, groups_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject, PseudonymFinder, groups_of
 from app.people.requests.service import DataSubjectRequests
 
 
@@ -58,7 +58,7 @@ class Restriction:
         requests: DataSubjectRequests,
         announcer: Announcer,
         now: Now,
-        whole: Whole = lambda data_subject: data_subject,
+        pseudonyms: PseudonymFinder,
     ) -> None:
         """``announcer``: of what every process is to take notice; ``whole`` adds pseudonyms."""
         self._repository = repository
@@ -68,7 +68,7 @@ class Restriction:
         self._requests = requests
         self._announcer = announcer
         self._now = now
-        self._whole = whole
+        self._pseudonyms = pseudonyms
 
     def restrict(self, data_subject: IdentifiedDataSubject, *, actor: str, request: str | None = None) -> None:
         """Have a data subject's data only kept, until ``lift``.
@@ -136,10 +136,10 @@ class Restriction:
         objects = sorted({purpose for state in states for purpose in state.objects})
         return Standing(min(since, default=None), tuple(objects), any(state.refuses for state in states))
 
-    def cover(self, pseudonyms: Whole) -> int:
+    def cover(self, pseudonyms: PseudonymFinder) -> int:
         """Have what holds for data subjects hold for the pseudonyms that a source is about to make of them; how many.
 
-        To be called before it makes the first one. ``pseudonyms`` gives data subjects with those.
+        To be called before it makes the first one. ``pseudonyms`` finds those.
         """
         states = {state.subject: state for state in self._repository.every()}
         known = self._cipher.decrypt(PLACE, {subject: state.who for subject, state in states.items() if state.who})
@@ -149,7 +149,7 @@ class Restriction:
             if len(members) != 1 or subject != self._keys.subject(members[0]):
                 # An anonymous group: each of its members has a state of their own.
                 continue
-            made = pseudonyms(IdentifiedDataSubject((members[0],)))
+            made = pseudonyms.whole(IdentifiedDataSubject((members[0],)))
             wanted = {self._keys.subject(one): one for one in made.every if one != members[0]}
             wanted |= {
                 self._keys.subject(group): one[0]
@@ -213,12 +213,12 @@ class Restriction:
         """Subjects that a data subject is: each identifier, and anonymous groups of nobody else; with their
         identifiers.
         """
-        data_subject = self._whole(data_subject)
+        data_subject = self._pseudonyms.whole(data_subject)
         actors = {self._keys.subject(identifier): (identifier,) for identifier in data_subject.every}
         return actors | {self._keys.subject(group): members for group, members in groups_of(data_subject)}
 
     def _sealed_identifiers(self, data_subject: IdentifiedDataSubject) -> list[SubjectIdentifiers]:
-        data_subject = self._whole(data_subject)
+        data_subject = self._pseudonyms.whole(data_subject)
         actors = self._actors(data_subject)
         likely = data_subject.likely
         sure = {subject for subject, members in actors.items() if len(members) == 1 and likely.issuperset(members)}

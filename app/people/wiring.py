@@ -6,69 +6,35 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
-import structlog
-
 from app.access.restrictions.store import DataSubjectStateRepository
 from app.core import clock
-from app.core.errors import NotFound
-from app.core.personal_data import PersonalDataStore
 from app.core.release import RELEASE
 from app.governance.audit.store import AuditRepository
 from app.keys.learners import WrappedKeys
-from app.keys.wiring import RestoreGuard
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
 from app.people.access_package.recipients import Disclosures, Recipients
-from app.people.access_package.subject_access_export import ClosedAccounts, Held, SubjectAccessExports
+from app.people.access_package.subject_access_export import Held, SubjectAccessExports
 from app.people.audit_search import AuditSearch
 from app.people.counting import Counting
-from app.people.erasure.service import Erasures, Surroundings, TombstoneFile
+from app.people.erasure.service import Erasures, Surroundings
 from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
 from app.people.finding.store import DataSubjectRepository
-from app.people.rectification import Rectification
-from app.people.requests.service import SOON_DAYS, DataSubjectRequests
+from app.people.rectification import Rectification, SourceRecorder
+from app.people.requests.service import DataSubjectRequests
 from app.people.requests.store import DataSubjectRequestRepository
 from app.people.restriction import Restriction
+from app.people.services_above import ClosingAccounts, KeepingOutside, Starting
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research import wiring
 from app.research.wiring import ResearchServices
-from app.standards.xapi.versions import Version
 from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.documents.store import DocumentRepository
-
-_log = structlog.stdlib.get_logger("sillage.people")
-
-
-class ClosingAccounts(Protocol):
-    """The services of ``retention/`` that these ask."""
-
-    @property
-    def account_repository(self) -> ClosedAccounts:
-        """The ends of accounts."""
-
-
-class KeepingOutside(Protocol):
-    """The services of ``operations/`` that these ask."""
-
-    @property
-    def personal_data(self) -> Sequence[PersonalDataStore]:
-        """The part of each collection in the rights of data subjects."""
-
-    @property
-    def backups(self) -> TombstoneFile:
-        """The file of tombstones outside the database."""
-
-
-class Starting(RestoreGuard, Protocol):
-    """The life of this process, as these services and those below see it."""
-
-    def start(self) -> None:
-        """Join the processes that serve."""
 
 
 class Needs(wiring.Needs, Protocol):
@@ -114,22 +80,18 @@ class PeopleServices(FeatureServices):
             self._keys.organisation,
             self._governance.sink,
             self._container.operations.personal_data,
-            self.pseudonyms.whole,
+            self.pseudonyms,
         )
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:
         """The pseudonyms that this store makes of data subjects' identifiers."""
-        traces = self._traces
-        return Pseudonyms(
-            lambda source, identifier: traces.minors_policy.forms(source, identifier),
-            self._access.sources_repository.list,
-        )
+        return Pseudonyms(self._traces, self._access.sources_repository)
 
     @cached_property
     def audit_search(self) -> AuditSearch:
         """Looks for entries of the audit log."""
-        return AuditSearch(self._governance.audit, self._keys.organisation, self.pseudonyms.whole)
+        return AuditSearch(self._governance.audit, self._keys.organisation, self.pseudonyms)
 
     # --- requests -----------------------------------------------------------------------------------
 
@@ -144,7 +106,7 @@ class PeopleServices(FeatureServices):
             self._platform.now_us,
             self._platform.today,
             clock.random_bytes,
-            self.pseudonyms.whole,
+            self.pseudonyms,
         )
 
     # --- access -------------------------------------------------------------------------------------
@@ -224,26 +186,16 @@ class PeopleServices(FeatureServices):
             self.requests,
             self._platform.processes,
             clock.now,
-            self.pseudonyms.whole,
+            self.pseudonyms,
         )
 
     @cached_property
     def rectification(self) -> Rectification:
         """Rectification of statements."""
-
-        def record(body: bytes, source: str, version: Version) -> None:
-            found = self._access.sources_repository.get(source)
-            if found is None:
-                raise NotFound("The source of this statement is not registered.")
-            if not self._platform.serving:
-                # A command: it stamps statements like a process that serves, for as long as it takes.
-                self._container.lifecycle.start()
-            self._traces.recorder.record(body, found, version, void_any=True, rectifies=True)
-
         return Rectification(
             self._traces.statements,
             self._traces.reader,
-            record,
+            SourceRecorder(self._access.sources_repository, self._platform, self._container.lifecycle, self._traces),
             self._governance.audit,
             self.requests,
             clock.random_bytes,
@@ -317,11 +269,4 @@ class PeopleServices(FeatureServices):
         return self.counting.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
     def _requests(self, lease: Lease) -> Mapping[str, object]:
-        removed = self.requests.remove_old(self._settings.request_days, actor="job:requests", check=lease.check)
-        standing = self.requests.standing()
-        # GDPR art. 12(3): whoever reads the log is told, numbers alone.
-        if standing.overdue:
-            _log.warning("data-subject requests are overdue", overdue=standing.overdue)
-        if standing.due_soon:
-            _log.info("data-subject requests are due soon", days=SOON_DAYS, due=standing.due_soon)
-        return {**standing._asdict(), "removed": removed}
+        return self.requests.run(self._settings.request_days, lease.check)

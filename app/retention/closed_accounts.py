@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
+from app.access.links import Admission
 from app.core import given
 from app.core.audit_sink import AuditSink
 from app.core.clock import Clock
@@ -19,7 +20,7 @@ from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import ACCOUNTS_ANNOUNCED
 from app.keys.data_subject_cipher import DataSubjectCipher
 from app.people.finding.finder import data_subject_of
-from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole
+from app.people.finding.pseudonyms import IdentifiedDataSubject, PseudonymsBySource
 from app.retention.closed_account_store import PLACE, AccountRepository, Closing
 
 CLOSED, REOPENED = EVENTS = ("closed", "reopened")
@@ -64,20 +65,20 @@ class Accounts:
         cipher: DataSubjectCipher,
         audit: AuditSink,
         now_us: Clock,
-        admit: Callable[[str], object] = lambda source: None,
-        of_source: Callable[[str], Whole] = lambda source: lambda data_subject: data_subject,
+        sources: Admission,
+        pseudonyms: PseudonymsBySource,
     ) -> None:
-        """``admit(source)`` raises when nothing may be stored for this source now.
+        """``sources`` lets those through for which something may be stored now.
 
-        ``of_source(source)`` gives what adds the pseudonyms that the source's statements may have.
+        ``pseudonyms`` finds those that a source's statements may have.
         """
         self._repository = repository
         self._keys = keys
         self._cipher = cipher
         self._audit = audit
         self._now_us = now_us
-        self._admit = admit
-        self._of_source = of_source
+        self._sources = sources
+        self._pseudonyms = pseudonyms
 
     def announce(self, source: str, events: Sequence[Event], *, actor: str) -> Announced:
         """Note what a source says of its accounts, all or nothing; saying it again changes nothing.
@@ -90,14 +91,14 @@ class Accounts:
         Raises:
             ActivityNotInForce: nothing may be stored for this source now.
         """
-        self._admit(source)
+        self._sources.require(source)
         now = self._now_us()
         last: dict[str, Event] = {}
         made: dict[str, Event] = {}
         certain: set[str] = set()
-        whole = self._of_source(source)
+        pseudonyms = self._pseudonyms.of_source(source)
         for event in events:
-            account = whole(event.account)
+            account = pseudonyms.whole(event.account)
             last |= dict.fromkeys(account.identifiers, event)
             made |= dict.fromkeys((name for name in account.every if name not in account.identifiers), event)
             certain |= account.certain

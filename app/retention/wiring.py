@@ -103,8 +103,8 @@ class RetentionServices(FeatureServices):
             self._keys.data_subject_cipher,
             self._governance.sink,
             self._platform.now_us,
-            self._access.admission.require,
-            self._people.pseudonyms.of_source,
+            self._access.admission,
+            self._people.pseudonyms,
         )
 
     # --- on the operator's word ---------------------------------------------------------------------

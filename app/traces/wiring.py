@@ -8,20 +8,14 @@ from threading import Event
 from typing import Protocol
 
 from app.access import wiring
-from app.access.store import Source
 from app.access.wiring import AccessServices
-from app.core import clock, contracts
-from app.core.errors import FileRefused, SettingsInvalid
-from app.crypto import kinds
-from app.crypto.bodies import DICTIONARIES, Bodies
-from app.governance.wiring import OverHttp
+from app.core import clock
+from app.crypto.bodies import Bodies
 from app.platform.feature_services import FeatureServices
 from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.schools.wiring import SchoolServices
-from app.settings import Settings
-from app.standards.xapi.identifiers import VOIDED
-from app.traces.conformance.minors_policy import OUTCOMES, MinorsPolicy
+from app.traces.conformance.minors_policy import MinorsPolicy
 from app.traces.conformance.nomenclature_store import NomenclatureRepository
 from app.traces.conformance.nomenclatures import Nomenclatures
 from app.traces.conformance.profile_store import ProfileRepository
@@ -33,40 +27,23 @@ from app.traces.conformance.verdicts import ConformanceService
 from app.traces.documents.cipher import DocumentCipher
 from app.traces.documents.service import Documents
 from app.traces.documents.store import DocumentRepository
-from app.traces.erasures import ErasuresUnderWay
 from app.traces.ingest.checking import Checking
-from app.traces.ingest.recording import Recorder, RefusalCounter
+from app.traces.ingest.recording import Recorder
 from app.traces.ingest.repeats import Repeats
 from app.traces.queries.agents import AgentQueries
 from app.traces.queries.statements import StatementQueries
+from app.traces.services_above import CountingWeb, ErasingServices
 from app.traces.statements.activities import Activities
 from app.traces.statements.activity_store import DefinitionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.attachments import Attachments
+from app.traces.statements.body_formats import bodies
+from app.traces.statements.index_tokens import VoidingVerbTokens
+from app.traces.statements.linking import Linking
 from app.traces.statements.reader import StatementReader
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Statements
 from app.traces.turns import Turns
-
-# How often a process looks for references that are still to be linked, and how many times it goes on at once.
-_LINKING_SECONDS = 5.0
-_LINKED_IN_A_ROW = 20
-
-
-class ErasingServices(Protocol):
-    """The services of ``people/`` that these ask."""
-
-    @property
-    def erasure_repository(self) -> ErasuresUnderWay:
-        """Erasures under way."""
-
-
-class CountingWeb(OverHttp, Protocol):
-    """The services of ``web/`` that these, and those below, ask."""
-
-    @property
-    def metrics(self) -> RefusalCounter:
-        """Counters of this process."""
 
 
 class Needs(wiring.Needs, Protocol):
@@ -89,17 +66,6 @@ class Needs(wiring.Needs, Protocol):
         """Counts refusals."""
 
 
-def require_statement_format(settings: Settings) -> None:
-    """Refuse a format to write statements in that there is not.
-
-    Raises:
-        SettingsInvalid: it is not known.
-    """
-    if settings.statement_format not in DICTIONARIES:
-        known = ", ".join(map(str, sorted(DICTIONARIES)))
-        raise SettingsInvalid(f"SILLAGE_STATEMENT_FORMAT is no format that this version knows ({known}).")
-
-
 class TraceServices(FeatureServices):
     """Statements and documents: taken in, checked, kept, read."""
 
@@ -112,28 +78,23 @@ class TraceServices(FeatureServices):
         self._governance = container.governance
         self._access = container.access
         self._schools = container.schools
-        self._linking_due = 0.0
 
     # --- statements ---------------------------------------------------------------------------------
 
     @cached_property
     def bodies(self) -> Bodies:
         """Seals and opens statements."""
-        require_statement_format(self._settings)
-        try:
-            dictionaries = {
-                number: contracts.folder("sillage", name).read_bytes() for number, name in DICTIONARIES.items()
-            }
-        except OSError:
-            raise FileRefused("A compression dictionary is missing in schemas/sillage: statement-….zdict.") from None
-        settings = self._settings
-        return Bodies(settings.organisation, dictionaries, clock.random_bytes, writing=settings.statement_format)
+        return bodies(self._settings, clock.random_bytes)
 
     @cached_property
     def statements(self) -> Statements:
         """The stored statements."""
-        keys = self._keys
-        return Statements(self._platform.store, lambda: keys.organisation.index.tokens(kinds.VERB, VOIDED))
+        return Statements(self._platform.store, VoidingVerbTokens(self._keys))
+
+    @cached_property
+    def linking(self) -> Linking:
+        """Links references between statements."""
+        return Linking(self.statements, clock.steady)
 
     @cached_property
     def reader(self) -> StatementReader:
@@ -169,14 +130,12 @@ class TraceServices(FeatureServices):
     @cached_property
     def profiles(self) -> ConformanceService:
         """Loaded profiles and verdicts."""
-        # The reader only when a profile asks: most commands need no key.
         return ConformanceService(
             ProfileRepository(self._platform.store),
             self._governance.sink,
             self._platform.processes,
-            lambda source, ids: Referred(self.statements, self.reader).find(source, ids),
-            lambda statements: self.school_checks.faults(statements),
-            lambda: self.school_checks.digest(),
+            Referred(self),
+            self.school_checks,
         )
 
     @cached_property
@@ -207,13 +166,10 @@ class TraceServices(FeatureServices):
     @cached_property
     def minors_policy(self) -> MinorsPolicy:
         """The policies of sources about minors."""
-
-        def count(source: Source, outcome: str, statements: int, found: Mapping[str, int]) -> None:
-            self.profiles.count_protected(source, outcome, found)
-            if outcome == OUTCOMES["refuse"]:
-                self._container.web.metrics.refused("rejected", statements)
-
-        return MinorsPolicy(self._keys.organisation, self._governance.sink, count, self.pseudonym_home)
+        refusals = self._container.web.metrics
+        return MinorsPolicy(
+            self._keys.organisation, self._governance.sink, self.profiles, refusals, self.pseudonym_home
+        )
 
     @cached_property
     def pseudonym_home(self) -> PseudonymHome:
@@ -314,13 +270,7 @@ class TraceServices(FeatureServices):
     def keep(self, stop: Event) -> None:
         """Write the verdict counters; link references, now and then."""
         self.profiles.flush()
-        if stop.is_set() or clock.steady() < self._linking_due:
-            return
-        self._linking_due = clock.steady() + _LINKING_SECONDS
-        for _ in range(_LINKED_IN_A_ROW):
-            if stop.is_set() or not self.statements.link_some():
-                return
-        self._linking_due = 0.0
+        self.linking.keep(stop)
 
     def forget(self) -> None:
         """Empty the caches."""

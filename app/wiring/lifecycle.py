@@ -14,7 +14,7 @@ from app.keys.learners import WrappedKeys
 from app.operations.backup import restoring
 from app.operations.schema import migrations
 from app.operations.schema.catalogue import COLLECTIONS
-from app.traces.wiring import require_statement_format
+from app.traces.statements.body_formats import require_statement_format
 
 if TYPE_CHECKING:
     from app.wiring.container import Container

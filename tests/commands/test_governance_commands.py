@@ -52,6 +52,7 @@ from app.retention.store import RetentionRepository
 from app.retention.yearly_store import RetentionYears
 from app.traces.statements.attachment_store import AttachmentRepository
 from tests.places import ROOT
+from tests.sinks import NoPseudonyms
 
 ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
@@ -75,7 +76,7 @@ class Container:
             register=Register(ProcessingActivityRepository(store), audit, clock.now_us),
         )
         self.people = SimpleNamespace(
-            audit_search=AuditSearch(audit, vault),
+            audit_search=AuditSearch(audit, vault, NoPseudonyms()),
             recipients=Recipients(
                 log=log,
                 receptions=Receptions(ReceptionRepository(store), vault, log, UTC),

@@ -31,7 +31,7 @@ def repository(store):
 def run(repository, store):
     audited = []
     traces = SimpleNamespace(
-        profiles=ConformanceService(repository, Sink(lambda *entry: audited.append(entry)), Announcing()),
+        profiles=ConformanceService(repository, Sink(lambda *entry: audited.append(entry)), Announcing(), None, None),
         sessions=SimpleNamespace(standings=SessionRepository(store).standings, breaks=SessionRepository(store).breaks),
     )
     container = SimpleNamespace(traces=traces)

@@ -14,6 +14,7 @@ from app.governance.audit.log import AUDIT_READ, PERSON_READ, STATEMENTS_READ, A
 from app.governance.audit.store import AuditRepository
 from app.people.audit_search import AuditSearch, Wanted, read_agents
 from app.platform.mongo.connection import Store
+from tests.sinks import NoPseudonyms
 
 START = 1_790_000_000_000_000
 ALICE = {"mbox": "mailto:alice@ent.example"}
@@ -24,7 +25,7 @@ class House:
     def __init__(self, store: Store, vault: OrganisationKeys) -> None:
         ticks = count(START, 1_000_000)
         self.audit = Audit(AuditRepository(store), vault, lambda: next(ticks), os.urandom)
-        self.search = AuditSearch(self.audit, vault)
+        self.search = AuditSearch(self.audit, vault, NoPseudonyms())
         alice = vault.named(kinds.AGENT, "mbox:mailto:alice@ent.example").hex()
         bob = vault.named(kinds.RELATED_AGENT, "account:https://ent.example|bob").hex()
         subject = vault.subject("account:https://ent.example|bob").hex()

@@ -18,6 +18,7 @@ from app.people.finding.finder import data_subject_of
 from app.platform.mongo.connection import Store
 from app.retention.closed_account_store import AccountRepository
 from app.retention.closed_accounts import MAX_EVENTS, Accounts, Announced, Event, of_csv, of_json
+from tests.sinks import AllAdmitted, NoPseudonyms
 
 NOW = 1_790_000_000_000_000
 DAY = 1_795_132_800_000_000
@@ -39,7 +40,7 @@ class Desk:
         self.repository = AccountRepository(store)
         self.audit = Audit(AuditRepository(store), vault, clock.now_us, os.urandom)
         cipher = DataSubjectCipher(SubjectKeys(store, keks, "default"), "default", os.urandom)
-        self.accounts = Accounts(self.repository, vault, cipher, self.audit, lambda: NOW)
+        self.accounts = Accounts(self.repository, vault, cipher, self.audit, lambda: NOW, AllAdmitted(), NoPseudonyms())
 
     def say(self, *events: Event, source: str = "ent") -> Announced:
         return self.accounts.announce(source, events, actor="sk-test")

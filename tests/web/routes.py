@@ -20,6 +20,7 @@ from app.people.finding.finder import data_subject_of
 from app.people.requests.service import DataSubjectRequests
 from app.people.requests.store import DataSubjectRequestRepository
 from tests.served import Server, statement
+from tests.sinks import NoPseudonyms
 
 STATE, ACTIVITY, AGENT = "/xAPI/activities/state", "/xAPI/activities/profile", "/xAPI/agents/profile"
 READING = (scopes.READ, scopes.READ_MINE, scopes.ALL_READ, scopes.ALL)
@@ -158,6 +159,7 @@ def before(server: Server, row: Row, owner: NewCredential) -> None:
             clock.now_us,
             lambda: TODAY,
             b"\1".__mul__,
+            NoPseudonyms(),
         )
         cases.open("access", data_subject_of([PERSON]), actor="cli:test")
         if row.path.endswith("done"):

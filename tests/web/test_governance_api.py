@@ -39,7 +39,7 @@ from app.web import problem_details
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
-from tests.sinks import Announcing, Rules
+from tests.sinks import Announcing, NoPseudonyms, Rules
 
 ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
@@ -66,7 +66,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     )
     app = Flask("governance-tests")
     problem_details.install(app, problem_details.Rendering())
-    search = AuditSearch(audit, vault)
+    search = AuditSearch(audit, vault, NoPseudonyms())
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
     app.register_blueprint(
         governance_api.blueprint(gate, retention, register, audit, search, lambda: str.upper), url_prefix="/api/v1"

@@ -23,7 +23,7 @@ from app.core.personal_data import DataSubject, PersonalDataStore
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
-from app.people.finding.pseudonyms import IdentifiedDataSubject, Pseudonym, Whole, groups_of
+from app.people.finding.pseudonyms import IdentifiedDataSubject, Pseudonym, PseudonymFinder, groups_of
 from app.people.finding.store import DataSubjectRepository
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.validate import actor_faults
@@ -141,17 +141,21 @@ class DataSubjectFinder:
         keys: OrganisationKeys,
         audit: AuditSink,
         stores: Sequence[PersonalDataStore],
-        whole: Whole = lambda data_subject: data_subject,
+        pseudonyms: PseudonymFinder,
     ) -> None:
         """``audit(kind, actor, detail)`` writes an entry, durably; ``stores``: all that keep personal data.
 
-        ``whole`` gives a data subject with their pseudonyms.
+        ``pseudonyms`` completes a data subject with theirs.
         """
         self._repository = repository
         self._keys = keys
         self._audit = audit
         self._stores = stores
-        self.whole = whole
+        self._pseudonyms = pseudonyms
+
+    def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
+        """The data subject with their pseudonyms; the same for one who has them."""
+        return self._pseudonyms.whole(data_subject)
 
     def subjects(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Subject tokens of 16 bytes, one for each identifier, pseudonyms included; in step with ``every``."""

@@ -8,14 +8,15 @@ no rotation replaces: no link between the two is kept (``docs/adr/0053-rights-re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.access.credentials import REPLACING
-from app.access.store import Source
+from app.access.store import SourceRepository
 from app.standards.xapi.identifiers import group_identifier
+from app.traces.conformance.minors_policy import MinorsPolicy
 
 # Groups of which a data subject is every member: those that several identifiers of theirs make up are few.
 _MAX_IN_A_GROUP = 3
@@ -71,42 +72,75 @@ class IdentifiedDataSubject(NamedTuple):
         return frozenset(self.identifiers) | {one.identifier for one in self.pseudonyms or () if one.live}
 
 
-Whole = Callable[[IdentifiedDataSubject], IdentifiedDataSubject]
-"""Gives a data subject with their pseudonyms; the same for one who has them."""
+class PseudonymFinder(Protocol):
+    """Finds the pseudonyms of data subjects."""
+
+    def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
+        """The data subject with their pseudonyms."""
+
+
+class MinorsPolicies(Protocol):
+    """The policy about minors, made when it is first asked for: its keys are opened then."""
+
+    @property
+    def minors_policy(self) -> MinorsPolicy:
+        """The policies of sources about minors."""
+
+
+class PseudonymsBySource(Protocol):
+    """Finds the pseudonyms that one source makes."""
+
+    def of_source(self, source: str) -> PseudonymFinder:
+        """Finds those of this source."""
 
 
 class Pseudonyms:
     """Finds the pseudonyms of data subjects. Safe to share between threads."""
 
-    def __init__(self, forms: Callable[[str, str], Sequence[str]], sources: Callable[[], Sequence[Source]]) -> None:
-        """``forms(source, identifier)``: what may stand in its place; ``sources``: all, those that are closed too."""
-        self._forms = forms
+    def __init__(self, policies: MinorsPolicies, sources: SourceRepository) -> None:
+        """``policies`` say what may stand in the place of an identifier; ``sources``: those that are closed too."""
+        self._policies = policies
         self._sources = sources
 
     def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
         """The data subject with the pseudonyms that any source's statements may have, whatever its policy is now."""
         if data_subject.pseudonyms is not None:
             return data_subject
-        return data_subject._replace(pseudonyms=tuple(self._made(data_subject, self._sources())))
+        return data_subject._replace(pseudonyms=tuple(self._made(data_subject)))
 
-    def of_source(self, source: str) -> Whole:
-        """Gives data subjects with the pseudonyms of one source."""
-        some = [one for one in self._sources() if one.id == source]
-        return lambda data_subject: data_subject._replace(pseudonyms=tuple(self._made(data_subject, some)))
+    def of_source(self, source: str) -> PseudonymFinder:
+        """Finds the pseudonyms of one source."""
+        found = self._sources.get(source)
+        return _OfOne(self, source, live=found is not None and found.minors in REPLACING)
 
-    def of_new(self, source: str) -> Whole:
-        """Gives data subjects with the pseudonyms that a source is about to have, whether or not it is registered."""
-        return lambda data_subject: data_subject._replace(pseudonyms=tuple(self._of(data_subject, source, live=True)))
+    def of_new(self, source: str) -> PseudonymFinder:
+        """Finds the pseudonyms that a source is about to have, whether or not it is registered."""
+        return _OfOne(self, source, live=True)
 
-    def _made(self, data_subject: IdentifiedDataSubject, sources: Sequence[Source]) -> Iterator[Pseudonym]:
-        for source in sources:
-            yield from self._of(data_subject, source.id, live=source.minors in REPLACING)
-
-    def _of(self, data_subject: IdentifiedDataSubject, source: str, *, live: bool) -> Iterator[Pseudonym]:
+    def made(self, data_subject: IdentifiedDataSubject, source: str, *, live: bool) -> Iterator[Pseudonym]:
+        """The pseudonyms that a source may have; ``live``: its policy is one under which it makes them now."""
         for identifier in data_subject.identifiers:
-            forms = self._forms(source, identifier)
+            forms = self._policies.minors_policy.forms(source, identifier)
             always = identifier not in forms
             yield from (Pseudonym(one, identifier, source, live, always) for one in forms if one != identifier)
+
+    def _made(self, data_subject: IdentifiedDataSubject) -> Iterator[Pseudonym]:
+        for source in self._sources.list():
+            yield from self.made(data_subject, source.id, live=source.minors in REPLACING)
+
+
+class _OfOne:
+    """Finds the pseudonyms of one source."""
+
+    def __init__(self, pseudonyms: Pseudonyms, source: str, *, live: bool) -> None:
+        self._pseudonyms = pseudonyms
+        self._source = source
+        self._live = live
+
+    def whole(self, data_subject: IdentifiedDataSubject) -> IdentifiedDataSubject:
+        """The data subject with the pseudonyms of this source, and no others."""
+        made = self._pseudonyms.made(data_subject, self._source, live=self._live)
+        return data_subject._replace(pseudonyms=tuple(made))
 
 
 def groups_of(data_subject: IdentifiedDataSubject) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import orjson
+import structlog
 
 from app.core.clock import Clock, RandomBytes, Today
 from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound, Unavailable
@@ -24,7 +25,7 @@ from app.governance.audit.log import (
     Audit,
 )
 from app.keys.data_subject_cipher import DataSubjectCipher
-from app.people.finding.pseudonyms import IdentifiedDataSubject, Whole
+from app.people.finding.pseudonyms import IdentifiedDataSubject, PseudonymFinder
 from app.people.requests import steps as request_steps
 from app.people.requests.steps import DataSubjectRequest, Step
 from app.people.requests.store import DataSubjectRequestRepository, DataSubjectRequestRow, request_of
@@ -36,6 +37,8 @@ MAX_LISTED = 1_000
 _TRIES = 5
 _OURS = "r-"
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+_log = structlog.stdlib.get_logger("sillage.people")
 
 
 class Listed(NamedTuple):
@@ -72,11 +75,11 @@ class DataSubjectRequests:
         now_us: Clock,
         today: Today,
         random: RandomBytes,
-        whole: Whole = lambda data_subject: data_subject,
+        pseudonyms: PseudonymFinder,
     ) -> None:
         """``now_us``: microseconds since 1970 UTC; ``today``: the day where the controller is.
 
-        ``whole`` gives a data subject with their pseudonyms; a request keeps the identifiers that were given, and no
+        ``pseudonyms`` completes a data subject with theirs; a request keeps the identifiers that were given, and no
         others.
         """
         self._repository = repository
@@ -86,7 +89,7 @@ class DataSubjectRequests:
         self._now_us = now_us
         self._today = today
         self._random = random
-        self._whole = whole
+        self._pseudonyms = pseudonyms
 
     def open(
         self,
@@ -213,7 +216,7 @@ class DataSubjectRequests:
 
     def whole(self, request: DataSubjectRequest) -> frozenset[str]:
         """Every identifier under which a request's data subject may stand."""
-        return frozenset(self._whole(IdentifiedDataSubject(request.identifiers)).every)
+        return frozenset(self._pseudonyms.whole(IdentifiedDataSubject(request.identifiers)).every)
 
     def show(self, id: str, *, actor: str) -> DataSubjectRequest:
         """One request, in full: a reading that the audit log keeps.
@@ -273,6 +276,17 @@ class DataSubjectRequests:
             self._audit.append(REQUESTS_REMOVED, actor, {"before": before.isoformat(), "cases": [*found]})
             self._repository.delete(found)
             removed += len(found)
+
+    def run(self, days: int, check: Callable[[], None]) -> Mapping[str, object]:
+        """Remove what is old, and tell the log what is due: the job ``requests``; see ``remove_old``."""
+        removed = self.remove_old(days, actor="job:requests", check=check)
+        standing = self.standing()
+        # GDPR art. 12(3): whoever reads the log is told, numbers alone.
+        if standing.overdue:
+            _log.warning("data-subject requests are overdue", overdue=standing.overdue)
+        if standing.due_soon:
+            _log.info("data-subject requests are due soon", days=SOON_DAYS, due=standing.due_soon)
+        return {**standing._asdict(), "removed": removed}
 
     def _take(
         self,
@@ -336,8 +350,8 @@ class DataSubjectRequests:
         self, data_subject: IdentifiedDataSubject, request: DataSubjectRequest, row: DataSubjectRequestRow
     ) -> bool:
         """True if a data subject is a request's, by one of their identifiers or a pseudonym of one."""
-        theirs = set(self._whole(data_subject).every)
-        if not theirs.isdisjoint(self._whole(IdentifiedDataSubject(request.identifiers)).every):
+        theirs = set(self._pseudonyms.whole(data_subject).every)
+        if not theirs.isdisjoint(self._pseudonyms.whole(IdentifiedDataSubject(request.identifiers)).every):
             return True
         return not set(map(self._keys.subject, theirs)).isdisjoint(row.subjects)
 

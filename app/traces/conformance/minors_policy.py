@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,8 @@ from app.crypto.keys import OrganisationKeys
 from app.standards.france import minors
 from app.standards.xapi.identifiers import agent_identifier, agent_of
 from app.traces.conformance.pseudonym_home_store import PseudonymHome
+from app.traces.conformance.verdicts import REJECTED, ConformanceService
+from app.traces.refusal_counter import RefusalCounter
 
 Statement = dict[str, Any]
 AUDIT_KIND = "minors-data"
@@ -56,7 +58,8 @@ class MinorsPolicy:
         self,
         keys: OrganisationKeys,
         audit: AuditSink,
-        count: Callable[[Source, str, int, Mapping[str, int]], None],
+        verdicts: ConformanceService,
+        refusals: RefusalCounter,
         home: PseudonymHome,
     ) -> None:
         """Make the service.
@@ -64,13 +67,14 @@ class MinorsPolicy:
         Args:
             keys: Makes pseudonyms.
             audit: Takes an entry for each batch that is changed or refused.
-            count: Told of each batch in which something was found: source, what became of it (``OUTCOMES``), statements
-                of the batch, what was found by kind.
+            verdicts: Counts what was found of each batch, by kind, and what became of it (``OUTCOMES``).
+            refusals: Counts the statements of batches that are refused.
             home: Gives the home page of the accounts that replace addresses: the same in every process, for good.
         """
         self._keys = keys
         self._audit = audit
-        self._count = count
+        self._verdicts = verdicts
+        self._refusals = refusals
         self._home = home
 
     def protect(
@@ -105,8 +109,9 @@ class MinorsPolicy:
             **{kind: counts[kind] for kind in minors.KINDS},
         }
         self._audit.append(AUDIT_KIND, f"source:{source.id}", detail)
-        self._count(source, outcome, len(statements), counts)
+        self._verdicts.count_protected(source, outcome, counts)
         if faults:
+            self._refusals.refused(REJECTED, len(statements))
             naming = sum(named)
             raise PersonalDataRefused(
                 f"{naming} of {counted(len(statements), 'statement')} {agreed(naming, 'names', 'name')} people openly, "

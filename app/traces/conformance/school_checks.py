@@ -35,7 +35,7 @@ class SchoolChecks:
         self._today = today
         self._checks = _Made((), (), schools.Checks(KEYS, ()))
 
-    def faults(self, statements: Sequence[dict[str, Any]]) -> Sequence[tuple[Fault, ...]]:
+    def faults(self, statements: Sequence[Any]) -> Sequence[tuple[Fault, ...]]:
         """The faults of the schools and courses that statements name, statement by statement."""
         editions, directory, today = self._nomenclatures.editions(), self._directory.editions(), self._today()
         # A new nomenclature, or directory, is another object.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import compress
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import NamedTuple
 
 from app.access.store import Source
 from app.core import clock
@@ -26,7 +25,8 @@ from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MAX_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
 from app.traces.conformance.profile_store import Count, LoadedProfile, ProfileRepository
-from app.traces.statements.referred import identifiers
+from app.traces.conformance.school_checks import SchoolChecks
+from app.traces.statements.referred import Referred, identifiers
 
 CODES = {Outcome.CONFORMS: 1, Outcome.FAILS: 2, Outcome.UNMATCHED: 3}
 _OUTCOMES = {code: outcome.value for outcome, code in CODES.items()}
@@ -89,10 +89,6 @@ class Held(NamedTuple):
     digest: bytes
 
 
-Lookup = Callable[[str, Sequence[UUID]], Mapping[str, Mapping[str, object]]]
-"""Gives the statements of these ids that a source has stored, by id."""
-
-
 class ConformanceService:
     """Loaded profiles and their verdicts. Safe to share between threads."""
 
@@ -101,9 +97,8 @@ class ConformanceService:
         repository: ProfileRepository,
         audit: AuditSink,
         announcer: Announcer,
-        lookup: Lookup = lambda source, ids: {},
-        schools: Callable[[Sequence[Any]], Sequence[tuple[Fault, ...]]] = lambda statements: ((),) * len(statements),
-        nomenclature: Callable[[], bytes] = bytes,
+        referred: Referred,
+        school_checks: SchoolChecks,
     ) -> None:
         """Make the service.
 
@@ -111,14 +106,12 @@ class ConformanceService:
             repository: Profiles and counters.
             audit: Takes an entry for each profile that is added.
             announcer: Has every process empty its caches.
-            lookup: Asked for what statements refer to, once a batch, by profiles that want to know.
-            schools: Faults of the schools and courses of study that statements name, statement by statement.
-            nomenclature: Digest of what these are looked up in.
+            referred: Asked for what statements refer to, once a batch, by profiles that want to know.
+            school_checks: Checks the schools and courses of study that statements name.
         """
         self._repository = repository
-        self._schools = schools
-        self._nomenclature = nomenclature
-        self._lookup = lookup
+        self._school_checks = school_checks
+        self._referred = referred
         self._audit = audit
         self._announcer = announcer
         self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
@@ -172,7 +165,7 @@ class ConformanceService:
             return Checked((None,) * len(statements), ((),) * len(statements), (), {}, {})
         held = self.held(source)
         verdicts = self.verdicts(source, statements, among)
-        schools = self._schools(statements)
+        schools = self._school_checks.faults(statements)
         tally = Counter(verdict.outcome.value for verdict in verdicts)
         extensions = [held.extensions.faults(statement) for statement in statements]
         for name, listed in ((SCHOOLS, schools), (EXTENSIONS, extensions)):
@@ -198,7 +191,7 @@ class ConformanceService:
 
     def digest(self, source: Source) -> bytes:
         """Digest, 64 bytes at most, of all that decides the verdict of a statement that is dated and refers to none."""
-        return blake2b(self.held(source).digest + self._nomenclature()).digest() if source.profiles else b"\0"
+        return blake2b(self.held(source).digest + self._school_checks.digest()).digest() if source.profiles else b"\0"
 
     def tally(self, codes: Iterable[int | None]) -> Mapping[str, int]:
         """The number of statements with each outcome, from the codes that are stored with them."""
@@ -215,7 +208,7 @@ class ConformanceService:
         if not checker.refers:
             return checker.check_all(statements)
         sought = identifiers(statements)
-        find = self._lookup(source.id, sought).get if sought else None
+        find = self._referred.find(source.id, sought).get if sought else None
         return checker.check_all(statements, within(among, find) if among else find)
 
     def count(self, source: Source, checked: Checked, stored: Sequence[bool]) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -40,6 +40,7 @@ from app.traces.conformance.minors_policy import Protect
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Checked, ConformanceService
 from app.traces.ingest.repeats import Repeats, conditions
+from app.traces.refusal_counter import RefusalCounter
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import Attachment
@@ -96,13 +97,6 @@ class _Batch(NamedTuple):
     version: Version
     checked: Checked
     many: bool
-
-
-class RefusalCounter(Protocol):
-    """Counts refusals."""
-
-    def refused(self, outcome: str, statements: int) -> None:
-        """Statements of a batch that was not stored."""
 
 
 class Recorder:

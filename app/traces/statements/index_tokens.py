@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from app.crypto.keys import IndexKey, OrganisationKeys
 from app.crypto.kinds import ACTIVITY, AGENT, REGISTRATION, RELATED_ACTIVITY, RELATED_AGENT, SOURCE, VERB
-from app.standards.xapi.identifiers import Keys
+from app.keys.key_service import KeyService
+from app.standards.xapi.identifiers import VOIDED, Keys
 from app.standards.xapi.query import StatementQuery
 from app.traces.statements.store import Filter
+
+
+class VoidingVerbTokens:
+    """The verb that voids, as statements are found by it. Keys are opened when its entries are first asked for."""
+
+    def __init__(self, keys: KeyService) -> None:
+        self._keys = keys
+
+    def tokens(self) -> tuple[bytes, ...]:
+        """Its blind index entries: of both index keys while one is replaced."""
+        return self._keys.organisation.index.tokens(VERB, VOIDED)
 
 
 def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]:

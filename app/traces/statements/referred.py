@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from app.core import lossless
@@ -15,20 +15,31 @@ MAX_BYTES = 32 * 1024 * 1024
 3 KiB. A batch of a few bytes for each could otherwise have gigabytes opened."""
 
 
+class Reading(Protocol):
+    """Statements, and what decrypts them: made when it is first asked for, since most commands need no key."""
+
+    @property
+    def statements(self) -> Statements:
+        """The stored statements."""
+
+    @property
+    def reader(self) -> StatementReader:
+        """Decrypts them."""
+
+
 class Referred:
     """Gives stored statements by id. Safe to share between threads."""
 
-    def __init__(self, statements: Statements, reader: StatementReader) -> None:
-        self._statements = statements
-        self._reader = reader
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
 
     def find(self, source: str, ids: Sequence[UUID]) -> Mapping[str, Mapping[str, Any]]:
         """Of these statements, those stored by the source itself: nobody learns of what another has sent.
 
         The first ``MAX_BYTES`` of them, in no order: what is beyond counts as not stored.
         """
-        rows = [row for row in self._statements.some(ids, MAX_BYTES) if row.source == source]
-        opened, _, _ = self._reader.decrypted_within(rows, MAX_BYTES)
+        rows = [row for row in self._reading.statements.some(ids, MAX_BYTES) if row.source == source]
+        opened, _, _ = self._reading.reader.decrypted_within(rows, MAX_BYTES)
         return _Decoding({str(plain.id): plain.body for plain in opened})
 
 

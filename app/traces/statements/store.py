@@ -39,12 +39,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from struct import Struct
 from types import MappingProxyType
-from typing import NamedTuple, TypeGuard, cast
+from typing import NamedTuple, Protocol, TypeGuard, cast
 from uuid import UUID
 
 import structlog
@@ -288,15 +288,22 @@ _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1}
 _IDS: CodecOptions[Document] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
 
 
+class VoidingVerb(Protocol):
+    """The verb that voids, as statements are found by it."""
+
+    def tokens(self) -> tuple[bytes, ...]:
+        """Its blind index entries: of both index keys while one is replaced."""
+
+
 class Statements:
     """Reads and writes the collection ``statements``."""
 
-    def __init__(self, store: Store, voided_verbs: Callable[[], tuple[bytes, ...]] = tuple) -> None:
-        """``voided_verbs``: tokens of the verb that voids; a statement that has one is never voided itself."""
+    def __init__(self, store: Store, voiding: VoidingVerb) -> None:
+        """``voiding``: the verb that voids; a statement that has it is never voided itself."""
         self._store = store
         self._collection = store.collection(NAME)
         self._linking = store.collection(LINKING)
-        self._voided_verbs = voided_verbs
+        self._voiding = voiding
         self._singles: GroupCommit[_Single, bool] = GroupCommit(self._insert_singles)
 
     def insert(
@@ -421,7 +428,7 @@ class Statements:
         for document in documents:
             # A voiding by a source whose statement this turns out not to be has no effect.
             voided = by.get(document["_id"], set()) & {document["source"], None}
-            if voided and not set(document["t"]) & set(self._voided_verbs()):
+            if voided and not set(document["t"]) & set(self._voiding.tokens()):
                 document["void"] = True
         self._collection.delete_many(placeholders, session=session)
         return {each["_id"] for each in found if "wait" in each}
@@ -548,13 +555,13 @@ class Statements:
         kept = {
             each["_id"]
             for each in found
-            if each.get("subject") in spared and set(each["t"]).isdisjoint(self._voided_verbs())
+            if each.get("subject") in spared and set(each["t"]).isdisjoint(self._voiding.tokens())
         }
         if kept:
             raise _NotNow(one.by for one in voidings if one.target in kept)
         # xAPI-Data 2.3.2: a statement that voids cannot itself be voided.
         self._collection.update_many(
-            {"_id": {"$in": list(known)}, "t": {"$nin": list(self._voided_verbs())}},
+            {"_id": {"$in": list(known)}, "t": {"$nin": list(self._voiding.tokens())}},
             {"$set": {"void": True}},
             session=session,
         )
@@ -694,7 +701,7 @@ class Statements:
             before: Stored before this.
             size: Most ids of a batch.
         """
-        asked = {"t": {"$in": list(self._voided_verbs())}, "stored": {"$gte": since, "$lt": before}}
+        asked = {"t": {"$in": list(self._voiding.tokens())}, "stored": {"$gte": since, "$lt": before}}
         with translated(), self._collection.find(asked, {"ref": 1}).sort("stored", 1).hint("tokens") as cursor:
             while batch := list(islice(cursor, size)):
                 yield [one["ref"] for one in batch if "ref" in one]

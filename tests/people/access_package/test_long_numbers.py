@@ -70,7 +70,7 @@ def test_they_become_facts_and_are_referred_to_like_others(container: Container)
     (id,) = send(container, statement(timestamp="2026-09-07T08:15:00Z"))
     (plain,) = container.traces.reader.decrypted(container.traces.statements.some([id]))
     assert extract([plain], "UTC")["verb"].to_list() == [statement()["verb"]["id"]]
-    (found,) = Referred(container.traces.statements, container.traces.reader).find(SOURCE.id, [id]).values()
+    (found,) = Referred(container.traces).find(SOURCE.id, [id]).values()
     assert found["result"]["extensions"] == {EXTENSION: [Digits(LONG), Digits("1e400")]}
 
 

@@ -16,9 +16,9 @@ from app.governance.audit.log import KINDS, Audit
 from app.governance.audit.store import AuditRepository
 from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
-from app.people import wiring
 from app.people.finding.finder import data_subject_of
 from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.people.requests import service
 from app.people.requests import service as requests
 from app.people.requests import steps as request_steps
 from app.people.requests.service import DataSubjectRequests, Standing
@@ -26,6 +26,7 @@ from app.people.requests.store import DataSubjectRequestRepository
 from app.platform.mongo.connection import Store
 from app.settings import Settings
 from app.wiring.container import Container
+from tests.sinks import NoPseudonyms
 from tests.stores import initialised
 
 WHO = data_subject_of(
@@ -46,7 +47,7 @@ class Office:
         self.subjects = SubjectKeys(store, keks, "default")
         cipher = DataSubjectCipher(self.subjects, "default", os.urandom)
         self.requests = DataSubjectRequests(
-            self.repository, vault, cipher, self.audit, clock.now_us, lambda: self.day, os.urandom
+            self.repository, vault, cipher, self.audit, clock.now_us, lambda: self.day, os.urandom, NoPseudonyms()
         )
 
     def identified(self, kind: str = "erasure") -> str:
@@ -273,7 +274,7 @@ def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
     leadership = container.platform.leadership.acquire()
     assert leadership is not None
     log = CapturingLogger()
-    monkeypatch.setattr(wiring, "_log", log)
+    monkeypatch.setattr(service, "_log", log)
     with leadership as lease:
         assert job.run(lease) == {
             "pending": 1,

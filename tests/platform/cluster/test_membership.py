@@ -17,6 +17,7 @@ from app.platform.cluster.membership import Lapsed, Presence
 from app.platform.cluster.processes import next_epoch
 from app.platform.mongo.connection import Store
 from app.traces.statements.store import Inserted, Row, Statements
+from tests.sinks import VoidingTokens
 
 INTERVAL = 0.05
 TTL = 1.0
@@ -294,7 +295,7 @@ def rows_of(first: int, count: int) -> list[Row]:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_one_held_for_dead_can_store_nothing_any_more(store: Store, count: int) -> None:
-    statements = Statements(store)
+    statements = Statements(store, VoidingTokens())
     with present(store), silent(store) as one, one.writing(count) as writing:
         time.sleep(TTL + 6 * INTERVAL)
         with pytest.raises(Lapsed):
@@ -315,7 +316,7 @@ def test_one_about_to_commit_is_not_removed_before_it_has(store: Store) -> None:
 
 
 def test_writers_beyond_the_fences_share_them(store: Store) -> None:
-    statements = Statements(store)
+    statements = Statements(store, VoidingTokens())
     one = Presence(store, interval=INTERVAL, ttl=TTL, writers=1)
     one.start()
     with one.writing(2) as first, one.writing(2) as second:

@@ -26,6 +26,7 @@ from app.wiring.container import Container
 from tests.keys.test_learners import Commands
 from tests.places import ROOT
 from tests.served import statement
+from tests.sinks import VoidingTokens
 from tests.stores import with_tutor
 
 SOURCE = Source("tutor", "Tutor", "p2ia", (), "observe", datetime.now(UTC))
@@ -96,7 +97,9 @@ def test_a_repeated_batch_is_answered_by_two_readings(container: Container, look
         container.settings.mongodb_uri, event_listeners=[commands], uuidRepresentation="standard"
     )
     with client:
-        container.traces.recorder._repeats._statements = Statements(Store(client, container.settings.database))
+        container.traces.recorder._repeats._statements = Statements(
+            Store(client, container.settings.database), VoidingTokens()
+        )
         again = send(container, sent)
     assert commands.seen == ["find", "find"]
     assert looked_at == [MIN_BATCH]

@@ -171,7 +171,7 @@ def test_of_what_a_batch_refers_to_so_much_is_opened_and_no_more(container: Cont
     for start in range(0, 60, 15):
         send(container, *sent[start : start + 15])
     ids = [UUID(each["id"]) for each in sent]
-    lookup = Referred(container.traces.statements, container.traces.reader)
+    lookup = Referred(container.traces)
     tracemalloc.start()
     given = lookup.find("tutor", ids)
     assert [given.get(id) is not None for id in given] == [True] * len(given)

@@ -34,6 +34,7 @@ from app.traces.statements.store import (
     query,
     query_through,
 )
+from tests.sinks import VoidingTokens
 
 VOIDS = b"verb:voided!"
 SOURCE = b"source-token"
@@ -45,7 +46,7 @@ def row(stored: int, id: UUID | None = None, mark: bytes = b"same", *more: bytes
 
 @pytest.fixture
 def statements(store: Store) -> Statements:
-    return Statements(store, lambda: (VOIDS,))
+    return Statements(store, VoidingTokens(VOIDS))
 
 
 def everything(statements: Statements) -> list[UUID]:
@@ -177,7 +178,7 @@ def test_a_voiding_that_comes_between_look_up_and_replacement_counts(
     def late(fingerprints: dict[UUID, bytes]) -> object:
         found = real(fingerprints)
         owner, own = voiding(2, target.id)
-        Statements(store, lambda: (VOIDS,)).insert([owner], [own])
+        Statements(store, VoidingTokens(VOIDS)).insert([owner], [own])
         monkeypatch.undo()
         return found
 
@@ -629,7 +630,7 @@ def test_another_process_goes_on_linking_where_one_died(
         patched.setattr(statements, "_link", died)
         with pytest.raises(DatabaseUnavailable):
             statements.link_some()
-    other = Statements(store, lambda: (VOIDS,))
+    other = Statements(store, VoidingTokens(VOIDS))
     assert not other.link_some()
     assert len(found(statements, b"agent-target")) == 3
     now = clock.now()
@@ -659,7 +660,7 @@ def test_linking_goes_on_while_what_the_chains_lead_to_comes(statements: Stateme
         for one in waiting:
             statements.insert([one])
         statements.insert([middle])
-        others = [Statements(store, lambda: (VOIDS,)) for _ in range(2)]
+        others = [Statements(store, VoidingTokens(VOIDS)) for _ in range(2)]
         sends = [threading.Thread(target=link_all, args=(each,)) for each in others]
         sends += [threading.Thread(target=statements.insert, args=([one],)) for one in (end, referring(50, middle.id))]
         for send in sends:
