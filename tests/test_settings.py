@@ -18,6 +18,14 @@ def test_defaults_are_safe_and_complete() -> None:
     assert settings.key_path == Path("var/keys.json")
 
 
+def test_the_spool_is_beside_the_embedded_mongodb_or_where_it_is_said_to_be() -> None:
+    elsewhere = {"SILLAGE_MONGODB_URI": "mongodb://127.0.0.1/?replicaSet=x"}
+    assert load({"SILLAGE_DATA_DIR": "/data"}).spool_dir == Path("/data/audit-spool")
+    assert load(elsewhere).spool_dir is None
+    assert load({**elsewhere, "SILLAGE_AUDIT_SPOOL_DIR": "/spool"}).spool_dir == Path("/spool")
+    assert load({"SILLAGE_AUDIT_SPOOL_DIR": "/spool"}).spool_dir == Path("/spool")
+
+
 def test_values_are_typed_and_other_variables_ignored() -> None:
     settings = load({"SILLAGE_WORKERS": " 3 ", "SILLAGE_KEY_FILE": "~/k.json", "PATH": "/bin", "SILLAGE_LOG_LEVEL": ""})
     assert settings.workers == 3

@@ -27,6 +27,7 @@ from app.crypto.signing import Signer
 from app.governance.audit.checkpoints import Checkpoints
 from app.governance.audit.log import AUDIT_READ, Audit
 from app.governance.audit.retention import AuditRetention
+from app.governance.audit.spool import HostSpools
 from app.governance.audit.store import AuditRepository
 from app.governance.register.purposes import Purpose
 from app.governance.register.service import Register, SourceLink
@@ -274,6 +275,22 @@ def test_a_search_by_person_takes_the_person_from_a_file(
     assert "count=8" in run(container, governance.audit, "search", "--credential", "sk-2")
     assert "count=8" not in run(container, governance.audit, "search", "--until", "2026-01-01", "--purpose", "support")
     assert "purpose=support" in run(container, governance.audit, "list", "--kind", "audit-read")
+
+
+def test_a_host_that_is_behind_is_named_and_its_lost_spool_is_a_gap(container: Container, store: Store) -> None:
+    log, repository = container.governance.audit, AuditRepository(store)
+    ago = 60_000_000
+    log.spools = HostSpools(
+        None, log, repository, store="ours", host="host-a", now=lambda: clock.now_us() + ago, notes=list
+    )
+    assert "host" not in run(container, governance.audit, "search").lower()
+    within = Audit(repository, log._keys, lambda: clock.now_us() - ago, os.urandom)
+    repository.ship([within.opening({"host": "host-b", "spool": "ours"})])
+    assert "Host host-b was killed or is cut off" in run(container, governance.audit, "search")
+    with pytest.raises(ChainBroken, match="1 finding"):
+        run(container, governance.audit, "verify")
+    answer = CliRunner().invoke(governance.audit, ["verify"], obj=container, env={"COLUMNS": "250"})
+    assert "gap" in answer.output and "the spool of host host-b is not there" in answer.output
 
 
 def test_a_search_goes_on_where_it_ended_within_one_second(

@@ -212,6 +212,8 @@ def test_a_full_disk_refuses_readings_and_room_heals(tmp_path: Path, disk: Path,
             assert set(readers.refused) == {(503, "audit-unavailable")}
             # Each worker that was asked in vain says that it is not ready; what is no reading goes on.
             until(lambda: ready(server) == 503)
+            reasons = requests.get(f"{server.url}/readyz", timeout=5).json().get("reasons", [])
+            assert {(one["check"], one["code"]) for one in reasons} <= {("audit", "audit-unavailable")}
             assert server.post(server.source(), [statement()]).status_code == 200
             (disk / "filler").unlink()
             readers.more(20)

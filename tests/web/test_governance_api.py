@@ -21,6 +21,7 @@ from app.core import clock
 from app.crypto import kinds
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.governance.audit.log import AUDIT_READ, STATEMENTS_READ, Audit
+from app.governance.audit.spool import HostSpools
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ProcessingActivityRepository
@@ -244,6 +245,23 @@ def test_the_audit_log_is_searched_by_person(
     _, by_actor = search(client, dpo, {"actor": dpo.id})
     assert [entry["kind"] for entry in by_actor["entries"]] == [AUDIT_READ] * 3  # type: ignore[attr-defined]
     assert "alice" not in str(by_actor)
+
+
+def test_a_search_says_which_hosts_are_behind(
+    client: FlaskClient,
+    issue: Callable[[str], NewCredential],
+    audit: Audit,
+    store: Store,
+) -> None:
+    dpo = issue("dpo")
+    assert search(client, dpo, {})[1]["behind"] == []
+    repository, last = AuditRepository(store), clock.now_us() - 60_000_000
+    spools = HostSpools(None, audit, repository, store="ours", host="host-a", now=clock.now_us, notes=list)
+    audit.spools = spools
+    opened = audit.opening({"host": "host-b", "spool": "ours"})
+    repository.ship([opened._replace(at=last)])
+    (behind,) = search(client, dpo, {})[1]["behind"]  # type: ignore[misc]
+    assert (behind["host"], behind["alive"]) == ("host-b", False)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,7 +15,10 @@ from app.core import clock
 from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
 from app.crypto.purposes import MacKey
-from app.governance.audit.log import canonical
+from app.governance.audit.log import CHAIN_CLOSED, STATEMENTS_READ, New, canonical
+from app.governance.audit.spool import HostSpools
+from app.governance.audit.spool_file import SpoolFile
+from app.governance.audit.store import AuditRepository
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
 from app.operations.rotation import documents_key as rules
@@ -386,6 +390,24 @@ def test_who_has_the_old_audit_key_forges_nothing_that_is_later(
         forged = last._replace(at=last.at + later, actor="nobody")
         mac = MacKey(old, container.settings.organisation).mac("audit", canonical(forged))
         assert container.governance.audit.genuine(forged._replace(mac=mac)) is intact
+
+
+def test_a_spool_written_under_the_old_audit_key_is_shipped_and_proved(
+    container: Container, rotation: DocumentsRotation, tmp_path: Path
+) -> None:
+    log = container.governance.audit
+    first = log.opening({"host": "host-a", "spool": "ours"})
+    (tmp_path / "spool").mkdir()
+    file = SpoolFile(tmp_path / "spool", first)
+    file.append([log.entry(first.chain, 1, first.mac, New(clock.now_us(), STATEMENTS_READ, "sk-1", {"count": 1}))])
+    file.close()
+    rotation.rotate()
+    repository = AuditRepository(container.platform.store)
+    spools = HostSpools(tmp_path / "spool", log, repository, store="ours", host="host-a", now=clock.now_us, notes=list)
+    spools.adopt()
+    assert repository.head(first.chain).kind == CHAIN_CLOSED  # type: ignore[union-attr]
+    assert [*(tmp_path / "spool").iterdir()] == []
+    assert log.verify().intact
 
 
 def test_the_other_keys_stay(container: Container, rotation: DocumentsRotation) -> None:

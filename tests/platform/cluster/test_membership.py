@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from app.core import clock
 from app.core.errors import ClockOff, DatabaseUnavailable
 from app.platform.cluster.low_watermark import Observer
 from app.platform.cluster.membership import Lapsed, Presence
-from app.platform.cluster.processes import next_epoch
+from app.platform.cluster.processes import next_epoch, notes
 from app.platform.mongo.connection import Store
 from app.traces.statements.store import Inserted, Row, Statements
 from tests.sinks import VoidingTokens
@@ -46,6 +47,22 @@ def test_the_bound_follows_the_clock_when_nothing_is_written(store: Store) -> No
         before = one.consistent_through()
         beats()
         assert before < one.consistent_through() <= clock.now_us()
+
+
+def test_what_a_process_notes_is_known_while_it_lives(store: Store) -> None:
+    with present(store) as one, present(store):
+        one.note("spool", {"chain": "a", "since": None})
+        beats()
+        assert notes(store, "spool", TTL) == [{"chain": "a", "since": None}]
+        # Held for dead, and back.
+        store.collection("processes").delete_many({"spool": {"$exists": True}})
+        beats(8)
+        assert notes(store, "spool", TTL) == [{"chain": "a", "since": None}]
+        assert notes(store, "other", TTL) == []
+    assert notes(store, "spool", TTL) == []
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    store.collection("processes").insert_one({"_id": "silent", "spool": {"chain": "b"}, "at": long_ago})
+    assert notes(store, "spool", TTL) == []
 
 
 def test_a_write_under_way_holds_every_bound_back(store: Store) -> None:
