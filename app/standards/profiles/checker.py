@@ -128,7 +128,9 @@ class Checker:
                 if not matches(statement):
                     break
             else:
-                faults = [fault for check in compiled.checks if (fault := check(statement)) is not None]
+                faults: list[Fault] = []
+                if not compiled.follows(statement):
+                    faults = [fault for check in compiled.checks if (fault := check(statement)) is not None]
                 if compiled.references:
                     faults[:0] = self._misreferred(statement, compiled, followed.profile, find, depth, known)
                 results.append(followed._replace(ok=False, faults=tuple(faults)) if faults else followed)

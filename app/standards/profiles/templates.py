@@ -13,8 +13,10 @@ from typing import Final, NamedTuple, cast
 
 from app.core.errors import Fault
 from app.core.lossless import Digits
+from app.standards.profiles import one_pass
 from app.standards.profiles.document import Rule, Template
 from app.standards.profiles.jsonpath import Find
+from app.standards.profiles.one_pass import Follows, Values
 
 Statement = Mapping[str, object]
 Check = Callable[[Statement], Fault | None]
@@ -47,6 +49,7 @@ class Compiled(NamedTuple):
         others: Conditions on the other determining properties, all of which must hold.
         references: What it wants of the statements that are referred to.
         checks: Give the fault of a broken rule, or ``None``.
+        follows: True only of a statement that breaks none of them; quick.
     """
 
     id: str
@@ -55,6 +58,7 @@ class Compiled(NamedTuple):
     others: tuple[Matches, ...]
     references: tuple[Reference, ...]
     checks: tuple[Check, ...]
+    follows: Follows
 
 
 def compile(template: Template) -> Compiled:
@@ -67,10 +71,16 @@ def compile(template: Template) -> Compiled:
         references.append(_reference(template.id, "object", ("object",), template.object_reference))
     if template.context_reference:
         references.append(_reference(template.id, "context", ("context", "statement"), template.context_reference))
-    checks = [check for rule in template.rules for check in _rule(template.id, rule)]
+    rules = [(rule, _values(rule), check) for rule in template.rules for check in _rule(template.id, rule)]
     return Compiled(
-        template.id, template.verb, template.object_type, tuple(others), tuple(references), tuple(checks)
-    )  # fmt: skip
+        template.id,
+        template.verb,
+        template.object_type,
+        tuple(others),
+        tuple(references),
+        tuple(check for _, _, check in rules),
+        one_pass.compile(rules),
+    )
 
 
 # --- determining properties -----------------------------------------------------------------------
@@ -167,9 +177,13 @@ def _keys(values: Iterable[object] | None) -> frozenset[object] | None:
     return None if values is None else frozenset(comparable(value) for value in values)
 
 
+def _values(rule: Rule) -> Values:
+    return Values(_keys(rule.any), _keys(rule.all), _keys(rule.none))
+
+
 def _rule(template: str, rule: Rule) -> list[Check]:
     """The checks of one rule: none when it only recommends."""
-    any_, all_, none = _keys(rule.any), _keys(rule.all), _keys(rule.none)
+    any_, all_, none = _values(rule)
     unvalued = any_ is None and all_ is None and none is None
     if unvalued and rule.presence == "recommended":
         return []  # Structure 8.1: a recommendation alone requires nothing
