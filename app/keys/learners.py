@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -313,11 +312,6 @@ class WrappedKeys:
         writes = [_replaced(each) for each in replacements]
         with translated():
             return self._collection.bulk_write(writes, ordered=False).modified_count
-
-    def destroy(self, subject: bytes, *, made_before: datetime) -> bool:
-        """Destroy a key that was made before an instant; whether there was such a one."""
-        with translated():
-            return self._collection.delete_one({"_id": subject, "created": {"$lt": made_before}}).deleted_count == 1
 
     def _page(self, asked: Document, index: str, limit: int) -> list[WrappedKey]:
         fields = {"version": 1, "key": 1, "next": 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -179,15 +178,6 @@ def test_a_key_that_another_made_and_that_is_gone_before_its_reading_is_made_aga
     monkeypatch.setattr(SubjectKeys, "_make", destroyed_at_first)
     assert bytes(16) in keys.ensured([bytes(16)])
     assert len(made) == 2
-
-
-def test_a_key_is_destroyed_only_if_it_was_made_before(store: Store) -> None:
-    (subject,) = make(store, 1)
-    keys = WrappedKeys(store)
-    made = store.collection("subjects").find_one({"_id": subject})["created"]
-    assert not keys.destroy(subject, made_before=made)
-    assert keys.destroy(subject, made_before=made + timedelta(milliseconds=1))
-    assert not keys.destroy(subject, made_before=made + timedelta(days=1))
 
 
 def test_the_keys_at_hand_take_little_memory(store: Store) -> None:

@@ -405,6 +405,22 @@ def test_what_holds_for_a_person_is_told_and_on_record(container: Container) -> 
     assert "zoe" not in stored
 
 
+def test_gdpr_18_who_comes_back_after_an_erasure_is_found_by_what_they_are_restricted_under(
+    container: Container,
+) -> None:
+    record(container, statement(actor=agent("zoe")))
+    container.people.restriction.note_objection(person("zoe"), actor=BY)
+    container.people.erasures.advance(container.people.erasures.erase(person("zoe"), actor=BY).id)
+    # The objection stays, under a key that is gone.
+    record(container, statement(actor=agent("zoe")))
+    container.people.restriction.restrict(person("zoe"), actor=BY)
+    held = {one.subject: one.agents for one in container.people.restriction.held()}
+    # The identifier that was given comes first.
+    subject, *_ = container.people.finder.subjects(person("zoe"))
+    (named, _), *_ = container.people.finder.tokens(person("zoe"))
+    assert held[subject] == (named,)
+
+
 def test_acts_name_their_request_and_are_noted_on_it(container: Container) -> None:
     request = container.people.requests.open("restriction", person("zoe"), actor=BY).id
     with pytest.raises(DataSubjectRequestConflict):

@@ -264,5 +264,7 @@ def _state(one: Document) -> DataSubjectState:
 
 
 def _upsert(one: SubjectIdentifiers, at: datetime, change: Document) -> UpdateOne:
-    kept = {"who": one.who, "since": at}
-    return UpdateOne({"_id": one.subject}, {**change, "$setOnInsert": kept}, upsert=True)
+    # Identifiers with each change: those of before an erasure, whose objection stayed, do not open any more, and by
+    # these is found what must be kept of who came back.
+    identified = {"$set": {**change.get("$set", {}), "who": one.who}}
+    return UpdateOne({"_id": one.subject}, {**change, **identified, "$setOnInsert": {"since": at}}, upsert=True)

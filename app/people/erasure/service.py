@@ -70,6 +70,7 @@ from app.platform.cluster.peers import Peers
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.redaction import redacted
 from app.traces.documents.data_subject_documents import DocumentsByDataSubject
+from app.traces.statements.store import NAME as STATEMENTS
 from app.traces.statements.store import Position, Statements, beyond
 
 RECEIPT = "sillage-erasure-receipt"
@@ -416,6 +417,11 @@ class Erasures:
 
     def _deleting(self, erasure: Erasure, by: bytes, keep: Callable[[], None], progress: ProgressCallback) -> Erasure:
         """Delete what is sealed for the data subject, wherever it is kept."""
+        if not erasure.tombstones:
+            # Of a key alone (``_orphans``), whose tombstones are there: no statement names them, nothing else is left.
+            self._erase(erasure, keep, again=True)
+            self._repository.drop(erasure.id)
+            return erasure._replace(phase=DONE)
         self._erase(erasure, keep, progress)
         return self._repository.advance(erasure, by, REDACTING)
 
@@ -426,14 +432,20 @@ class Erasures:
         progress: ProgressCallback = lambda *_: None,
         *,
         again: bool = False,
+        alone: str | None = None,
     ) -> None:
-        """Have each collection delete what is the data subject's; ``again``: what came of keys that were in hand."""
+        """Have each collection delete what is the data subject's; ``again``: what came of keys that were in hand.
+
+        ``alone``: the one collection to delete from.
+        """
         agents = tuple(agent for agent, _ in erasure.tokens)
         who = DataSubject(erasure.subjects, agents, erasure.flat, erasure.named)
         asked = Erasing(who, erasure.until_stored, BATCH, again)
         total, done = erasure.counts.get("statements", 0), 0
         for store in self._stores:
             keep()
+            if alone not in (None, store.name):
+                continue
             for gone in store.erase(asked):
                 self._repository.add(erasure.id, gone.counts)
                 done += gone.number
@@ -461,7 +473,7 @@ class Erasures:
                 break
             if any(each.row.subject in own for each in page):
                 # Nothing of theirs is there by now; were there any, they are not to stay under another name.
-                self._erase(erasure, keep, progress)
+                self._erase(erasure, keep, progress, alone=STATEMENTS)
                 continue
             redactions, signatures = self._redactions(page, new, is_theirs, account)
             for id, digests in signatures:
@@ -649,9 +661,11 @@ class Erasures:
         """
         self._tombstones.keep(kept)
         self._subjects.forget()
-        # What was under way when the backup was made is under way again.
+        lost = 0
+        # What was under way when the backup was made is under way again; so is what a killed restore left.
         for erasure in self._repository.open():
             self.advance(erasure.id, check=check)
+            lost += not erasure.tombstones
         graves = {each.id: each for each in self._tombstones.every()}
         found: dict[UUID, set[str]] = {}
         looked = self._look(graves, found, progress, check)
@@ -661,7 +675,7 @@ class Erasures:
             data_subject = IdentifiedDataSubject(tuple(sorted(identifiers)), ())
             until = max(graves[self._tombstone(each)].until_stored for each in identifiers)
             erasures.append(self._again(data_subject, until, actor, check))
-        lost = self._orphans(graves, check)
+        lost += self._orphans(graves, check)
         if erasures or lost:
             self._audit.append(ERASURES_REAPPLIED, actor, {"erasures": [str(each) for each in erasures], "keys": lost})
         return Reapplied(looked, tuple(erasures))
@@ -722,15 +736,14 @@ class Erasures:
             after = rows[-1].subject
             for row in rows:
                 grave = marks.get(self._mark(row.subject))
-                if grave is not None and self._learners.destroy(row.subject, made_before=grave.erased):
+                if grave is None:
+                    continue
+                # On record with the key's end: were it cut off, nobody would find them any more.
+                bare = _bare(row.subject, grave.until_stored)
+                if self._repository.begin_bare(bare, made_before=grave.erased):
                     gone += 1
-                    self._subjects.forget()
-                    self._erase_orphan(row.subject, grave.until_stored, check)
+                    self.advance(bare.id, check=check)
         return gone
-
-    def _erase_orphan(self, subject: bytes, until: int, check: Callable[[], None]) -> None:
-        bare = Erasure(UUID(int=0), DELETING, _EPOCH, "", None, (), (subject,), (), "", until, {}, (), {}, None, None)
-        self._erase(bare, check, again=True)
 
     # --- tokens ---------------------------------------------------------------------------------------
 
@@ -742,6 +755,12 @@ class Erasures:
 
     def _attachment_mark(self, digest: str) -> bytes:
         return attachment_encryption.mark(self._keys, digest)
+
+
+def _bare(subject: bytes, until: int) -> Erasure:
+    """An erasure of what one key encrypted, without tombstones of its own."""
+    id, now = UUID(bytes=clock.random_bytes(16), version=4), clock.now()
+    return Erasure(id, DELETING, now, "cli:restore", None, (), (subject,), (), "", until, {}, (), {}, None, None)
 
 
 def _first(month: str) -> date:

@@ -27,13 +27,14 @@ No identity stands in it; the tokens go with its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import pymongo
 from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from app.core.errors import DatabaseUnavailable
@@ -162,15 +163,52 @@ class ErasureRepository:
         Raises:
             DatabaseUnavailable: nothing was done, or it is not known; asking again is safe.
         """
+
+        def destroy(session: ClientSession) -> int:
+            gone = self._subjects.delete_many({"_id": {"$in": list(keys)}}, session=session).deleted_count
+            self._tombstones.keep(tombstones, session)
+            document = _document(erasure)
+            document["counts"] = {**erasure.counts, "keys": gone}
+            self._collection.insert_one(document, session=session)
+            return gone
+
+        return self._together(destroy)
+
+    def begin_bare(self, erasure: Erasure, *, made_before: datetime) -> bool:
+        """Destroy the one key of an erasure that has no tombstones: in one transaction with the erasure itself.
+
+        Args:
+            erasure: As it begins, of one subject.
+            made_before: Only if the key was made before this; else nothing is done.
+
+        Returns:
+            True if there was such a key.
+
+        Raises:
+            DatabaseUnavailable: nothing was done, or it is not known; asking again is safe.
+        """
+        (subject,) = erasure.subjects
+
+        def destroy(session: ClientSession) -> int:
+            asked: Document = {"_id": subject, "created": {"$lt": made_before}}
+            gone = self._subjects.delete_one(asked, session=session).deleted_count
+            if gone:
+                self._collection.insert_one(_document(erasure), session=session)
+            return gone
+
+        return self._together(destroy) == 1
+
+    def drop(self, id: UUID) -> None:
+        """Forget an erasure that has no tombstones, once it is done."""
+        with translated():
+            self._collection.delete_one({"_id": id, "tombstones": []})
+
+    def _together(self, destroy: Callable[[ClientSession], int]) -> int:
+        """Destroy keys in a transaction, which is tried again when others write the same keys."""
         for attempt in range(_TRIES):
             try:
                 with translated(), self._store.transaction() as session:
-                    gone = self._subjects.delete_many({"_id": {"$in": list(keys)}}, session=session).deleted_count
-                    self._tombstones.keep(tombstones, session)
-                    document = _document(erasure)
-                    document["counts"] = {**erasure.counts, "keys": gone}
-                    self._collection.insert_one(document, session=session)
-                return gone
+                    return destroy(session)
             except DatabaseUnavailable as failed:
                 # A rewrap, or a first statement, writes the same keys at this moment.
                 cause = failed.__cause__

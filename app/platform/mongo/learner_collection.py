@@ -79,7 +79,8 @@ class LearnerCollection(PersonalDataStore):
         Args:
             context: The database and the keys.
             name: Of the collection.
-            under: What is encrypted in it: a document goes when the first of these fields does not open any more.
+            under: What is encrypted in it: a document goes when the first of these fields does not open any more. Every
+                document has that one: of one without it nothing says whether it is of before an erasure, so it goes.
             counted: Its name in what is found of a data subject; None: ``name``.
             receipt: Its name in the receipt of an erasure; None: ``name``.
             held: True if a data subject of whom it has something is one of whom something is held.

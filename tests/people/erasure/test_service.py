@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,14 @@ import pytest
 
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost, NotFound, Unavailable
-from app.core.personal_data import DataSubject, Erasing
+from app.core.personal_data import DataSubject, Erasing, Gone
 from app.crypto import signing
 from app.crypto.documents import encrypt, session_place
 from app.governance.audit.store import Entry
+from app.people.access_package.receptions import Receptions
 from app.people.erasure import service as rules
-from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure
+from app.people.erasure.service import Erasures
+from app.people.erasure.store import DONE, FORGETTING, PHASES, Erasure, ErasureRepository
 from app.people.erasure.tombstones import Tombstones
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.research.store import AggregateRepository
@@ -30,6 +33,7 @@ from app.standards.xapi.documents import Conditions, Content, Resource
 from app.standards.xapi.identifiers import keys_of
 from app.standards.xapi.versions import Version
 from app.traces.conformance.session_store import SESSIONS
+from app.traces.statements.personal_data import StatementData
 from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import MAX_CARRIED
 from app.wiring.container import Container
@@ -746,6 +750,65 @@ def test_a_restore_brings_nobody_back(container: Container) -> None:
     (entry,) = container.governance.audit.newest(["erasures-reapplied"])
     assert entry.detail["keys"] == 1
     assert container.people.erasures.reapply(kept).erasures == ()
+
+
+def test_a_restore_that_is_killed_after_it_destroyed_a_key_brings_nothing_back(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No statement names them: once the key is gone, nothing but the erasure says whose the document is.
+    document(container, Resource.STATE, "silent")
+    backup = saved(container)
+    erase(container, "silent")
+    kept = list(Tombstones(container.platform.store).every())
+    restore(container, backup)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as there, pytest.raises(KeyboardInterrupt):
+        there.setattr(Erasures, "_erase", killed)
+        container.people.erasures.reapply(kept)
+    assert container.keys.subjects.existing([subject_of(container, "silent")]) == {}
+    documents, erasures = map(container.platform.store.collection, ("documents", "erasures"))
+    assert documents.count_documents({}) == 1
+    container.people.erasures.reapply(kept)
+    assert documents.count_documents({}) == 0
+    require_nothing_of(container, person("silent"))
+    # Nor is the note of it left: the erasure itself is on record, and was before.
+    assert erasures.count_documents({"tombstones": []}) == 0
+    (entry,) = container.governance.audit.newest(["erasures-reapplied"])
+    assert entry.detail["keys"] == 1
+
+
+def test_a_key_alone_is_destroyed_only_if_it_was_made_before_the_erasure(container: Container) -> None:
+    document(container, Resource.STATE, "silent")
+    subject, repository = subject_of(container, "silent"), ErasureRepository(container.platform.store)
+    (key,) = container.platform.store.collection("subjects").find({"_id": subject})
+    bare = rules._bare(subject, clock.now_us())
+    assert not repository.begin_bare(bare, made_before=key["created"])
+    assert repository.get(bare.id) is None
+    assert repository.begin_bare(bare, made_before=key["created"] + timedelta(milliseconds=1))
+    assert repository.open() == [repository.get(bare.id)]
+    assert not repository.begin_bare(rules._bare(subject, 0), made_before=key["created"] + timedelta(days=1))
+
+
+def test_a_statement_left_behind_has_no_other_collection_erased_once_more(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(container, named("lea"), *mentions("lea").values())
+    real, buried, spared = StatementData.erase, [], [True]
+
+    def late(data: StatementData, asked: Erasing) -> Iterator[Gone]:
+        # As what came to be there after the first pass.
+        return iter(()) if spared and spared.pop() else real(data, asked)
+
+    monkeypatch.setattr(StatementData, "erase", late)
+    bury = Receptions.forget_data_subject
+    monkeypatch.setattr(Receptions, "forget_data_subject", lambda *given: (buried.append(1), bury(*given)))
+    erase(container, "lea")
+    # Graves of readings keep the instant of the erasure: what is read afterwards is on record.
+    assert buried == [1]
+    require_nothing_of(container, person("lea"))
 
 
 def test_a_tombstone_spares_what_came_after_it(container: Container) -> None:
