@@ -5,6 +5,9 @@ where a write begins, else a space. A write is durable before another one begins
 what is broken within the last write was cut off by a kill or a failing host, and what is broken before it was altered.
 Entries hold what they hold in MongoDB: tokens, no names, no content. Files are of mode 0600, their folder of 0700.
 
+Room is taken ahead, so that a write changes its own blocks alone and waits for no journal of the file system: what is
+behind the last line is zeros, which are no line.
+
 The process that writes a file holds its lock. Whoever gets the lock may ship the file, for its writer has ended.
 """
 
@@ -41,9 +44,9 @@ FILES = (
     DeclaredFile("*.spool*", "SILLAGE_AUDIT_SPOOL_DIR", _HOLDS),
 )
 
-_BEGINS, _GOES_ON = b">", b" "
+_BEGINS, _GOES_ON, _NOTHING = b">", b" ", b"\0"
 _MAC_DIGITS = 64
-_TAIL_BYTES = 1024 * 1024
+_ROOM = 128 * 1024
 
 
 class Content(NamedTuple):
@@ -71,13 +74,13 @@ class SpoolFile:
         """
         self.chain, self.began = first.chain, first.at
         self.path = folder / f"{first.chain}{SUFFIX}"
-        self.n, self.prev, self.size = 0, first.prev, 0
+        self.n, self.prev, self.size, self._room = 0, first.prev, 0, 0
         self.waiting: deque[Entry] = deque()
         # Entries in whose places MongoDB has others.
         self.conflicts = 0
         # Under its name only once it is locked and has its first line: whoever comes by takes no file that begins.
         aside = folder / f".{first.chain}{SUFFIX}"
-        self._descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.append([first])
@@ -98,12 +101,16 @@ class SpoolFile:
         marks = [_BEGINS, *[_GOES_ON] * (len(entries) - 1)]
         written = b"".join(mark + line(entry) for mark, entry in zip(marks, entries, strict=True))
         try:
-            left = memoryview(written)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            if self.size + len(written) > self._room:
+                os.posix_fallocate(self._descriptor, self.size, len(written) + _ROOM)
+                self._room = self.size + len(written) + _ROOM
+            done = 0
+            while done < len(written):
+                done += os.pwrite(self._descriptor, written[done:], self.size + done)
             os.fdatasync(self._descriptor)
         except OSError:
             try:
+                self._room = self.size
                 os.ftruncate(self._descriptor, self.size)
             except OSError:
                 # What is behind the last durable line is torn now: whoever gets the lock cuts it off.
@@ -126,7 +133,7 @@ class SpoolFile:
 
 
 def probe(folder: Path) -> None:
-    """Write a file to the folder, which is made if it is not there, and remove it.
+    """Write a file to the folder, which is made if it is not there, and remove it; there is room for more of one.
 
     Raises:
         OSError: it cannot be written.
@@ -137,7 +144,8 @@ def probe(folder: Path) -> None:
     path = folder / f".probe-{os.getpid()}{SUFFIX}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(descriptor, bytes(4_096))
+        os.posix_fallocate(descriptor, 0, 2 * _ROOM)
+        os.pwrite(descriptor, bytes(4_096), 0)
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
@@ -162,6 +170,7 @@ def parsed(text: bytes) -> Entry | None:
 
 def read(content: bytes, chain: str, genuine: Callable[[Entry], bool]) -> Content:
     """Content of the file of a chain, each of its entries held to its MAC and to the one before it."""
+    content = content.rstrip(_NOTHING)
     *lines, torn = content.split(b"\n")
     found = [
         entry if (entry := parsed(text)) is not None and entry.chain == chain and genuine(entry) else None
@@ -201,9 +210,7 @@ def first_of(content: bytes) -> Entry | None:
 
 def last_of(path: Path) -> Entry | None:
     """The last entry of a file that a process may be writing, genuine or not; None if there is none."""
-    with path.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-        whole = file.read().rpartition(b"\n")[0]
+    whole = path.read_bytes().rpartition(b"\n")[0]
     return parsed(whole.rpartition(b"\n")[2])
 
 

@@ -121,7 +121,12 @@ def host(tmp_path: Path, store: Store, vault: OrganisationKeys) -> Host:
 
 
 def lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines(keepends=True)
+    return written(path).splitlines(keepends=True)
+
+
+def written(path: Path) -> bytes:
+    """The lines of a file, without the room behind them."""
+    return path.read_bytes().rstrip(b"\0")
 
 
 def started(spool: Spool) -> Spool:
@@ -213,12 +218,21 @@ def test_shipping_again_after_a_kill_in_the_midst_of_it_changes_nothing(host: Ho
     assert host.verify().intact
 
 
+def test_room_is_taken_ahead_and_is_no_torn_line(host: Host) -> None:
+    spool = host.process()
+    host.read(3)
+    path = host.kill(spool)
+    assert path.stat().st_size > len(written(path)) + 100_000
+    host.spools.adopt()
+    assert host.spooled()[-1].detail == {"host": HOST, "torn": 0}
+
+
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_a_torn_last_line_is_cut_off_and_nothing_is_called_altered(host: Host, cut: int) -> None:
     spool = host.process()
     host.read(3)
     path = host.kill(spool)
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(written(path)[:-cut])
     host.spools.adopt()
     entries = host.spooled()
     assert [entry.kind for entry in entries] == [CHAIN_OPENED, *[STATEMENTS_READ] * 2, CHAIN_CLOSED]
@@ -456,10 +470,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("call", ["write", "fdatasync"])
+@pytest.mark.parametrize("call", ["posix_fallocate", "pwrite", "fdatasync"])
 def test_a_disk_that_takes_nothing_refuses_readings_until_it_does(
     host: Host, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
+    monkeypatch.setattr(spool_file, "_ROOM", 1)
     spool = host.process()
     host.read(2)
     with failing(monkeypatch, call):
