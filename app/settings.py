@@ -215,6 +215,36 @@ class Settings:
         form.String(validate=_origins),
         "",
     )
+    portal: bool = _setting(
+        "Serve pages for people at `/`: what is kept here, why, for how long, whom to write to.", form.Boolean(), True
+    )
+    service_name: str = _setting(
+        "What the pages call this service, such as `Learning traces, académie of …`.",
+        form.String(validate=validate.Length(max=120)),
+        "",
+    )
+    contact: str = _setting(
+        "E-mail address for questions about the pages and their accessibility; of a function, not of a person.",
+        form.Email(),
+        "",
+    )
+    publisher: str = _setting(
+        "Who publishes the pages, with address (legal notice; law 2004-575, art. 1-1).",
+        form.String(validate=validate.Length(max=400)),
+        "",
+    )
+    publication_director: str = _setting(
+        "The director of publication (legal notice).", form.String(validate=validate.Length(max=200)), ""
+    )
+    hosted_by: str = _setting(
+        "Who hosts the service, with address (legal notice).", form.String(validate=validate.Length(max=400)), ""
+    )
+    accessibility: str = _setting(
+        "What an audit by the RGAA found of the pages: `none` (no audit, or less than half of the criteria), `partial` "
+        "or `full`.",
+        form.String(validate=validate.OneOf(["none", "partial", "full"])),
+        "none",
+    )
     workers: int = _setting("HTTP worker processes.", _count(1, 256), max(2, _cores()))
     threads: int = _setting("Threads of each HTTP worker.", _count(1, 256), 8)
     graceful_seconds: float = _setting(

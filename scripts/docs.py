@@ -241,12 +241,16 @@ def _form(field: form.Field[Any]) -> str:
         return "`true` or `false`"
     if isinstance(field, form.Url):
         return "URL"
+    if isinstance(field, form.Email):
+        return "e-mail address"
     for check in field.validators:
         if isinstance(check, validate.OneOf):
             return " or ".join(f"`{choice}`" for choice in check.choices)
         if isinstance(check, validate.Range):
             kind = "integer" if isinstance(field, form.Integer) else "number"
             return f"{kind}, {check.min:,} to {check.max:,}"
+        if isinstance(check, validate.Length) and check.max:
+            return f"text, {check.max:,} characters at most"
     raise SystemExit(f"scripts/docs.py has no words for a form of setting: {field!r}")
 
 

@@ -144,6 +144,11 @@ class SourceRepository:
             document = self._sources.find_one({"_id": id})
         return _source(document) if document else None
 
+    def open(self) -> int:
+        """The number of sources from which something is taken."""
+        with translated():
+            return self._sources.count_documents({"closed": None})
+
     def list(self) -> Sequence[Source]:
         """Every source, by id."""
         with translated():

@@ -13,19 +13,26 @@ A client may keep the ETag of a document, and ask with it whether that is still 
 """
 
 _SHORTLY = "public, max-age=60"
+_LONG = "public, max-age=31536000, immutable"
 _READING = frozenset({"GET", "HEAD"})
 
 
-def install(app: Flask, public: Collection[str]) -> None:
+def install(app: Flask, public: Collection[str], lasting: Collection[str] = ()) -> None:
     """Give every answer its ``Cache-Control``, errors included.
 
     Args:
         app: The application. Its routes say nothing of caches.
         public: Endpoints whose answers are the same for everybody: may be kept for a minute.
+        lasting: Endpoints whose answers never change, since the address does: may be kept for a year.
     """
 
     @app.after_request
     def keep(answer: Response) -> Response:
-        shared = request.endpoint in public and request.method in _READING and answer.status_code == 200
-        answer.headers["Cache-Control"] = _SHORTLY if shared else NEVER
+        told = NEVER
+        if request.method in _READING and answer.status_code == 200:
+            if request.endpoint in public:
+                told = _SHORTLY
+            elif request.endpoint in lasting:
+                told = _LONG
+        answer.headers["Cache-Control"] = told
         return answer

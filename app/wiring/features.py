@@ -32,6 +32,7 @@ from app.retention.wiring import RetentionServices
 from app.schools.wiring import SchoolServices
 from app.traces.wiring import TraceServices
 from app.web.routes import people as people_routes
+from app.web.routes import portal as portal_routes
 from app.web.routes import research as research_routes
 from app.web.routes import retention as retention_routes
 from app.web.routes import traces as trace_routes
@@ -81,4 +82,7 @@ class Features:
         OperationServices,
         commands=(*minors.COMMANDS, *backup.COMMANDS),
     )
-    web: Feature[WebServices] = Feature(WebServices, routes=web_routes.routes)
+    web: Feature[WebServices] = Feature(
+        WebServices,
+        routes=lambda container, gate: (*web_routes.routes(container, gate), *portal_routes.routes(container, gate)),
+    )

@@ -14,6 +14,7 @@ from app.web import body, caching, compression, cors, logs, operations, paths, p
 from app.web.cross_site import CrossSite
 from app.web.gate import AUTHENTICATORS, Gate
 from app.web.mounting import API, XAPI
+from app.web.portal import public
 from app.web.purpose import Purposes
 from app.web.refusal import EXTENSION, Refusal
 from app.web.xapi import about, alternate, headers
@@ -49,7 +50,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     rendering = problem_details.Rendering(XAPI)
     problem_details.install(app, rendering, authenticators.challenges)
     compression.install(app)
-    caching.install(app, {about.ENDPOINT})
+    caching.install(app, {about.ENDPOINT, *public.ENDPOINTS}, public.LASTING)
     body.install(app)
     alternate.install(app, prefix=XAPI, max_body_bytes=chosen.max_body_bytes)
     # The outermost: whatever looks at a path after it, forms included, sees the one that is meant.

@@ -579,6 +579,9 @@ _QUERIES: Mapping[str, str] = {
 }
 
 _READ = (
+    *("/", "/fr/", "/assets/x/css/sillage.css", "/fr/processing-activities", "/fr/processing-activities/p2ia"),
+    *("/fr/data-sets", "/fr/data-sets/ent_usage", "/fr/profiles", "/fr/legal-notice", "/fr/personal-data"),
+    *("/fr/accessibility", "/fr/help", "/fr/site-map"),
     "/xAPI/statements",
     "/xAPI/about",
     "/xAPI/agents",

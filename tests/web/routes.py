@@ -122,6 +122,8 @@ TABLE = [
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ), own=(scopes.OWN_QUALITY,)),
 ]
 OPEN = {"/xAPI/about", "/healthz", "/readyz"}
+PAGES = "portal."
+"""Beginning of the endpoints of pages for people, which need no credentials: ``tests/web/portal/``."""
 # Readable without credentials from the host of the server, which is where the tests run.
 NOT_TESTED_HERE = {"/metrics"}
 

@@ -60,7 +60,7 @@ def test_what_did_not_change_is_not_kept_either(server: Server, owner: NewCreden
 
 
 def test_what_is_nowhere_is_not_kept(server: Server, owner: NewCredential) -> None:
-    for path in ("/", "/nowhere", f"/xAPI/{uuid4()}", "/api/v1/nowhere"):
+    for path in ("/nowhere", "/fr/nowhere", f"/xAPI/{uuid4()}", "/api/v1/nowhere"):
         answer = server.send("GET", path, owner)
         assert (answer.status_code, kept_by(answer)) == (404, NEVER)
 

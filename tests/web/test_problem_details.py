@@ -18,7 +18,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 PAGE, DOCUMENT = "text/html; charset=utf-8", "application/problem+json"
 # Path, method, status.
 OUTSIDE = [
-    ("/", "GET", 404),
+    ("/nowhere", "GET", 404),
     ("/nowhere", "GET", 404),
     ("/nowhere", "POST", 404),
     ("/xapi/statements", "GET", 404),

@@ -628,6 +628,11 @@ class Statements:
             if writing is not None:
                 writing.fence(session)
 
+    def estimated(self) -> int:
+        """The number of documents, statements that are awaited included, from what MongoDB notes of the collection."""
+        with translated():
+            return self._collection.estimated_document_count()
+
     def get(self, id: UUID) -> Stored | None:
         """One statement by id, voided or not."""
         with translated():

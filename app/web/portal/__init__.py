@@ -1,0 +1,1 @@
+"""Pages for people, in French and English: templates, their words, their look. What they say is decided elsewhere."""

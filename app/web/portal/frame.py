@@ -1,0 +1,130 @@
+"""The frame of every page: who runs the service, the navigation, the language, and what a browser may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from flask import Response, request, url_for
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.core.clock import Today
+from app.settings import Settings
+from app.web.portal import language as languages
+from app.web.portal.language import LANGUAGES, translations
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+NAME: Final = "portal"
+"""Name of the blueprint."""
+
+HEADERS: Final = {
+    # Nothing from elsewhere, no script, no style in the page itself; no other page holds this one.
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Installation(NamedTuple):
+    """Facts about who runs the service, as the operator gives them; empty where nobody has said."""
+
+    name: str
+    contact: str
+    publisher: str
+    director: str
+    host: str
+    accessibility: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Installation:
+        """Those of the settings."""
+        return cls(
+            settings.service_name,
+            settings.contact,
+            settings.publisher,
+            settings.publication_director,
+            settings.hosted_by,
+            settings.accessibility,
+        )
+
+
+class Frame:
+    """Renders pages. Safe to share between threads."""
+
+    def __init__(self, installation: Installation, today: Today, edition: str) -> None:
+        """``today``: the date where the organisation is; ``edition``: that of the assets."""
+        self._edition = edition
+        self._installation = installation
+        self._today = today
+        # One for each language: its words are compiled into the templates.
+        self._environment = cache(_environment)
+
+    def page(self, language: str, template: str, current: str, **content: Any) -> Response:
+        """A page.
+
+        Args:
+            language: One of ``LANGUAGES``.
+            template: Name of its template.
+            current: Endpoint of the page, or of the one above it, that the navigation marks.
+            content: Values that the template names.
+        """
+        environment = self._environment(language)
+        body = environment.get_template(template).render(
+            language=language,
+            others=[(code, name, _elsewhere(code)) for code, name in LANGUAGES.items() if code != language],
+            installation=self._installation,
+            current=f"{NAME}.{current}",
+            today=self._today(),
+            link=lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", language=language, **values),
+            asset=lambda path: url_for(f"{NAME}.asset", edition=self._edition, name=path),
+            **content,
+        )
+        answer = Response(body, content_type="text/html; charset=utf-8")
+        answer.headers["Content-Language"] = language
+        answer.headers.update(HEADERS)
+        return answer
+
+
+def _elsewhere(language: str) -> str:
+    return url_for(str(request.endpoint), **{**(request.view_args or {}), "language": language})
+
+
+def _environment(language: str) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined] # by the extension
+    environment.filters.update(_filters(language))
+    return environment
+
+
+def _filters(language: str) -> Mapping[str, Callable[..., object]]:
+    def text(both: Mapping[str, str]) -> str:
+        """Of a text in several languages, the one of the page."""
+        return both.get(language) or next(iter(both.values()), "")
+
+    def number(value: float) -> str:
+        return languages.number(value, language)
+
+    def day(value: date) -> str:
+        return languages.day(value, language)
+
+    def moment(value: datetime) -> str:
+        return languages.moment(value, language)
+
+    def texts(several: Sequence[Mapping[str, str]]) -> list[str]:
+        return [text(each) for each in several]
+
+    return {"text": text, "texts": texts, "number": number, "day": day, "moment": moment}

@@ -1,0 +1,112 @@
+"""Public pages: what is kept here, by whom, why, for how long, and whom to write to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response, redirect, request, url_for
+
+from app.web.portal import language as languages
+from app.web.portal.assets import Assets
+from app.web.portal.frame import HEADERS, NAME, Frame
+from app.web.portal.language import LANGUAGES
+from app.web.portal.public_record import PublicRecord
+
+_PLAIN: Final = {
+    "legal": "legal.html",
+    "personal_data": "personal_data.html",
+    "accessibility": "accessibility.html",
+    "help": "help.html",
+    "site_map": "site_map.html",
+}
+_PATHS: Final = {
+    "legal": "legal-notice",
+    "personal_data": "personal-data",
+    "accessibility": "accessibility",
+    "help": "help",
+    "site_map": "site-map",
+}
+ENDPOINTS: Final = frozenset(
+    f"{NAME}.{name}" for name in ("home", "activities", "activity", "data_sets", "data_set", "profiles", *_PLAIN)
+)
+"""Endpoints whose answers are the same for everybody."""
+LASTING: Final = frozenset({f"{NAME}.asset"})
+"""Endpoints whose answers never change."""
+
+
+def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
+    """The routes."""
+    routes = Blueprint(NAME, __name__)
+    spoken = f"<any({','.join(LANGUAGES)}):language>"
+
+    def asset(edition: str, name: str) -> Response:
+        # Of another edition, while hosts run two versions: better the newer one than none.
+        found = assets.get(name)
+        answer = Response(found.content, content_type=found.type)
+        answer.headers.update(HEADERS)
+        return answer
+
+    def door() -> Response:
+        chosen = languages.preferred(request.headers.get("Accept-Language"))
+        # Relative: this server may see another name than the browser does.
+        answer = redirect(url_for(f"{NAME}.home", language=chosen), 302)
+        answer.headers["Vary"] = "Accept-Language"
+        return answer  # type: ignore[return-value] # of Werkzeug, which Flask's is
+
+    def home(language: str) -> Response:
+        return frame.page(
+            language, "home.html", "home", figures=record.figures(), activities=record.activities(), **_smallest(record)
+        )
+
+    def activities(language: str) -> Response:
+        return frame.page(language, "activities.html", "activities", activities=record.activities())
+
+    def activity(language: str, id: str) -> Response:
+        return frame.page(language, "activity.html", "activities", activity=record.activity(id))
+
+    def data_sets(language: str) -> Response:
+        return frame.page(language, "data_sets.html", "data_sets", data_sets=record.data_sets().values())
+
+    def data_set(language: str, name: str) -> Response:
+        found = record.data_set(name)
+        return frame.page(language, "data_set.html", "data_sets", data_set=found, minimum=record.minimum(found))
+
+    def profiles(language: str) -> Response:
+        return frame.page(language, "profiles.html", "profiles", profiles=record.profiles())
+
+    routes.add_url_rule("/", "door", door)
+    routes.add_url_rule("/assets/<edition>/<path:name>", "asset", asset)
+    routes.add_url_rule(f"/{spoken}/", "home", home)
+    routes.add_url_rule(f"/{spoken}/processing-activities", "activities", activities)
+    routes.add_url_rule(f"/{spoken}/processing-activities/<id>", "activity", activity)
+    routes.add_url_rule(f"/{spoken}/data-sets", "data_sets", data_sets)
+    routes.add_url_rule(f"/{spoken}/data-sets/<name>", "data_set", data_set)
+    routes.add_url_rule(f"/{spoken}/profiles", "profiles", profiles)
+    for name, template in _PLAIN.items():
+        routes.add_url_rule(f"/{spoken}/{_PATHS[name]}", name, _Plain(frame, record, name, template))
+    return routes
+
+
+class _Plain:
+    """A page of the installation: its text, and what the register says of whom to write to."""
+
+    def __init__(self, frame: Frame, record: PublicRecord, name: str, template: str) -> None:
+        self._frame = frame
+        self._record = record
+        self._name = name
+        self._template = template
+
+    def __call__(self, language: str) -> Response:
+        record = self._record
+        return self._frame.page(
+            language,
+            self._template,
+            self._name,
+            activities=record.activities(),
+            data_sets=record.data_sets().values(),
+            **_smallest(record),
+        )
+
+
+def _smallest(record: PublicRecord) -> dict[str, int]:
+    return {"minimum": min((record.minimum(each) for each in record.data_sets().values()), default=0)}
