@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
+from app.access.principals import Principal
 from app.access.restrictions.store import NOBODY, States
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.traces.statements.store import Plain
@@ -113,3 +114,16 @@ class AllAdmitted:
 
     def require(self, source: str) -> None:
         pass
+
+
+class Open:
+    """A process, purposes and origins of pages that let every request through."""
+
+    def require(self) -> None:
+        pass
+
+    def require_right_clock(self) -> None:
+        pass
+
+    def note(self, principal: Principal, asked: Sequence[str]) -> Principal:
+        return principal

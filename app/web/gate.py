@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from flask import request
 
@@ -17,8 +18,28 @@ AUTHENTICATORS = "authenticators"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def _as_it_is(principal: Principal, _asked: Sequence[str]) -> Principal:
-    return principal
+class Serving(Protocol):
+    """This process among those that serve."""
+
+    def require(self) -> object:
+        """Raise when the store is known to be unable to answer any request now."""
+
+    def require_right_clock(self) -> object:
+        """Raise when it is known to be unable to answer one that writes."""
+
+
+class PurposeNoting(Protocol):
+    """Takes note of what each request is for."""
+
+    def note(self, principal: Principal, asked: Sequence[str]) -> Principal:
+        """The principal with the purpose of the request, whose route asks for one of these scopes; or refuse it."""
+
+
+class OwnPages(Protocol):
+    """Knows which pages may call."""
+
+    def require(self) -> object:
+        """Raise when a browser sends the request for a page that may not call the store."""
 
 
 class Gate:
@@ -27,25 +48,15 @@ class Gate:
     def __init__(
         self,
         authenticators: Authenticators,
-        require: Callable[[], object] = lambda: None,
-        note: Callable[[Principal, Sequence[str]], Principal] = _as_it_is,
-        own_site: Callable[[], object] = lambda: None,
-        *,
-        writing: Callable[[], object] = lambda: None,
+        serving: Serving,
+        purposes: PurposeNoting,
+        own_pages: OwnPages,
     ) -> None:
-        """``require`` raises when the store is known to be unable to answer any request now; ``writing``, any that
-        writes.
-
-        ``own_site`` raises when a browser sends the request for a page that may not call the store.
-
-        ``note`` takes note of what the request is for, or refuses it for that: from the principal and the scopes asked
-        for to the principal with its purpose.
-        """
+        """Nobody is let in yet."""
         self._authenticators = authenticators
-        self._require = require
-        self._note = note
-        self._own_site = own_site
-        self._writing = writing
+        self._serving = serving
+        self._purposes = purposes
+        self._own_pages = own_pages
 
     def principal(self, *scopes: str) -> Principal:
         """The sender of this request, who has one of the scopes.
@@ -59,7 +70,7 @@ class Gate:
             DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
                 it would hold every thread, and those that wait for a thread would wait several times as long.
         """
-        return self._note(self._scoped(scopes), scopes)
+        return self._purposes.note(self._scoped(scopes), scopes)
 
     def sender(self, *scopes: str) -> Sender:
         """``principal``, of a source: for what changes what is kept in the name of one (docs/api.md, scopes).
@@ -71,15 +82,15 @@ class Gate:
         principal = self._scoped(scopes)
         if principal.kind is not Kind.SOURCE or principal.source is None:
             raise ScopeMissing("Only the credentials of a source may do this; these belong to none.")
-        self._note(principal, scopes)
+        self._purposes.note(principal, scopes)
         return Sender(principal.id, principal.source, principal.scopes)
 
     def _scoped(self, scopes: Sequence[str]) -> Principal:
-        self._require()
+        self._serving.require()
         head = RequestHead(request.method, request.path, request.headers)
         if self._authenticators.shown(head):
             # Before they are looked at: such a page is not to learn whether they are valid.
-            self._own_site()
+            self._own_pages.require()
         principal = self._authenticators.principal(head)
         connection = request.environ.get("gunicorn.socket")
         if isinstance(connection, ClientSocket):
@@ -88,5 +99,5 @@ class Gate:
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
         # RFC 9110 9.2.1: what does not write says so by its method.
         if request.method not in _SAFE:
-            self._writing()
+            self._serving.require_right_clock()
         return principal

@@ -9,9 +9,9 @@ reads of small collections that may take ``MAX_SECONDS`` together. What would co
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -123,29 +123,49 @@ def one(value: float | None) -> Sequence[Sample]:
     return () if value is None else (((), float(value)),)
 
 
+class GaugeGroup(Protocol):
+    """Gauges that are read together."""
+
+    def figures(self) -> Figures:
+        """Read now."""
+
+
+class Presence(Protocol):
+    """This process among those that serve."""
+
+    def require(self) -> object:
+        """Raise when MongoDB is known to be away."""
+
+
+class Database(Protocol):
+    """MongoDB, as one whose time is bounded."""
+
+    def within(self, seconds: float) -> AbstractContextManager[object]:
+        """Bound the time that it may take for what is asked in the block."""
+
+
 class Standing(Collector):
     """Collects how the store stands; made once for each worker, safe to share between threads."""
 
     def __init__(
         self,
-        here: Callable[[], Figures],
-        stored: Sequence[Callable[[], Figures]],
-        *,
-        require: Callable[[], object],
-        within: Callable[[float], AbstractContextManager[object]],
+        here: GaugeGroup,
+        stored: Sequence[GaugeGroup],
+        presence: Presence,
+        database: Database,
     ) -> None:
         """Nothing is asked yet.
 
         Args:
             here: What is known without MongoDB.
-            stored: What MongoDB is asked for, part by part: one that fails leaves the others.
-            require: Raises when MongoDB is known to be away.
-            within: Bounds the time that MongoDB may take, in seconds.
+            stored: What MongoDB is asked for, group by group: one that fails leaves the others.
+            presence: Knows when MongoDB is away.
+            database: Bounds the time that MongoDB may take.
         """
         self._here = here
         self._stored = tuple(stored)
-        self._require = require
-        self._within = within
+        self._presence = presence
+        self._database = database
         self._lock = threading.Lock()
         self._kept: tuple[Figures, float] | None = None
 
@@ -172,19 +192,19 @@ class Standing(Collector):
     def _read(self) -> Figures:
         figures: dict[MetricDefinition, Sequence[Sample]] = {MONGODB_UP: one(1)}
         try:
-            self._require()
-            with self._within(MAX_SECONDS):
-                for part in self._stored:
-                    figures.update(_guarded(part))
+            self._presence.require()
+            with self._database.within(MAX_SECONDS):
+                for group in self._stored:
+                    figures.update(_guarded(group))
         except Unavailable:
             return {MONGODB_UP: one(0)}
         return figures
 
 
-def _guarded(part: Callable[[], Figures]) -> Figures:
-    """The figures of a part; none when it fails, since the others are still wanted."""
+def _guarded(group: GaugeGroup) -> Figures:
+    """The figures of a group; none when it fails, since the others are still wanted."""
     try:
-        return part()
+        return group.figures()
     except Unavailable:
         raise
     except Exception as failed:

@@ -70,13 +70,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
         required=chosen.purpose_required,
         activity=lambda source: container.access.credentials.source(source).activity,
     )
-    gate = Gate(
-        authenticators,
-        container.platform.presence.require,
-        purposes.note,
-        CrossSite(origins).require,
-        writing=container.platform.presence.require_right_clock,
-    )
+    gate = Gate(authenticators, container.platform.presence, purposes, CrossSite(origins))
     headers.install(app, XAPI, chosen.default_version, statement_queries.consistent_through)
     for feature in features_of(kind):
         for mounted in feature.routes(container, gate):

@@ -27,7 +27,7 @@ from app.web import problem_details
 from app.web.api import aggregates as aggregates_api
 from app.web.gate import Gate
 from tests.research.statements import MadeUpReader, class_of
-from tests.sinks import Announcing, Everybody, Rules
+from tests.sinks import Announcing, Everybody, Open, Rules
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
     aggregates.run()
     app = Flask("sillage", static_folder=None)
     problem_details.install(app, problem_details.Rendering())
-    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
+    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)), Open(), Open(), Open())
     app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit), url_prefix="/api/v1")
     return app.test_client()
 

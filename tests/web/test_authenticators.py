@@ -39,7 +39,7 @@ from app.web.gate import AUTHENTICATORS, Gate
 from app.web.purpose import HEADER, Purposes
 from tests.places import ROOT
 from tests.served import environment, free_port
-from tests.sinks import Announcing, Rules
+from tests.sinks import Announcing, Open, Rules
 
 READER = frozenset({scopes.GOVERNANCE_READ})
 TOKENS = {
@@ -101,7 +101,7 @@ def application(audit: Audit, *ways: Authenticator) -> FlaskClient:
     app = Flask("authenticators")
     problem_details.install(app, problem_details.Rendering(), authenticators.challenges)
     purposes = Purposes(("support", "teaching"), required=False, activity=lambda source: f"activity of {source}")
-    gate = Gate(authenticators, note=purposes.note, own_site=CrossSite(()).require)
+    gate = Gate(authenticators, Open(), purposes, CrossSite(()))
     app.register_blueprint(
         governance_api.blueprint(gate, nothing, nothing, audit, nothing, lambda: str), url_prefix="/api/v1"
     )
@@ -216,13 +216,14 @@ from app.serve.server import serve
 from app.settings import load
 from app.web import problem_details
 from app.web.gate import AUTHENTICATORS, Gate
+from tests.sinks import Open
 from tests.web.test_authenticators import Session
 
 def build(settings):
     app = Flask("fairness")
     authenticators = app.extensions[AUTHENTICATORS] = Authenticators([Session()])
     problem_details.install(app, problem_details.Rendering())
-    gate = Gate(authenticators)
+    gate = Gate(authenticators, Open(), Open(), Open())
     @app.post("/slow")
     def slow():
         gate.principal("governance/read", "research/read")

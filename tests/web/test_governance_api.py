@@ -40,7 +40,7 @@ from app.web import problem_details
 from app.web.api import retention as governance_api
 from app.web.gate import Gate
 from tests.places import ROOT
-from tests.sinks import Announcing, NoPseudonyms, Rules
+from tests.sinks import Announcing, NoPseudonyms, Open, Rules
 
 ENT = ROOT / "docs" / "examples" / "processing-activities" / "ent.json"
 
@@ -68,7 +68,7 @@ def client(store: Store, keks: KeyEncryptionKeys, vault: OrganisationKeys, audit
     app = Flask("governance-tests")
     problem_details.install(app, problem_details.Rendering())
     search = AuditSearch(audit, vault, NoPseudonyms())
-    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)))
+    gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)), Open(), Open(), Open())
     app.register_blueprint(
         governance_api.blueprint(gate, retention, register, audit, search, lambda: str.upper), url_prefix="/api/v1"
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import orjson
@@ -237,11 +238,15 @@ def unbounded(_: float) -> Iterator[None]:
     yield
 
 
+def group(figures: Callable[[], standing.Figures]) -> standing.GaugeGroup:
+    return SimpleNamespace(figures=figures)
+
+
 def collected(*stored: Callable[[], standing.Figures], require: Callable[[], object] = lambda: None) -> str:
     registry = CollectorRegistry()
-    registry.register(
-        Standing(lambda: {standing.KEY_ACTIVE: standing.one(3)}, stored, require=require, within=unbounded)
-    )
+    here = group(lambda: {standing.KEY_ACTIVE: standing.one(3)})
+    presence, database = SimpleNamespace(require=require), SimpleNamespace(within=unbounded)
+    registry.register(Standing(here, [group(each) for each in stored], presence, database))
     return generate_latest(registry).decode()
 
 

@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -385,7 +386,8 @@ def test_nothing_serves_while_a_restore_is_not_finished(house: House, monkeypatc
             use()
     # Nor one that looked just before.
     monkeypatch.setattr(Lifecycle, "check", lambda _: None)
-    monkeypatch.setattr(KeyServices, "organisation", property(lambda _: None))
+    keys = SimpleNamespace(mac=lambda *_: bytes(16))
+    monkeypatch.setattr(KeyServices, "organisation", property(lambda _: keys))
     late = house.container()
     with pytest.raises(RestoreUnfinished):
         late.lifecycle.start()
