@@ -15,17 +15,19 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
 import structlog
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from app.core import clock
 from app.core.errors import HeadTooLarge, RequestTimeout, SillageError
+from app.serve.exchange import Answer, PlainConfiguration, common_environ, connection_environ, request_environ
+from app.serve.serving_threads import ServingThreads
 from app.web import body
 from app.web.admission.admission import OPERATIONS_THREADS, SPARE_THREADS, Admission, Admitted, Limits, Shed
 from app.web.admission.client_socket import ClientSocket
@@ -44,6 +46,8 @@ _LINGER_BYTES = 64 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FIRST_BYTES = 16 * 1024
+_KEPT_SWEEP_SECONDS = 0.25
 _MAX_CONNECTIONS = 1_000
 _OTHER_FILES = 200
 # One line for all that was refused since the last one: overload must not fill the log.
@@ -70,12 +74,12 @@ class _Client(TConn):  # type: ignore[misc] # gunicorn has no types
     sock: ClientSocket
     timeout: float
 
-    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any, environ: dict[str, Any]) -> None:
         super().__init__(cfg, sock, client, server)
+        self.environ = connection_environ(environ, sock, client, server)
         self.head = bytearray()
         self.thrown_away = 0
-        # A thread gets it when there is something to read.
-        self.data_ready = True
+        self.kept_before = False
         self.admitted: Admitted[_Client] | None = None
         self.parser = Parser(cfg, sock, client)
 
@@ -85,11 +89,18 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Each in the order of its timeouts, like gunicorn's `keepalived_conns` and `pending_conns`.
+        # In the order of its timeouts, like gunicorn's `pending_conns`.
         self._lingering: deque[_Client] = deque()
+        # Those that wait for their next request, by descriptor. Whoever takes one out, a thread that has heard of it or
+        # the event loop that closes it, has it to itself.
+        self._kept: dict[int, _Client] = {}
+        self._kept_swept = 0.0
+        self._keepalive_seconds = float(self.cfg.keepalive)
         self._room = bytearray(_HEAD_BYTES)
         self._admission: Admission[_Client]
         self._heads: Heads
+        self._plain: PlainConfiguration
+        self._environ: dict[str, Any]
         self._refusal: Refusal
         self._room_for_forms: Room[_Client]
         self._max_form_bytes = 0
@@ -103,9 +114,18 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
-    def get_thread_pool(self) -> ThreadPoolExecutor:
+    def init_process(self) -> None:
+        """Serve until told to stop; then let the threads go, whatever has happened."""
+        try:
+            super().init_process()
+        finally:
+            if self.tpool is not None:
+                self.tpool.shutdown(wait=False)
+
+    def get_thread_pool(self) -> ServingThreads[Admitted[_Client]]:
         """As many threads as ``Admission`` may start requests at once."""
-        return ThreadPoolExecutor(max_workers=self.cfg.threads + SPARE_THREADS + OPERATIONS_THREADS)
+        size = self.cfg.threads + SPARE_THREADS + OPERATIONS_THREADS
+        return ServingThreads(size, self._serve, self._resumed)
 
     def share_out(self, limits: Limits, refusal: Refusal, heads: Heads) -> None:
         """Say, before anything is served, what there is, and how those are answered that get nothing of it.
@@ -113,6 +133,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         ``heads`` looks at what is asked, and by whom.
         """
         self._heads = heads
+        self._plain = PlainConfiguration(self.cfg)
+        self._environ = common_environ(self.cfg)
         self._admission = Admission(limits)
         self._refusal = refusal
         self._max_form_bytes = limits.max_body_bytes
@@ -136,13 +158,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             return
         sock = ClientSocket(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self.nr_conns += 1
-        self._await_head(_Client(self.cfg, sock, address, listener.getsockname()), b"")
-
-    def on_client_socket_readable(self, conn: _Client, _sock: Any) -> None:
-        """A connection kept alive has something to read again."""
-        self.poller.unregister(conn.sock)
-        self.keepalived_conns.remove(conn)
-        self._await_head(conn, b"")
+        client = _Client(self._plain, sock, address, listener.getsockname(), self._environ)
+        self._await_head(client, b"")
 
     def on_pending_socket_readable(self, conn: _Client, _sock: Any) -> None:
         """More of a head has come, or its client has gone."""
@@ -156,17 +173,14 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         conn.head += self._room[:count]
         self._look(conn, searched=len(conn.head) - count)
 
-    def finish_request(self, conn: _Client, done: Future[bool]) -> None:
-        """Keep the connection for its next request, or let it close."""
-        if done.cancelled() or done.exception() is not None or not done.result():
-            self._linger(conn)
-            return
-        # What was read beyond the request is the beginning of another, which may be as slow as any.
-        ahead = conn.parser.unreader.take_buffered()
-        if ahead:
-            self._await_head(conn, ahead)
-        else:
-            super().finish_request(conn, done)
+    def run(self) -> None:
+        """Serve until told to stop."""
+        self.poller.register(self.tpool, EVENT_READ, lambda _: self.tpool.resume_all())
+        super().run()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Gunicorn's; when it stops it looks at kept connections four times a second."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, _KEPT_SWEEP_SECONDS))
 
     def enqueue_req(self, conn: _Client) -> None:
         """A head is whole: serve the request, let it wait, or refuse it or another one."""
@@ -177,6 +191,17 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._start(started)
         for each in shed:
             self._refuse(each)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close connections that have waited long enough for another request."""
+        now = clock.steady()
+        if now - self._kept_swept < _KEPT_SWEEP_SECONDS and not force:
+            return
+        self._kept_swept = now
+        for descriptor, conn in list(self._kept.items()):
+            # A thread may have taken it meanwhile.
+            if (force or conn.timeout <= now) and self._kept.pop(descriptor, None) is not None:
+                self._close(conn)
 
     def is_parent_alive(self) -> bool:
         """True if the master is there; without it this worker stops as if told to.
@@ -214,12 +239,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def _cap_keepalive(self, deadline: float) -> None:
         # Called when the worker stops: those who have not asked anything must not hold it up.
-        super()._cap_keepalive(deadline)
-        for conn in (*self.pending_conns, *self._lingering):
+        for conn in (*self.pending_conns, *self._lingering, *list(self._kept.values())):
             conn.timeout = min(conn.timeout, deadline)
 
-    def _await_head(self, conn: _Client, ahead: bytes) -> None:
-        conn.sock.setblocking(False)
+    def _await_head(self, conn: _Client, ahead: bytes | bytearray) -> None:
         conn.head = bytearray(ahead)
         conn.timeout = clock.steady() + (HEAD_SECONDS if self.alive else STOP_KEEPALIVE_LINGER)
         self.pending_conns.append(conn)
@@ -300,9 +323,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _start(self, admitted: Iterable[Admitted[_Client]]) -> None:
         for each in admitted:
             each.item.admitted = each
-            # A pool that is shut down belongs to a worker that has had its time to stop.
-            with suppress(RuntimeError):
-                self.tpool.submit(self._serve, each)
+            self.tpool.submit(each)
 
     def _refuse(self, shed: Shed[_Client]) -> None:
         conn = shed.item
@@ -377,31 +398,104 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _serve(self, admitted: Admitted[_Client] | None) -> None:
         """Serve a request, and then those whose turn it is: a trip to the event loop between them would cost time."""
         while admitted is not None:
-            done: Future[bool] = Future()
-            try:
-                done.set_result(self.handle(admitted.item))
-            except BaseException as failed:
-                done.set_exception(failed)
             conn = admitted.item
+            kept = False
+            # Whatever it is, it ends this request, and not the thread.
+            with suppress(BaseException):
+                kept = self.handle(conn)
             conn.admitted = None
             turn = self._admission.leave(admitted)
-            self.method_queue.defer(self.finish_request, conn, done)
+            self._finish(conn, kept=kept)
             self._start(turn[1:])
             admitted = turn[0] if turn else None
             if admitted is not None:
                 admitted.item.admitted = admitted
 
-    def handle(self, conn: _Client) -> Any:
-        """Serve the request whose head is there."""
-        self._hand_over(conn)
-        conn.init()
-        conn.sock.head = bytes(conn.head)
-        conn.parser.unreader.unread(conn.sock.head)
-        conn.head = bytearray()
+    def _finish(self, conn: _Client, *, kept: bool) -> None:
+        """Keep the connection for its next request, or have the event loop let it close."""
+        if not kept:
+            self.method_queue.defer(self._linger, conn)
+            return
+        # What was read beyond the request is the beginning of another, which may be as slow as any.
+        ahead = conn.parser.unreader.take_buffered()
+        if ahead:
+            self.method_queue.defer(self._await_head, conn, ahead)
+        else:
+            conn.timeout = clock.steady() + self._keepalive_seconds
+            self._keep(conn)
+
+    def _keep(self, conn: _Client) -> None:
+        descriptor = conn.sock.fileno()
+        again, conn.kept_before = conn.kept_before, True
+        self._kept[descriptor] = conn
+        if not self.alive:
+            # `_cap_keepalive` may have looked before it was there.
+            conn.timeout = min(conn.timeout, clock.steady() + STOP_KEEPALIVE_LINGER)
         try:
-            return super().handle(conn)
+            self.tpool.keep(descriptor, again=again)
+        except OSError:
+            if self._kept.pop(descriptor, None) is not None:
+                self.method_queue.defer(self._close, conn)
+
+    def _resumed(self, descriptor: int) -> Admitted[_Client] | None:
+        """A kept connection has something to read: its next request, if it is whole and has its turn.
+
+        The event loop gets what may take time: half of a head, a form, an answer that refuses.
+        """
+        conn = self._kept.pop(descriptor, None)
+        if conn is None:
+            return None
+        try:
+            received = bytearray(conn.sock.recv_now(_FIRST_BYTES))
+        except BlockingIOError:
+            # The event was that of another connection, which had this descriptor before.
+            self._keep(conn)
+            return None
+        except OSError:
+            received = bytearray()
+        if not received:
+            self.method_queue.defer(self._close, conn)
+            return None
+        if received.find(_HEAD_END) < 1 or received.startswith(b"\r\n") or form(received, self._max_form_bytes):
+            self.method_queue.defer(self._await_head, conn, received)
+            return None
+        conn.head = received
+        started, shed = self._admission.arrive(conn, self._heads.asking(received), clock.steady())
+        for refused in shed:
+            self.method_queue.defer(self._refuse, refused)
+        mine = None
+        for each in started:
+            each.item.admitted = each
+            if each.item is conn:
+                mine = each
+            else:
+                self.tpool.submit(each)
+        return mine
+
+    def handle(self, conn: _Client) -> bool:
+        """Serve the request whose head is there; whether its connection is kept."""
+        self._hand_over(conn)
+        sock, parser = conn.sock, conn.parser
+        sock.head = bytes(conn.head)
+        conn.head = bytearray()
+        parser.unreader.unread(sock.head)
+        request = None
+        try:
+            request = next(parser)
+            # A body that the application did not read would look like another request.
+            return self.handle_request(request, conn) and bool(
+                parser.finish_body(deadline=clock.steady() + DEFAULT_WORKER_DATA_TIMEOUT)
+            )
+        except (StopIteration, NoMoreData) as ended:
+            self.log.debug("Closing connection. %s", ended)
+        except OSError as failed:
+            if failed.errno not in {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}:
+                self.log.exception("Socket error processing request.")
+        except Exception as failed:
+            self.handle_error(request, sock, conn.client, failed)
         finally:
-            conn.sock.head = b""
+            sock.head = b""
+        return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that gunicorn's parser refuses, or that failed outside of Flask: a problem, as everywhere.
@@ -418,17 +512,38 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             with suppress(OSError):
                 client.send_now(self._refusal(client.head, error, keep=False))
 
-    def handle_request(self, req: Any, conn: _Client) -> Any:
-        """Run the application, which from now on has a limited time to read the body."""
+    def handle_request(self, request: Any, conn: _Client) -> bool:
+        """Run the application, which from now on has a limited time to read the body; whether another may follow."""
 
         def abandon() -> None:
-            req.must_close = True
+            request.must_close = True
 
-        conn.sock.begin(abandon, conn.admitted)
+        sock = conn.sock
+        sock.begin(abandon, conn.admitted)
+        answer = Answer(request, sock, self._plain)
         try:
-            kept = super().handle_request(req, conn)
-            conn.sock.flush()
-            return kept
+            if request._expected_100_continue:
+                sock.send(_GO_ON)
+            if not self.alive or len(self._kept) >= self.max_keepalived:
+                answer.force_close()
+            pieces = self.wsgi(request_environ(conn.environ, request), answer.start_response)
+            try:
+                for piece in pieces:
+                    answer.write(piece)
+                answer.close()
+            finally:
+                if hasattr(pieces, "close"):
+                    pieces.close()
+            sock.flush()
+            return not answer.should_close()
+        except OSError:
+            raise
+        except Exception:
+            if not answer.headers_sent:
+                raise
+            # Another answer in the midst of this one would be taken for a part of it.
+            self.log.exception("Error handling request")
+            return False
         finally:
             # A cycle of references would wait for the garbage collector, which runs seldom here.
-            conn.sock.end()
+            sock.end()

@@ -32,6 +32,8 @@ _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[^\r\n]*)?)")
 _WHOLE_LINE = re.compile(rb"(?:\r\n)?([0-9A-Fa-f]{1,16})[^\r\n]*\r\n")
 _MAX_LINE_LENGTH = 16 + MAX_EXTENSION_BYTES
 _RECEIVE_BYTES = 64 * 1024
+# RFC 9110 5.1, 5.5. Without an underscore in the name: what becomes of those is a setting of gunicorn's.
+_FIELD = re.compile(r"([!#$%&'*+\-.^`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 
 class Misframed(ParseException):  # type: ignore[misc] # gunicorn has no types
@@ -173,6 +175,27 @@ class Request(_GunicornRequest):  # type: ignore[misc] # gunicorn has no types
 
     body: Any
 
+    def parse_headers(self, data: bytes, from_trailer: bool = False) -> list[tuple[str, str]]:
+        """Names, in capitals, and values of header fields, as gunicorn reads them.
+
+        Fields of a plain form are taken apart here; where one of them is not, gunicorn decides on all of them.
+
+        Raises:
+            ParseException: gunicorn refuses them.
+        """
+        found = [_FIELD.fullmatch(line) for line in data.decode("latin-1").split("\r\n")]
+        fields = [(one[1].upper(), one[2].rstrip(" \t")) for one in found if one is not None]
+        names = {name for name, _ in fields}
+        plain = len(fields) == len(found) == len(names) <= self.limit_request_fields
+        short = len(data) + len(_LINE_END) <= self.limit_request_field_size
+        if from_trailer or not (plain and short) or "EXPECT" in names:
+            return super().parse_headers(data, from_trailer=from_trailer)  # type: ignore[no-any-return]
+        return fields
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        # Nobody is, whatever the address (`app.serve.server`): gunicorn would take it apart for each request.
+        return {}, []
+
     def set_body_reader(self) -> None:
         """Have gunicorn look at the head, and refuse what leaves doubt about where the body ends; then read it."""
         super().set_body_reader()
@@ -216,6 +239,14 @@ class Parser(RequestParser):  # type: ignore[misc] # gunicorn has no types
     """Gunicorn's parser of requests, with the bodies read here."""
 
     mesg_class = Request
+
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Gunicorn's; told at once of a request that has no body, or whose body was read to its end."""
+        body: Any = getattr(self.mesg, "body", None)
+        plain = body is not None and isinstance(body.reader, LengthReader | _LengthReader)
+        if plain and not (body.failed or body.reader.length or body.buf.tell()):
+            return True
+        return bool(super().finish_body(deadline, max_bytes))
 
 
 class _LengthReader:

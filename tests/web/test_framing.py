@@ -16,6 +16,7 @@ from gunicorn.http.unreader import IterUnreader
 from hypothesis import given
 from hypothesis import strategies as some
 
+from app.web import framing
 from app.web.admission.client_socket import ClientSocket
 from app.web.framing import MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, Chunks, Misframed, Parser, TooMuchFraming
 
@@ -190,3 +191,62 @@ def test_a_request_behind_a_body_is_left_for_the_next() -> None:
         with connection, client:
             assert request.body.read() == b"hello"
             assert request.unreader.take_buffered() == b"GET /next"
+
+
+NAME = some.sampled_from(
+    [
+        "Host",
+        "host",
+        "X-A",
+        "x-a",
+        "Content-Type",
+        "Accept",
+        "Expect",
+        "X_A",
+        "SCRIPT_NAME",
+        "",
+        " X-B",
+        "X-B ",
+        "X:B",
+        "é",
+    ]
+)
+SAYS = some.sampled_from(
+    [
+        "",
+        "x",
+        " x",
+        "\tx y \t",
+        "100-continue",
+        "a:b",
+        "a\tb",
+        "é\xff",
+        "a\x00b",
+        "a\x0bb",
+        "a\nb",
+        "a\rb",
+        "\x7f",
+        "\r\n b",
+    ]
+) | some.integers(8_160, 8_195).map(lambda size: "x" * size)
+
+
+def fields_of(kind: type[Request], sent: bytes) -> object:
+    """The header fields of a head as a parser reads them, and what it makes of ``Expect``; or its refusal."""
+    config = Config()
+    as_served: dict[str, object] = {"header_map": "drop", "forwarded_allow_ips": "", "forwarder_headers": ""}
+    limits = {"limit_request_field_size": 8190, "limit_request_fields": 6}
+    for name, value in (as_served | limits | {"secure_scheme_headers": {}}).items():
+        config.set(name, value)
+    try:
+        request = kind(config, IterUnreader([sent]), ("127.0.0.1", 1), 1)
+    except ParseException as refused:
+        return type(refused)
+    return request.headers, request._expected_100_continue, request.scheme
+
+
+@given(some.lists(some.tuples(NAME, some.sampled_from([":", ": ", ":\t", " :", ""]), SAYS), max_size=8))
+def test_header_fields_are_read_and_refused_as_gunicorn_does(lines: list[tuple[str, str, str]]) -> None:
+    head = "GET / HTTP/1.1\r\n" + "".join(f"{name}{colon}{text}\r\n" for name, colon, text in lines) + "\r\n"
+    sent = head.encode("latin-1")
+    assert fields_of(framing.Request, sent) == fields_of(Request, sent)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app.core import clock
@@ -96,8 +98,10 @@ class ClientSocket(socket.socket):
         left = self._deadline - clock.steady()
         if left <= 0:
             raise TimeoutError
-        self.settimeout(min(left, self.silence_seconds))
-        return super().recv(size, flags)
+        with suppress(BlockingIOError):
+            return super().recv(size, flags | socket.MSG_DONTWAIT)
+        self._wait(select.POLLIN, min(left, self.silence_seconds))
+        return super().recv(size, flags | socket.MSG_DONTWAIT)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override] # gunicorn sends bytes
         """Send all of it; the head of an answer waits for what follows it, or for ``flush``.
@@ -130,12 +134,38 @@ class ClientSocket(socket.socket):
         self._patience += len(data) / self.bytes_per_second
         if self._patience <= 0:
             raise TimeoutError
-        self.settimeout(self._patience)
+        flags |= socket.MSG_DONTWAIT
+        sent = 0
+        with suppress(BlockingIOError):
+            sent = super().send(data, flags)
+        if sent == len(data):
+            return
         began = clock.steady()
+        rest = memoryview(data)[sent:]
         try:
-            super().sendall(data, flags)
+            while rest:
+                self._wait(select.POLLOUT, self._patience - (clock.steady() - began))
+                with suppress(BlockingIOError):
+                    rest = rest[super().send(rest, flags) :]
         finally:
             self._patience -= clock.steady() - began
+
+    def _wait(self, what: int, seconds: float) -> None:
+        waiting = select.poll()
+        waiting.register(self, what)
+        if seconds <= 0 or not waiting.poll(seconds * 1000):
+            raise TimeoutError
+
+    def settimeout(self, _seconds: float | None, /) -> None:
+        """Nothing: no call here blocks, the times are those above, and each setting would be a system call."""
+
+    def recv_now(self, size: int) -> bytes:
+        """Bytes that have arrived already; none when the client has closed.
+
+        Raises:
+            BlockingIOError: nothing has.
+        """
+        return super().recv(size, socket.MSG_DONTWAIT)
 
     def receive_now(self, room: bytearray) -> int:
         """Put what has arrived already into ``room``; its length, 0 when the client has closed.
