@@ -28,9 +28,12 @@ def install(app: Flask) -> None:
     def compress(answer: Response) -> Response:
         if not _suits(answer):
             return answer
-        answer.vary.add("Accept-Encoding")
-        coding = _chosen()
-        if coding is not None and (answer.content_length or 0) >= MIN_BYTES:
+        if "Vary" in answer.headers:
+            answer.vary.add("Accept-Encoding")
+        else:
+            answer.headers["Vary"] = "Accept-Encoding"
+        coding = _chosen() if (answer.content_length or 0) >= MIN_BYTES else None
+        if coding is not None:
             plain = answer.get_data()
             packed = (
                 brotli.compress(plain, mode=brotli.MODE_TEXT, quality=_QUALITY)

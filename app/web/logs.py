@@ -68,6 +68,11 @@ def _exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return event
 
 
+def _of_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add the id of the request being served."""
+    return {"request": request_id(), **event} if has_request_context() else event
+
+
 def _json(event: EventDict, **_options: object) -> str:
     return orjson.dumps(event, default=str).decode()
 
@@ -82,7 +87,7 @@ def configure(level: str, form: str) -> None:
         form: ``json``, one object a line, or ``console`` for people.
     """
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -148,26 +153,31 @@ def install(app: Flask, observe: Observe, *, quiet: frozenset[str] = frozenset()
         observe: Told of each answer, for the metrics.
         quiet: Endpoints whose successful answers are written at level ``debug`` only.
     """
-    log = structlog.stdlib.get_logger("sillage.access")
+    log, written = structlog.stdlib.get_logger("sillage.access"), logging.getLogger("sillage.access")
     app.logger.addFilter(_without_path)
 
     @app.before_request
     def _begin() -> None:
         g.request_began = time.perf_counter()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request=request_id())
+        request_id()  # from now on known to whoever asks `g`
 
     @app.after_request
     def _end(response: Response) -> Response:
+        asked = request._get_current_object()  # type: ignore[attr-defined] # once: each attribute would look for it
+        now = time.perf_counter()
         response.headers["X-Request-ID"] = request_id()
-        seconds = time.perf_counter() - g.get("request_began", time.perf_counter())
+        seconds = now - g.get("request_began", now)
         # The pattern, never the path itself: a path can hold an identifier.
-        route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+        route = asked.url_rule.rule if asked.url_rule is not None else "unmatched"
         # Anybody can send any method; unbounded names would grow the metrics without end.
-        method = request.method if request.method in _METHODS else "other"
+        method = asked.method if asked.method in _METHODS else "other"
         observe(route, method, response.status_code, seconds)
-        write = log.debug if request.endpoint in quiet and response.status_code < 400 else log.info
-        write(
+        level = logging.DEBUG if asked.endpoint in quiet and response.status_code < 400 else logging.INFO
+        # Asked before: a line that is not written would be made all the same.
+        if not written.isEnabledFor(level):
+            return response
+        log.log(
+            level,
             "request",
             method=method,
             route=route,
@@ -177,8 +187,3 @@ def install(app: Flask, observe: Observe, *, quiet: frozenset[str] = frozenset()
             ms=round(seconds * 1000, 2),
         )
         return response
-
-    @app.teardown_request
-    def _forget(_error: BaseException | None) -> None:
-        # The thread goes on to other work, whose lines must not carry this request's id.
-        structlog.contextvars.clear_contextvars()

@@ -94,6 +94,8 @@ class Metrics:
         Gauge(
             "sillage_info", "The running version.", ("version",), registry=self._registry, multiprocess_mode="max"
         ).labels(version).set(1)
+        # To find the counters of labels takes longer than to count.
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         for outcome in ("stored", "repeated", "rejected", "conflict"):
             self._statements.labels(outcome)
         for reason in ("source", "waiting", "time", "room", "slow"):
@@ -101,8 +103,12 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP answer; the ``observe`` of ``app.web.logs.install``."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        counters = self._answers.get((route, method, status))
+        if counters is None:
+            counters = self._requests.labels(route, method, str(status)), self._seconds.labels(route, method)
+            self._answers[route, method, status] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
 
     def written(self, *, stored: int, repeated: int) -> None:
         """One batch that was acknowledged."""

@@ -11,6 +11,7 @@ from app.access.authenticators import Authenticators
 from app.access.basic import Basic
 from app.settings import Settings, load, split_origins, split_purposes
 from app.web import body, caching, compression, cors, logs, operations, paths, problem_details
+from app.web.application import Application
 from app.web.cross_site import CrossSite
 from app.web.gate import AUTHENTICATORS, Gate
 from app.web.mounting import API, XAPI
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     chosen = load(os.environ) if settings is None else settings
     container = kind(chosen)
     container.lifecycle.start()
-    app = Flask("sillage", static_folder=None)
+    app = Application("sillage", static_folder=None)
     # A redirection would be to the address that this server sees, which behind a proxy is neither the name nor TLS.
     # ``paths`` takes slashes together instead, under the prefix of xAPI.
     app.url_map.merge_slashes = False

@@ -276,5 +276,15 @@ def test_a_stop_answers_what_comes_on_a_kept_connection_and_waits_for_nobody(tmp
             clients[1].answer()
 
 
+def test_a_worker_that_is_aborted_does_not_wait_for_threads_that_wait(tmp_path: Path) -> None:
+    with ready(tmp_path, application=APPLICATION, workers="1") as server, Client(server) as client:
+        client.send(GET)
+        client.answer()
+        (worker,) = children(server.process.pid)
+        # As the master does to one that has not been heard of; seconds later it would kill it.
+        os.kill(worker, signal.SIGABRT)
+        until(lambda: not Path(f"/proc/{worker}").exists(), 5)
+
+
 def test_a_connection_without_another_request_is_closed_in_time(silent: Future[float]) -> None:
     assert 13 < silent.result(60) < 20
