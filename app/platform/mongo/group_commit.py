@@ -19,13 +19,15 @@ Outcome = TypeVar("Outcome")
 class _Ticket(Generic[Item, Outcome]):
     """An item that waits for its write."""
 
-    __slots__ = ("done", "error", "item", "outcome")
+    __slots__ = ("called", "done", "error", "item", "outcome")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.outcome: Outcome
         self.error: BaseException | None = None
         self.done = False
+        self.called = threading.Lock()
+        self.called.acquire()
 
 
 class GroupCommit(Generic[Item, Outcome]):
@@ -34,7 +36,7 @@ class GroupCommit(Generic[Item, Outcome]):
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
         """``write`` stores items, at least one, and gives the outcome of each, in step. What it raises, each raises."""
         self._write = write
-        self._turn = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
         self._waiting: list[_Ticket[Item, Outcome]] = []
         self._writing = False
 
@@ -45,20 +47,22 @@ class GroupCommit(Generic[Item, Outcome]):
             DatabaseUnavailable: the thread that wrote was ended in the midst of it.
         """
         ticket: _Ticket[Item, Outcome] = _Ticket(item)
-        with self._turn:
+        with self._lock:
             self._waiting.append(ticket)
-            while self._writing and not ticket.done:
-                self._turn.wait()
-            if not ticket.done:
-                self._writing = True
-                group, self._waiting = self._waiting, []
+            leads, self._writing = not self._writing, True
+        if not leads:
+            # Called once: with the outcome, or to write for all who wait. A condition that all wait for would wake each
+            # at the end of every write.
+            ticket.called.acquire()
         if not ticket.done:
-            self._lead(group)
+            self._lead()
         if ticket.error is not None:
             raise ticket.error
         return ticket.outcome
 
-    def _lead(self, group: list[_Ticket[Item, Outcome]]) -> None:
+    def _lead(self) -> None:
+        with self._lock:
+            group, self._waiting = self._waiting, []
         error: BaseException | None = DatabaseUnavailable("The write was ended in the midst of it. Send it again.")
         outcomes: Sequence[Outcome] = ()
         try:
@@ -67,11 +71,14 @@ class GroupCommit(Generic[Item, Outcome]):
         except Exception as failed:
             error = failed
         finally:
-            with self._turn:
-                self._writing = False
-                for place, ticket in enumerate(group):
-                    if error is None:
-                        ticket.outcome = outcomes[place]
-                    ticket.error = error
-                    ticket.done = True
-                self._turn.notify_all()
+            with self._lock:
+                called = [*group, *self._waiting[:1]]
+                self._writing = bool(self._waiting)
+            for place, ticket in enumerate(group):
+                if error is None:
+                    ticket.outcome = outcomes[place]
+                ticket.error = error
+                ticket.done = True
+            # The next to write first: the others have only to answer.
+            for ticket in reversed(called):
+                ticket.called.release()

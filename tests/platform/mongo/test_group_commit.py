@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -70,3 +71,23 @@ def test_one_that_is_ended_in_the_midst_leaves_nobody_waiting() -> None:
         shared.put(1)
     with pytest.raises(SystemExit):
         shared.put(2)
+
+
+def test_many_threads_with_many_writes_each_get_their_own_and_share_them() -> None:
+    groups: list[int] = []
+
+    def write(items: Sequence[int]) -> list[int]:
+        groups.append(len(items))
+        time.sleep(0.0005)
+        return [item * 2 for item in items]
+
+    shared = GroupCommit(write)
+
+    def put(number: int) -> bool:
+        return all(shared.put(number * 1_000 + place) == (number * 1_000 + place) * 2 for place in range(100))
+
+    with ThreadPoolExecutor(8) as threads:
+        sent = [threads.submit(put, number) for number in range(8)]
+        assert all(one.result(30) for one in sent)
+    assert sum(groups) == 800
+    assert len(groups) < 400
