@@ -258,6 +258,13 @@ class IndexKeys:
         """The possible fingerprints of a statement of this content, that of new statements first."""
         return tuple(index.fingerprint(content) for index in self._all)
 
+    def fingerprints_of(self, contents: Iterable[bytes]) -> list[tuple[bytes, ...]]:
+        """Those of the statements of a batch."""
+        if self.other is None:
+            fingerprint = self.writing.fingerprint
+            return [(fingerprint(content),) for content in contents]
+        return list(map(self.fingerprints, contents))
+
     def forget(self) -> None:
         """Drop the texts whose tokens are at hand from memory."""
         for index in self._all:

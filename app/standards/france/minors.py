@@ -84,7 +84,13 @@ def find(statement: Statement, written: bytes | None = None) -> list[Found]:
 
 def _has_one_name_and_no_address(written: bytes) -> bool:
     # Of nearly every statement that is so: its one name is that of the actor's account, and nobody else has one.
-    return b"@" not in written and b"%" not in written and written.count(b'"name":"') == 1 and b'"mbox' not in written
+    # An mbox has an @; its hash has none.
+    return (
+        b"@" not in written
+        and b"%" not in written
+        and b'"mbox_sha1sum"' not in written
+        and written.count(b'"name":"') == 1
+    )
 
 
 def _of_account(account: Mapping[str, str]) -> list[Found]:

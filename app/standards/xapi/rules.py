@@ -36,6 +36,35 @@ def broken(statement: Statement, version: Version, pointer: str, *, data_follow:
     return faults
 
 
+def unbroken(statement: Statement) -> bool:
+    """True only of a statement that breaks none of these rules, and of most: quick, and says nothing of the others."""
+    target = statement["object"]
+    if "attachments" in statement or "stored" in statement or target.get("objectType") == "SubStatement":
+        return False
+    if "timestamp" in statement:
+        try:
+            parse(statement["timestamp"])
+        except ValueError:
+            return False
+    result = statement.get("result")
+    if result is not None and "score" in result:
+        score = result["score"]
+        # Of score-order there is nothing to see without one of these.
+        if "min" in score or "max" in score:
+            return False
+    definition = target.get("definition")
+    if definition is not None and "interactionType" in definition:
+        return False
+    context = statement.get("context")
+    if context is not None and "contextActivities" in context:
+        for given in context["contextActivities"].values():
+            for activity in given if type(given) is list else (given,):
+                definition = activity.get("definition")
+                if definition is not None and "interactionType" in definition:
+                    return False
+    return True
+
+
 def repeated_ids(statements: Sequence[Statement], version: Version) -> Iterator[Fault]:
     """A fault for each statement of a batch whose id an earlier one already has, upper and lower case alike."""
     given = [(place, each["id"].lower()) for place, each in enumerate(statements) if "id" in each]

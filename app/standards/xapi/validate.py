@@ -15,7 +15,7 @@ from app.core.errors import Fault, InvalidStatement
 from app.core.lossless import rounded
 from app.standards.xapi import Statement
 from app.standards.xapi.rules import MAX_FAULTS as MAX_FAULTS
-from app.standards.xapi.rules import broken, repeated_ids
+from app.standards.xapi.rules import broken, repeated_ids, unbroken
 from app.standards.xapi.versions import NEWEST, Version
 from app.standards.xapi.wording import Wording, Work
 
@@ -74,7 +74,8 @@ def matches(format_name: str, text: str) -> bool:
 
 def _broken(statements: Sequence[Statement], version: Version, many: bool, data_follow: bool) -> Iterator[Fault]:
     for place, statement in enumerate(statements):
-        yield from broken(statement, version, f"/{place}" if many else "", data_follow=data_follow)
+        if not unbroken(statement):
+            yield from broken(statement, version, f"/{place}" if many else "", data_follow=data_follow)
     if many and len(statements) > 1:
         yield from repeated_ids(statements, version)
 

@@ -308,7 +308,7 @@ class Recorder:
             # Just before the write: attachments may have taken minutes, and the index key have been replaced.
             index = keys.index
             # Of what the sender said, before anything is added: what a retry repeats.
-            fingerprints = list(map(index.fingerprints, batch.members))
+            fingerprints = index.fingerprints_of(batch.members)
             plain = [
                 stamp(
                     batch.members[place],

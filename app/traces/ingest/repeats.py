@@ -61,36 +61,41 @@ class Repeats:
             source: Who sends it: what another one stored is no repeat.
             under: Its ``conditions``.
         """
-        if len(decoded.statements) < MIN_BATCH:
+        statements = decoded.statements
+        if len(statements) < MIN_BATCH:
             return {}
-        named = _named(decoded.statements)
-        if not named:
-            return {}
-        ids = list(named)
         # A new batch costs three look-ups of the index, a repeated one as many as it has statements.
-        some = {ids[0], ids[len(ids) // 2], ids[-1]}
-        known = self._statements.known(some)
+        asked = (statements[0], statements[len(statements) // 2], statements[-1])
+        some = {UUID(id) for id in map(_id, asked) if id is not None}
+        known = self._statements.known(some) if some else {}
         if not known:
             return {}
-        known |= self._statements.known(id for id in ids if id not in some)
+        named = _named(statements)
+        known = {id: one for id, one in known.items() if id in named}
+        known |= self._statements.known(id for id in named if id not in some)
         index = self._keys.index
         found = {}
         for id, one in known.items():
             place = named[id]
             if one.conditions != under or one.source != source.id:
                 continue
-            statement = decoded.statements[place]
+            statement = statements[place]
             if one.fingerprint in index.fingerprints(members(statement, statement, decoded.written[place])):
                 found[place] = one
         return found
+
+
+def _id(statement: Statement) -> str | None:
+    id = statement.get("id")
+    return id if type(id) is str and _ID.fullmatch(id) else None
 
 
 def _named(statements: Sequence[Statement]) -> dict[UUID, int]:
     """The ids of the statements that may be repeats, with their places; none when two statements have one id."""
     named: dict[UUID, int] = {}
     for place, statement in enumerate(statements):
-        id = statement.get("id")
-        if type(id) is not str or _ID.fullmatch(id) is None:
+        id = _id(statement)
+        if id is None:
             continue
         key = UUID(id)
         if key in named:

@@ -31,10 +31,14 @@ def of_statement(index: IndexKey, source: str, found: Keys) -> tuple[bytes, ...]
     tokens = [token(SOURCE, source), token(VERB, found.verb)]
     if found.registration is not None:
         tokens.append(token(REGISTRATION, found.registration))
-    tokens += [token(ACTIVITY, activity) for activity in found.activities]
-    tokens += [token(AGENT, agent) for agent in found.agents]
-    tokens += [token(RELATED_ACTIVITY, activity) for activity in found.related_activities]
-    tokens += [token(RELATED_AGENT, agent) for agent in found.related_agents]
+    for kind, texts in (
+        (ACTIVITY, found.activities),
+        (AGENT, found.agents),
+        (RELATED_ACTIVITY, found.related_activities),
+        (RELATED_AGENT, found.related_agents),
+    ):
+        for text in texts:
+            tokens.append(token(kind, text))
     return tuple(tokens)
 
 

@@ -33,6 +33,14 @@ def concept(iri, kind, schema=None, version="urn:p:v1"):
             [(PLACE.replace("result", "context"), "extension-misplaced")],
         ),
         ({"object": {"definition": {"extensions": {terms.SCHOOL: "0750654D"}}}}, ["extension-misplaced"]),
+        (
+            {"context": {"contextActivities": {"parent": [{"definition": {"extensions": {terms.SCHOOL: "x"}}}]}}},
+            ["extension-misplaced"],
+        ),
+        (
+            {"object": {"objectType": "SubStatement", "object": {}, "context": {"extensions": {terms.ATTEMPT: 1}}}},
+            ["extension-misplaced"],
+        ),
         ({"context": {"extensions": {"https://elsewhere.example/x": 3}}}, []),
         ({"context": {}, "object": {"definition": {}}}, []),
     ],
