@@ -17,7 +17,7 @@ class RightsServices(Protocol):
 
     @property
     def erasures(self) -> Erasures:
-        """Erases people."""
+        """Erases data subjects."""
 
 
 class Retention(Protocol):

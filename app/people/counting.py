@@ -59,7 +59,7 @@ class Counting:
         others = [(each,) for each in subjects]
         under_way: list[Erasure] = []
 
-        def people() -> list[tuple[bytes, ...]]:
+        def data_subjects() -> list[tuple[bytes, ...]]:
             under_way[:] = self._erasures.open()
             return [*(each.subjects for each in under_way), *others]
 
@@ -68,7 +68,7 @@ class Counting:
             if data_subject < len(under_way):
                 self._erasures.note_months(under_way[data_subject].id, months.recounted, months.published)
 
-        self._figures.aggregates.recount(people, self._kept.microseconds(), check, note)
+        self._figures.aggregates.recount(data_subjects, self._kept.microseconds(), check, note)
 
     def _take_out(self, check: Callable[[], None]) -> None:
         # Cut off in between, it is done again the next time.

@@ -224,7 +224,7 @@ class PeopleServices(FeatureServices):
 
     @cached_property
     def erasures(self) -> Erasures:
-        """Erases people."""
+        """Erases data subjects."""
         store, keys = self._platform.store, self._keys
         return Erasures(
             repository=self.erasure_repository,

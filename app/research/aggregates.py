@@ -147,13 +147,13 @@ class Aggregates:
 
     def recount(
         self,
-        people: Callable[[], Sequence[Sequence[bytes]]],
+        data_subjects: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
         note: Callable[[int, Recounted], None] = lambda data_subject, months: None,
     ) -> Recounted:
         """Count months anew without these people; see ``AggregateJob.recount``."""
-        return self._job.recount(people, kept_since, check, note)
+        return self._job.recount(data_subjects, kept_since, check, note)
 
     def definitions(self) -> list[Definition]:
         """The declared definitions, by name."""

@@ -180,7 +180,7 @@ class AggregateJob:
 
     def recount(
         self,
-        people: Callable[[], Sequence[Sequence[bytes]]],
+        data_subjects: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None] = lambda: None,
         note: Callable[[int, Recounted], None] = lambda data_subject, months: None,
@@ -191,13 +191,13 @@ class AggregateJob:
         statement stored since the first one that the earliest of these months counted.
 
         Args:
-            people: Gives of each the subject tokens. All whose statements are going, not one after the other: counting
-                a month again for one of them takes the others out as well. Asked again when the statements were read:
-                of who has begun to go meanwhile they were not read.
+            data_subjects: Gives of each the subject tokens. All whose statements are going, not one after the other:
+                counting a month again for one of them takes the others out as well. Asked again when the statements
+                were read: of who has begun to go meanwhile they were not read.
             kept_since: Every statement stored since is still there, but for erased and voided ones; microseconds.
             check: Called before each partition; what it raises ends the run.
-            note: Told, just before anything changes, whose months (a place in what ``people`` gave last) they are, and
-                which.
+            note: Told, just before anything changes, whose months (a place in what ``data_subjects`` gave last) they
+                are, and which.
 
         Returns:
             All of these months.
@@ -219,7 +219,7 @@ class AggregateJob:
                 if state is None:
                     break
                 try:
-                    self._recount(state, people, kept_since, check, noted)
+                    self._recount(state, data_subjects, kept_since, check, noted)
                     break
                 except LeaseLost:
                     # A refresh has committed meanwhile, or others have begun to go: look again at what there is.
@@ -231,14 +231,14 @@ class AggregateJob:
     def _recount(
         self,
         state: AggregateState,
-        people: Callable[[], Sequence[Sequence[bytes]]],
+        data_subjects: Callable[[], Sequence[Sequence[bytes]]],
         kept_since: int,
         check: Callable[[], None],
         note: Callable[[int, Recounted], None],
     ) -> None:
         plan, id = Plan(parse(state.definition)), state.id
         scope = f"aggregate:{plan.definition.name}"
-        going = people()
+        going = data_subjects()
         keys = [[self._keys.pseudonym(scope, subject) for subject in data_subject] for data_subject in going]
         months: dict[str, list[PartName]] = {}
         for name in self._parts.names(state.id):
@@ -261,7 +261,7 @@ class AggregateJob:
                     Recounted(tuple((id, month) for month in recounted), tuple((id, month) for month in published)),
                 )
         found = self._again(plan, state, again, check)
-        if not set(map(tuple, people())) <= set(map(tuple, going)):
+        if not set(map(tuple, data_subjects())) <= set(map(tuple, going)):
             raise LeaseLost("Statements of further people began to go; nothing of this step was kept.")
         # One for each, so that two who were counted are still two; the same in what is counted and in what is shown.
         nobody = {key: clock.random_bytes(16) for data_subject in keys for key in data_subject}

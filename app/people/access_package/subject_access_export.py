@@ -668,7 +668,7 @@ class _Package:
                 if part.words is not None and self._parts[part.path]
             ],
             "unreadable": summary.unreadable,
-            "masked": self._mask.people,
+            "masked": self._mask.agents,
             "first": summary.first,
             "last": summary.last,
             "tools": tools,

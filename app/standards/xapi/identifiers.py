@@ -16,7 +16,7 @@ The standard sets no length; few servers take a longer address. For statements i
 """
 
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
-_PLACES_OF_PEOPLE = frozenset({"instructor", "team", "contextAgents", "contextGroups"})
+_PLACES_OF_AGENTS = frozenset({"instructor", "team", "contextAgents", "contextGroups"})
 
 
 class Keys(NamedTuple):
@@ -108,7 +108,7 @@ def keys_of(statement: Statement) -> Keys:
         related_agents.update(dict.fromkeys(inner.agents + inner.related_agents))
         related.update(dict.fromkeys(inner.activities + inner.related_activities))
     else:
-        agents = tuple(dict.fromkeys((*agents, *_people(target))))
+        agents = tuple(dict.fromkeys((*agents, *_agents_in(target))))
     registration = None
     if context is not None:
         registration = context.get("registration")
@@ -118,8 +118,8 @@ def keys_of(statement: Statement) -> Keys:
             for given in context["contextActivities"].values():
                 for activity in given if type(given) is list else (given,):
                     related[activity["id"]] = None
-        if not _PLACES_OF_PEOPLE.isdisjoint(context):
-            related_agents.update(dict.fromkeys(_context_people(context)))
+        if not _PLACES_OF_AGENTS.isdisjoint(context):
+            related_agents.update(dict.fromkeys(_context_agents(context)))
     verb: str = statement["verb"]["id"]
     for each in activities:
         related.pop(each, None)
@@ -145,7 +145,7 @@ def _members(group: dict[str, Any]) -> Iterator[str]:
             yield identifier
 
 
-def _people(agent: dict[str, Any]) -> Iterator[str]:
+def _agents_in(agent: dict[str, Any]) -> Iterator[str]:
     """An Agent or Group and, xAPI-Communication 2.1.3, the members of a group."""
     identifier = agent_identifier(agent)
     if identifier is not None:
@@ -154,13 +154,13 @@ def _people(agent: dict[str, Any]) -> Iterator[str]:
         yield from _members(agent)
 
 
-def _context_people(context: dict[str, Any]) -> Iterator[str]:
+def _context_agents(context: dict[str, Any]) -> Iterator[str]:
     if "instructor" in context:
-        yield from _people(context["instructor"])
+        yield from _agents_in(context["instructor"])
     if "team" in context:
-        yield from _people(context["team"])
+        yield from _agents_in(context["team"])
     # xAPI 2.0 only.
     for each in context.get("contextAgents", ()):
-        yield from _people(each["agent"])
+        yield from _agents_in(each["agent"])
     for each in context.get("contextGroups", ()):
-        yield from _people(each["group"])
+        yield from _agents_in(each["group"])

@@ -68,11 +68,11 @@ class Mask:
         self._own = frozenset(own)
         self._key = key
         self._numbers: dict[bytes, int] = {}
-        self._people = self._groups = 0
+        self._agents = self._groups = 0
         self._own_texts = frozenset(text.lower() for identifier in own for text in _texts_of_identifier(identifier))
 
     @property
-    def people(self) -> int:
+    def agents(self) -> int:
         """The number of other people, and identified groups, that were masked."""
         return len(self._numbers)
 
@@ -162,8 +162,8 @@ class Mask:
             if group:
                 self._groups += 1
             else:
-                self._people += 1
-            number = self._numbers[known] = self._groups if group else self._people
+                self._agents += 1
+            number = self._numbers[known] = self._groups if group else self._agents
         return f"{'group' if group else 'person'} {number}"
 
     # --- free text ------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_one_person_has_one_pseudonym_throughout_and_another_in_another_package(
         first == again == {"objectType": "Agent", "name": "person 1", "account": {"homePage": HOME, "name": "person-1"}}
     )
     assert second["name"] == "person 2"
-    assert one.people == 2
+    assert one.agents == 2
     assert (
         mask().masked(statement(context={"instructor": ANNE})).statement["context"]["instructor"]["name"] == "person 1"
     )
