@@ -130,8 +130,10 @@ def test_a_killed_worker_loses_no_entry_and_its_neighbour_ships_them(
         assert not [chain for chain in outcome.open if chain.host]
 
 
-def test_a_host_that_failed_ships_its_full_spool_when_it_is_back(tmp_path: Path, spool: Path, mongodb_uri: str) -> None:
-    with serving(tmp_path, mongodb_uri, audit_spool_dir=str(spool)) as server:
+def test_a_host_that_failed_ships_its_full_spool_when_it_is_back(tmp_path: Path) -> None:
+    # With the embedded MongoDB, where the spool needs no setting.
+    with serving(tmp_path, "") as server:
+        spool = server.settings.data_dir / "audit-spool"
         with reading(tmp_path, server) as readers:
             readers.more(100)
             crash(server)
