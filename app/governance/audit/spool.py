@@ -58,6 +58,7 @@ _ADOPT_EVERY = 3
 _BATCH = 1_000
 _SHIP_LIMIT_SECONDS = 3.0
 _SETTLE_SECONDS = 2.5
+_JOIN_SECONDS = 5.0
 # What does not get its name for so long was left by a kill.
 _NAMELESS_SECONDS = 60.0
 _log = structlog.stdlib.get_logger("sillage.audit")
@@ -252,7 +253,10 @@ class Spool:
         self._within, self._note, self._tell = within, note, tell
         self._group: GroupCommit[New, Entry] = GroupCommit(self._write)
         self._turn = threading.Lock()
+        self._opening = threading.Lock()
         self._file: SpoolFile | None = None
+        # Made, and MongoDB is not known to have its first entry.
+        self._made: SpoolFile | None = None
         self._fault: str | None = None
         self._late = False
         self._stop = threading.Event()
@@ -285,13 +289,20 @@ class Spool:
     def close(self) -> None:
         """Ship what waits and end the chain; what MongoDB does not take now is shipped by whoever starts next."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)
         with self._turn:
             file, self._file = self._file, None
+        if self._made is not None:
+            self._made.close()
         if file is not None:
             try:
+                if self._thread.is_alive():
+                    # It ships at this moment, and MongoDB takes long.
+                    file.close()
                 self._end(file)
             except (SillageError, OSError):
+                pass
+            if file.waiting:
                 _log.warning("the spool of the audit log waits for the next start", entries=len(file.waiting))
 
     # --- writing ------------------------------------------------------------------------------------
@@ -317,15 +328,14 @@ class Spool:
         return entries
 
     def _open(self) -> SpoolFile:
-        first = self._audit.opening({"host": self._spools.host, "spool": self._spools.store})
-        file = SpoolFile(self._folder, first)
-        try:
+        with self._opening:
+            if self._made is None:
+                detail = {"host": self._spools.host, "spool": self._spools.store}
+                self._made = SpoolFile(self._folder, self._audit.opening(detail))
+            file = self._made
             # Before anything follows: a chain whose file is lost is known to MongoDB, with its host.
-            ship(self._repository, [first])
-        except BaseException:
-            file.close()
-            raise
-        file.waiting.clear()
+            self._ship(file)
+            self._made = None
         self._note({"chain": file.chain, "since": None})
         return file
 

@@ -542,6 +542,51 @@ def test_what_mongodb_does_not_take_at_the_end_is_shipped_by_the_next(
     assert host.verify().intact
 
 
+def test_a_chain_that_mongodb_does_not_take_is_begun_once(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = host.process()
+    with monkeypatch.context() as patched:
+
+        def away(*_: object) -> int:
+            raise DatabaseUnavailable
+
+        patched.setattr(host.repository, "ship", away)
+        for _ in range(3):
+            with pytest.raises(DatabaseUnavailable):
+                host.read()
+    assert len(host.files()) == 1
+    host.read()
+    assert len(host.files()) == 1
+    assert [entry.n for entry in host.spooled()] == [0]
+    spool._thread.start()
+    spool.close()
+    assert host.files() == []
+    assert host.verify().intact
+
+
+def test_a_stop_does_not_wait_for_a_mongodb_that_takes_long(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spools_module, "_JOIN_SECONDS", 0.2)
+    spool = host.process()
+    host.read(3)
+    begun, go_on, real = threading.Event(), threading.Event(), host.repository.ship
+
+    def slow(entries: list[Entry]) -> int:
+        begun.set()
+        go_on.wait(10)
+        return real(entries)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host.repository, "ship", slow)
+        spool._thread.start()
+        assert begun.wait(5)
+        spool.close()
+        go_on.set()
+        spool._thread.join()
+    host.notes.clear()
+    host.spools.adopt()
+    assert [entry.kind for entry in host.spooled()] == [CHAIN_OPENED, *[STATEMENTS_READ] * 3, CHAIN_CLOSED]
+    assert host.verify().intact
+
+
 def test_a_file_that_is_old_or_full_ends_and_another_follows(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = host.process()
     host.read(2)
