@@ -45,10 +45,10 @@ def install(app: Flask) -> None:
 
     @app.after_request
     def finish(answer: Response) -> Response:
-        connection = request.environ.get("gunicorn.socket")
-        announced = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        finished = g.get("body_read", False) or READ in request.environ
-        if isinstance(connection, ClientSocket) and announced and not finished:
+        environ = request.environ
+        connection = environ.get("gunicorn.socket")
+        announced = bool(environ.get("CONTENT_LENGTH", "").strip("0")) or "HTTP_TRANSFER_ENCODING" in environ
+        if announced and isinstance(connection, ClientSocket) and not (g.get("body_read", False) or READ in environ):
             connection.abandon()
         return answer
 

@@ -50,7 +50,7 @@ def _suits(answer: Response) -> bool:
         return False
     if "ETag" in answer.headers or "Content-Encoding" in answer.headers:
         return False
-    kind = answer.mimetype or ""
+    kind = (answer.content_type or "").partition(";")[0].strip().lower()
     return kind in _KINDS or kind.startswith("text/")
 
 

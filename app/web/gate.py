@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from flask import request
+from flask.globals import request_ctx
 
 from app.access.authenticators import Authenticators, RequestHead
 from app.access.principals import Kind, Principal, Sender
@@ -87,17 +87,18 @@ class Gate:
 
     def _scoped(self, scopes: Sequence[str]) -> Principal:
         self._serving.require()
-        head = RequestHead(request.method, request.path, request.headers)
+        asked = request_ctx.request  # once: each use of Flask's `request` looks for it
+        head = RequestHead(asked.method, asked.path, asked.headers)
         if self._authenticators.shown(head):
             # Before they are looked at: such a page is not to learn whether they are valid.
             self._own_pages.require()
         principal = self._authenticators.principal(head)
-        connection = request.environ.get("gunicorn.socket")
+        connection = asked.environ.get("gunicorn.socket")
         if isinstance(connection, ClientSocket):
             connection.learn(principal.share)
         if principal.scopes.isdisjoint(scopes):
             raise ScopeMissing(f"This needs one of the scopes: {', '.join(scopes)}.")
         # RFC 9110 9.2.1: what does not write says so by its method.
-        if request.method not in _SAFE:
+        if asked.method not in _SAFE:
             self._serving.require_right_clock()
         return principal

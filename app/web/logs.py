@@ -19,6 +19,7 @@ from typing import cast
 import orjson
 import structlog
 from flask import Flask, Response, g, has_request_context, request
+from flask.globals import request_ctx
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.core import clock
@@ -163,7 +164,7 @@ def install(app: Flask, observe: Observe, *, quiet: frozenset[str] = frozenset()
 
     @app.after_request
     def _end(response: Response) -> Response:
-        asked = request._get_current_object()  # type: ignore[attr-defined] # once: each attribute would look for it
+        asked = request_ctx.request  # once: each use of Flask's `request` looks for it
         now = time.perf_counter()
         response.headers["X-Request-ID"] = request_id()
         seconds = now - g.get("request_began", now)

@@ -21,10 +21,11 @@ def install(app: Flask, prefix: str, default_version: str, consistent_through: C
 
     @app.after_request
     def add(answer: Response) -> Response:
-        if request.path.startswith(f"{prefix}/"):
+        path = request.path
+        if path.startswith(f"{prefix}/"):
             # xAPI-Communication 3.3: every answer says its version; that of a request without one is a setting.
             answer.headers[VERSION] = g.get("xapi_version", default_version)
-        if request.path == f"{prefix}/statements":
+        if path == f"{prefix}/statements":
             # xAPI-Communication 2.1.3: on every answer; what was read before the query when there was one.
             bound = g.get("consistent_through")
             # A statement still to come may be stamped with the bound itself, and `since` excludes what equals it.
