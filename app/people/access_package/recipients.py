@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import islice
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.access.store import SourceRepository
@@ -29,6 +29,7 @@ from app.people.access_package.export_summary import moment
 from app.people.access_package.receptions import Group, Receptions
 from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.people.requests.service import DataSubjectRequests
 from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.statements.store import Statements
 
@@ -285,18 +286,6 @@ class Recipients:
         return Received(readings, tuple(exports[:MAX_EXPORTS]), min(known_since, default=None))
 
 
-class Requests(Protocol):
-    """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
-
-    def require(
-        self, id: str, data_subject: IdentifiedDataSubject | None = None, *, after_answer: bool = False
-    ) -> object:
-        """Raise unless there is such a request of this data subject, and it is the time to act on it."""
-
-    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
-        """Write on a request what was done for it."""
-
-
 class Disclosures:
     """Tells who received the data of a data subject, for whoever answers or has to tell them (GDPR art. 15(1)(c),
     19).
@@ -309,7 +298,7 @@ class Disclosures:
         documents: DocumentsByDataSubject,
         statements: Statements,
         audit: AuditSink,
-        requests: Requests,
+        requests: DataSubjectRequests,
     ) -> None:
         """Nothing is read yet."""
         self._recipients = recipients

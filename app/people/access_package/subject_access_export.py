@@ -51,6 +51,7 @@ from app.people.access_package.export_zip import ZipStream
 from app.people.access_package.recipients import Received, Recipients
 from app.people.finding.finder import OWN, DataSubjectFinder, Named
 from app.people.finding.pseudonyms import IdentifiedDataSubject
+from app.people.requests.service import DataSubjectRequests
 from app.people.restriction import Restriction
 from app.standards.xapi import Statement
 from app.standards.xapi.activities import activities_in
@@ -168,16 +169,6 @@ class Standing(Protocol):
         """Purposes objected to."""
 
 
-class RequestDesk(Protocol):
-    """The data-subject requests, as ``app/people/requests/service.py`` keeps them."""
-
-    def require(self, id: str, data_subject: IdentifiedDataSubject | None = None) -> object:
-        """Raise unless there is such a request of this data subject, and it is the time to act on it."""
-
-    def note_act(self, id: str, act: str, actor: str, detail: Mapping[str, object]) -> object:
-        """Write on a request what was done for it."""
-
-
 class ClosedAccounts(Protocol):
     """The ends of accounts."""
 
@@ -231,7 +222,7 @@ class SubjectAccessExports:
         held: Held,
         *,
         audit: AuditSink,
-        requests: RequestDesk,
+        requests: DataSubjectRequests,
         now_us: Clock,
         random: RandomBytes,
         organisation: str,
