@@ -1,7 +1,7 @@
 """Repeats: statements of a batch that are there already, in the same words and taken in under the same conditions.
 
 Told before anything else is done with them: what was valid, named nobody and got its verdict under the very rules of
-now would come out as it did then.
+now would come out as it did then (``docs/adr/0061-repeats-and-valid-statements-first.md``).
 """
 
 from __future__ import annotations
