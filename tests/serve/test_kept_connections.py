@@ -20,7 +20,7 @@ from tests.serve.test_server import Running, ready
 
 APPLICATION = """
 import os, time
-from flask import Flask, request
+from flask import Flask, request, send_file
 from app.serve.server import serve
 from app.settings import load
 
@@ -37,6 +37,9 @@ def build(settings):
     def pause():
         time.sleep(0.1)
         return "rested"
+    @app.get("/file")
+    def file():
+        return send_file(os.__file__)
     @app.post("/echo")
     def echo():
         return request.get_data()
@@ -130,6 +133,13 @@ def test_requests_in_one_piece_are_answered_one_by_one_in_their_order(kept: Clie
     assert [kept.answer()[1] for _ in range(3)] == [b"alive", b"abcdef", b"alive"]
     kept.send(ECHO[-3:])
     assert kept.answer()[1] == b"abcdef"
+
+
+def test_a_file_comes_after_its_head(kept: Client) -> None:
+    for _ in range(2):
+        kept.send(GET.replace(b"/healthz", b"/file"))
+        head, body = kept.answer()
+        assert head.startswith("HTTP/1.1 200 ") and body.startswith(b"r\"\"\"OS routines")
 
 
 @pytest.mark.parametrize("place", [1, len(GET) - 2, len(GET) - 1])
