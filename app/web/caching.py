@@ -28,11 +28,11 @@ def install(app: Flask, public: Collection[str], lasting: Collection[str] = ()) 
 
     @app.after_request
     def keep(answer: Response) -> Response:
-        told = NEVER
+        directive = NEVER
         if request.method in _READING and answer.status_code == 200:
             if request.endpoint in public:
-                told = _SHORTLY
+                directive = _SHORTLY
             elif request.endpoint in lasting:
-                told = _LONG
-        answer.headers["Cache-Control"] = told
+                directive = _LONG
+        answer.headers["Cache-Control"] = directive
         return answer
