@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from app.standards.france import uai
 
-PUBLIC, PRIVATE = "public", "private"
-SECTORS: Final = (PUBLIC, PRIVATE)
+PUBLIC, PRIVATE, NO_SECTOR = "public", "private", "none"
+SECTORS: Final = (PUBLIC, PRIVATE, NO_SECTOR)
+"""The last one is that of services of the administration, such as inspections: the directory leaves theirs empty."""
 FIRST_DEGREE, SECOND_DEGREE, OTHER_DEGREE = "first", "second", "other"
 DEGREES: Final = (FIRST_DEGREE, SECOND_DEGREE, OTHER_DEGREE)
 OPEN, CLOSED, UNKNOWN = "open", "closed", "unknown"
@@ -39,8 +40,10 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Files with the history of schools have it; those of the schools that are open do not.
 _CLOSING: Final = "date_fermeture"
-_SECTOR: Final = {"public": PUBLIC, "privé": PRIVATE, "prive": PRIVATE}
+_SECTOR: Final = {"public": PUBLIC, "privé": PRIVATE, "prive": PRIVATE, "": NO_SECTOR}
 _CLOSED_STATES: Final = frozenset({"FERME", "FERMÉ", "FERMEE", "FERMÉE"})
+# In which lines of one school may differ: they are of its sites.
+_PLACE: Final = dict.fromkeys(("name", "commune", "commune_name", "departement", "departement_name"), "")
 _MAX_TEXT: Final = 200
 _NEVER: Final = date.max.toordinal()
 _ALWAYS: Final = date.min.toordinal()
@@ -97,7 +100,8 @@ def degree(nature: str) -> str:
 def parse(text: str) -> Sequence[School]:
     """The schools of a published file (CSV, with semicolons or commas, in any order of columns), by UAI.
 
-    A line that repeats another is read once: the file of addresses has such lines.
+    A line that repeats another is read once: the file of addresses has such lines. The directory has a line for each
+    site of a school, under one identifier (`multi_uai`): of these the first counts that is not called an annexe.
 
     Raises:
         ValueError: a column is missing, a line cannot be read, or two lines say unlike things of one school; the
@@ -114,8 +118,10 @@ def parse(text: str) -> Sequence[School]:
                 continue
             school = _school(_Row(row, places, rows.line_num))
             line, known = found.setdefault(school.uai, (rows.line_num, school))
-            if known != school:
+            if known._replace(**_PLACE) != school._replace(**_PLACE):
                 raise ValueError(f"lines {line} and {rows.line_num} say unlike things of school {school.uai}")
+            if _annexe(known) and not _annexe(school):
+                found[school.uai] = line, school
     except csv.Error:
         raise ValueError(f"line {rows.line_num} cannot be read as CSV") from None
     if not found:
@@ -206,6 +212,10 @@ def _school(row: _Row) -> School:
         closes=row.day("closes"),
         closed=row.text("state").upper() in _CLOSED_STATES,
     )
+
+
+def _annexe(school: School) -> bool:
+    return "annexe" in school.name.lower()
 
 
 class Days:

@@ -50,7 +50,7 @@ def test_both_shapes_say_the_same() -> None:
         (addresses([made(1, opens="31/02/2026")]), "in line 2, opens is no date"),
         (addresses([made(1, academie="")]), "in line 2, academie is no code"),
         (addresses([made(1, name="x" * 201)]), "in line 2, name is longer than 200"),
-        (addresses([made(1), made(2), made(1, name="Other")]), "lines 2 and 4 say unlike things of school 0380001"),
+        (addresses([made(1), made(2), made(1, nature="300")]), "lines 2 and 4 say unlike things of school 0380001"),
         (addresses([made(1)]) + b"0380002A;few\n", "too few|is no UAI"),
         (addresses([made(1)]).replace(b"Grenoble;", b'"Grenoble;', 1), "line"),
         (directory([made(1)]) + b'"' + b"x" * 200_000, "line"),
@@ -61,8 +61,32 @@ def test_a_wrong_file_is_refused_and_the_line_named(content: bytes, said: str) -
         school_directory.parse(content.decode())
 
 
+def test_a_service_of_the_administration_has_no_sector() -> None:
+    inspection = made(5, sector="", nature="809", nature_name="INSPECTION DE L'EDUCATION NATIONALE")
+    for content in (addresses([made(1), inspection]), directory([made(1), inspection])):
+        assert {each.sector for each in parsed(content)} == {"public", "none"}
+
+
 def test_a_line_that_repeats_another_is_read_once() -> None:
     assert len(parsed(addresses([made(1), made(2), made(1)]))) == 2
+
+
+def test_of_the_sites_of_a_school_the_first_counts_that_is_no_annexe() -> None:
+    # As published, with `multi_uai` 1: two lycées of one group, a collège after its annexe in another commune.
+    lines = [
+        made(1, name="Lycée professionnel inventé"),
+        made(2, name="Collège Saint-Paul (annexe du collège Saint-Joseph)", commune="38421", commune_name="Meylan"),
+        made(1, name="Lycée polyvalent inventé"),
+        made(2, name="Collège Saint-Joseph"),
+        made(3, name="Lycée inventé"),
+        made(3, name="Lycée inventé - Annexe", departement="026", departement_name="Drôme", commune="26362"),
+    ]
+    found = parsed(directory(lines))
+    assert [(each.name, each.commune) for each in found] == [
+        ("Lycée professionnel inventé", "38185"),
+        ("Collège Saint-Joseph", "38185"),
+        ("Lycée inventé", "38185"),
+    ]
 
 
 def test_open_closed_and_unknown() -> None:
