@@ -18,6 +18,7 @@ from uuid import uuid4
 import orjson
 
 from app.access.credentials import NewCredential
+from app.web.portal.assets import Assets
 from tests.costs import grammar
 from tests.costs.bounds import (
     ASKED,
@@ -579,7 +580,8 @@ _QUERIES: Mapping[str, str] = {
 }
 
 _READ = (
-    *("/", "/fr/", "/assets/x/css/sillage.css", "/fr/processing-activities", "/fr/processing-activities/p2ia"),
+    *("/", "/fr/", "/assets/x/css/sillage.css", f"/assets/{Assets().edition}/css/sillage.css"),
+    *("/fr/processing-activities", "/fr/processing-activities/p2ia"),
     *("/fr/data-sets", "/fr/data-sets/ent_usage", "/fr/profiles", "/fr/legal-notice", "/fr/personal-data"),
     *("/fr/accessibility", "/fr/help", "/fr/site-map"),
     "/xAPI/statements",

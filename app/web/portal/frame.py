@@ -58,9 +58,8 @@ class Installation(NamedTuple):
 class Frame:
     """Renders pages. Safe to share between threads."""
 
-    def __init__(self, installation: Installation, today: Today, edition: str) -> None:
-        """``today``: the date where the organisation is; ``edition``: that of the assets."""
-        self._edition = edition
+    def __init__(self, installation: Installation, today: Today) -> None:
+        """``today``: the date where the organisation is."""
         self._installation = installation
         self._today = today
         # One for each language: its words are compiled into the templates.
@@ -83,7 +82,7 @@ class Frame:
             current=f"{NAME}.{current}",
             today=self._today(),
             link=lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", language=language, **values),
-            asset=lambda path: url_for(f"{NAME}.asset", edition=self._edition, name=path),
+            asset=lambda path: url_for(f"{NAME}.asset", name=path),
             **content,
         )
         answer = Response(body, content_type="text/html; charset=utf-8")

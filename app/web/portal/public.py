@@ -31,7 +31,7 @@ ENDPOINTS: Final = frozenset(
 )
 """Endpoints whose answers are the same for everybody."""
 LASTING: Final = frozenset({f"{NAME}.asset"})
-"""Endpoints whose answers never change."""
+"""Endpoints whose answers never change, since their addresses have the edition."""
 
 
 def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
@@ -39,8 +39,7 @@ def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
     routes = Blueprint(NAME, __name__)
     spoken = f"<any({','.join(LANGUAGES)}):language>"
 
-    def asset(edition: str, name: str) -> Response:
-        # Of another edition, while hosts run two versions: better the newer one than none.
+    def asset(name: str, edition: str = "") -> Response:
         found = assets.get(name)
         answer = Response(found.content, content_type=found.type)
         answer.headers.update(HEADERS)
@@ -75,8 +74,11 @@ def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
         return frame.page(language, "profiles.html", "profiles", profiles=record.profiles())
 
     routes.add_url_rule("/", "door", door)
-    routes.add_url_rule("/assets/<edition>/<path:name>", "asset", asset)
-    routes.add_url_rule(f"/{spoken}/", "home", home)
+    routes.add_url_rule(f"/assets/{assets.edition}/<path:name>", "asset", asset)
+    # Of another edition, while hosts run two versions: better the file of this one than none, and nobody keeps it.
+    routes.add_url_rule("/assets/<edition>/<path:name>", "other_asset", asset)
+    # Without its slash, too: a redirection would be to the name that this server was asked by, and without TLS.
+    routes.add_url_rule(f"/{spoken}/", "home", home, strict_slashes=False)
     routes.add_url_rule(f"/{spoken}/processing-activities", "activities", activities)
     routes.add_url_rule(f"/{spoken}/processing-activities/<id>", "activity", activity)
     routes.add_url_rule(f"/{spoken}/data-sets", "data_sets", data_sets)

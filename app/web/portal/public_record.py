@@ -157,12 +157,20 @@ class PublicRecord:
         return self._aggregates.minimum(definition)
 
     def _known(self) -> _Known:
-        # Who asks meanwhile waits for the same look.
-        with self._lock:
+        kept = self._kept
+        if kept is not None and clock.steady() < kept.until:
+            return kept
+        # One looks. Who asks meanwhile has what was known before, and waits only where there is nothing yet: else a
+        # slow database would keep every thread of the worker waiting for pages that anybody asks for.
+        if not self._lock.acquire(blocking=kept is None):
+            return kept  # type: ignore[return-value] # only waiting gives no record
+        try:
             now = clock.steady()
             if self._kept is None or now >= self._kept.until:
                 self._kept = self._looked(now + KEPT_SECONDS)
             return self._kept
+        finally:
+            self._lock.release()
 
     def _looked(self, until: float) -> _Known:
         activities = self._register.list()

@@ -28,6 +28,5 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         measures=Measures(platform.store),
         zone=platform.zone,
     )
-    assets = Assets()
-    frame = Frame(Installation.of(settings), platform.today, assets.edition)
-    return (Mounted(public.blueprint(frame, record, assets), ""),)
+    frame = Frame(Installation.of(settings), platform.today)
+    return (Mounted(public.blueprint(frame, record, Assets()), ""),)

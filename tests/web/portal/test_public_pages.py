@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,13 @@ def test_the_door_leads_to_the_language_of_the_browser(site: Server) -> None:
     assert got(site, "/", Host="evil.example").headers["Location"] == "/fr/"
 
 
+def test_no_address_leads_to_a_name_that_a_client_made_up(site: Server) -> None:
+    for path in ("/fr", "/en", "/fr/", "//evil.example/fr", "/fr/help/"):
+        answer = got(site, path, Host="evil.example")
+        assert "evil.example" not in answer.headers.get("Location", "") and "//evil" not in answer.text, path
+    assert got(site, "/fr", Host="evil.example").text == got(site, "/fr/").text
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -162,6 +170,12 @@ def test_assets_keep_for_a_year_under_an_address_of_their_content(site: Server) 
     assert answer.content == (FOLDER / "css" / "sillage.css").read_bytes()
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
+
+
+def test_an_asset_asked_of_a_host_that_runs_another_version_is_there_and_nobody_keeps_it(site: Server) -> None:
+    answer = got(site, "/assets/0123456789abcdef/css/sillage.css")
+    assert answer.content == (FOLDER / "css" / "sillage.css").read_bytes()
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 def test_a_style_sheet_asks_for_nothing_that_is_not_there() -> None:
@@ -220,11 +234,8 @@ class Counting:
         return Measured(None, None)
 
 
-def test_mongodb_is_asked_once_a_minute_however_often_pages_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(clock, "steady", lambda: now)
-    asked: Any = Counting()
-    record = PublicRecord(
+def recorded(asked: Any) -> PublicRecord:
+    return PublicRecord(
         register=asked,
         statements=asked,
         aggregates=asked,
@@ -233,12 +244,49 @@ def test_mongodb_is_asked_once_a_minute_however_often_pages_are(monkeypatch: pyt
         measures=asked,
         zone=ZoneInfo("Europe/Paris"),
     )
+
+
+def test_mongodb_is_asked_once_a_minute_however_often_pages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(clock, "steady", lambda: now)
+    asked: Any = Counting()
+    record = recorded(asked)
     for _ in range(100):
         assert record.figures().statements == 7 and record.activities() == [] and record.profiles() == []
     assert asked.asked == 2
     now = 61.0
     record.figures()
     assert asked.asked == 4
+
+
+def test_while_one_looks_others_have_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(clock, "steady", lambda: now)
+    looking, go_on = threading.Event(), threading.Event()
+
+    class Slow(Counting):
+        def estimated(self) -> int:
+            if now > 0:
+                looking.set()
+                assert go_on.wait(30)
+            return 7 if now == 0 else 8
+
+    asked: Any = Slow()
+    record = recorded(asked)
+    assert record.figures().statements == 7
+    now = 61.0
+    seen: list[int] = []
+    first = threading.Thread(target=lambda: seen.append(record.figures().statements))
+    first.start()
+    assert looking.wait(30)
+    second = threading.Thread(target=lambda: seen.append(record.figures().statements))
+    second.start()
+    second.join(10)
+    at_once = [*seen]
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    assert at_once == [7] and record.figures().statements == 8
 
 
 def test_an_empty_store_says_so(tmp_path: Path, mongodb_uri: str) -> None:
