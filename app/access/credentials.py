@@ -31,6 +31,8 @@ REPLACING = frozenset(MINORS[2:])
 """Policies under which identifiers of data subjects are replaced."""
 MAX_REASON = 500
 """Characters of the reason for a policy about minors."""
+MAX_YEARS = 10
+"""Until the end of a credential that has one."""
 _UTC = ZoneInfo("UTC")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,47}\Z")
 
@@ -288,7 +290,7 @@ class Sources:
             actor: For the audit log.
 
         Raises:
-            RegisterInvalid: a scope or the source is unknown, the source is closed, or the day is past.
+            RegisterInvalid: a scope or the source is unknown, the source is closed, or the day is past or too far.
         """
         _known_scopes(scopes)
         today = clock.now().astimezone(self._zone).date()
@@ -296,6 +298,8 @@ class Sources:
             until = default_last_day(today)
         if until is not None and until < today:
             raise RegisterInvalid(f"A key cannot end before today: {until} is past.")
+        if until is not None and until.year - today.year > MAX_YEARS:
+            raise RegisterInvalid(f"A key ends within {MAX_YEARS} years: {until} is no end.")
         owner = None if source is None else self._repository.get(source)
         if source is not None and owner is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import click
 import orjson
 import pytest
 from click.testing import CliRunner
 
+from app.access.key_ends import end_of
 from app.commands import governance, sources
 from app.core.errors import RegisterInvalid
 from app.settings import Settings
@@ -90,6 +92,9 @@ def test_keys_of_people_end_and_those_that_end_soon_are_listed(container: Contai
     run(container, sources.credential, "add", "--role", "dpo", "--label", "DPO", "--until", str(soon))
     run(container, sources.credential, "add", "--source", "tutor", "--label", "trial", "--until", str(soon))
     assert str(soon) in row(run(container, sources.credential, "list"), "DPO")
+    # At the midnight of the organisation, not at that of UTC.
+    (officers,) = (each for each in container.operations.sources.people() if each.label == "DPO")
+    assert officers.ends == end_of(soon, ZoneInfo("Europe/Paris"))
     assert str(soon) in run(container, sources.source, "list")
     listed = run(container, sources.credential, "list", "--ending")
     assert "tutor" in row(listed, "trial") and "governance/read" in row(listed, "DPO")
