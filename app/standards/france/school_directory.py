@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,34 +22,35 @@ DEGREES: Final = (FIRST_DEGREE, SECOND_DEGREE, OTHER_DEGREE)
 OPEN, CLOSED, UNKNOWN = "open", "closed", "unknown"
 
 # The two files of data.education.gouv.fr that list every school, `fr-en-annuaire-education` and
-# `fr-en-adresse-et-geolocalisation-etablissements-premier-et-second-degre`, name the same columns differently.
+# `fr-en-adresse-et-geolocalisation-etablissements-premier-et-second-degre`, name the same columns differently; and the
+# second one has names for people in place of those, when it is downloaded with labels. Here as `_plain` has them.
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "uai": ("identifiant_de_l_etablissement", "numero_uai"),
+    "uai": ("identifiant_de_l_etablissement", "numero_uai", "code_etablissement"),
     "name": ("nom_etablissement", "appellation_officielle"),
     "nature": ("code_nature", "nature_uai"),
-    "nature_name": ("libelle_nature", "nature_uai_libe"),
-    "sector": ("statut_public_prive", "secteur_public_prive_libe"),
+    "nature_name": ("libelle_nature", "nature_uai_libe", "nature"),
+    "sector": ("statut_public_prive", "secteur_public_prive_libe", "secteur_public_prive"),
     "commune": ("code_commune",),
-    "commune_name": ("nom_commune", "libelle_commune"),
+    "commune_name": ("nom_commune", "libelle_commune", "commune"),
     "departement": ("code_departement",),
-    "departement_name": ("libelle_departement",),
+    "departement_name": ("libelle_departement", "departement"),
     "academie": ("code_academie",),
-    "academie_name": ("libelle_academie",),
+    "academie_name": ("libelle_academie", "academie"),
     "region": ("code_region",),
-    "region_name": ("libelle_region",),
-    "state": ("etat", "etat_etablissement_libe"),
+    "region_name": ("libelle_region", "region"),
+    # Without labels the last one is a number, beside the one before it.
+    "state": ("etat", "etat_etablissement_libe", "etat_etablissement"),
     "opens": ("date_ouverture",),
 }
 # Files with the history of schools have it; those of the schools that are open do not.
 _CLOSING: Final = "date_fermeture"
 _SECTOR: Final = {"public": PUBLIC, "privé": PRIVATE, "prive": PRIVATE, "": NO_SECTOR}
 _CLOSED_STATES: Final = frozenset({"FERME", "FERMÉ", "FERMEE", "FERMÉE"})
-# In which lines of one school may differ: they are of its sites.
-_PLACE: Final = dict.fromkeys(("name", "commune", "commune_name", "departement", "departement_name"), "")
 _MAX_TEXT: Final = 200
 _NEVER: Final = date.max.toordinal()
 _ALWAYS: Final = date.min.toordinal()
 _UAI_BYTES: Final = 8
+_MARKS: Final = dict.fromkeys(range(0x300, 0x370))
 
 
 class School(NamedTuple):
@@ -91,6 +94,16 @@ class School(NamedTuple):
     closes: date | None
     closed: bool
 
+    def a_site_of(self, other: School) -> bool:
+        """True if both are sites of one school: they differ in nothing but name, commune and département."""
+        return self == other._replace(
+            name=self.name,
+            commune=self.commune,
+            commune_name=self.commune_name,
+            departement=self.departement,
+            departement_name=self.departement_name,
+        )
+
 
 def degree(nature: str) -> str:
     """The degree of a school, by the code of its nature: 1.. is of the first degree, 3.. of the second."""
@@ -118,7 +131,7 @@ def parse(text: str) -> Sequence[School]:
                 continue
             school = _school(_Row(row, places, rows.line_num))
             line, known = found.setdefault(school.uai, (rows.line_num, school))
-            if known._replace(**_PLACE) != school._replace(**_PLACE):
+            if not known.a_site_of(school):
                 raise ValueError(f"lines {line} and {rows.line_num} say unlike things of school {school.uai}")
             if _annexe(known) and not _annexe(school):
                 found[school.uai] = line, school
@@ -130,7 +143,7 @@ def parse(text: str) -> Sequence[School]:
 
 
 def _places(head: Sequence[str]) -> Mapping[str, int]:
-    names = {name.strip().strip('"').lower(): place for place, name in enumerate(head)}
+    names = {_plain(name): place for place, name in enumerate(head)}
     places, missing = {}, []
     for column, spellings in _COLUMNS.items():
         place = next((names[each] for each in spellings if each in names), None)
@@ -143,6 +156,12 @@ def _places(head: Sequence[str]) -> Mapping[str, int]:
     if _CLOSING in names:
         places["closes"] = names[_CLOSING]
     return places
+
+
+def _plain(name: str) -> str:
+    """The name of a column without capitals, accents and what stands between its words."""
+    letters = unicodedata.normalize("NFKD", name.strip().strip('"').lower())
+    return re.sub("[^a-z0-9\u0300-\u036f]+", "_", letters).translate(_MARKS)
 
 
 class _Row:

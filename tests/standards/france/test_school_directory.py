@@ -61,6 +61,32 @@ def test_a_wrong_file_is_refused_and_the_line_named(content: bytes, said: str) -
         school_directory.parse(content.decode())
 
 
+LABELS = {
+    "numero_uai": "Code établissement",
+    "appellation_officielle": "Appellation officielle",
+    "secteur_public_prive_libe": "Secteur Public/Privé",
+    "libelle_commune": "Commune",
+    "nature_uai": "Code nature",
+    "nature_uai_libe": "Nature",
+    "etat_etablissement": "Code état établissement",
+    "etat_etablissement_libe": "Etat établissement",
+    "code_departement": "Code département",
+    "code_region": "Code région",
+    "code_academie": "Code académie",
+    "code_commune": "Code commune",
+    "libelle_departement": "Département",
+    "libelle_region": "Région",
+    "libelle_academie": "Académie",
+}
+
+
+def test_a_file_that_was_downloaded_with_labels_says_the_same() -> None:
+    content = addresses([made(1), made(2, state="FERME")]).decode("utf-8-sig")
+    head, _, lines = content.partition("\n")
+    labelled = ";".join(LABELS.get(name, name) for name in head.split(";"))
+    assert list(school_directory.parse(f"{labelled}\n{lines}")) == parsed(content.encode())
+
+
 def test_a_service_of_the_administration_has_no_sector() -> None:
     inspection = made(5, sector="", nature="809", nature_name="INSPECTION DE L'EDUCATION NATIONALE")
     for content in (addresses([made(1), inspection]), directory([made(1), inspection])):
