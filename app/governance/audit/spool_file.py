@@ -162,8 +162,8 @@ def parsed(text: bytes) -> Entry | None:
     try:
         chain, n, at, kind, actor, prev, detail = orjson.loads(text[_MAC_DIGITS + 2 :])
         entry = Entry(chain, n, at, kind, actor, detail, bytes.fromhex(prev), bytes.fromhex(text[1:65].decode()))
-        typed = type(detail) is dict and type(n) is int and type(at) is int
-        return entry if typed and line(entry) == text[1:] + b"\n" else None
+        formed = text[:1] in (_BEGINS, _GOES_ON) and type(detail) is dict and type(n) is int and type(at) is int
+        return entry if formed and line(entry) == text[1:] + b"\n" else None
     except (ValueError, TypeError):
         return None
 

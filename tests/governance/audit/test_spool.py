@@ -256,6 +256,28 @@ def test_of_a_write_that_was_cut_off_nothing_behind_the_first_fault_is_taken(hos
     assert host.verify().intact
 
 
+def test_whatever_byte_changes_is_seen_and_wherever_a_write_is_cut_off_it_is_not_called_altered(host: Host) -> None:
+    spool = host.process()
+    host.read(2)
+    spool._write([host.audit._new(STATEMENTS_READ, "c", {"count": n}) for n in range(2)])
+    path = host.kill(spool)
+    content, chain = written(path), path.name.removesuffix(SUFFIX)
+    durable = sum(map(len, lines(path)[:-2]))
+    whole = read(content, chain, host.audit.genuine)
+    assert (len(whole.entries), whole.damaged, whole.torn) == (5, 0, 0)
+    # But for the end of the line before the last write: without it that write is broken from its beginning on.
+    for place in range(durable - 1):
+        changed = content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+        assert read(changed, chain, host.audit.genuine).damaged, place
+    for place in range(durable, len(content)):
+        cut = read(content[:place], chain, host.audit.genuine)
+        assert (cut.entries, cut.damaged) == (whole.entries[: len(cut.entries)], 0)
+        assert len(cut.entries) >= 3
+        # Blocks of one write reach the disk in any order.
+        holed = content[:place] + bytes(min(40, len(content) - place)) + content[place + 40 :]
+        assert read(holed, chain, host.audit.genuine).damaged == 0, place
+
+
 def altered(text: list[bytes]) -> list[bytes]:
     return [*text[:2], text[2].replace(b"credential-1", b"credential-2"), *text[3:]]
 
