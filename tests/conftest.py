@@ -37,6 +37,7 @@ SLOW = {
     "commands/test_backup_commands.py",
     "commands/test_check.py",
     "governance/audit/test_retention.py",
+    "governance/audit/test_spool.py",
     "keys/providers/test_vault_transit.py",
     "keys/test_learners.py",
     "operations/backup/test_service.py",
