@@ -23,6 +23,7 @@ _ID_FIRST = b'{"id":"'
 _STORED_AT = len(_ID_FIRST) + 36
 _STORED = b'","stored":"'
 _AUTHORITY = b',"authority":'
+_COMMA = ord(",")
 _AFTER_ID = len(_ID_FIRST) + 36 + len(b'",')
 
 _Part = dict[str, Any]
@@ -79,6 +80,12 @@ def members(kept: Statement, sent: Statement, written: bytes) -> bytes:
             return written[1:-1]
         if written.startswith(_ID_FIRST):
             return written[_AFTER_ID:-1]
+        said = b'"id":"%b"' % kept["id"].encode()
+        at = written.find(said)
+        # A text cannot hold it, for its quotes would be escaped there: the only one is the statement's own.
+        if at > 0 and written.find(said, at + 1) < 0:
+            end = at + len(said)
+            return written[1:at] + written[end + 1 : -1] if written[end] == _COMMA else written[1 : at - 1]
     return lossless.dumps({name: part for name, part in kept.items() if name not in _ASSIGNED})[1:-1]
 
 

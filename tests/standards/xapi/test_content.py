@@ -208,3 +208,20 @@ def test_a_statement_of_another_form_is_given_back_as_it_is() -> None:
         members_kept(b'{"stored":"1970-01-01T00:00:00Z","verb":{}}') == b'{"stored":"1970-01-01T00:00:00Z","verb":{}}'
     )
     assert members_kept(b"{}") == b"{}"
+
+
+ID = "0a47f64d-aefc-4d12-b8c3-ffcd148268e3"
+SAID = [
+    ("actor", {"account": {"homePage": "https://ent.example", "name": f'"id":"{ID}"'}}),
+    ("object", {"objectType": "StatementRef", "id": "1" + ID[1:]}),
+    ("object", {"objectType": "StatementRef", "id": ID}),
+    ("context", {"statement": {"id": ID}}),
+    ("result", {"response": f'\\\\"id":"{ID}"'}),
+]
+
+
+@given(st.lists(st.sampled_from(SAID), max_size=4), st.integers(0, 4))
+def test_the_id_is_taken_out_wherever_it_stands(parts: list[tuple[str, Any]], at: int) -> None:
+    one = dict([*parts[:at], ("id", ID), *parts[at:]])
+    without = {name: part for name, part in one.items() if name != "id"}
+    assert members(one, one, orjson.dumps(one)) == orjson.dumps(without)[1:-1]
