@@ -23,6 +23,7 @@ class SchoolDirectory:
         self._audit = audit
         self._announcer = announcer
         self._known: tuple[tuple[SchoolEdition, ...], bytes] | None = None
+        self._forgotten = 0
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedDirectory:
         """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
@@ -71,12 +72,16 @@ class SchoolDirectory:
     def _read(self) -> tuple[tuple[SchoolEdition, ...], bytes]:
         known = self._known
         if known is None:
+            forgotten = self._forgotten
             loaded = self._in_force()
             digest = hashlib.sha256()
             for each in loaded:
                 digest.update(f"{each.since} ".encode() + each.digest)
             editions = tuple(SchoolEdition(each.since, self._repository.days(each.id)) for each in loaded)
-            known = self._known = editions, digest.digest()
+            known = editions, digest.digest()
+            # What was read before another edition was loaded is no answer to who asks after it.
+            if forgotten == self._forgotten:
+                self._known = known
         return known
 
     def find(self, identifiers: Sequence[str], day: date) -> Mapping[str, School]:
@@ -104,6 +109,7 @@ class SchoolDirectory:
 
     def forget(self) -> None:
         """Look again the next time."""
+        self._forgotten += 1
         self._known = None
 
     def _in_force(self) -> Sequence[LoadedDirectory]:

@@ -18,7 +18,7 @@ Documents of ``schools``::
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ COLLECTIONS = (
     ),
 )
 _WRITTEN_AT_ONCE = 2_000
+_MAX_LOADING = timedelta(hours=1)
 
 
 class LoadedDirectory(NamedTuple):
@@ -68,9 +69,10 @@ class SchoolRepository:
         """Keep one more edition. It is there once all of its schools are: cut off, nothing has changed."""
         edition = LoadedDirectory(ObjectId(), since, len(schools), digest, loaded)
         with translated():
-            # Of loads that were cut off.
+            # Of loads that were cut off; not of another one that is under way.
             known = [each["_id"] for each in self._editions.find({}, {"_id": 1})]
-            self._schools.delete_many({"_id.e": {"$nin": known}})
+            before = ObjectId.from_datetime(loaded - _MAX_LOADING)
+            self._schools.delete_many({"_id.e": {"$nin": known, "$lt": before}})
             documents = (_document(edition.id, school) for school in schools)
             while group := list(islice(documents, _WRITTEN_AT_ONCE)):
                 self._schools.insert_many(group)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import orjson
 import pytest
+from bson import ObjectId
 
 from app.access.store import Source
 from app.core import contracts
 from app.core.errors import FileRefused, NotFound
-from app.schools.store import SCHOOLS
+from app.schools.store import SCHOOLS, SchoolRepository
 from app.settings import Settings
 from app.standards.france import uai
+from app.standards.france.school_directory import Days
 from app.standards.profiles import terms
 from app.standards.xapi.versions import Version
 from app.wiring.container import Container
@@ -77,9 +79,29 @@ def test_a_wrong_file_changes_nothing_and_what_a_load_that_was_cut_off_left_goes
         with pytest.raises(FileRefused):
             schools.load(content, SINCE, actor="cli:test")
     assert len(schools.list()) == 1
-    stored.insert_one({"_id": {"e": "cut off", "u": uai.make("038", 5)}})
+    now = datetime.now(UTC)
+    cut_off, under_way = (ObjectId.from_datetime(now - timedelta(minutes=each)) for each in (70, 50))
+    stored.insert_many([{"_id": {"e": each, "u": uai.make("038", 5)}} for each in (cut_off, under_way)])
     schools.load(addresses([made(2)]), SINCE, actor="cli:test")
-    assert stored.count_documents({}) == 2
+    assert stored.count_documents({}) == 3 and stored.count_documents({"_id.e": under_way}) == 1
+
+
+def test_what_was_read_while_another_edition_was_loaded_is_not_kept(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schools = container.schools.directory
+    schools.load(addresses([made(1)]), SINCE, actor="cli:test")
+    days = SchoolRepository.days
+
+    def meanwhile(self: SchoolRepository, edition: ObjectId) -> Days:
+        monkeypatch.undo()
+        schools.load(addresses([made(1), made(2)]), SINCE, actor="cli:test")
+        return days(self, edition)
+
+    monkeypatch.setattr(SchoolRepository, "days", meanwhile)
+    schools.editions()
+    (edition,) = schools.editions()
+    assert len(edition.days) == 2
 
 
 def test_schools_that_are_closed_or_not_in_the_directory_are_told_like_failed_templates(container: Container) -> None:
