@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.clock import Today
 from app.settings import Settings
+from app.standards.xapi.languages import Languages
 from app.web.portal import language as languages
 from app.web.portal.language import LANGUAGES, translations
 
@@ -80,6 +81,8 @@ class Frame:
             others=[(code, name, _elsewhere(code)) for code, name in LANGUAGES.items() if code != language],
             installation=self._installation,
             current=f"{NAME}.{current}",
+            # Of an entry the navigation marks the list, which is another page.
+            here=request.endpoint == f"{NAME}.{current}",
             today=self._today(),
             link=lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", language=language, **values),
             asset=lambda path: url_for(f"{NAME}.asset", name=path),
@@ -110,9 +113,11 @@ def _environment(language: str) -> Environment:
 
 
 def _filters(language: str) -> Mapping[str, Callable[..., object]]:
+    wanted = Languages((language,))
+
     def text(both: Mapping[str, str]) -> str:
-        """Of a text in several languages, the one of the page."""
-        return both.get(language) or next(iter(both.values()), "")
+        """Of a text in several languages, the one of the page: `fr-FR` too, where a profile says so."""
+        return both[wanted.chosen(both) or ""] if both else ""
 
     def number(value: float) -> str:
         return languages.number(value, language)

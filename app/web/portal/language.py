@@ -60,4 +60,7 @@ def day(value: date, language: str) -> str:
 
 def moment(value: datetime, language: str) -> str:
     """A day and a time, in the zone of the value."""
+    if language == "fr":
+        # CLDR has the form of clocks and computers; texts have that of the Imprimerie nationale.
+        return f"{day(value.date(), language)} à {value.hour}\u00a0h\u00a0{value.minute:02}"
     return f"{day(value.date(), language)}, {dates.format_time(value, 'short', locale=_LOCALE[language])}"

@@ -20,6 +20,7 @@ from app.core.errors import NotFound
 from app.operations.measures import Measured
 from app.settings import load
 from app.web.portal.assets import FOLDER, Assets
+from app.web.portal.frame import _environment
 from app.web.portal.language import LANGUAGES
 from app.web.portal.public_record import PublicRecord
 from app.wiring.container import Container
@@ -122,6 +123,27 @@ def test_an_entry_is_told_whole(site: Server) -> None:
     words = text.replace("&#39;", "'")
     assert [each for each in told if each not in words] == ["stored"]
     assert "1 September 2026" in text and "1 September 2027" in text and "92 days, about 3 months" in text
+
+
+def test_the_navigation_says_page_of_no_other_page(site: Server) -> None:
+    assert '<a href="/fr/processing-activities" aria-current="page">' in got(site, "/fr/processing-activities").text
+    assert '<a href="/fr/processing-activities" aria-current="true">' in got(site, "/fr/processing-activities/ent").text
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(30, "30 jours"), (92, "92 jours, environ 3 mois"), (396, "396 jours, environ 13 mois"),
+     (1826, "1\u202f826 jours, environ 5 ans")],
+)  # fmt: skip
+def test_a_duration_is_told_in_months_and_long_ones_in_years(days: int, said: str) -> None:
+    macros = _environment("fr").get_template("macros.html").make_module({"language": "fr"})
+    assert " ".join(macros.duration(days).split(" ")).strip() == said  # type: ignore[attr-defined]
+
+
+def test_a_text_is_in_the_language_of_the_page_whatever_its_country() -> None:
+    text = _environment("fr").filters["text"]
+    assert text({"en-US": "Reading", "fr-FR": "Lecture"}) == "Lecture"
+    assert text({"en": "Reading"}) == "Reading" and text({}) == ""
 
 
 def test_the_door_leads_to_the_language_of_the_browser(site: Server) -> None:

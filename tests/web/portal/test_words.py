@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 from babel.messages import extract, pofile
@@ -71,6 +71,12 @@ def test_french_has_its_spaces_and_apostrophes() -> None:
 )
 def test_the_language_that_a_browser_wants(accepted: str | None, chosen: str) -> None:
     assert language.preferred(accepted) == chosen
+
+
+def test_moments_as_each_language_writes_them() -> None:
+    moment = datetime(2026, 12, 1, 9, 5)
+    assert language.moment(moment, "fr") == "1er décembre 2026 à 9\u00a0h\u00a005"
+    assert language.moment(moment, "en") == "1 December 2026, 09:05"
 
 
 def test_numbers_and_days_as_each_language_writes_them() -> None:
