@@ -15,7 +15,7 @@ from pymongo import InsertOne, MongoClient
 from pymongo.errors import BulkWriteError
 
 from app.core import clock
-from app.core.errors import DecryptionFailed, PreconditionFailed
+from app.core.errors import DatabaseUnavailable, DecryptionFailed, PreconditionFailed, Unavailable
 from app.crypto.keys import KeyEncryptionKeys, OrganisationKeys
 from app.keys.learners import SubjectKeys
 from app.people.erasure.store import ErasureRepository
@@ -129,6 +129,37 @@ def test_of_several_overwritten_as_one_only_those_another_creates_just_now_are_r
     documents = DocumentRepository(store)
     documents._collection = Racing()  # type: ignore[assignment]
     assert documents._write([InsertOne({"_id": bytes([place])}) for place in range(3)]) == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"writeErrors": [{"index": 0, "code": 11000}, {"index": 1, "code": 11601}], "writeConcernErrors": []},
+        {"writeErrors": [{"index": 0, "code": 11000}], "writeConcernErrors": [{"code": 64, "errmsg": "timeout"}]},
+    ],
+)
+def test_a_fault_that_is_no_duplicate_is_everybodys_and_sent_again(store: Store, details: dict[str, Any]) -> None:
+    class Failing:
+        """The collection, where a write is interrupted or not acknowledged in time."""
+
+        def bulk_write(self, *_: Any, **__: Any) -> None:
+            raise BulkWriteError(details)
+
+    documents = DocumentRepository(store)
+    documents._collection = Failing()  # type: ignore[assignment]
+    with pytest.raises(DatabaseUnavailable):
+        documents.overwrite(row(b"1"))
+
+
+def test_what_is_taken_back_is_the_very_one_that_was_written(store: Store) -> None:
+    documents = DocumentRepository(store)
+    mine, others = row(b"1")._replace(body=b"mine"), row(b"2")._replace(body=b"another's")
+    documents.overwrite(mine)
+    documents.overwrite(others)
+    documents.withdraw(mine)
+    assert documents.get(ID) == others
+    documents.withdraw(others)
+    assert documents.get(ID) is None
 
 
 # --- sealed ---------------------------------------------------------------------------------------
@@ -247,6 +278,26 @@ def test_an_empty_tag_is_the_tag_of_nothing(service: Documents) -> None:
         source="tutor",
         actor="sk-writer",
     )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "version"), [(Conditions(), Version.V1), (Conditions(if_none_match=frozenset({"*"})), Version.V2)]
+)
+def test_what_is_written_while_its_learner_is_erased_is_taken_back(
+    store: Store, service: Documents, monkeypatch: pytest.MonkeyPatch, conditions: Conditions, version: Version
+) -> None:
+    def erased_first(write: Any) -> Any:
+        def wrapped(self: DocumentRepository, made: DocumentRow) -> bool:
+            store.collection("subjects").delete_many({})
+            return bool(write(self, made))
+
+        return wrapped
+
+    for name in ("overwrite", "insert"):
+        monkeypatch.setattr(DocumentRepository, name, erased_first(getattr(DocumentRepository, name)))
+    with pytest.raises(Unavailable, match="erased in the meantime"):
+        service.put(STATE, Content("text/plain", b"1"), conditions, version, source="tutor", actor="sk-writer")
+    assert store.collection(NAME).count_documents({}) == 0
 
 
 def test_merges_take_turns_by_the_length_of_what_they_open(service: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
