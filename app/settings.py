@@ -205,7 +205,8 @@ class Settings:
         "A proxy in front terminates TLS: allows listening beyond this host.", form.Boolean(), False
     )
     public_url: str = _setting(
-        "URL under which clients reach this store: authorities are named by it, `more` links start with its path.",
+        "URL under which clients reach this store: authorities are named by it, `more` links and those of the pages "
+        "start with its path.",
         form.Url(require_tld=False, schemes={"http", "https"}),
         "http://127.0.0.1:8000",
     )

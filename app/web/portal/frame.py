@@ -59,8 +59,11 @@ class Installation(NamedTuple):
 class Frame:
     """Renders pages. Safe to share between threads."""
 
-    def __init__(self, installation: Installation, today: Today) -> None:
-        """``today``: the date where the organisation is."""
+    def __init__(self, installation: Installation, today: Today, root: str = "") -> None:
+        """``today``: the date where the organisation is; ``root``: path below which clients reach the store, which a
+        proxy takes away.
+        """
+        self._root = root
         self._installation = installation
         self._today = today
         # One for each language: its words are compiled into the templates.
@@ -78,14 +81,14 @@ class Frame:
         environment = self._environment(language)
         body = environment.get_template(template).render(
             language=language,
-            others=[(code, name, _elsewhere(code)) for code, name in LANGUAGES.items() if code != language],
+            others=[(code, name, self._elsewhere(code)) for code, name in LANGUAGES.items() if code != language],
             installation=self._installation,
             current=f"{NAME}.{current}",
             # Of an entry the navigation marks the list, which is another page.
             here=request.endpoint == f"{NAME}.{current}",
             today=self._today(),
-            link=lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", language=language, **values),
-            asset=lambda path: url_for(f"{NAME}.asset", name=path),
+            link=lambda endpoint, **values: self.address(endpoint, language=language, **values),
+            asset=lambda path: self.address("asset", name=path),
             **content,
         )
         answer = Response(body, content_type="text/html; charset=utf-8")
@@ -93,9 +96,13 @@ class Frame:
         answer.headers.update(HEADERS)
         return answer
 
+    def address(self, endpoint: str, **values: Any) -> str:
+        """The address of a page or an asset, for a browser: the path alone, since this server may see another name."""
+        return self._root + url_for(f"{NAME}.{endpoint}", **values)
 
-def _elsewhere(language: str) -> str:
-    return url_for(str(request.endpoint), **{**(request.view_args or {}), "language": language})
+    def _elsewhere(self, language: str) -> str:
+        name = str(request.endpoint).removeprefix(f"{NAME}.")
+        return self.address(name, **{**(request.view_args or {}), "language": language})
 
 
 def _environment(language: str) -> Environment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, redirect, request
 
 from app.web.portal import language as languages
 from app.web.portal.assets import Assets
@@ -48,7 +48,7 @@ def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
     def door() -> Response:
         chosen = languages.preferred(request.headers.get("Accept-Language"))
         # Relative: this server may see another name than the browser does.
-        answer = redirect(url_for(f"{NAME}.home", language=chosen), 302)
+        answer = redirect(frame.address("home", language=chosen), 302)
         answer.headers["Vary"] = "Accept-Language"
         return answer  # type: ignore[return-value] # of Werkzeug, which Flask's is
 

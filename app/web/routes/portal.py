@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from app.operations.measures import Measures
 from app.web.gate import Gate
@@ -28,5 +29,5 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         measures=Measures(platform.store),
         zone=platform.zone,
     )
-    frame = Frame(Installation.of(settings), platform.today)
+    frame = Frame(Installation.of(settings), platform.today, urlsplit(settings.public_url).path.rstrip("/"))
     return (Mounted(public.blueprint(frame, record, Assets()), ""),)

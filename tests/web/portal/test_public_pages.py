@@ -227,6 +227,18 @@ def test_without_pages_there_are_none(site: Server) -> None:
         app.extensions["sillage"].close()
 
 
+def test_links_start_with_the_path_under_which_browsers_reach_the_store(site: Server) -> None:
+    app = create_app(replace(site.settings, public_url="https://school.example/lrs/"))
+    try:
+        client = app.test_client()
+        assert client.get("/").headers["Location"] == "/lrs/fr/"
+        text = client.get("/fr/processing-activities/ent").text
+        assert '<a href="/lrs/en/processing-activities/ent"' in text
+        assert set(re.findall(r'(?:href|src)="(/[a-z]*)', text)) == {"/lrs"}
+    finally:
+        app.extensions["sillage"].close()
+
+
 # --- what it costs to be asked by anybody -----------------------------------------------------------
 
 
