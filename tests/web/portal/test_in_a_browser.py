@@ -103,6 +103,14 @@ def test_the_policy_of_a_page_hinders_nothing_that_it_needs(site: Server, browse
     page.context.close()
 
 
+def test_no_name_of_a_variable_is_broken_where_there_is_room(site: Server, browser: Browser) -> None:
+    page = opened(browser, 1280)
+    page.goto(f"{site.url}/fr/data-sets/ent_usage")
+    lines = page.evaluate("[...document.querySelectorAll('td code')].map(each => each.getClientRects().length)")
+    assert lines and set(lines) == {1}
+    page.context.close()
+
+
 def test_the_keyboard_reaches_the_content_first_and_every_link_shows_its_focus(site: Server, browser: Browser) -> None:
     page = opened(browser, 1280)
     page.goto(f"{site.url}/en/processing-activities/ent")

@@ -52,6 +52,8 @@ def test_french_has_its_spaces_and_apostrophes() -> None:
     for each in messages("fr"):
         for text in each.string if isinstance(each.string, tuple) else (each.string,):
             assert not re.search(r" [:;?!»]|« |\w'\w", text), text
+            # Nor does a number end a line before what it counts.
+            assert not re.search(r"\((?:count|num|days|minimum)\)s \w", text), text
 
 
 @pytest.mark.parametrize(
