@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from app.core import clock
-from app.core.errors import NotFound
+from app.core.errors import DatabaseUnavailable, NotFound
 from app.governance.register.service import ProcessingActivity
 from app.operations.measures import Measured
 from app.research.definitions import Definition
@@ -113,6 +113,7 @@ class PublicRecord:
         self._zone = zone
         self._lock = threading.Lock()
         self._kept: _Known | None = None
+        self._failed: float | None = None
 
     def activities(self) -> Sequence[ProcessingActivity]:
         """The entries of the register that are in force, by id."""
@@ -157,8 +158,8 @@ class PublicRecord:
         return self._aggregates.minimum(definition)
 
     def _known(self) -> _Known:
-        kept = self._kept
-        if kept is not None and clock.steady() < kept.until:
+        kept, began = self._kept, clock.steady()
+        if kept is not None and began < kept.until:
             return kept
         # One looks. Who asks meanwhile has what was known before, and waits only where there is nothing yet: else a
         # slow database would keep every thread of the worker waiting for pages that anybody asks for.
@@ -167,7 +168,14 @@ class PublicRecord:
         try:
             now = clock.steady()
             if self._kept is None or now >= self._kept.until:
-                self._kept = self._looked(now + KEPT_SECONDS)
+                # Who waited for a look that failed does not wait for another one, and those behind for a third.
+                if self._failed is not None and self._failed >= began:
+                    raise DatabaseUnavailable("The database did not answer in time. Ask again in a moment.")
+                try:
+                    self._kept = self._looked(now + KEPT_SECONDS)
+                except DatabaseUnavailable:
+                    self._failed = clock.steady()
+                    raise
             return self._kept
         finally:
             self._lock.release()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from app.core import clock, contracts
-from app.core.errors import NotFound
+from app.core.errors import DatabaseUnavailable, NotFound
 from app.operations.measures import Measured
 from app.settings import load
 from app.web.portal.assets import FOLDER, Assets
@@ -171,6 +171,7 @@ def test_no_address_leads_to_a_name_that_a_client_made_up(site: Server) -> None:
         "/fr/data-sets/none",
         "/fr/nothing",
         "/assets/x/none.css",
+        f"/assets/{Assets().edition}/none.css",
         "/assets/x/../frame.py",
         "/assets/x/%2e%2e/frame.py",
         "/assets/x/css/pico.LICENSE.md",
@@ -183,6 +184,7 @@ def test_what_is_not_there_is_not_found(site: Server, path: str) -> None:
     with requests.Session() as session:
         answer = session.send(url, timeout=30, allow_redirects=False)
     assert answer.status_code == 404 and "text/html" in answer.headers["Content-Type"]
+    assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 def test_assets_keep_for_a_year_under_an_address_of_their_content(site: Server) -> None:
@@ -321,6 +323,57 @@ def test_while_one_looks_others_have_what_was_known_before(monkeypatch: pytest.M
     first.join(30)
     second.join(30)
     assert at_once == [7] and record.figures().statements == 8
+
+
+def test_who_waited_for_a_look_that_failed_does_not_wait_for_another() -> None:
+    looks: list[int] = []
+    looking, go_on = threading.Event(), threading.Event()
+
+    class Away(Counting):
+        def estimated(self) -> int:
+            looks.append(1)
+            looking.set()
+            assert go_on.wait(30)
+            raise DatabaseUnavailable("away")
+
+    asked: Any = Away()
+    record = recorded(asked)
+    failed: list[bool] = []
+
+    def ask() -> None:
+        with pytest.raises(DatabaseUnavailable):
+            record.figures()
+        failed.append(True)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads[0].start()
+    assert looking.wait(30)
+    waiting = threading.Semaphore(0)
+    acquire = record._lock.acquire
+    record._lock = Waited(acquire, record._lock.release, waiting)  # type: ignore[assignment]
+    for thread in threads[1:]:
+        thread.start()
+    for _ in threads[1:]:
+        assert waiting.acquire(timeout=30)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(failed) == 4 and len(looks) == 1
+    # Whoever comes later looks again.
+    ask()
+    assert len(looks) == 2
+
+
+class Waited(NamedTuple):
+    """A lock that says of each that it is about to wait."""
+
+    acquired: Callable[..., bool]
+    release: Callable[[], None]
+    waiting: threading.Semaphore
+
+    def acquire(self, *, blocking: bool) -> bool:
+        self.waiting.release()
+        return self.acquired(blocking=blocking)
 
 
 def test_an_empty_store_says_so(tmp_path: Path, mongodb_uri: str) -> None:
