@@ -306,7 +306,7 @@ class Sender:
         elif (
             answer.body
             and kind.startswith(b"text/html")
-            and not answer.headers.get(b"content-security-policy", b"").startswith(b"sandbox")
+            and not answer.headers.get(b"content-security-policy", b"").startswith((b"sandbox", b"default-src 'none'"))
         ):
             wrong = f"answered {answer.status} in HTML"
         elif sent.whole and kind.startswith(b"text/html") and answer.status >= 400 and _XAPI.match(sent.data):

@@ -32,6 +32,9 @@ _MAX_SERVED = 8_190
 
 def meant(path: str, prefix: str) -> str:
     """The path of the resource that a path means: slashes are taken together under ``prefix``, and before it."""
+    if not path:
+        # RFC 9110 4.2.3: an address without a path is that of the root. Flask would answer with a redirection.
+        return "/"
     if path.startswith("//"):
         # Werkzeug finds routes without them: whatever else looks at the path must see the same one.
         path = "/" + path.lstrip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 
 from app.web.portal import language as languages
 from app.web.portal.assets import Assets
@@ -48,9 +48,8 @@ def blueprint(frame: Frame, record: PublicRecord, assets: Assets) -> Blueprint:
     def door() -> Response:
         chosen = languages.preferred(request.headers.get("Accept-Language"))
         # Relative: this server may see another name than the browser does.
-        answer = redirect(frame.address("home", language=chosen), 302)
-        answer.headers["Vary"] = "Accept-Language"
-        return answer  # type: ignore[return-value] # of Werkzeug, which Flask's is
+        headers = {"Location": frame.address("home", language=chosen), "Vary": "Accept-Language", **HEADERS}
+        return Response(status=302, headers=headers)
 
     def home(language: str) -> Response:
         return frame.page(

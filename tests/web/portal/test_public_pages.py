@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -153,6 +154,15 @@ def test_the_door_leads_to_the_language_of_the_browser(site: Server) -> None:
     assert "Accept-Language" in answer.headers["Vary"]
     assert got(site, "/").headers["Location"] == "/fr/"
     assert got(site, "/", Host="evil.example").headers["Location"] == "/fr/"
+    assert answer.content == b"" and "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_an_address_without_a_path_is_that_of_the_door(site: Server) -> None:
+    host = site.url.removeprefix("http://")
+    with socket.create_connection((host.partition(":")[0], int(host.rpartition(":")[2])), timeout=20) as client:
+        client.sendall(f"GET http://{host} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert received.startswith(b"HTTP/1.1 302 ") and b"Location: /fr/\r\n" in received
 
 
 def test_no_address_leads_to_a_name_that_a_client_made_up(site: Server) -> None:
