@@ -15,6 +15,7 @@ from app.operations.measures import Measured
 from app.research.definitions import Definition
 from app.standards.profiles.document import Profile
 
+ROUNDED_TO = 1_000
 KEPT_SECONDS = 60.0
 """Seconds for which a look into MongoDB holds: anybody may ask, as often as they like."""
 
@@ -68,7 +69,7 @@ class Figures(NamedTuple):
     """Figures of the store.
 
     Attributes:
-        statements: How many are stored, about.
+        statements: How many are stored, in whole thousands: exact, it would tell of a small store when somebody works.
         sources: Tools that may send.
         longest_days: The longest duration of the register.
         retention_at: When the job last counted what should have gone, where the organisation is; None: not yet.
@@ -184,7 +185,7 @@ class PublicRecord:
         activities = self._register.list()
         retention = self._measures.read().retention
         figures = Figures(
-            statements=self._statements.estimated(),
+            statements=self._statements.estimated() // ROUNDED_TO * ROUNDED_TO,
             sources=self._sources.open(),
             longest_days=max((each.retention.active_days for each in activities), default=0),
             retention_at=None if retention is None else datetime.fromtimestamp(retention.at / 1e6, self._zone),
