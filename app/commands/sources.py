@@ -228,7 +228,9 @@ def add_credential(
 
 
 @credential.command("list")
-@click.option("--ending", is_flag=True, help=f"Those that end within {SOON.days} days, or have ended, of sources too.")
+@click.option(
+    "--ending", is_flag=True, help=f"Those that end within {counted(SOON.days, 'day')}, or have ended, of sources too."
+)
 @click.pass_obj
 def list_credentials(container: Container, ending: bool) -> None:
     """Show the credentials that belong to no source; or those that end soon, whosever they are."""

@@ -47,7 +47,8 @@ def meant(path: str, prefix: str) -> str:
 
 def meant_by(sent: str, prefix: str) -> str:
     """``meant``, of a path as it is sent, percent-encoded; of one too long to be served, of its beginning."""
-    return meant(_decoded(sent[:_MAX_SERVED]), prefix)
+    # What has no path, since it is no request, means none.
+    return meant(_decoded(sent[:_MAX_SERVED]), prefix) if sent else ""
 
 
 def _decoded(sent: str) -> str:

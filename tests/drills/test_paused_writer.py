@@ -24,7 +24,7 @@ from tests.served import Server, serving, statement
 TTL = 3.0
 # In the worker: stop at a place of the next write, once; die as soon as that write has gone through.
 PROGRAM = """
-import os, signal, threading
+import os, signal, threading, time
 from pathlib import Path
 from pymongo import monitoring
 
@@ -40,6 +40,8 @@ def at(place):
         return
     fired = threading.get_ident()
     os.kill(os.getpid(), signal.SIGSTOP)
+    # Another thread may take the signal, and this one go on for a moment before all of them stop.
+    time.sleep(0.3)
 
 
 class Watch(monitoring.CommandListener):

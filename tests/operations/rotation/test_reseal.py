@@ -17,7 +17,7 @@ from app.core.errors import KeysBusy, SettingsInvalid
 from app.crypto.bodies import LATEST, Bodies, format_of
 from app.operations.rotation import reseal as rules
 from app.standards.xapi.versions import Version
-from app.traces import wiring
+from app.traces.statements import body_formats
 from app.wiring.container import Container
 from tests import formats as formats_known
 from tests.formats import FORMER
@@ -30,7 +30,7 @@ __all__ = ("container", "source")
 
 @pytest.fixture(autouse=True)
 def two_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(wiring, "DICTIONARIES", formats_known.files(tmp_path))
+    monkeypatch.setattr(body_formats, "DICTIONARIES", formats_known.files(tmp_path))
 
 
 def formerly(container: Container) -> Bodies:
