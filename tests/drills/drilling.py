@@ -134,7 +134,10 @@ class Senders:
         self._finish.set()
         for thread in self._threads:
             thread.join(seconds)
-        assert not any(thread.is_alive() for thread in self._threads), "a request hangs"
+        if any(thread.is_alive() for thread in self._threads):
+            # A request that hangs, or one that is never acknowledged.
+            said = f"{dict(self.record.answers)}, {self.record.faults[:5]}, {self.record.slowest}"
+            raise AssertionError(f"a sender does not come to its end: {said}")
 
     def acknowledged(self, more: int) -> None:
         """Wait until that many more batches are acknowledged."""
