@@ -10,6 +10,7 @@ from app.core import clock
 from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
 from app.core.errors import FileRefused, NotFound
+from app.core.remembered import Remembered
 from app.schools.store import TERRITORIES, LoadedDirectory, SchoolRepository
 from app.standards.france import school_directory
 from app.standards.france.school_directory import Days, School, SchoolEdition
@@ -22,8 +23,7 @@ class SchoolDirectory:
         self._repository = repository
         self._audit = audit
         self._announcer = announcer
-        self._known: tuple[tuple[SchoolEdition, ...], bytes] | None = None
-        self._forgotten = 0
+        self._known = Remembered(self._read)
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedDirectory:
         """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
@@ -63,26 +63,18 @@ class SchoolDirectory:
         """The editions in force, oldest first: of those of one day, the one loaded last. The same object until another
         is loaded.
         """
-        return self._read()[0]
+        return self._known.get()[0]
 
     def digest(self) -> bytes:
         """Digest of the editions in force."""
-        return self._read()[1]
+        return self._known.get()[1]
 
     def _read(self) -> tuple[tuple[SchoolEdition, ...], bytes]:
-        known = self._known
-        if known is None:
-            forgotten = self._forgotten
-            loaded = self._in_force()
-            digest = hashlib.sha256()
-            for each in loaded:
-                digest.update(f"{each.since} ".encode() + each.digest)
-            editions = tuple(SchoolEdition(each.since, self._repository.days(each.id)) for each in loaded)
-            known = editions, digest.digest()
-            # What was read before another edition was loaded is no answer to who asks after it.
-            if forgotten == self._forgotten:
-                self._known = known
-        return known
+        loaded = self._in_force()
+        digest = hashlib.sha256()
+        for each in loaded:
+            digest.update(f"{each.since} ".encode() + each.digest)
+        return tuple(SchoolEdition(each.since, self._repository.days(each.id)) for each in loaded), digest.digest()
 
     def find(self, identifiers: Sequence[str], day: date) -> Mapping[str, School]:
         """The schools with these UAI, as the edition in force on a day has them, by UAI; those that it has not are
@@ -109,8 +101,7 @@ class SchoolDirectory:
 
     def forget(self) -> None:
         """Look again the next time."""
-        self._forgotten += 1
-        self._known = None
+        self._known.forget()
 
     def _in_force(self) -> Sequence[LoadedDirectory]:
         latest = {each.since: each for each in self._repository.list()}

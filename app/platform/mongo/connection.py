@@ -38,6 +38,7 @@ Document = dict[str, Any]
 # MongoDB error codes (its ``error_codes.yml``). OutOfDiskSpace, and what WiredTiger reports through it.
 _NO_SPACE = {14031, 12501}
 # AuthenticationFailed, Unauthorized.
+_DUPLICATE = 11000
 _REFUSED = {18, 13}
 _PASSING = {
     # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, ShutdownInProgress, TemporarilyUnavailable.
@@ -70,6 +71,19 @@ def _codes(error: PyMongoError) -> set[int]:
 
 def _no_space(error: PyMongoError) -> bool:
     return bool(_codes(error) & _NO_SPACE) or "No space left" in str(error) or "OutOfDiskSpace" in str(error)
+
+
+def taken_places(failed: BulkWriteError) -> frozenset[int]:
+    """Places of a bulk write of things that have nothing to do with each other, whose ids are taken.
+
+    Raises:
+        OperationFailure: something else failed, and nobody can tell whose: each sends again.
+    """
+    faults = failed.details["writeErrors"]
+    refused = [fault for fault in faults if fault["code"] != _DUPLICATE] or failed.details["writeConcernErrors"]
+    if refused:
+        raise OperationFailure(str(refused[0].get("errmsg", "")), refused[0]["code"]) from None
+    return frozenset(fault["index"] for fault in faults)
 
 
 @contextmanager

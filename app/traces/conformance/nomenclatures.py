@@ -10,6 +10,7 @@ from app.core import clock
 from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
 from app.core.errors import FileRefused
+from app.core.remembered import Remembered
 from app.standards.france import mef
 from app.standards.france.mef import Edition, Nomenclature
 from app.traces.conformance.nomenclature_store import LoadedEdition, NomenclatureRepository
@@ -41,7 +42,7 @@ class Nomenclatures:
         self._repository = repository
         self._audit = audit
         self._announcer = announcer
-        self._editions: tuple[tuple[Edition, ...], bytes] | None = None
+        self._editions = Remembered(self._read)
 
     def load(self, content: bytes, since: date, *, actor: str) -> LoadedEdition:
         """Keep an edition, in force from ``since`` until the next; in force everywhere when this returns.
@@ -62,24 +63,20 @@ class Nomenclatures:
 
     def editions(self) -> tuple[Edition, ...]:
         """The editions in force: of those of one day, the one loaded last."""
-        return self._read()[0]
+        return self._editions.get()[0]
 
     def digest(self) -> bytes:
         """Digest of the editions in force."""
-        return self._read()[1]
+        return self._editions.get()[1]
 
     def _read(self) -> tuple[tuple[Edition, ...], bytes]:
-        known = self._editions
-        if known is None:
-            latest = sorted({each.since: each for each in self._repository.list()}.items())
-            digest = blake2b()
-            for since, each in latest:
-                digest.update(f"{since} {len(each.content)} ".encode())
-                digest.update(each.content)
-            known = tuple(Edition(since, read(each.content)) for since, each in latest), digest.digest()
-            self._editions = known
-        return known
+        latest = sorted({each.since: each for each in self._repository.list()}.items())
+        digest = blake2b()
+        for since, each in latest:
+            digest.update(f"{since} {len(each.content)} ".encode())
+            digest.update(each.content)
+        return tuple(Edition(since, read(each.content)) for since, each in latest), digest.digest()
 
     def forget(self) -> None:
         """Look again the next time."""
-        self._editions = None
+        self._editions.forget()

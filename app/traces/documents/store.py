@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import pymongo
 from pymongo import InsertOne, ReplaceOne
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 
 from app.core.personal_data import DataSubject, Personal
 from app.crypto.documents import Layer, place, token
 from app.platform.mongo.collection import DataContext, Declared, Index, UnderDocumentsKey, UnderLearners
-from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.connection import Document, Store, taken_places, translated
 from app.platform.mongo.group_commit import GroupCommit
 from app.platform.mongo.learner_collection import Aged, LearnerCollection
 from app.standards.xapi.documents import Resource
@@ -21,7 +21,6 @@ NAME = "documents"
 _COUNT_SECONDS = 600.0
 # Larger ones are written alone: those of others would wait for all their bytes.
 _MAX_SHARED_BYTES = 64 * 1024
-_DUPLICATE = 11000
 _Write = InsertOne[Document] | ReplaceOne[Document]
 
 
@@ -167,18 +166,12 @@ class DocumentRepository:
 
     def _write(self, writes: Sequence[_Write]) -> list[bool]:
         """Store documents that have nothing to do with each other; whether each was stored, else its id is taken."""
-        stored = [True] * len(writes)
         try:
             self._collection.bulk_write(writes, ordered=False)
         except BulkWriteError as failed:
-            faults = failed.details["writeErrors"]
-            refused = [fault for fault in faults if fault["code"] != _DUPLICATE] or failed.details["writeConcernErrors"]
-            if refused:
-                # Nobody can tell whose failed: each sends again.
-                raise OperationFailure(str(refused[0].get("errmsg", "")), refused[0]["code"]) from None
-            for fault in faults:
-                stored[fault["index"]] = False
-        return stored
+            taken = taken_places(failed)
+            return [place not in taken for place in range(len(writes))]
+        return [True] * len(writes)
 
     def replace(self, row: DocumentRow, *, expected: bytes) -> bool:
         """Replace a document that has the tag token ``expected``; False when it is not so."""

@@ -62,7 +62,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.personal_data import Impersonal, Personal
 from app.platform.cluster.membership import Writing
 from app.platform.mongo.collection import Declared, Index
-from app.platform.mongo.connection import Document, Store, translated
+from app.platform.mongo.connection import Document, Store, taken_places, translated
 from app.platform.mongo.group_commit import GroupCommit
 
 NAME = "statements"
@@ -410,12 +410,8 @@ class Statements:
         try:
             self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as failed:
-            faults = failed.details["writeErrors"]
-            refused = [fault for fault in faults if fault["code"] != _DUPLICATE] or failed.details["writeConcernErrors"]
-            if refused:
-                # Nobody can tell whose failed: each sends again, and what is there by then is not stored twice.
-                raise OperationFailure(str(refused[0].get("errmsg", "")), refused[0]["code"]) from None
-            taken = {fault["index"] for fault in faults}
+            # Where it raises, each sends again, and what is there by then is not stored twice.
+            taken = taken_places(failed)
             return [place not in taken for place in range(len(documents))]
         return [True] * len(documents)
 

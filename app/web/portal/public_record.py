@@ -164,8 +164,10 @@ class PublicRecord:
             return kept
         # One looks. Who asks meanwhile has what was known before, and waits only where there is nothing yet: else a
         # slow database would keep every thread of the worker waiting for pages that anybody asks for.
-        if not self._lock.acquire(blocking=kept is None):
-            return kept  # type: ignore[return-value] # only waiting gives no record
+        if kept is None:
+            self._lock.acquire()
+        elif not self._lock.acquire(blocking=False):
+            return kept
         try:
             now = clock.steady()
             if self._kept is None or now >= self._kept.until:

@@ -384,7 +384,7 @@ class Waited(NamedTuple):
     release: Callable[[], None]
     waiting: threading.Semaphore
 
-    def acquire(self, *, blocking: bool) -> bool:
+    def acquire(self, *, blocking: bool = True) -> bool:
         self.waiting.release()
         return self.acquired(blocking=blocking)
 
