@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from app.access.perimeters import EVERYTHING, Perimeter
+
 
 class Kind(StrEnum):
     """Kind of a principal."""
@@ -24,6 +26,7 @@ class Principal(NamedTuple):
         scopes: What it may do, implied scopes included.
         source: The source it acts for; never None of the kind ``SOURCE``.
         purpose: Code of what the request is for; None where nobody has said it.
+        perimeter: The part of what is kept that it may read.
     """
 
     kind: Kind
@@ -31,6 +34,7 @@ class Principal(NamedTuple):
     scopes: frozenset[str]
     source: str | None = None
     purpose: str | None = None
+    perimeter: Perimeter = EVERYTHING
 
     @property
     def share(self) -> str:
