@@ -122,6 +122,9 @@ _ADVICE = {
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
     "activity-not-in-force": "Nothing was stored. Send again from the day that the detail names, or ask whoever keeps "
     "the register (`sillage processing-activity list`).",
+    "role-missing": "Ask whoever runs the service for the role.",
+    "form-refused": "Load the page again, and send its form once more.",
+    "user-conflict": "Choose another login, or look at the account that has it; if somebody is changing it, try again.",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",
     "person-restricted": "Nothing: the data stay as they are. Leave the voidings that the faults name out of the "

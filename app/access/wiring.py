@@ -9,6 +9,9 @@ from app.access.credentials import Access
 from app.access.links import Admission, SourceLinks
 from app.access.restrictions.store import DataSubjectStateRepository, DataSubjectStates
 from app.access.store import SourceRepository
+from app.access.users.service import Users
+from app.access.users.sessions import Sessions
+from app.access.users.store import SessionRepository, UserRepository
 from app.governance import wiring
 from app.governance.wiring import GovernanceServices
 from app.platform.feature_services import FeatureServices
@@ -29,6 +32,7 @@ class AccessServices(FeatureServices):
         """Nothing is connected yet."""
         self._platform = container.platform
         self._governance = container.governance
+        self._keys = container.keys
 
     @cached_property
     def sources_repository(self) -> SourceRepository:
@@ -61,3 +65,25 @@ class AccessServices(FeatureServices):
     def links(self) -> SourceLinks:
         """The sources, each under its processing activity."""
         return SourceLinks(self.sources_repository, self._governance.register)
+
+    # --- persons who sign in ------------------------------------------------------------------------
+
+    @cached_property
+    def session_repository(self) -> SessionRepository:
+        """Sessions as stored."""
+        return SessionRepository(self._platform.store)
+
+    @cached_property
+    def users(self) -> Users:
+        """The accounts of persons who sign in."""
+        return Users(
+            UserRepository(self._platform.store),
+            self.session_repository,
+            self._keys.organisation,
+            self._governance.sink,
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions of those who are signed in."""
+        return Sessions(self.session_repository, self.users)

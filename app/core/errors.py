@@ -205,6 +205,24 @@ class ScopeMissing(SillageError):
     title_fr = "Accès refusé : ces identifiants n'ont pas de portée pour cette requête"
 
 
+class RoleMissing(SillageError):
+    """A role is missing of whoever is signed in: the page is for another one."""
+
+    code = "role-missing"
+    status = 403
+    title = "Page refused: it is for another role than yours"
+    title_fr = "Page refusée : elle s'adresse à un autre rôle que le vôtre"
+
+
+class FormRefused(SillageError):
+    """A form was sent without the token of its session, or from another site; nothing was done."""
+
+    code = "form-refused"
+    status = 403
+    title = "Form refused: it is not of this session; load the page again and send it once more"
+    title_fr = "Formulaire refusé : il n'est pas de cette session ; rechargez la page et renvoyez-le"
+
+
 class CrossSiteRefused(SillageError):
     """A browser sent the request for a page of another site, which is not one that may call this store."""
 
@@ -293,6 +311,15 @@ class DataSubjectRequestConflict(SillageError):
     status = 409
     title = "Step refused: the data-subject request is not at the point where it can be taken"
     title_fr = "Étape refusée : la demande d'exercice de droits n'en est pas au point qui la permet"
+
+
+class UserConflict(SillageError):
+    """An account with this login is there already, or it is being changed by somebody else; it stays as it is."""
+
+    code = "user-conflict"
+    status = 409
+    title = "Account refused: its login is taken, or somebody else is changing it"
+    title_fr = "Compte refusé : son identifiant est déjà pris, ou quelqu'un d'autre le modifie"
 
 
 class PreconditionFailed(SillageError):

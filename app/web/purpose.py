@@ -64,6 +64,11 @@ class Purposes:
         return principal
 
 
+def state(purpose: str | None) -> None:
+    """Take note of the purpose of the current request, which a page is asked for in a session; None: none is chosen."""
+    g.why = {} if purpose is None else {"purpose": purpose}
+
+
 def stated() -> Mapping[str, object]:
     """The purpose of the current request, to be added to the detail of an audit entry; empty outside a request."""
     if not has_request_context():

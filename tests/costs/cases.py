@@ -10,7 +10,7 @@ import gzip
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -36,6 +36,7 @@ from tests.costs.bounds import (
 from tests.costs.meter import AGENT, PERSON, Answer, Held, Measured, basic
 from tests.costs.signing import signed_batch
 from tests.multiparts import BOUNDARY, body_of, part_of
+from tests.web.portal import signed_table
 
 SEED = int(os.environ.get("COST_SEED", "1"))
 _SHARE = os.environ.get("COST_CASES", "1")
@@ -583,7 +584,8 @@ _READ = (
     *("/", "/fr/", "/assets/x/css/sillage.css", f"/assets/{Assets().edition}/css/sillage.css"),
     *("/fr/processing-activities", "/fr/processing-activities/p2ia"),
     *("/fr/data-sets", "/fr/data-sets/ent_usage", "/fr/profiles", "/fr/legal-notice", "/fr/personal-data"),
-    *("/fr/accessibility", "/fr/help", "/fr/site-map"),
+    *("/fr/accessibility", "/fr/help", "/fr/site-map", "/fr/my"),
+    *(f"/fr/{row.path}" for row in signed_table.TABLE if row.fields is None),
     "/xAPI/statements",
     "/xAPI/about",
     "/xAPI/agents",
@@ -628,6 +630,18 @@ def heads() -> list[Case]:
         for name, query in _QUERIES.items()
     ]
     return _each_route(some(cases, 60, "heads"), [each for each in cases if each.who == _whose(each.path)])
+
+
+def page_forms() -> list[Case]:
+    """Forms of pages, of nobody: full of fields, of blanks, of percent signs."""
+    bodies = {"fields": b"a=1&" * 60_000, "blanks": b"+" * 250_000, "percent signs": b"a=" + b"%25" * 80_000}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return [
+        Case(f"{name}: POST /fr/{row.path}", HEADS, "POST", f"/fr/{row.path}", partial(bytes, body), "", headers)
+        for row in signed_table.TABLE
+        if row.fields is not None
+        for name, body in bodies.items()
+    ]
 
 
 # --- framing ------------------------------------------------------------------------------------------------
@@ -711,5 +725,6 @@ def every() -> list[Case]:
         *documents(),
         *asked(),
         *heads(),
+        *page_forms(),
         *frames(),
     ]

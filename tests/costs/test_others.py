@@ -14,6 +14,7 @@ from tests.costs.report import noted
 
 OTHERS = [
     *cases.heads(),
+    *cases.page_forms(),
     *cases.frames(),
     *cases.forms(),
     *cases.attachments(),

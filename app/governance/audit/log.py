@@ -116,6 +116,9 @@ ACTIVITY_ENDED = "activity-ended"
 DELETION_STARTED = "deletion-started"
 DELETION_APPLIED = "deletion-applied"
 CERTIFICATES_REAPPLIED = "certificates-reapplied"
+USER_ADDED = "user-added"
+USER_CHANGED = "user-changed"
+USER_REMOVED = "user-removed"
 
 KINDS = frozenset(
     {
@@ -190,6 +193,9 @@ KINDS = frozenset(
         DELETION_STARTED,
         DELETION_APPLIED,
         CERTIFICATES_REAPPLIED,
+        USER_ADDED,
+        USER_CHANGED,
+        USER_REMOVED,
     }
 )
 

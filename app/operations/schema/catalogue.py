@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app.access import store as sources
 from app.access.restrictions import store as data_subject_states
+from app.access.users import store as users
 from app.core.personal_data import PersonalDataStore, Restored
 from app.governance.audit import store as audit
 from app.governance.register import store as register
@@ -50,6 +51,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *key_holders.COLLECTIONS,
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,
+    *users.COLLECTIONS,
     *data_subject_states.COLLECTIONS,
     *requests.COLLECTIONS,
     *accounts.COLLECTIONS,

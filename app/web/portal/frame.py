@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from flask import Response, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -59,15 +60,15 @@ class Installation(NamedTuple):
 class Frame:
     """Renders pages. Safe to share between threads."""
 
-    def __init__(self, installation: Installation, today: Today, root: str = "") -> None:
-        """``today``: the date where the organisation is; ``root``: path below which clients reach the store, which a
-        proxy takes away.
+    def __init__(self, installation: Installation, today: Today, zone: ZoneInfo, root: str = "") -> None:
+        """``today``: the date where the organisation is; ``zone``: of the times that pages tell; ``root``: path below
+        which clients reach the store, which a proxy takes away.
         """
         self._root = root
         self._installation = installation
         self._today = today
         # One for each language: its words are compiled into the templates.
-        self._environment = cache(_environment)
+        self._environment = cache(partial(_environment, zone=zone))
 
     def page(self, language: str, template: str, current: str, **content: Any) -> Response:
         """A page.
@@ -89,7 +90,7 @@ class Frame:
             today=self._today(),
             link=lambda endpoint, **values: self.address(endpoint, language=language, **values),
             asset=lambda path: self.address("asset", name=path),
-            **content,
+            **{"visitor": None, **content},
         )
         answer = Response(body, content_type="text/html; charset=utf-8")
         answer.headers["Content-Language"] = language
@@ -100,12 +101,16 @@ class Frame:
         """The address of a page or an asset, for a browser: the path alone, since this server may see another name."""
         return self._root + url_for(f"{NAME}.{endpoint}", **values)
 
+    def under_root(self, path: str) -> str:
+        """A path of this site as a browser asks for it."""
+        return self._root + path
+
     def _elsewhere(self, language: str) -> str:
         name = str(request.endpoint).removeprefix(f"{NAME}.")
         return self.address(name, **{**(request.view_args or {}), "language": language})
 
 
-def _environment(language: str) -> Environment:
+def _environment(language: str, zone: ZoneInfo) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -115,11 +120,11 @@ def _environment(language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined] # by the extension
-    environment.filters.update(_filters(language))
+    environment.filters.update(_filters(language, zone))
     return environment
 
 
-def _filters(language: str) -> Mapping[str, Callable[..., object]]:
+def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object]]:
     wanted = Languages((language,))
 
     def text(both: Mapping[str, str]) -> str:
@@ -133,7 +138,7 @@ def _filters(language: str) -> Mapping[str, Callable[..., object]]:
         return languages.day(value, language)
 
     def moment(value: datetime) -> str:
-        return languages.moment(value, language)
+        return languages.moment(value.astimezone(zone), language)
 
     def texts(several: Sequence[Mapping[str, str]]) -> list[str]:
         return [text(each) for each in several]

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from app.operations.measures import Measures
+from app.settings import split_purposes
 from app.web.gate import Gate
 from app.web.mounting import Mounted
 from app.web.portal import public
+from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
 from app.web.portal.frame import Frame, Installation
 from app.web.portal.public_record import PublicRecord
+from app.web.portal.signed_pages import SignedPages
+from app.web.portal.visitors import Visitors
 from app.web.wiring import Needs
 
 
@@ -29,5 +33,12 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         measures=Measures(platform.store),
         zone=platform.zone,
     )
-    frame = Frame(Installation.of(settings), platform.today, urlsplit(settings.public_url).path.rstrip("/"))
-    return (Mounted(public.blueprint(frame, record, Assets()), ""),)
+    frame = Frame(
+        Installation.of(settings), platform.today, platform.zone, urlsplit(settings.public_url).path.rstrip("/")
+    )
+    blueprint = public.blueprint(frame, record, Assets())
+    sessions = container.access.sessions
+    visitors = Visitors(sessions, container.keys.organisation, platform.presence)
+    pages = SignedPages(blueprint, frame, visitors, sessions, split_purposes(settings.purposes))
+    AccountPages(sessions).add_to(pages)
+    return (Mounted(blueprint, ""),)

@@ -101,9 +101,9 @@ def test_every_declaration_is_in_the_catalogue() -> None:
 def test_what_is_never_taken_back_is_what_is_declared() -> None:
     assert restored(Restored.IN_FORCE) == {
         *("accounts", "cases", "certificates", "credentials", "erasures", "measures", "person_states"),
-        *("receptions", "reception_graves"),
+        *("receptions", "reception_graves", "users"),
     }
-    assert restored(Restored.NEVER) == {"processes", "fences", "key_holders"}
+    assert restored(Restored.NEVER) == {"processes", "fences", "key_holders", "user_sessions"}
 
 
 def test_what_is_said_holds_of_a_store_that_has_seen_everything(

@@ -1,0 +1,1 @@
+"""Persons who sign in: their accounts, their roles with perimeters, their sessions."""

@@ -1,0 +1,41 @@
+"""Every page and form behind sign-in, with the roles that may use it: the table over which tests of all of them run.
+
+A new one is a line of ``TABLE``; ``test_no_page_is_missing_from_the_table`` says which are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from app.access.roles import Role
+
+
+class Row(NamedTuple):
+    """A page, or a form.
+
+    Attributes:
+        endpoint: Its name, without that of the blueprint.
+        path: Below the language.
+        roles: Who may use it.
+        fields: Of a form, what it sends; None: it is a page.
+        status: The answer to those who may.
+    """
+
+    endpoint: str
+    path: str
+    roles: tuple[Role, ...]
+    fields: Mapping[str, str] | None = None
+    status: int = 200
+
+
+EVERYBODY = tuple(Role)
+TABLE = (
+    Row("account", "account", EVERYBODY),
+    Row("end_sessions", "account/end-sessions", EVERYBODY, {}, 303),
+    Row("choose_purpose", "my/purpose", EVERYBODY, {"purpose": "audit"}, 303),
+    # The last: it ends the session.
+    Row("sign_out", "sign-out", EVERYBODY, {}, 303),
+)
+OPEN = frozenset({"my"})
+"""Endpoints that lead everybody somewhere, signed in or not."""
