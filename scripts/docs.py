@@ -120,6 +120,8 @@ _ADVICE = {
     "bad-version": f"Send `X-Experience-API-Version: {'` or `'.join(version.value for version in SUPPORTED)}`.",
     "credentials-refused": "Check key and secret; a lost secret cannot be shown again: ask for a new credential.",
     "scope-missing": "Ask the operator for a credential with one of the scopes that the detail names.",
+    "outside-perimeter": "The detail says what is allowed: ask for that, or ask the operator for a key with another "
+    "perimeter. Whatever was refused is in the audit log.",
     "activity-not-in-force": "Nothing was stored. Send again from the day that the detail names, or ask whoever keeps "
     "the register (`sillage processing-activity list`).",
     "role-missing": "Ask whoever runs the service for the role.",

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from app.access import scopes as scope
 from app.access.key_ends import default_last_day, end_of, last_day_of
+from app.access.perimeters import EVERYTHING, Perimeter, Territory
 from app.access.principals import Kind, Principal
 from app.access.store import Source, SourceRepository, StoredCredential
 from app.core import clock
@@ -109,7 +110,7 @@ class Access:
         if stored is None or now >= ends:
             raise CredentialsRefused("These credentials are unknown, revoked, ended or wrong.")
         kind = Kind.PERSON if stored.source is None else Kind.SOURCE
-        principal = Principal(kind, stored.id, scope.closure(stored.scopes), stored.source)
+        principal = Principal(kind, stored.id, scope.closure(stored.scopes), stored.source, perimeter=stored.perimeter)
         cache[id] = _Known(digest, principal, ends)
         return principal
 
@@ -147,6 +148,9 @@ class SourceRules(Protocol):
 
     def profile_exists(self, profile: str) -> bool:
         """Tell if a profile is loaded."""
+
+    def territory_exists(self, territory: Territory) -> bool:
+        """Tell if the directory of schools in force has a school there."""
 
     def cover(self, source: str) -> None:
         """Have what holds for persons hold for the pseudonyms that a source is about to make of them."""
@@ -277,7 +281,14 @@ class Sources:
         return changed
 
     def issue(
-        self, *, source: str | None, label: str, scopes: Sequence[str], until: date | None = None, actor: str
+        self,
+        *,
+        source: str | None,
+        label: str,
+        scopes: Sequence[str],
+        until: date | None = None,
+        perimeter: Perimeter = EVERYTHING,
+        actor: str,
     ) -> NewCredential:
         """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now.
 
@@ -287,12 +298,16 @@ class Sources:
             scopes: What it may do.
             until: The last day on which it is good; None: of a source without end, of a person the end of the school
                 year.
+            perimeter: The part of what is kept that it may read; a source reads its own.
             actor: For the audit log.
 
         Raises:
-            RegisterInvalid: a scope or the source is unknown, the source is closed, or the day is past or too far.
+            RegisterInvalid: a scope or the source is unknown, the source is closed, the day is past or too far, or
+                the perimeter is of a source, of what there is not, or of scopes that nothing limits.
         """
         _known_scopes(scopes)
+        if not perimeter.unbounded:
+            self._check_perimeter(perimeter, source, scopes)
         today = clock.now().astimezone(self._zone).date()
         if source is None and until is None:
             until = default_last_day(today)
@@ -308,9 +323,11 @@ class Sources:
         id = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
-        detail = {"credential": id, "source": source, "scopes": [*scopes]}
+        detail: dict[str, object] = {"credential": id, "source": source, "scopes": [*scopes]}
         if until is not None:
             detail["until"] = until.isoformat()
+        if not perimeter.unbounded:
+            detail["perimeter"] = perimeter.document()
         self._audit.append("credential-created", actor, detail)
         self._repository.add_credential(
             StoredCredential(
@@ -322,6 +339,7 @@ class Sources:
                 clock.now(),
                 None,
                 None if until is None else end_of(until, self._zone),
+                perimeter,
             )
         )
         return NewCredential(id, secret, until)
@@ -394,6 +412,26 @@ class Sources:
         if len(kept) > MAX_REASON:
             raise RegisterInvalid(f"A reason has at most {MAX_REASON} characters.")
         return source._replace(minors_reason=kept)
+
+    def _check_perimeter(self, perimeter: Perimeter, source: str | None, scopes: Sequence[str]) -> None:
+        if source is not None:
+            raise RegisterInvalid("A source reads its own data: its keys have no perimeter.")
+        if not scope.LIMITED.intersection(scope.closure(tuple(scopes))):
+            limited = ", ".join(sorted(scope.LIMITED))
+            raise RegisterInvalid(f"Nothing that these scopes allow has a perimeter. Those with one: {limited}.")
+        if perimeter.since is not None and perimeter.until is not None and perimeter.since > perimeter.until:
+            raise RegisterInvalid("The first day of a perimeter comes before its last.")
+        for activity in sorted(perimeter.activities or ()):
+            if not self._rules.activity_exists(activity):
+                raise RegisterInvalid(f"The register has no processing activity {activity}.")
+        for named in sorted(perimeter.sources or ()):
+            self.get(named)
+        for territory in sorted(perimeter.territories or ()):
+            if not self._rules.territory_exists(territory):
+                raise RegisterInvalid(
+                    f"The directory of schools in force has no school in {territory}: check the code, or load an "
+                    "edition that has (`sillage nomenclature load --kind schools`)."
+                )
 
     def _check(self, source: Source) -> None:
         for name, value, known in (

@@ -19,6 +19,9 @@ METRICS = "metrics/read"
 XAPI = (WRITE, READ_MINE, READ, STATE, PROFILE, ALL_READ, ALL)
 EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, ACCOUNTS, METRICS)
 
+LIMITED = frozenset({READ, RESEARCH, OWN_QUALITY, GOVERNANCE_READ})
+"""Scopes of which something is given within a perimeter; whatever else they allow is refused to who has one."""
+
 SOURCE_DEFAULT = (WRITE, READ_MINE, OWN_QUALITY)
 """Scopes of a new source: it writes, and sees its own statements and how they fared."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
+from app.access.perimeters import EVERYTHING, Perimeter
 from app.core.errors import RegisterInvalid
 from app.core.personal_data import Impersonal, Personal, Restored
 from app.platform.mongo.collection import Declared, Index
@@ -73,7 +74,7 @@ class Source(NamedTuple):
 
 class StoredCredential(NamedTuple):
     """A credential as kept: the secret only as its SHA-256 digest (32 bytes). ``ends``: the instant from which it is
-    good no more, None for no end.
+    good no more, None for no end. ``perimeter``: the part of what is kept that it may read.
     """
 
     id: str
@@ -84,6 +85,7 @@ class StoredCredential(NamedTuple):
     created: datetime
     revoked: datetime | None
     ends: datetime | None = None
+    perimeter: Perimeter = EVERYTHING
 
 
 class SourceRepository:
@@ -160,6 +162,7 @@ class SourceRepository:
         document["_id"] = document.pop("id")
         document["scopes"] = [*credential.scopes]
         document["digest"] = credential.digest
+        document["perimeter"] = credential.perimeter.document()
         with translated():
             self._credentials.insert_one(document)
 
@@ -215,4 +218,5 @@ def _credential(document: Document) -> StoredCredential:
         document["created"],
         document["revoked"],
         document.get("ends"),
+        Perimeter.of_document(document.get("perimeter", {})),
     )

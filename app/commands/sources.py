@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import click
 
 from app.access import scopes
 from app.access.credentials import MATCHINGS, MINORS, MODES, PATTERNS, PSEUDONYMISE, NewCredential
 from app.access.key_ends import SOON
+from app.access.perimeters import KINDS, Perimeter, Territory, territory
 from app.access.store import StoredCredential
 from app.commands.container import Container
 from app.commands.given import Moment
@@ -16,7 +18,7 @@ from app.commands.screen import instant, out, table
 from app.core.counted import counted
 
 _out = out()
-_STANDING = ("scopes", "created", "until", "revoked")
+_STANDING = ("scopes", "perimeter", "created", "until", "revoked")
 _MATCHING = "When several templates match: each must be followed, or one is enough."
 _PATTERNS = "Hold sessions to patterns: by the job, in order of timestamp; live, as they arrive, too."
 _MINORS = "Names, e-mail addresses and national pupil numbers in statements about minors."
@@ -142,6 +144,7 @@ def list_sources(container: Container) -> None:
         "closed",
         "key",
         "scopes",
+        "perimeter",
         "created",
         "until",
         "revoked",
@@ -187,6 +190,22 @@ def revoke(container: Container, id: str) -> None:
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 
+class Place(click.ParamType[Territory]):
+    """A territory: its kind and its code."""
+
+    name = "kind:code"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Territory:
+        """The territory."""
+        try:
+            return value if isinstance(value, Territory) else territory(value)
+        except ValueError:
+            kinds = ", ".join(KINDS)
+            self.fail(
+                f"{value!r} is no territory. Write kind:code; kinds are {kinds}, a school by its UAI.", param, ctx
+            )
+
+
 @click.group()
 def credential() -> None:
     """Credentials of people and of sources."""
@@ -203,6 +222,23 @@ def credential() -> None:
     help="Last day on which it is good. Default: of a person, 31 August of the school year (from June on, of the next "
     "one); of a source, no end.",
 )
+@click.option(
+    "--only-processing-activity",
+    "activities",
+    multiple=True,
+    metavar="ID",
+    help="It reads only what is kept under this entry of the register. Repeatable.",
+)
+@click.option("--only-source", "sources", multiple=True, metavar="ID", help="Only what this source sent. Repeatable.")
+@click.option(
+    "--only-territory",
+    "territories",
+    type=Place(),
+    multiple=True,
+    help="Only what happened in this school, or in the schools of this territory. Repeatable.",
+)
+@click.option("--only-since", type=Moment(), help="Only what happened on this day or later.")
+@click.option("--only-until", type=Moment(), help="Only what happened on this day or before.")
 @click.pass_obj
 def add_credential(
     container: Container,
@@ -211,8 +247,15 @@ def add_credential(
     wanted: tuple[str, ...],
     label: str,
     until: datetime | None,
+    activities: tuple[str, ...],
+    sources: tuple[str, ...],
+    territories: tuple[Territory, ...],
+    only_since: datetime | None,
+    only_until: datetime | None,
 ) -> None:
-    """Make a credential for a role or a source, and print it once."""
+    """Make a credential for a role or a source, and print it once. A person's may be limited to a perimeter: whatever
+    lies outside is refused to it, and so is what knows no such limits.
+    """
     if role is None and owner is None and not wanted:
         raise click.UsageError("Give --role, --source or --scope.")
     granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
@@ -222,6 +265,13 @@ def add_credential(
             label=label or role or "",
             scopes=granted,
             until=until.date() if until else None,
+            perimeter=Perimeter(
+                frozenset(activities) or None,
+                frozenset(sources) or None,
+                frozenset(territories) or None,
+                only_since.date() if only_since else None,
+                only_until.date() if only_until else None,
+            ),
             actor="cli:credential add",
         )
     )
@@ -255,11 +305,12 @@ def revoke_credential(container: Container, id: str) -> None:
     _out.print(f"{counted(count, 'credential')} revoked.")
 
 
-def _standing(container: Container, credential: StoredCredential) -> tuple[str, str, str, str]:
-    """Scopes of a credential, the day it was created, the last on which it is good, and the instant it was revoked."""
+def _standing(container: Container, credential: StoredCredential) -> tuple[str, str, str, str, str]:
+    """Scopes and perimeter of a credential, the day it was created, its last day, and the instant it was revoked."""
     revoked = f"{credential.revoked:%Y-%m-%d %H:%M}" if credential.revoked else ""
     until = container.operations.sources.last_day(credential)
-    return ", ".join(credential.scopes), f"{credential.created:%Y-%m-%d}", str(until or ""), revoked
+    bounds = "" if credential.perimeter.unbounded else credential.perimeter.described()
+    return ", ".join(credential.scopes), bounds, f"{credential.created:%Y-%m-%d}", str(until or ""), revoked
 
 
 COMMANDS = (source, credential)

@@ -223,6 +223,20 @@ class FormRefused(SillageError):
     title_fr = "Formulaire refusé : il n'est pas de cette session ; rechargez la page et renvoyez-le"
 
 
+class OutsidePerimeter(SillageError):
+    """Something outside the perimeter of the credential is asked for, or a resource that knows no such bounds."""
+
+    code = "outside-perimeter"
+    status = 403
+    title = "Access refused: this lies outside the perimeter of the credential; ask for what it allows"
+    title_fr = "Accès refusé : ceci est hors du périmètre de ces identifiants ; demandez ce qu'il permet"
+
+    def __init__(self, detail: str, *, asked: str) -> None:
+        """``asked``: what was asked for, for the audit log: ``source``, ``statement``, ``dates``…; no value of it."""
+        super().__init__(detail)
+        self.asked = asked
+
+
 class CrossSiteRefused(SillageError):
     """A browser sent the request for a page of another site, which is not one that may call this store."""
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from app.access.perimeters import SCHOOL, Territory
+from app.core.clock import Today
 from app.governance.register.service import Register
 from app.people.finding.pseudonyms import Pseudonyms
 from app.people.restriction import Restriction
 from app.retention.contracts import Contracts
+from app.schools.service import SchoolDirectory
 from app.traces.conformance.verdicts import ConformanceService
 
 
@@ -39,8 +42,16 @@ class SourceRules:
     """Rules of the register, of profiles and of data subjects' rights."""
 
     def __init__(
-        self, register: Register, profiles: ConformanceService, rights: RightsServices, retention: Retention
+        self,
+        register: Register,
+        profiles: ConformanceService,
+        rights: RightsServices,
+        retention: Retention,
+        schools: SchoolDirectory,
+        today: Today,
     ) -> None:
+        self._schools = schools
+        self._today = today
         self._register = register
         self._profiles = profiles
         self._rights = rights
@@ -62,6 +73,12 @@ class SourceRules:
     def profile_exists(self, profile: str) -> bool:
         """Tell if a profile is loaded."""
         return self._profiles.exists(profile)
+
+    def territory_exists(self, territory: Territory) -> bool:
+        """Tell if the directory of schools in force has a school there."""
+        if territory.kind == SCHOOL:
+            return bool(self._schools.find([territory.code], self._today()))
+        return bool(self._schools.of_territory(territory.kind, territory.code, self._today()))
 
     def cover(self, source: str) -> None:
         """Have what holds for data subjects hold for the pseudonyms that a source is about to make of them."""

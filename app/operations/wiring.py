@@ -78,6 +78,7 @@ class OperationServices(FeatureServices):
         self._traces = container.traces
         self._people = container.people
         self._retention = container.retention
+        self._schools = container.schools
 
     @cached_property
     def personal_data(self) -> Sequence[PersonalDataStore]:
@@ -89,7 +90,14 @@ class OperationServices(FeatureServices):
     @cached_property
     def sources(self) -> Sources:
         """Registers sources, issues and revokes credentials."""
-        rules = SourceRules(self._governance.register, self._traces.profiles, self._people, self._retention)
+        rules = SourceRules(
+            self._governance.register,
+            self._traces.profiles,
+            self._people,
+            self._retention,
+            self._schools.directory,
+            self._platform.today,
+        )
         return Sources(
             self._access.sources_repository,
             rules=rules,

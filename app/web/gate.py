@@ -7,15 +7,28 @@ from typing import Protocol
 
 from flask.globals import request_ctx
 
+from app.access import scopes as scope
 from app.access.authenticators import Authenticators, RequestHead
 from app.access.principals import Kind, Principal, Sender
-from app.core.errors import ScopeMissing
+from app.core.errors import OutsidePerimeter, ScopeMissing
+from app.web import bounds
 from app.web.admission.client_socket import ClientSocket
 
 AUTHENTICATORS = "authenticators"
 """Name of an application's ``Authenticators`` among its extensions."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+WHOLE = "the whole"
+"""Name, in the audit log, of what is asked for where a route knows no perimeter."""
+_KNOWS_NONE = {
+    scope.GOVERNANCE_READ: "The register, retention and the audit log are told for the whole store.",
+    scope.RIGHTS: "The rights of a data subject reach whatever is kept of them, wherever that is.",
+    scope.STATE: "A document names neither a school nor a day, and every source may have written to it.",
+    scope.PROFILE: "A document names neither a school nor a day, and every source may have written to it.",
+    scope.METRICS: "Figures of the service are of the whole store.",
+}
+"""Reasons, by the scope that a route asks for, why it does not limit what it gives."""
 
 
 class Serving(Protocol):
@@ -58,10 +71,16 @@ class Gate:
         self._purposes = purposes
         self._own_pages = own_pages
 
-    def principal(self, *scopes: str) -> Principal:
+    def principal(self, *scopes: str, bounded: bool = False) -> Principal:
         """The sender of this request, who has one of the scopes.
 
+        Args:
+            scopes: The scopes.
+            bounded: True where the route gives no more than the perimeter of the principal allows; elsewhere nobody
+                is let in who has one, so that a route that forgets them gives them nothing.
+
         Raises:
+            OutsidePerimeter: it has a perimeter, and the route does not limit what it gives.
             CrossSiteRefused: it is sent for a page that may not call the store.
             CredentialsRefused: there are no credentials, or they are not valid.
             ScopeMissing: it has none of the scopes.
@@ -70,7 +89,17 @@ class Gate:
             DatabaseUnavailable: MongoDB is known to be away. Told at once: while it is, requests that each waited for
                 it would hold every thread, and those that wait for a thread would wait several times as long.
         """
-        return self._purposes.note(self._scoped(scopes), scopes)
+        principal = self._purposes.note(self._scoped(scopes), scopes)
+        if not principal.perimeter.unbounded:
+            bounds.note(principal)
+            if not bounded:
+                why = next((_KNOWS_NONE[each] for each in scopes if each in _KNOWS_NONE), "It is not limited by one.")
+                raise OutsidePerimeter(
+                    f"This resource is refused to keys with a perimeter. {why} "
+                    f"This key allows: {principal.perimeter.described()}.",
+                    asked=WHOLE,
+                )
+        return principal
 
     def sender(self, *scopes: str) -> Sender:
         """``principal``, of a source: for what changes what is kept in the name of one (docs/api.md, scopes).

@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.core import clock
-from app.core.errors import CredentialsRefused, DatabaseUnavailable, ScopeMissing, SillageError
+from app.core.errors import CredentialsRefused, DatabaseUnavailable, OutsidePerimeter, ScopeMissing, SillageError
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 EXTENSION = "metrics"
@@ -212,7 +212,7 @@ class Admitted:
         except DatabaseUnavailable:
             if self._until.get(who, float("-inf")) < self._now():
                 raise
-        except (CredentialsRefused, ScopeMissing):
+        except (CredentialsRefused, OutsidePerimeter, ScopeMissing):
             self._until.pop(who, None)
             raise
         else:

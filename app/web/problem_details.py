@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -82,10 +82,13 @@ class Rendering:
         return Rendered(orjson.dumps(document(error, french=french, request_id=request_id)), headers)
 
 
-def install(app: Flask, rendering: Rendering, challenges: Sequence[str] = ()) -> None:
+def install(app: Flask, rendering: Rendering, challenges: Sequence[str] = ()) -> Callable[[SillageError], Response]:
     """Have every error of this application answered as ``rendering`` says.
 
     ``challenges``: what ``WWW-Authenticate`` says to those who have shown no valid credentials (RFC 9110 11.6.1).
+
+    Returns:
+        What makes the answer of an error.
     """
 
     def answered(error: SillageError) -> Response:
@@ -123,3 +126,4 @@ def install(app: Flask, rendering: Rendering, challenges: Sequence[str] = ()) ->
     app.register_error_handler(SillageError, answered)
     app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(Exception, unforeseen)
+    return answered

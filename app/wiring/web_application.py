@@ -10,7 +10,7 @@ from flask import Flask
 from app.access.authenticators import Authenticators
 from app.access.basic import Basic
 from app.settings import Settings, load, split_origins, split_purposes
-from app.web import body, caching, compression, cors, logs, operations, paths, problem_details
+from app.web import body, bounds, caching, compression, cors, logs, operations, paths, problem_details
 from app.web.application import Application
 from app.web.cross_site import CrossSite
 from app.web.gate import AUTHENTICATORS, Gate
@@ -49,7 +49,8 @@ def create_app(settings: Settings | None = None, kind: type[Container] = Contain
     authenticators = Authenticators((Basic(container.access.credentials),))
     app.extensions[AUTHENTICATORS] = authenticators
     rendering = problem_details.Rendering(XAPI)
-    problem_details.install(app, rendering, authenticators.challenges)
+    answered = problem_details.install(app, rendering, authenticators.challenges)
+    bounds.install(app, container.governance.sink, answered)
     compression.install(app)
     caching.install(app, {about.ENDPOINT, *public.ENDPOINTS}, public.LASTING)
     body.install(app)

@@ -16,6 +16,7 @@ from app.access.authenticators import RequestHead
 from app.access.basic import Basic
 from app.access.credentials import Access, NewCredential, Sources
 from app.access.key_ends import default_last_day, end_of, last_day_of
+from app.access.perimeters import Perimeter, Territory
 from app.access.principals import Kind, Principal
 from app.access.store import SourceRepository
 from app.core import clock
@@ -319,3 +320,56 @@ def test_what_ends_soon_is_listed_the_first_to_end_first_and_what_is_revoked_is_
     soon = sources.ending(today + timedelta(days=60))
     assert [each.id for each in soon] == [days[3], days[59]]
     assert sources.last_day(soon[0]) == today + timedelta(days=3)
+
+
+# --- perimeters --------------------------------------------------------------------------------------
+
+BOUNDED = Perimeter(
+    frozenset({"p2ia"}), frozenset({"tutor"}), frozenset({Territory("departement", "038")}), date(2026, 9, 1), None
+)
+
+
+def test_the_perimeter_of_a_key_is_that_of_who_shows_it_and_on_record(repository: Counting) -> None:
+    entries: list[tuple[str, object]] = []
+    sources = Sources(
+        repository,
+        rules=Rules(("p2ia",)),
+        audit=Sink(lambda kind, actor, detail: entries.append((kind, detail.get("perimeter")))),
+        announcer=Announcing(),
+    )
+    sources.add("tutor", name="T", activity="p2ia", actor="t")
+    key = sources.issue(source=None, label="lab", scopes=["research/read"], perimeter=BOUNDED, actor="t")
+    assert entries[-1] == ("credential-created", BOUNDED.document())
+    access = Access(repository, lambda: True)
+    for _ in range(2):  # from MongoDB, and from the cache
+        assert access.verify(key.id, key.secret.encode()).perimeter == BOUNDED
+    (kept,) = sources.people()
+    assert kept.perimeter == BOUNDED
+    whole = sources.issue(source=None, label="DPO", scopes=["research/read"], actor="t")
+    assert entries[-1] == ("credential-created", None)
+    assert access.verify(whole.id, whole.secret.encode()).perimeter.unbounded
+    # As keys were kept before they had any.
+    repository._credentials.update_one({"_id": whole.id}, {"$unset": {"perimeter": ""}})
+    access.forget()
+    assert access.verify(whole.id, whole.secret.encode()).perimeter.unbounded
+
+
+@pytest.mark.parametrize(
+    ("changes", "perimeter", "said"),
+    [
+        ({"source": "tutor"}, BOUNDED, "reads its own"),
+        ({"scopes": ["rights", "metrics/read"]}, BOUNDED, "Nothing that these scopes allow"),
+        ({}, Perimeter(activities=frozenset({"nowhere"})), "no processing activity nowhere"),
+        ({}, Perimeter(sources=frozenset({"nobody"})), "No such source"),
+        ({}, Perimeter(territories=frozenset({Territory("departement", "975")})), "no school in departement:975"),
+        ({}, Perimeter(since=date(2026, 9, 2), until=date(2026, 9, 1)), "first day"),
+    ],
+)
+def test_a_perimeter_of_what_there_is_not_is_refused(
+    sources: Sources, changes: dict[str, object], perimeter: Perimeter, said: str
+) -> None:
+    sources.add("tutor", name="T", activity="p2ia", actor="t")
+    asked = {"source": None, "label": "", "scopes": ["research/read"], "actor": "t", **changes}
+    with pytest.raises(RegisterInvalid, match=said):
+        sources.issue(perimeter=perimeter, **asked)
+    assert not sources.people()

@@ -17,6 +17,7 @@ from app.commands import governance, sources
 from app.core.errors import RegisterInvalid
 from app.settings import Settings
 from app.wiring.container import Container
+from tests import school_files
 from tests.served import ACTIVITY
 from tests.stores import initialised
 
@@ -101,3 +102,18 @@ def test_keys_of_people_end_and_those_that_end_soon_are_listed(container: Contai
     assert "trial" not in run(container, sources.credential, "list")
     with pytest.raises(RegisterInvalid, match="past"):
         run(container, sources.credential, "add", "--role", "dpo", "--until", "2020-08-31")
+
+
+def test_a_key_of_a_person_may_have_a_perimeter_which_the_list_shows(container: Container) -> None:
+    add(container, "tutor", "--minors", "pseudonymise")
+    container.schools.directory.load(
+        school_files.directory([school_files.made(1)]), container.platform.today(), actor="cli:test"
+    )
+    bounds = ["--only-source", "tutor", "--only-territory", "departement:038", "--only-until", "2027-08-31"]
+    run(container, sources.credential, "add", "--role", "researcher", "--label", "lab", *bounds)
+    listed = " ".join(run(container, sources.credential, "list").split())
+    assert "sources tutor; territories departement:038; until 2027-08-31" in listed
+    with pytest.raises(RegisterInvalid, match="no school in commune:1"):
+        run(container, sources.credential, "add", "--role", "researcher", "--only-territory", "commune:1")
+    with pytest.raises(RegisterInvalid, match="reads its own"):
+        run(container, sources.credential, "add", "--source", "tutor", "--only-source", "tutor")

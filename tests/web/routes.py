@@ -43,6 +43,8 @@ class Row(NamedTuple):
         json: Its body.
         senders: Only for credentials of a source; those of people are refused whatever their scopes.
         own: Scopes that let a source have what is its own, and so allow people nothing.
+        within: The status for a person with a perimeter and every scope, where the route limits what it gives;
+            elsewhere such a person is refused.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Row(NamedTuple):
     json: Any = None
     senders: bool = False
     own: tuple[str, ...] = ()
+    within: int | None = None
 
     def answered(self, scope: str, *, person: bool) -> int:
         """The status for a credential with this scope alone, of a person or of a source."""

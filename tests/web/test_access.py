@@ -8,10 +8,11 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.access.perimeters import Perimeter
 from app.core.errors import RegisterInvalid
 from app.wiring.web_application import create_app
 from tests.served import ACTIVITY, Server, statement
-from tests.web.routes import NOT_TESTED_HERE, OPEN, PAGES, TABLE, Row, ask, before, named
+from tests.web.routes import NOT_TESTED_HERE, OPEN, PAGES, TABLE, Row, ask, before, named, recorded
 
 
 def test_without_credentials(server: Server) -> None:
@@ -108,6 +109,43 @@ def test_each_scope_of_each_kind_of_credential_against_each_route(
                 assert answer.json()["code"] == "scope-missing"
             if status == 403 and row.one and row.method != "HEAD":
                 assert server.send("GET", row.path, owner, params=row.params).json()["kept"] is True
+
+
+@pytest.fixture(scope="module")
+def bounded(server: Server) -> NewCredential:
+    """A person with every scope, whose perimeter is one source."""
+    server.source("table-within")
+    return server.container.operations.sources.issue(
+        source=None,
+        label="bounded",
+        scopes=[*scopes.EVERY],
+        perimeter=Perimeter(sources=frozenset({"table-within"})),
+        actor="cli:test",
+    )
+
+
+@pytest.mark.parametrize("row", TABLE, ids=named)
+def test_a_perimeter_limits_each_route_or_closes_it_and_a_refusal_is_on_record(
+    server: Server, bounded: NewCredential, owner: NewCredential, row: Row
+) -> None:
+    before(server, row, owner)
+    earlier = recorded(server)
+    answer = ask(server, row, bounded)
+    if row.senders:
+        assert answer.status_code == 403  # belongs to no source
+    elif row.within is not None:
+        assert answer.status_code == row.within, answer.text
+    else:
+        assert answer.status_code == 403, answer.text
+        if row.method != "HEAD":
+            assert answer.json()["code"] == "outside-perimeter"
+            assert "sources table-within" in answer.json()["detail"]
+        assert recorded(server) == earlier + 1
+        (entry,) = server.container.governance.audit.newest(("outside-perimeter",), None, 1)
+        assert entry.actor == bounded.id and entry.detail["asked"]
+        assert entry.detail["route"].split("/")[:3] == row.path.split("/")[:3]
+    if row.one:
+        assert server.send("GET", row.path, owner, params=row.params).json()["kept"] is True
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.path.startswith("/xAPI/")], ids=named)

@@ -22,13 +22,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from app.access.perimeters import Perimeter, Territory
+from app.access.perimeters import Perimeter
 from app.access.roles import Grant, Role
 from app.core.personal_data import Personal, Restored
 from app.platform.mongo.collection import Declared, Index, UnderDocumentsKey
@@ -196,34 +196,7 @@ class SessionRepository:
 
 def grant_document(grant: Grant) -> Document:
     """A grant as stored: bounds that there are none of are left out."""
-    return {"role": grant.role.value, "perimeter": perimeter_document(grant.perimeter), "ends": grant.ends}
-
-
-def perimeter_document(perimeter: Perimeter) -> Document:
-    """A perimeter as stored, and as entries of the audit log tell it; empty for everything."""
-    return {
-        name: value
-        for name, value in {
-            "activities": perimeter.activities and sorted(perimeter.activities),
-            "sources": perimeter.sources and sorted(perimeter.sources),
-            "territories": perimeter.territories and [[*each] for each in sorted(perimeter.territories)],
-            "since": perimeter.since and perimeter.since.isoformat(),
-            "until": perimeter.until and perimeter.until.isoformat(),
-        }.items()
-        if value
-    }
-
-
-def perimeter_of(document: Mapping[str, Any]) -> Perimeter:
-    """A perimeter from what is stored."""
-    activities, sources, territories = (document.get(name) for name in ("activities", "sources", "territories"))
-    return Perimeter(
-        frozenset(activities) if activities else None,
-        frozenset(sources) if sources else None,
-        frozenset(Territory(kind, code) for kind, code in territories) if territories else None,
-        date.fromisoformat(document["since"]) if "since" in document else None,
-        date.fromisoformat(document["until"]) if "until" in document else None,
-    )
+    return {"role": grant.role.value, "perimeter": grant.perimeter.document(), "ends": grant.ends}
 
 
 def _user_document(user: StoredUser) -> Document:
@@ -234,7 +207,9 @@ def _user_document(user: StoredUser) -> Document:
 
 
 def _user(found: Document) -> StoredUser:
-    grants = tuple(Grant(Role(each["role"]), perimeter_of(each["perimeter"]), each["ends"]) for each in found["grants"])
+    grants = tuple(
+        Grant(Role(each["role"]), Perimeter.of_document(each["perimeter"]), each["ends"]) for each in found["grants"]
+    )
     return StoredUser(
         str(found["_id"]),
         bytes(found["login"]),

@@ -58,6 +58,7 @@ DOCUMENTS_READ = "documents-read"
 DOCUMENTS_DELETED = "documents-deleted"
 PERSON_READ = "person-read"
 AGGREGATE_READ = "aggregate-read"
+OUTSIDE_PERIMETER = "outside-perimeter"
 AUDIT_READ = "audit-read"
 EXPORT_WRITTEN = "export-written"
 RETENTION_STARTED = "retention-started"
@@ -135,6 +136,7 @@ KINDS = frozenset(
         DOCUMENTS_DELETED,
         PERSON_READ,
         AGGREGATE_READ,
+        OUTSIDE_PERIMETER,
         AUDIT_READ,
         EXPORT_WRITTEN,
         RETENTION_STARTED,
