@@ -66,9 +66,9 @@ class SignedIn:
 
     def into(self, context: BrowserContext) -> None:
         """Have a browser of Playwright show the session."""
-        context.add_cookies(
-            [{"name": COOKIE, "value": self.token, "url": self._server.url, "secure": True, "httpOnly": True}]
-        )
+        # Of a cookie of this name the browser asks that it be set over TLS; it sends it to this machine without.
+        address = self._server.url.replace("http:", "https:")
+        context.add_cookies([{"name": COOKIE, "value": self.token, "url": address, "secure": True, "httpOnly": True}])
 
 
 def signed_in(server: Server, *grants: Grant | Role, purpose: str | None = "audit") -> SignedIn:

@@ -1,40 +1,21 @@
-"""Pages in Chromium: what axe finds, what does not fit, what the keyboard reaches. Pictures of all are kept.
-
-axe has the criteria of WCAG 2.2 AA and of the RGAA that a program can check; the rest is looked at, in the pictures.
-"""
+"""Public pages in Chromium: what axe finds, what does not fit, what the keyboard reaches. Pictures of all are kept."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from app.core import contracts
 from tests.places import ROOT
 from tests.served import Server, serving
+from tests.web.portal.browsing import NEEDED, VIEWS, View, looked_at, opened
 from tests.web.portal.pages import PAGES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = ROOT / "build" / "pages"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "RGAAv4", "best-practice"]
-VIEWS = [
-    ("fr", "light", 1280),
-    ("en", "dark", 320),
-    *(
-        pytest.param(language, scheme, width, marks=pytest.mark.long)
-        for language in ("fr", "en")
-        for scheme in ("light", "dark")
-        for width in (320, 768, 1280)
-        if (language, scheme, width) not in {("fr", "light", 1280), ("en", "dark", 320)}
-    ),
-]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -50,40 +31,11 @@ def site(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def opened(browser: Browser, width: int, scheme: str = "light", *, checked: bool = False) -> Page:
-    """A page without scripts of its own; ``checked``: axe may put its script in, which the policy forbids."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if scheme == "dark" else "light",
-        bypass_csp=checked,
-        java_script_enabled=True,
-    )
-    return context.new_page()
-
-
-@pytest.mark.parametrize(("language", "scheme", "width"), VIEWS)
-def test_axe_finds_nothing_and_nothing_is_cut_off(
-    site: Server, browser: Browser, language: str, scheme: str, width: int
-) -> None:
-    page = opened(browser, width, scheme, checked=True)
-    PICTURES.mkdir(parents=True, exist_ok=True)
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_and_nothing_is_cut_off(site: Server, browser: Browser, view: View) -> None:
+    page = opened(browser, view.width, view.scheme, checked=True)
     for path in PAGES:
-        answer = page.goto(f"{site.url}/{language}/{path}")
-        assert answer is not None and answer.status == 200
-        picture = PICTURES / f"{path.replace('/', '_') or 'home'}-{language}-{scheme}-{width}.png"
-        page.screenshot(path=str(picture), full_page=True)
-        beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert beyond <= 0, f"{path} is {beyond} px wider than the window"
-        found = Axe().run(page, options={"runOnly": RULES})
-        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        looked_at(page, site, path, view)
     page.context.close()
 
 

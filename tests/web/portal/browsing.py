@@ -1,0 +1,67 @@
+"""Pages in Chromium, for tests: how they are looked at, what they are held to.
+
+axe has the criteria of WCAG 2.2 AA and of the RGAA that a program can check; the rest is looked at, in the pictures.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.places import ROOT
+from tests.served import Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PICTURES = ROOT / "build" / "pages"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "RGAAv4", "best-practice"]
+
+
+class View(NamedTuple):
+    """A way of looking at a page: language, colour scheme, width of the window in pixels."""
+
+    language: str
+    scheme: str
+    width: int
+
+
+VIEWS = [
+    View("fr", "light", 1280),
+    View("en", "dark", 320),
+    *(
+        pytest.param(View(language, scheme, width), marks=pytest.mark.long)
+        for language in ("fr", "en")
+        for scheme in ("light", "dark")
+        for width in (320, 768, 1280)
+        if (language, scheme, width) not in {("fr", "light", 1280), ("en", "dark", 320)}
+    ),
+]
+
+NEEDED = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+
+
+def opened(browser: Browser, width: int, scheme: str = "light", *, checked: bool = False) -> Page:
+    """A page without scripts of its own; ``checked``: axe may put its script in, which the policy forbids."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        bypass_csp=checked,
+        java_script_enabled=True,
+    )
+    return context.new_page()
+
+
+def looked_at(page: Page, site: Server, path: str, view: View) -> None:
+    """Open a page, keep its picture, and hold it to the window's width and to axe."""
+    answer = page.goto(f"{site.url}/{view.language}/{path}")
+    assert answer is not None and answer.status == 200, path
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture = PICTURES / f"{path.replace('/', '_') or 'home'}-{view.language}-{view.scheme}-{view.width}.png"
+    page.screenshot(path=str(picture), full_page=True)
+    beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert beyond <= 0, f"{path} is {beyond} px wider than the window"
+    found = Axe().run(page, options={"runOnly": RULES})
+    assert found.violations_count == 0, f"{path}: {found.generate_report()}"
