@@ -97,6 +97,26 @@ def _origins(text: str) -> bool:
     return True
 
 
+def split_addresses(text: str) -> tuple[str, ...]:
+    """The e-mail addresses of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(address.strip() for address in text.split(",") if address.strip()))
+
+
+def _addresses(text: str) -> bool:
+    addresses = split_addresses(text)
+    check = validate.Email()
+    try:
+        for address in addresses:
+            check(address)
+    except ValidationError:
+        # Without the one that is wrong: settings are shown, addresses are somebody's.
+        raise ValidationError("not e-mail addresses, comma-separated") from None
+    if len(addresses) > _MAX_ADDRESSES:
+        raise ValidationError(f"more than {_MAX_ADDRESSES} addresses")
+    return True
+
+
+_MAX_ADDRESSES = 20
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -113,6 +133,11 @@ def _purposes(text: str) -> bool:
 
 
 _SLUG = validate.Regexp(r"^[a-z][a-z0-9-]{0,30}\Z", error="lower-case letters, digits and dashes, 31 at most")
+
+
+_SMTP_HOST = validate.Regexp(
+    r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z|^\[?[0-9A-Fa-f:.]{2,45}\]?\Z", error="not the name of a host"
+)
 
 
 _VAULT_NAME = validate.Regexp(r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,100}\Z", error="a path of letters, digits, _ . / and -")
@@ -389,6 +414,52 @@ class Settings:
         "20 * * * *",
     )
     export_cron: str = _setting("When exports are written (cron).", form.String(validate=_cron), "0 4 * * 1")
+    smtp_host: str = _setting(
+        "Mail server that takes messages for everybody (SMTP submission). Empty: no e-mail is sent.",
+        form.String(validate=_SMTP_HOST),
+        "",
+    )
+    smtp_port: int | None = _setting(
+        "Port of the mail server. Empty: 587 for `starttls`, 465 for `tls`, 25 for `none`.", _count(1, 65_535), None
+    )
+    smtp_tls: str = _setting(
+        "How the connection to the mail server is encrypted: `starttls` (asked for after it is made, and refused where "
+        "it is not had), `tls` (from its beginning), or `none`, for a mail server on this host alone.",
+        form.String(validate=validate.OneOf(["starttls", "tls", "none"])),
+        "starttls",
+    )
+    smtp_ca_file: Path | None = _setting(
+        "Certificates (PEM) that the mail server's must come from. Empty: those of the system.", form.String(), None
+    )
+    smtp_user: str = _setting("Account at the mail server. Empty: none is needed.", form.String(), "")
+    smtp_password_file: Path | None = _setting(
+        "File with the password of that account, not readable by others; read again for each connection.",
+        form.String(),
+        None,
+    )
+    smtp_sender: str = _setting(
+        "E-mail address that messages come from, and that failures of delivery go back to; of a function, not of a "
+        "person.",
+        form.Email(),
+        "",
+    )
+    smtp_timeout_seconds: float = _setting(
+        "Longest wait for the mail server, for a connection and for each message.", _seconds(1, 120), 20.0
+    )
+    mail_language: str = _setting(
+        "Language of messages to addresses of settings: `fr` or `en`. Other messages are in that of whom they are for.",
+        form.String(validate=validate.OneOf(["fr", "en"])),
+        "fr",
+    )
+    mail_cron: str = _setting(
+        "When messages that wait are sent, if there are any (cron).", form.String(validate=_cron), "* * * * *"
+    )
+    dpo_addresses: str = _setting(
+        "E-mail addresses, comma-separated, that are told each day how many data-subject requests are late or due "
+        "soon; nothing on a day without. Of functions, not of persons.",
+        form.String(validate=_addresses),
+        "",
+    )
     mongodb_timeout_seconds: float = _setting(
         "Longest wait for MongoDB in one request before 503.", _seconds(0.5, 120), 10.0
     )
@@ -440,6 +511,11 @@ class Settings:
     def statement_bytes(self) -> int:
         """Largest statement, in bytes of JSON: no larger than a body."""
         return min(self.max_statement_bytes, self.max_body_bytes)
+
+    @property
+    def mail_port(self) -> int:
+        """Port of the mail server."""
+        return self.smtp_port or {"starttls": 587, "tls": 465}.get(self.smtp_tls, 25)
 
     @property
     def metrics_dir(self) -> Path:
@@ -499,20 +575,22 @@ def load(environ: Mapping[str, str]) -> Settings:
         "audit_spool_dir",
         "vault_token_file",
         "vault_ca_file",
+        "smtp_ca_file",
+        "smtp_password_file",
     ):
         if name in values:
             values[name] = Path(values[name]).expanduser()
     if "mongodb_uri_file" in values:
         if "mongodb_uri" in values:
             raise SettingsInvalid("SILLAGE_MONGODB_URI and SILLAGE_MONGODB_URI_FILE are both given. Give one of them.")
-        values["mongodb_uri"] = _secret(values["mongodb_uri_file"], env_name("mongodb_uri_file"))
+        values["mongodb_uri"] = read_secret(values["mongodb_uri_file"], env_name("mongodb_uri_file"))
     settings = Settings(**values)
     _refuse_unsafe(settings)
     return settings
 
 
-def _secret(path: Path, name: str) -> str:
-    """The one line of a file of a secret.
+def read_secret(path: Path, name: str) -> str:
+    """The one line of a file of a secret; ``name`` is the variable that names the file.
 
     Raises:
         SettingsInvalid: it cannot be read, others may read it, or it is not one line; nothing of it is shown.
@@ -553,6 +631,7 @@ def _refuse_unsafe(settings: Settings) -> None:
         raise SettingsInvalid("SILLAGE_KEYS goes with SILLAGE_KEY_PROVIDER=environment, and with no other provider.")
     if settings.provider == "vault":
         _refuse_unsafe_vault(settings)
+    _refuse_unsafe_mail(settings)
     if settings.lease_seconds <= 2 * settings.heartbeat_seconds:
         raise SettingsInvalid("SILLAGE_LEASE_SECONDS must be more than twice SILLAGE_HEARTBEAT_SECONDS.")
     if settings.process_ttl_seconds <= 4 * settings.heartbeat_seconds:
@@ -563,6 +642,18 @@ def _refuse_unsafe_vault(settings: Settings) -> None:
     address = urlsplit(settings.vault_address)
     if address.scheme != "https" and not _on_this_host(address.hostname or ""):
         raise SettingsInvalid("SILLAGE_VAULT_ADDRESS reaches another host without TLS, and keys go over it. Use https.")
+
+
+def _refuse_unsafe_mail(settings: Settings) -> None:
+    if bool(settings.smtp_host) != bool(settings.smtp_sender):
+        raise SettingsInvalid("SILLAGE_SMTP_HOST and SILLAGE_SMTP_SENDER go together. Give both, or neither.")
+    if bool(settings.smtp_user) != (settings.smtp_password_file is not None):
+        raise SettingsInvalid("SILLAGE_SMTP_USER and SILLAGE_SMTP_PASSWORD_FILE go together. Give both, or neither.")
+    if settings.smtp_tls == "none" and not _on_this_host(settings.smtp_host):
+        raise SettingsInvalid(
+            "SILLAGE_SMTP_TLS=none is for a mail server on this host alone: messages hold links that open accounts. "
+            "Use starttls or tls, or a relay on this host."
+        )
 
 
 def _refuse_unsafe_database(settings: Settings) -> None:

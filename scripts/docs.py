@@ -66,6 +66,12 @@ _FORMS = {
     "reindex_cron": "five-field cron",
     "reseal_cron": "five-field cron",
     "rekey_cron": "five-field cron",
+    "mail_cron": "five-field cron",
+    "smtp_host": "name or address of a host",
+    "smtp_user": "text",
+    "smtp_ca_file": "path",
+    "smtp_password_file": "path",
+    "dpo_addresses": "e-mail addresses, comma-separated",
 }
 
 _SETTINGS_HEAD = f"""{WRITTEN}
@@ -89,6 +95,10 @@ _SETTINGS_TAIL = """
 | `SILLAGE_MONGODB_URI` with another host, without TLS and without `SILLAGE_MONGODB_ALLOW_PLAINTEXT=true` | the same, \
 between store and database. Only the presence of TLS is looked at: options that turn its checks off are yours |
 | `SILLAGE_MONGODB_URI` and `SILLAGE_MONGODB_URI_FILE` | one of them would be ignored |
+| `SILLAGE_SMTP_TLS=none` with a mail server on another host | messages, their links and the password would travel in \
+clear |
+| `SILLAGE_SMTP_HOST` without `SILLAGE_SMTP_SENDER`, `SILLAGE_SMTP_USER` without `SILLAGE_SMTP_PASSWORD_FILE`, or the \
+other way round | one goes nowhere without the other |
 | `SILLAGE_LEASE_SECONDS` not more than twice `SILLAGE_HEARTBEAT_SECONDS` | a lease must outlive its renewals |
 | `SILLAGE_PROCESS_TTL_SECONDS` not more than four times `SILLAGE_HEARTBEAT_SECONDS` | a living process would be held \
 for dead |
@@ -188,6 +198,9 @@ _ADVICE = {
     "lease-held": "Wait for the job's time, or stop the scheduler that leads.",
     "partly-done": "Read the lines of those that failed, put right what they say, and give those agents again.",
     "job-failed": "`sillage jobs history NAME` and the log say where it failed. The next run goes on from there.",
+    "mail-not-set-up": "Set `SILLAGE_SMTP_HOST` and `SILLAGE_SMTP_SENDER`, then run `sillage mail test ADDRESS` "
+    "([operations](operations.md#e-mail)). Whatever needed the message hands it over in another way.",
+    "mail-failed": "Correct what the detail names: host, port, TLS, account or address.",
     "lease-lost": "Nothing: the scheduler that leads now does the work.",
 }
 

@@ -14,6 +14,7 @@ from app.access.users.sessions import Sessions
 from app.access.users.store import SessionRepository, UserRepository
 from app.governance import wiring
 from app.governance.wiring import GovernanceServices
+from app.mail.wiring import MailServices
 from app.platform.feature_services import FeatureServices
 
 
@@ -23,6 +24,10 @@ class Needs(wiring.Needs, Protocol):
     @property
     def governance(self) -> GovernanceServices:
         """The register."""
+
+    @property
+    def mail(self) -> MailServices:
+        """Messages by e-mail."""
 
 
 class AccessServices(FeatureServices):

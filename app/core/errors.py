@@ -700,6 +700,22 @@ class PartlyDone(OperatorError):
     title_fr = "Échec pour certaines personnes : corrigez ce que disent leurs lignes, et redonnez-les"
 
 
+class MailMissing(OperatorError):
+    """A message is to be sent, and the settings name no mail server: nothing is sent, and nothing waits."""
+
+    code = "mail-not-set-up"
+    title = "Message refused: no mail server is set up; set SILLAGE_SMTP_HOST and SILLAGE_SMTP_SENDER"
+    title_fr = "Message refusé : aucun serveur de messagerie ; indiquez SILLAGE_SMTP_HOST et SILLAGE_SMTP_SENDER"
+
+
+class MailFailed(OperatorError):
+    """The mail server did not take a message of ``sillage mail test``; the detail says at which step."""
+
+    code = "mail-failed"
+    title = "Sending failed: the mail server did not take the message; correct what the detail names"
+    title_fr = "Échec de l'envoi : le serveur de messagerie n'a pas pris le message ; corrigez ce que dit le détail"
+
+
 class LeaseLost(SillageError):
     """Another scheduler leads now; what this one was doing is not committed."""
 

@@ -68,7 +68,7 @@ class Restored(Enum):
     BY_ITSELF = "by a step of its own"
     """Keys, tombstones: ``app/operations/backup/`` says how."""
     NEVER = "in no backup"
-    """The processes that live: nothing of it is true elsewhere, or later."""
+    """The processes that live, messages on their way: nothing of it is true elsewhere, or later."""
 
 
 class DataSubject(NamedTuple):

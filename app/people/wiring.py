@@ -24,6 +24,7 @@ from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
 from app.people.finding.store import DataSubjectRepository
 from app.people.rectification import Rectification, SourceRecorder
+from app.people.requests.notices import RequestNotices
 from app.people.requests.service import DataSubjectRequests
 from app.people.requests.store import DataSubjectRequestRepository
 from app.people.restriction import Restriction
@@ -33,6 +34,7 @@ from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research import wiring
 from app.research.wiring import ResearchServices
+from app.settings import split_addresses
 from app.traces.documents.data_subject_documents import DocumentsByDataSubject
 from app.traces.documents.store import DocumentRepository
 
@@ -69,6 +71,7 @@ class PeopleServices(FeatureServices):
         self._governance = container.governance
         self._access = container.access
         self._traces = container.traces
+        self._mail = container.mail
 
     # --- finding ------------------------------------------------------------------------------------
 
@@ -108,6 +111,12 @@ class PeopleServices(FeatureServices):
             clock.random_bytes,
             self.pseudonyms,
         )
+
+    @cached_property
+    def notices(self) -> RequestNotices:
+        """Tells data protection officers, by e-mail, what is due."""
+        addresses = split_addresses(self._settings.dpo_addresses)
+        return RequestNotices(self._mail.mail, addresses, self._settings.mail_language, self._platform.today)
 
     # --- access -------------------------------------------------------------------------------------
 
@@ -269,4 +278,5 @@ class PeopleServices(FeatureServices):
         return self.counting.run(lease.fence, lambda *_: lease.check(), lease.check)._asdict()
 
     def _requests(self, lease: Lease) -> Mapping[str, object]:
-        return self.requests.run(self._settings.request_days, lease.check)
+        done = self.requests.run(self._settings.request_days, lease.check)
+        return {**done, "told": self.notices.tell(self.requests.standing())}

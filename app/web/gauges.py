@@ -10,6 +10,7 @@ from app.governance.wiring import GovernanceServices
 from app.keys.learners import WrappedKeys
 from app.keys.providers.file import STATES
 from app.keys.wiring import KeyServices
+from app.mail.wiring import MailServices
 from app.operations.measures import Measures
 from app.people.wiring import PeopleServices
 from app.platform.jobs.run import Job
@@ -112,6 +113,22 @@ class RightsGauges:
             ],
             standing.ERASURES: standing.one(len(began)),
             standing.ERASURE_AGE: standing.one(age),
+        }
+
+
+class MailGauges:
+    """Messages on their way."""
+
+    def __init__(self, mail: MailServices) -> None:
+        self._mail = mail
+
+    def figures(self) -> Figures:
+        """Read now."""
+        found = self._mail.mail.standing()
+        return {
+            standing.MAIL_WAITING: standing.one(found.waiting),
+            standing.MAIL_AGE: standing.one(found.oldest_seconds),
+            standing.MAIL_GIVEN_UP: standing.one(found.given_up),
         }
 
 

@@ -89,6 +89,14 @@ BACKUP_AT = MetricDefinition(
 )
 BACKUP_BYTES = MetricDefinition("sillage_backup_bytes", "Length of its file.")
 
+MAIL_WAITING = MetricDefinition("sillage_mail_waiting", "Messages by e-mail that wait for the mail server.")
+MAIL_AGE = MetricDefinition(
+    "sillage_mail_oldest_waiting_seconds", "For how long the oldest of these has been waiting; 0 without any."
+)
+MAIL_GIVEN_UP = MetricDefinition(
+    "sillage_mail_given_up", "Messages that were given up in the last 30 days; `sillage mail list` tells why."
+)
+
 HERE = (MONGODB_UP, CLOCK_OFFSET, KEY_VERSIONS, KEY_ACTIVE, KEY_SINCE)
 """Gauges that are known without MongoDB."""
 STORED = (
@@ -109,6 +117,9 @@ STORED = (
     CORRECTIONS,
     BACKUP_AT,
     BACKUP_BYTES,
+    MAIL_WAITING,
+    MAIL_AGE,
+    MAIL_GIVEN_UP,
 )
 """Gauges that MongoDB must be asked for."""
 

@@ -76,6 +76,7 @@ class WebServices(FeatureServices):
             gauges.MeasuredGauges(platform),
             gauges.RightsGauges(platform, container.people),
             gauges.ReviewGauges(container.governance),
+            gauges.MailGauges(container.mail),
             gauges.AggregateGauges(platform, container.research),
             gauges.LearnerKeyGauges(platform, keys),
         )

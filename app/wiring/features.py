@@ -9,6 +9,7 @@ from app.commands import (
     contracts,
     erasure,
     jobs,
+    mail,
     minors,
     nomenclature,
     person,
@@ -24,6 +25,7 @@ from app.commands import keys as key_commands
 from app.commands import research as research_commands
 from app.governance.wiring import GovernanceServices
 from app.keys.wiring import KeyServices
+from app.mail.wiring import MailServices
 from app.operations.wiring import OperationServices
 from app.people.wiring import PeopleServices
 from app.platform.wiring import PlatformServices
@@ -50,6 +52,7 @@ class Features:
         GovernanceServices,
         commands=governance_commands.COMMANDS,
     )
+    mail: Feature[MailServices] = Feature(MailServices, commands=mail.COMMANDS)
     schools: Feature[SchoolServices] = Feature(SchoolServices, commands=nomenclature.COMMANDS)
     access: Feature[AccessServices] = Feature(AccessServices, commands=sources.COMMANDS)
     traces: Feature[TraceServices] = Feature(

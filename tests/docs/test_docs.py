@@ -274,7 +274,9 @@ def test_links_and_files_named_exist(path: Path) -> None:
 
 
 def test_decisions_are_numbered_and_listed() -> None:
-    assert [path.name[:4] for path in ADRS] == [f"{number:04}" for number in range(1, len(ADRS) + 1)]
+    # A number may be held for a decision that is on its way.
+    numbers = [path.name[:4] for path in ADRS]
+    assert len(set(numbers)) == len(numbers)
     index = page("README.md")
     for path in ADRS:
         text = path.read_text()

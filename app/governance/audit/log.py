@@ -120,6 +120,7 @@ CERTIFICATES_REAPPLIED = "certificates-reapplied"
 USER_ADDED = "user-added"
 USER_CHANGED = "user-changed"
 USER_REMOVED = "user-removed"
+MAIL_GIVEN_UP = "mail-given-up"
 
 KINDS = frozenset(
     {
@@ -198,6 +199,7 @@ KINDS = frozenset(
         USER_ADDED,
         USER_CHANGED,
         USER_REMOVED,
+        MAIL_GIVEN_UP,
     }
 )
 

@@ -15,6 +15,7 @@ from app.keys import holders as key_holders
 from app.keys import learners as subjects
 from app.keys import organisation as organisation_keys
 from app.keys import rekeying
+from app.mail import outbox_store as outbox
 from app.operations import measures
 from app.operations import minors_store as minors_passes
 from app.operations.rotation import resealing
@@ -67,6 +68,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *aggregates.COLLECTIONS,
     *erasures.COLLECTIONS,
     *tombstones.COLLECTIONS,
+    *outbox.COLLECTIONS,
     *measures.COLLECTIONS,
     *certificates.COLLECTIONS,
     *retention_years.COLLECTIONS,

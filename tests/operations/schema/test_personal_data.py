@@ -103,7 +103,7 @@ def test_what_is_never_taken_back_is_what_is_declared() -> None:
         *("accounts", "cases", "certificates", "credentials", "erasures", "measures", "person_states"),
         *("receptions", "reception_graves", "users"),
     }
-    assert restored(Restored.NEVER) == {"processes", "fences", "key_holders", "user_sessions"}
+    assert restored(Restored.NEVER) == {"processes", "fences", "key_holders", "user_sessions", "outbox"}
 
 
 def test_what_is_said_holds_of_a_store_that_has_seen_everything(

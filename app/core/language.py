@@ -1,0 +1,58 @@
+"""Languages of what people read: the words of each from a catalogue, and how each writes numbers and dates.
+
+Templates and code are written in English; ``LANGUAGE.po`` of a folder has every other language (GNU gettext).
+Catalogues are read as they are: nothing is compiled beforehand.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from babel import dates, numbers
+from babel.messages import mofile, pofile
+from babel.support import NullTranslations, Translations
+
+LANGUAGES: Final[Mapping[str, str]] = {"fr": "Français", "en": "English"}
+"""Languages by code, each by its own name; the first is for whoever asks for none of them."""
+DEFAULT: Final = "fr"
+SOURCE: Final = "en"
+# Of the two Englishes, the one that writes days before months.
+_LOCALE: Final = {"fr": "fr_FR", "en": "en_GB"}
+
+
+@cache
+def translations(locales: Path, language: str) -> NullTranslations:
+    """The words of a language, of the catalogues in a folder."""
+    if language == SOURCE:
+        return NullTranslations()
+    with (locales / f"{language}.po").open("rb") as file:
+        catalogue = pofile.read_po(file, locale=language)
+    compiled = io.BytesIO()
+    mofile.write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def number(value: float, language: str) -> str:
+    """A number as the language writes it."""
+    return numbers.format_decimal(value, locale=_LOCALE[language])
+
+
+def day(value: date, language: str) -> str:
+    """A day in full: 30 November 2026."""
+    written = dates.format_date(value, "long", locale=_LOCALE[language])
+    # CLDR writes `1 septembre`; French does not.
+    return f"1er{written[1:]}" if language == "fr" and value.day == 1 else written
+
+
+def moment(value: datetime, language: str) -> str:
+    """A day and a time, in the zone of the value."""
+    if language == "fr":
+        # CLDR has the form of clocks and computers; texts have that of the Imprimerie nationale.
+        return f"{day(value.date(), language)} à {value.hour}\u00a0h\u00a0{value.minute:02}"
+    return f"{day(value.date(), language)}, {dates.format_time(value, 'short', locale=_LOCALE[language])}"
