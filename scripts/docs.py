@@ -136,6 +136,8 @@ _ADVICE = {
     "the register (`sillage processing-activity list`).",
     "role-missing": "Ask whoever runs the service for the role.",
     "form-refused": "Load the page again, and send its form once more.",
+    "link-refused": "Type the code again as it is written, or ask whoever gave it for another one.",
+    "link-attempts-exceeded": "Wait an hour, then type the code again, or ask whoever gave it for another one.",
     "user-conflict": "Choose another login, or look at the account that has it; if somebody is changing it, try again.",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",

@@ -13,11 +13,12 @@ RESEARCH = "research/read"
 GOVERNANCE_READ = "governance/read"
 RIGHTS = "rights"
 ACCOUNTS = "accounts/write"
+LINKS = "links/write"
 OWN_QUALITY = "sources/read"
 METRICS = "metrics/read"
 
 XAPI = (WRITE, READ_MINE, READ, STATE, PROFILE, ALL_READ, ALL)
-EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, ACCOUNTS, METRICS)
+EVERY = (*XAPI, RESEARCH, GOVERNANCE_READ, RIGHTS, OWN_QUALITY, ACCOUNTS, LINKS, METRICS)
 
 LIMITED = frozenset({READ, RESEARCH, OWN_QUALITY, GOVERNANCE_READ})
 """Scopes of which something is given within a perimeter; whatever else they allow is refused to who has one."""

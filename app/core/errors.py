@@ -336,6 +336,16 @@ class UserConflict(SillageError):
     title_fr = "Compte refusé : son identifiant est déjà pris, ou quelqu'un d'autre le modifie"
 
 
+class LinkRefused(BadRequest):
+    """A code for the link of an account to a learner opens nothing: it is mistyped, was given before, has ended, or is
+    for an account with another role.
+    """
+
+    code = "link-refused"
+    title = "Code refused: it is mistyped, was used, has ended, or is for another kind of account"
+    title_fr = "Code refusé : il est mal saisi, a déjà servi, a expiré, ou vaut pour un autre type de compte"
+
+
 class PreconditionFailed(SillageError):
     """``If-Match`` or ``If-None-Match`` is not true of the document that is there; it was not changed."""
 
@@ -415,6 +425,15 @@ class TooManyRequests(SillageError):
     status = 429
     title = "Request refused: the source sends too much at once; wait as Retry-After says"
     title_fr = "Requête refusée : la source envoie trop à la fois ; attendez le délai de Retry-After"
+
+
+class LinkAttemptsExceeded(SillageError):
+    """An account gave too many codes that open nothing; none is looked at until the hour is over."""
+
+    code = "link-attempts-exceeded"
+    status = 429
+    title = "Code refused: too many wrong ones were given; try again later"
+    title_fr = "Code refusé : trop de codes faux ont été donnés ; réessayez plus tard"
 
 
 # --- what the store cannot do now -----------------------------------------------------------------

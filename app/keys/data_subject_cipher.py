@@ -44,6 +44,13 @@ class DataSubjectCipher:
         keys = self._subjects.ensured(subjects)
         return documents.encrypt_layers(keys, self._organisation, _layers(place, subjects), value, self._random)
 
+    def encrypt_for_known(self, place: str, subjects: Sequence[bytes], value: bytes) -> bytes | None:
+        """``encrypt_for_all`` for subjects who have keys; None when one has none: none is made."""
+        keys = self._subjects.existing(subjects)
+        if not keys.keys() >= set(subjects):
+            return None
+        return documents.encrypt_layers(keys, self._organisation, _layers(place, subjects), value, self._random)
+
     def decrypt_for_all(self, place: str, subjects: Sequence[bytes], sealed: bytes) -> bytes | None:
         """Undo ``encrypt_for_all``; None when a key was destroyed."""
         keys = self._subjects.existing(subjects)

@@ -20,6 +20,8 @@ from app.people.counting import Counting
 from app.people.erasure.service import Erasures, Surroundings
 from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.people.erasure.tombstones import Tombstones
+from app.people.family.links import FamilyLinks
+from app.people.family.store import LinkRepository
 from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
 from app.people.finding.store import DataSubjectRepository
@@ -117,6 +119,23 @@ class PeopleServices(FeatureServices):
         """Tells data protection officers, by e-mail, what is due."""
         addresses = split_addresses(self._settings.dpo_addresses)
         return RequestNotices(self._mail.mail, addresses, self._settings.mail_language, self._platform.today)
+
+    # --- learners and guardians who sign in ---------------------------------------------------------
+
+    @cached_property
+    def links(self) -> FamilyLinks:
+        """Links of accounts to learners."""
+        return FamilyLinks(
+            LinkRepository(self._platform.store),
+            self._keys.organisation,
+            self._keys.data_subject_cipher,
+            self._governance.sink,
+            self.pseudonyms,
+            self.finder,
+            clock.random_bytes,
+            clock.now,
+            self._platform.zone,
+        )
 
     # --- access -------------------------------------------------------------------------------------
 
@@ -279,4 +298,5 @@ class PeopleServices(FeatureServices):
 
     def _requests(self, lease: Lease) -> Mapping[str, object]:
         done = self.requests.run(self._settings.request_days, lease.check)
-        return {**done, "told": self.notices.tell(self.requests.standing())}
+        removed = self.links.remove_ended()
+        return {**done, "links_removed": removed, "told": self.notices.tell(self.requests.standing())}

@@ -477,6 +477,18 @@ def asked() -> list[Case]:
         )
         for name in ends
     ]
+    links = [
+        Case(
+            f"{name} to {path}",
+            ASKED,
+            "POST",
+            path,
+            cache(lambda n=name: b'{"role":"guardian","agents":' + agents[n](63 * 1_024) + b"}"),
+            "source",
+        )
+        for name in agents
+        for path in ("/api/v1/learner-links", "/api/v1/learner-links/end")
+    ]
     rectify = [
         Case(
             f"{name} to /api/v1/persons/rectify",
@@ -503,6 +515,7 @@ def asked() -> list[Case]:
         *_each_route(some(steps, 6, "steps"), steps),
         *some(search, 5, "search"),
         *some(accounts, 8, "accounts"),
+        *_each_route(some(links, 6, "links"), links),
         *some(rectify, 5, "rectify"),
     ]
 

@@ -109,7 +109,7 @@ class Measured:
         self.mongod = mongod
         self._database = store.client[server.settings.database]
         self.worker = worker_of(server.process.pid)
-        every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS]
+        every = [*scopes.XAPI, scopes.OWN_QUALITY, scopes.ACCOUNTS, scopes.LINKS]
         # The longest road that a statement can take: profiles, extensions, what is looked for in those about minors.
         self.source = server.source(
             "costs", scopes=every, profiles=self._profiles(), mode="warn", minors="pseudonymise"

@@ -120,6 +120,16 @@ TABLE = [
     # Of a statement that is not there.
     Row("POST", "/api/v1/persons/rectify", (scopes.RIGHTS,), 404, json={"statement": str(uuid4()), "corrected": {}}),
     Row("POST", "/api/v1/accounts", (scopes.ACCOUNTS,), json={"accounts": [{"agent": PERSON}]}, senders=True),
+    # Of a learner of whom the source has sent nothing; a link that is not there.
+    Row(
+        "POST",
+        "/api/v1/learner-links",
+        (scopes.LINKS,),
+        404,
+        json={"agents": [PERSON], "role": "guardian"},
+        senders=True,
+    ),
+    Row("POST", "/api/v1/learner-links/end", (scopes.LINKS,), 404, json={"agents": [PERSON]}, senders=True),
     Row("POST", "/api/v1/audit/search", (scopes.GOVERNANCE_READ,), json={}),
     Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement(), senders=True),
     Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ), own=(scopes.OWN_QUALITY,)),

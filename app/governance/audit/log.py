@@ -121,6 +121,10 @@ USER_ADDED = "user-added"
 USER_CHANGED = "user-changed"
 USER_REMOVED = "user-removed"
 MAIL_GIVEN_UP = "mail-given-up"
+LINK_CODE_GIVEN = "link-code-given"
+LINK_MADE = "link-made"
+LINK_ENDED = "link-ended"
+OWN_DATA_READ = "own-data-read"
 
 KINDS = frozenset(
     {
@@ -200,6 +204,10 @@ KINDS = frozenset(
         USER_CHANGED,
         USER_REMOVED,
         MAIL_GIVEN_UP,
+        LINK_CODE_GIVEN,
+        LINK_MADE,
+        LINK_ENDED,
+        OWN_DATA_READ,
     }
 )
 

@@ -22,6 +22,7 @@ from app.operations.rotation import resealing
 from app.people.access_package import receptions
 from app.people.erasure import store as erasures
 from app.people.erasure import tombstones
+from app.people.family import store as family
 from app.people.requests import store as requests
 from app.platform.cluster import processes
 from app.platform.jobs import store as jobs
@@ -55,6 +56,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *users.COLLECTIONS,
     *data_subject_states.COLLECTIONS,
     *requests.COLLECTIONS,
+    *family.COLLECTIONS,
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
     *nomenclatures.COLLECTIONS,

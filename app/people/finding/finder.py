@@ -24,7 +24,7 @@ from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import PERSON_FOUND
 from app.people.finding.pseudonyms import IdentifiedDataSubject, Pseudonym, PseudonymFinder, groups_of
-from app.people.finding.store import DataSubjectRepository
+from app.people.finding.store import DataSubjectRepository, Placed
 from app.standards.xapi.identifiers import agent_identifier
 from app.standards.xapi.validate import actor_faults
 from app.traces.statements.store import Position, Stored, beyond
@@ -222,6 +222,19 @@ class DataSubjectFinder:
                 return
             after = beyond(page, after)
             yield page
+
+    def placed(self, data_subject: IdentifiedDataSubject, limit: int) -> list[Placed]:
+        """Positions of the newest statements that name a data subject, voided ones included, the newest first."""
+        return self._repository.placed(self.flat(data_subject), limit)
+
+    def sent_by(self, source: str, data_subject: IdentifiedDataSubject) -> bool:
+        """True if a statement of a source has a data subject as its actor."""
+        tokens = [agent for agent, _ in self.tokens(data_subject)]
+        return self._repository.any_of_source(tokens, self.subjects(data_subject), source)
+
+    def kept(self, data_subject: IdentifiedDataSubject) -> bool:
+        """True if a statement names a data subject."""
+        return bool(self.placed(data_subject, 1))
 
     def flat(self, data_subject: IdentifiedDataSubject) -> tuple[bytes, ...]:
         """Every token by which statements name a data subject, as agent or related agent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 import pymongo
 
@@ -14,6 +15,8 @@ from app.traces.statements.store import NAME as STATEMENTS
 _FIELDS = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "t": 1}
 # Counting a million statements takes longer than a request may.
 _COUNT_SECONDS = 600.0
+# Of what somebody waits for before a page.
+_PLACED_SECONDS = 20.0
 
 
 class Tokened(NamedTuple):
@@ -21,6 +24,16 @@ class Tokened(NamedTuple):
 
     row: Stored
     tokens: tuple[bytes, ...]
+
+
+class Placed(NamedTuple):
+    """Position of a statement, without its body: id, when it was stored (microseconds), source, subject token."""
+
+    id: UUID
+    stored: int
+    source: str
+    subject: bytes
+    voided: bool
 
 
 class DataSubjectRepository:
@@ -82,6 +95,23 @@ class DataSubjectRepository:
                         break
                     rows.append(_tokened(each))
         return rows
+
+    def placed(self, tokens: Sequence[bytes], limit: int) -> list[Placed]:
+        """The statements that have one of these tokens, the newest first, at most so many, without their bodies."""
+        fields = {"stored": 1, "source": 1, "subject": 1, "void": 1}
+        with translated(), pymongo.timeout(_PLACED_SECONDS):
+            asked = self._statements.find({"t": {"$in": list(tokens)}, "stored": _bounds(None, None)}, fields)
+            return [
+                Placed(each["_id"], int(each["stored"]), each["source"], bytes(each["subject"]), "void" in each)
+                for each in asked.sort([("stored", -1)]).limit(limit)
+            ]
+
+    def any_of_source(self, tokens: Sequence[bytes], subjects: Sequence[bytes], source: str) -> bool:
+        """True if a source sent a statement with one of the tokens, of one of these subjects."""
+        asked: Document = {"t": {"$in": list(tokens)}, "stored": _bounds(None, None)}
+        asked |= {"subject": {"$in": list(subjects)}, "source": source}
+        with translated(), pymongo.timeout(_PLACED_SECONDS):
+            return self._statements.find_one(asked, {"_id": 1}) is not None
 
     def count(self, tokens: Sequence[bytes], subjects: Sequence[bytes] | None = None, until: int | None = None) -> int:
         """The number of statements that have one of the tokens; of these subjects only, if given."""

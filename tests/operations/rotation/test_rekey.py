@@ -105,6 +105,8 @@ def fill(container: Container) -> None:
     container.people.requests.identify(request.id, note="seen", actor=BY)
     container.people.restriction.restrict(person("dina"), request=request.id, actor=BY)
     container.retention.accounts.announce("tutor", [Event(person("eli"), CLOSED, None)], actor=BY)
+    code = container.people.links.ask("tutor", person("bo"), role="guardian", actor=BY).code
+    container.people.links.give("u-parent", ("guardian",), code, called="Bo", actor=BY)
 
 
 def reads(container: Container) -> dict[str, Any]:
@@ -147,6 +149,9 @@ def reads(container: Container) -> dict[str, Any]:
                 ),
                 key=lambda request: request.kind,
             )
+        ],
+        "links": [
+            (link.called, link.data_subject.identifiers) for link in container.people.links.of("u-parent", "guardian")
         ],
         "restricted": container.people.restriction.held(),
         "ended": container.keys.data_subject_cipher.decrypt("account", {eli: ended["who"]}),
@@ -199,6 +204,7 @@ EVERYWHERE = {
     "accounts",
     "cases",
     "attachments",
+    "learner_links",
 }
 
 
