@@ -21,6 +21,7 @@ from app.people.erasure.service import Erasures, Surroundings
 from app.people.erasure.store import ErasureRepository, ErasureTargets
 from app.people.erasure.tombstones import Tombstones
 from app.people.family.links import FamilyLinks
+from app.people.family.record import FamilyRecord
 from app.people.family.store import LinkRepository
 from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
@@ -135,6 +136,29 @@ class PeopleServices(FeatureServices):
             clock.random_bytes,
             clock.now,
             self._platform.zone,
+        )
+
+    @cached_property
+    def family(self) -> FamilyRecord:
+        """The record of families: what they see, and what they ask for."""
+        traces = self._traces
+        return FamilyRecord(
+            links=self.links,
+            finder=self.finder,
+            statements=traces.statements,
+            reader=traces.reader,
+            documents=self._container.operations.personal_data,
+            held_documents=self.documents,
+            sources=self._access.sources_repository,
+            source_links=self._access.links,
+            register=self._governance.register,
+            restriction=self.restriction,
+            recipients=self.recipients,
+            requests=self.requests,
+            packages=self.packages,
+            audit=self._governance.sink,
+            random=clock.random_bytes,
+            zone=self._platform.zone,
         )
 
     # --- access -------------------------------------------------------------------------------------

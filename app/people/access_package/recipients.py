@@ -244,12 +244,15 @@ class Recipients:
         )
         return lambda actor: called.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
 
-    def received(self, trail: Trail, progress: Callable[[int], None] = lambda _: None) -> Received:
+    def received(
+        self, trail: Trail, progress: Callable[[int], None] = lambda _: None, *, at_most: int | None = None
+    ) -> Received:
         """Go through the readings and exports since the data subject's first statement.
 
         Args:
             trail: Where their data lie, all of it.
             progress: Told the number of entries read, now and then.
+            at_most: How many readings of the log are gone through, the newest; None: all.
         """
         label = self.labels()
         counted: dict[tuple[str, str, str | None, str | None], _Counted] = {}
@@ -268,7 +271,7 @@ class Recipients:
                 for way, times in trail.ways(group).items():
                     count(group.credential, way, (group.purpose, group.activity), times, group.month)
             exports += [_export(one.at, one.detail) for one in kept.exports if _after(trail.first, one.at)]
-        for number, entry in enumerate(_readings(trail, self._log), 1):
+        for number, entry in enumerate(_readings(trail, self._log, at_most), 1):
             if number % 10_000 == 0:
                 progress(number)
             met = trail.way(entry)
@@ -351,7 +354,11 @@ class Disclosures:
         return found
 
 
-def _readings(trail: Trail, log: AuditRepository) -> Iterator[Entry]:
+def _readings(trail: Trail, log: AuditRepository, at_most: int | None) -> Iterator[Entry]:
+    if at_most is not None:
+        kinds = (PERSON_READ, DOCUMENTS_READ, *(() if trail.first is None else (STATEMENTS_READ,)))
+        yield from log.newest(kinds, None, None, at_most).entries
+        return
     # Whoever asks for someone of whom nothing is held reads nothing; of a document only the last writing is dated.
     yield from log.since((PERSON_READ, DOCUMENTS_READ), 0)
     if trail.first is not None:

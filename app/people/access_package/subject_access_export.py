@@ -256,6 +256,7 @@ class SubjectAccessExports:
         *,
         actor: str,
         request: str | None = None,
+        after_answer: bool = False,
         progress: ProgressCallback = lambda _: None,
     ) -> Iterator[bytes]:
         """The package of one data subject, as the bytes of a zip, in pieces.
@@ -267,6 +268,7 @@ class SubjectAccessExports:
             data_subject: Whose.
             actor: Who asks: credential id or ``cli:<command>``.
             request: The request that it answers.
+            after_answer: Whether the request may be answered already: the data subject fetches it.
             progress: Told how far it is, batch by batch.
 
         Raises:
@@ -275,7 +277,7 @@ class SubjectAccessExports:
         """
         data_subject = self._held.finder.whole(data_subject)
         if request is not None:
-            self._requests.require(request, data_subject)
+            self._requests.require(request, data_subject, after_answer=after_answer)
         about = {"subjects": self._held.finder.asked(data_subject)}
         detail = about | ({} if request is None else {"case": request})
         self._audit.append(PERSON_ACCESS_STARTED, actor, detail)

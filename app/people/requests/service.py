@@ -214,6 +214,31 @@ class DataSubjectRequests:
 
         return self._take(id, step, REQUEST_ACT, actor, {"act": act})
 
+    def require_collectable(self, request: DataSubjectRequest) -> None:
+        """Refuse what ``collect`` would refuse.
+
+        Raises:
+            DataSubjectRequestConflict: the request is not answered, not for a copy, or the copy was fetched.
+        """
+        request_steps.require_collectable(request)
+
+    def collect(self, id: str, *, actor: str) -> DataSubjectRequest:
+        """Note that the data subject fetches the export that answers a request: once.
+
+        Raises:
+            NotFound: no such request.
+            DataSubjectRequestConflict: as ``require_collectable``.
+        """
+
+        def step(request: DataSubjectRequest) -> DataSubjectRequest:
+            return request_steps.collected(request, Step(self._now_us(), request_steps.COLLECTED, actor))
+
+        return self._take(id, step, REQUEST_ACT, actor, {"act": request_steps.COLLECTED})
+
+    def of(self, data_subject: IdentifiedDataSubject) -> Sequence[DataSubjectRequest]:
+        """The requests about a data subject, by the identifiers that were given of them."""
+        return [self._request(row) for row in self._repository.of(self._subjects(data_subject))]
+
     def whole(self, request: DataSubjectRequest) -> frozenset[str]:
         """Every identifier under which a request's data subject may stand."""
         return frozenset(self._pseudonyms.whole(IdentifiedDataSubject(request.identifiers)).every)

@@ -22,6 +22,8 @@ OPEN = "open"
 IDENTIFIED = "identified"
 DONE = "done"
 REFUSED = "refused"
+COLLECTED = "package-collected"
+"""The act of a data subject who fetches the subject access export that answers a request."""
 STATUSES = (OPEN, IDENTIFIED, DONE, REFUSED)
 PENDING = (OPEN, IDENTIFIED)
 ANSWERED = (DONE, REFUSED)
@@ -160,6 +162,29 @@ def acted(request: DataSubjectRequest, step: Step) -> DataSubjectRequest:
     if request.status != DONE:
         require_acting(request)
     return _stepped(request, step)
+
+
+def collected(request: DataSubjectRequest, step: Step) -> DataSubjectRequest:
+    """The data subject fetches the subject access export that answers the request.
+
+    Raises:
+        DataSubjectRequestConflict: it is not answered, not of that kind, or the export was fetched before.
+    """
+    require_collectable(request)
+    return _stepped(request, step)
+
+
+def require_collectable(request: DataSubjectRequest) -> None:
+    """Refuse to give out the export of a request that is not answered, not one for it, or of which it was fetched.
+
+    Raises:
+        DataSubjectRequestConflict: so it is.
+    """
+    if request.kind not in ("access", "portability"):
+        raise DataSubjectRequestConflict("This request is not for a copy.")
+    _require(request, (DONE,), "A copy can be fetched once the request is answered.")
+    if any(step.what == COLLECTED for step in request.steps):
+        raise DataSubjectRequestConflict("The copy was fetched already. Ask for another one.")
 
 
 def require_acting(request: DataSubjectRequest, *, after_answer: bool = False) -> None:
