@@ -22,7 +22,9 @@ LANGUAGES: Final[Mapping[str, str]] = {"fr": "Français", "en": "English"}
 DEFAULT: Final = "fr"
 SOURCE: Final = "en"
 # Of the two Englishes, the one that writes days before months.
-_LOCALE: Final = {"fr": "fr_FR", "en": "en_GB"}
+LOCALES: Final[Mapping[str, str]] = {"fr": "fr_FR", "en": "en_GB"}
+"""Locales of the CLDR by language."""
+_PERCENT: Final = {"fr": "#,##0.#\u202f%", "en": "#,##0.#%"}
 
 
 @cache
@@ -40,14 +42,25 @@ def translations(locales: Path, language: str) -> NullTranslations:
 
 def number(value: float, language: str) -> str:
     """A number as the language writes it."""
-    return numbers.format_decimal(value, locale=_LOCALE[language])
+    return numbers.format_decimal(value, locale=LOCALES[language])
 
 
 def day(value: date, language: str) -> str:
     """A day in full: 30 November 2026."""
-    written = dates.format_date(value, "long", locale=_LOCALE[language])
+    written = dates.format_date(value, "long", locale=LOCALES[language])
     # CLDR writes `1 septembre`; French does not.
     return f"1er{written[1:]}" if language == "fr" and value.day == 1 else written
+
+
+def short_day(value: date, language: str) -> str:
+    """A day in a table or on an axis: 30 Nov 2026."""
+    written = dates.format_date(value, "medium", locale=LOCALES[language])
+    return f"1er{written[1:]}" if language == "fr" and value.day == 1 else written
+
+
+def share(value: float, language: str) -> str:
+    """A share of one as a percentage: 72.9%."""
+    return numbers.format_percent(value, _PERCENT[language], locale=LOCALES[language])
 
 
 def moment(value: datetime, language: str) -> str:
@@ -55,4 +68,4 @@ def moment(value: datetime, language: str) -> str:
     if language == "fr":
         # CLDR has the form of clocks and computers; texts have that of the Imprimerie nationale.
         return f"{day(value.date(), language)} à {value.hour}\u00a0h\u00a0{value.minute:02}"
-    return f"{day(value.date(), language)}, {dates.format_time(value, 'short', locale=_LOCALE[language])}"
+    return f"{day(value.date(), language)}, {dates.format_time(value, 'short', locale=LOCALES[language])}"

@@ -1,4 +1,4 @@
-"""Assets of the pages: style sheets and pictures, in memory, under addresses that change with what they hold."""
+"""Assets of the pages: style sheets, pictures, scripts, in memory, under addresses that change with what they hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from app.core.errors import NotFound
 
 FOLDER: Final = Path(__file__).parent / "static"
-TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 """Media types by suffix; files of other kinds are not served."""
 
 

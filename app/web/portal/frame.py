@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+import orjson
 from flask import Response, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -16,7 +17,9 @@ from app.core.clock import Today
 from app.settings import Settings
 from app.standards.xapi.languages import Languages
 from app.web.portal import language as languages
+from app.web.portal.charts import Chart
 from app.web.portal.language import LANGUAGES, translations
+from app.web.portal.vega_lite import PALETTE, specification
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 NAME: Final = "portal"
@@ -32,6 +35,10 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_SCRIPTED: Final = HEADERS["Content-Security-Policy"].replace("style-src", "script-src 'self'; style-src")
+"""The policy of a page with a chart: scripts of this server, in files; none in the page, and none made from text."""
+
+_PALETTE: Final = orjson.dumps({colour: name for name, colour in PALETTE.items()}).decode()
 
 
 class Installation(NamedTuple):
@@ -70,13 +77,16 @@ class Frame:
         # One for each language: its words are compiled into the templates.
         self._environment = cache(partial(_environment, zone=zone))
 
-    def page(self, language: str, template: str, current: str, **content: Any) -> Response:
+    def page(
+        self, language: str, template: str, current: str, *, charts: Sequence[Chart] = (), **content: Any
+    ) -> Response:
         """A page.
 
         Args:
             language: One of ``LANGUAGES``.
             template: Name of its template.
             current: Endpoint of the page, or of the one above it, that the navigation marks.
+            charts: Those that the template draws (``charts.html``): with one, the page has scripts.
             content: Values that the template names.
         """
         environment = self._environment(language)
@@ -90,11 +100,15 @@ class Frame:
             today=self._today(),
             link=lambda endpoint, **values: self.address(endpoint, language=language, **values),
             asset=lambda path: self.address("asset", name=path),
+            charts=charts,
+            palette=_PALETTE,
             **{"visitor": None, **content},
         )
         answer = Response(body, content_type="text/html; charset=utf-8")
         answer.headers["Content-Language"] = language
         answer.headers.update(HEADERS)
+        if charts:
+            answer.headers["Content-Security-Policy"] = _SCRIPTED
         return answer
 
     def address(self, endpoint: str, **values: Any) -> str:
@@ -143,4 +157,8 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
     def texts(several: Sequence[Mapping[str, str]]) -> list[str]:
         return [text(each) for each in several]
 
-    return {"text": text, "texts": texts, "number": number, "day": day, "moment": moment}
+    def drawn(chart: Chart) -> str:
+        """The specification that the browser draws."""
+        return orjson.dumps(specification(chart)).decode()
+
+    return {"drawn": drawn, "text": text, "texts": texts, "number": number, "day": day, "moment": moment}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
@@ -109,5 +109,5 @@ class _Plain:
         )
 
 
-def _smallest(record: PublicRecord) -> dict[str, int]:
+def _smallest(record: PublicRecord) -> dict[str, Any]:
     return {"minimum": min((record.minimum(each) for each in record.data_sets().values()), default=0)}

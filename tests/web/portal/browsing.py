@@ -19,6 +19,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = ROOT / "build" / "pages"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "RGAAv4", "best-practice"]
 
+_CHARTS = "document.querySelectorAll('figure[data-{}]').length"
+DRAWN = f"{_CHARTS.format('drawn')} === {_CHARTS.format('chart')}"
+"""A test in the browser: every chart of the page is drawn."""
+
 
 class View(NamedTuple):
     """A way of looking at a page: language, colour scheme, width of the window in pixels."""
@@ -58,6 +62,7 @@ def looked_at(page: Page, site: Server, path: str, view: View) -> None:
     """Open a page, keep its picture, and hold it to the window's width and to axe."""
     answer = page.goto(f"{site.url}/{view.language}/{path}")
     assert answer is not None and answer.status == 200, path
+    page.wait_for_function(DRAWN)
     PICTURES.mkdir(parents=True, exist_ok=True)
     picture = PICTURES / f"{path.replace('/', '_') or 'home'}-{view.language}-{view.scheme}-{view.width}.png"
     page.screenshot(path=str(picture), full_page=True)

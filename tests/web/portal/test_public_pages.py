@@ -229,10 +229,11 @@ def test_a_style_sheet_asks_for_nothing_that_is_not_there() -> None:
 def test_what_others_made_is_as_they_published_it() -> None:
     listed = (FOLDER / "VENDORED.md").read_text()
     lines = re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", listed, re.MULTILINE)
-    assert {name for name, _ in lines} == {"css/pico.min.css"}
+    scripts = {"js/vega.min.js", "js/vega-lite.min.js", "js/vega-interpreter.js"}
+    assert {name for name, _ in lines} == {"css/pico.min.css", *scripts}
     for name, digest in lines:
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest
-        assert (FOLDER / name).with_name("pico.LICENSE.md").exists()
+        assert (FOLDER / name).with_name(f"{(FOLDER / name).name.split('.')[0]}.LICENSE.md").exists()
 
 
 def test_without_pages_there_are_none(site: Server) -> None:
