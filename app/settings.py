@@ -271,6 +271,17 @@ class Settings:
         form.String(validate=validate.OneOf(["none", "partial", "full"])),
         "none",
     )
+    demo_without_second_factor: bool = _setting(
+        "Sign people in by their password alone, for a demonstration on one's own machine: every page says so.",
+        form.Boolean(),
+        False,
+    )
+    proxies: int = _setting(
+        "How many proxies in front add the address of whoever asks to `X-Forwarded-For`: attempts to sign in are "
+        "slowed down by that address. 0: none does; behind a proxy they are then slowed down by login alone.",
+        _count(0, 10),
+        0,
+    )
     workers: int = _setting("HTTP worker processes.", _count(1, 256), max(2, _cores()))
     threads: int = _setting("Threads of each HTTP worker.", _count(1, 256), 8)
     graceful_seconds: float = _setting(
@@ -624,6 +635,11 @@ def _refuse_unsafe(settings: Settings) -> None:
         raise SettingsInvalid(
             "SILLAGE_BIND listens beyond this host in clear. Put a proxy that terminates TLS in front and set "
             "SILLAGE_BEHIND_TLS=true, or listen on 127.0.0.1."
+        )
+    if settings.demo_without_second_factor and (settings.behind_tls or not _on_this_host(host)):
+        raise SettingsInvalid(
+            "SILLAGE_DEMO_WITHOUT_SECOND_FACTOR is for a demonstration on this host alone: leave it out, or listen on "
+            "127.0.0.1 with SILLAGE_BEHIND_TLS off."
         )
     if settings.mongodb_uri:
         _refuse_unsafe_database(settings)

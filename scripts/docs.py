@@ -99,6 +99,8 @@ between store and database. Only the presence of TLS is looked at: options that 
 clear |
 | `SILLAGE_SMTP_HOST` without `SILLAGE_SMTP_SENDER`, `SILLAGE_SMTP_USER` without `SILLAGE_SMTP_PASSWORD_FILE`, or the \
 other way round | one goes nowhere without the other |
+| `SILLAGE_DEMO_WITHOUT_SECOND_FACTOR` with `SILLAGE_BEHIND_TLS`, or with a `SILLAGE_BIND` beyond this host | \
+a password alone would open data of others to whoever is on the network |
 | `SILLAGE_LEASE_SECONDS` not more than twice `SILLAGE_HEARTBEAT_SECONDS` | a lease must outlive its renewals |
 | `SILLAGE_PROCESS_TTL_SECONDS` not more than four times `SILLAGE_HEARTBEAT_SECONDS` | a living process would be held \
 for dead |
@@ -138,6 +140,12 @@ _ADVICE = {
     "form-refused": "Load the page again, and send its form once more.",
     "link-refused": "Type the code again as it is written, or ask whoever gave it for another one.",
     "link-attempts-exceeded": "Wait an hour, then type the code again, or ask whoever gave it for another one.",
+    "sign-in-refused": "Check login, password and code. Whoever forgot them asks the operator (`sillage user invite`, "
+    "`sillage user reset-second-factor`).",
+    "sign-in-throttled": "Wait as long as `Retry-After` says. A browser in which the login was used before is counted "
+    "apart from those who guess.",
+    "invitation-refused": "Ask whoever runs the service for another link (`sillage user invite`).",
+    "password-refused": "Choose another one: the fault says what is wrong with it.",
     "user-conflict": "Choose another login, or look at the account that has it; if somebody is changing it, try again.",
     "cross-site-refused": "Ask the operator to list the page's origin in `SILLAGE_CORS_ORIGINS`, and send with `fetch` "
     "in mode `cors`. Clients that are no browsers send no `Sec-Fetch-Site`.",

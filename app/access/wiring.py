@@ -8,6 +8,10 @@ from typing import Protocol
 from app.access.credentials import Access
 from app.access.links import Admission, SourceLinks
 from app.access.restrictions.store import DataSubjectStateRepository, DataSubjectStates
+from app.access.sign_in.invitations import Invitations
+from app.access.sign_in.service import LocalSignIn
+from app.access.sign_in.store import AttemptRepository, InvitationRepository
+from app.access.sign_in.throttle import Throttle
 from app.access.store import SourceRepository
 from app.access.users.service import Users
 from app.access.users.sessions import Sessions
@@ -35,6 +39,7 @@ class AccessServices(FeatureServices):
 
     def __init__(self, container: Needs) -> None:
         """Nothing is connected yet."""
+        self._settings = container.settings
         self._platform = container.platform
         self._governance = container.governance
         self._keys = container.keys
@@ -91,4 +96,26 @@ class AccessServices(FeatureServices):
     @cached_property
     def sessions(self) -> Sessions:
         """Sessions of those who are signed in."""
-        return Sessions(self.session_repository, self.users)
+        return Sessions(self.session_repository, self.users, self._governance.sink)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        """Links with which people choose how they sign in."""
+        return Invitations(
+            InvitationRepository(self._platform.store), self.users, self._governance.sink, self._settings.public_url
+        )
+
+    @cached_property
+    def local_sign_in(self) -> LocalSignIn:
+        """Sign-in by a password and a second factor."""
+        keys = self._keys.organisation
+        return LocalSignIn(
+            self.users,
+            self.sessions,
+            self.invitations,
+            Throttle(AttemptRepository(self._platform.store), keys),
+            keys,
+            self._governance.sink,
+            service_name=self._settings.service_name,
+            second_factor_off=self._settings.demo_without_second_factor,
+        )

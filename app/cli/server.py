@@ -39,6 +39,8 @@ def init(container: Container) -> None:
     console.print(f"Data folder: {settings.data_dir.absolute()}")
     for line in container.keys.provider.kept:
         console.print(line)
+    if not container.access.users.list():
+        console.print("Nobody signs in to the pages yet: `sillage user add LOGIN --name NAME --role operator`.")
 
 
 @click.command()

@@ -237,6 +237,32 @@ class OutsidePerimeter(SillageError):
         self.asked = asked
 
 
+class SignInRefused(SillageError):
+    """A login, password or code was not right, or its account has no role now: the answer does not say which."""
+
+    code = "sign-in-refused"
+    status = 403
+    title = "Sign-in refused: check what you typed, and try again"
+    title_fr = "Connexion refusée : vérifiez votre saisie, puis réessayez"
+
+
+class InvitationRefused(SillageError):
+    """A link of an invitation that was used, has ended, or never was; nothing was done."""
+
+    code = "invitation-refused"
+    status = 403
+    title = "Invitation refused: it was used, or has ended; ask for another one"
+    title_fr = "Invitation refusée : elle a déjà servi ou a expiré ; demandez-en une autre"
+
+
+class PasswordRefused(BadRequest):
+    """A password that is too short, or that somebody would try first; ``faults`` say which rule it breaks."""
+
+    code = "password-refused"
+    title = "Password refused: choose a longer one that is hard to guess"
+    title_fr = "Mot de passe refusé : choisissez-en un plus long, difficile à deviner"
+
+
 class CrossSiteRefused(SillageError):
     """A browser sent the request for a page of another site, which is not one that may call this store."""
 
@@ -332,8 +358,8 @@ class UserConflict(SillageError):
 
     code = "user-conflict"
     status = 409
-    title = "Account refused: its login is taken, or somebody else is changing it"
-    title_fr = "Compte refusé : son identifiant est déjà pris, ou quelqu'un d'autre le modifie"
+    title = "Account refused: its login is taken, or another change is under way"
+    title_fr = "Compte refusé : son identifiant est déjà pris, ou une autre modification est en cours"
 
 
 class LinkRefused(BadRequest):
@@ -434,6 +460,14 @@ class LinkAttemptsExceeded(SillageError):
     status = 429
     title = "Code refused: too many wrong ones were given; try again later"
     title_fr = "Code refusé : trop de codes faux ont été donnés ; réessayez plus tard"
+
+
+class SignInThrottled(TooManyRequests):
+    """Too many attempts to sign in failed one after another; this one was not looked at."""
+
+    code = "sign-in-throttled"
+    title = "Sign-in refused for now: too many attempts failed; wait as Retry-After says"
+    title_fr = "Connexion refusée pour l'instant : trop d'essais infructueux ; attendez le délai de Retry-After"
 
 
 # --- what the store cannot do now -----------------------------------------------------------------

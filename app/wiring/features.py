@@ -19,6 +19,7 @@ from app.commands import (
     restriction,
     simulate,
     sources,
+    users,
 )
 from app.commands import governance as governance_commands
 from app.commands import keys as key_commands
@@ -54,7 +55,7 @@ class Features:
     )
     mail: Feature[MailServices] = Feature(MailServices, commands=mail.COMMANDS)
     schools: Feature[SchoolServices] = Feature(SchoolServices, commands=nomenclature.COMMANDS)
-    access: Feature[AccessServices] = Feature(AccessServices, commands=sources.COMMANDS)
+    access: Feature[AccessServices] = Feature(AccessServices, commands=(*sources.COMMANDS, *users.COMMANDS))
     traces: Feature[TraceServices] = Feature(
         TraceServices,
         routes=trace_routes.routes,

@@ -598,6 +598,7 @@ _READ = (
     *("/fr/processing-activities", "/fr/processing-activities/p2ia"),
     *("/fr/data-sets", "/fr/data-sets/ent_usage", "/fr/profiles", "/fr/legal-notice", "/fr/personal-data"),
     *("/fr/accessibility", "/fr/help", "/fr/site-map", "/fr/my"),
+    *(f"/fr/{path}" for path in signed_table.DOOR.values()),
     *(f"/fr/{row.path}" for row in signed_table.TABLE if row.fields is None),
     "/xAPI/statements",
     "/xAPI/about",
@@ -649,10 +650,10 @@ def page_forms() -> list[Case]:
     """Forms of pages, of nobody: full of fields, of blanks, of percent signs."""
     bodies = {"fields": b"a=1&" * 60_000, "blanks": b"+" * 250_000, "percent signs": b"a=" + b"%25" * 80_000}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    paths = [row.path for row in signed_table.TABLE if row.fields is not None] + [*signed_table.DOOR.values()]
     return [
-        Case(f"{name}: POST /fr/{row.path}", HEADS, "POST", f"/fr/{row.path}", partial(bytes, body), "", headers)
-        for row in signed_table.TABLE
-        if row.fields is not None
+        Case(f"{name}: POST /fr/{path}", HEADS, "POST", f"/fr/{path}", partial(bytes, body), "", headers)
+        for path in paths
         for name, body in bodies.items()
     ]
 

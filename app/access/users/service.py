@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from app.access.roles import BOUNDED, Grant, Role
+from app.access.users.secrets import Secrets
 from app.access.users.store import (
     SessionRepository,
     StoredUser,
@@ -162,6 +163,38 @@ class Users:
         self._sessions.remove_all(id)
         self._repository.remove(id)
 
+    # --- secrets of local accounts ------------------------------------------------------------------
+
+    def with_secrets(self, login: str) -> tuple[User, Secrets] | None:
+        """The account with a login, and its secrets; None without one."""
+        found = self._repository.by_login(self._token(login.strip()[:MAX_LOGIN]))
+        return None if found is None else (self._opened(found), self._secrets(found))
+
+    def secrets(self, id: str) -> Secrets:
+        """The secrets of an account.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._secrets(self._row(id))
+
+    def edit_secrets(self, id: str, edit: Callable[[Secrets], Secrets]) -> Secrets:
+        """Change the secrets of an account; what ``edit`` sees is what it changes, whoever else is at it.
+
+        Raises:
+            NotFound: there is none.
+            UserConflict: others keep changing it.
+        """
+
+        def edited(row: StoredUser) -> StoredUser:
+            changed = edit(self._secrets(row)).encoded()
+            return row._replace(secrets=self._keys.encrypt(place(id, "secrets"), changed))
+
+        return self._secrets(self._change(id, edited))
+
+    def _secrets(self, row: StoredUser) -> Secrets:
+        return Secrets.decoded(self._keys.decrypt(place(row.id, "secrets"), row.secrets))
+
     def _row(self, id: str) -> StoredUser:
         row = self._repository.get(id)
         if row is None:
@@ -193,7 +226,7 @@ class Users:
             user.id,
             self._token(user.login),
             self._keys.encrypt(place(user.id, "profile"), profile),
-            self._keys.encrypt(place(user.id, "secrets"), b"{}"),
+            self._keys.encrypt(place(user.id, "secrets"), Secrets().encoded()),
             user.grants,
             user.created,
             user.disabled,

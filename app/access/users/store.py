@@ -18,6 +18,7 @@
     method    str       how they signed in: ``local``, or the id of a provider
     purpose   str       code of what they read for; null until they have chosen one
     created, seen, ends date   begin, last use (to the minute), last instant
+    pending   str       what it lacks to be in force: ``second-factor``, ``set-up``; null: nothing
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class StoredSession(NamedTuple):
     created: datetime
     seen: datetime
     ends: datetime
+    pending: str | None = None
 
 
 class UserRepository:
@@ -231,4 +233,5 @@ def _session(found: Document) -> StoredSession:
         found["created"],
         found["seen"],
         found["ends"],
+        found["pending"],
     )

@@ -125,6 +125,10 @@ LINK_CODE_GIVEN = "link-code-given"
 LINK_MADE = "link-made"
 LINK_ENDED = "link-ended"
 OWN_DATA_READ = "own-data-read"
+USER_INVITED = "user-invited"
+SIGNED_IN = "signed-in"
+SIGN_IN_REFUSED = "sign-in-refused"
+SIGNED_OUT = "signed-out"
 
 KINDS = frozenset(
     {
@@ -208,6 +212,10 @@ KINDS = frozenset(
         LINK_MADE,
         LINK_ENDED,
         OWN_DATA_READ,
+        USER_INVITED,
+        SIGNED_IN,
+        SIGN_IN_REFUSED,
+        SIGNED_OUT,
     }
 )
 

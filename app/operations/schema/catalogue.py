@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app.access import store as sources
 from app.access.restrictions import store as data_subject_states
+from app.access.sign_in import store as sign_in
 from app.access.users import store as users
 from app.core.personal_data import PersonalDataStore, Restored
 from app.governance.audit import store as audit
@@ -54,6 +55,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *processes.COLLECTIONS,
     *sources.COLLECTIONS,
     *users.COLLECTIONS,
+    *sign_in.COLLECTIONS,
     *data_subject_states.COLLECTIONS,
     *requests.COLLECTIONS,
     *family.COLLECTIONS,

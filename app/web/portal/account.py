@@ -32,7 +32,7 @@ class AccountPages:
 
     def sign_out(self, asked: PageRequest) -> Response:
         """End this session."""
-        self._sessions.end(asked.visitor.session)
+        self._sessions.sign_out(asked.visitor.session)
         answer = asked.see("home")
         visitors.forget(answer)
         return answer

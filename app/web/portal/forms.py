@@ -29,6 +29,10 @@ class Form:
         """The first text of a field, without blanks around it; empty without one."""
         return next((value.strip() for field, value in self._fields if field == name), "")
 
+    def secret(self, name: str) -> str:
+        """The first text of a field as it was typed, blanks around it too: a password."""
+        return next((value for field, value in self._fields if field == name), "")
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Every text of a field that may come several times (boxes that are ticked), without empty ones."""
         return tuple(value.strip() for field, value in self._fields if field == name and value.strip())

@@ -42,7 +42,10 @@ _PALETTE: Final = orjson.dumps({colour: name for name, colour in PALETTE.items()
 
 
 class Installation(NamedTuple):
-    """Facts about who runs the service, as the operator gives them; empty where nobody has said."""
+    """Facts about who runs the service, as the operator gives them; empty where nobody has said.
+
+    ``demo``: people sign in without a second factor.
+    """
 
     name: str
     contact: str
@@ -50,6 +53,7 @@ class Installation(NamedTuple):
     director: str
     host: str
     accessibility: str
+    demo: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Installation:
@@ -61,6 +65,7 @@ class Installation(NamedTuple):
             settings.publication_director,
             settings.hosted_by,
             settings.accessibility,
+            settings.demo_without_second_factor,
         )
 
 
@@ -87,12 +92,16 @@ class Frame:
             template: Name of its template.
             current: Endpoint of the page, or of the one above it, that the navigation marks.
             charts: Those that the template draws (``charts.html``): with one, the page has scripts.
-            content: Values that the template names.
+            content: Values that the template names; ``carried``: query that the page in another language has too.
         """
         environment = self._environment(language)
         body = environment.get_template(template).render(
             language=language,
-            others=[(code, name, self._elsewhere(code)) for code, name in LANGUAGES.items() if code != language],
+            others=[
+                (code, name, self._elsewhere(code, content.get("carried", {})))
+                for code, name in LANGUAGES.items()
+                if code != language
+            ],
             installation=self._installation,
             current=f"{NAME}.{current}",
             # Of an entry the navigation marks the list, which is another page.
@@ -119,9 +128,9 @@ class Frame:
         """A path of this site as a browser asks for it."""
         return self._root + path
 
-    def _elsewhere(self, language: str) -> str:
+    def _elsewhere(self, language: str, carried: Mapping[str, str]) -> str:
         name = str(request.endpoint).removeprefix(f"{NAME}.")
-        return self.address(name, **{**(request.view_args or {}), "language": language})
+        return self.address(name, **{**(request.view_args or {}), **carried, "language": language})
 
 
 def _environment(language: str, zone: ZoneInfo) -> Environment:

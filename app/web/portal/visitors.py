@@ -90,12 +90,30 @@ class Visitors:
             DatabaseUnavailable: MongoDB is away.
         """
         self._serving.require()
-        token = request.cookies.get(COOKIE, "")
-        session = self._sessions.find(token) if _TOKEN.fullmatch(token) else None
+        token = _token()
+        session = self._sessions.find(token) if token else None
         if session is None:
             return None
         now: datetime = self._now()
         return Visitor(session, session.user.roles(now), self._keys.mac("form", session.id.encode()).hex())
+
+    def pending(self) -> Session | None:
+        """The session of somebody who is on the way in; it opens nothing but the page of the step that it lacks."""
+        token = _token()
+        return self._sessions.find_pending(token) if token else None
+
+    def session(self) -> Session | None:
+        """The session that the browser shows, pending or not."""
+        token = _token()
+        return (self._sessions.find(token) or self._sessions.find_pending(token)) if token else None
+
+    def require(self) -> None:
+        """Refuse to look at anything while MongoDB is away.
+
+        Raises:
+            DatabaseUnavailable: it is.
+        """
+        self._serving.require()
 
     def require_right_clock(self) -> None:
         """Refuse to change anything while this host's clock is off.
@@ -108,6 +126,11 @@ class Visitors:
     def genuine(self, visitor: Visitor, token: str) -> bool:
         """True if a form of this visitor's session sent this token back."""
         return hmac.compare_digest(visitor.form_token.encode(), token.encode())
+
+
+def _token() -> str:
+    token = request.cookies.get(COOKIE, "")
+    return token if _TOKEN.fullmatch(token) else ""
 
 
 def remember(answer: Response, token: str) -> None:

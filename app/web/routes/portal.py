@@ -12,8 +12,10 @@ from app.web.mounting import Mounted
 from app.web.portal import public
 from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
+from app.web.portal.door import Door
 from app.web.portal.frame import Frame, Installation
 from app.web.portal.public_record import PublicRecord
+from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
 from app.web.portal.visitors import Visitors
 from app.web.wiring import Needs
@@ -41,4 +43,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     visitors = Visitors(sessions, container.keys.organisation, platform.presence)
     pages = SignedPages(blueprint, frame, visitors, sessions, split_purposes(settings.purposes))
     AccountPages(sessions).add_to(pages)
+    access = container.access
+    door = Door(container.keys.organisation, settings.proxies, behind_tls=settings.behind_tls)
+    SignInPages(frame, visitors, sessions, access.local_sign_in, access.invitations, door).add_to(blueprint)
     return (Mounted(blueprint, ""),)

@@ -63,10 +63,15 @@ def looked_at(page: Page, site: Server, path: str, view: View) -> None:
     answer = page.goto(f"{site.url}/{view.language}/{path}")
     assert answer is not None and answer.status == 200, path
     page.wait_for_function(DRAWN)
+    held(page, path.replace("/", "_") or "home", view)
+
+
+def held(page: Page, name: str, view: View) -> None:
+    """Keep the picture of a page that is open, and hold it to the window's width and to axe."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    picture = PICTURES / f"{path.replace('/', '_') or 'home'}-{view.language}-{view.scheme}-{view.width}.png"
+    picture = PICTURES / f"{name}-{view.language}-{view.scheme}-{view.width}.png"
     page.screenshot(path=str(picture), full_page=True)
     beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert beyond <= 0, f"{path} is {beyond} px wider than the window"
+    assert beyond <= 0, f"{name} is {beyond} px wider than the window"
     found = Axe().run(page, options={"runOnly": RULES})
-    assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+    assert found.violations_count == 0, f"{name}: {found.generate_report()}"

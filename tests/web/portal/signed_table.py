@@ -37,5 +37,12 @@ TABLE = (
     # The last: it ends the session.
     Row("sign_out", "sign-out", EVERYBODY, {}, 303),
 )
-OPEN = frozenset({"my"})
-"""Endpoints that lead everybody somewhere, signed in or not."""
+DOOR = {
+    "sign_in": "sign-in",
+    "second_factor": "sign-in/second-factor",
+    "set_up": "sign-in/set-up",
+    "invitation": "invitation",
+}
+"""Pages, each with a form, of those who are not signed in yet: paths below the language by endpoint."""
+OPEN = frozenset({"my", *DOOR, *(f"{endpoint}_send" for endpoint in DOOR)})
+"""Endpoints that are for everybody, signed in or not."""

@@ -160,7 +160,7 @@ def test_a_session_ends_when_idle_and_at_its_last_instant(site: Server) -> None:
     user = access.users.add("idle@ecole.example", name="Idle", grants=[Grant(Role.DPO)], actor="cli:test")
     begun = clock.now()
     at = [begun]
-    sessions = Sessions(access.session_repository, access.users, lambda: at[0])
+    sessions = Sessions(access.session_repository, access.users, container.governance.sink, lambda: at[0])
     token = sessions.open(user, "local")
     at[0] = begun + IDLE - timedelta(seconds=1)
     assert sessions.find(token) is not None

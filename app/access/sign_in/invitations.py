@@ -1,0 +1,93 @@
+"""Invitations: a link, good once, with which somebody chooses how they sign in."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.access.sign_in.store import InvitationRepository, StoredInvitation
+from app.access.users.service import User, Users
+from app.core import clock
+from app.core.audit_sink import AuditSink
+from app.core.clock import Now
+from app.core.errors import InvitationRefused, NotFound
+from app.governance.audit.log import USER_INVITED
+
+LASTS: Final = timedelta(days=7)
+CODE_BYTES: Final = 24
+
+
+class Invitations:
+    """Makes and takes invitations. Safe to share between threads."""
+
+    def __init__(
+        self,
+        repository: InvitationRepository,
+        users: Users,
+        audit: AuditSink,
+        public_url: str,
+        now: Now = clock.now,
+    ) -> None:
+        """``public_url``: that of this store, which links begin with."""
+        self._repository = repository
+        self._users = users
+        self._audit = audit
+        self._public_url = public_url.rstrip("/")
+        self._now = now
+
+    def invite(self, user: User, *, actor: str) -> str:
+        """Make an invitation in place of an earlier one.
+
+        Returns:
+            The link; its code is seen only here.
+        """
+        code, now = clock.random_bytes(CODE_BYTES).hex(), self._now()
+        self._audit.append(USER_INVITED, actor, {"user": user.id})
+        self._repository.put(StoredInvitation(_digest(code), user.id, now, now + LASTS))
+        # In the query: logs have the path alone.
+        return f"{self._public_url}/{user.language}/invitation?code={code}"
+
+    def user(self, code: str) -> User:
+        """The account that an invitation is for.
+
+        Raises:
+            InvitationRefused: there is none with this code, or it has ended, or its account has.
+        """
+        found = self._repository.get(_digest(code))
+        if found is None or self._now() >= found.ends:
+            raise _refused()
+        return self._invited(found)
+
+    def take(self, code: str) -> User:
+        """Use an invitation up; raises as ``user``."""
+        found = self._repository.take(_digest(code), self._now())
+        if found is None:
+            raise _refused()
+        return self._invited(found)
+
+    def ends(self, user: User) -> datetime | None:
+        """Until when the invitation of an account is good; None: there is none."""
+        found = self._repository.of(user.id)
+        return None if found is None or self._now() >= found.ends else found.ends
+
+    def withdraw(self, user: User) -> None:
+        """Make the invitation of an account good for nothing."""
+        self._repository.remove_all(user.id)
+
+    def _invited(self, found: StoredInvitation) -> User:
+        try:
+            user = self._users.get(found.user)
+        except NotFound:
+            raise _refused() from None
+        if user.disabled is not None:
+            raise _refused()
+        return user
+
+
+def _refused() -> InvitationRefused:
+    return InvitationRefused("There is no such invitation, or it was used, or it has ended. Ask for another one.")
+
+
+def _digest(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()

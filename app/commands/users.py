@@ -1,0 +1,256 @@
+"""``sillage user``: accounts of persons who sign in to the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import click
+
+from app.access.key_ends import default_last_day, end_of, last_day_of
+from app.access.perimeters import SCHOOL, Perimeter, Territory
+from app.access.roles import Grant, Role
+from app.access.users.service import LANGUAGES, User
+from app.commands.container import Container
+from app.commands.given import Moment
+from app.commands.screen import out, table
+from app.core.counted import counted
+from app.core.errors import NotFound
+
+Command = TypeVar("Command", bound=Callable[..., object])
+_OPENS = "Whoever opens this link first has the account: give it to nobody else. It is good once, until {until}."
+
+
+@click.group()
+def user() -> None:
+    """Persons who sign in to the pages: their accounts, roles, invitations."""
+
+
+def _bounds(command: Command) -> Command:
+    for option in (
+        click.option("--until", type=Moment(), help="Last day of the roles. Default: 31 August of the school year."),
+        click.option("--no-end", is_flag=True, help="The roles last as long as the account."),
+        click.option("--to", "last", type=Moment(), metavar="DAY", help="No data of later than this day."),
+        click.option("--from", "first", type=Moment(), metavar="DAY", help="No data of before this day."),
+        click.option(
+            "--territory",
+            "territories",
+            multiple=True,
+            metavar="KIND:CODE",
+            help="Of this territory alone, as the directory of schools has it: academie:10. Repeatable.",
+        ),
+        click.option("--school", "schools", multiple=True, metavar="UAI", help="Of this school alone. Repeatable."),
+        click.option("--source", "sources", multiple=True, metavar="ID", help="Of this source alone. Repeatable."),
+        click.option(
+            "--processing-activity",
+            "activities",
+            multiple=True,
+            metavar="ID",
+            help="Of this processing activity alone. Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _grants(
+    container: Container,
+    wanted: Sequence[str],
+    activities: Sequence[str],
+    sources: Sequence[str],
+    schools: Sequence[str],
+    territories: Sequence[str],
+    first: datetime | None,
+    last: datetime | None,
+    no_end: bool,
+    until: datetime | None,
+) -> list[Grant]:
+    if no_end and until is not None:
+        raise click.UsageError("Give --until or --no-end, not both.")
+    platform = container.platform
+    ends = None
+    if not no_end:
+        ends = end_of(until.date() if until else default_last_day(platform.today()), platform.zone)
+    places = [Territory(SCHOOL, uai) for uai in schools]
+    for text in territories:
+        kind, colon, code = text.partition(":")
+        if not colon or not kind or not code:
+            raise click.UsageError("A territory is KIND:CODE, for example academie:10.")
+        places.append(Territory(kind, code))
+    perimeter = Perimeter(
+        frozenset(activities) or None,
+        frozenset(sources) or None,
+        frozenset(places) or None,
+        first.date() if first else None,
+        last.date() if last else None,
+    )
+    made: list[Grant] = []
+    for role in map(Role, wanted):
+        if role is Role.PRODUCER and sources:
+            # A producer is of one source: one role for each.
+            made.extend(Grant(role, perimeter._replace(sources=frozenset({one})), ends) for one in sources)
+        else:
+            made.append(Grant(role, perimeter, ends))
+    return made
+
+
+_roles = click.Choice([role.value for role in Role])
+
+
+@user.command("add")
+@click.argument("login")
+@click.option("--name", required=True, help="What they are called.")
+@click.option("--role", "wanted", type=_roles, multiple=True, required=True, help="Repeatable.")
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="fr", show_default=True, help="Of what they are sent."
+)
+@_bounds
+@click.pass_obj
+def add(
+    container: Container, /, login: str, name: str, wanted: tuple[str, ...], language: str, **bounds: object
+) -> None:
+    """Make an account for LOGIN, an e-mail address, and print a link with which its owner chooses a password."""
+    grants = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
+    made = container.access.users.add(login, name=name, grants=grants, language=language, actor="cli:user add")
+    out().print(f"Account {made.id} is made.")
+    _invite(container, made, "cli:user add")
+
+
+@user.command("invite")
+@click.argument("account", metavar="USER")
+@click.pass_obj
+def invite(container: Container, account: str) -> None:
+    """Print another link for USER (id or login), with which its owner chooses a password; an earlier one ends."""
+    _invite(container, _found(container, account), "cli:user invite")
+
+
+def _invite(container: Container, invited: User, actor: str) -> None:
+    _show_link(container, invited, container.access.invitations.invite(invited, actor=actor))
+
+
+def _show_link(container: Container, invited: User, link: str) -> None:
+    console = out()
+    console.print(link)
+    ends = container.access.invitations.ends(invited)
+    until = "-" if ends is None else f"{ends.astimezone(container.platform.zone):%Y-%m-%d %H:%M}"
+    console.print(_OPENS.format(until=until))
+    console.print("Nothing was sent by e-mail.")
+
+
+@user.command("list")
+@click.pass_obj
+def list_users(container: Container) -> None:
+    """Show every account: who, in which roles until when, and how they sign in."""
+    rows = table("account", "login", "name", "role", "limits", "until", "signs in by", "created", "disabled")
+    zone = container.platform.zone
+    for each in container.access.users.list():
+        secrets = container.access.local_sign_in.secrets(each)
+        ways = [*(("password",) if secrets.password else ()), *(("second factor",) if secrets.totp else ())]
+        if container.access.invitations.ends(each) is not None:
+            ways.append("invited")
+        gone = f"{each.disabled.astimezone(zone):%Y-%m-%d}" if each.disabled else ""
+        head = (each.id, each.login, each.name)
+        tail = (", ".join(ways) or "-", f"{each.created.astimezone(zone):%Y-%m-%d}", gone)
+        for place, grant in enumerate(each.grants or (None,)):
+            held = ("-", "", "")
+            if grant is not None:
+                ends = str(last_day_of(grant.ends, zone)) if grant.ends else ""
+                held = (grant.role.value, _limits(grant.perimeter), ends)
+            blank = ("",) * 3
+            rows.add_row(*(head if place == 0 else blank), *held, *(tail if place == 0 else blank))
+    out().print(rows)
+
+
+def _limits(bounds: Perimeter) -> str:
+    parts = [
+        *(sorted(bounds.activities or ())),
+        *(sorted(bounds.sources or ())),
+        *(f"{each.kind}:{each.code}" for each in sorted(bounds.territories or ())),
+        *([f"from {bounds.since}"] if bounds.since else ()),
+        *([f"to {bounds.until}"] if bounds.until else ()),
+    ]
+    return ", ".join(parts)
+
+
+@user.command("roles")
+@click.argument("account", metavar="USER")
+@click.option("--add", "wanted", type=_roles, multiple=True, help="Give this role, with the limits given. Repeatable.")
+@click.option("--remove", "taken", type=_roles, multiple=True, help="Take every role of this name. Repeatable.")
+@_bounds
+@click.pass_obj
+def roles(
+    container: Container, /, account: str, wanted: tuple[str, ...], taken: tuple[str, ...], **bounds: object
+) -> None:
+    """Give USER roles, or take some; its sessions end. A role given anew with the same limits gets the new end."""
+    if not wanted and not taken:
+        raise click.UsageError("Give --add or --remove.")
+    found = _found(container, account)
+    given = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
+    same = {(grant.role, grant.perimeter) for grant in given}
+    kept = [
+        grant for grant in found.grants if grant.role.value not in taken and (grant.role, grant.perimeter) not in same
+    ]
+    changed = container.access.users.give(found.id, [*kept, *given], actor="cli:user roles")
+    names = ", ".join(sorted({grant.role.value for grant in changed.grants})) or "none"
+    out().print(f"Account {changed.id} has {counted(len(changed.grants), 'role')}: {names}. Its sessions have ended.")
+
+
+@user.command("disable")
+@click.argument("account", metavar="USER")
+@click.pass_obj
+def disable(container: Container, account: str) -> None:
+    """Let nobody sign in by the account USER any more; its sessions end."""
+    found = container.access.users.disable(_found(container, account).id, actor="cli:user disable")
+    container.access.invitations.withdraw(found)
+    out().print(f"Account {found.id} is disabled, and its sessions have ended.")
+
+
+@user.command("enable")
+@click.argument("account", metavar="USER")
+@click.pass_obj
+def enable(container: Container, account: str) -> None:
+    """Let the owner of the account USER sign in again."""
+    found = container.access.users.enable(_found(container, account).id, actor="cli:user enable")
+    out().print(f"Account {found.id} is enabled.")
+
+
+@user.command("remove")
+@click.argument("account", metavar="USER")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def remove(container: Container, account: str, yes: bool) -> None:
+    """Remove the account USER. The audit log keeps its id, which names nobody."""
+    found = _found(container, account)
+    if not yes:
+        click.confirm(f"Remove account {found.id}?", abort=True, err=True)
+    container.access.users.remove(found.id, actor="cli:user remove")
+    container.access.invitations.withdraw(found)
+    out().print(f"Account {found.id} is removed.")
+
+
+@user.command("reset-second-factor")
+@click.argument("account", metavar="USER")
+@click.pass_obj
+def reset_second_factor(container: Container, account: str) -> None:
+    """Take password and second factor off USER, whose phone is lost, and print a link to choose both anew.
+
+    Make sure that it is them who ask: in person, or by a number that you knew before.
+    """
+    found = _found(container, account)
+    link = container.access.local_sign_in.reset(found, actor="cli:user reset-second-factor")
+    out().print(f"Account {found.id} has neither password nor second factor, and its sessions have ended.")
+    _show_link(container, found, link)
+
+
+def _found(container: Container, account: str) -> User:
+    users = container.access.users
+    if account.startswith("u-") and "@" not in account:
+        return users.get(account)
+    found = users.find(account)
+    if found is None:
+        raise NotFound("There is no such account. `sillage user list` shows them.")
+    return found
+
+
+COMMANDS = (user,)
