@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import demo_people
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -68,6 +69,7 @@ class Sender(NamedTuple):
     credential: NewCredential
     statements: Iterable[Line]
     total: int | None
+    sample: Sequence[Line]
 
 
 class Tally:
@@ -129,6 +131,9 @@ class Demo:
             "SILLAGE_PUBLIC_URL": self.url,
             "SILLAGE_AGGREGATE_CRON": "* * * * *",
             "SILLAGE_LOG_LEVEL": "warning",
+            "SILLAGE_SERVICE_NAME": "Traces d’apprentissage (démonstration)",
+            # On this machine alone; the pages say so.
+            "SILLAGE_DEMO_WITHOUT_SECOND_FACTOR": "true",
         }
         self.container = Container(load(self.environment))
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -279,13 +284,13 @@ def prepare(demo: Demo, options: argparse.Namespace) -> list[Sender]:
         )
         console.print(f"Profiles that the file's statements name: {', '.join(profiles) or 'none'}")
         total = sum(1 for _ in lines(options.statements))
-        return [Sender("file", credential, chain(sample, source), total)]
+        return [Sender("file", credential, chain(sample, source), total, sample)]
     start = date.today() - timedelta(days=options.days)
     made: dict[str, list[Line]] = {"ent": [], "p2ia": []}
     with console.status("simulating schools"):
         for trace in simulate(seed=options.seed, pupils=options.pupils, days=options.days, start=start):
             made[trace.source].append((len(made[trace.source]) + 1, orjson.dumps(trace.statement)))
-    return [Sender(name, credentials[name], traces, len(traces)) for name, traces in made.items()]
+    return [Sender(name, credentials[name], traces, len(traces), traces) for name, traces in made.items()]
 
 
 def report(demo: Demo, source: str) -> None:
@@ -490,14 +495,16 @@ def run(given: argparse.Namespace) -> None:
                 raise FileRefused("Not one statement was accepted: the file must hold one JSON statement a line.")
             settle(demo, stored)
             report(demo, sender.source)
-        console.print("[bold]4. Jobs: aggregates, retention, export, audit[/] / agrégats, conservation, export, audit")
+        console.print("[bold]4. People[/] / les personnes")
+        people = accounts(demo, senders[-1])
+        console.print("[bold]5. Jobs: aggregates, retention, export, audit[/] / agrégats, conservation, export, audit")
         run_jobs(demo)
         verified = demo.container.governance.audit.verify()
         console.print(
             f"  audit log: {verified.entries:,} entries in {verified.chains} chains, "
             + ("intact" if verified.intact else "ALTERED")
         )
-        where_to_look(demo, senders, once=given.once)
+        where_to_look(demo, senders, people, once=given.once)
         console.print(f"Everything above took {time.monotonic() - began:.0f} s.")
         if not given.once:
             console.print("Serving until Ctrl-C. / En service jusqu'à Ctrl-C.")
@@ -518,7 +525,23 @@ def stopped(*_: object) -> None:
     raise Stopped
 
 
-def where_to_look(demo: Demo, senders: Sequence[Sender], *, once: bool) -> None:
+def accounts(demo: Demo, sender: Sender) -> Sequence[demo_people.Account]:
+    """Make accounts with which to click through the pages."""
+    found = demo_people.seen(statement for _, line in sender.sample if isinstance(statement := loaded(line), dict))
+    with console.status("accounts"):
+        made = demo_people.settle(demo.container, sender.source, found, date.today() - timedelta(days=400))
+    console.print(f"  accounts: {len(made)}; made-up schools: {len(found.schools)}")
+    return made
+
+
+def loaded(line: bytes) -> object:
+    """A line as JSON; None where it is none."""
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(line)
+    return None
+
+
+def where_to_look(demo: Demo, senders: Sequence[Sender], people: Sequence[demo_people.Account], *, once: bool) -> None:
     """Addresses and credentials to go on with."""
     issue = demo.container.operations.sources.issue
     researcher = issue(source=None, label="researcher", scopes=scopes.ROLES["researcher"], actor="cli:demo")
@@ -542,6 +565,12 @@ def where_to_look(demo: Demo, senders: Sequence[Sender], *, once: bool) -> None:
     for package in sorted((demo.folder / "exports").glob("*/")):
         console.print(f"  data package: {package}", markup=False)
     console.print(f"  any command: SILLAGE_DATA_DIR={demo.folder} .venv/bin/sillage --help", markup=False)
+    console.print(
+        f"  [bold]pages: {demo.url}/[/] sign in with the password [bold]{demo_people.PASSWORD}[/] as / connectez-vous "
+        "comme"
+    )
+    for one in people:
+        console.print(f"    {one.login:<30} {one.who}", markup=False)
 
 
 if __name__ == "__main__":

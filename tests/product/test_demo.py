@@ -13,6 +13,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from app.access.roles import FAMILY, Role
+from app.access.users.service import User
+from app.settings import load
+from app.wiring.container import Container
 from tests.places import ROOT
 from tests.served import environment, free_port, statement
 
@@ -22,6 +26,23 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, *options], cwd=ROOT, env=environment({}), capture_output=True, text=True, timeout=300
     )
+
+
+def people(folder: Path, password: str) -> list[User]:
+    """The accounts of a demonstration, each signed in with the password that it prints."""
+    given = {"SILLAGE_DATA_DIR": str(folder), "SILLAGE_DEMO_WITHOUT_SECOND_FACTOR": "true"}
+    container = Container(load(given))
+    try:
+        found = []
+        for user in container.access.users.list():
+            step = container.access.local_sign_in.check_password(user.login, password, address=None)
+            assert step.pending is None
+            found.append(user)
+            if user.grants[0].role in FAMILY:
+                assert container.people.links.of(user.id, user.grants[0].role.value)
+        return found
+    finally:
+        container.close()
 
 
 @pytest.mark.long
@@ -35,6 +56,12 @@ def test_on_simulated_schools(tmp_path: Path) -> None:
     assert "intact" in ended.stdout
     (package,) = (folder / "exports").glob("*/")
     assert (package / "datapackage.json").is_file()
+    said = re.search(r"sign in with the password (.+?) as /", ended.stdout)
+    assert said is not None
+    signed_in = {user.login: user for user in people(folder, said[1])}
+    assert all(login in ended.stdout for login in signed_in)
+    roles = {grant.role for user in signed_in.values() for grant in user.grants}
+    assert roles == {Role.DPO, Role.RESEARCHER, Role.SCHOOL_HEAD, Role.PRODUCER, Role.OPERATOR, *FAMILY}
 
 
 def test_on_the_real_video_statements(tmp_path: Path, shared: Path) -> None:
